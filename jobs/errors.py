@@ -1,0 +1,40 @@
+"""What can go wrong between a job and its store.
+
+JobsError
+├── JobNotFound          no such job
+├── IllegalTransition    the job's status does not allow the move
+├── LeaseLost            another attempt holds the job, or none does any more
+├── ArtifactNotFound     the job has no such file
+└── StorageError         the storage did not do what was asked
+"""
+
+
+class JobsError(Exception):
+    """Any of the errors below; the message is for the user."""
+
+
+class JobNotFound(JobsError):
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"There is no job {job_id!r}.")
+        self.job_id = job_id
+
+
+class IllegalTransition(JobsError):
+    def __init__(self, job_id: str, status: str, wish: str) -> None:
+        super().__init__(f"Job {job_id} is {status}; it cannot be {wish}.")
+        self.job_id = job_id
+        self.status = status
+
+
+class LeaseLost(JobsError):
+    def __init__(self, job_id: str, attempt: int) -> None:
+        super().__init__(f"Attempt {attempt} no longer holds job {job_id}.")
+
+
+class ArtifactNotFound(JobsError):
+    def __init__(self, job_id: str, path: str) -> None:
+        super().__init__(f"Job {job_id} has no file {path!r}.")
+
+
+class StorageError(JobsError):
+    """The storage refused or failed; the message says which address and why."""

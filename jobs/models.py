@@ -1,0 +1,109 @@
+"""The job as a person sees it: what they write (`JobSpec`) and what they read (`Job`)."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from jobs.status import JobStatus, Wish
+from relora_core.events import Phase
+from relora_core.spec import Spec, TrainSpec
+
+LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$")]
+
+
+class Resources(Spec):
+    gpus: int = Field(default=1, ge=1, le=64, description="Processes; without GPUs, on the CPU.")
+    nodes: Literal[1] = Field(default=1, description="One node; many are for a later version.")
+
+
+class Output(Spec):
+    uri: str = Field(description="Where checkpoints and models go: s3://bucket/prefix or file://.")
+
+    @field_validator("uri")
+    @classmethod
+    def _known_scheme(cls, uri: str) -> str:
+        if not uri.startswith(("s3://", "file:///")):
+            raise ValueError(f"cannot write to {uri!r}; use s3://bucket/prefix or file:///folder")
+        return uri.rstrip("/")
+
+
+class Retries(Spec):
+    max_attempts: int = Field(default=5, ge=1, le=100)
+
+
+class JobSpec(TrainSpec):
+    """A training run, and the service's part of it."""
+
+    labels: dict[LabelKey, Annotated[str, Field(max_length=256)]] = Field(
+        default_factory=dict, max_length=64
+    )
+    resources: Resources = Resources()
+    output: Output | None = Field(default=None, description="Default: the service's own storage.")
+    retries: Retries = Retries()
+
+    @property
+    def train(self) -> TrainSpec:
+        """The part that the trainer reads."""
+        return TrainSpec.model_validate(self.model_dump(include=set(TrainSpec.model_fields)))
+
+
+class JobError(BaseModel):
+    """Why a job failed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str
+    message: str
+
+
+class Progress(BaseModel):
+    """Where a job is now. What is not known yet is null."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: JobStatus
+    phase: Phase | None = None
+    step: int = 0
+    total_steps: int
+    tokens_seen: int = 0
+    loss: float | None = None
+    learning_rate: float | None = None
+    tokens_per_second: float | None = None
+    restarts: int = 0
+    eta_seconds: float | None = None
+    validation_perplexity: float | None = None
+    attempt: int = 0
+    worker: str | None = None
+    updated_at: datetime
+
+
+class Job(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str
+    labels: dict[str, str]
+    status: JobStatus
+    wish: Wish | None = Field(description="Asked of the worker, and not yet fulfilled.")
+    attempt: int = Field(description="0 until a worker claims the job.")
+    worker: str | None
+    spec: JobSpec
+    progress: Progress
+    error: JobError | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class Artifact(BaseModel):
+    """A file that a job made. It is listed once it is whole in the storage."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str = Field(description="Below the job's output: final/model.safetensors.")
+    kind: Literal["checkpoint", "merged", "final", "log", "report"]
+    step: int | None
+    size: int = Field(description="In bytes.")
+    sha256: str
+    created_at: datetime

@@ -1,0 +1,33 @@
+"""Why a run cannot start or go on.
+
+TrainError
+├── DataError        the data cannot be used as the spec says
+├── ModelError       the model cannot be built, or the method does not fit it
+├── CheckpointError  a checkpoint does not verify or belongs to another run
+└── Diverged         too many non-finite steps in a row
+"""
+
+from typing import ClassVar
+
+
+class TrainError(Exception):
+    """A run's end that a person can understand; `code` is stable, the message says what to do."""
+
+    code: ClassVar[str] = "train_error"
+    retryable: ClassVar[bool] = False
+
+
+class DataError(TrainError):
+    code = "data_error"
+
+
+class ModelError(TrainError):
+    code = "model_error"
+
+
+class CheckpointError(TrainError):
+    code = "checkpoint_error"
+
+
+class Diverged(TrainError):
+    code = "diverged"
