@@ -1,0 +1,60 @@
+# syntax=docker/dockerfile:1
+# Two images of one source. `server` runs the API, the migrations and the sweep, without torch;
+# `worker` trains. Build one with `docker build --target server --tag relora-server .`
+
+# Python's own image for both: torch's wheels carry the CUDA libraries that they were built with,
+# so a CUDA base image would only add a second copy. The node gives the driver.
+FROM python:3.11-slim AS base
+ENV PIP_CACHE_DIR=/var/cache/pip \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_ROOT_USER_ACTION=ignore \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+# tini is process 1: it passes signals on and reaps what a dead trainer leaves behind.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends tini \
+    && rm -rf /var/lib/apt/lists/*
+# A number, since Kubernetes can't tell from a name that it is not root. All that a process
+# writes is below its home: the data folder, and the caches of Hugging Face, triton and inductor.
+ENV HOME=/var/lib/relora \
+    RELORA_DATA_DIR=/var/lib/relora \
+    TORCHINDUCTOR_CACHE_DIR=/var/lib/relora/inductor
+RUN groupadd --gid 10001 relora \
+    && useradd --uid 10001 --gid relora --home-dir "$HOME" --create-home --no-log-init relora
+LABEL org.opencontainers.image.title="relora" \
+      org.opencontainers.image.description="Pretrain language models with ReLoRA" \
+      org.opencontainers.image.licenses="Apache-2.0"
+WORKDIR /build
+# Dependencies only: without its packages the project installs as an empty one, and a change of
+# the source leaves these layers as they are. pyproject.toml names the two empty files.
+COPY pyproject.toml constraints.txt ./
+RUN touch README.md LICENSE
+
+FROM base AS wheel
+COPY . .
+RUN pip wheel --no-deps --wheel-dir /wheels .
+
+FROM base AS server
+RUN --mount=type=cache,target=/var/cache/pip \
+    pip install --constraint constraints.txt '.[server]'
+RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
+    pip install --no-deps --force-reinstall /wheels/*.whl
+USER 10001:10001
+WORKDIR /var/lib/relora
+EXPOSE 8000
+ENTRYPOINT ["tini", "--"]
+CMD ["python", "-m", "service.server", "--host", "0.0.0.0", "--port", "8000"]
+
+FROM base AS worker
+# torch.compile writes C++ and triton C, for the machine they find themselves on.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends g++ libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
+RUN --mount=type=cache,target=/var/cache/pip \
+    pip install --constraint constraints.txt '.[worker]'
+RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
+    pip install --no-deps --force-reinstall /wheels/*.whl
+USER 10001:10001
+WORKDIR /var/lib/relora
+ENTRYPOINT ["tini", "--"]
+CMD ["celery", "--app", "worker.tasks", "worker", "--pool", "threads", "--concurrency", "1", "--loglevel", "info"]

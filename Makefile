@@ -1,0 +1,61 @@
+# Needs make and Python 3.11 or newer; everything else goes into .venv.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test lint format clean
+
+help: ## List the targets.
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do \
+		printf '%-16s %s\n' "$$name" "$$text"; \
+	done
+
+install: $(VENV)/installed-dev ## Make .venv with all that development needs.
+
+demo: $(VENV)/installed-local ## Run the whole service on this machine and train a small model.
+	$(BIN)/python examples/demo.py
+
+test: lint ## Run all that CI runs: lint and the test suite.
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-dev ## Check format, style, types and import rules.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/installed-dev ## Format the code and fix what can be fixed.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## Remove .venv, caches and what the demo made.
+	rm -rf $(VENV) .demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# A stamp is newer than the last successful install; it waits for a change of what it depends on.
+# Development adds to the local service, never beside it: one pip at a time, also with `make -j`.
+$(VENV)/installed-dev: $(VENV)/installed-local
+	@echo "Installing what development needs into $(VENV) ..."
+	$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/installed-local: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing relora into $(VENV); the first time this takes some minutes ..."
+	$(PIP_INSTALL) --editable '.[local]'
+	@touch $@
+
+$(BIN)/python:
+	@for python in $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3 python; do \
+		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+		echo "Making $(VENV) with $$("$$python" --version) ($$python) ..."; \
+		"$$python" -m venv $(VENV) && exit 0; \
+		rm -rf $(VENV); \
+		echo "$$python cannot make a virtual environment; on Debian and Ubuntu, install python3-venv." >&2; \
+		exit 1; \
+	done; \
+	echo "relora needs Python 3.11 or newer, and none was found. Install one, or name it:" >&2; \
+	echo "  make install PYTHON=/path/to/python3.11" >&2; \
+	exit 1
