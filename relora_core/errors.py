@@ -2,6 +2,7 @@
 
 TrainError
 ├── DataError        the data cannot be used as the spec says
+│   └── DataUnavailable   not now: the network or the far side is down
 ├── ModelError       the model cannot be built, or the method does not fit it
 ├── CheckpointError  a checkpoint does not verify or belongs to another run
 └── Diverged         too many non-finite steps in a row
@@ -19,6 +20,11 @@ class TrainError(Exception):
 
 class DataError(TrainError):
     code = "data_error"
+
+
+class DataUnavailable(DataError):
+    code = "data_unavailable"
+    retryable = True
 
 
 class ModelError(TrainError):

@@ -130,7 +130,8 @@ class Source(Spec):
     uri: str = Field(
         description="file:///data/*.jsonl.gz, s3://bucket/key*.parquet, "
         "hf://NAME?config=en&split=train&revision=..., or a plain path. "
-        "Formats by extension: txt, jsonl, parquet, the first two also as .gz or .zst."
+        "Formats by extension: txt (a file is one document), jsonl or json (an object a line) and "
+        "parquet; all but parquet also as .gz or .zst."
     )
     text_field: str = Field(default="text", description="The field of a row that holds its text.")
 

@@ -1,0 +1,7 @@
+"""Text in, batches of tokens out.
+
+rows, files, hub, sources    where documents come from, and what could not be read
+split, tokenizer, packing    documents to two streams of tokens, once, in the cache
+shards, shuffle, loader      any batch of any step, read where it lies
+prepare                      all of it, from a spec
+"""

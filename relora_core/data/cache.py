@@ -1,0 +1,66 @@
+"""Things made once on a node and found by every later run: named by content, whole or absent."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+from relora_core.errors import DataError
+
+
+def digest(*parts: object) -> str:
+    """A name for what is made from `parts`, all of them JSON values."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def build_once(
+    folder: Path, build: Callable[[Path], None], *, is_whole: Callable[[Path], bool]
+) -> bool:
+    """Have `build` fill the folder unless it is there and whole. Return whether it was there.
+
+    The processes of a node take turns, so that all but the first find the folder. It appears by
+    one rename, after its files are on the disk.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
+        if is_whole(folder):
+            return True
+        partial = folder.with_name(f"{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
+        partial.mkdir()
+        build(partial)
+        for path in (*partial.iterdir(), partial):
+            _sync(path)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+        _sync(folder.parent)
+    return False
+
+
+def file_digest(file: Path, cache: Path) -> str:
+    """Return the file's sha256, remembered until its size or time of change is another."""
+
+    def build(folder: Path) -> None:
+        with file.open("rb") as stream:
+            content = hashlib.file_digest(stream, "sha256").hexdigest()
+        (folder / "sha256").write_text(content)
+
+    try:
+        stat = file.stat()
+        folder = cache / "digests" / digest(str(file), stat.st_size, stat.st_mtime_ns)
+        build_once(folder, build, is_whole=lambda folder: (folder / "sha256").is_file())
+    except PermissionError as error:
+        raise DataError(f"no access to {error.filename}: {error.strerror}") from error
+    return (folder / "sha256").read_text()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,107 @@
+"""Files as a source: found by path or pattern, decompressed, read row by row."""
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from zstandard import ZstdDecompressor, ZstdError
+
+from relora_core.data.hub import read_parquet
+from relora_core.data.rows import BadRow, Row, read_row
+from relora_core.errors import DataError
+
+COMPRESSED = frozenset({".gz", ".zst"})
+LINES = frozenset({".jsonl", ".json"})
+READABLE = "txt, jsonl, json (an object a line) and parquet; all but parquet also as .gz or .zst"
+CHUNK = 2**20  # bytes
+
+
+def find_files(uri: str) -> list[Path]:
+    """Return the files that a path, a pattern or a file:// URI names, sorted, of known formats."""
+    path = Path(uri.removeprefix("file://")).expanduser().absolute()
+    if path.is_dir():
+        raise DataError(f"{uri!r} is a folder; name its files, e.g. {path / '*.jsonl.gz'}")
+    pattern = str(path.relative_to(path.anchor))
+    files = [path] if path.is_file() else sorted(Path(path.anchor).glob(pattern))
+    files = [file for file in files if file.is_file()]
+    if not files:
+        raise DataError(f"no file matches {uri!r} ({path})")
+    for file in files:
+        if file_format(file) not in LINES | {".txt", ".parquet"}:
+            raise DataError(f"cannot read {file}; known formats are {READABLE}")
+    return files
+
+
+def file_format(file: Path) -> str:
+    """Return the extension that says what the file holds, without its compression."""
+    if file.suffix in COMPRESSED:
+        inner = Path(file.stem).suffix
+        return inner if inner != ".parquet" else ""
+    return file.suffix
+
+
+def read_file(file: Path, *, text_field: str) -> Iterator[Row]:
+    """Yield the rows of one file; one that breaks off ends with a bad row that says so."""
+    try:
+        if file.suffix == ".parquet":
+            yield from read_parquet(file, text_field=text_field)
+        elif file_format(file) == ".txt":
+            yield b"".join(_chunks(file)).decode()
+        else:
+            yield from _read_lines(file, text_field=text_field)
+    except UnicodeDecodeError as error:
+        yield BadRow(str(file), f"is not UTF-8 text: {error.reason} at byte {error.start}")
+    except (OSError, EOFError, ValueError, zlib.error, ZstdError) as error:
+        yield BadRow(str(file), f"cannot be read to its end: {error}")
+
+
+def _read_lines(file: Path, *, text_field: str) -> Iterator[Row]:
+    for number, line in enumerate(_lines(_chunks(file)), start=1):
+        if not line.strip():
+            continue
+        where = f"{file}:{number}"
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            yield BadRow(where, f"is not JSON: {error}")
+        else:
+            yield read_row(row, text_field=text_field, where=where)
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from lines
+    yield rest
+
+
+def _chunks(file: Path) -> Iterator[bytes]:
+    """Yield the content of the file, decompressed."""
+    match file.suffix:
+        case ".gz":
+            with gzip.open(file) as stream:
+                yield from iter(partial(stream.read, CHUNK), b"")
+        case ".zst":
+            yield from _zstandard_chunks(file)
+        case _:
+            with file.open("rb") as stream:
+                yield from iter(partial(stream.read, CHUNK), b"")
+
+
+def _zstandard_chunks(file: Path) -> Iterator[bytes]:
+    """Read frame by frame: the library's own reader takes a cut frame for the end of the file."""
+    frame = None
+    with file.open("rb") as stream:
+        while compressed := stream.read(CHUNK):
+            while compressed:
+                frame = frame or ZstdDecompressor().decompressobj()
+                yield frame.decompress(compressed)
+                compressed = frame.unused_data
+                if frame.eof:
+                    frame = None
+    if frame is not None:
+        raise EOFError("the last zstandard frame is cut short")

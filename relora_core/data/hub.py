@@ -1,0 +1,61 @@
+"""What the `datasets` library reads: Hugging Face datasets, streamed, and Parquet files."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from datasets import IterableDataset, load_dataset
+from datasets.exceptions import DatasetsError
+
+from relora_core.data.rows import Row, read_row
+from relora_core.errors import DataError, DataUnavailable
+
+PARAMETERS = ("config", "split", "revision")
+
+
+@dataclass(frozen=True)
+class HubDataset:
+    """hf://NAME?config=...&split=...&revision=...; NAME may be a local folder."""
+
+    name: str
+    config: str | None = None
+    split: str = "train"
+    revision: str | None = None
+
+
+def parse_hub_uri(uri: str) -> HubDataset:
+    name, _, query = uri.removeprefix("hf://").partition("?")
+    parameters = dict(parse_qsl(query, keep_blank_values=True))
+    if unknown := sorted(parameters.keys() - set(PARAMETERS)):
+        raise DataError(f"{uri!r} asks for {', '.join(unknown)}; known are {', '.join(PARAMETERS)}")
+    return HubDataset(name, **parameters)
+
+
+def read_hub_dataset(dataset: HubDataset, *, text_field: str) -> Iterator[Row]:
+    """Yield the rows of the dataset without downloading it first."""
+    try:
+        rows = load_dataset(
+            dataset.name,
+            dataset.config,
+            split=dataset.split,
+            revision=dataset.revision,
+            streaming=True,
+        )
+        yield from _read_rows(rows, text_field=text_field, where=dataset.name)
+    except ConnectionError as error:
+        raise DataUnavailable(f"cannot reach the dataset {dataset.name!r}: {error}") from error
+    except (OSError, ValueError, DatasetsError) as error:
+        raise DataError(f"cannot read the dataset {dataset.name!r}: {error}") from error
+
+
+def read_parquet(file: Path, *, text_field: str) -> Iterator[Row]:
+    rows = load_dataset("parquet", data_files=str(file), split="train", streaming=True)
+    return _read_rows(rows, text_field=text_field, where=str(file))
+
+
+def _read_rows(rows: IterableDataset, *, text_field: str, where: str) -> Iterator[Row]:
+    if text_field in (rows.column_names or []):
+        rows = rows.select_columns(text_field)
+    for number, row in enumerate(rows, start=1):
+        yield read_row(row, text_field=text_field, where=f"{where}:{number}")

@@ -1,0 +1,162 @@
+"""A source to two streams of tokens on disk, kept and held out, once per node.
+
+A stream is its documents one after the other, each followed by EOS, as little-endian uint16
+(uint32 for more than 65,536 tokens of vocabulary).
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+from transformers import PreTrainedTokenizerFast
+
+from relora_core.data.cache import build_once, digest
+from relora_core.data.shards import TokenShards
+from relora_core.data.sources import Tally, documents, fingerprint
+from relora_core.data.split import is_held_out
+from relora_core.data.tokenizer import text_encoder, vocabulary_size
+from relora_core.spec import Source
+
+LAYOUT = 1  # to be raised when the same source would give other files
+BATCH_CHARACTERS = 4_000_000  # tokenized at once, on all cores
+
+TokenType = Literal["<u2", "<u4"]
+Part = Literal["kept", "held_out"]
+
+
+class Stream(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    documents: int
+    tokens: int
+    bytes: int
+    sha256: str
+
+
+class Manifest(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    rows: int
+    bad_rows: int
+    examples: list[str]
+    vocab_size: int
+    dtype: TokenType
+    kept: Stream
+    held_out: Stream
+
+    def stream(self, part: Part) -> Stream:
+        return self.kept if part == "kept" else self.held_out
+
+
+@dataclass(frozen=True)
+class PackedSource:
+    source: Source
+    folder: Path
+    manifest: Manifest
+    reused: bool
+
+    def shards(self, part: Part, *, sequence_length: int) -> TokenShards:
+        return TokenShards(
+            _file(self.folder, part),
+            dtype=self.manifest.dtype,
+            num_documents=self.manifest.stream(part).documents,
+            vocab_size=self.manifest.vocab_size,
+            sequence_length=sequence_length,
+        )
+
+
+def pack(
+    source: Source, tokenizer: PreTrainedTokenizerFast, *, held_out: float, cache: Path
+) -> PackedSource:
+    """Find the streams of a source in the cache, or tokenize it into them."""
+    content = fingerprint(source, cache=cache)
+    vocabulary = (tokenizer.backend_tokenizer.to_str(), tokenizer.eos_token_id)
+    folder = cache / "shards" / digest(LAYOUT, content, held_out, vocabulary)
+
+    def build(partial: Path) -> None:
+        manifest = _tokenize(source, tokenizer, held_out=held_out, folder=partial)
+        (partial / "manifest.json").write_text(manifest.model_dump_json(indent=1))
+
+    reused = build_once(folder, build, is_whole=_is_whole)
+    return PackedSource(source, folder, _read_manifest(folder), reused)
+
+
+def _tokenize(
+    source: Source, tokenizer: PreTrainedTokenizerFast, *, held_out: float, folder: Path
+) -> Manifest:
+    vocab_size = vocabulary_size(tokenizer)
+    dtype: TokenType = "<u2" if vocab_size <= 2**16 else "<u4"
+    encoder, eos = text_encoder(tokenizer), tokenizer.eos_token_id
+    tally = Tally()
+    with _file(folder, "kept").open("wb") as kept, _file(folder, "held_out").open("wb") as out:
+        writers = _StreamWriter(kept, dtype), _StreamWriter(out, dtype)
+        for texts in _batches(documents(source, tally)):
+            encodings = encoder.encode_batch_fast(texts, add_special_tokens=False)
+            for text, encoding in zip(texts, encodings, strict=True):
+                writers[is_held_out(text, held_out)].write([*encoding.ids, eos])
+    return Manifest(
+        **asdict(tally),
+        vocab_size=vocab_size,
+        dtype=dtype,
+        kept=writers[0].summary(),
+        held_out=writers[1].summary(),
+    )
+
+
+def _batches(texts: Iterator[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    characters = 0
+    for text in texts:
+        batch.append(text)
+        characters += len(text)
+        if characters >= BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+class _StreamWriter:
+    def __init__(self, file: BinaryIO, dtype: TokenType) -> None:
+        self._file = file
+        self._dtype = np.dtype(dtype)
+        self._hash = hashlib.sha256()
+        self._documents = self._bytes = 0
+
+    def write(self, tokens: list[int]) -> None:
+        content = np.array(tokens, dtype=self._dtype).tobytes()
+        self._file.write(content)
+        self._hash.update(content)
+        self._documents += 1
+        self._bytes += len(content)
+
+    def summary(self) -> Stream:
+        return Stream(
+            documents=self._documents,
+            tokens=self._bytes // self._dtype.itemsize,
+            bytes=self._bytes,
+            sha256=self._hash.hexdigest(),
+        )
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        manifest = _read_manifest(folder)
+        return all(
+            _file(folder, part).stat().st_size == manifest.stream(part).bytes
+            for part in ("kept", "held_out")
+        )
+    except (FileNotFoundError, ValidationError):
+        return False
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    return Manifest.model_validate_json((folder / "manifest.json").read_bytes())
+
+
+def _file(folder: Path, part: Part) -> Path:
+    return folder / f"{part}.bin"

@@ -1,0 +1,96 @@
+"""From a spec to the data of a run: its tokenizer and its two splits, checked to be enough."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from transformers import PreTrainedTokenizerFast
+
+from relora_core.data.packing import PackedSource, Part, Stream, pack
+from relora_core.data.shards import TokenShards
+from relora_core.data.tokenizer import make_tokenizer
+from relora_core.errors import DataError
+from relora_core.events import DataPrepared, Event
+from relora_core.spec import HeldOut, Source, TrainSpec
+
+Split = Literal["train", "validation"]
+
+ADVICE: dict[Split, str] = {
+    "train": "add data, or lower training.global_batch_size or data.sequence_length",
+    "validation": "raise data.validation.fraction, name a data.validation.uri, add documents (a "
+    ".txt file is one) or lower data.sequence_length",
+}
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    tokenizer: PreTrainedTokenizerFast
+    train: TokenShards
+    validation: TokenShards
+
+
+def prepare(spec: TrainSpec, *, cache: Path, emit: Callable[[Event], None]) -> PreparedData:
+    """Tokenize and pack what the spec names, or find it in the cache. Raises `DataError`.
+
+    Safe to call from every rank and job of a node at once: one of them does the work.
+    """
+    data = spec.data
+    held_out = data.validation.fraction if isinstance(data.validation, HeldOut) else 0.0
+    tokenizer = make_tokenizer(spec.tokenizer, data.train, held_out=held_out, cache=cache)
+    packed = pack(data.train, tokenizer, held_out=held_out, cache=cache)
+    train = _open("train", packed, "kept", spec=spec, emit=emit)
+    if isinstance(data.validation, Source):
+        packed = pack(data.validation, tokenizer, held_out=0.0, cache=cache)
+        validation = _open("validation", packed, "kept", spec=spec, emit=emit)
+    else:
+        validation = _open("validation", packed, "held_out", spec=spec, emit=emit)
+    return PreparedData(tokenizer, train, validation)
+
+
+def _open(
+    split: Split,
+    packed: PackedSource,
+    part: Part,
+    *,
+    spec: TrainSpec,
+    emit: Callable[[Event], None],
+) -> TokenShards:
+    """Report a split, refuse it if it is bad or too small, map it."""
+    manifest, stream = packed.manifest, packed.manifest.stream(part)
+    whole = part == "kept"  # rows without text are in no part; they are reported once
+    emit(
+        DataPrepared(
+            split=split,
+            documents=stream.documents,
+            tokens=stream.tokens,
+            bad_rows=manifest.bad_rows if whole else 0,
+            examples=manifest.examples if whole else [],
+            reused=packed.reused,
+        )
+    )
+    _check_rows(packed, spec.data.max_bad_rows)
+    _check_size(split, stream, spec)
+    return packed.shards(part, sequence_length=spec.data.sequence_length)
+
+
+def _check_rows(packed: PackedSource, max_bad_rows: float) -> None:
+    bad, rows = packed.manifest.bad_rows, packed.manifest.rows
+    if bad > max_bad_rows * rows:
+        raise DataError(
+            f"{bad:,} of {rows:,} rows of {packed.source.uri} cannot be read, more than the share "
+            f"of {max_bad_rows:g} that data.max_bad_rows allows: "
+            + "; ".join(packed.manifest.examples)
+        )
+
+
+def _check_size(split: Split, stream: Stream, spec: TrainSpec) -> None:
+    length = spec.data.sequence_length
+    sequences = max(0, (stream.tokens - 1) // length)
+    needed = spec.training.global_batch_size if split == "train" else 1
+    if sequences < needed:
+        raise DataError(
+            f"the {split} data is too small: {stream.tokens:,} tokens in {stream.documents:,} "
+            f"documents make {sequences:,} sequences of {length}, and {needed:,} are needed; "
+            f"{ADVICE[split]}"
+        )

@@ -1,0 +1,40 @@
+"""A row of a source: the text that it holds, or why it holds none."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class BadRow:
+    where: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.reason}"
+
+
+Row = str | BadRow
+
+
+def read_row(row: object, *, text_field: str, where: str) -> Row:
+    """Find the text in a decoded row."""
+    if not isinstance(row, Mapping):
+        return BadRow(where, "is not an object with fields")
+    if text_field not in row:
+        fields = ", ".join(str(field) for field in row)
+        return BadRow(where, f"has no field {text_field!r}; it has: {fields}")
+    text = row[text_field]
+    if not isinstance(text, str):
+        return BadRow(where, f"field {text_field!r} is {type(text).__name__}, not text")
+    if not text.isascii() and _has_lone_surrogate(text):
+        return BadRow(where, f"field {text_field!r} is not valid Unicode")
+    return text
+
+
+def _has_lone_surrogate(text: str) -> bool:
+    """JSON can escape half a character, which has no bytes and so no tokens."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False

@@ -1,0 +1,37 @@
+"""Packed tokens, memory-mapped: any sequence at the cost of reading it."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+class TokenShards:
+    """A stream of tokens cut into sequences: number i is tokens [i * S, i * S + S + 1).
+
+    The last token of a sequence is the first of the next, so that each token but the stream's
+    first is predicted once. What is left at the end is not used.
+    """
+
+    def __init__(
+        self, file: Path, *, dtype: str, num_documents: int, vocab_size: int, sequence_length: int
+    ) -> None:
+        self._tokens = np.memmap(file, dtype=dtype, mode="r")
+        self.num_documents = num_documents
+        self.vocab_size = vocab_size
+        self.sequence_length = sequence_length
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self._tokens)
+
+    def __len__(self) -> int:
+        return (self.num_tokens - 1) // self.sequence_length
+
+    def sequences(self, indices: NDArray[np.int64]) -> Tensor:
+        """Return int64 (len(indices), sequence_length + 1): inputs [:, :-1], targets [:, 1:]."""
+        length = self.sequence_length
+        rows = [self._tokens[i * length : i * length + length + 1] for i in indices.tolist()]
+        return torch.from_numpy(np.stack(rows).astype(np.int64))

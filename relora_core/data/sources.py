@@ -1,0 +1,72 @@
+"""A source's documents, in a fixed order, and the name of its content."""
+
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass, field
+from pathlib import Path
+
+from relora_core.data.cache import digest, file_digest
+from relora_core.data.files import file_format, find_files, read_file
+from relora_core.data.hub import parse_hub_uri, read_hub_dataset
+from relora_core.data.rows import BadRow, Row
+from relora_core.errors import DataError
+from relora_core.spec import Source
+
+SHOWN_EXAMPLES = 3
+HOPELESS = 1000  # so many bad rows and not one good: wrong field or format, not bad luck
+
+
+@dataclass
+class Tally:
+    """What was read, and what could not be."""
+
+    rows: int = 0
+    bad_rows: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def add(self, row: Row) -> None:
+        self.rows += 1
+        if isinstance(row, BadRow):
+            self.bad_rows += 1
+            if len(self.examples) < SHOWN_EXAMPLES:
+                self.examples.append(str(row))
+
+
+def documents(source: Source, tally: Tally) -> Iterator[str]:
+    """Yield the text of every good row that has any; count all rows in `tally`."""
+    for row in _rows(source):
+        tally.add(row)
+        if tally.bad_rows == tally.rows == HOPELESS:
+            raise DataError(
+                f"none of the first {HOPELESS} rows of {source.uri} can be read: "
+                + "; ".join(tally.examples)
+            )
+        if isinstance(row, str) and row:
+            yield row
+
+
+def fingerprint(source: Source, *, cache: Path) -> str:
+    """Name the documents of a source: files by their bytes, a Hugging Face dataset by its URI.
+
+    So a dataset without a revision is read once on a node, and later commits to it go unseen.
+    """
+    if source.uri.startswith("hf://"):
+        return digest("hf", *astuple(parse_hub_uri(source.uri)), source.text_field)
+    files = [(file_format(file), file_digest(file, cache)) for file in _local_files(source)]
+    return digest("files", files, source.text_field)
+
+
+def _rows(source: Source) -> Iterator[Row]:
+    if source.uri.startswith("hf://"):
+        yield from read_hub_dataset(parse_hub_uri(source.uri), text_field=source.text_field)
+    else:
+        for file in _local_files(source):
+            yield from read_file(file, text_field=source.text_field)
+
+
+def _local_files(source: Source) -> list[Path]:
+    if source.uri.startswith("s3://"):
+        raise DataError(
+            f"the trainer reads no S3 ({source.uri!r}); the service's worker copies the files to "
+            "the node first. Without the service, copy them and give their path"
+        )
+    return find_files(source.uri)

@@ -1,0 +1,103 @@
+"""The run's tokenizer: a byte-level BPE trained on its text, or a pretrained one."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import assert_never
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from relora_core.data.cache import build_once, digest
+from relora_core.data.sources import Tally, documents, fingerprint
+from relora_core.data.split import is_held_out
+from relora_core.errors import DataError
+from relora_core.spec import PretrainedTokenizer, Source, TokenizerSpec, TrainedTokenizer
+
+END_OF_TEXT = "<|endoftext|>"
+TRAINING_CHARACTERS = 1_000_000_000  # more text changes the merges little and takes hours
+RECIPE = 1  # to be raised when the same text would give another tokenizer
+
+
+def make_tokenizer(
+    spec: TokenizerSpec, source: Source, *, held_out: float, cache: Path
+) -> PreTrainedTokenizerFast:
+    """Load or train the tokenizer; the held-out documents of `source` are never trained on.
+
+    It has an EOS token. Where it lacks one to begin a text or to pad, EOS is that too: in the
+    packed stream, EOS is what comes before a document.
+    """
+    match spec:
+        case TrainedTokenizer():
+            tokenizer = _trained(spec, source, held_out=held_out, cache=cache)
+        case PretrainedTokenizer():
+            tokenizer = _pretrained(spec.pretrained)
+        case _:
+            assert_never(spec)
+    tokenizer.bos_token = tokenizer.bos_token or tokenizer.eos_token
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    return tokenizer
+
+
+def vocabulary_size(tokenizer: PreTrainedTokenizerFast) -> int:
+    """One more than the largest id: a vocabulary may have gaps."""
+    return max(tokenizer.get_vocab().values()) + 1
+
+
+def text_encoder(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
+    """A copy that takes a text whole and as text: special tokens spelled out in it are letters."""
+    encoder = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    encoder.encode_special_tokens = True
+    encoder.no_truncation()
+    encoder.no_padding()
+    return encoder
+
+
+def _trained(
+    spec: TrainedTokenizer, source: Source, *, held_out: float, cache: Path
+) -> PreTrainedTokenizerFast:
+    size = spec.train.vocab_size
+
+    def build(folder: Path) -> None:
+        tokenizer = _train_bpe(_training_text(source, held_out), vocab_size=size)
+        tokenizer.save_pretrained(folder)
+
+    name = digest(RECIPE, fingerprint(source, cache=cache), held_out, size)
+    folder = cache / "tokenizers" / name
+    build_once(folder, build, is_whole=lambda folder: (folder / "tokenizer.json").is_file())
+    return PreTrainedTokenizerFast.from_pretrained(folder)
+
+
+def _train_bpe(texts: Iterator[str], *, vocab_size: int) -> PreTrainedTokenizerFast:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END_OF_TEXT)
+
+
+def _training_text(source: Source, held_out: float) -> Iterator[str]:
+    characters = 0
+    for text in documents(source, Tally()):
+        if not is_held_out(text, held_out):
+            yield text
+            characters += len(text)
+            if characters >= TRAINING_CHARACTERS:
+                return
+
+
+def _pretrained(name: str) -> PreTrainedTokenizerFast:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot load the tokenizer {name!r}: {error}") from error
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise DataError(f"the tokenizer {name!r} is not a fast one (it has no tokenizer.json)")
+    if tokenizer.eos_token_id is None:
+        raise DataError(f"the tokenizer {name!r} has no EOS token, which must end each document")
+    return tokenizer
