@@ -1,13 +1,13 @@
 """The job as a person sees it: what they write (`JobSpec`) and what they read (`Job`)."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from jobs.status import JobStatus, Wish
 from relora_core.events import Phase
-from relora_core.spec import Spec, TrainSpec
+from relora_core.spec import Spec, SpecConflict, TrainSpec
 
 LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$")]
 
@@ -41,6 +41,16 @@ class JobSpec(TrainSpec):
     resources: Resources = Resources()
     output: Output | None = Field(default=None, description="Default: the service's own storage.")
     retries: Retries = Retries()
+
+    @model_validator(mode="after")
+    def _divides_over_gpus(self) -> Self:
+        if self.training.global_batch_size % self.resources.gpus:
+            raise SpecConflict(
+                "training.global_batch_size",
+                f"must divide over resources.gpus ({self.resources.gpus}); "
+                f"got {self.training.global_batch_size}",
+            )
+        return self
 
     @property
     def train(self) -> TrainSpec:

@@ -4,6 +4,7 @@ A person reads `type` and `step`; every event also says when. `id` and `attempt`
 until a job's store numbers the event.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -13,7 +14,8 @@ Phase = Literal["warm_start", "low_rank", "full_rank"]
 
 
 class Event(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A loss that is not finite is written as "NaN", which is valid JSON and reads back as it was.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     id: int | None = Field(default=None, description="Position in the job's log: 1, 2, ...")
     attempt: int | None = Field(default=None, description="The attempt that reported it.")
@@ -38,7 +40,6 @@ class TrainStarted(Event):
     total_steps: int
     parameters: int
     tokens_per_step: int
-    micro_batch_size: int
     world_size: int
     device: str
 
@@ -198,6 +199,7 @@ AnyTrainEvent = (
     | TrainStopped
     | TrainFailed
 )
+Emit = Callable[[AnyTrainEvent], None]
 TrainEvent = Annotated[AnyTrainEvent, Field(discriminator="type")]
 train_event_adapter: TypeAdapter[AnyTrainEvent] = TypeAdapter(TrainEvent)
 

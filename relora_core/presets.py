@@ -104,6 +104,6 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
     for key, value in above.items():
         mixes = key not in _VARIANTS and isinstance(merged.get(key), Mapping)
         merged[key] = _merge(merged[key], value) if mixes and isinstance(value, Mapping) else value
-    if "tokens" in merged and "tokens" in above and "steps" in below:
+    if above.get("tokens") is not None and above.get("steps") is None and "steps" in below:
         merged.pop("steps")  # `training` takes one of the two
     return merged

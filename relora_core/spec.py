@@ -313,7 +313,7 @@ class ScheduleSpec(Spec):
         default=None,
         ge=0,
         description="Re-warm after the switch to low rank and after each restart; default 100 or "
-        "a fiftieth of `reset_every`, the smaller.",
+        "a tenth of `reset_every`, the smaller.",
     )
     min_lr_ratio: float = Field(default=0.1, ge=0, le=1)
 
@@ -371,6 +371,7 @@ class TrainSpec(Spec):
                 f"must be less than the {self.total_steps} steps of training; "
                 f"got {self.warmup_steps}",
             )
+        self._check_rank()
         if self.method.name != "full" and self.warm_start_steps >= self.total_steps:
             raise SpecConflict(
                 "method.warm_start_steps",
@@ -384,6 +385,16 @@ class TrainSpec(Spec):
                 f"got {self.restart_warmup_steps}",
             )
         return self
+
+    def _check_rank(self) -> None:
+        if isinstance(self.method, LowRank) and isinstance(self.model, PresetModel):
+            hidden = MODELS[self.model.preset]["hidden_size"]
+            if self.method.rank > hidden:
+                raise SpecConflict(
+                    "method.rank",
+                    f"must be at most the hidden size of {self.model.preset} ({hidden}); "
+                    f"got {self.method.rank}",
+                )
 
     # What is left out of the spec, resolved. The paper's values (arXiv 2307.05695, appendix A)
     # belong to runs of 20,000 steps; shorter runs take the same shares.
@@ -432,7 +443,7 @@ class TrainSpec(Spec):
     def restart_warmup_steps(self) -> int:
         if self.schedule.restart_warmup_steps is not None:
             return self.schedule.restart_warmup_steps
-        return min(100, (self.reset_every or self.total_steps) // 50)
+        return min(100, (self.reset_every or self.total_steps) // 10)
 
     @property
     def low_rank_learning_rate(self) -> float:

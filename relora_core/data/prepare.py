@@ -1,6 +1,6 @@
 """From a spec to the data of a run: its tokenizer and its two splits, checked to be enough."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,8 +11,8 @@ from relora_core.data.packing import PackedSource, Part, Stream, pack
 from relora_core.data.shards import TokenShards
 from relora_core.data.tokenizer import make_tokenizer
 from relora_core.errors import DataError
-from relora_core.events import DataPrepared, Event
-from relora_core.spec import HeldOut, Source, TrainSpec
+from relora_core.events import DataPrepared, Emit
+from relora_core.spec import DataSpec, HeldOut, Source, TrainSpec
 
 Split = Literal["train", "validation"]
 
@@ -30,12 +30,15 @@ class PreparedData:
     validation: TokenShards
 
 
-def prepare(spec: TrainSpec, *, cache: Path, emit: Callable[[Event], None]) -> PreparedData:
+def prepare(
+    spec: TrainSpec, *, cache: Path, emit: Emit, staged: Mapping[str, str] | None = None
+) -> PreparedData:
     """Tokenize and pack what the spec names, or find it in the cache. Raises `DataError`.
 
-    Safe to call from every rank and job of a node at once: one of them does the work.
+    `staged` says where the copies of remote sources lie on this node: URI to local URI. Safe
+    to call from every rank and job of a node at once: one of them does the work.
     """
-    data = spec.data
+    data = _local(spec.data, staged or {})
     held_out = data.validation.fraction if isinstance(data.validation, HeldOut) else 0.0
     tokenizer = make_tokenizer(spec.tokenizer, data.train, held_out=held_out, cache=cache)
     packed = pack(data.train, tokenizer, held_out=held_out, cache=cache)
@@ -48,13 +51,23 @@ def prepare(spec: TrainSpec, *, cache: Path, emit: Callable[[Event], None]) -> P
     return PreparedData(tokenizer, train, validation)
 
 
+def _local(data: DataSpec, staged: Mapping[str, str]) -> DataSpec:
+    def local(source: Source) -> Source:
+        return source.model_copy(update={"uri": staged.get(source.uri, source.uri)})
+
+    validation = data.validation
+    if isinstance(validation, Source):
+        validation = local(validation)
+    return data.model_copy(update={"train": local(data.train), "validation": validation})
+
+
 def _open(
     split: Split,
     packed: PackedSource,
     part: Part,
     *,
     spec: TrainSpec,
-    emit: Callable[[Event], None],
+    emit: Emit,
 ) -> TokenShards:
     """Report a split, refuse it if it is bad or too small, map it."""
     manifest, stream = packed.manifest, packed.manifest.stream(part)

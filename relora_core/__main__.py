@@ -1,0 +1,89 @@
+"""`python -m relora_core train spec.yaml --workdir DIR`: a run without the service."""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from relora_core.problems import explain
+from relora_core.spec import TrainSpec, train_part
+
+logger = logging.getLogger("relora_core")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return the exit code: 0 finished or stopped, 1 failed, 2 wrong usage or spec."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    try:
+        spec = read_spec(options.spec)
+    except (OSError, ValueError) as error:
+        logger.error("%s", error)
+        return 2
+    from relora_core.program import run  # loads torch, which a wrong spec need not wait for
+
+    return run(
+        spec,
+        options.workdir,
+        cache=options.cache,
+        staged=json.loads(options.staged.read_text()) if options.staged else {},
+        supervised=options.supervised,
+    )
+
+
+def read_spec(file: Path) -> TrainSpec:
+    """Read YAML or JSON. Raises `ValueError` with a line for each thing that is wrong."""
+    try:
+        document: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{file} is neither YAML nor JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise ValueError(f"{file} holds no spec: expected fields such as `model` and `data`")
+    document = train_part(document)
+    try:
+        return TrainSpec.model_validate(document)
+    except ValidationError as error:
+        problems = explain(error, document, TrainSpec)
+        lines = [f"  {problem.path}: {problem.message}" for problem in problems]
+        raise ValueError("\n".join([f"{file} is not a valid spec:", *lines])) from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m relora_core", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    train = commands.add_parser("train", help="train a spec; on the same workdir again, it resumes")
+    train.add_argument("spec", type=Path, help="a YAML or JSON file")
+    train.add_argument(
+        "--workdir",
+        type=Path,
+        required=True,
+        help="gets events.jsonl, checkpoints/ and the merged model in final/",
+    )
+    train.add_argument(
+        "--cache",
+        type=Path,
+        default=Path.home() / ".cache" / "relora",
+        help="token shards for this and later runs (default: %(default)s)",
+    )
+    train.add_argument(
+        "--staged",
+        type=Path,
+        metavar="FILE",
+        help="a JSON object: where copies of remote sources lie, URI to local URI",
+    )
+    train.add_argument(
+        "--supervised",
+        action="store_true",
+        help="exit at once when standard input closes: the supervisor is gone",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

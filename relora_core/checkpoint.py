@@ -1,0 +1,213 @@
+"""Checkpoints of a run: whole or not at all, verified before use, nothing unpickled.
+
+`checkpoints/step-00001000/` holds the tensors of model and optimizer (safetensors), the
+counters (`state.json`) and, written last, `manifest.json` with each file's size and sha256.
+The folder appears by one rename. Loss of power, SIGKILL and a full disk leave the older
+checkpoints as they were.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from relora_core.errors import CheckpointError
+from relora_core.events import CheckpointDeleted, CheckpointSaved, Emit, Warned
+from relora_core.files import publish_folder, sha256
+from relora_core.lowrank.inject import low_rank_layers
+from relora_core.spec import CheckpointSpec
+from relora_core.state import Counters, TrainState
+
+MANIFEST = "manifest.json"
+_SHARD_BYTES = 4 * 1024**3
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A verified checkpoint on disk."""
+
+    folder: Path
+    counters: Counters
+    identity: dict[str, Any]
+
+    def load_into(self, state: TrainState) -> None:
+        """Fill in a state whose model has the layers of the checkpoint's phase."""
+        _load_model(state.model, self._tensors("model"))
+        _load_optimizer(state, self._tensors("optimizer"))
+        state.counters = self.counters
+
+    def _tensors(self, kind: str) -> dict[str, Tensor]:
+        tensors: dict[str, Tensor] = {}
+        for file in sorted(self.folder.glob(f"{kind}-*.safetensors")):
+            tensors.update(load_file(file))
+        return tensors
+
+
+def verify(folder: Path) -> None:
+    """Raise `CheckpointError` unless every file of the manifest is there, whole."""
+    try:
+        files: dict[str, dict[str, Any]] = json.loads((folder / MANIFEST).read_text())["files"]
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{folder.name} has no readable manifest: {error}") from error
+    for name, expected in files.items():
+        file = folder / name
+        if not file.is_file() or file.stat().st_size != expected["size"]:
+            raise CheckpointError(f"{folder.name}/{name} is missing or cut short")
+        if sha256(file) != expected["sha256"]:
+            raise CheckpointError(f"{folder.name}/{name} does not have the sha256 of the manifest")
+
+
+class Checkpoints:
+    """The checkpoints of one workdir. Saving waits for a copy in memory alone."""
+
+    def __init__(self, workdir: Path, spec: CheckpointSpec, emit: Emit) -> None:
+        self.folder = workdir / "checkpoints"
+        self.spec = spec
+        self.emit = emit
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._pending: Future[None] | None = None
+
+    def newest(self) -> Checkpoint | None:
+        """The newest that verifies; a damaged one is passed over with a warning."""
+        for folder in reversed(self._complete()):
+            try:
+                verify(folder)
+            except CheckpointError as error:
+                self.emit(Warned(code="checkpoint_damaged", message=f"{error}; skipped"))
+                continue
+            document = json.loads((folder / "state.json").read_text())
+            return Checkpoint(folder, Counters(**document["counters"]), document["identity"])
+        return None
+
+    def save(self, state: TrainState, identity: Mapping[str, Any]) -> None:
+        """Copy the state, and write the copy in the background. Raises what the last write did."""
+        started = time.perf_counter()
+        self.wait()
+        tensors = {
+            "model": dict(_copied(_model_tensors(state.model))),
+            "optimizer": dict(_copied(_optimizer_tensors(state))),
+        }
+        document = {"counters": asdict(state.counters), "identity": dict(identity)}
+        pause = time.perf_counter() - started
+        self._pending = self._writer.submit(self._write, tensors, document, pause)
+
+    def wait(self) -> None:
+        """Until the last save is on disk and reported."""
+        if self._pending is not None:
+            self._pending.result()
+            self._pending = None
+
+    def close(self) -> None:
+        self._writer.shutdown(wait=True)
+
+    def _write(
+        self, tensors: Mapping[str, Mapping[str, Tensor]], document: dict[str, Any], pause: float
+    ) -> None:
+        step = document["counters"]["step"]
+        folder = self.folder / f"step-{step:08d}"
+        temporary = self.folder / f".{folder.name}.tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        for kind, named in tensors.items():
+            for number, shard in enumerate(_shards(named), start=1):
+                save_file(shard, temporary / f"{kind}-{number:05d}.safetensors")
+        (temporary / "state.json").write_text(json.dumps(document, indent=2))
+        size = _write_manifest(temporary, step)
+        shutil.rmtree(folder, ignore_errors=True)
+        publish_folder(temporary, folder)
+        self.emit(
+            CheckpointSaved(
+                step=step,
+                path=f"checkpoints/{folder.name}",
+                bytes=size,
+                pause_seconds=pause,
+                metrics=document["counters"]["metrics"],
+            )
+        )
+        self._delete_old()
+
+    def _delete_old(self) -> None:
+        for folder in self._complete()[: -self.spec.keep_last]:
+            step = _step_of(folder)
+            if self.spec.keep_every is not None and step % self.spec.keep_every == 0:
+                continue
+            shutil.rmtree(folder)
+            self.emit(CheckpointDeleted(step=step, path=f"checkpoints/{folder.name}"))
+
+    def _complete(self) -> list[Path]:
+        """Oldest first."""
+        return sorted(self.folder.glob("step-*"), key=_step_of)
+
+
+def _step_of(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
+
+
+def _write_manifest(folder: Path, step: int) -> int:
+    """Return the size of the files that it names."""
+    files, total = {}, 0
+    for file in sorted(folder.iterdir()):
+        size = file.stat().st_size
+        files[file.name] = {"size": size, "sha256": sha256(file)}
+        total += size
+    (folder / MANIFEST).write_text(json.dumps({"step": step, "files": files}, indent=2))
+    return total
+
+
+def _shards(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """Parts of at most `_SHARD_BYTES`, so that storage can move them side by side."""
+    shard: dict[str, Tensor] = {}
+    size = 0
+    for name, tensor in tensors.items():
+        if shard and size + tensor.nbytes > _SHARD_BYTES:
+            yield shard
+            shard, size = {}, 0
+        shard[name] = tensor
+        size += tensor.nbytes
+    yield shard
+
+
+def _copied(tensors: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+    for name, tensor in tensors:
+        yield name, tensor.detach().to("cpu", copy=True).contiguous()
+
+
+def _model_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Each tensor once, tied ones under one name; then the residuals of frozen weights."""
+    seen = set()
+    for name, tensor in model.state_dict().items():
+        if tensor.data_ptr() not in seen:
+            seen.add(tensor.data_ptr())
+            yield name, tensor
+    for name, layer in low_rank_layers(model):
+        if layer.frozen.residual is not None:
+            yield f"{name}.frozen.residual", layer.frozen.residual
+
+
+@torch.no_grad()
+def _load_model(model: nn.Module, tensors: dict[str, Tensor]) -> None:
+    for name, tensor in _model_tensors(model):
+        if name not in tensors or tensors[name].shape != tensor.shape:
+            raise CheckpointError(f"the checkpoint has no {name} of shape {tuple(tensor.shape)}")
+        tensor.copy_(tensors[name])
+
+
+def _optimizer_tensors(state: TrainState) -> Iterator[tuple[str, Tensor]]:
+    for name, parameter in state.model.named_parameters():
+        for key, tensor in state.optimizer.state.get(parameter, {}).items():
+            yield f"{name}/{key}", tensor
+
+
+def _load_optimizer(state: TrainState, tensors: dict[str, Tensor]) -> None:
+    parameters = dict(state.model.named_parameters())
+    for path, tensor in tensors.items():
+        name, _, key = path.rpartition("/")
+        state.optimizer.state[parameters[name]][key] = tensor.to(parameters[name].device)

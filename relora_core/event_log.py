@@ -1,0 +1,36 @@
+"""`events.jsonl`: the run's events, one JSON object a line, in the order they happened."""
+
+from pathlib import Path
+from threading import Lock
+
+from relora_core.events import AnyTrainEvent, Emit, to_line
+
+
+class EventLog:
+    """Appends events; safe to use from the writer of checkpoints too.
+
+    A line that a killed run left torn is ended first, so that readers can skip it.
+    """
+
+    def __init__(self, path: Path, also: Emit) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab+")
+        self._also = also
+        self._lock = Lock()
+        if self._is_torn():
+            self._file.write(b"\n")
+
+    def __call__(self, event: AnyTrainEvent) -> None:
+        with self._lock:
+            self._file.write(to_line(event).encode() + b"\n")
+            self._file.flush()
+            self._also(event)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _is_torn(self) -> bool:
+        if self._file.tell() == 0:
+            return False
+        self._file.seek(-1, 2)
+        return self._file.read(1) != b"\n"

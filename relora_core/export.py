@@ -1,0 +1,50 @@
+"""A merged model as a Hugging Face folder that `from_pretrained` loads as it is."""
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+
+from relora_core.lowrank.inject import merged_state
+from relora_core.model_card import model_card
+from relora_core.spec import TrainSpec
+from relora_core.state import Counters
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
+
+def export(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    folder: Path,
+    *,
+    spec: TrainSpec,
+    counters: Counters,
+) -> int:
+    """Write the merged model to `folder`, whole or not at all; return its size in bytes."""
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    plain = merged_model(model, _DTYPES[spec.export.dtype])
+    plain.save_pretrained(temporary)
+    tokenizer.save_pretrained(temporary)
+    (temporary / "README.md").write_text(model_card(spec, counters), encoding="utf-8")
+    (temporary / "relora.json").write_text(
+        json.dumps({"step": counters.step, "spec": spec.model_dump(mode="json")}, indent=2)
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
+    return sum(file.stat().st_size for file in folder.iterdir())
+
+
+def merged_model(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
+    """A plain model, on the CPU, that computes what `model` does, to the precision of `dtype`."""
+    state = {name: tensor.to("cpu", dtype) for name, tensor in merged_state(model).items()}
+    with torch.device("meta"):
+        plain = AutoModelForCausalLM.from_config(model.config, dtype=dtype)
+    plain.load_state_dict(state, strict=True, assign=True)
+    plain.tie_weights()
+    plain.config.use_cache = True
+    return plain

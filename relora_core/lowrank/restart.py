@@ -1,0 +1,76 @@
+"""A restart of ReLoRA: merge, re-initialise, prune the optimizer state; each is an event.
+
+The learning rate re-warms by the same clock (`relora_core.timeline`).
+"""
+
+import hashlib
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from relora_core.events import AnyTrainEvent, Merged, OptimizerReset, Reinitialized
+from relora_core.lowrank.inject import low_rank_layers
+from relora_core.lowrank.optimizer_reset import reset_optimizer_state
+from relora_core.spec import ReloraMethod
+
+
+def restart(
+    model: nn.Module,
+    optimizer: Optimizer,
+    method: ReloraMethod,
+    *,
+    step: int,
+    number: int,
+    seed: int,
+) -> list[AnyTrainEvent]:
+    """End a cycle before the step `step`; `number` is 1 for the first restart."""
+    merged = merge(model, step=step, restart=number)
+    drawn = reinitialize(model, step=step, restart=number, seed=seed)
+    factors = [p for _, layer in low_rank_layers(model) for p in (layer.lora_a, layer.lora_b)]
+    kept = reset_optimizer_state(
+        optimizer,
+        factors,
+        method.optimizer_reset,
+        generator=torch.Generator().manual_seed(seed * 1_000_003 + number),
+    )
+    mode = method.optimizer_reset.mode
+    return [merged, drawn, OptimizerReset(step=step, restart=number, mode=mode, kept=kept)]
+
+
+@torch.no_grad()
+def merge(model: nn.Module, *, step: int, restart: int) -> Merged:
+    """W += (alpha / r) B A in every layer. A and B must start anew before the next step."""
+    squares = torch.zeros(3, dtype=torch.float64)  # of the updates, the weights, the residuals
+    layers = [layer for _, layer in low_rank_layers(model)]
+    for layer in layers:
+        update = layer.update()
+        layer.frozen.add(update)
+        residual = layer.frozen.residual
+        squares[0] += update.double().square().sum().cpu()
+        squares[1] += layer.frozen.stored.double().square().sum().cpu()
+        if residual is not None:
+            squares[2] += residual.double().square().sum()
+    update_norm, weight_norm, residual_norm = squares.sqrt().tolist()
+    return Merged(
+        step=step,
+        restart=restart,
+        layers=len(layers),
+        update_norm=update_norm,
+        weight_norm=weight_norm,
+        residual_norm=residual_norm,
+    )
+
+
+@torch.no_grad()
+def reinitialize(model: nn.Module, *, step: int, restart: int, seed: int) -> Reinitialized:
+    """New A, zero B in every layer."""
+    square, digest = 0.0, hashlib.sha256()
+    for name, layer in low_rank_layers(model):
+        layer.reinitialize(seed=seed, restart=restart, name=name)
+        drawn = layer.lora_a.float().cpu()
+        square += float(drawn.double().square().sum())
+        digest.update(drawn.numpy().tobytes())
+    return Reinitialized(
+        step=step, restart=restart, factors_norm=square**0.5, factors_hash=digest.hexdigest()
+    )

@@ -1,0 +1,62 @@
+"""A checkpoint's `manifest.json`: its files with their sizes and hashes. Torch-free.
+
+It is the last file written, so a folder without it is not a checkpoint.
+"""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from relora_core.errors import CheckpointError
+from relora_core.files import sha256
+
+MANIFEST = "manifest.json"
+
+
+class ManifestFile(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    size: int
+    sha256: str
+
+
+class Manifest(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    step: int
+    files: dict[str, ManifestFile]
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.size for file in self.files.values())
+
+
+def write_manifest(folder: Path, step: int) -> Manifest:
+    """Describe the files that are in the folder now."""
+    files = {
+        file.name: ManifestFile(size=file.stat().st_size, sha256=sha256(file))
+        for file in sorted(folder.iterdir())
+    }
+    manifest = Manifest(step=step, files=files)
+    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2))
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Raises `CheckpointError`."""
+    try:
+        return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise CheckpointError(f"{folder.name} has no readable manifest: {error}") from error
+
+
+def verify(folder: Path) -> Manifest:
+    """Raise `CheckpointError` unless every file of the manifest is there, whole."""
+    manifest = read_manifest(folder)
+    for name, expected in manifest.files.items():
+        file = folder / name
+        if not file.is_file() or file.stat().st_size != expected.size:
+            raise CheckpointError(f"{folder.name}/{name} is missing or cut short")
+        if sha256(file) != expected.sha256:
+            raise CheckpointError(f"{folder.name}/{name} does not have the sha256 of the manifest")
+    return manifest

@@ -1,0 +1,25 @@
+"""Training methods: what each does to the model and the optimizer between steps.
+
+A new one is a spec in `relora_core.spec`, a module here and a case in `build_method`.
+"""
+
+from typing import assert_never
+
+from relora_core.methods.full import Full
+from relora_core.methods.lora import Lora
+from relora_core.methods.method import Method
+from relora_core.methods.relora import Relora
+from relora_core.spec import FullMethod, LoraMethod, ReloraMethod, TrainSpec
+from relora_core.timeline import Timeline
+
+
+def build_method(spec: TrainSpec, timeline: Timeline) -> Method:
+    match spec.method:
+        case FullMethod():
+            return Full()
+        case LoraMethod():
+            return Lora(spec, spec.method, timeline)
+        case ReloraMethod():
+            return Relora(spec, spec.method, timeline)
+        case _:
+            assert_never(spec.method)

@@ -1,0 +1,39 @@
+"""LoRA (arXiv 2106.09685): one low-rank update, after a full-rank warm start if there is one."""
+
+from transformers import PreTrainedModel
+
+from relora_core.events import AnyTrainEvent, Phase
+from relora_core.lowrank.inject import inject
+from relora_core.lowrank.restart import reinitialize
+from relora_core.methods.method import enter_phase
+from relora_core.optimizers import build_optimizer, keep_state
+from relora_core.spec import LowRank, TrainSpec
+from relora_core.state import TrainState
+from relora_core.timeline import Timeline
+
+
+class Lora:
+    def __init__(self, spec: TrainSpec, method: LowRank, timeline: Timeline) -> None:
+        self.spec = spec
+        self.method = method
+        self.timeline = timeline
+
+    def shape(self, model: PreTrainedModel, phase: Phase | None) -> None:
+        if phase == "low_rank":
+            inject(model, self.method)
+
+    def before_step(self, state: TrainState) -> list[AnyTrainEvent]:
+        phase = self.timeline.phase(state.counters.step)
+        if phase == state.counters.phase:
+            return []
+        if phase == "low_rank":
+            self._switch(state)
+        return [enter_phase(state, phase)]
+
+    def _switch(self, state: TrainState) -> None:
+        """Freeze W, add factors with a fresh optimizer state; all else keeps its moments."""
+        inject(state.model, self.method)
+        reinitialize(state.model, step=state.counters.step, restart=0, seed=self.spec.training.seed)
+        optimizer = build_optimizer(state.model, self.spec.optimizer)
+        keep_state(state.optimizer, optimizer)
+        state.optimizer = optimizer

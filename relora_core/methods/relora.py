@@ -1,0 +1,43 @@
+"""ReLoRA (arXiv 2307.05695): low-rank updates in cycles, each merged into W at its end."""
+
+from transformers import PreTrainedModel
+
+from relora_core.events import AnyTrainEvent, LearningRateRestarted, Phase
+from relora_core.lowrank.restart import restart
+from relora_core.methods.lora import Lora
+from relora_core.spec import ReloraMethod, TrainSpec
+from relora_core.state import TrainState
+from relora_core.timeline import Timeline
+
+
+class Relora:
+    def __init__(self, spec: TrainSpec, method: ReloraMethod, timeline: Timeline) -> None:
+        self.method = method
+        self.timeline = timeline
+        self.seed = spec.training.seed
+        self.first_cycle = Lora(spec, method, timeline)
+
+    def shape(self, model: PreTrainedModel, phase: Phase | None) -> None:
+        self.first_cycle.shape(model, phase)
+
+    def before_step(self, state: TrainState) -> list[AnyTrainEvent]:
+        if not self.timeline.is_restart(state.counters.step):
+            return self.first_cycle.before_step(state)
+        step = state.counters.step
+        number = state.counters.restarts = state.counters.restarts + 1
+        events = restart(
+            state.model, state.optimizer, self.method, step=step, number=number, seed=self.seed
+        )
+        return [*events, self._learning_rate_restarted(step, number)]
+
+    def _learning_rate_restarted(self, step: int, number: int) -> LearningRateRestarted:
+        timeline = self.timeline
+        reached = min(step + timeline.restart_warmup_steps, timeline.total_steps - 1)
+        return LearningRateRestarted(
+            step=step,
+            restart=number,
+            warmup_steps=timeline.restart_warmup_steps,
+            learning_rate_before=timeline.learning_rate_at(step - 1),
+            learning_rate=timeline.learning_rate_at(step),
+            learning_rate_target=timeline.learning_rate_at(reached),
+        )

@@ -1,0 +1,71 @@
+"""The trainer as a process: its event log, how it is asked to stop, how it fails."""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from threading import Event as Flag
+from threading import Thread
+from types import FrameType
+
+from transformers.utils.logging import disable_progress_bar
+
+from relora_core.errors import TrainError
+from relora_core.event_log import EventLog
+from relora_core.events import AnyTrainEvent, TrainFailed
+from relora_core.narration import narrate
+from relora_core.spec import TrainSpec
+from relora_core.train import train
+
+logger = logging.getLogger("relora_core")
+
+STOP_FILE = "stop"  # created in the workdir, it asks the run to save and leave
+_SUPERVISOR_LOST = 3
+
+
+def run(
+    spec: TrainSpec, workdir: Path, *, cache: Path, staged: Mapping[str, str], supervised: bool
+) -> int:
+    """Train, with `workdir/events.jsonl` as the report. Return the exit code."""
+    disable_progress_bar()  # of transformers, in a log of lines
+    is_main = os.environ.get("RANK", "0") == "0"
+    if supervised:
+        Thread(target=_exit_with_supervisor, daemon=True).start()
+    stop_requested = _stop_requests(workdir)
+    emit = EventLog(workdir / "events.jsonl", also=_log) if is_main else _silent
+    try:
+        train(spec, workdir, emit, stop_requested, cache=cache, staged=staged)
+    except TrainError as error:
+        emit(TrainFailed(code=error.code, message=str(error), retryable=error.retryable))
+        return 1
+    return 0
+
+
+def _stop_requests(workdir: Path) -> Callable[[], bool]:
+    """True once a signal came or the stop file is there."""
+    asked = Flag()
+
+    def ask(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler
+        asked.set()
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, ask)
+    stop_file = workdir / STOP_FILE
+    return lambda: asked.is_set() or stop_file.exists()
+
+
+def _exit_with_supervisor() -> None:
+    """Leave nothing running that nobody watches: its lease may be another's by now."""
+    while sys.stdin.buffer.read(1):
+        pass
+    os._exit(_SUPERVISOR_LOST)
+
+
+def _log(event: AnyTrainEvent) -> None:
+    logger.info("%s", narrate(event))
+
+
+def _silent(event: AnyTrainEvent) -> None:
+    """Only the main rank reports."""

@@ -1,0 +1,69 @@
+"""Learning-rate multipliers as pure functions of the step.
+
+Everywhere, `step` counts from 0 and is the step about to be taken; 1.0 is the peak. No step
+has a rate of zero.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Curve(Protocol):
+    def __call__(
+        self, step: int, /, *, total_steps: int, warmup_steps: int, min_lr_ratio: float
+    ) -> float: ...
+
+
+def cosine(step: int, *, total_steps: int, warmup_steps: int, min_lr_ratio: float) -> float:
+    """Linear warm-up, then half a cosine from 1 to `min_lr_ratio` at `total_steps`."""
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    done = _share_done(step, total_steps, warmup_steps)
+    return min_lr_ratio + (1 - min_lr_ratio) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def linear(step: int, *, total_steps: int, warmup_steps: int, min_lr_ratio: float) -> float:
+    """Linear warm-up, then a line from 1 to `min_lr_ratio` at `total_steps`."""
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    return 1 - (1 - min_lr_ratio) * _share_done(step, total_steps, warmup_steps)
+
+
+def jagged_cosine(
+    step: int,
+    *,
+    total_steps: int,
+    warmup_steps: int,
+    restart_every: int,
+    restart_warmup_steps: int,
+    min_lr_ratio: float,
+) -> float:
+    """A cosine that climbs again after each restart (arXiv 2307.05695, section 3).
+
+    Restarts are the multiples of `restart_every` after the warm-up.
+    """
+
+    def envelope(at: int) -> float:
+        return cosine(
+            at, total_steps=total_steps, warmup_steps=warmup_steps, min_lr_ratio=min_lr_ratio
+        )
+
+    restart = step // restart_every * restart_every
+    if restart <= warmup_steps:
+        return envelope(step)
+    return rewarmed(envelope, step, since=restart, warmup_steps=restart_warmup_steps)
+
+
+def rewarmed(
+    envelope: Callable[[int], float], step: int, *, since: int, warmup_steps: int
+) -> float:
+    """`envelope`, but climbing from near zero to where it is `warmup_steps` after `since`."""
+    taken = step - since
+    if taken >= warmup_steps:
+        return envelope(step)
+    return (taken + 1) / warmup_steps * envelope(since + warmup_steps)
+
+
+def _share_done(step: int, total_steps: int, warmup_steps: int) -> float:
+    return min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))

@@ -1,0 +1,39 @@
+"""What changes while a run trains; with the spec, all that a checkpoint needs to hold."""
+
+from dataclasses import dataclass, field
+
+from torch.optim import Optimizer
+from transformers import PreTrainedModel
+
+from relora_core.events import Phase
+
+
+@dataclass
+class Counters:
+    """The run's numbers; plain JSON in a checkpoint."""
+
+    step: int = 0  # steps taken; also the number of the step about to be taken
+    phase: Phase | None = None  # None until the first step is prepared
+    restarts: int = 0
+    tokens_seen: int = 0
+    skipped_steps: int = 0
+    skipped_in_a_row: int = 0
+    loss_sum: float = 0.0  # over the steps since the last report
+    loss_count: int = 0
+    grad_norm: float = 0.0  # of the last step
+    evaluated_at: int | None = None  # the step of the last evaluation
+    metrics: dict[str, float] = field(default_factory=dict)  # of the last evaluation
+
+    def record(self, loss: float, grad_norm: float) -> None:
+        """Count a step that was taken."""
+        self.loss_sum += loss
+        self.loss_count += 1
+        self.grad_norm = grad_norm
+        self.skipped_in_a_row = 0
+
+
+@dataclass
+class TrainState:
+    model: PreTrainedModel
+    optimizer: Optimizer
+    counters: Counters = field(default_factory=Counters)

@@ -1,0 +1,121 @@
+"""One optimizer step on this rank: forward, backward, averaging, clipping, update."""
+
+import math
+import os
+import shutil
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from relora_core.distributed import World
+from relora_core.evaluate import sum_of_losses
+from relora_core.events import Emit, Warned
+from relora_core.micro_batch import cpu_micro_batch, largest_that_fits
+from relora_core.optimizers import set_learning_rate
+from relora_core.spec import TrainSpec
+from relora_core.state import TrainState
+
+
+@dataclass(frozen=True)
+class StepResult:
+    loss: float  # mean over the global batch, before the update
+    grad_norm: float  # before clipping
+    taken: bool  # False: loss or gradient was not finite and the weights are as before
+
+
+class Stepper:
+    """Prepared anew for each phase, because the trainable parameters change."""
+
+    def __init__(self, spec: TrainSpec, world: World, emit: Emit) -> None:
+        self.spec = spec
+        self.world = world
+        self.emit = emit
+        self.sequences_per_rank = spec.training.global_batch_size // world.size
+        self.micro_batch_size = 1
+        self._replica: nn.Module | None = None
+
+    def prepare(self, model: PreTrainedModel, sample: Tensor) -> None:
+        """Compile, fit the micro-batch and replicate. `sample` is one sequence of data, (1, s)."""
+        self._replica = None  # of the phase before, with its buckets
+        if self.spec.training.compile and not compiler_found(self.world.device):
+            self.emit(Warned(code="no_compiler", message="no C++ compiler found: running eagerly"))
+        elif self.spec.training.compile:
+            torch.compiler.reset()
+            model.compile()
+        self.micro_batch_size = self._fitting_micro_batch(model, sample)
+        self._replica = self.world.replicate(model)
+
+    def step(self, state: TrainState, batch: Tensor, learning_rate: float) -> StepResult:
+        """Train on this rank's part of the global batch, (n, sequence_length + 1)."""
+        assert self._replica is not None, "prepare comes first"
+        state.model.train()
+        self.world.reseed(self.spec.training.seed, state.counters.step)
+        loss = self._accumulate_gradients(self._replica, batch)
+        grad_norm = nn.utils.clip_grad_norm_(
+            [p for p in state.model.parameters() if p.requires_grad],
+            self.spec.training.max_grad_norm or math.inf,
+        )
+        # one sync point a step: whether the update may be made has to be known here
+        mean_loss, norm = torch.stack([self.world.mean(loss), grad_norm.double()]).tolist()
+        taken = math.isfinite(mean_loss) and math.isfinite(norm)
+        if taken:
+            set_learning_rate(state.optimizer, learning_rate)
+            state.optimizer.step()
+        state.optimizer.zero_grad(set_to_none=True)
+        return StepResult(mean_loss, norm, taken)
+
+    def autocast(self) -> AbstractContextManager[None]:
+        if self.spec.training.precision == "bf16":
+            return torch.autocast(self.world.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def _accumulate_gradients(self, model: nn.Module, batch: Tensor) -> Tensor:
+        """Return the mean loss of this rank's part, fp64."""
+        tokens = batch[:, 1:].numel()
+        total = torch.zeros((), dtype=torch.float64, device=self.world.device)
+        micro_batches = batch.split(self.micro_batch_size)
+        for number, micro_batch in enumerate(micro_batches, start=1):
+            last = number == len(micro_batches)
+            with nullcontext() if last else self.world.no_sync(model):
+                loss = self._backward(model, micro_batch, tokens)
+            total += loss.detach().double()
+        return total
+
+    def _backward(self, model: nn.Module, sequences: Tensor, tokens: int) -> Tensor:
+        sequences = sequences.to(self.world.device, non_blocking=True)
+        with self.autocast():
+            loss = sum_of_losses(model, sequences) / tokens
+        loss.backward()
+        return loss
+
+    def _fitting_micro_batch(self, model: PreTrainedModel, sample: Tensor) -> int:
+        wanted = self.spec.training.micro_batch_size
+        if wanted != "auto":
+            return min(wanted, self.sequences_per_rank)
+        if self.world.device.type == "cpu":
+            return cpu_micro_batch(
+                self.sequences_per_rank,
+                sequence_length=self.spec.data.sequence_length,
+                vocab_size=model.config.vocab_size,
+            )
+
+        def attempt(size: int) -> None:
+            try:
+                self._backward(model, sample.expand(size, -1), tokens=1)
+            finally:
+                model.zero_grad(set_to_none=True)
+                torch.cuda.empty_cache()
+
+        return self.world.minimum(largest_that_fits(self.sequences_per_rank, attempt))
+
+
+def compiler_found(device: torch.device) -> bool:
+    """Whether torch.compile can build its kernels: it needs a C++ (CPU) or C (GPU) compiler."""
+    if device.type == "cpu":
+        candidates = [os.environ.get("CXX", "g++"), "clang++"]
+    else:
+        candidates = [os.environ.get("CC", "gcc"), "clang"]
+    return any(shutil.which(candidate) for candidate in candidates)

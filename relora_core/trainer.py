@@ -1,0 +1,215 @@
+"""The loop of a run: phases, steps, restarts, reports, evaluations and checkpoints."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast
+
+from relora_core.checkpoint import Checkpoints
+from relora_core.data.loader import BatchLoader
+from relora_core.data.shards import TokenShards
+from relora_core.distributed import World
+from relora_core.errors import Diverged
+from relora_core.evaluate import evaluate, sum_of_losses
+from relora_core.events import (
+    Emit,
+    Exported,
+    PhaseStarted,
+    StepFinished,
+    TrainFinished,
+    TrainStopped,
+    Warned,
+)
+from relora_core.export import export
+from relora_core.methods.method import Method
+from relora_core.spec import TrainSpec
+from relora_core.state import Counters, TrainState
+from relora_core.stepper import Stepper, StepResult
+from relora_core.timeline import Timeline
+
+
+@dataclass
+class Trainer:
+    """The parts of a run, built by `relora_core.train`, and the loop that drives them."""
+
+    spec: TrainSpec
+    state: TrainState
+    timeline: Timeline
+    method: Method
+    stepper: Stepper
+    batches: BatchLoader
+    validation: TokenShards
+    tokenizer: PreTrainedTokenizerFast
+    checkpoints: Checkpoints
+    identity: dict[str, Any]
+    workdir: Path
+    world: World
+    emit: Emit
+    stop_requested: Callable[[], bool]
+    started: float = field(default_factory=time.monotonic)
+    step_seconds: float = 0.0  # since the last report
+    reported_step: int = 0
+
+    @property
+    def counters(self) -> Counters:
+        return self.state.counters
+
+    def run(self) -> bool:
+        """Train to the last step, or until asked to stop; return whether the run is complete."""
+        self.reported_step = self.counters.step
+        if self.counters.phase is not None:  # resumed: the layers are there already
+            self._prepare_stepper()
+        while self.counters.step < self.spec.total_steps:
+            if self.world.any(flag=self.stop_requested()):
+                return self._stop()
+            started = time.perf_counter()
+            self._before_step()
+            self._take_step()
+            self.step_seconds += time.perf_counter() - started
+            self._after_step()
+        self._finish()
+        return True
+
+    def _before_step(self) -> None:
+        """Switch the phase or restart, where the timeline has it; the weights' value stays."""
+        events = self.method.before_step(self.state)
+        for event in events:
+            self.emit(event)
+        if any(isinstance(event, PhaseStarted) for event in events):
+            self._prepare_stepper()
+        if self.counters.step == 0 and self.counters.evaluated_at is None:
+            self._evaluate()
+
+    def _prepare_stepper(self) -> None:
+        self.stepper.prepare(self.state.model, self.batches.batch(self.counters.step)[:1])
+
+    def _take_step(self) -> None:
+        step = self.counters.step
+        result = self.stepper.step(
+            self.state, self.batches.batch(step), self.timeline.learning_rate_at(step)
+        )
+        self.counters.step += 1
+        self.counters.tokens_seen += self.spec.tokens_per_step
+        if result.taken:
+            self.counters.record(result.loss, result.grad_norm)
+        else:
+            self._skipped(result)
+
+    def _skipped(self, result: StepResult) -> None:
+        self.counters.skipped_steps += 1
+        self.counters.skipped_in_a_row += 1
+        problem = f"loss {result.loss}, gradient norm {result.grad_norm}"
+        self.emit(
+            Warned(
+                code="step_skipped",
+                step=self.counters.step,
+                message=f"step {self.counters.step} was not finite ({problem}); weights unchanged",
+            )
+        )
+        if self.counters.skipped_in_a_row >= self.spec.training.max_skipped_steps:
+            raise Diverged(
+                f"{self.counters.skipped_in_a_row} steps in a row were not finite, up to step "
+                f"{self.counters.step} ({problem}); lower optimizer.learning_rate or "
+                "low_rank_learning_rate, or lengthen schedule.restart_warmup_steps"
+            )
+
+    def _after_step(self) -> None:
+        step, spec = self.counters.step, self.spec
+        last = step == spec.total_steps
+        if last or step % spec.training.log_every == 0:
+            self._report()
+        if last or _is_due(step, spec.evaluation.every):
+            self._evaluate()
+        if last or _is_due(step, spec.checkpoint.every):
+            self._save()
+        if not last and _is_due(step, spec.export.every):
+            self._export(f"merged/step-{step:08d}")
+
+    def _report(self) -> None:
+        counters = self.counters
+        assert counters.phase is not None
+        steps = counters.step - self.reported_step
+        if counters.loss_count:
+            self.emit(
+                StepFinished(
+                    step=counters.step,
+                    total_steps=self.spec.total_steps,
+                    phase=counters.phase,
+                    loss=counters.loss_sum / counters.loss_count,
+                    learning_rate=self.timeline.learning_rate_at(counters.step - 1),
+                    grad_norm=counters.grad_norm,
+                    tokens_seen=counters.tokens_seen,
+                    tokens_per_second=steps * self.spec.tokens_per_step / self.step_seconds,
+                    restarts=counters.restarts,
+                )
+            )
+        counters.loss_sum, counters.loss_count = 0.0, 0
+        self.step_seconds, self.reported_step = 0.0, counters.step
+
+    def _evaluate(self) -> None:
+        model = self.state.model
+        model.eval()
+
+        def loss_of(sequences: Tensor) -> Tensor:
+            with self.stepper.autocast():
+                return sum_of_losses(model, sequences)
+
+        event = evaluate(
+            loss_of,
+            self.validation,
+            self.world,
+            step=self.counters.step,
+            max_tokens=self.spec.evaluation.tokens,
+            batch_size=self.stepper.micro_batch_size,
+        )
+        self.counters.evaluated_at = event.step
+        self.counters.metrics = {
+            "validation_loss": event.loss,
+            "validation_perplexity": event.perplexity,
+        }
+        self.emit(event)
+
+    def _save(self) -> None:
+        if self.world.is_main:
+            self.checkpoints.save(self.state, self.identity)
+
+    def _export(self, path: str) -> None:
+        if self.world.is_main:
+            size = export(
+                self.state.model,
+                self.tokenizer,
+                self.workdir / path,
+                spec=self.spec,
+                counters=self.counters,
+            )
+            self.emit(Exported(step=self.counters.step, path=path, bytes=size))
+        self.world.barrier()
+
+    def _stop(self) -> bool:
+        self._save()
+        self.checkpoints.wait()
+        self.emit(TrainStopped(step=self.counters.step))
+        return False
+
+    def _finish(self) -> None:
+        self.checkpoints.wait()
+        self._export("final")
+        self.emit(
+            TrainFinished(
+                step=self.counters.step,
+                tokens_seen=self.counters.tokens_seen,
+                restarts=self.counters.restarts,
+                skipped_steps=self.counters.skipped_steps,
+                seconds=time.monotonic() - self.started,
+                loss=self.counters.metrics["validation_loss"],
+                perplexity=self.counters.metrics["validation_perplexity"],
+            )
+        )
+
+
+def _is_due(step: int, every: int | None) -> bool:
+    return every is not None and step % every == 0
