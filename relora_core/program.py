@@ -58,7 +58,7 @@ def _stop_requests(workdir: Path) -> Callable[[], bool]:
 
 def _exit_with_supervisor() -> None:
     """Leave nothing running that nobody watches: its lease may be another's by now."""
-    while sys.stdin.buffer.read(1):
+    while os.read(sys.stdin.fileno(), 1):  # not `sys.stdin.read`, whose lock aborts a normal exit
         pass
     os._exit(_SUPERVISOR_LOST)
 
