@@ -1,0 +1,58 @@
+"""What routes ask for in their signatures."""
+
+from collections.abc import Iterator
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+
+from jobs.backends import Backends
+from jobs.store import JobStore
+from service.dispatcher import Dispatcher
+from service.stream import EventHub
+
+
+def _backends(request: Request) -> Backends:
+    return cast(Backends, request.app.state.backends)
+
+
+def _store(request: Request) -> JobStore:
+    return _backends(request).store
+
+
+def _dispatcher(request: Request) -> Dispatcher:
+    return cast(Dispatcher, request.app.state.dispatcher)
+
+
+def _hub(request: Request) -> EventHub:
+    return cast(EventHub, request.app.state.hub)
+
+
+def refuse_unknown_query(request: Request) -> None:
+    """A misspelt parameter is an error, not the whole list."""
+    route = cast(APIRoute, request.scope["route"])
+    known = set(_query_parameters(route.dependant))
+    unknown = sorted(set(request.query_params) - known)
+    if unknown:
+        choices = f"; there are {', '.join(sorted(known))}" if known else "; it takes none"
+        raise RequestValidationError(
+            [
+                {"type": "extra_forbidden", "loc": ("query", name), "msg": f"unknown{choices}"}
+                for name in unknown
+            ]
+        )
+
+
+def _query_parameters(dependant: Dependant) -> Iterator[str]:
+    for parameter in dependant.query_params:
+        yield parameter.alias
+    for part in dependant.dependencies:
+        yield from _query_parameters(part)
+
+
+BackendsDep = Annotated[Backends, Depends(_backends)]
+StoreDep = Annotated[JobStore, Depends(_store)]
+DispatcherDep = Annotated[Dispatcher, Depends(_dispatcher)]
+HubDep = Annotated[EventHub, Depends(_hub)]

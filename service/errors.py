@@ -1,0 +1,129 @@
+"""From what went wrong to a status and a code: the only place that knows both."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+
+from jobs.errors import ArtifactNotFound, IllegalTransition, JobNotFound, JobsError, StorageError
+from relora_core.problems import Problem as SpecProblem
+from service.responses import PROBLEM, FieldProblem, Problem
+
+logger = logging.getLogger(__name__)
+
+JOB_ERRORS: dict[type[JobsError], tuple[int, str]] = {
+    JobNotFound: (404, "job_not_found"),
+    ArtifactNotFound: (404, "artifact_not_found"),
+    IllegalTransition: (409, "illegal_transition"),
+    StorageError: (502, "storage_failed"),
+}
+HTTP_CODES = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+    416: "range_not_satisfiable",
+}
+
+
+class InvalidSpec(Exception):
+    """A job spec that cannot be run; every field that is wrong, and why."""
+
+    def __init__(self, problems: list[SpecProblem]) -> None:
+        super().__init__("; ".join(f"{item.path}: {item.message}" for item in problems))
+        self.problems = problems
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The error responses of a route, for its OpenAPI entry."""
+    content = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"model": Problem, "content": content} for status in statuses}
+
+
+def respond(
+    request: Request,
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    errors: list[FieldProblem] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    request_id = request.state.request_id
+    body = Problem(
+        type=f"urn:relora:problem:{code}",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        code=code,
+        request_id=request_id,
+        errors=errors,
+    )
+    return JSONResponse(
+        body.model_dump(exclude_none=True),
+        status_code=status,
+        media_type=PROBLEM,
+        headers={**(headers or {}), "X-Request-ID": request_id},
+    )
+
+
+def job_error(request: Request, error: JobsError) -> JSONResponse:
+    status, code = JOB_ERRORS[type(error)]
+    return respond(request, status, code, str(error))
+
+
+def invalid_spec(request: Request, error: InvalidSpec) -> JSONResponse:
+    fields = [FieldProblem(path=item.path, message=item.message) for item in error.problems]
+    detail = "The spec was not accepted; nothing is queued. `errors` says what to change."
+    return respond(request, 422, "invalid_spec", detail, errors=fields)
+
+
+def invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:
+    details = error.errors()
+    if details[0]["type"] == "json_invalid":
+        reason, position = details[0]["ctx"]["error"], details[0]["loc"][-1]
+        message = f"The body is not JSON: {reason} at character {position}."
+        return respond(request, 400, "malformed_body", message)
+    fields = [
+        FieldProblem(path=".".join(map(str, item["loc"])), message=item["msg"]) for item in details
+    ]
+    detail = "The request was not accepted. `errors` says what to change."
+    return respond(request, 422, "invalid_request", detail, errors=fields)
+
+
+def http_error(request: Request, error: HTTPException) -> JSONResponse:
+    code = HTTP_CODES.get(error.status_code, "http_error")
+    detail = error.detail
+    if error.status_code == 404:
+        detail = f"There is nothing at {request.url.path}."
+    elif error.status_code == 405:
+        detail = f"{request.method} is not possible at {request.url.path}."
+    return respond(request, error.status_code, code, detail, headers=error.headers)
+
+
+def store_down(request: Request, error: OperationalError) -> JSONResponse:
+    logger.error("the job store does not answer: %s", error.orig)
+    detail = "The job store does not answer; try again in a moment."
+    headers = {"Retry-After": "5"}
+    return respond(request, 503, "store_unavailable", detail, headers=headers)
+
+
+def bug(request: Request, _: Exception) -> JSONResponse:
+    detail = "An error of the service; its log has more under this request id."
+    return respond(request, 500, "internal_error", detail)
+
+
+HANDLERS: dict[int | type[Exception], Any] = {
+    JobsError: job_error,
+    InvalidSpec: invalid_spec,
+    RequestValidationError: invalid_request,
+    HTTPException: http_error,
+    OperationalError: store_down,
+    Exception: bug,
+}

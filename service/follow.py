@@ -1,0 +1,144 @@
+"""A job as it runs, in a terminal: what happened scrolls by, above where it is now."""
+
+from datetime import datetime, timedelta
+
+from rich.console import Console, ConsoleRenderable, Group
+from rich.live import Live
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from jobs.events import (
+    AnyJobEvent,
+    JobCancelled,
+    JobClaimed,
+    JobFailed,
+    JobPaused,
+    JobQueued,
+    JobRetrying,
+    JobStarted,
+    JobSucceeded,
+)
+from jobs.models import Job
+from jobs.status import JobStatus
+from relora_core.events import (
+    CheckpointDeleted,
+    Evaluated,
+    Event,
+    PhaseStarted,
+    Reinitialized,
+    StepFinished,
+)
+from service.client import Client
+from service.describe import describe, duration
+
+STATUS_AFTER: dict[type[Event], JobStatus] = {
+    JobQueued: JobStatus.QUEUED,
+    JobRetrying: JobStatus.QUEUED,
+    JobClaimed: JobStatus.STARTING,
+    JobStarted: JobStatus.RUNNING,
+    JobPaused: JobStatus.PAUSED,
+    JobSucceeded: JobStatus.SUCCEEDED,
+    JobFailed: JobStatus.FAILED,
+    JobCancelled: JobStatus.CANCELLED,
+}
+STYLES = {
+    JobStatus.QUEUED: "yellow",
+    JobStatus.STARTING: "yellow",
+    JobStatus.RUNNING: "cyan",
+    JobStatus.PAUSED: "yellow",
+    JobStatus.SUCCEEDED: "green",
+    JobStatus.FAILED: "red",
+    JobStatus.CANCELLED: "red",
+}
+UNTOLD = (StepFinished, Reinitialized, CheckpointDeleted)  # the bar shows them, or nobody asks
+PLAIN_EVERY = timedelta(seconds=5)  # between the lines of loss where there is no bar
+
+
+def follow(client: Client, job_id: str, console: Console) -> Job:
+    """Show the job until it is over, and return it as it then is."""
+    now = Now(client.jobs.get(job_id))
+    if console.is_terminal:
+        with Live(now, console=console, refresh_per_second=8) as live:
+            for event in client.jobs.stream(job_id):
+                now.apply(event)
+                if not isinstance(event, UNTOLD):
+                    live.console.print(describe(event))
+    else:
+        _print_plainly(client, job_id, console)
+    return client.jobs.get(job_id)
+
+
+def _print_plainly(client: Client, job_id: str, console: Console) -> None:
+    last: datetime | None = None
+    for event in client.jobs.stream(job_id):
+        due = last is None or event.time - last >= PLAIN_EVERY
+        if isinstance(event, StepFinished) and due:
+            last = event.time
+            console.print(describe(event), soft_wrap=True)
+        elif not isinstance(event, UNTOLD):
+            console.print(describe(event), soft_wrap=True)
+
+
+class Now:
+    """The state of a job, folded from its events; rich draws it as a bar with its numbers."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._status = JobStatus.QUEUED
+        self._phase: str | None = None
+        self._step: StepFinished | None = None
+        self._perplexity: float | None = None
+
+    def apply(self, event: AnyJobEvent) -> None:
+        self._status = STATUS_AFTER.get(type(event), self._status)
+        match event:
+            case StepFinished():
+                self._step, self._phase = event, event.phase
+            case PhaseStarted():
+                self._phase = event.phase
+            case Evaluated():
+                self._perplexity = event.perplexity
+
+    def __rich__(self) -> ConsoleRenderable:
+        return Padding(Group(self._title(), self._bar(), self._numbers()), (1, 0, 0, 0))
+
+    def _title(self) -> Text:
+        title = Text.assemble(
+            (self._job.name, "bold"), ("  ", ""), (self._status, f"bold {STYLES[self._status]}")
+        )
+        if self._phase and self._status is JobStatus.RUNNING:
+            title.append(f"  {self._phase.replace('_', ' ')}", style="magenta")
+        return title.append(f"  {self._job.id}", style="dim")
+
+    def _bar(self) -> Table:
+        step, total = self._step.step if self._step else 0, self._job.spec.total_steps
+        row = Table.grid(padding=(0, 1), expand=True)
+        row.add_column(ratio=1)
+        row.add_column(justify="right", no_wrap=True)
+        count = Text.assemble(
+            (f"{step:,}", "bold"), (f"/{total:,}", "dim"), f"  {step / total:.0%}"
+        )
+        row.add_row(ProgressBar(total=total, completed=step, complete_style="cyan"), count)
+        return row
+
+    def _numbers(self) -> Text:
+        if self._step is None:
+            return Text("no step yet", style="dim")
+        values = {
+            "loss": f"{self._step.loss:.3f}",
+            "lr": f"{self._step.learning_rate:.2e}",
+            "perplexity": "-" if self._perplexity is None else f"{self._perplexity:,.1f}",
+            "restarts": f"{self._step.restarts}",
+            "tokens/s": f"{self._step.tokens_per_second:,.0f}",
+            "ETA": self._eta(self._step),
+        }
+        parts = [((f"{name} ", "dim"), (value, "bold"), "   ") for name, value in values.items()]
+        return Text.assemble(*(piece for part in parts for piece in part))
+
+    def _eta(self, step: StepFinished) -> str:
+        if step.tokens_per_second <= 0 or self._status is not JobStatus.RUNNING:
+            return "-"
+        tokens = (step.total_steps - step.step) * self._job.spec.tokens_per_step
+        return duration(tokens / step.tokens_per_second)

@@ -1,0 +1,63 @@
+"""What the API answers, besides a job, its progress and its events. For server and client."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from jobs.events import JobCancelled, JobEvent, JobFailed, JobSucceeded
+from jobs.models import Artifact, Job
+
+PROBLEM = "application/problem+json"
+LAST_EVENTS = (JobSucceeded, JobFailed, JobCancelled)  # none comes after one of them
+
+
+class FieldProblem(BaseModel):
+    path: str = Field(description="The field as it was written.", examples=["method.rank"])
+    message: str = Field(examples=["Input should be greater than or equal to 1; got 0"])
+
+
+class Problem(BaseModel):
+    """An error, in the one shape that all have (RFC 9457)."""
+
+    type: str = Field(examples=["urn:relora:problem:invalid_spec"])
+    title: str = Field(description="The name of the status.", examples=["Unprocessable Content"])
+    status: int = Field(examples=[422])
+    detail: str = Field(description="What is wrong, and what to change.")
+    code: str = Field(description="Stable; for programs.", examples=["invalid_spec"])
+    request_id: str = Field(description="The same as the X-Request-ID of the response.")
+    errors: list[FieldProblem] | None = Field(
+        default=None, description="The fields to change, where the request itself is wrong."
+    )
+
+
+class JobPage(BaseModel):
+    items: list[Job]
+    next: str | None = Field(description="Give it as `before` for the page of older jobs.")
+
+
+class EventPage(BaseModel):
+    items: list[JobEvent]
+    next: int | None = Field(description="Give it as `after` for the page of later events.")
+
+
+class StoredArtifact(Artifact):
+    """A file of a job, and where to fetch it."""
+
+    url: str = Field(description="Path of its download, below the address of the service.")
+
+
+class ArtifactPage(BaseModel):
+    items: list[StoredArtifact]
+    next: None = Field(default=None, description="Always null: a job's files are one page.")
+
+
+class Health(BaseModel):
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(BaseModel):
+    """Without the broker jobs are still taken, and sent once it is back; so it is not unready."""
+
+    status: Literal["ready", "degraded", "unready"]
+    store: str = Field(description="`ok`, or what is wrong with it.")
+    broker: str = Field(description="`ok`, or what is wrong with it.")

@@ -1,0 +1,59 @@
+"""The server process: reads the settings, opens the parts, listens."""
+
+import argparse
+import logging
+import socket
+from contextlib import closing
+
+import uvicorn
+
+from jobs.backends import open_backends
+from jobs.settings import Settings
+from service.app import create_app
+from service.stream import EventHub
+
+GRACE_SECONDS = 10  # for the requests that are under way when the server is asked to stop
+
+
+class Server(uvicorn.Server):
+    """Ends the event streams when it is asked to stop; their clients connect again elsewhere."""
+
+    def __init__(self, config: uvicorn.Config, hub: EventHub) -> None:
+        super().__init__(config)
+        self._hub = hub
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._hub.close()
+        await super().shutdown(sockets)
+
+
+def serve(settings: Settings, listener: socket.socket) -> None:
+    """Answer on `listener` until SIGTERM or SIGINT."""
+    with closing(open_backends(settings)) as backends:
+        app = create_app(backends)
+        config = uvicorn.Config(app, timeout_graceful_shutdown=GRACE_SECONDS)
+        Server(config, app.state.hub).run(sockets=[listener])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket. Raises `OSError` if the address is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=2048)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m service.server", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--fd", type=int, help="a listening socket that the parent opened")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    opened = arguments.fd is not None
+    listener = (
+        socket.socket(fileno=arguments.fd) if opened else listen(arguments.host, arguments.port)
+    )
+    serve(Settings(), listener)
+
+
+if __name__ == "__main__":
+    main()
