@@ -21,12 +21,12 @@ from torch import Tensor, nn
 
 from relora_core.errors import CheckpointError
 from relora_core.events import CheckpointDeleted, CheckpointSaved, Emit, Warned
-from relora_core.files import publish_folder, sha256
+from relora_core.files import publish_folder
 from relora_core.lowrank.inject import low_rank_layers
+from relora_core.manifest import verify, write_manifest
 from relora_core.spec import CheckpointSpec
 from relora_core.state import Counters, TrainState
 
-MANIFEST = "manifest.json"
 _SHARD_BYTES = 4 * 1024**3
 
 
@@ -49,20 +49,6 @@ class Checkpoint:
         for file in sorted(self.folder.glob(f"{kind}-*.safetensors")):
             tensors.update(load_file(file))
         return tensors
-
-
-def verify(folder: Path) -> None:
-    """Raise `CheckpointError` unless every file of the manifest is there, whole."""
-    try:
-        files: dict[str, dict[str, Any]] = json.loads((folder / MANIFEST).read_text())["files"]
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{folder.name} has no readable manifest: {error}") from error
-    for name, expected in files.items():
-        file = folder / name
-        if not file.is_file() or file.stat().st_size != expected["size"]:
-            raise CheckpointError(f"{folder.name}/{name} is missing or cut short")
-        if sha256(file) != expected["sha256"]:
-            raise CheckpointError(f"{folder.name}/{name} does not have the sha256 of the manifest")
 
 
 class Checkpoints:
@@ -120,7 +106,7 @@ class Checkpoints:
             for number, shard in enumerate(_shards(named), start=1):
                 save_file(shard, temporary / f"{kind}-{number:05d}.safetensors")
         (temporary / "state.json").write_text(json.dumps(document, indent=2))
-        size = _write_manifest(temporary, step)
+        size = write_manifest(temporary, step).bytes
         shutil.rmtree(folder, ignore_errors=True)
         publish_folder(temporary, folder)
         self.emit(
@@ -149,17 +135,6 @@ class Checkpoints:
 
 def _step_of(folder: Path) -> int:
     return int(folder.name.removeprefix("step-"))
-
-
-def _write_manifest(folder: Path, step: int) -> int:
-    """Return the size of the files that it names."""
-    files, total = {}, 0
-    for file in sorted(folder.iterdir()):
-        size = file.stat().st_size
-        files[file.name] = {"size": size, "sha256": sha256(file)}
-        total += size
-    (folder / MANIFEST).write_text(json.dumps({"step": step, "files": files}, indent=2))
-    return total
 
 
 def _shards(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
