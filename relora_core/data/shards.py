@@ -1,5 +1,6 @@
 """Packed tokens, memory-mapped: any sequence at the cost of reading it."""
 
+from mmap import ACCESS_READ, MADV_RANDOM, mmap
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,10 @@ class TokenShards:
     def __init__(
         self, file: Path, *, dtype: str, num_documents: int, vocab_size: int, sequence_length: int
     ) -> None:
-        self._tokens = np.memmap(file, dtype=dtype, mode="r")
+        with file.open("rb") as stream:
+            mapped = mmap(stream.fileno(), 0, access=ACCESS_READ)
+        mapped.madvise(MADV_RANDOM)  # else the kernel reads far more around each sequence than it
+        self._tokens: NDArray[np.unsignedinteger] = np.frombuffer(mapped, dtype=dtype)
         self.num_documents = num_documents
         self.vocab_size = vocab_size
         self.sequence_length = sequence_length

@@ -1,0 +1,69 @@
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from relora_core.data.cache import build_once, digest, file_digest
+
+
+def is_whole(folder: Path) -> bool:
+    return (folder / "result").is_file()
+
+
+def test_of_many_at_once_one_builds_and_the_others_find(tmp_path: Path) -> None:
+    built_by: list[str] = []
+
+    def build(folder: Path) -> None:
+        built_by.append(threading.current_thread().name)
+        time.sleep(0.2)
+        (folder / "result").write_text("done")
+
+    with ThreadPoolExecutor(4) as pool:
+        runs = [
+            pool.submit(build_once, tmp_path / "a" / "b", build, is_whole=is_whole)
+            for _ in range(4)
+        ]
+    assert sorted(run.result() for run in runs) == [False, True, True, True]
+    assert len(built_by) == 1
+    assert (tmp_path / "a" / "b" / "result").read_text() == "done"
+
+
+def test_a_build_that_fails_leaves_nothing_to_find(tmp_path: Path) -> None:
+    def fail(folder: Path) -> None:
+        (folder / "result").write_text("half")
+        raise RuntimeError("killed")
+
+    def build(folder: Path) -> None:
+        assert list(folder.iterdir()) == []
+        (folder / "result").write_text("whole")
+
+    with pytest.raises(RuntimeError):
+        build_once(tmp_path / "a", fail, is_whole=is_whole)
+    assert not (tmp_path / "a").exists()
+    assert not build_once(tmp_path / "a", build, is_whole=is_whole)
+    assert (tmp_path / "a" / "result").read_text() == "whole"
+
+
+def test_a_damaged_folder_is_built_again(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "rest").touch()
+    assert not build_once(
+        tmp_path / "a", lambda folder: (folder / "result").touch(), is_whole=is_whole
+    )
+    assert [file.name for file in (tmp_path / "a").iterdir()] == ["result"]
+
+
+def test_digests_differ_as_their_parts_do() -> None:
+    assert digest("a", "b") == digest("a", "b")
+    assert len({digest("a", "b"), digest("ab"), digest("b", "a"), digest(["a", "b"])}) == 4
+
+
+def test_the_digest_of_a_file_is_its_sha256(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"abc")
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert file_digest(file, tmp_path / "cache") == expected
+    file.write_bytes(b"abcd")
+    assert file_digest(file, tmp_path / "cache") != expected

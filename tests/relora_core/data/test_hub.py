@@ -1,0 +1,76 @@
+import json
+from pathlib import Path
+
+import pytest
+from datasets import Dataset, disable_progress_bars
+
+from relora_core.data.files import read_file
+from relora_core.data.hub import HubDataset, parse_hub_uri, read_hub_dataset
+from relora_core.data.rows import BadRow
+from relora_core.errors import DataError
+
+
+@pytest.fixture
+def dataset_folder(tmp_path: Path) -> Path:
+    """A dataset as it lies on the Hub: a folder with a file for each split."""
+    folder = tmp_path / "letters"
+    folder.mkdir()
+    for split, texts in {"train": "abc", "test": "z"}.items():
+        rows = [json.dumps({"text": text, "length": 1}) for text in texts]
+        (folder / f"{split}.jsonl").write_text("\n".join(rows))
+    return folder
+
+
+@pytest.fixture
+def parquet_file(tmp_path: Path) -> Path:
+    disable_progress_bars()
+    file = tmp_path / "rows.parquet"
+    Dataset.from_dict({"text": ["one", None, "three"], "n": [1, 2, 3]}).to_parquet(file)
+    return file
+
+
+def test_a_uri_names_a_dataset_and_its_part() -> None:
+    assert parse_hub_uri("hf://allenai/c4?config=en&split=validation&revision=1588ec4") == (
+        HubDataset("allenai/c4", config="en", split="validation", revision="1588ec4")
+    )
+    assert parse_hub_uri("hf://roneneldan/TinyStories") == (
+        HubDataset("roneneldan/TinyStories", config=None, split="train", revision=None)
+    )
+
+
+def test_an_unknown_parameter_is_refused() -> None:
+    with pytest.raises(DataError, match="asks for name, subset; known are config, split, revision"):
+        parse_hub_uri("hf://allenai/c4?subset=en&name=en")
+
+
+def test_a_dataset_is_streamed_by_split(dataset_folder: Path) -> None:
+    dataset = HubDataset(str(dataset_folder), split="test")
+    assert list(read_hub_dataset(dataset, text_field="text")) == ["z"]
+
+
+def test_rows_without_the_field_are_bad(dataset_folder: Path) -> None:
+    rows = list(read_hub_dataset(HubDataset(str(dataset_folder)), text_field="body"))
+    reason = "has no field 'body'; it has: text, length"
+    assert rows == [BadRow(f"{dataset_folder}:{number}", reason) for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("query", ["split=nope", "config=nope"])
+def test_a_part_that_is_not_there_is_said(dataset_folder: Path, query: str) -> None:
+    dataset = parse_hub_uri(f"hf://{dataset_folder}?{query}")
+    with pytest.raises(DataError, match=r"cannot read the dataset .*letters.*nope"):
+        list(read_hub_dataset(dataset, text_field="text"))
+
+
+def test_each_row_of_a_parquet_file_is_a_document(parquet_file: Path) -> None:
+    assert list(read_file(parquet_file, text_field="text")) == [
+        "one",
+        BadRow(f"{parquet_file}:2", "field 'text' is NoneType, not text"),
+        "three",
+    ]
+
+
+def test_a_broken_parquet_file_is_a_bad_row(parquet_file: Path) -> None:
+    parquet_file.write_bytes(parquet_file.read_bytes()[:100])
+    (bad,) = read_file(parquet_file, text_field="text")
+    assert isinstance(bad, BadRow)
+    assert bad.reason.startswith("cannot be read to its end: ")

@@ -1,0 +1,106 @@
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+import torch
+
+from relora_core.data.loader import BatchLoader
+from relora_core.data.shards import TokenShards
+
+MakeShards = Callable[[int, int], TokenShards]
+MakeLoader = Callable[..., BatchLoader]
+
+
+@pytest.fixture
+def make_loader() -> Iterator[MakeLoader]:
+    with ExitStack() as stack:
+
+        def make(
+            shards: TokenShards, batch: int, *, seed: int = 0, rank: int = 0, world_size: int = 1
+        ) -> BatchLoader:
+            loader = BatchLoader(
+                shards, global_batch_size=batch, seed=seed, rank=rank, world_size=world_size
+            )
+            return stack.enter_context(closing(loader))
+
+        yield make
+
+
+def test_each_epoch_holds_every_sequence_once(
+    make_shards: MakeShards, make_loader: MakeLoader
+) -> None:
+    loader = make_loader(make_shards(10, 2), 4)  # 5 steps: 2 epochs, one ends within a batch
+    firsts = torch.cat([loader.batch(step)[:, 0] for step in range(5)]) // 2
+    epochs = firsts[:10].tolist(), firsts[10:].tolist()
+    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(10))
+    assert epochs[0] != epochs[1]
+
+
+def test_a_batch_may_be_larger_than_an_epoch(
+    make_shards: MakeShards, make_loader: MakeLoader
+) -> None:
+    batch = make_loader(make_shards(3, 2), 9).batch(0)
+    assert sorted(batch[:, 0].tolist()) == [0, 0, 0, 2, 2, 2, 4, 4, 4]
+
+
+def test_ranks_share_the_batch_of_one_process(
+    make_shards: MakeShards, make_loader: MakeLoader
+) -> None:
+    shards = make_shards(50, 3)
+    alone = make_loader(shards, 8)
+    ranks = [make_loader(shards, 8, rank=rank, world_size=4) for rank in range(4)]
+    for step in (0, 1, 7, 1000):
+        parts = [rank.batch(step) for rank in ranks]
+        assert [len(part) for part in parts] == [2, 2, 2, 2]
+        assert torch.equal(torch.cat(parts), alone.batch(step))
+
+
+def test_the_order_follows_from_the_seed(make_shards: MakeShards, make_loader: MakeLoader) -> None:
+    shards = make_shards(50, 3)
+    first, same, other = (make_loader(shards, 8, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(first.batch(3), same.batch(3))
+    assert not torch.equal(first.batch(3), other.batch(3))
+
+
+def test_any_order_of_steps_gives_the_same_batches(
+    make_shards: MakeShards, make_loader: MakeLoader
+) -> None:
+    shards = make_shards(50, 3)
+    forward, jumping = make_loader(shards, 4), make_loader(shards, 4)
+    expected = [forward.batch(step) for step in range(10)]
+    for step in (9, 0, 1, 1, 5, 6, 4, 0):
+        assert torch.equal(jumping.batch(step), expected[step])
+
+
+def test_processes_must_divide_the_batch(make_shards: MakeShards) -> None:
+    with pytest.raises(ValueError, match="must be a multiple of the 3 processes; got 8"):
+        BatchLoader(make_shards(50, 3), global_batch_size=8, seed=0, world_size=3)
+
+
+def test_closing_ends_the_thread_that_reads_ahead(make_shards: MakeShards) -> None:
+    before = threading.active_count()
+    loader = BatchLoader(make_shards(50, 3), global_batch_size=4, seed=0)
+    loader.batch(0)
+    assert threading.active_count() == before + 1
+    loader.close()
+    assert threading.active_count() == before
+
+
+def test_any_step_of_ten_billion_tokens_is_read_in_milliseconds(
+    tmp_path: Path, make_loader: MakeLoader
+) -> None:
+    file = tmp_path / "tokens.bin"
+    file.touch()
+    os.truncate(file, 20 * 10**9)  # sparse: it takes no disk
+    shards = TokenShards(file, dtype="<u2", num_documents=1, vocab_size=50_000, sequence_length=512)
+    loader = make_loader(shards, 64)
+    seconds = []
+    for step in (0, 10**5, 10**9, 17, 10**7):
+        start = time.perf_counter()
+        assert loader.batch(step).shape == (64, 513)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.01

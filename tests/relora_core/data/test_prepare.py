@@ -1,0 +1,163 @@
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from relora_core.data.prepare import PreparedData, prepare
+from relora_core.errors import DataError
+from relora_core.events import DataPrepared, Event, from_line
+from relora_core.spec import TrainSpec
+
+WriteRows = Callable[[str, Iterable[object]], Path]
+SHIPPED = Path(__file__).parents[3] / "examples" / "data" / "kjv.jsonl.gz"
+
+
+def make_spec(uri: object, **data: object) -> TrainSpec:
+    return TrainSpec.model_validate(
+        {
+            "model": {"preset": "llama_9m"},
+            "tokenizer": {"train": {"vocab_size": 300}},
+            "data": {
+                "train": {"uri": str(uri)},
+                "validation": {"fraction": 0.2},
+                "sequence_length": 16,
+                **data,
+            },
+            "training": {"steps": 10, "global_batch_size": 4},
+        }
+    )
+
+
+def run(spec: TrainSpec, cache: Path) -> tuple[PreparedData, list[DataPrepared]]:
+    events: list[Event] = []
+    data = prepare(spec, cache=cache, emit=events.append)
+    return data, [event for event in events if isinstance(event, DataPrepared)]
+
+
+@pytest.fixture
+def file(write_rows: WriteRows) -> Path:
+    return write_rows("rows.jsonl", [f"document number {i} of the pile" for i in range(100)])
+
+
+def test_both_splits_are_mapped_and_reported(file: Path, tmp_path: Path) -> None:
+    data, (train, validation) = run(make_spec(file), tmp_path / "cache")
+    assert (train.split, validation.split) == ("train", "validation")
+    assert train.documents + validation.documents == 100
+    assert (train.tokens, validation.tokens) == (data.train.num_tokens, data.validation.num_tokens)
+    assert 10 < data.validation.num_documents < 30
+    assert data.train.vocab_size == len(data.tokenizer) == 300
+    assert data.train.sequence_length == 16
+
+
+def test_the_second_run_finds_it_all_and_reports_the_same(file: Path, tmp_path: Path) -> None:
+    def numbers(events: list[DataPrepared]) -> list[dict[str, object]]:
+        return [event.model_dump(exclude={"time", "reused"}) for event in events]
+
+    _, first = run(make_spec(file), tmp_path / "cache")
+    _, again = run(make_spec(file), tmp_path / "cache")
+    assert [event.reused for event in (*first, *again)] == [False, False, True, True]
+    assert numbers(again) == numbers(first)
+
+
+def test_the_sequence_length_may_change_without_packing_again(file: Path, tmp_path: Path) -> None:
+    run(make_spec(file), tmp_path / "cache")
+    data, events = run(make_spec(file, sequence_length=8), tmp_path / "cache")
+    assert all(event.reused for event in events)
+    assert data.train.sequence_length == 8
+
+
+def test_validation_may_be_a_source_of_its_own(
+    file: Path, write_rows: WriteRows, tmp_path: Path
+) -> None:
+    other = write_rows("other.jsonl", ["words held apart " * 9, {}])
+    spec = make_spec(file, validation={"uri": str(other)}, max_bad_rows=0.5)
+    data, (train, validation) = run(spec, tmp_path / "cache")
+    assert (train.documents, validation.documents) == (100, 1)
+    assert (train.bad_rows, validation.bad_rows) == (0, 1)
+    assert validation.examples == [f"{other}:2: has no field 'text'; it has: "]
+    assert data.train.vocab_size == data.validation.vocab_size
+
+
+def test_bad_rows_within_the_allowed_share_are_reported(
+    write_rows: WriteRows, tmp_path: Path
+) -> None:
+    file = write_rows("rows.jsonl", [7, *(f"document number {i} of 99" for i in range(99))])
+    _, (train, validation) = run(make_spec(file, max_bad_rows=0.01), tmp_path / "cache")
+    assert (train.bad_rows, validation.bad_rows) == (1, 0)
+    assert train.examples == [f"{file}:1: is not an object with fields"]
+
+
+def test_more_bad_rows_fail_with_counts_and_examples(file: Path, tmp_path: Path) -> None:
+    with file.open("a") as stream:
+        stream.write("{broken\n" * 5)
+    with pytest.raises(DataError) as caught:
+        run(make_spec(file), tmp_path / "cache")
+    message = str(caught.value)
+    assert message.startswith(
+        f"5 of 105 rows of {file} cannot be read, more than the share of 0.01"
+    )
+    assert message.count("is not JSON") == 3
+    assert f"{file}:101" in message
+
+
+@pytest.mark.parametrize(
+    ("rows", "data", "message"),
+    [
+        ([], {}, "the train data is too small: 0 tokens in 0 documents make 0 sequences of 16"),
+        (
+            ["short"] * 3,
+            {"validation": {"fraction": 0.0001}, "sequence_length": 4},
+            r"the train data is too small: \d+ tokens in 3 documents make \d sequences of 4, and 4 "
+            "are needed; add data, or lower training.global_batch_size or data.sequence_length",
+        ),
+        (
+            ["a document of the pile"] * 100,
+            {"validation": {"fraction": 0.0001}},
+            "the validation data is too small: 0 tokens in 0 documents make 0 sequences of 16, and "
+            "1 are needed; raise data.validation.fraction",
+        ),
+        (["same text"] * 100, {"validation": {"fraction": 0.9999}}, "the train data is too small"),
+    ],
+)
+def test_too_little_data_is_refused_with_numbers_and_advice(
+    write_rows: WriteRows,
+    tmp_path: Path,
+    rows: list[object],
+    data: dict[str, object],
+    message: str,
+) -> None:
+    file = write_rows("rows.jsonl", rows)
+    with pytest.raises(DataError, match=message):
+        run(make_spec(file, **data), tmp_path / "cache")
+
+
+def test_the_shipped_text_is_ready_for_a_run(tmp_path: Path) -> None:
+    data, (train, validation) = run(make_spec(SHIPPED), tmp_path)
+    assert train.documents + validation.documents == 1189
+    assert (train.bad_rows, train.examples) == (0, [])
+    assert "the LORD" in data.tokenizer.decode(data.train.sequences(np.arange(2000)).flatten())
+
+
+@pytest.mark.integration
+def test_two_processes_at_once_do_the_work_once(file: Path, tmp_path: Path) -> None:
+    spec = tmp_path / "spec.json"
+    spec.write_text(make_spec(file).model_dump_json())
+    program = """
+import sys
+from pathlib import Path
+from relora_core.data.prepare import prepare
+from relora_core.events import to_line
+from relora_core.spec import TrainSpec
+spec = TrainSpec.model_validate_json(Path(sys.argv[1]).read_text())
+prepare(spec, cache=Path(sys.argv[2]), emit=lambda event: print(to_line(event)))
+"""
+    command = [sys.executable, "-c", program, str(spec), str(tmp_path / "cache")]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
+    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    events = [[from_line(line) for line in output.splitlines()] for output in outputs]
+    reused = [event.reused for run in events for event in run if isinstance(event, DataPrepared)]
+    assert sorted(reused) == [False, False, True, True]

@@ -1,0 +1,104 @@
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer, models
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from relora_core.data.split import is_held_out
+from relora_core.data.tokenizer import make_tokenizer, text_encoder, vocabulary_size
+from relora_core.errors import DataError
+from relora_core.spec import PretrainedTokenizer, Source, TokenizerTraining, TrainedTokenizer
+
+WriteRows = Callable[[str, Iterable[object]], Path]
+TEXTS = [f"the cat sat on mat {i}, naïve café 猫" for i in range(50)]
+
+
+def train(file: Path, cache: Path, *, vocab_size: int = 300) -> PreTrainedTokenizerFast:
+    spec = TrainedTokenizer(train=TokenizerTraining(vocab_size=vocab_size))
+    return make_tokenizer(spec, Source(uri=str(file)), held_out=0.5, cache=cache)
+
+
+@pytest.fixture
+def file(write_rows: WriteRows) -> Path:
+    return write_rows("rows.jsonl", TEXTS)
+
+
+def test_any_text_survives_encoding(file: Path, tmp_path: Path) -> None:
+    tokenizer = train(file, tmp_path / "cache")
+    text = "Ünseen\t\N{PILE OF POO}  words\n\n"
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert vocabulary_size(tokenizer) == len(tokenizer) == 300
+
+
+def test_one_token_ends_begins_and_pads(file: Path, tmp_path: Path) -> None:
+    tokenizer = train(file, tmp_path / "cache")
+    assert (tokenizer.eos_token, tokenizer.eos_token_id) == ("<|endoftext|>", 0)
+    assert tokenizer.bos_token_id == tokenizer.pad_token_id == 0
+
+
+def test_the_smallest_vocabulary_is_the_bytes_and_the_end(file: Path, tmp_path: Path) -> None:
+    tokenizer = train(file, tmp_path / "cache", vocab_size=257)
+    assert vocabulary_size(tokenizer) == 257
+    assert len(tokenizer.encode("cat 猫")) == 7
+
+
+def test_the_same_text_gives_the_same_tokenizer(file: Path, tmp_path: Path) -> None:
+    first, second = (train(file, tmp_path / name).backend_tokenizer.to_str() for name in "ab")
+    assert first == second
+
+
+def test_the_held_out_text_does_not_shape_the_tokenizer(
+    write_rows: WriteRows, file: Path, tmp_path: Path
+) -> None:
+    kept = write_rows("kept.jsonl", [text for text in TEXTS if not is_held_out(text, 0.5)])
+    whole, part = (train(source, tmp_path / "cache") for source in (file, kept))
+    assert whole.get_vocab() == part.get_vocab()
+
+
+def test_a_trained_tokenizer_is_found_again(file: Path, tmp_path: Path) -> None:
+    train(file, tmp_path / "cache")
+    (folder,) = (path for path in (tmp_path / "cache" / "tokenizers").iterdir() if path.is_dir())
+    built = folder.stat().st_ino
+    train(file, tmp_path / "cache")
+    assert folder.stat().st_ino == built
+
+
+def test_a_saved_tokenizer_loads_as_a_pretrained_one(file: Path, tmp_path: Path) -> None:
+    trained = train(file, tmp_path / "cache")
+    trained.save_pretrained(tmp_path / "saved")
+    spec = PretrainedTokenizer(pretrained=str(tmp_path / "saved"))
+    loaded = make_tokenizer(spec, Source(uri="unused"), held_out=0.0, cache=tmp_path)
+    assert loaded.encode("the cat") == trained.encode("the cat")
+    assert isinstance(AutoTokenizer.from_pretrained(tmp_path / "saved"), PreTrainedTokenizerFast)
+
+
+def test_special_tokens_written_in_a_text_are_text(file: Path, tmp_path: Path) -> None:
+    tokenizer = train(file, tmp_path / "cache")
+    ids = text_encoder(tokenizer).encode("a<|endoftext|>b", add_special_tokens=False).ids
+    assert tokenizer.eos_token_id not in ids
+    assert tokenizer.decode(ids) == "a<|endoftext|>b"
+
+
+def test_a_text_is_encoded_whole_whatever_the_tokenizer_truncates(
+    file: Path, tmp_path: Path
+) -> None:
+    tokenizer = train(file, tmp_path / "cache")
+    tokenizer.backend_tokenizer.enable_truncation(4)
+    tokenizer.backend_tokenizer.enable_padding(length=4)
+    assert len(text_encoder(tokenizer).encode("\n" * 9).ids) == 9
+    assert len(text_encoder(tokenizer).encode("\n").ids) == 1
+
+
+def test_a_tokenizer_without_an_end_is_refused(tmp_path: Path) -> None:
+    endless = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()))
+    endless.save_pretrained(tmp_path / "endless")
+    spec = PretrainedTokenizer(pretrained=str(tmp_path / "endless"))
+    with pytest.raises(DataError, match="has no EOS token"):
+        make_tokenizer(spec, Source(uri="unused"), held_out=0.0, cache=tmp_path)
+
+
+def test_a_tokenizer_that_is_not_there_is_said(tmp_path: Path) -> None:
+    spec = PretrainedTokenizer(pretrained=str(tmp_path / "none"))
+    with pytest.raises(DataError, match=r"cannot load the tokenizer '.*none'"):
+        make_tokenizer(spec, Source(uri="unused"), held_out=0.0, cache=tmp_path)
