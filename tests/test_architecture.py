@@ -1,0 +1,100 @@
+"""What holds the house in shape and no linter sees; the import rules are in pyproject.toml."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions, requires
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("relora_core", "jobs", "service", "worker")
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+MAX_MODULE_LINES = 400
+MAX_FUNCTION_LINES = 40
+DRAWERS = {"base", "common", "helpers", "manager", "misc", "shared", "utils"}
+
+# The programs that run with nothing but what one extra of pyproject.toml installs.
+PROGRAMS = {
+    "": "relora_core.spec relora_core.events",
+    "trainer": "relora_core.__main__",
+    "jobs": "jobs.backends jobs.migrate worker.sweep",
+    "server": "service.server service.cli jobs.migrate worker.sweep",
+    "worker": "worker.tasks worker.sweep relora_core.__main__",
+}
+
+
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def extra_of(name: str, extra: str, seen: set[tuple[str, str]]) -> Iterator[str]:
+    """The distributions that `name[extra]` brings, itself included."""
+    if (name, extra) in seen:
+        return
+    seen.add((name, extra))
+    yield name
+    for requirement in map(Requirement, requires(name) or []):
+        if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+            for wanted in ("", *requirement.extras):
+                yield from extra_of(canonicalize_name(requirement.name), wanted, seen)
+
+
+def modules_outside(extra: str) -> set[str]:
+    """The top-level modules of this environment that relora with `extra` alone would not have."""
+    inside = {name for part in {"", extra} for name in extra_of("relora", part, set())}
+    return {
+        module
+        for module, distributions in packages_distributions().items()
+        if not inside & {canonicalize_name(name) for name in distributions}
+    }
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("extra", PROGRAMS)
+def test_a_program_needs_no_more_than_its_extra(extra: str) -> None:
+    outside = modules_outside(extra)
+    assert ("torch" in outside) is (extra not in {"trainer", "worker"})
+    code = f"""
+import importlib, sys
+sys.modules.update(dict.fromkeys({sorted(outside)!r}))
+for module in {PROGRAMS[extra].split()!r}:
+    importlib.import_module(module)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("module", ["service.app", "service.cli", "jobs.backends", "worker.sweep"])
+def test_importing_it_loads_no_torch(module: str) -> None:
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_package_does_nothing_when_it_is_imported() -> None:
+    assert [p for p in PACKAGES if (ROOT / p / "__init__.py").read_text()] == []
+
+
+def test_modules_are_short() -> None:
+    lines = {named(path): len(path.read_text().splitlines()) for path in MODULES}
+    assert {name: n for name, n in lines.items() if n > MAX_MODULE_LINES} == {}
+
+
+def test_functions_fit_on_a_screen() -> None:
+    lines = {
+        f"{named(path)}:{node.name}": (node.end_lineno or node.lineno) - node.lineno + 1
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert {name: n for name, n in lines.items() if n > MAX_FUNCTION_LINES} == {}
+
+
+def test_modules_are_named_for_their_one_idea() -> None:
+    assert [named(p) for p in MODULES if DRAWERS & set(re.split(r"[_./]", named(p)))] == []

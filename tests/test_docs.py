@@ -1,0 +1,121 @@
+"""The docs say what is true: their commands, links, routes, settings and events exist."""
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from typer.main import get_group
+
+from jobs.backends import open_backends
+from jobs.events import AnyJobEvent
+from jobs.settings import Settings
+from relora_core.events import Event
+from service.app import create_app
+from service.cli import app as command_line
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+OPERATIONS = ROOT / "docs/operations.md"
+EVENTS = ROOT / "docs/events.md"
+OF_THE_COMMAND_LINE = {"RELORA_URL"}
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def shell_lines(page: Path) -> list[str]:
+    """The lines of the page's shell examples, continued ones joined."""
+    blocks = re.findall(r"^ *```(?:sh|bash|console)\n(.*?)^ *```", page.read_text(), re.M | re.S)
+    return [line.strip() for b in blocks for line in re.sub(r"\\\n", " ", b).splitlines()]
+
+
+def sections(text: str) -> dict[str, str]:
+    """The text below each heading that is a name in backticks."""
+    parts = re.split(r"^#{2,3} (.*)$", text, flags=re.M)[1:]
+    titled = zip(parts[::2], parts[1::2], strict=True)
+    return {title.strip("`"): body for title, body in titled if title.startswith("`")}
+
+
+@each_page
+def test_a_make_target_exists(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    written = re.findall(r"`make ([a-z]+)", page.read_text())
+    written += [target for line in shell_lines(page) for target in re.findall(r"^make (\w+)", line)]
+    assert set(written) <= targets
+
+
+@each_page
+def test_a_link_leads_to_a_file(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
+    files = [link for link in links if not link.startswith(("http://", "https://"))]
+    assert [link for link in files if not (page.parent / link).exists()] == []
+
+
+@each_page
+def test_a_command_of_relora_exists(page: Path) -> None:
+    commands = get_group(command_line)
+    for line in shell_lines(page):
+        words = re.findall(r"^(?:\S*/)?relora ((?:[a-z]+ ?)+)", line)
+        group = commands
+        for word in words[0].split() if words else []:
+            command = group.get_command(None, word)  # type: ignore[arg-type] # a context it ignores
+            assert command is not None, line
+            if not hasattr(command, "get_command"):
+                break
+            group = command
+
+
+@pytest.fixture(scope="module")
+def routes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """The methods that each path of the API knows."""
+    backends = open_backends(Settings(data_dir=tmp_path_factory.mktemp("data")))
+    paths = create_app(backends).openapi()["paths"]
+    return {path: {method.upper() for method in item} for path, item in paths.items()}
+
+
+@each_page
+def test_a_curl_example_asks_a_route_that_exists(page: Path, routes: dict[str, set[str]]) -> None:
+    for line in shell_lines(page):
+        asked = re.search(r"(?:https?://[^/\s'\"]+|\$URL)(/[^\s'\"?]*)", line)
+        if not line.startswith("curl") or not asked:
+            continue
+        method = re.search(r"(?:-X|--request) (\w+)", line)
+        posts = re.search(r"(?:^| )(?:-d|--data\S*|--json)\b", line)
+        expected = method[1] if method else "POST" if posts else "GET"
+        known = [methods for path, methods in routes.items() if matches(path, asked[1])]
+        assert any(expected in methods for methods in known), line
+
+
+def matches(template: str, path: str) -> bool:
+    pattern = re.sub(r"\\\{path(:path)?\\\}", ".+", re.escape(template))
+    return re.fullmatch(re.sub(r"\\\{\w+\\\}", "[^/]+", pattern), path) is not None
+
+
+def test_every_setting_is_described_with_its_default() -> None:
+    rows = dict(re.findall(r"^\| `(RELORA_\w+)` \| (.*?) \|", OPERATIONS.read_text(), re.M))
+    assert rows.keys() == {f"RELORA_{name.upper()}" for name in Settings.model_fields}
+    for name, field in Settings.model_fields.items():
+        if not field.default_factory and not field.is_required():
+            assert f"`{field.default}`" in rows[f"RELORA_{name.upper()}"]
+
+
+@each_page
+def test_a_variable_that_is_named_is_a_setting(page: Path) -> None:
+    known = {f"RELORA_{name.upper()}" for name in Settings.model_fields} | OF_THE_COMMAND_LINE
+    assert set(re.findall(r"RELORA_[A-Z_]+", page.read_text())) <= known
+
+
+def test_every_event_is_described_with_its_fields() -> None:
+    text = EVENTS.read_text()
+    described = {
+        name: set(re.findall(r"^\| `(\w+)` \|", body, re.M))
+        for name, body in sections(text).items()
+    }
+    assert described == {
+        event.model_fields["type"].default: event.model_fields.keys()
+        - Event.model_fields.keys()
+        - {"type"}
+        for event in get_args(AnyJobEvent)
+    }
+    common = text.partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", common, re.M)) == Event.model_fields.keys() | {"type"}

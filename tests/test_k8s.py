@@ -1,0 +1,316 @@
+"""The manifests as `kubectl` renders them, read as the cluster and an operator would."""
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import textwrap
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from jobs.backends import open_backends
+from jobs.models import Resources
+from jobs.settings import Settings
+from service.app import create_app
+
+ROOT = Path(__file__).parent.parent
+K8S = ROOT / "k8s"
+OLDEST_KUBERNETES = "1.30"  # `preStop.sleep`
+WORKLOADS = {"Deployment", "StatefulSet", "Job"}
+HOME = "/var/lib/relora"
+
+Manifest = dict[str, Any]
+
+
+@pytest.fixture(scope="module", params=["base", "overlays/gpu"])
+def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
+    return render(K8S / request.param)
+
+
+@pytest.fixture(scope="module")
+def gpu_worker() -> Manifest:
+    return workloads(render(K8S / "overlays/gpu"))["relora-worker"]
+
+
+def render(folder: Path) -> list[Manifest]:
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("kubectl, which renders the manifests, is not installed")
+    result = subprocess.run([kubectl, "kustomize", folder], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return list(yaml.safe_load_all(result.stdout))
+
+
+def secret() -> Manifest:
+    manifest: Manifest = yaml.safe_load((K8S / "secret.example.yaml").read_text())
+    return manifest
+
+
+def workloads(manifests: list[Manifest]) -> dict[str, Manifest]:
+    return {m["metadata"]["name"]: m for m in manifests if m["kind"] in WORKLOADS}
+
+
+def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
+    return [manifest for manifest in manifests if manifest["kind"] == kind]
+
+
+def pod(workload: Manifest) -> Manifest:
+    template: Manifest = workload["spec"]["template"]["spec"]
+    return template
+
+
+def container(workload: Manifest) -> Manifest:
+    only: Manifest
+    (only,) = pod(workload)["containers"]
+    return only
+
+
+def is_ours(workload: Manifest) -> bool:
+    """Whether it runs this project, not Valkey."""
+    return "relora-" in container(workload)["image"]
+
+
+def our_containers(manifests: list[Manifest]) -> Iterator[Manifest]:
+    for workload in workloads(manifests).values():
+        if is_ours(workload):
+            yield container(workload)
+
+
+def selects(selector: Manifest, workload: Manifest) -> bool:
+    labels = workload["spec"]["template"]["metadata"]["labels"]
+    wanted = selector.get("matchLabels", {}).items()
+    among = selector.get("matchExpressions", [])
+    return wanted <= labels.items() and all(
+        expression["operator"] == "In" and labels.get(expression["key"]) in expression["values"]
+        for expression in among
+    )
+
+
+@pytest.mark.parametrize("version", [OLDEST_KUBERNETES, kubernetes_validate.latest_version()])
+def test_kubernetes_accepts_every_document(manifests: list[Manifest], version: str) -> None:
+    for manifest in [*manifests, secret()]:
+        kubernetes_validate.validate(manifest, version, strict=True)
+
+
+def test_the_overlay_that_the_docs_show_renders(tmp_path: Path) -> None:
+    (example,) = re.findall(
+        r"```yaml\n(.*?kind: Kustomization.*?)```",
+        (ROOT / "docs/operations.md").read_text(),
+        re.S,
+    )
+    shutil.copytree(K8S, tmp_path / "k8s")
+    overlay = tmp_path / "k8s/overlays/mine"
+    overlay.mkdir()
+    (overlay / "kustomization.yaml").write_text(textwrap.dedent(example))
+    manifests = render(overlay)
+    assert {c["image"].partition("/")[0] for c in our_containers(manifests)} == {
+        "registry.example.com"
+    }
+    (config,) = of_kind(manifests, "ConfigMap")
+    assert config["data"]["RELORA_STORAGE_URL"] == "s3://my-bucket/relora"
+    assert "RELORA_BROKER_URL" in config["data"]
+
+
+def test_every_file_is_part_of_what_is_deployed() -> None:
+    for kustomization in K8S.rglob("kustomization.yaml"):
+        content = yaml.safe_load(kustomization.read_text())
+        patches = [patch["path"] for patch in content.get("patches", [])]
+        files = {path.name for path in kustomization.parent.glob("*.yaml")}
+        assert files - {"kustomization.yaml"} <= {*content["resources"], *patches}
+
+
+def test_a_workload_selects_its_own_pods_alone(manifests: list[Manifest]) -> None:
+    for name, workload in workloads(manifests).items():
+        if workload["kind"] != "Job":  # Kubernetes gives a Job a selector of its own
+            chosen = [
+                other
+                for other, candidate in workloads(manifests).items()
+                if selects(workload["spec"]["selector"], candidate)
+            ]
+            assert chosen == [name]
+
+
+def test_a_service_leads_to_the_port_of_its_pods(manifests: list[Manifest]) -> None:
+    for service in of_kind(manifests, "Service"):
+        target = workloads(manifests)[service["metadata"]["name"]]
+        assert selects({"matchLabels": service["spec"]["selector"]}, target)
+        ports = {port["name"] for port in container(target)["ports"]}
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports
+
+
+def test_nothing_leads_in_from_outside_the_cluster(manifests: list[Manifest]) -> None:
+    assert of_kind(manifests, "Ingress") == []
+    types = {service["spec"].get("type", "ClusterIP") for service in of_kind(manifests, "Service")}
+    assert types == {"ClusterIP"}
+
+
+def test_a_disruption_leaves_an_api_running(manifests: list[Manifest]) -> None:
+    (budget,) = of_kind(manifests, "PodDisruptionBudget")
+    api = workloads(manifests)["relora-api"]
+    assert selects(budget["spec"]["selector"], api)
+    assert 1 <= budget["spec"]["minAvailable"] < api["spec"]["replicas"]
+
+
+def test_a_pod_may_talk_only_as_a_policy_says(manifests: list[Manifest]) -> None:
+    policies = {m["metadata"]["name"]: m["spec"] for m in of_kind(manifests, "NetworkPolicy")}
+    deny = policies.pop("relora-default-deny")
+    assert deny["policyTypes"] == ["Ingress", "Egress"]
+    assert deny.keys() == {"podSelector", "policyTypes"}
+    for workload in workloads(manifests).values():
+        assert selects(deny["podSelector"], workload)
+    for name, policy in policies.items():
+        assert any(selects(policy["podSelector"], w) for w in workloads(manifests).values()), name
+
+
+def test_a_policy_lets_the_processes_reach_the_queue(manifests: list[Manifest]) -> None:
+    policies = {m["metadata"]["name"]: m["spec"] for m in of_kind(manifests, "NetworkPolicy")}
+    (rule,) = policies["relora-valkey"]["ingress"]
+    allowed = {
+        name
+        for name, workload in workloads(manifests).items()
+        if selects(rule["from"][0]["podSelector"], workload)
+    }
+    assert allowed == {"relora-api", "relora-worker", "relora-sweep"}
+
+
+def test_the_environment_is_what_the_settings_read(
+    manifests: list[Manifest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (config,) = of_kind(manifests, "ConfigMap")
+    environment = config["data"] | secret()["stringData"]
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings()
+    names = {name.removeprefix("RELORA_").lower() for name in environment if "RELORA_" in name}
+    assert names == {"broker_url", "database_url", "storage_url"}
+    assert {name: str(getattr(settings, name)) for name in names} == {
+        name: environment[f"RELORA_{name.upper()}"] for name in names
+    }
+    assert settings.database_url.startswith("postgresql")
+    assert settings.storage_url.startswith("s3://")
+
+
+def test_the_broker_is_the_service_of_valkey(manifests: list[Manifest]) -> None:
+    (config,) = of_kind(manifests, "ConfigMap")
+    broker = urlsplit(config["data"]["RELORA_BROKER_URL"])
+    services = {s["metadata"]["name"]: s["spec"] for s in of_kind(manifests, "Service")}
+    assert broker.port == services[str(broker.hostname)]["ports"][0]["port"]
+
+
+def test_a_process_finds_its_configuration(manifests: list[Manifest]) -> None:
+    (config,) = of_kind(manifests, "ConfigMap")
+    sources = {
+        "configMapRef": config["metadata"]["name"],
+        "secretRef": secret()["metadata"]["name"],
+    }
+    for ours in our_containers(manifests):
+        references = [
+            (kind, ref["name"]) for entry in ours["envFrom"] for kind, ref in entry.items()
+        ]
+        assert ("secretRef", sources["secretRef"]) in references
+        assert set(references) <= sources.items()
+
+
+def test_a_process_is_a_program_of_the_project(manifests: list[Manifest]) -> None:
+    for ours in our_containers(manifests):
+        option = "-m" if ours["args"][0] == "python" else "--app"
+        module = ours["args"][ours["args"].index(option) + 1]
+        assert importlib.util.find_spec(module) is not None
+        assert "command" not in ours  # the image's entry point, tini, stays
+
+
+def test_the_images_carry_the_version_of_the_project(manifests: list[Manifest]) -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    images = {ours["image"] for ours in our_containers(manifests)}
+    assert images == {f"relora-server:{version}", f"relora-worker:{version}"}
+
+
+def test_a_worker_takes_one_job_at_a_time(manifests: list[Manifest]) -> None:
+    args = container(workloads(manifests)["relora-worker"])["args"]
+    assert args[args.index("--concurrency") + 1] == "1"
+
+
+def test_the_probes_ask_routes_that_exist(manifests: list[Manifest], tmp_path: Path) -> None:
+    api = container(workloads(manifests)["relora-api"])
+    routes = create_app(open_backends(Settings(data_dir=tmp_path))).openapi()["paths"]
+    paths = {name: api[f"{name}Probe"]["httpGet"]["path"] for name in ("liveness", "readiness")}
+    assert paths == {"liveness": "/healthz", "readiness": "/readyz"}
+    assert set(paths.values()) <= routes.keys()
+    assert api["args"][-1] == str(api["ports"][0]["containerPort"])
+
+
+def test_a_pod_has_no_more_rights_than_it_needs(manifests: list[Manifest]) -> None:
+    for workload in workloads(manifests).values():
+        spec = pod(workload)
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["enableServiceLinks"] is False  # Services would add RELORA_ variables
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert container(workload)["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        }
+
+
+def test_a_container_says_what_it_needs(manifests: list[Manifest]) -> None:
+    for workload in workloads(manifests).values():
+        resources = container(workload)["resources"]
+        assert resources["requests"].keys() == {"cpu", "memory"}
+        assert "memory" in resources["limits"]
+
+
+def test_what_is_mounted_is_a_volume_of_the_pod(manifests: list[Manifest]) -> None:
+    for workload in workloads(manifests).values():
+        volumes = [volume["name"] for volume in pod(workload).get("volumes", [])]
+        volumes += [
+            claim["metadata"]["name"] for claim in workload["spec"].get("volumeClaimTemplates", [])
+        ]
+        mounts = [mount["name"] for mount in container(workload)["volumeMounts"]]
+        assert sorted(mounts) == sorted(volumes)
+
+
+def test_a_process_can_write_where_its_image_writes(manifests: list[Manifest]) -> None:
+    assert f"RELORA_DATA_DIR={HOME}" in (ROOT / "Dockerfile").read_text()
+    for ours in our_containers(manifests):
+        assert {HOME, "/tmp"} <= {mount["mountPath"] for mount in ours["volumeMounts"]}  # noqa: S108 # in the container
+
+
+def test_the_pods_run_as_the_user_of_the_images(manifests: list[Manifest]) -> None:
+    for workload in workloads(manifests).values():
+        if is_ours(workload):
+            context = pod(workload)["securityContext"]
+            user = f"{context['runAsUser']}:{context['runAsGroup']}"
+            assert f"USER {user}" in (ROOT / "Dockerfile").read_text()
+
+
+def test_a_gpu_worker_has_the_gpus_that_a_job_asks_for_by_default(gpu_worker: Manifest) -> None:
+    limits = container(gpu_worker)["resources"]["limits"]
+    assert limits["nvidia.com/gpu"] == Resources().gpus
+
+
+def test_a_gpu_worker_may_run_on_nodes_that_are_kept_for_gpus(gpu_worker: Manifest) -> None:
+    assert pod(gpu_worker)["tolerations"] == [
+        {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+    ]
+
+
+def test_a_gpu_worker_has_shared_memory_within_its_limit(gpu_worker: Manifest) -> None:
+    (mount,) = (m for m in container(gpu_worker)["volumeMounts"] if m["mountPath"] == "/dev/shm")  # noqa: S108 # in the container
+    (volume,) = (v for v in pod(gpu_worker)["volumes"] if v["name"] == mount["name"])
+    assert volume["emptyDir"]["medium"] == "Memory"
+    limit = container(gpu_worker)["resources"]["limits"]["memory"]
+    assert int(volume["emptyDir"]["sizeLimit"].removesuffix("Gi")) < int(limit.removesuffix("Gi"))
+
+
+def test_a_gpu_worker_has_time_to_save_and_upload_before_it_must_leave(
+    gpu_worker: Manifest,
+) -> None:
+    assert pod(gpu_worker)["terminationGracePeriodSeconds"] >= 600
