@@ -7,6 +7,7 @@ import subprocess
 import textwrap
 import tomllib
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -239,7 +240,8 @@ def test_a_worker_takes_one_job_at_a_time(manifests: list[Manifest]) -> None:
 
 def test_the_probes_ask_routes_that_exist(manifests: list[Manifest], tmp_path: Path) -> None:
     api = container(workloads(manifests)["relora-api"])
-    routes = create_app(open_backends(Settings(data_dir=tmp_path))).openapi()["paths"]
+    with closing(open_backends(Settings(data_dir=tmp_path))) as backends:
+        routes = create_app(backends).openapi()["paths"]
     paths = {name: api[f"{name}Probe"]["httpGet"]["path"] for name in ("liveness", "readiness")}
     assert paths == {"liveness": "/healthz", "readiness": "/readyz"}
     assert set(paths.values()) <= routes.keys()
