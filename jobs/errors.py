@@ -5,6 +5,7 @@ JobsError
 ├── IllegalTransition    the job's status does not allow the move
 ├── LeaseLost            another attempt holds the job, or none does any more
 ├── ArtifactNotFound     the job has no such file
+├── QueueUnavailable     the broker does not answer
 └── StorageError         the storage did not do what was asked
 """
 
@@ -34,6 +35,10 @@ class LeaseLost(JobsError):
 class ArtifactNotFound(JobsError):
     def __init__(self, job_id: str, path: str) -> None:
         super().__init__(f"Job {job_id} has no file {path!r}.")
+
+
+class QueueUnavailable(JobsError):
+    """The message says why; what waits in the outbox is sent later."""
 
 
 class StorageError(JobsError):

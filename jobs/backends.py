@@ -1,0 +1,36 @@
+"""What a process of the service talks to, opened once by its composition root."""
+
+from dataclasses import dataclass
+
+from jobs.models import Job
+from jobs.queue import JobQueue
+from jobs.settings import Settings
+from jobs.storage import Storage, job_storage
+from jobs.store import JobStore
+from jobs.wakeups import Wakeups
+
+
+@dataclass(frozen=True)
+class Backends:
+    settings: Settings
+    store: JobStore
+    queue: JobQueue
+    wakeups: Wakeups
+
+    def storage_for(self, job: Job) -> Storage:
+        """Where the job's files are."""
+        return job_storage(self.settings.storage_url, job)
+
+    def close(self) -> None:
+        self.store.close()
+        self.wakeups.close()
+
+
+def open_backends(settings: Settings) -> Backends:
+    """Connects to nothing yet, but raises `ValueError` for a database it does not know."""
+    return Backends(
+        settings=settings,
+        store=JobStore.open(settings.database_url),
+        queue=JobQueue(settings.broker_url),
+        wakeups=Wakeups(settings.broker_url),
+    )

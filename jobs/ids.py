@@ -1,0 +1,16 @@
+"""Names for jobs: readable, unique without asking anyone, sorted by time."""
+
+import secrets
+import time
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32: no i, l, o, u to misread
+_LENGTH = 26
+_RANDOM_BITS = 72
+
+
+def new_job_id() -> str:
+    """`job_` and 128 bits: microseconds since 1970, then chance. Later ids sort after earlier."""
+    microseconds = time.time_ns() // 1000
+    number = microseconds << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
+    digits = (_ALPHABET[number >> 5 * place & 31] for place in reversed(range(_LENGTH)))
+    return "job_" + "".join(digits)

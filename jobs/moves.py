@@ -1,0 +1,216 @@
+"""How a job's row changes: by guarded UPDATEs that check and write in one.
+
+None reads a status in order to write it afterwards, so two who want to move a job cannot
+both succeed. Each returns the row as it is after the change, or None if its guard refused;
+the rest of the transaction owns the row.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    case,
+    exists,
+    insert,
+    literal,
+    null,
+    update,
+)
+
+from jobs import log
+from jobs.database import database_now
+from jobs.events import (
+    AnyStatusEvent,
+    JobCancelled,
+    JobFailed,
+    JobPaused,
+    JobQueued,
+    JobRetrying,
+    JobSucceeded,
+    WishMade,
+)
+from jobs.models import JobError, JobSpec, Progress
+from jobs.rows import progress_document
+from jobs.status import FINAL, HELD, JobStatus, Wish, sources
+from jobs.tables import UtcDateTime, jobs, outbox
+
+JobRow = Row[*tuple[Any, ...]]
+Target = ColumnElement[JobStatus]
+
+FULFILLED = {Wish.CANCEL: JobStatus.CANCELLED, Wish.PAUSE: JobStatus.PAUSED}
+
+
+def held_by(attempt: int) -> ColumnElement[bool]:
+    """The fence: true for the attempt that holds the job, and for none before it."""
+    return and_(jobs.c.attempt == attempt, jobs.c.status.in_(HELD))
+
+
+def can_become(target: JobStatus) -> ColumnElement[bool]:
+    return jobs.c.status.in_(sources(target))
+
+
+def to(status: JobStatus) -> Target:
+    return literal(status, jobs.c.status.type)
+
+
+def wished_or(otherwise: Target) -> Target:
+    """What a person wished of the job becomes true when its worker lets go of it."""
+    return case(
+        *((jobs.c.wish == wish, to(status)) for wish, status in FULFILLED.items()),
+        else_=otherwise,
+    )
+
+
+def add(connection: Connection, job_id: str, spec: JobSpec) -> JobRow:
+    """A new job in the queue, with room for its first event."""
+    now = datetime.now(UTC)
+    progress = Progress(status=JobStatus.QUEUED, total_steps=spec.total_steps, updated_at=now)
+    statement = insert(jobs).values(
+        id=job_id,
+        status=JobStatus.QUEUED,
+        attempt=0,
+        failed_attempts=0,
+        max_attempts=spec.retries.max_attempts,
+        spec=spec.model_dump_json(),
+        progress=progress_document(progress),
+        last_event=1,
+        rung_at=database_now(),
+        created_at=now,
+        updated_at=now,
+    )
+    return connection.execute(statement.returning(jobs)).one()
+
+
+def change(
+    connection: Connection, job_id: str, guard: ColumnElement[bool], **values: object
+) -> JobRow | None:
+    values = {"updated_at": datetime.now(UTC), **values}
+    statement = update(jobs).where(jobs.c.id == job_id, guard).values(values).returning(jobs)
+    return connection.execute(statement).one_or_none()
+
+
+def announce(connection: Connection, row: JobRow, event: AnyStatusEvent) -> None:
+    """Log what a change meant; it made room for one event by `last_event + 1`."""
+    log.record(
+        connection, [(None, event)], job_id=row.id, first=row.last_event, attempt=row.attempt
+    )
+
+
+def ring(connection: Connection, *job_ids: str) -> None:
+    """Leave a message for the worker pool, to be sent when this transaction is done."""
+    connection.execute(insert(outbox), [{"job_id": job_id} for job_id in job_ids])
+
+
+def rung_before(connection: Connection, seconds: float) -> Sequence[str]:
+    """Queued jobs whose message was sent longer ago; they count as rung for now."""
+    waiting = and_(
+        jobs.c.status == JobStatus.QUEUED,
+        jobs.c.rung_at < database_now() - seconds,
+        ~exists().where(outbox.c.job_id == jobs.c.id),
+    )
+    statement = update(jobs).where(waiting).values(rung_at=database_now())
+    return connection.scalars(statement.returning(jobs.c.id)).all()
+
+
+def move(
+    connection: Connection,
+    job_id: str,
+    target: JobStatus,
+    *guards: ColumnElement[bool],
+    **values: object,
+) -> JobRow | None:
+    """Move the job to `target` if the table of moves and the guards allow it.
+
+    It makes room for one event, which the caller announces.
+    """
+    return change(
+        connection,
+        job_id,
+        and_(can_become(target), *guards),
+        status=target,
+        last_event=jobs.c.last_event + 1,
+        **values,
+    )
+
+
+def make_wish(connection: Connection, job_id: str, wish: Wish) -> JobRow | None:
+    """Fulfil the wish if no worker holds the job, else leave it for the worker.
+
+    A wish to cancel is final: a later one to pause does not replace it.
+    """
+    held = jobs.c.status.in_(HELD)
+    target = case((held, jobs.c.status), else_=to(FULFILLED[wish]))
+    replaceable = jobs.c.wish.is_distinct_from(wish) & jobs.c.wish.is_distinct_from(Wish.CANCEL)
+    row = change(
+        connection,
+        job_id,
+        and_(can_become(FULFILLED[wish]), replaceable),
+        status=target,
+        wish=case((held, literal(wish, jobs.c.wish.type)), else_=null()),
+        finished_at=_if_final(target),
+        last_event=jobs.c.last_event + 1,
+    )
+    if row is not None:
+        made = WishMade(wish=wish.value) if row.status in HELD else _ending(row, None)
+        announce(connection, row, made)
+    return row
+
+
+def release(
+    connection: Connection,
+    job_id: str,
+    guard: ColumnElement[bool],
+    target: Target,
+    error: JobError | None = None,
+) -> JobRow | None:
+    """End an attempt: the job goes to `target`, and to the worker pool if that is the queue."""
+    document = error.model_dump_json() if error else None
+    row = change(
+        connection,
+        job_id,
+        guard,
+        status=target,
+        wish=None,
+        worker=None,
+        lease_until=None,
+        rung_at=database_now(),
+        failed_attempts=jobs.c.failed_attempts + (0 if error is None else 1),
+        error=case((target == JobStatus.FAILED, literal(document)), else_=null()),
+        finished_at=_if_final(target),
+        last_event=jobs.c.last_event + 1,
+    )
+    if row is not None:
+        announce(connection, row, _ending(row, error))
+        if row.status is JobStatus.QUEUED:
+            ring(connection, job_id)
+    return row
+
+
+def _if_final(target: Target) -> ColumnElement[datetime | None]:
+    return case((target.in_(FINAL), literal(datetime.now(UTC), UtcDateTime())), else_=null())
+
+
+def _ending(row: JobRow, error: JobError | None) -> AnyStatusEvent:
+    """What to say of a job that no worker holds any more."""
+    match row.status:
+        case JobStatus.QUEUED if error:
+            return JobRetrying(
+                reason=error, next_attempt=row.attempt + 1, max_attempts=row.max_attempts
+            )
+        case JobStatus.QUEUED:
+            return JobQueued(reason="worker_left")
+        case JobStatus.PAUSED:
+            return JobPaused()
+        case JobStatus.CANCELLED:
+            return JobCancelled()
+        case JobStatus.FAILED if error:
+            return JobFailed(error=error)
+        case JobStatus.SUCCEEDED:
+            return JobSucceeded()
+        case status:
+            raise ValueError(f"an attempt cannot end as {status} with error {error!r}")

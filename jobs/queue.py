@@ -1,0 +1,85 @@
+"""The one message there is, "run job X", and the Celery settings it needs.
+
+The message is a doorbell, the row is the truth: one that comes twice finds the job claimed,
+and one that is lost is rung again. So nothing is lost with early acknowledgement.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from celery import Celery
+from kombu import Connection, Queue
+from kombu.exceptions import OperationalError
+
+from jobs.errors import QueueUnavailable
+from jobs.store import JobStore
+
+logger = logging.getLogger(__name__)
+
+TRAIN = "relora.train"  # the task's name; its one argument is the job's id
+QUEUE = "relora"
+_SOCKET = {"socket_connect_timeout": 3, "socket_timeout": 10}
+
+
+def celery_app(broker_url: str) -> Celery:
+    """For both sides. A worker that is busy takes no second message."""
+    app = Celery("relora", broker=broker_url)
+    app.conf.update(
+        task_default_queue=QUEUE,
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,  # a broker that restarts only delays
+        broker_transport_options=_SOCKET,
+    )
+    return app
+
+
+class JobQueue:
+    """The sending side. With the broker down, everything fails within seconds."""
+
+    def __init__(self, broker_url: str) -> None:
+        self._app = celery_app(broker_url)
+
+    def send(self, job_id: str) -> None:
+        with self._connected() as connection:
+            self._app.send_task(TRAIN, args=[job_id], connection=connection, retry=False)
+
+    def depth(self) -> int:
+        """Messages that no worker has taken yet."""
+        with self._connected() as connection:
+            count: int = Queue(QUEUE, channel=connection).queue_declare().message_count
+            return count
+
+    def ping(self) -> None:
+        """Raises `QueueUnavailable`."""
+        with self._connected():
+            pass
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        options = {**_SOCKET, "max_retries": 1, "interval_start": 0}
+        try:
+            with self._app.connection_for_write(transport_options=options) as connection:
+                connection.default_channel  # noqa: B018 # connects
+                yield connection
+        except OperationalError as error:
+            raise QueueUnavailable(f"The broker does not answer: {error}") from error
+
+
+def dispatch(store: JobStore, queue: JobQueue) -> int:
+    """Send what the outbox holds; return how many. With the broker down, the rest waits there."""
+    sent = 0
+    for entry in store.unsent():
+        try:
+            queue.send(entry.job_id)
+        except QueueUnavailable as error:
+            logger.warning("messages wait in the outbox: %s", error)
+            break
+        store.mark_sent(entry.id)
+        sent += 1
+    return sent

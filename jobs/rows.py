@@ -1,0 +1,74 @@
+"""Between the store's rows and the models that people read."""
+
+import json
+from typing import Any
+
+from sqlalchemy import Row
+
+from jobs.events import AnyJobEvent, job_event_adapter
+from jobs.models import Artifact, Job, JobError, JobSpec, Progress
+from jobs.status import JobStatus
+from jobs.tables import jobs
+
+# The part of a progress that has columns of its own.
+_IN_COLUMNS = {"status", "attempt", "worker", "updated_at"}
+PROGRESS_COLUMNS = (
+    jobs.c.status,
+    jobs.c.attempt,
+    jobs.c.worker,
+    jobs.c.updated_at,
+    jobs.c.progress,
+)
+
+
+def job_from(row: Row[*tuple[Any, ...]]) -> Job:
+    spec = JobSpec.model_validate_json(row.spec)
+    return Job(
+        id=row.id,
+        name=spec.name,
+        labels=spec.labels,
+        status=row.status,
+        wish=row.wish,
+        attempt=row.attempt,
+        worker=row.worker,
+        spec=spec,
+        progress=progress_from(row),
+        error=JobError.model_validate_json(row.error) if row.error else None,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def progress_document(progress: Progress) -> str:
+    return progress.model_dump_json(exclude=_IN_COLUMNS)
+
+
+def progress_from(row: Row[*tuple[Any, ...]]) -> Progress:
+    """A pace and a time left are those of a trainer at work; otherwise they are null."""
+    told = json.loads(row.progress)
+    if row.status is not JobStatus.RUNNING:
+        told |= {"tokens_per_second": None, "eta_seconds": None}
+    return Progress(
+        **told,
+        status=row.status,
+        attempt=row.attempt,
+        worker=row.worker,
+        updated_at=row.updated_at,
+    )
+
+
+def event_from(row: Row[*tuple[Any, ...]]) -> AnyJobEvent:
+    event = job_event_adapter.validate_json(row.body)
+    return event.model_copy(update={"id": row.id, "attempt": row.attempt})
+
+
+def artifact_from(row: Row[*tuple[Any, ...]]) -> Artifact:
+    return Artifact(
+        path=row.path,
+        kind=row.kind,
+        step=row.step,
+        size=row.size,
+        sha256=row.sha256,
+        created_at=row.created_at,
+    )

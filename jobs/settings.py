@@ -1,0 +1,54 @@
+"""What the environment says. Read once per process, by the composition root."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _sqlite_in(values: dict[str, Any]) -> str:
+    return f"sqlite:///{values['data_dir'] / 'relora.db'}"
+
+
+def _storage_in(values: dict[str, Any]) -> str:
+    return (values["data_dir"] / "storage").as_uri()  # type: ignore[no-any-return] # a Path
+
+
+class Settings(BaseSettings):
+    """Each field is an environment variable: `RELORA_DATA_DIR`, `RELORA_DATABASE_URL`, ..."""
+
+    model_config = SettingsConfigDict(env_prefix="RELORA_", frozen=True, validate_default=True)
+
+    data_dir: Path = Field(default=Path("~/.relora"), description="Where the defaults below live.")
+    database_url: str = Field(
+        default_factory=_sqlite_in,
+        description="postgresql://user:password@host/name or sqlite:////file; default: SQLite "
+        "in the data folder.",
+    )
+    broker_url: str = Field(
+        default="redis://127.0.0.1:6379/0", description="Redis or Valkey: queue and wake-ups."
+    )
+    storage_url: str = Field(
+        default_factory=_storage_in,
+        description="s3://bucket/prefix or file:///folder; default: in the data folder. S3 reads "
+        "its endpoint and credentials from the usual AWS variables.",
+    )
+    lease_seconds: float = Field(
+        default=60, gt=0, description="After so long without a sign of its worker, a job is lost."
+    )
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, data_dir: Path) -> Path:
+        return data_dir.expanduser().absolute()
+
+    @property
+    def cache_dir(self) -> Path:
+        """Prepared data and models, shared by the jobs of this machine; safe to delete."""
+        return self.data_dir / "cache"
+
+    @property
+    def scratch_dir(self) -> Path:
+        """The folders that trainers write into, one for each job."""
+        return self.data_dir / "scratch"

@@ -1,0 +1,93 @@
+"""Storage in a folder of this machine, or of a network drive that all machines mount."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from jobs.errors import StorageError
+from jobs.storage.protocol import CHUNK_BYTES, StoredFile, check_key, check_prefix
+
+_UNFINISHED = ".unfinished-"  # files that a crash left half-written; never listed
+
+
+class LocalStorage:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def upload(self, file: Path, key: str) -> None:
+        with _named_errors(self._path(key)):
+            _copy_whole(file, self._path(key))
+
+    def download(self, key: str, file: Path) -> None:
+        with _named_errors(self._path(key)):
+            _copy_whole(self._path(key), file)
+
+    def list(self, prefix: str) -> Iterator[StoredFile]:
+        target = self.root / check_prefix(prefix)
+        paths = [target] if target.is_file() else target.rglob("*")
+        files = (
+            StoredFile(path.relative_to(self.root).as_posix(), path.stat().st_size)
+            for path in paths
+            if path.is_file() and not path.name.startswith(_UNFINISHED)
+        )
+        yield from sorted(files, key=lambda file: file.key)
+
+    def delete(self, prefix: str) -> None:
+        target = self.root / check_prefix(prefix)
+        with _named_errors(target):
+            if target.is_dir():
+                shutil.rmtree(target)
+            else:
+                target.unlink(missing_ok=True)
+
+    def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        path = self._path(key)
+        if not path.is_file():
+            raise FileNotFoundError(key)
+        return _chunks(path, start, path.stat().st_size if end is None else end)
+
+    def link(self, key: str, *, expires_seconds: int, filename: str) -> str | None:  # noqa: ARG002
+        """None: a folder serves nobody."""
+        return None
+
+    def _path(self, key: str) -> Path:
+        return self.root / check_key(key)
+
+
+def _copy_whole(source: Path, target: Path) -> None:
+    """Copy beside `target`, force it to the disk, and rename: all or nothing, even in a crash."""
+    with source.open("rb") as reader:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=_UNFINISHED, dir=target.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as writer:
+                shutil.copyfileobj(reader, writer, CHUNK_BYTES)
+                writer.flush()
+                os.fsync(writer.fileno())
+            Path(name).chmod(0o644)
+            Path(name).replace(target)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def _chunks(path: Path, start: int, end: int) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        file.seek(start)
+        left = end - start
+        while left > 0 and (chunk := file.read(min(left, CHUNK_BYTES))):
+            left -= len(chunk)
+            yield chunk
+
+
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StorageError(f"The storage failed at {path}: {error.strerror or error}.") from error

@@ -1,0 +1,54 @@
+"""What a storage does: files by key, below one root."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from jobs.errors import StorageError
+
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    key: str
+    size: int
+
+
+class Storage(Protocol):
+    """A key is a relative path such as `final/config.json`, below the storage's root.
+
+    Every method raises `StorageError`, which says which address and why.
+    """
+
+    def upload(self, file: Path, key: str) -> None:
+        """Store `file` under `key`, whole or not at all; replace what was there."""
+
+    def download(self, key: str, file: Path) -> None:
+        """Write to `file`, whole or not at all. Raises `FileNotFoundError`."""
+
+    def list(self, prefix: str) -> Iterator[StoredFile]:
+        """The file `prefix`, or all below the folder `prefix`; "" is everything. Sorted by key."""
+
+    def delete(self, prefix: str) -> None:
+        """Delete what `list(prefix)` yields; nothing there is fine."""
+
+    def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The bytes of [start, end), in chunks. Raises `FileNotFoundError` at once."""
+
+    def link(self, key: str, *, expires_seconds: int, filename: str) -> str | None:
+        """A URL to download the file as `filename` without credentials; None if there is none."""
+
+
+def check_key(key: str) -> str:
+    """`key`, if it stays below the root: relative, without `.`, `..` and empty parts."""
+    if any(part in {"", ".", ".."} for part in key.split("/")) or "\0" in key or "\\" in key:
+        raise StorageError(f"{key!r} is no key of a file: it must be a plain relative path.")
+    return key
+
+
+def check_prefix(prefix: str) -> str:
+    """As `check_key`; a folder may end in a slash, and "" is the root."""
+    folder = prefix.removesuffix("/")
+    return check_key(folder) if folder else ""

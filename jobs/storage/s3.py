@@ -1,0 +1,123 @@
+"""Storage in a bucket of S3, or of any server that speaks its protocol.
+
+Address, region and credentials come from where every AWS tool takes them: AWS_ENDPOINT_URL,
+AWS_REGION, AWS_ACCESS_KEY_ID, ..., a profile, or the machine's role.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import boto3
+from boto3.exceptions import Boto3Error
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from jobs.errors import StorageError
+from jobs.storage.protocol import CHUNK_BYTES, StoredFile, check_key, check_prefix
+
+if TYPE_CHECKING:
+    from botocore.response import StreamingBody
+
+_MISSING = {"404", "NoSuchKey", "NotFound"}
+_DELETE_AT_ONCE = 1000  # the most that one request may name
+_CONFIG = Config(
+    connect_timeout=5,
+    read_timeout=60,
+    retries={"mode": "standard", "max_attempts": 5},
+    # Not every server knows the newer checksums; the manifests' sha256 is checked in any case.
+    request_checksum_calculation="when_required",
+    response_checksum_validation="when_required",
+)
+
+
+class S3Storage:
+    def __init__(self, bucket: str, prefix: str = "") -> None:
+        self.bucket = bucket
+        self.prefix = prefix.strip("/")
+        # A session of its own: boto3's default one is not safe to use from many threads.
+        self._client = boto3.Session().client("s3", config=_CONFIG)
+
+    def upload(self, file: Path, key: str) -> None:
+        name = self._name(key)
+        with self._named_errors(key):
+            self._client.upload_file(str(file), self.bucket, name)
+
+    def download(self, key: str, file: Path) -> None:
+        name = self._name(key)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with self._named_errors(key):
+            self._client.download_file(self.bucket, name, str(file))
+
+    def list(self, prefix: str) -> Iterator[StoredFile]:
+        folder = check_prefix(prefix)
+        root = f"{self.prefix}/" if self.prefix else ""
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=root + folder
+        )
+        with self._named_errors(prefix):
+            for page in pages:
+                for item in page.get("Contents", []):
+                    key = item["Key"].removeprefix(root)
+                    if folder in {"", key} or key.startswith(folder + "/"):
+                        yield StoredFile(key, item["Size"])
+
+    def delete(self, prefix: str) -> None:
+        names = [self._name(file.key) for file in self.list(prefix)]
+        for start in range(0, len(names), _DELETE_AT_ONCE):
+            batch = names[start : start + _DELETE_AT_ONCE]
+            with self._named_errors(prefix):
+                answer = self._client.delete_objects(
+                    Bucket=self.bucket,
+                    Delete={"Objects": [{"Key": name} for name in batch], "Quiet": True},
+                )
+            if errors := answer.get("Errors"):
+                raise self._error(prefix, errors[0].get("Message", "not deleted"))
+
+    def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        name = self._name(key)
+        with self._named_errors(key):
+            size = self._client.head_object(Bucket=self.bucket, Key=name)["ContentLength"]
+        end = size if end is None else min(end, size)
+        if start >= end:
+            return iter(())
+        with self._named_errors(key):
+            answer = self._client.get_object(
+                Bucket=self.bucket, Key=name, Range=f"bytes={start}-{end - 1}"
+            )
+        return self._chunks(key, answer["Body"])
+
+    def link(self, key: str, *, expires_seconds: int, filename: str) -> str | None:
+        return self._client.generate_presigned_url(
+            "get_object",
+            Params={
+                "Bucket": self.bucket,
+                "Key": self._name(key),
+                "ResponseContentDisposition": f"attachment; filename*=UTF-8''{quote(filename)}",
+            },
+            ExpiresIn=expires_seconds,
+        )
+
+    def _chunks(self, key: str, body: "StreamingBody") -> Iterator[bytes]:
+        with self._named_errors(key), body:
+            yield from body.iter_chunks(CHUNK_BYTES)
+
+    def _name(self, key: str) -> str:
+        return f"{self.prefix}/{check_key(key)}".lstrip("/")
+
+    def _error(self, key: str, reason: object) -> StorageError:
+        address = "/".join(part for part in (self.bucket, self.prefix, key) if part)
+        return StorageError(f"The storage failed at s3://{address}: {reason}")
+
+    @contextmanager
+    def _named_errors(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _MISSING:
+                raise FileNotFoundError(key) from error
+            raise self._error(key, error) from error
+        except (BotoCoreError, Boto3Error, OSError) as error:
+            raise self._error(key, error) from error

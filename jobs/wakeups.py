@@ -1,0 +1,65 @@
+"""Redis pub/sub that wakes those who wait for a job's news. It carries no news.
+
+Who listens reads the store when woken, and from time to time without it: with Redis down,
+everything is only slower.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+
+from redis import Redis, RedisError
+from redis import asyncio as redis_asyncio
+
+logger = logging.getLogger(__name__)
+
+_CHANNEL = "job:"
+_RETRY_SECONDS = 1.0
+_TIMEOUT_SECONDS = 2.0
+
+
+class Wakeups:
+    def __init__(self, broker_url: str) -> None:
+        self._url = broker_url
+        self._redis = Redis.from_url(
+            broker_url,
+            socket_timeout=_TIMEOUT_SECONDS,
+            socket_connect_timeout=_TIMEOUT_SECONDS,
+        )
+        self._lost = False
+
+    def close(self) -> None:
+        self._redis.close()
+
+    def publish(self, job_id: str) -> None:
+        """Wake who listens to the job. Never raises; an outage is logged once."""
+        try:
+            self._redis.publish(_CHANNEL + job_id, b"")
+        except RedisError as error:
+            if not self._lost:
+                logger.warning("no wake-ups, listeners poll instead: %s", error)
+            self._lost = True
+        else:
+            self._lost = False
+
+    async def listen(self) -> AsyncIterator[str]:
+        """The ids of jobs that have news, for ever. With Redis down, none until it is back."""
+        while True:
+            try:
+                async for job_id in self._subscription():
+                    yield job_id
+            except RedisError as error:
+                logger.info("no wake-ups, trying again: %s", error)
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _subscription(self) -> AsyncIterator[str]:
+        async with (
+            redis_asyncio.Redis.from_url(
+                self._url, socket_connect_timeout=_TIMEOUT_SECONDS
+            ) as client,
+            client.pubsub() as pubsub,
+        ):
+            await pubsub.psubscribe(_CHANNEL + "*")
+            async for message in pubsub.listen():
+                if message["type"] == "pmessage":
+                    yield message["channel"].decode().removeprefix(_CHANNEL)
