@@ -121,12 +121,10 @@ class Checkpoints:
         self._delete_old()
 
     def _delete_old(self) -> None:
-        for folder in self._complete()[: -self.spec.keep_last]:
-            step = _step_of(folder)
-            if self.spec.keep_every is not None and step % self.spec.keep_every == 0:
-                continue
-            shutil.rmtree(folder)
-            self.emit(CheckpointDeleted(step=step, path=f"checkpoints/{folder.name}"))
+        folders = {_step_of(folder): folder for folder in self._complete()}
+        for step in self.spec.expired(list(folders)):
+            shutil.rmtree(folders[step])
+            self.emit(CheckpointDeleted(step=step, path=f"checkpoints/{folders[step].name}"))
 
     def _complete(self) -> list[Path]:
         """Oldest first."""

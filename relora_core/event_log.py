@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from threading import Lock
+from typing import Self
 
 from relora_core.events import AnyTrainEvent, Emit, to_line
 
@@ -26,7 +27,10 @@ class EventLog:
             self._file.flush()
             self._also(event)
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         self._file.close()
 
     def _is_torn(self) -> bool:

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
@@ -14,7 +15,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from relora_core.errors import TrainError
 from relora_core.event_log import EventLog
-from relora_core.events import AnyTrainEvent, TrainFailed
+from relora_core.events import AnyTrainEvent, Emit, TrainFailed
 from relora_core.narration import narrate
 from relora_core.spec import TrainSpec
 from relora_core.train import train
@@ -30,17 +31,24 @@ def run(
 ) -> int:
     """Train, with `workdir/events.jsonl` as the report. Return the exit code."""
     disable_progress_bar()  # of transformers, in a log of lines
-    is_main = os.environ.get("RANK", "0") == "0"
     if supervised:
         Thread(target=_exit_with_supervisor, daemon=True).start()
+    else:
+        (workdir / STOP_FILE).unlink(missing_ok=True)  # it stopped the run before this one
     stop_requested = _stop_requests(workdir)
-    emit = EventLog(workdir / "events.jsonl", also=_log) if is_main else _silent
-    try:
-        train(spec, workdir, emit, stop_requested, cache=cache, staged=staged)
-    except TrainError as error:
-        emit(TrainFailed(code=error.code, message=str(error), retryable=error.retryable))
-        return 1
+    with _report(workdir) as emit:
+        try:
+            train(spec, workdir, emit, stop_requested, cache=cache, staged=staged)
+        except TrainError as error:
+            emit(TrainFailed(code=error.code, message=str(error), retryable=error.retryable))
+            return 1
     return 0
+
+
+def _report(workdir: Path) -> AbstractContextManager[Emit]:
+    if os.environ.get("RANK", "0") == "0":
+        return EventLog(workdir / "events.jsonl", also=_log)
+    return nullcontext(_silent)
 
 
 def _stop_requests(workdir: Path) -> Callable[[], bool]:

@@ -5,7 +5,7 @@ steps, sizes are sequences or tokens as the field says.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self, assert_never
 
 from pydantic import (
@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from relora_core.presets import MODELS, expand_recipe
+from relora_core.presets import MODELS, RECIPES, expand_recipe
 
 Steps = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -328,6 +328,14 @@ class CheckpointSpec(Spec):
     keep_last: int = Field(default=3, ge=1)
     keep_every: Steps | None = Field(default=None, description="Milestones that are never deleted.")
 
+    def expired(self, steps: Sequence[int]) -> list[int]:
+        """Of the checkpoints there are, oldest first, those that make room for the newer."""
+        return [
+            step
+            for step in steps[: -self.keep_last]
+            if self.keep_every is None or step % self.keep_every
+        ]
+
 
 class ExportSpec(Spec):
     every: Steps | None = Field(
@@ -361,7 +369,13 @@ class TrainSpec(Spec):
     @model_validator(mode="before")
     @classmethod
     def _fill_in_recipe(cls, data: object) -> object:
-        return expand_recipe(data) if isinstance(data, Mapping) and data.get("recipe") else data
+        if not isinstance(data, Mapping) or data.get("recipe") is None:
+            return data
+        if data["recipe"] not in RECIPES:
+            raise SpecConflict(
+                "recipe", f"no recipe {data['recipe']!r}; there are {', '.join(RECIPES)}"
+            )
+        return expand_recipe(data)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

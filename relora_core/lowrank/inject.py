@@ -13,6 +13,7 @@ from relora_core.errors import ModelError
 from relora_core.lowrank.linear import LowRankLinear
 from relora_core.spec import LowRank
 
+PlainLinear = nn.Linear | Conv1D
 # The blocks of a transformer stand in a ModuleList: a number in a layer's name says it is in one.
 _IN_A_BLOCK = re.compile(r"\.\d+\.")
 
@@ -28,40 +29,50 @@ def inject(model: PreTrainedModel, method: LowRank) -> None:
 
     Linear layers of the blocks that are no target are frozen as they are; embeddings, norms,
     biases and the head stay trainable. A is left unset: `LowRankLinear.reinitialize` draws
-    it. Raises `ModelError` if no layer is a target or the rank does not fit one.
+    it. Raises `ModelError` as `find_targets` does.
     """
-    linears = [
-        (name, module)
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | Conv1D)
-    ]
-    targets = [(name, module) for name, module in linears if _is_target(name, method)]
+    targets = find_targets(model, method)
+    for name, module in _linears(model):
+        if _IN_A_BLOCK.search(name):
+            module.weight.requires_grad = False
+    for name, module in targets:
+        weight = module.weight.T if isinstance(module, Conv1D) else module.weight  # (d_out, d_in)
+        transposed = isinstance(module, Conv1D)
+        layer = LowRankLinear(weight, module.bias, method, transposed=transposed)
+        model.set_submodule(name, layer)
+
+
+def find_targets(model: nn.Module, method: LowRank) -> list[tuple[str, PlainLinear]]:
+    """The layers that the method makes low-rank.
+
+    Raises `ModelError` if there is none or the rank does not fit one of them.
+    """
+    targets = [(name, module) for name, module in _linears(model) if _is_target(name, method)]
     if not targets:
         raise ModelError(
             f"method.target_modules {method.target_modules!r} matches no linear layer of "
             f"{type(model).__name__}; use all_linear or patterns such as *.q_proj"
         )
-    for name, module in linears:
-        if _IN_A_BLOCK.search(name):
-            module.weight.requires_grad = False
     for name, module in targets:
-        model.set_submodule(name, _low_rank(name, module, method))
+        smaller = min(module.weight.shape)
+        if method.rank > smaller:
+            raise ModelError(
+                f"method.rank {method.rank} is over the smaller side of {name}, which is "
+                f"{' x '.join(map(str, module.weight.shape))}; take a rank below {smaller}"
+            )
+    return targets
+
+
+def _linears(model: nn.Module) -> list[tuple[str, PlainLinear]]:
+    return [
+        (name, module) for name, module in model.named_modules() if isinstance(module, PlainLinear)
+    ]
 
 
 def _is_target(name: str, method: LowRank) -> bool:
     if method.target_modules == "all_linear":
         return _IN_A_BLOCK.search(name) is not None
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in method.target_modules)
-
-
-def _low_rank(name: str, module: nn.Linear | Conv1D, method: LowRank) -> LowRankLinear:
-    weight = module.weight.T if isinstance(module, Conv1D) else module.weight  # (d_out, d_in)
-    if method.rank > min(weight.shape):
-        raise ModelError(
-            f"method.rank {method.rank} is over the smaller side of {name}, which is "
-            f"{weight.shape[0]} x {weight.shape[1]}; take a rank below {min(weight.shape)}"
-        )
-    return LowRankLinear(weight, module.bias, method, transposed=isinstance(module, Conv1D))
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 from transformers import PreTrainedModel
 
 from relora_core.events import AnyTrainEvent, Phase
-from relora_core.lowrank.inject import inject
+from relora_core.lowrank.inject import find_targets, inject
 from relora_core.lowrank.restart import reinitialize
 from relora_core.methods.method import enter_phase
 from relora_core.optimizers import build_optimizer, keep_state
@@ -21,6 +21,8 @@ class Lora:
     def shape(self, model: PreTrainedModel, phase: Phase | None) -> None:
         if phase == "low_rank":
             inject(model, self.method)
+        else:
+            find_targets(model, self.method)  # a rank that does not fit is told before training
 
     def before_step(self, state: TrainState) -> list[AnyTrainEvent]:
         phase = self.timeline.phase(state.counters.step)

@@ -10,7 +10,10 @@ from relora_core.state import TrainState
 
 class Method(Protocol):
     def shape(self, model: PreTrainedModel, phase: Phase | None) -> None:
-        """Give a fresh model the layers that it has in `phase`, so that a checkpoint fits."""
+        """Give a fresh model the layers that it has in `phase`, so that a checkpoint fits.
+
+        Raises `ModelError` if the method does not fit the model, in this phase or a later one.
+        """
 
     def before_step(self, state: TrainState) -> list[AnyTrainEvent]:
         """Do what the timeline wants before the next step; report what was done."""

@@ -1,0 +1,90 @@
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from relora_core.errors import ModelError
+from relora_core.lowrank.inject import inject, low_rank_layers, merged_state
+from relora_core.lowrank.restart import reinitialize
+from relora_core.spec import ReloraMethod
+from tests.relora_core.conftest import TINY_LLAMA, MakeModel
+
+COMMON = {"vocab_size": 300, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "llama": TINY_LLAMA,
+    "mistral": {**TINY_LLAMA, "model_type": "mistral", "num_key_value_heads": 2},
+    "qwen2": {**TINY_LLAMA, "model_type": "qwen2", "num_key_value_heads": 2},
+    "gpt_neox": {
+        "model_type": "gpt_neox",
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+    },
+    "gpt2": {"model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64},
+    "opt": {
+        "model_type": "opt",
+        "hidden_size": 32,
+        "ffn_dim": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "word_embed_proj_dim": 32,
+        "max_position_embeddings": 64,
+    },
+    "bloom": {"model_type": "bloom", "hidden_size": 32, "n_layer": 2, "n_head": 4},
+}
+LAYERS_A_BLOCK = {"gpt_neox": 4, "gpt2": 4, "bloom": 4, "opt": 6}
+METHOD = ReloraMethod(rank=4, frozen_dtype="fp32")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_linear_of_the_blocks_becomes_low_rank_and_comes_out_merged(
+    family: str, make_model: MakeModel
+) -> None:
+    model = make_model(**COMMON, **FAMILIES[family]).eval()
+    tokens = torch.arange(10).unsqueeze(0)
+    before = model(tokens).logits
+
+    inject(model, METHOD)
+    reinitialize(model, step=0, restart=0, seed=0)
+    layers = list(low_rank_layers(model))
+    assert len(layers) == 2 * LAYERS_A_BLOCK.get(family, 7)
+    assert torch.allclose(model(tokens).logits, before, atol=1e-5)
+
+    for _, layer in layers:
+        torch.nn.init.normal_(layer.lora_b, std=0.1)
+    trained = model(tokens).logits
+    assert not torch.allclose(trained, before, atol=1e-2)
+    plain = AutoModelForCausalLM.from_config(model.config).eval()
+    plain.load_state_dict(merged_state(model), strict=True)
+    assert torch.allclose(plain(tokens).logits, trained, atol=1e-5)
+
+
+def test_embeddings_norms_and_the_head_stay_trainable(make_model: MakeModel) -> None:
+    model = make_model()
+    inject(model, METHOD)
+    frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
+    assert frozen == {f"{name}.frozen.stored" for name, _ in low_rank_layers(model)}
+    assert model.get_output_embeddings().weight.requires_grad
+
+
+def test_patterns_choose_the_targets_and_freeze_the_rest_of_the_blocks(
+    make_model: MakeModel,
+) -> None:
+    model = make_model()
+    inject(model, METHOD.model_copy(update={"target_modules": ["*.q_proj", "*.v_proj"]}))
+    assert {name.rpartition(".")[2] for name, _ in low_rank_layers(model)} == {"q_proj", "v_proj"}
+    parameters = dict(model.named_parameters())
+    assert not parameters["model.layers.0.mlp.up_proj.weight"].requires_grad
+    assert parameters["model.layers.0.input_layernorm.weight"].requires_grad
+
+
+def test_a_pattern_that_matches_nothing_is_an_error(make_model: MakeModel) -> None:
+    with pytest.raises(ModelError, match="matches no linear layer of LlamaForCausalLM"):
+        inject(make_model(), METHOD.model_copy(update={"target_modules": ["*.c_attn"]}))
+
+
+def test_a_rank_over_the_smaller_side_is_an_error(make_model: MakeModel) -> None:
+    with pytest.raises(ModelError, match="rank 33 is over the smaller side of"):
+        inject(make_model(), METHOD.model_copy(update={"rank": 33}))

@@ -1,0 +1,73 @@
+import pytest
+import torch
+from torch import nn
+
+from relora_core.lowrank.linear import LowRankLinear
+from relora_core.spec import ReloraMethod
+
+
+def make_layer(**changes: object) -> LowRankLinear:
+    torch.manual_seed(0)
+    plain = nn.Linear(12, 8)
+    method = ReloraMethod.model_validate({"rank": 4, "alpha": 8, "frozen_dtype": "fp32", **changes})
+    layer = LowRankLinear(plain.weight, plain.bias, method, transposed=False)
+    layer.reinitialize(seed=0, restart=0, name="layer")
+    return layer
+
+
+def test_the_function_is_unchanged_at_the_start() -> None:
+    layer, x = make_layer(), torch.randn(3, 12)
+    assert torch.equal(layer(x), nn.functional.linear(x, layer.frozen.exact(), layer.bias))
+
+
+def test_b_has_a_gradient_from_the_first_step_on_and_w_never() -> None:
+    layer = make_layer()
+    layer(torch.randn(3, 12)).square().sum().backward()
+    assert layer.lora_b.grad is not None
+    assert layer.lora_b.grad.norm() > 0
+    assert layer.frozen.stored.grad is None
+
+
+def test_the_layer_computes_w_plus_the_scaled_update() -> None:
+    layer, x = make_layer(), torch.randn(3, 12)
+    nn.init.normal_(layer.lora_b)
+    weight = layer.frozen.exact() + 2.0 * layer.lora_b @ layer.lora_a
+    expected = nn.functional.linear(x, weight, layer.bias)
+    assert torch.allclose(layer(x), expected, atol=1e-5)
+    assert torch.allclose(nn.functional.linear(x, layer.merged(), layer.bias), expected, atol=1e-5)
+
+
+def test_gradients_agree_with_finite_differences() -> None:
+    layer = make_layer().double()
+    nn.init.normal_(layer.lora_b)
+    x = torch.randn(2, 12, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(layer, x)
+
+
+def test_a_is_kaiming_uniform_and_depends_on_seed_restart_and_name_alone() -> None:
+    layer = make_layer()
+    first = layer.lora_a.clone()
+    assert float(first.detach().abs().max()) <= 1 / 12**0.5
+    torch.manual_seed(99)
+    layer.reinitialize(seed=0, restart=0, name="layer")
+    assert torch.equal(layer.lora_a, first)
+    for seed, restart, name in ((1, 0, "layer"), (0, 1, "layer"), (0, 0, "other")):
+        layer.reinitialize(seed=seed, restart=restart, name=name)
+        assert not torch.equal(layer.lora_a, first)
+
+
+def test_factors_are_fp32_beside_a_bf16_weight() -> None:
+    layer = make_layer(frozen_dtype="bf16")
+    assert layer.frozen.stored.dtype == torch.bfloat16
+    assert layer.lora_a.dtype == layer.lora_b.dtype == torch.float32
+
+
+@pytest.mark.parametrize("frozen_dtype", ["fp32", "bf16"])
+def test_it_computes_in_bf16_under_autocast(frozen_dtype: str) -> None:
+    layer = make_layer(frozen_dtype=frozen_dtype)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = layer(torch.randn(3, 12))
+    assert y.dtype == torch.bfloat16
+    y.sum().backward()
+    assert layer.lora_b.grad is not None
+    assert layer.lora_b.grad.dtype == torch.float32

@@ -1,0 +1,169 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from relora_core.checkpoint import Checkpoints
+from relora_core.errors import CheckpointError
+from relora_core.events import CheckpointDeleted, CheckpointSaved, Warned
+from relora_core.lowrank.inject import inject, low_rank_layers
+from relora_core.lowrank.restart import merge, reinitialize
+from relora_core.manifest import verify
+from relora_core.optimizers import build_optimizer
+from relora_core.spec import CheckpointSpec, OptimizerSpec, ReloraMethod
+from relora_core.state import Counters, TrainState
+from tests.relora_core.conftest import MakeModel, Recorder
+
+METHOD = ReloraMethod(rank=4)  # frozen in bf16, so that there are residuals
+TOKENS = torch.arange(16).unsqueeze(0)
+
+
+def low_rank_state(make_model: MakeModel) -> TrainState:
+    model = make_model()
+    inject(model, METHOD)
+    reinitialize(model, step=0, restart=0, seed=0)
+    return TrainState(model, build_optimizer(model, OptimizerSpec()))
+
+
+def trained_state(make_model: MakeModel) -> TrainState:
+    state = low_rank_state(make_model)
+    state.model(TOKENS).logits.square().mean().backward()
+    state.optimizer.step()
+    merge(state.model, step=7, restart=1)
+    state.counters = Counters(step=7, phase="low_rank", restarts=1, metrics={"loss": 2.5})
+    return state
+
+
+def embeddings(state: TrainState) -> torch.Tensor:
+    return state.model.get_parameter("model.embed_tokens.weight")
+
+
+def save(state: TrainState, workdir: Path, recorder: Recorder, steps: list[int]) -> Checkpoints:
+    checkpoints = Checkpoints(workdir, CheckpointSpec(keep_last=2, keep_every=10), recorder)
+    for step in steps:
+        state.counters.step = step
+        checkpoints.save(state, {"name": "run"})
+    checkpoints.wait()
+    return checkpoints
+
+
+def test_a_loaded_state_is_the_saved_one_to_the_bit(
+    tmp_path: Path, make_model: MakeModel, recorder: Recorder
+) -> None:
+    saved = trained_state(make_model)
+    checkpoint = save(saved, tmp_path, recorder, [7]).newest()
+    assert checkpoint is not None
+    assert checkpoint.identity == {"name": "run"}
+    loaded = low_rank_state(make_model)
+    checkpoint.load_into(loaded)
+
+    assert loaded.counters == saved.counters
+    for name, tensor in saved.model.state_dict().items():
+        assert torch.equal(tensor, loaded.model.state_dict()[name]), name
+    layers = zip(low_rank_layers(saved.model), low_rank_layers(loaded.model), strict=True)
+    for (_, one), (_, other) in layers:
+        assert one.frozen.residual is not None
+        assert other.frozen.residual is not None
+        assert one.frozen.residual.any()
+        assert torch.equal(one.frozen.residual, other.frozen.residual)
+    pairs = zip(saved.model.parameters(), loaded.model.parameters(), strict=True)
+    for mine, theirs in pairs:
+        for key, value in saved.optimizer.state.get(mine, {}).items():
+            assert torch.equal(value, loaded.optimizer.state[theirs][key])
+
+
+def test_the_copy_is_of_the_moment_of_the_call(
+    tmp_path: Path, make_model: MakeModel, recorder: Recorder
+) -> None:
+    state = trained_state(make_model)
+    before = embeddings(state).detach().clone()
+    checkpoints = Checkpoints(tmp_path, CheckpointSpec(), recorder)
+    checkpoints.save(state, {})
+    with torch.no_grad():
+        embeddings(state).zero_()
+    checkpoints.wait()
+    checkpoint = checkpoints.newest()
+    assert checkpoint is not None
+    loaded = low_rank_state(make_model)
+    checkpoint.load_into(loaded)
+    assert torch.equal(embeddings(loaded), before)
+
+
+def test_the_last_ones_and_the_milestones_are_kept(
+    tmp_path: Path, make_model: MakeModel, recorder: Recorder
+) -> None:
+    save(trained_state(make_model), tmp_path, recorder, [5, 10, 15, 20, 25, 30])
+    names = sorted(folder.name for folder in (tmp_path / "checkpoints").iterdir())
+    assert names == ["step-00000010", "step-00000020", "step-00000025", "step-00000030"]
+    assert [event.step for event in recorder.of(CheckpointSaved)] == [5, 10, 15, 20, 25, 30]
+    assert [event.step for event in recorder.of(CheckpointDeleted)] == [5, 15]
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "missing", "no manifest"])
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
+    damage: str, tmp_path: Path, make_model: MakeModel, recorder: Recorder
+) -> None:
+    checkpoints = save(trained_state(make_model), tmp_path, recorder, [5, 6])
+    folder = tmp_path / "checkpoints" / "step-00000006"
+    file = folder / "model-00001.safetensors"
+    content = bytearray(file.read_bytes())
+    match damage:
+        case "cut":
+            file.write_bytes(content[:-1])
+        case "changed":
+            content[-1] ^= 1
+            file.write_bytes(content)
+        case "missing":
+            file.unlink()
+        case "no manifest":
+            (folder / "manifest.json").unlink()
+    with pytest.raises(CheckpointError, match="step-00000006"):
+        verify(folder)
+    checkpoint = checkpoints.newest()
+    assert checkpoint is not None
+    assert checkpoint.counters.step == 5
+    [warning] = recorder.of(Warned)
+    assert warning.code == "checkpoint_damaged"
+
+
+def test_what_a_killed_writer_left_is_no_checkpoint(
+    tmp_path: Path, make_model: MakeModel, recorder: Recorder
+) -> None:
+    checkpoints = save(trained_state(make_model), tmp_path, recorder, [5])
+    (tmp_path / "checkpoints" / ".step-00000006.tmp").mkdir()
+    checkpoint = checkpoints.newest()
+    assert checkpoint is not None
+    assert checkpoint.counters.step == 5
+
+
+def test_the_manifest_names_every_file_with_size_and_hash(
+    tmp_path: Path, make_model: MakeModel, recorder: Recorder
+) -> None:
+    save(trained_state(make_model), tmp_path, recorder, [5])
+    folder = tmp_path / "checkpoints" / "step-00000005"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["step"] == 5
+    assert set(manifest["files"]) == {p.name for p in folder.iterdir()} - {"manifest.json"}
+    [saved] = recorder.of(CheckpointSaved)
+    assert saved.bytes == sum(entry["size"] for entry in manifest["files"].values())
+
+
+def test_a_full_disk_is_told_at_the_next_wait(
+    tmp_path: Path, make_model: MakeModel, recorder: Recorder
+) -> None:
+    (tmp_path / "checkpoints").write_text("in the way")
+    checkpoints = Checkpoints(tmp_path, CheckpointSpec(), recorder)
+    checkpoints.save(trained_state(make_model), {})
+    with pytest.raises(OSError, match="checkpoints"):
+        checkpoints.wait()
+
+
+def test_a_checkpoint_of_another_shape_is_refused(
+    tmp_path: Path, make_model: MakeModel, recorder: Recorder
+) -> None:
+    checkpoint = save(trained_state(make_model), tmp_path, recorder, [5]).newest()
+    assert checkpoint is not None
+    model = make_model()
+    with pytest.raises(CheckpointError, match=r"has no model\.layers\.0\.self_attn\.q_proj"):
+        checkpoint.load_into(TrainState(model, build_optimizer(model, OptimizerSpec())))

@@ -1,0 +1,38 @@
+import pytest
+import torch
+
+from relora_core.micro_batch import cpu_micro_batch, largest_that_fits
+
+
+def test_it_halves_until_it_fits() -> None:
+    tried: list[int] = []
+
+    def attempt(size: int) -> None:
+        tried.append(size)
+        if size > 7:
+            raise torch.OutOfMemoryError
+
+    assert largest_that_fits(48, attempt) == 6
+    assert tried == [48, 24, 12, 6]
+
+
+def test_what_it_finds_divides_the_batch() -> None:
+    def attempt(size: int) -> None:
+        if size > 8:
+            raise torch.OutOfMemoryError
+
+    assert largest_that_fits(18, attempt) == 3  # 18, 9, then the largest divisor up to 4
+
+
+def test_one_sequence_too_many_is_out_of_memory() -> None:
+    def attempt(_: int) -> None:
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(torch.OutOfMemoryError):
+        largest_that_fits(8, attempt)
+
+
+def test_on_the_cpu_the_logits_set_the_size() -> None:
+    assert cpu_micro_batch(64, sequence_length=128, vocab_size=4096) == 64
+    assert cpu_micro_batch(64, sequence_length=512, vocab_size=32100) == 8
+    assert cpu_micro_batch(7, sequence_length=4096, vocab_size=128_000) == 1

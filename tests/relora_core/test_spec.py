@@ -1,0 +1,118 @@
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from relora_core.problems import Problem, explain
+from relora_core.spec import MagnitudeReset, TrainSpec
+
+MINIMAL: dict[str, Any] = {
+    "model": {"preset": "llama_130m"},
+    "data": {"train": {"uri": "file:///data/*.jsonl"}},
+    "training": {"steps": 20_000},
+}
+
+
+def spec(**changes: Any) -> TrainSpec:
+    return TrainSpec.model_validate({**MINIMAL, **changes})
+
+
+def problems(**changes: Any) -> list[Problem]:
+    document = {**MINIMAL, **changes}
+    with pytest.raises(ValidationError) as caught:
+        TrainSpec.model_validate(document)
+    return explain(caught.value, document, TrainSpec)
+
+
+def test_model_data_and_steps_are_enough() -> None:
+    run = spec()
+    assert run.method.name == "relora"
+    assert (run.warm_start_steps, run.reset_every) == (5000, 5000)
+    assert (run.warmup_steps, run.restart_warmup_steps) == (500, 100)
+
+
+def test_defaults_shrink_with_a_short_run() -> None:
+    run = spec(training={"steps": 200})
+    assert (run.warm_start_steps, run.reset_every) == (50, 50)
+    assert (run.warmup_steps, run.restart_warmup_steps) == (5, 5)
+
+
+def test_a_spec_survives_json() -> None:
+    run = spec(method={"name": "relora", "rank": 8})
+    assert TrainSpec.model_validate_json(run.model_dump_json()) == run
+
+
+def test_tokens_stand_for_steps() -> None:
+    run = spec(training={"tokens": 1_000_000, "global_batch_size": 10}, data=DATA_100)
+    assert run.total_steps == 1000
+    run = spec(training={"tokens": 1_000_001, "global_batch_size": 10}, data=DATA_100)
+    assert run.total_steps == 1001
+
+
+DATA_100 = {"train": {"uri": "x"}, "sequence_length": 100}
+
+
+def test_a_comparison_changes_the_name_of_the_method_alone() -> None:
+    relora = {"name": "relora", "rank": 8, "warm_start_steps": 10, "reset_every": 20}
+    assert spec(method=relora).reset_every == 20
+    lora = spec(method={**relora, "name": "lora"})
+    assert (lora.warm_start_steps, lora.reset_every) == (10, None)
+    full = spec(method={**relora, "name": "full"})
+    assert full.warm_start_steps == full.total_steps
+    assert spec(method="full") == full
+
+
+def test_a_recipe_fills_in_and_what_is_written_wins() -> None:
+    run = TrainSpec.model_validate(
+        {
+            "recipe": "relora_130m",
+            "model": {"config": {"model_type": "llama"}},
+            "method": {"warm_start_steps": 20, "reset_every": 20, "rank": 64},
+            "training": {"steps": 100},
+            "schedule": {"warmup_steps": 2, "restart_warmup_steps": 4},
+        }
+    )
+    assert (run.training.steps, run.training.global_batch_size) == (100, 600)
+    assert run.method.model_dump()["optimizer_reset"] == MagnitudeReset(ratio=0.99).model_dump()
+    assert run.model.model_dump() == {"config": {"model_type": "llama"}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"method": {"name": "relora", "rank": 0}}, "method.rank: Input should be greater"),
+        ({"method": {"name": "relora", "rnk": 8}}, "method.rnk: unknown field; did you mean `rank"),
+        ({"method": {"name": "dora"}}, "method: no name 'dora'; there are full, lora, relora"),
+        ({"model": {"preset": "llama_2m"}}, "model.preset: no preset 'llama_2m'; there are llama"),
+        ({"model": {}}, "model: give exactly one of `preset`, `config`, `pretrained`"),
+        ({"data": {"train": {}}}, "data.train.uri: required"),
+        ({"data": {"train": {"uri": "ftp://x/y"}}}, "data.train.uri: cannot read 'ftp://x/y'"),
+        ({"training": {}}, "training: give exactly one of `steps`, `tokens`"),
+        ({"training": {"steps": 5, "tokens": 5}}, "training: give exactly one of"),
+        ({"schedule": {"warmup_steps": 20_000}}, "schedule.warmup_steps: must be less than the"),
+        ({"method": {"name": "relora", "warm_start_steps": 20_000}}, "method.warm_start_steps: mu"),
+        ({"method": {"name": "relora", "rank": 800}}, "method.rank: must be at most the hidden"),
+        ({"recipe": "relora_2t"}, "recipe: no recipe 'relora_2t'; there are relora_60m"),
+        ({"unheard": 1}, "unheard: unknown field"),
+        (
+            {
+                "method": {"name": "relora", "reset_every": 50},
+                "schedule": {"restart_warmup_steps": 50},
+            },
+            "schedule.restart_warmup_steps: must be less than method.reset_every (50); got 50",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place(changes: dict[str, Any], expected: str) -> None:
+    [problem] = problems(**changes)
+    assert f"{problem.path}: {problem.message}".startswith(expected)
+
+
+def test_every_problem_is_told_at_once() -> None:
+    found = problems(method={"name": "relora", "rank": 0, "alpha": -1}, training={"steps": "many"})
+    assert {problem.path for problem in found} == {"method.rank", "method.alpha", "training.steps"}
+
+
+def test_the_schema_can_be_published() -> None:
+    assert "jagged_cosine" in json.dumps(TrainSpec.model_json_schema())

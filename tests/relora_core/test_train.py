@@ -1,0 +1,220 @@
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from relora_core.data.prepare import prepare
+from relora_core.distributed import World
+from relora_core.errors import CheckpointError, Diverged, ModelError
+from relora_core.evaluate import evaluate, sum_of_losses
+from relora_core.events import (
+    CheckpointSaved,
+    Evaluated,
+    LearningRateRestarted,
+    Merged,
+    OptimizerReset,
+    PhaseStarted,
+    Reinitialized,
+    StepFinished,
+    TrainFinished,
+    TrainStarted,
+    TrainStopped,
+    Warned,
+)
+from relora_core.spec import TrainSpec
+from relora_core.train import train
+from tests.relora_core.conftest import MakeSpec, Recorder
+
+CPU = World(rank=0, size=1, device=torch.device("cpu"))
+
+
+class Run:
+    """One folder, trained once or several times."""
+
+    def __init__(self, workdir: Path, cache: Path) -> None:
+        self.workdir = workdir
+        self.cache = cache
+
+    def __call__(self, spec: TrainSpec, *, stop_after: int | None = None) -> Recorder:
+        recorder = Recorder()
+
+        def stop_requested() -> bool:
+            steps = recorder.of(StepFinished)
+            return stop_after is not None and bool(steps) and steps[-1].step >= stop_after
+
+        train(spec, self.workdir, recorder, stop_requested, cache=self.cache)
+        return recorder
+
+    def weights(self, folder: str = "final") -> dict[str, torch.Tensor]:
+        return load_file(self.workdir / folder / "model.safetensors")
+
+
+@pytest.fixture
+def run(tmp_path: Path, cache: Path) -> Run:
+    return Run(tmp_path / "run", cache)
+
+
+def losses(recorder: Recorder) -> list[float]:
+    return [event.loss for event in recorder.of(StepFinished)]
+
+
+def test_relora_goes_through_its_phases_and_restarts_in_order(
+    run: Run, make_spec: MakeSpec
+) -> None:
+    recorder = run(make_spec())
+    phases = recorder.of(PhaseStarted)
+    assert [(event.step, event.phase) for event in phases] == [(0, "warm_start"), (4, "low_rank")]
+    assert phases[0].frozen_parameters == 0 < phases[1].frozen_parameters
+    restart = [
+        type(event)
+        for event in recorder.events
+        if isinstance(event, Merged | Reinitialized | OptimizerReset | LearningRateRestarted)
+    ]
+    assert restart == [Merged, Reinitialized, OptimizerReset, LearningRateRestarted]
+    assert recorder.of(Merged)[0].step == 8
+    [finished] = recorder.of(TrainFinished)
+    assert (finished.step, finished.restarts, finished.tokens_seen) == (12, 1, 12 * 4 * 32)
+
+
+def test_validation_improves_and_the_reported_loss_is_finite(run: Run, make_spec: MakeSpec) -> None:
+    recorder = run(make_spec())
+    first, last = recorder.of(Evaluated)
+    assert (first.step, last.step) == (0, 12)
+    assert last.perplexity < first.perplexity == pytest.approx(300, rel=0.1)
+    assert all(math.isfinite(loss) for loss in losses(recorder))
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "relora"])
+def test_every_method_runs_from_the_same_spec(method: str, run: Run, make_spec: MakeSpec) -> None:
+    recorder = run(make_spec(method={"name": method}))
+    assert len(recorder.of(Merged)) == (1 if method == "relora" else 0)
+    assert recorder.of(TrainFinished)[0].step == 12
+
+
+def test_the_exported_model_is_plain_and_scores_the_same(
+    run: Run, make_spec: MakeSpec, cache: Path
+) -> None:
+    spec = make_spec(method={"frozen_dtype": "bf16"})
+    recorder = run(spec)
+    model = AutoModelForCausalLM.from_pretrained(run.workdir / "final").eval()
+    tokenizer = AutoTokenizer.from_pretrained(run.workdir / "final")
+    assert model.config.vocab_size == len(tokenizer)
+    assert not any("lora" in name for name, _ in model.named_parameters())
+    data = prepare(spec, cache=cache, emit=recorder)
+    scored = evaluate(
+        lambda sequences: sum_of_losses(model, sequences),
+        data.validation,
+        CPU,
+        step=12,
+        max_tokens=1000,
+        batch_size=4,
+    )
+    # fp32 arithmetic on both sides; the trained layers hold W in bf16, the merged ones in full
+    assert scored.loss == pytest.approx(recorder.of(TrainFinished)[0].loss, abs=2e-3)
+
+
+def test_the_folder_says_what_it_is(run: Run, make_spec: MakeSpec) -> None:
+    run(make_spec(name="my run"))
+    card = (run.workdir / "final" / "README.md").read_text()
+    assert "# my run" in card
+    assert "| restarts | 1, one every 4 steps |" in card
+    document = json.loads((run.workdir / "final" / "relora.json").read_text())
+    assert document["step"] == 12
+    assert document["spec"]["method"]["name"] == "relora"
+
+
+@pytest.mark.parametrize("stop_after", [2, 4, 7, 8, 11])
+def test_a_stopped_run_resumes_to_the_same_bits(
+    stop_after: int, run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
+) -> None:
+    spec = make_spec(method={"optimizer_reset": {"mode": "random", "ratio": 0.5}})
+    whole = Run(tmp_path / "whole", cache)
+    expected = losses(whole(spec))
+    first = run(spec, stop_after=stop_after)
+    assert first.of(TrainStopped)[0].step == stop_after
+    second = run(spec)
+    assert second.of(TrainStarted)[0].step == stop_after
+    assert losses(first) + losses(second) == expected
+    assert len(first.of(Merged) + second.of(Merged)) == 1
+    for name, tensor in whole.weights().items():
+        assert torch.equal(tensor, run.weights()[name]), name
+
+
+def test_a_finished_run_started_again_only_exports_again(run: Run, make_spec: MakeSpec) -> None:
+    run(make_spec())
+    before = run.weights()
+    again = run(make_spec())
+    assert not again.of(StepFinished)
+    assert again.of(TrainFinished)[0].step == 12
+    assert all(torch.equal(before[name], tensor) for name, tensor in run.weights().items())
+
+
+def test_dropout_resumes_to_the_same_bits_too(
+    run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
+) -> None:
+    spec = make_spec(method={"dropout": 0.3})
+    expected = losses(Run(tmp_path / "whole", cache)(spec))
+    assert losses(run(spec, stop_after=6)) + losses(run(spec)) == expected
+
+
+def test_the_micro_batch_does_not_change_the_numbers(
+    run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
+) -> None:
+    one = losses(run(make_spec(training={"micro_batch_size": 4})))
+    other = losses(Run(tmp_path / "small", cache)(make_spec(training={"micro_batch_size": 1})))
+    assert other == pytest.approx(one, rel=1e-5)
+
+
+def test_bf16_is_close_to_fp32(run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec) -> None:
+    exact = losses(run(make_spec()))
+    rounded = losses(Run(tmp_path / "bf16", cache)(make_spec(training={"precision": "bf16"})))
+    assert rounded == pytest.approx(exact, rel=1e-2)
+    assert rounded != exact
+
+
+def test_checkpoints_and_exports_come_when_the_spec_says(run: Run, make_spec: MakeSpec) -> None:
+    recorder = run(make_spec(export={"every": 6}))
+    assert [event.step for event in recorder.of(CheckpointSaved)] == [5, 10, 12]
+    assert AutoModelForCausalLM.from_pretrained(run.workdir / "merged" / "step-00000006")
+
+
+def test_another_spec_in_the_same_folder_is_refused(run: Run, make_spec: MakeSpec) -> None:
+    run(make_spec(), stop_after=5)
+    with pytest.raises(CheckpointError, match="checkpoints of another run: method, training diff"):
+        run(make_spec(method={"rank": 2}, training={"seed": 1}))
+
+
+def test_a_run_that_stays_not_finite_fails_with_its_weights_untouched(
+    run: Run, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overflow(*_: Any, **__: Any) -> torch.Tensor:
+        return torch.tensor(math.inf, requires_grad=True)
+
+    monkeypatch.setattr("relora_core.stepper.sum_of_losses", overflow)
+    recorder = Recorder()
+    spec = make_spec(training={"max_skipped_steps": 3})
+    with pytest.raises(Diverged, match="3 steps in a row were not finite, up to step 3"):
+        train(spec, run.workdir, recorder, lambda: False, cache=run.cache)
+    assert [event.code for event in recorder.of(Warned)] == ["step_skipped"] * 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": {"config": {"model_type": "no_such"}}}, "is no config of transformers"),
+        ({"data": {"sequence_length": 65}}, "sequence_length 65 is over the 64 positions"),
+        ({"method": {"rank": 33}}, "rank 33 is over the smaller side"),
+    ],
+)
+def test_a_model_or_method_that_does_not_fit_fails_before_training(
+    change: dict[str, Any], message: str, run: Run, make_spec: MakeSpec
+) -> None:
+    recorder = Recorder()
+    with pytest.raises(ModelError, match=message):
+        train(make_spec(**change), run.workdir, recorder, lambda: False, cache=run.cache)
+    assert not recorder.of(StepFinished)
