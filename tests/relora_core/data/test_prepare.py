@@ -81,6 +81,13 @@ def test_validation_may_be_a_source_of_its_own(
     assert data.train.vocab_size == data.validation.vocab_size
 
 
+def test_a_remote_source_is_read_from_its_local_copy(file: Path, tmp_path: Path) -> None:
+    spec = make_spec("s3://bucket/rows.jsonl", validation={"uri": "s3://bucket/held.jsonl"})
+    staged = {"s3://bucket/rows.jsonl": str(file), "s3://bucket/held.jsonl": f"file://{file}"}
+    data = prepare(spec, cache=tmp_path / "cache", emit=lambda _: None, staged=staged)
+    assert (data.train.num_documents, data.validation.num_documents) == (100, 100)
+
+
 def test_bad_rows_within_the_allowed_share_are_reported(
     write_rows: WriteRows, tmp_path: Path
 ) -> None:
