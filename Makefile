@@ -48,7 +48,7 @@ $(VENV)/installed-local: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(BIN)/python:
-	@for python in $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3 python; do \
+	@for python in $(or $(PYTHON),python3.11 python3.12 python3.13 python3.14 python3 python); do \
 		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
 		echo "Making $(VENV) with $$("$$python" --version) ($$python) ..."; \
 		"$$python" -m venv $(VENV) && exit 0; \
