@@ -1,0 +1,63 @@
+"""What all parts of one attempt at a job need."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TypeVar
+
+from jobs.backends import Backends
+from jobs.models import Job
+from jobs.storage import Storage
+from jobs.store import JobStore
+from worker.lease import Lease
+from worker.patience import insist
+from worker.workdir import Workdir
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+
+class StopRequested(Exception):
+    """A person or the worker wants the attempt to end before its trainer started."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    job: Job
+    lease: Lease
+    workdir: Workdir
+    backends: Backends
+    leaving: Callable[[], bool]  # whether the worker must go
+
+    @property
+    def number(self) -> int:
+        return self.job.attempt
+
+    @property
+    def store(self) -> JobStore:
+        return self.backends.store
+
+    @cached_property
+    def storage(self) -> Storage:
+        """Raises `StorageError` for a place that there cannot be."""
+        return self.backends.storage_for(self.job)
+
+    def check_stop(self) -> None:
+        """Raise `StopRequested` if the job need not be made ready any further."""
+        self.lease.check()
+        if self.stop_requested():
+            raise StopRequested
+
+    def stop_requested(self) -> bool:
+        return self.leaving() or self.lease.wish is not None
+
+    def insist(self, action: Callable[[], Result]) -> Result:
+        """Wait out an outage of the store or the storage, as long as the settings say."""
+        return insist(action, lease=self.lease, seconds=self.backends.settings.outage_seconds)
+
+    def warn(self, code: str, message: str) -> None:
+        """Say something to operators and, as an event, to the person whose job it is."""
+        logger.warning("job %s: %s", self.job.id, message)
+        self.insist(partial(self.store.warn, self.job.id, self.number, code, message))

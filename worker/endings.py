@@ -1,0 +1,72 @@
+"""What a trainer's end means for its job. A person's wish is the store's to weigh in."""
+
+import signal
+from dataclasses import dataclass
+from typing import assert_never
+
+from jobs.models import JobError
+from relora_core.events import TrainFailed, TrainFinished, TrainStopped
+
+LastEvent = TrainFinished | TrainStopped | TrainFailed
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a trainer process ended; `last` is None when it had no time to say why."""
+
+    exit_code: int
+    last: LastEvent | None
+    log_tail: str
+
+
+@dataclass(frozen=True)
+class Succeeded:
+    """The run is complete."""
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The run was asked to stop, and saved."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The run would fail again."""
+
+    error: JobError
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Something went wrong that another attempt may not meet."""
+
+    error: JobError
+
+
+Verdict = Succeeded | Stopped | Failed | Broken
+
+
+def judge(ending: Ending) -> Verdict:
+    match ending.last:
+        case TrainFinished():
+            return Succeeded()
+        case TrainStopped() if ending.exit_code == 0:
+            return Stopped()
+        case TrainFailed(code=code, message=message, retryable=retryable):
+            error = JobError(code=code, message=message)
+            return Broken(error) if retryable else Failed(error)
+        case TrainStopped() | None:  # stopped, but not every rank of it left in order
+            return Broken(_crash(ending))
+        case _:
+            assert_never(ending.last)
+
+
+def _crash(ending: Ending) -> JobError:
+    message = f"The trainer died ({_how(ending.exit_code)}). Its last words:\n{ending.log_tail}"
+    return JobError(code="trainer_crashed", message=message)
+
+
+def _how(exit_code: int) -> str:
+    if exit_code >= 0:
+        return f"exit code {exit_code}"
+    return f"signal {-exit_code}, {signal.strsignal(-exit_code)}"

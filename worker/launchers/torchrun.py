@@ -1,0 +1,33 @@
+"""One node, one process for each GPU, under torchrun."""
+
+import os
+import sys
+from pathlib import Path
+
+from worker.process import TrainerProcess
+from worker.workdir import Workdir
+
+
+def launch(workdir: Workdir, *, cache: Path, num_processes: int) -> TrainerProcess:
+    """Start the trainer on `workdir.spec`, in the interpreter that the worker runs in."""
+    return TrainerProcess(
+        command(workdir, cache=cache, num_processes=num_processes),
+        environ=_environ(num_processes),
+        log=workdir.log,
+    )
+
+
+def command(workdir: Workdir, *, cache: Path, num_processes: int) -> list[str]:
+    return [
+        *(sys.executable, "-m", "torch.distributed.run"),
+        *("--standalone", "--nproc-per-node", str(num_processes)),
+        *("-m", "relora_core", "train", str(workdir.spec)),
+        *("--workdir", str(workdir.root), "--cache", str(cache), "--supervised"),
+    ]
+
+
+def _environ(num_processes: int) -> dict[str, str]:
+    """Without a word from the operator the processes share the cores (torchrun gives one each)."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    share = max(1, (cores or 1) // num_processes)
+    return {"OMP_NUM_THREADS": str(share)} | os.environ

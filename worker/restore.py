@@ -1,0 +1,68 @@
+"""The newest checkpoint of a job that verifies, brought into an attempt's workdir."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from relora_core.errors import CheckpointError
+from relora_core.manifest import verify
+from worker.attempt import Attempt
+from worker.workdir import checkpoint_path
+
+
+@dataclass(frozen=True)
+class Candidate:
+    step: int
+    fetch: Callable[[Path], object]  # into a folder that does not exist yet
+
+
+def restore(attempt: Attempt) -> int | None:
+    """Return the step of the checkpoint that the trainer will find, None if there is none.
+
+    A damaged one is passed over for the one before, with a warning.
+    """
+    for candidate in _candidates(attempt):
+        folder = attempt.workdir.root / "restored"
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            candidate.fetch(folder)
+            verify(folder)
+        except (CheckpointError, FileNotFoundError) as error:
+            attempt.warn(
+                "checkpoint_damaged",
+                f"the checkpoint of step {candidate.step} is passed over: {error}",
+            )
+            continue
+        folder.rename(attempt.workdir.checkpoint(candidate.step))
+        return candidate.step
+    return None
+
+
+def _candidates(attempt: Attempt) -> list[Candidate]:
+    """Newest first; of the same step those on this node before those in the storage."""
+    found = [*_on_this_node(attempt), *_in_storage(attempt)]
+    return sorted(found, key=lambda candidate: candidate.step, reverse=True)
+
+
+def _on_this_node(attempt: Attempt) -> Iterator[Candidate]:
+    for workdir in attempt.workdir.earlier():
+        for step in workdir.checkpoint_steps():
+            yield Candidate(step, workdir.checkpoint(step).rename)
+
+
+def _in_storage(attempt: Attempt) -> Iterator[Candidate]:
+    files: dict[int, list[str]] = {}
+    for artifact in attempt.insist(partial(attempt.store.artifacts, attempt.job.id)):
+        if artifact.kind == "checkpoint" and artifact.step is not None:
+            name = artifact.path.removeprefix(checkpoint_path(artifact.step) + "/")
+            files.setdefault(artifact.step, []).append(name)
+    for step, names in files.items():
+        yield Candidate(step, partial(_download, attempt, step, names))
+
+
+def _download(attempt: Attempt, step: int, names: list[str], folder: Path) -> None:
+    for name in names:
+        key = f"{checkpoint_path(step)}/{name}"
+        attempt.insist(partial(attempt.storage.download, key, folder / name))

@@ -1,0 +1,124 @@
+"""One attempt at a job, from its claim to its next status."""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import assert_never
+
+from jobs.backends import Backends
+from jobs.errors import JobNotFound, LeaseLost
+from jobs.models import Job, JobError
+from jobs.status import FINAL, JobStatus
+from relora_core.errors import TrainError
+from worker.attempt import Attempt, StopRequested
+from worker.endings import Broken, Failed, Stopped, Succeeded, Verdict, judge
+from worker.launchers.torchrun import launch
+from worker.lease import Lease
+from worker.patience import OUTAGES
+from worker.restore import restore
+from worker.staging import stage
+from worker.supervisor import Recorder, supervise
+from worker.uploads import Uploads
+from worker.workdir import Workdir, remove_workdirs
+
+logger = logging.getLogger(__name__)
+
+NOT_UPLOADED = "model_not_uploaded"
+
+
+def run(job: Job, backends: Backends, *, claimed_at: float, leaving: Callable[[], bool]) -> None:
+    """Bring a claimed job to its next status, unless another attempt takes it over.
+
+    `claimed_at` is `time.monotonic()` from before the claim.
+    """
+    settings = backends.settings
+    workdir = Workdir.of(settings.scratch_dir, job.id, job.attempt)
+    with Lease(backends.store, job, seconds=settings.lease_seconds, claimed_at=claimed_at) as lease:
+        attempt = Attempt(job, lease, workdir, backends, leaving)
+        try:
+            status = _settle(attempt, _verdict(attempt))
+        except LeaseLost as error:
+            logger.warning("%s Its trainer is ended and the job left alone.", error)
+            return
+    logger.info("job %s: attempt %d left it %s", job.id, job.attempt, status)
+    backends.wakeups.publish(job.id)
+    _remove_finished(backends)
+
+
+def _verdict(attempt: Attempt) -> Verdict:
+    """Whatever goes wrong here is told of the job, and leaves the worker to the next one."""
+    try:
+        return _train(attempt)
+    except LeaseLost:
+        raise
+    except StopRequested:
+        return Stopped()
+    except TrainError as error:
+        reason = JobError(code=error.code, message=str(error))
+        return Broken(reason) if error.retryable else Failed(reason)
+    except Exception as error:
+        logger.exception("job %s: attempt %d broke", attempt.job.id, attempt.number)
+        return Broken(JobError(code="worker_error", message=f"{type(error).__name__}: {error}"))
+
+
+def _train(attempt: Attempt) -> Verdict:
+    settings, workdir, job = attempt.backends.settings, attempt.workdir, attempt.job
+    attempt.backends.wakeups.publish(job.id)
+    workdir.create()
+    with Uploads(attempt) as uploads:
+        for earlier in workdir.earlier():  # whose worker died before it could
+            uploads.note_log(earlier)
+        resumed_from = restore(attempt)
+        workdir.spec.write_text(stage(attempt).model_dump_json(indent=2))
+        attempt.check_stop()
+        attempt.insist(
+            partial(attempt.store.started, job.id, attempt.number, resumed_from=resumed_from)
+        )
+        attempt.backends.wakeups.publish(job.id)
+        trainer = launch(workdir, cache=settings.cache_dir, num_processes=job.spec.resources.gpus)
+        ending = supervise(trainer, attempt, Recorder(attempt, uploads.note))
+        uploads.note_log(workdir)
+        return _with_uploads(judge(ending), uploads, workdir)
+
+
+def _with_uploads(verdict: Verdict, uploads: Uploads, workdir: Workdir) -> Verdict:
+    """A run has succeeded when its model is in the storage, and not before."""
+    try:
+        uploads.finish()
+    except OUTAGES as error:
+        if not isinstance(verdict, Succeeded):
+            return verdict
+        message = f"The model is complete, but on the worker alone, in {workdir.root}: {error}"
+        return Broken(JobError(code=NOT_UPLOADED, message=message))
+    return verdict
+
+
+def _settle(attempt: Attempt, verdict: Verdict) -> JobStatus:
+    """A person's wish decides where a job goes that neither succeeded nor failed."""
+    store, held = attempt.store, (attempt.job.id, attempt.number)
+    match verdict:
+        case Succeeded():
+            move = partial(store.finish, *held, JobStatus.SUCCEEDED)
+        case Failed(error):
+            move = partial(store.finish, *held, JobStatus.FAILED, error=error)
+        case Stopped():
+            move = partial(store.requeue, *held)
+        case Broken(error):
+            move = partial(store.retry, *held, error)
+        case _:
+            assert_never(verdict)
+    return attempt.insist(move)
+
+
+def _remove_finished(backends: Backends) -> None:
+    """Free the disk of jobs that are over, wherever they ended; never of a model that is
+    nowhere else."""
+    scratch = backends.settings.scratch_dir
+    for folder in scratch.glob("*"):
+        try:
+            job = backends.store.get(folder.name)
+        except JobNotFound:
+            continue
+        only_copy = job.error is not None and job.error.code == NOT_UPLOADED
+        if job.status in FINAL and not only_copy:
+            remove_workdirs(scratch, job.id)

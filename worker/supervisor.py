@@ -1,0 +1,85 @@
+"""Watching a trainer from its start to its end."""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from relora_core.events import AnyTrainEvent, TrainFailed, TrainFinished, TrainStopped
+from worker.attempt import Attempt
+from worker.endings import Ending, LastEvent
+from worker.process import TrainerProcess
+from worker.tail import Line, Tail
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.25
+DRAIN_SECONDS = 0.05
+PAUSE_AFTER_OUTAGE = 2.0  # seconds until the store is tried again
+LOG_TAIL_LINES = 20
+LOG_TAIL_BYTES = 4000
+
+
+class Recorder:
+    """Copies the trainer's events into the store, each once, in order."""
+
+    def __init__(self, attempt: Attempt, on_event: Callable[[AnyTrainEvent], None]) -> None:
+        self.last: LastEvent | None = None
+        self._attempt = attempt
+        self._tail = Tail(attempt.workdir.events)
+        self._on_event = on_event
+        self._unstored: list[Line] = []
+        self._wait_until = 0.0
+
+    def record(self) -> bool:
+        """Store what is new. Return whether there may be more; a store that is away keeps it."""
+        self._unstored = self._unstored or self._tail.read()
+        if not self._unstored:
+            return False
+        if time.monotonic() >= self._wait_until and self._append(self._unstored):
+            for _, event in self._unstored:
+                self._note(event)
+            self._unstored = []
+        return True
+
+    def _append(self, lines: list[Line]) -> bool:
+        job_id = self._attempt.job.id
+        try:
+            self._attempt.store.append(job_id, self._attempt.number, lines)
+        except SQLAlchemyError as error:
+            logger.warning("job %s: %d events wait for the store: %s", job_id, len(lines), error)
+            self._wait_until = time.monotonic() + PAUSE_AFTER_OUTAGE
+            return False
+        self._attempt.backends.wakeups.publish(job_id)
+        return True
+
+    def _note(self, event: AnyTrainEvent) -> None:
+        if isinstance(event, TrainFinished | TrainStopped | TrainFailed):
+            self.last = event
+        self._on_event(event)
+
+
+def supervise(trainer: TrainerProcess, attempt: Attempt, recorder: Recorder) -> Ending:
+    """Return when the trainer has ended and all it said is stored; `LeaseLost` ends it at once."""
+    try:
+        while (exit_code := trainer.exit_code()) is None:
+            attempt.lease.check()
+            if attempt.stop_requested():
+                attempt.workdir.stop.touch()
+            recorder.record()
+            time.sleep(POLL_SECONDS)
+    finally:
+        trainer.kill()
+    while recorder.record():
+        attempt.lease.check()
+        time.sleep(DRAIN_SECONDS)
+    return Ending(exit_code, recorder.last, log_tail(attempt.workdir.log))
+
+
+def log_tail(log: Path) -> str:
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - LOG_TAIL_BYTES))
+        text = file.read().decode(errors="replace")
+    return "\n".join(text.splitlines()[-LOG_TAIL_LINES:])

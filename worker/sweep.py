@@ -1,0 +1,52 @@
+"""`python -m worker.sweep`: jobs whose worker is lost go back to the queue, messages get sent."""
+
+import logging
+import signal
+import sys
+import time
+from types import FrameType
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from jobs.backends import Backends, open_backends
+from jobs.errors import QueueUnavailable
+from jobs.queue import dispatch
+from jobs.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+EVERY_SECONDS = 2.0
+RING_AGAIN_SECONDS = 60.0  # a queued job that no message in the broker speaks of
+
+
+def sweep(backends: Backends) -> None:
+    """One round. Any number of sweeps may run side by side: each step is one transaction."""
+    for job_id in backends.store.expire_leases():
+        logger.warning("job %s: its worker is lost", job_id)
+        backends.wakeups.publish(job_id)
+    dispatch(backends.store, backends.queue)
+    if backends.queue.depth() == 0:
+        backends.store.ring_again(RING_AGAIN_SECONDS)
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    signal.signal(signal.SIGTERM, _exit)
+    signal.signal(signal.SIGINT, _exit)
+    backends = open_backends(Settings())
+    logger.info("sweeping every %g s", EVERY_SECONDS)
+    while True:
+        try:
+            sweep(backends)
+        except (SQLAlchemyError, QueueUnavailable) as error:
+            logger.warning("this round is left out: %s", error)
+        time.sleep(EVERY_SECONDS)
+
+
+def _exit(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler
+    """At once: a transaction that was cut off did nothing, and the next sweep does it."""
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The Celery worker: an id in, claim, hand over. `celery -A worker.tasks worker` runs it.
+
+The composition root: settings are read here, once, and what they name is opened when the
+worker starts.
+"""
+
+import functools
+import logging
+import os
+import platform
+import threading
+import time
+
+from celery.signals import worker_init, worker_shutting_down
+
+from jobs.backends import Backends, open_backends
+from jobs.queue import TRAIN, celery_app
+from jobs.settings import Settings
+from worker.run import run
+
+logger = logging.getLogger(__name__)
+
+settings = Settings()
+app = celery_app(settings.broker_url)
+# A thread runs the one job, so that the process hears its signals meanwhile; a warm shutdown
+# (SIGTERM) waits for it.
+app.conf.update(worker_pool="threads", worker_concurrency=1)
+leaving = threading.Event()
+
+
+@functools.cache
+def backends() -> Backends:
+    return open_backends(settings)
+
+
+@worker_init.connect
+def _open(**_: object) -> None:
+    backends()
+
+
+@worker_shutting_down.connect
+def _leave(**_: object) -> None:
+    """The job that runs now is asked to save and goes back to the queue."""
+    leaving.set()
+
+
+@app.task(name=TRAIN)
+def train(job_id: str) -> None:
+    """Run a job, if it can be claimed: the message may be old, or be one of two."""
+    claimed_at = time.monotonic()
+    job = backends().store.claim(
+        job_id, worker=f"{platform.node()}-{os.getpid()}", lease_seconds=settings.lease_seconds
+    )
+    if job is None:
+        logger.info("job %s: nothing to do, it is not in the queue", job_id)
+        return
+    logger.info("job %s: attempt %d begins", job.id, job.attempt)
+    run(job, backends(), claimed_at=claimed_at, leaving=leaving.is_set)

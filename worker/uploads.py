@@ -1,0 +1,147 @@
+"""What the trainer made goes to the storage, in the background, and is listed once it is whole."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from jobs.models import Artifact
+from relora_core.errors import CheckpointError
+from relora_core.events import AnyTrainEvent, CheckpointSaved, Exported
+from relora_core.files import sha256
+from relora_core.manifest import MANIFEST, read_manifest
+from worker.attempt import Attempt
+from worker.patience import OUTAGES
+from worker.workdir import Workdir, checkpoint_path
+
+logger = logging.getLogger(__name__)
+
+Kind = Literal["checkpoint", "merged", "final", "log", "report"]
+
+
+class Uploads:
+    """One thread, in the order of the events. A path in the workdir is the key in the storage."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+        self._root = attempt.workdir.root
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"uploads-{attempt.job.id}")
+        self._pending: list[Future[None]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def note(self, event: AnyTrainEvent) -> None:
+        """Upload what the event says is complete."""
+        match event:
+            case CheckpointSaved(step=step):
+                self._submit(partial(self._checkpoint, step))
+            case Exported(path=path, step=step):
+                kind: Kind = "final" if path == "final" else "merged"
+                self._submit(partial(self._folder, path, kind, step))
+
+    def note_log(self, workdir: Workdir) -> None:
+        """Upload what an attempt printed, and its reports; failing at it is no failure."""
+        self._submit(partial(self._log_and_reports, workdir))
+
+    def finish(self) -> None:
+        """Wait for all; raise why a model could not be uploaded, if so."""
+        while wait(self._pending, timeout=1).not_done:
+            self._attempt.lease.check()
+        for upload in self._pending:
+            upload.result()
+
+    def _submit(self, upload: Callable[[], None]) -> None:
+        self._pending.append(self._pool.submit(upload))
+
+    def _checkpoint(self, step: int) -> None:
+        """A later one will do as well, so a failure is a warning and a deleted one is skipped."""
+        path = checkpoint_path(step)
+        try:
+            manifest = read_manifest(self._root / path)
+            known = {name: file.sha256 for name, file in manifest.files.items()}
+            self._folder(path, "checkpoint", step, known)
+            self._delete_expired()
+        except (CheckpointError, FileNotFoundError):
+            logger.info("job %s: %s made room before its upload", self._attempt.job.id, path)
+            self._clear(path)
+        except OUTAGES as error:
+            self._attempt.warn("checkpoint_not_uploaded", f"{path} is on the worker alone: {error}")
+        else:
+            self._attempt.workdir.remove_earlier()
+
+    def _delete_expired(self) -> None:
+        """Counts the checkpoints of earlier attempts too, which this trainer may not know of."""
+        attempt = self._attempt
+        artifacts = attempt.insist(partial(attempt.store.artifacts, attempt.job.id))
+        steps = {file.step for file in artifacts if file.kind == "checkpoint" and file.step}
+        for step in attempt.job.spec.checkpoint.expired(sorted(steps)):
+            self._clear(checkpoint_path(step))
+
+    def _folder(
+        self, path: str, kind: Kind, step: int | None, known: Mapping[str, str] | None = None
+    ) -> None:
+        """Upload all files below `path`, in place of those of an earlier attempt.
+
+        `known` has the sha256 of files that need not be read for it.
+        """
+        folder = self._root / path
+        files = [file for file in folder.rglob("*") if file.is_file()]
+        files.sort(key=lambda file: (file.name == MANIFEST, file))  # nothing after the manifest
+        self._clear(path)
+        self._list(
+            self._file(self._root, file, kind, step, (known or {}).get(file.name)) for file in files
+        )
+
+    def _log_and_reports(self, workdir: Workdir) -> None:
+        kinds: list[tuple[Kind, Path]] = [("report", file) for file in workdir.reports.glob("*")]
+        if workdir.log.exists():
+            kinds.append(("log", workdir.log))
+        try:
+            self._list(self._file(workdir.root, file, kind, None) for kind, file in kinds)
+        except OUTAGES as error:
+            self._attempt.warn("log_not_uploaded", f"the log is on the worker alone: {error}")
+
+    def _file(
+        self, root: Path, file: Path, kind: Kind, step: int | None, digest: str | None = None
+    ) -> Artifact:
+        key = file.relative_to(root).as_posix()
+        artifact = Artifact(
+            path=key,
+            kind=kind,
+            step=step,
+            size=file.stat().st_size,
+            sha256=digest or sha256(file),
+            created_at=datetime.now(UTC),
+        )
+        self._attempt.insist(partial(self._send, file, key))
+        return artifact
+
+    def _send(self, file: Path, key: str) -> None:
+        if not file.exists():  # deleted meanwhile: no outage of the storage, as S3 would say
+            raise FileNotFoundError(file)
+        self._attempt.storage.upload(file, key)
+
+    def _list(self, artifacts: Iterable[Artifact]) -> None:
+        attempt, whole = self._attempt, list(artifacts)
+        attempt.insist(partial(attempt.store.add_artifacts, attempt.job.id, attempt.number, whole))
+
+    def _clear(self, path: str) -> None:
+        """First from the list: what is listed is whole. It also asks whether the job is ours."""
+        attempt = self._attempt
+        attempt.insist(
+            partial(attempt.store.remove_artifacts, attempt.job.id, attempt.number, path)
+        )
+        attempt.insist(partial(attempt.storage.delete, path))

@@ -1,0 +1,75 @@
+"""The folders that attempts of jobs leave on this node: `scratch/<job>/attempt-<n>/`."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PREFIX = "attempt-"
+
+
+def checkpoint_path(step: int) -> str:
+    """Where a checkpoint is, below a workdir and below a job's place in the storage."""
+    return f"checkpoints/step-{step:08d}"
+
+
+@dataclass(frozen=True)
+class Workdir:
+    """What the trainer and its supervisor tell each other, in files of one folder."""
+
+    root: Path
+    attempt: int
+
+    @classmethod
+    def of(cls, scratch: Path, job_id: str, attempt: int) -> "Workdir":
+        return cls(scratch / job_id / f"{PREFIX}{attempt}", attempt)
+
+    def create(self) -> None:
+        self.log.parent.mkdir(parents=True)
+        (self.root / "checkpoints").mkdir()
+
+    @property
+    def spec(self) -> Path:
+        return self.root / "spec.json"
+
+    @property
+    def events(self) -> Path:
+        return self.root / "events.jsonl"
+
+    @property
+    def stop(self) -> Path:
+        return self.root / "stop"
+
+    def checkpoint(self, step: int) -> Path:
+        return self.root / checkpoint_path(step)
+
+    def checkpoint_steps(self) -> list[int]:
+        """The steps of the checkpoints that are there now, oldest first."""
+        folders = (self.root / "checkpoints").glob("step-*")
+        return sorted(int(folder.name.removeprefix("step-")) for folder in folders)
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "logs" / f"{PREFIX}{self.attempt}.log"
+
+    def earlier(self) -> Iterator["Workdir"]:
+        """Yield those of the job's earlier attempts on this node, newest first."""
+        attempts = (
+            int(folder.name.removeprefix(PREFIX)) for folder in self.root.parent.glob(f"{PREFIX}*")
+        )
+        for attempt in sorted(attempts, reverse=True):
+            if attempt < self.attempt:
+                yield Workdir(self.root.with_name(f"{PREFIX}{attempt}"), attempt)
+
+    def remove_earlier(self) -> None:
+        for workdir in self.earlier():
+            shutil.rmtree(workdir.root, ignore_errors=True)
+
+
+def remove_workdirs(scratch: Path, job_id: str) -> None:
+    """Those of all attempts of the job on this node."""
+    shutil.rmtree(scratch / job_id, ignore_errors=True)
