@@ -12,10 +12,16 @@ class JobQueued(Event):
     type: Literal["job.queued"] = "job.queued"
     reason: Literal["submitted", "resumed", "worker_left"] = "submitted"
 
+    def __str__(self) -> str:
+        return f"queued ({self.reason.replace('_', ' ')})"
+
 
 class JobClaimed(Event):
     type: Literal["job.claimed"] = "job.claimed"
     worker: str
+
+    def __str__(self) -> str:
+        return f"claimed by {self.worker}"
 
 
 class JobStarted(Event):
@@ -24,6 +30,11 @@ class JobStarted(Event):
     type: Literal["job.started"] = "job.started"
     worker: str
     resumed_from: int | None = Field(default=None, description="The checkpoint's step.")
+
+    def __str__(self) -> str:
+        if self.resumed_from is None:
+            return "the trainer starts"
+        return f"the trainer goes on from the checkpoint of step {self.resumed_from}"
 
 
 class JobRetrying(Event):
@@ -34,27 +45,46 @@ class JobRetrying(Event):
     next_attempt: int
     max_attempts: int
 
+    def __str__(self) -> str:
+        attempt = f"attempt {self.next_attempt} of {self.max_attempts}"
+        return f"back to the queue for {attempt}: {self.reason.message}"
+
 
 class WishMade(Event):
     type: Literal["job.wish"] = "job.wish"
     wish: Literal["cancel", "pause"]
 
+    def __str__(self) -> str:
+        return f"asked to {self.wish}"
+
 
 class JobPaused(Event):
     type: Literal["job.paused"] = "job.paused"
 
+    def __str__(self) -> str:
+        return "paused"
+
 
 class JobSucceeded(Event):
     type: Literal["job.succeeded"] = "job.succeeded"
+
+    def __str__(self) -> str:
+        return "succeeded"
 
 
 class JobFailed(Event):
     type: Literal["job.failed"] = "job.failed"
     error: JobError
 
+    def __str__(self) -> str:
+        return f"failed ({self.error.code}): {self.error.message}"
+
 
 class JobCancelled(Event):
     type: Literal["job.cancelled"] = "job.cancelled"
+
+    def __str__(self) -> str:
+        return "cancelled"
 
 
 class JobWarned(Event):
@@ -63,6 +93,9 @@ class JobWarned(Event):
     type: Literal["job.warning"] = "job.warning"
     code: str
     message: str
+
+    def __str__(self) -> str:
+        return f"warning: {self.message}"
 
 
 AnyStatusEvent = (

@@ -37,6 +37,11 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         default=60, gt=0, description="After so long without a sign of its worker, a job is lost."
     )
+    outage_seconds: float = Field(
+        default=600,
+        gt=0,
+        description="So long a worker waits out a storage that fails, before its attempt fails.",
+    )
 
     @field_validator("data_dir")
     @classmethod

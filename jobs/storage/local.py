@@ -75,7 +75,7 @@ def _copy_whole(source: Path, target: Path) -> None:
 
 
 def _chunks(path: Path, start: int, end: int) -> Iterator[bytes]:
-    with path.open("rb") as file:
+    with _named_errors(path), path.open("rb") as file:
         file.seek(start)
         left = end - start
         while left > 0 and (chunk := file.read(min(left, CHUNK_BYTES))):

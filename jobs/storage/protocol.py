@@ -1,7 +1,7 @@
 """What a storage does: files by key, below one root."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +14,7 @@ CHUNK_BYTES = 1 << 20
 class StoredFile:
     key: str
     size: int
+    version: str = field(default="", compare=False)  # another one when the content is another
 
 
 class Storage(Protocol):
