@@ -36,7 +36,6 @@ class Checkpoint:
 
     folder: Path
     counters: Counters
-    identity: dict[str, Any]
 
     def load_into(self, state: TrainState) -> None:
         """Fill in a state whose model has the layers of the checkpoint's phase."""
@@ -54,15 +53,22 @@ class Checkpoint:
 class Checkpoints:
     """The checkpoints of one workdir. Saving waits for a copy in memory alone."""
 
-    def __init__(self, workdir: Path, spec: CheckpointSpec, emit: Emit) -> None:
+    def __init__(
+        self, workdir: Path, spec: CheckpointSpec, emit: Emit, *, identity: Mapping[str, Any]
+    ) -> None:
+        """`identity` describes the run, as JSON; checkpoints of another one are refused."""
         self.folder = workdir / "checkpoints"
         self.spec = spec
         self.emit = emit
+        self.identity = dict(identity)
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
 
     def newest(self) -> Checkpoint | None:
-        """The newest that verifies; a damaged one is passed over with a warning."""
+        """The newest that verifies; a damaged one is passed over with a warning.
+
+        Raises `CheckpointError` if it belongs to another run.
+        """
         for folder in reversed(self._complete()):
             try:
                 verify(folder)
@@ -70,10 +76,20 @@ class Checkpoints:
                 self.emit(Warned(code="checkpoint_damaged", message=f"{error}; skipped"))
                 continue
             document = json.loads((folder / "state.json").read_text())
-            return Checkpoint(folder, Counters(**document["counters"]), document["identity"])
+            self._check_identity(document["identity"])
+            return Checkpoint(folder, Counters(**document["counters"]))
         return None
 
-    def save(self, state: TrainState, identity: Mapping[str, Any]) -> None:
+    def _check_identity(self, saved: dict[str, Any]) -> None:
+        parts = saved.keys() | self.identity.keys()
+        changed = sorted(key for key in parts if saved.get(key) != self.identity.get(key))
+        if changed:
+            raise CheckpointError(
+                f"{self.folder} holds checkpoints of another run: {', '.join(changed)} differ; "
+                "use a new workdir, or the spec that the run was started with"
+            )
+
+    def save(self, state: TrainState) -> None:
         """Copy the state, and write the copy in the background. Raises what the last write did."""
         started = time.perf_counter()
         self.wait()
@@ -81,7 +97,7 @@ class Checkpoints:
             "model": dict(_copied(_model_tensors(state.model))),
             "optimizer": dict(_copied(_optimizer_tensors(state))),
         }
-        document = {"counters": asdict(state.counters), "identity": dict(identity)}
+        document = {"counters": asdict(state.counters), "identity": self.identity}
         pause = time.perf_counter() - started
         self._pending = self._writer.submit(self._write, tensors, document, pause)
 

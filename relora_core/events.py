@@ -5,7 +5,7 @@ until a job's store numbers the event.
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -33,6 +33,11 @@ class DataPrepared(Event):
     examples: list[str] = Field(default_factory=list, description="The first bad rows, and why.")
     reused: bool = Field(default=False, description="Found in the cache, nothing was read.")
 
+    def __str__(self) -> str:
+        how = "found in the cache" if self.reused else "tokenized"
+        bad = f", {self.bad_rows:,} bad rows left out" if self.bad_rows else ""
+        return f"{self.split} data {how}: {self.documents:,} documents, {self.tokens:,} tokens{bad}"
+
 
 class TrainStarted(Event):
     type: Literal["train.started"] = "train.started"
@@ -43,6 +48,13 @@ class TrainStarted(Event):
     world_size: int
     device: str
 
+    def __str__(self) -> str:
+        how = f"resuming at step {self.step}" if self.step else "starting"
+        return (
+            f"{how}: {self.parameters / 1e6:.1f}M parameters on {self.world_size} x {self.device}, "
+            f"{self.total_steps:,} steps of {self.tokens_per_step:,} tokens"
+        )
+
 
 class PhaseStarted(Event):
     type: Literal["train.phase"] = "train.phase"
@@ -50,6 +62,11 @@ class PhaseStarted(Event):
     phase: Phase
     trainable_parameters: int
     frozen_parameters: int
+
+    def __str__(self) -> str:
+        frozen = f", {self.frozen_parameters / 1e6:.2f}M frozen" if self.frozen_parameters else ""
+        trainable = f"{self.trainable_parameters / 1e6:.2f}M trainable"
+        return f"step {self.step}: {self.phase.replace('_', ' ')} begins, {trainable}{frozen}"
 
 
 class StepFinished(Event):
@@ -66,6 +83,13 @@ class StepFinished(Event):
     tokens_per_second: float
     restarts: int
 
+    def __str__(self) -> str:
+        return (
+            f"step {self.step}/{self.total_steps} {self.phase.replace('_', ' ')}: "
+            f"loss {self.loss:.4f}, lr {self.learning_rate:.2e}, "
+            f"{self.tokens_per_second:,.0f} tokens/s"
+        )
+
 
 class Merged(Event):
     """Before the step of this number, B A went into W. First part of a restart."""
@@ -78,6 +102,12 @@ class Merged(Event):
     weight_norm: float = Field(description="Frobenius norm of the weights after it.")
     residual_norm: float = Field(description="Norm of what the frozen type could not hold.")
 
+    def __str__(self) -> str:
+        return (
+            f"restart {self.restart} before step {self.step}: merged {self.layers} layers, "
+            f"|BA| {self.update_norm:.3g} into |W| {self.weight_norm:.3g}"
+        )
+
 
 class Reinitialized(Event):
     """A was drawn anew, B is zero. Second part of a restart."""
@@ -88,6 +118,9 @@ class Reinitialized(Event):
     factors_norm: float
     factors_hash: str = Field(description="sha256 of all A; the same on every rank.")
 
+    def __str__(self) -> str:
+        return f"  factors drawn anew: |A| {self.factors_norm:.3g}, B = 0"
+
 
 class OptimizerReset(Event):
     """The optimizer state of A and B was pruned. Third part of a restart."""
@@ -97,6 +130,9 @@ class OptimizerReset(Event):
     restart: int
     mode: Literal["magnitude", "random", "zero"]
     kept: float = Field(description="Share of the entries that kept their state.")
+
+    def __str__(self) -> str:
+        return f"  optimizer: {self.kept:.0%} of the factors' state kept, by {self.mode}"
 
 
 class LearningRateRestarted(Event):
@@ -110,6 +146,12 @@ class LearningRateRestarted(Event):
     learning_rate: float = Field(description="Of the step about to be taken.")
     learning_rate_target: float = Field(description="Reached after `warmup_steps`.")
 
+    def __str__(self) -> str:
+        return (
+            f"  learning rate: {self.learning_rate_before:.2e} -> {self.learning_rate:.2e}, "
+            f"up to {self.learning_rate_target:.2e} in {self.warmup_steps} steps"
+        )
+
 
 class Evaluated(Event):
     """Token-weighted loss on the first tokens of the validation split."""
@@ -120,6 +162,11 @@ class Evaluated(Event):
     perplexity: float
     tokens: int
 
+    def __str__(self) -> str:
+        return (
+            f"step {self.step}: validation loss {self.loss:.4f}, perplexity {self.perplexity:,.2f}"
+        )
+
 
 class CheckpointSaved(Event):
     type: Literal["train.checkpoint"] = "train.checkpoint"
@@ -129,6 +176,9 @@ class CheckpointSaved(Event):
     pause_seconds: float = Field(description="How long the step loop waited.")
     metrics: dict[str, float] = Field(default_factory=dict)
 
+    def __str__(self) -> str:
+        return f"step {self.step}: checkpoint of {self.bytes / 1e6:,.1f} MB in {self.path}"
+
 
 class CheckpointDeleted(Event):
     """An older checkpoint made room, as `checkpoint.keep_last` says."""
@@ -136,6 +186,9 @@ class CheckpointDeleted(Event):
     type: Literal["train.checkpoint_deleted"] = "train.checkpoint_deleted"
     step: int
     path: str
+
+    def __str__(self) -> str:
+        return f"older checkpoint deleted: {self.path}"
 
 
 class Exported(Event):
@@ -146,6 +199,9 @@ class Exported(Event):
     path: str = Field(description="Relative to the workdir: merged/step-... or final.")
     bytes: int
 
+    def __str__(self) -> str:
+        return f"step {self.step}: merged model of {self.bytes / 1e6:,.1f} MB in {self.path}"
+
 
 class Warned(Event):
     """Something a person should know; the run goes on."""
@@ -154,6 +210,9 @@ class Warned(Event):
     code: str
     message: str
     step: int | None = None
+
+    def __str__(self) -> str:
+        return f"warning: {self.message}"
 
 
 class TrainFinished(Event):
@@ -166,6 +225,13 @@ class TrainFinished(Event):
     loss: float | None = Field(default=None, description="Validation loss at the end.")
     perplexity: float | None = None
 
+    def __str__(self) -> str:
+        perplexity = f", perplexity {self.perplexity:,.2f}" if self.perplexity else ""
+        return (
+            f"trained {self.step:,} steps, {self.tokens_seen:,} tokens, {self.restarts} restarts "
+            f"in {timedelta(seconds=round(self.seconds))}{perplexity}"
+        )
+
 
 class TrainStopped(Event):
     """Asked to stop, the run saved a checkpoint and left."""
@@ -173,12 +239,18 @@ class TrainStopped(Event):
     type: Literal["train.stopped"] = "train.stopped"
     step: int
 
+    def __str__(self) -> str:
+        return f"stopped before step {self.step}, saved"
+
 
 class TrainFailed(Event):
     type: Literal["train.failed"] = "train.failed"
     code: str
     message: str
     retryable: bool = Field(description="Whether another attempt could succeed.")
+
+    def __str__(self) -> str:
+        return f"training failed ({self.code}): {self.message}"
 
 
 AnyTrainEvent = (

@@ -16,7 +16,6 @@ from transformers.utils.logging import disable_progress_bar
 from relora_core.errors import TrainError
 from relora_core.event_log import EventLog
 from relora_core.events import AnyTrainEvent, Emit, TrainFailed
-from relora_core.narration import narrate
 from relora_core.spec import TrainSpec
 from relora_core.train import train
 
@@ -72,7 +71,7 @@ def _exit_with_supervisor() -> None:
 
 
 def _log(event: AnyTrainEvent) -> None:
-    logger.info("%s", narrate(event))
+    logger.info("%s", event)
 
 
 def _silent(event: AnyTrainEvent) -> None:

@@ -4,14 +4,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
-from transformers import PreTrainedTokenizerFast
 
 from relora_core.checkpoint import Checkpoints
 from relora_core.data.loader import BatchLoader
-from relora_core.data.shards import TokenShards
+from relora_core.data.prepare import PreparedData
 from relora_core.distributed import World
 from relora_core.errors import Diverged
 from relora_core.evaluate import evaluate, sum_of_losses
@@ -21,6 +19,7 @@ from relora_core.events import (
     PhaseStarted,
     StepFinished,
     TrainFinished,
+    TrainStarted,
     TrainStopped,
     Warned,
 )
@@ -42,10 +41,8 @@ class Trainer:
     method: Method
     stepper: Stepper
     batches: BatchLoader
-    validation: TokenShards
-    tokenizer: PreTrainedTokenizerFast
+    data: PreparedData
     checkpoints: Checkpoints
-    identity: dict[str, Any]
     workdir: Path
     world: World
     emit: Emit
@@ -60,6 +57,7 @@ class Trainer:
 
     def run(self) -> bool:
         """Train to the last step, or until asked to stop; return whether the run is complete."""
+        self.emit(self._started())
         self.reported_step = self.counters.step
         if self.counters.phase is not None:  # resumed: the layers are there already
             self._prepare_stepper()
@@ -73,6 +71,16 @@ class Trainer:
             self._after_step()
         self._finish()
         return True
+
+    def _started(self) -> TrainStarted:
+        return TrainStarted(
+            step=self.counters.step,
+            total_steps=self.spec.total_steps,
+            parameters=sum(p.numel() for p in self.state.model.parameters()),
+            tokens_per_step=self.spec.tokens_per_step,
+            world_size=self.world.size,
+            device=self.world.device.type,
+        )
 
     def _before_step(self) -> None:
         """Switch the phase or restart, where the timeline has it; the weights' value stays."""
@@ -160,7 +168,7 @@ class Trainer:
 
         event = evaluate(
             loss_of,
-            self.validation,
+            self.data.validation,
             self.world,
             step=self.counters.step,
             max_tokens=self.spec.evaluation.tokens,
@@ -175,13 +183,13 @@ class Trainer:
 
     def _save(self) -> None:
         if self.world.is_main:
-            self.checkpoints.save(self.state, self.identity)
+            self.checkpoints.save(self.state)
 
     def _export(self, path: str) -> None:
         if self.world.is_main:
             size = export(
                 self.state.model,
-                self.tokenizer,
+                self.data.tokenizer,
                 self.workdir / path,
                 spec=self.spec,
                 counters=self.counters,

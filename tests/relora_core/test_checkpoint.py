@@ -40,10 +40,11 @@ def embeddings(state: TrainState) -> torch.Tensor:
 
 
 def save(state: TrainState, workdir: Path, recorder: Recorder, steps: list[int]) -> Checkpoints:
-    checkpoints = Checkpoints(workdir, CheckpointSpec(keep_last=2, keep_every=10), recorder)
+    spec = CheckpointSpec(keep_last=2, keep_every=10)
+    checkpoints = Checkpoints(workdir, spec, recorder, identity={"name": "run"})
     for step in steps:
         state.counters.step = step
-        checkpoints.save(state, {"name": "run"})
+        checkpoints.save(state)
     checkpoints.wait()
     return checkpoints
 
@@ -54,7 +55,6 @@ def test_a_loaded_state_is_the_saved_one_to_the_bit(
     saved = trained_state(make_model)
     checkpoint = save(saved, tmp_path, recorder, [7]).newest()
     assert checkpoint is not None
-    assert checkpoint.identity == {"name": "run"}
     loaded = low_rank_state(make_model)
     checkpoint.load_into(loaded)
 
@@ -78,8 +78,8 @@ def test_the_copy_is_of_the_moment_of_the_call(
 ) -> None:
     state = trained_state(make_model)
     before = embeddings(state).detach().clone()
-    checkpoints = Checkpoints(tmp_path, CheckpointSpec(), recorder)
-    checkpoints.save(state, {})
+    checkpoints = Checkpoints(tmp_path, CheckpointSpec(), recorder, identity={})
+    checkpoints.save(state)
     with torch.no_grad():
         embeddings(state).zero_()
     checkpoints.wait()
@@ -153,10 +153,19 @@ def test_a_full_disk_is_told_at_the_next_wait(
     tmp_path: Path, make_model: MakeModel, recorder: Recorder
 ) -> None:
     (tmp_path / "checkpoints").write_text("in the way")
-    checkpoints = Checkpoints(tmp_path, CheckpointSpec(), recorder)
-    checkpoints.save(trained_state(make_model), {})
+    checkpoints = Checkpoints(tmp_path, CheckpointSpec(), recorder, identity={})
+    checkpoints.save(trained_state(make_model))
     with pytest.raises(OSError, match="checkpoints"):
         checkpoints.wait()
+
+
+def test_checkpoints_of_another_run_are_refused(
+    tmp_path: Path, make_model: MakeModel, recorder: Recorder
+) -> None:
+    save(trained_state(make_model), tmp_path, recorder, [5])
+    other = Checkpoints(tmp_path, CheckpointSpec(), recorder, identity={"name": "other"})
+    with pytest.raises(CheckpointError, match="of another run: name differ"):
+        other.newest()
 
 
 def test_a_checkpoint_of_another_shape_is_refused(

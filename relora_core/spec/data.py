@@ -1,0 +1,49 @@
+"""The text that a run reads."""
+
+from typing import Annotated
+
+from pydantic import Field, Tag, field_validator
+
+from relora_core.spec.part import Spec, one_of
+
+SOURCE_SCHEMES = ("file://", "s3://", "hf://")
+
+
+class Source(Spec):
+    uri: str = Field(
+        description="file:///data/*.jsonl.gz, s3://bucket/key*.parquet, "
+        "hf://NAME?config=en&split=train&revision=..., or a plain path. "
+        "Formats by extension: txt (a file is one document), jsonl or json (an object a line) and "
+        "parquet; all but parquet also as .gz or .zst."
+    )
+    text_field: str = Field(default="text", description="The field of a row that holds its text.")
+
+    @field_validator("uri")
+    @classmethod
+    def _known_scheme(cls, uri: str) -> str:
+        scheme, separator, rest = uri.partition("://")
+        if separator and f"{scheme}://" not in SOURCE_SCHEMES:
+            raise ValueError(f"cannot read {uri!r}; use {', '.join(SOURCE_SCHEMES)} or a path")
+        if not (rest if separator else uri):
+            raise ValueError(f"{uri!r} names no data")
+        return uri
+
+
+class HeldOut(Spec):
+    fraction: float = Field(
+        default=0.01, gt=0, lt=1, description="Share of the documents held out."
+    )
+
+
+ValidationSpec = Annotated[
+    Annotated[HeldOut, Tag("fraction")] | Annotated[Source, Tag("uri")], one_of("fraction", "uri")
+]
+
+
+class DataSpec(Spec):
+    train: Source
+    validation: ValidationSpec = HeldOut()
+    sequence_length: int = Field(default=512, ge=2, description="Tokens in a sequence.")
+    max_bad_rows: float = Field(
+        default=0.01, ge=0, le=1, description="Share of unreadable rows over which the run fails."
+    )

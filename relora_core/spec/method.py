@@ -1,0 +1,102 @@
+"""Training methods, by name; each takes only its own fields."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from relora_core.spec.part import Spec, Steps
+
+
+class MagnitudeReset(Spec):
+    """Keep the entries with the largest first moment (arXiv 2307.05695, section 3)."""
+
+    mode: Literal["magnitude"] = "magnitude"
+    ratio: float = Field(default=0.9, gt=0, lt=1, description="Share of the state that is cleared.")
+
+
+class RandomReset(Spec):
+    """Keep a random part of the entries."""
+
+    mode: Literal["random"] = "random"
+    ratio: float = Field(default=0.9, gt=0, lt=1, description="Share of the state that is cleared.")
+
+
+class ZeroReset(Spec):
+    """Clear both moments and the step count."""
+
+    mode: Literal["zero"] = "zero"
+
+
+OptimizerReset = Annotated[MagnitudeReset | RandomReset | ZeroReset, Field(discriminator="mode")]
+
+
+class FullMethod(Spec):
+    """Every weight is trained, from the first step to the last."""
+
+    name: Literal["full"] = "full"
+
+
+class LowRank(Spec):
+    """What every method has that trains W + (alpha / rank) B A with W frozen."""
+
+    rank: int = Field(default=128, ge=1)
+    alpha: float = Field(default=32.0, gt=0, description="The update is scaled by alpha / rank.")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="On the input of the update.")
+    target_modules: Literal["all_linear"] | list[str] = Field(
+        default="all_linear",
+        description="Every linear layer of the transformer blocks, or patterns of their names, "
+        "such as `*.q_proj`.",
+    )
+    frozen_dtype: Literal["fp32", "bf16"] = Field(
+        default="bf16", description="How W is stored; what it cannot hold is kept as a residual."
+    )
+    warm_start_steps: int | None = Field(default=None, ge=0)
+
+
+class LoraMethod(LowRank):
+    """One low-rank update for the whole run (arXiv 2106.09685), warm-started if asked."""
+
+    name: Literal["lora"] = "lora"
+    warm_start_steps: int | None = Field(
+        default=None, ge=0, description="Full-rank steps before; default 0."
+    )
+
+
+class ReloraMethod(LowRank):
+    """Low-rank updates in cycles, each merged into W at its end (arXiv 2307.05695)."""
+
+    name: Literal["relora"] = "relora"
+    warm_start_steps: int | None = Field(
+        default=None,
+        ge=0,
+        description="Full-rank steps before the first cycle; default 5000 or a quarter of the "
+        "steps, the smaller.",
+    )
+    reset_every: Steps | None = Field(
+        default=None,
+        description="A restart comes before each later multiple of this step; default 5000 or a "
+        "quarter of the steps, the smaller.",
+    )
+    optimizer_reset: OptimizerReset = MagnitudeReset()
+
+
+_METHODS: dict[str, type[Spec]] = {"full": FullMethod, "lora": LoraMethod, "relora": ReloraMethod}
+
+
+def _set_aside_fields_of_other_methods(value: object) -> object:
+    """Let a comparison change `name` alone: what only another method knows is left out."""
+    if isinstance(value, str):
+        value = {"name": value}
+    if not isinstance(value, Mapping) or value.get("name") not in _METHODS:
+        return value
+    own = _METHODS[value["name"]].model_fields
+    known = {field for method in _METHODS.values() for field in method.model_fields}
+    return {key: item for key, item in value.items() if key in own or key not in known}
+
+
+MethodSpec = Annotated[
+    FullMethod | LoraMethod | ReloraMethod,
+    Field(discriminator="name"),
+    BeforeValidator(_set_aside_fields_of_other_methods),
+]

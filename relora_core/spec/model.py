@@ -1,0 +1,66 @@
+"""Where the model and the tokenizer come from."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, Tag, field_validator
+
+from relora_core.presets import MODELS
+from relora_core.spec.part import Spec, one_of
+
+
+class PresetModel(Spec):
+    preset: str = Field(description="A name of `relora_core.presets.MODELS`, e.g. llama_130m.")
+
+    @field_validator("preset")
+    @classmethod
+    def _known(cls, preset: str) -> str:
+        if preset not in MODELS:
+            raise ValueError(f"no preset {preset!r}; there are {', '.join(MODELS)}")
+        return preset
+
+
+class ConfigModel(Spec):
+    config: dict[str, Any] = Field(
+        description="A Hugging Face model config with its `model_type`; the vocabulary size is "
+        "taken from the tokenizer."
+    )
+
+    @field_validator("config")
+    @classmethod
+    def _has_model_type(cls, config: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(config.get("model_type"), str):
+            raise ValueError("needs a `model_type`, e.g. llama")
+        return config
+
+
+class PretrainedModel(Spec):
+    pretrained: str = Field(min_length=1, description="A Hugging Face model: a name or a folder.")
+    init: Literal["weights", "random"] = Field(
+        default="weights", description="Start from its weights, or from its shape alone."
+    )
+
+
+ModelSpec = Annotated[
+    Annotated[PresetModel, Tag("preset")]
+    | Annotated[ConfigModel, Tag("config")]
+    | Annotated[PretrainedModel, Tag("pretrained")],
+    one_of("preset", "config", "pretrained"),
+]
+
+
+class TokenizerTraining(Spec):
+    vocab_size: int = Field(default=8192, ge=257, description="Byte-level BPE; 256 are the bytes.")
+
+
+class TrainedTokenizer(Spec):
+    train: TokenizerTraining = TokenizerTraining()
+
+
+class PretrainedTokenizer(Spec):
+    pretrained: str = Field(min_length=1, description="A Hugging Face tokenizer: name or folder.")
+
+
+TokenizerSpec = Annotated[
+    Annotated[TrainedTokenizer, Tag("train")] | Annotated[PretrainedTokenizer, Tag("pretrained")],
+    one_of("train", "pretrained"),
+]

@@ -1,0 +1,146 @@
+"""The whole spec of a run, and what its defaults come to."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, Self, assert_never
+
+from pydantic import Field, model_validator
+
+from relora_core.presets import MODELS, RECIPES, expand_recipe
+from relora_core.spec.data import DataSpec
+from relora_core.spec.method import FullMethod, LoraMethod, LowRank, MethodSpec, ReloraMethod
+from relora_core.spec.model import ModelSpec, PresetModel, TokenizerSpec, TrainedTokenizer
+from relora_core.spec.part import Spec, SpecConflict
+from relora_core.spec.training import (
+    CheckpointSpec,
+    EvaluationSpec,
+    ExportSpec,
+    OptimizerSpec,
+    ScheduleSpec,
+    TrainingSpec,
+)
+
+# The service's part of the one file a person writes (`jobs.models.JobSpec`); a run alone skips it.
+SERVICE_FIELDS = frozenset({"labels", "resources", "output", "retries"})
+
+
+class TrainSpec(Spec):
+    """All that a run needs. Immutable; two equal specs describe the same run."""
+
+    version: Literal[1] = 1
+    name: str = Field(default="relora", min_length=1, max_length=200)
+    recipe: str | None = Field(
+        default=None, description="A name of `relora_core.presets.RECIPES`; what is written wins."
+    )
+    model: ModelSpec
+    tokenizer: TokenizerSpec = TrainedTokenizer()
+    data: DataSpec
+    method: MethodSpec = ReloraMethod()
+    training: TrainingSpec
+    optimizer: OptimizerSpec = OptimizerSpec()
+    schedule: ScheduleSpec = ScheduleSpec()
+    evaluation: EvaluationSpec = EvaluationSpec()
+    checkpoint: CheckpointSpec = CheckpointSpec()
+    export: ExportSpec = ExportSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_recipe(cls, data: object) -> object:
+        if not isinstance(data, Mapping) or data.get("recipe") is None:
+            return data
+        if data["recipe"] not in RECIPES:
+            raise SpecConflict(
+                "recipe", f"no recipe {data['recipe']!r}; there are {', '.join(RECIPES)}"
+            )
+        return expand_recipe(data)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.warmup_steps >= self.total_steps:
+            raise SpecConflict(
+                "schedule.warmup_steps",
+                f"must be less than the {self.total_steps} steps of training; "
+                f"got {self.warmup_steps}",
+            )
+        self._check_rank()
+        if self.method.name != "full" and self.warm_start_steps >= self.total_steps:
+            raise SpecConflict(
+                "method.warm_start_steps",
+                f"must be less than the {self.total_steps} steps of training, or nothing is "
+                f"left for low rank; got {self.warm_start_steps}",
+            )
+        if self.reset_every is not None and self.restart_warmup_steps >= self.reset_every:
+            raise SpecConflict(
+                "schedule.restart_warmup_steps",
+                f"must be less than method.reset_every ({self.reset_every}); "
+                f"got {self.restart_warmup_steps}",
+            )
+        return self
+
+    def _check_rank(self) -> None:
+        if isinstance(self.method, LowRank) and isinstance(self.model, PresetModel):
+            hidden = MODELS[self.model.preset]["hidden_size"]
+            if self.method.rank > hidden:
+                raise SpecConflict(
+                    "method.rank",
+                    f"must be at most the hidden size of {self.model.preset} ({hidden}); "
+                    f"got {self.method.rank}",
+                )
+
+    # What is left out of the spec, resolved. The paper's values (arXiv 2307.05695, appendix A)
+    # belong to runs of 20,000 steps; shorter runs take the same shares.
+
+    @property
+    def tokens_per_step(self) -> int:
+        return self.training.global_batch_size * self.data.sequence_length
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        if self.training.steps is not None:
+            return self.training.steps
+        assert self.training.tokens is not None
+        return math.ceil(self.training.tokens / self.tokens_per_step)
+
+    @property
+    def warm_start_steps(self) -> int:
+        """Full-rank steps before the low-rank phase; all of them for a full-rank method."""
+        match self.method:
+            case FullMethod():
+                return self.total_steps
+            case LoraMethod():
+                return self.method.warm_start_steps or 0
+            case ReloraMethod():
+                if self.method.warm_start_steps is not None:
+                    return self.method.warm_start_steps
+                return min(5000, self.total_steps // 4)
+            case _:
+                assert_never(self.method)
+
+    @property
+    def reset_every(self) -> int | None:
+        """Steps between restarts; None for a method without them."""
+        if not isinstance(self.method, ReloraMethod):
+            return None
+        return self.method.reset_every or min(5000, max(1, self.total_steps // 4))
+
+    @property
+    def warmup_steps(self) -> int:
+        if self.schedule.warmup_steps is not None:
+            return self.schedule.warmup_steps
+        return min(500, self.total_steps // 40)
+
+    @property
+    def restart_warmup_steps(self) -> int:
+        if self.schedule.restart_warmup_steps is not None:
+            return self.schedule.restart_warmup_steps
+        return min(100, (self.reset_every or self.total_steps) // 10)
+
+    @property
+    def low_rank_learning_rate(self) -> float:
+        return self.optimizer.low_rank_learning_rate or 2 * self.optimizer.learning_rate
+
+
+def train_part(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a written spec that concerns the run itself."""
+    return {key: value for key, value in document.items() if key not in SERVICE_FIELDS}

@@ -1,0 +1,88 @@
+"""How a run trains, evaluates, saves and exports."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from relora_core.spec.part import Spec, Steps
+
+
+class TrainingSpec(Spec):
+    steps: Steps | None = Field(default=None, description="Optimizer steps of the whole run.")
+    tokens: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="Instead of `steps`: tokens to see, rounded up to a whole step."
+    )
+    global_batch_size: int = Field(default=32, ge=1, description="Sequences per optimizer step.")
+    micro_batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        default="auto", description="Sequences per forward pass; auto: as many as fit."
+    )
+    precision: Literal["bf16", "fp32"] = Field(default="bf16", description="Of the arithmetic.")
+    seed: int = Field(default=0, ge=0)
+    max_grad_norm: float | None = Field(default=1.0, gt=0, description="null: no clipping.")
+    max_skipped_steps: int = Field(
+        default=10, ge=1, description="Non-finite steps in a row after which the run fails."
+    )
+    gradient_checkpointing: bool = False
+    compile: bool = Field(default=True, description="torch.compile, where a compiler is found.")
+    log_every: Steps = Field(default=10, description="Steps between two reports of the loss.")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if (self.steps is None) == (self.tokens is None):
+            raise ValueError("give exactly one of `steps`, `tokens`")
+        return self
+
+
+class OptimizerSpec(Spec):
+    name: Literal["adamw"] = "adamw"
+    learning_rate: float = Field(default=1.0e-3, gt=0)
+    low_rank_learning_rate: float | None = Field(
+        default=None, gt=0, description="In the low-rank phase; default twice `learning_rate`."
+    )
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
+        0.9,
+        0.95,
+    )
+    eps: float = Field(default=1.0e-8, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0, description="On matrices, not on norms.")
+
+
+class ScheduleSpec(Spec):
+    name: Literal["jagged_cosine", "cosine", "linear"] = "jagged_cosine"
+    warmup_steps: int | None = Field(
+        default=None, ge=0, description="Default 500 or a fortieth of the steps, the smaller."
+    )
+    restart_warmup_steps: int | None = Field(
+        default=None,
+        ge=0,
+        description="Re-warm after the switch to low rank and after each restart; default 100 or "
+        "a tenth of `reset_every`, the smaller.",
+    )
+    min_lr_ratio: float = Field(default=0.1, ge=0, le=1)
+
+
+class EvaluationSpec(Spec):
+    every: Steps | None = Field(default=1000, description="null: only at the start and the end.")
+    tokens: int = Field(default=1_000_000, ge=1, description="Of the validation split, the first.")
+
+
+class CheckpointSpec(Spec):
+    every: Steps = 1000
+    keep_last: int = Field(default=3, ge=1)
+    keep_every: Steps | None = Field(default=None, description="Milestones that are never deleted.")
+
+    def expired(self, steps: Sequence[int]) -> list[int]:
+        """Of the checkpoints there are, oldest first, those that make room for the newer."""
+        return [
+            step
+            for step in steps[: -self.keep_last]
+            if self.keep_every is None or step % self.keep_every
+        ]
+
+
+class ExportSpec(Spec):
+    every: Steps | None = Field(
+        default=None, description="Merged models on the way; the final one is always exported."
+    )
+    dtype: Literal["bf16", "fp16", "fp32"] = "bf16"

@@ -1,0 +1,33 @@
+from typing import get_args
+
+import pytest
+
+from relora_core.events import AnyTrainEvent, Event, TrainFinished, Warned, from_line, to_line
+
+KINDS: tuple[type[Event], ...] = get_args(AnyTrainEvent)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_event_says_itself_in_words_and_has_a_type_of_its_own(kind: type[Event]) -> None:
+    assert "__str__" in vars(kind)
+    assert kind.model_fields["type"].default.startswith("train.")
+    assert [other for other in KINDS if type_of(other) == type_of(kind)] == [kind]
+
+
+def type_of(kind: type[Event]) -> str:
+    return str(kind.model_fields["type"].default)
+
+
+def test_a_line_reads_back_as_the_same_event() -> None:
+    event = TrainFinished(step=3, tokens_seen=4, restarts=1, skipped_steps=0, seconds=61.2)
+    assert from_line(to_line(event)) == event
+    assert "\n" not in to_line(Warned(code="c", message="two\nlines"))
+
+
+def test_words_are_for_people() -> None:
+    event = TrainFinished(
+        step=2000, tokens_seen=4_096_000, restarts=3, skipped_steps=0, seconds=61.2, perplexity=9.5
+    )
+    assert str(event) == (
+        "trained 2,000 steps, 4,096,000 tokens, 3 restarts in 0:01:01, perplexity 9.50"
+    )
