@@ -15,6 +15,7 @@ from sqlalchemy import (
     Row,
     and_,
     case,
+    cast,
     exists,
     insert,
     literal,
@@ -55,7 +56,7 @@ def can_become(target: JobStatus) -> ColumnElement[bool]:
 
 
 def to(status: JobStatus) -> Target:
-    return literal(status, jobs.c.status.type)
+    return cast(status, jobs.c.status.type)  # PostgreSQL cannot guess the type of a bare word
 
 
 def wished_or(otherwise: Target) -> Target:

@@ -1,0 +1,79 @@
+"""Stores on both databases, jobs, and events to fill them with."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from jobs.migrate import migrate
+from jobs.models import Job, JobSpec
+from jobs.store import JobStore
+from relora_core.events import StepFinished
+
+LEASE = 60.0
+
+
+@pytest.fixture(
+    params=["sqlite", pytest.param("postgresql", marks=pytest.mark.integration)],
+)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/relora.db"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[JobStore]:
+    migrate(database_url)
+    with closing(JobStore.open(database_url)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def spec() -> JobSpec:
+    return JobSpec.model_validate(
+        {
+            "name": "tiny",
+            "labels": {"team": "research"},
+            "model": {"preset": "llama_9m"},
+            "data": {"train": {"uri": "file:///corpus/*.txt"}},
+            "training": {"steps": 100},
+            "retries": {"max_attempts": 3},
+        }
+    )
+
+
+@pytest.fixture
+def job(store: JobStore, spec: JobSpec) -> Job:
+    return store.create(spec)
+
+
+@pytest.fixture
+def running(store: JobStore, job: Job) -> Job:
+    """A job in its first attempt, held by worker `w1`."""
+    claimed = store.claim(job.id, worker="w1", lease_seconds=LEASE)
+    assert claimed is not None
+    store.started(job.id, claimed.attempt, resumed_from=None)
+    return store.get(job.id)
+
+
+@pytest.fixture
+def step_finished() -> Callable[[int], StepFinished]:
+    """The report of a step; 1000 tokens each, 500 tokens a second."""
+
+    def make(step: int) -> StepFinished:
+        return StepFinished(
+            step=step,
+            total_steps=100,
+            phase="low_rank",
+            loss=4.0,
+            learning_rate=1e-3,
+            grad_norm=0.5,
+            tokens_seen=1000 * step,
+            tokens_per_second=500.0,
+            restarts=1,
+        )
+
+    return make
