@@ -16,7 +16,7 @@ class Ending:
 
     exit_code: int
     last: LastEvent | None
-    log_tail: str
+    last_words: str
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def judge(ending: Ending) -> Verdict:
 
 
 def _crash(ending: Ending) -> JobError:
-    message = f"The trainer died ({_how(ending.exit_code)}). Its last words:\n{ending.log_tail}"
+    message = f"The trainer died ({_how(ending.exit_code)}). Its last words:\n{ending.last_words}"
     return JobError(code="trainer_crashed", message=message)
 
 

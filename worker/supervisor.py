@@ -3,13 +3,13 @@
 import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from relora_core.events import AnyTrainEvent, TrainFailed, TrainFinished, TrainStopped
 from worker.attempt import Attempt
 from worker.endings import Ending, LastEvent
+from worker.launchers.torchrun import last_words
 from worker.process import TrainerProcess
 from worker.tail import Line, Tail
 
@@ -18,8 +18,6 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 0.25
 DRAIN_SECONDS = 0.05
 PAUSE_AFTER_OUTAGE = 2.0  # seconds until the store is tried again
-LOG_TAIL_LINES = 20
-LOG_TAIL_BYTES = 4000
 
 
 class Recorder:
@@ -75,11 +73,4 @@ def supervise(trainer: TrainerProcess, attempt: Attempt, recorder: Recorder) -> 
     while recorder.record():
         attempt.lease.check()
         time.sleep(DRAIN_SECONDS)
-    return Ending(exit_code, recorder.last, log_tail(attempt.workdir.log))
-
-
-def log_tail(log: Path) -> str:
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - LOG_TAIL_BYTES))
-        text = file.read().decode(errors="replace")
-    return "\n".join(text.splitlines()[-LOG_TAIL_LINES:])
+    return Ending(exit_code, recorder.last, last_words(attempt.workdir.log))

@@ -7,6 +7,9 @@ from pathlib import Path
 from worker.process import TrainerProcess
 from worker.workdir import Workdir
 
+LAST_BYTES, LAST_LINES = 16_000, 20
+RANK_FAILED = "] failed (exitcode:"  # after this line, torchrun explains itself at length
+
 
 def launch(workdir: Workdir, *, cache: Path, num_processes: int) -> TrainerProcess:
     """Start the trainer on `workdir.spec`, in the interpreter that the worker runs in."""
@@ -31,3 +34,13 @@ def _environ(num_processes: int) -> dict[str, str]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     share = max(1, (cores or 1) // num_processes)
     return {"OMP_NUM_THREADS": str(share)} | os.environ
+
+
+def last_words(log: Path) -> str:
+    """Return the last lines of what the trainer printed, and how torchrun saw it end."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - LAST_BYTES))
+        lines = file.read().decode(errors="replace").splitlines()
+    failures = (number for number, line in enumerate(lines, start=1) if RANK_FAILED in line)
+    end = next(failures, len(lines))
+    return "\n".join(lines[:end][-LAST_LINES:])

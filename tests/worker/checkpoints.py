@@ -1,0 +1,23 @@
+"""Checkpoints as the trainer leaves them, without a trainer."""
+
+from jobs.backends import Backends
+from jobs.events import JobWarned
+from relora_core.events import CheckpointSaved
+from relora_core.manifest import write_manifest
+from worker.attempt import Attempt
+from worker.workdir import checkpoint_path
+
+
+def save_checkpoint(attempt: Attempt, step: int, content: str = "weights") -> CheckpointSaved:
+    folder = attempt.workdir.checkpoint(step)
+    folder.mkdir()
+    (folder / "model-00001.safetensors").write_text(content)
+    (folder / "state.json").write_text("{}")
+    size = write_manifest(folder, step).bytes
+    return CheckpointSaved(step=step, path=checkpoint_path(step), bytes=size, pause_seconds=0)
+
+
+def warnings(backends: Backends, job_id: str) -> list[str]:
+    """The codes of what the person was warned of."""
+    events = backends.store.events(job_id)
+    return [event.code for event in events if isinstance(event, JobWarned)]

@@ -1,0 +1,104 @@
+"""Tiny jobs, and the parts around a worker."""
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.backends import Backends, open_backends
+from jobs.migrate import migrate
+from jobs.models import JobSpec
+from jobs.settings import Settings
+from worker.attempt import Attempt
+from worker.lease import Lease
+from worker.workdir import Workdir
+
+WORDS = ["in", "the", "beginning", "was", "the", "word", "and", "the", "word", "went", "on", "to", "become", "many", "words"]
+
+MakeSpec = Callable[..., JobSpec]
+BeginAttempt = Callable[..., Attempt]
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("corpus") / "words.jsonl"
+    draw = random.Random(0)  # noqa: S311 # the same words each time
+    texts = (" ".join(draw.choices(WORDS, k=40)) for _ in range(200))
+    file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    return file
+
+
+@pytest.fixture
+def make_spec(corpus: Path) -> MakeSpec:
+    """A ReLoRA job of some seconds; its steps take milliseconds."""
+
+    def make(*, steps: int = 60, checkpoint_every: int = 20, **parts: Any) -> JobSpec:
+        document = {
+            "model": {
+                "config": {
+                    "model_type": "llama",
+                    "hidden_size": 32,
+                    "intermediate_size": 64,
+                    "num_hidden_layers": 2,
+                    "num_attention_heads": 2,
+                    "max_position_embeddings": 64,
+                }
+            },
+            "tokenizer": {"train": {"vocab_size": 300}},
+            "data": {"train": {"uri": str(corpus)}, "sequence_length": 32},
+            "method": {"name": "relora", "rank": 4, "warm_start_steps": 10, "reset_every": 20},
+            "training": {
+                "steps": steps,
+                "global_batch_size": 4,
+                "precision": "fp32",
+                "compile": False,
+            },
+            "evaluation": {"every": None, "tokens": 1000},
+            "checkpoint": {"every": checkpoint_every, "keep_last": 2},
+        }
+        return JobSpec.model_validate({**document, **parts})
+
+    return make
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Without a broker; of the worker's parts only the wake-ups miss it."""
+    return Settings(
+        data_dir=tmp_path / "relora",
+        broker_url="redis://127.0.0.1:9/0",
+        lease_seconds=20,
+        outage_seconds=2,
+    )
+
+
+@pytest.fixture
+def backends(settings: Settings) -> Iterator[Backends]:
+    migrate(settings.database_url)
+    backends = open_backends(settings)
+    yield backends
+    backends.close()
+
+
+@pytest.fixture
+def begin_attempt(backends: Backends, make_spec: MakeSpec) -> Iterator[BeginAttempt]:
+    """Claim a job, by default a new one, and hold it until the test is over."""
+
+    def begin(spec: JobSpec | None = None, *, job_id: str | None = None) -> Attempt:
+        claimed_at = time.monotonic()
+        job_id = job_id or backends.store.create(spec or make_spec()).id
+        job = backends.store.claim(job_id, worker="w", lease_seconds=20)
+        assert job is not None
+        lease = Lease(backends.store, job, seconds=20, claimed_at=claimed_at)
+        held.enter_context(lease)
+        workdir = Workdir.of(backends.settings.scratch_dir, job.id, job.attempt)
+        workdir.create()
+        return Attempt(job, lease, workdir, backends, leaving=lambda: False)
+
+    with ExitStack() as held:
+        yield begin

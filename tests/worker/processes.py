@@ -1,0 +1,56 @@
+"""Worker processes, to run and to kill."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from jobs.settings import Settings
+
+PATIENCE = 60.0  # seconds, on a busy machine
+
+
+class WorkerProcess:
+    """A real Celery worker, with its output in a file."""
+
+    def __init__(self, settings: Settings, log: Path) -> None:
+        self._log = log
+        variables = {
+            f"RELORA_{name.upper()}": str(value) for name, value in settings.model_dump().items()
+        }
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "celery", "-A", "worker.tasks", "worker", "-l", "info"],
+                env=os.environ | variables,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def terminate(self) -> int:
+        """Ask it to leave, as a deployment does; return its exit code."""
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(PATIENCE)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+
+def wait_until(
+    fulfilled: Callable[[], bool],
+    *,
+    meanwhile: Callable[[], object] = lambda: None,
+    seconds: float = PATIENCE,
+) -> None:
+    give_up_at = time.monotonic() + seconds
+    while not fulfilled():
+        assert time.monotonic() < give_up_at, "waited in vain"
+        meanwhile()
+        time.sleep(0.1)

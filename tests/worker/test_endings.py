@@ -1,0 +1,43 @@
+import pytest
+
+from jobs.models import JobError
+from relora_core.events import TrainFailed, TrainFinished, TrainStopped
+from worker.endings import Broken, Ending, Failed, LastEvent, Stopped, Succeeded, Verdict, judge
+
+FINISHED = TrainFinished(step=9, tokens_seen=9, restarts=0, skipped_steps=0, seconds=1)
+STOPPED = TrainStopped(step=5)
+
+
+def failed(*, retryable: bool) -> TrainFailed:
+    return TrainFailed(code="data_error", message="no file", retryable=retryable)
+
+
+@pytest.mark.parametrize(
+    ("last", "exit_code", "verdict"),
+    [
+        (FINISHED, 0, Succeeded()),
+        (FINISHED, 1, Succeeded()),  # the model is there, whatever broke after it
+        (STOPPED, 0, Stopped()),
+        (failed(retryable=False), 1, Failed(JobError(code="data_error", message="no file"))),
+        (failed(retryable=True), 1, Broken(JobError(code="data_error", message="no file"))),
+    ],
+)
+def test_the_last_event_decides(last: LastEvent, exit_code: int, verdict: Verdict) -> None:
+    assert judge(Ending(exit_code, last, last_words="")) == verdict
+
+
+@pytest.mark.parametrize("last", [None, STOPPED])  # stopped by a rank that died
+def test_an_end_without_order_is_a_crash_and_shows_the_log(last: LastEvent | None) -> None:
+    assert judge(Ending(1, last, last_words="out of memory")) == Broken(
+        JobError(
+            code="trainer_crashed",
+            message="The trainer died (exit code 1). Its last words:\nout of memory",
+        )
+    )
+
+
+def test_a_signal_is_named() -> None:
+    verdict = judge(Ending(-9, None, last_words=""))
+
+    assert isinstance(verdict, Broken)
+    assert verdict.error.message.startswith("The trainer died (signal 9, Killed).")

@@ -1,0 +1,56 @@
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.worker.processes import wait_until
+from worker.process import TrainerProcess
+
+# As torchrun does: the rank is in a session of its own, out of reach of a signal to its parent.
+PARENT = """
+import subprocess, sys
+rank = subprocess.Popen(
+    [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"],
+    start_new_session=True,
+)
+print("rank", rank.pid, flush=True)
+rank.wait()
+"""
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "trainer.log"
+
+
+def start(program: str, log: Path) -> TrainerProcess:
+    return TrainerProcess([sys.executable, "-c", program], environ=os.environ, log=log)
+
+
+def is_alive(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().split()[2] != "Z"
+
+
+def test_what_it_prints_is_in_its_log(log: Path) -> None:
+    trainer = start("import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)", log)
+    wait_until(lambda: trainer.exit_code() is not None)
+
+    assert trainer.exit_code() == 3
+    assert sorted(log.read_text().split()) == ["err", "out"]
+    trainer.kill()  # nothing is left to do
+
+
+def test_killed_it_takes_its_ranks_with_it(log: Path) -> None:
+    trainer = start(PARENT, log)
+    wait_until(lambda: "rank" in log.read_text())
+    rank = int(log.read_text().split()[-1])
+    assert is_alive(rank)
+
+    trainer.kill()
+
+    assert trainer.exit_code() == -9
+    wait_until(lambda: not is_alive(rank))

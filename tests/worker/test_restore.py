@@ -1,0 +1,94 @@
+import shutil
+
+from jobs.backends import Backends
+from tests.worker.checkpoints import save_checkpoint, warnings
+from tests.worker.conftest import BeginAttempt
+from worker.attempt import Attempt
+from worker.restore import restore
+from worker.uploads import Uploads
+
+MODEL = "model-00001.safetensors"
+
+
+def first_attempt(begin_attempt: BeginAttempt, *, uploaded: tuple[int, ...]) -> Attempt:
+    """One that saved and uploaded, and went back to the queue."""
+    attempt = begin_attempt()
+    with Uploads(attempt) as uploads:
+        for step in uploaded:
+            uploads.note(save_checkpoint(attempt, step, content=f"uploaded {step}"))
+        uploads.finish()
+    attempt.store.requeue(attempt.job.id, attempt.number)
+    return attempt
+
+
+def restored(attempt: Attempt, step: int) -> str:
+    assert attempt.workdir.checkpoint_steps() == [step]
+    return (attempt.workdir.checkpoint(step) / MODEL).read_text()
+
+
+def test_a_job_without_checkpoints_starts_from_nothing(begin_attempt: BeginAttempt) -> None:
+    attempt = begin_attempt()
+
+    assert restore(attempt) is None
+    assert attempt.workdir.checkpoint_steps() == []
+
+
+def test_on_another_node_the_newest_comes_from_the_storage(begin_attempt: BeginAttempt) -> None:
+    first = first_attempt(begin_attempt, uploaded=(20, 40))
+    shutil.rmtree(first.workdir.root)
+
+    attempt = begin_attempt(job_id=first.job.id)
+
+    assert restore(attempt) == 40
+    assert restored(attempt, 40) == "uploaded 40"
+
+
+def test_on_the_same_node_one_that_was_not_uploaded_yet_is_found(
+    begin_attempt: BeginAttempt,
+) -> None:
+    first = first_attempt(begin_attempt, uploaded=(20,))
+    save_checkpoint(first, 40, content="only here")
+
+    attempt = begin_attempt(job_id=first.job.id)
+
+    assert restore(attempt) == 40
+    assert restored(attempt, 40) == "only here"
+
+
+def test_a_damaged_one_is_passed_over_for_the_one_before(
+    begin_attempt: BeginAttempt, backends: Backends
+) -> None:
+    first = first_attempt(begin_attempt, uploaded=(20, 40))
+    shutil.rmtree(first.workdir.root)
+    stored = backends.settings.data_dir / "storage" / "jobs" / first.job.id
+    (stored / "checkpoints/step-00000040" / MODEL).write_text("uploaded 4_")
+
+    attempt = begin_attempt(job_id=first.job.id)
+
+    assert restore(attempt) == 20
+    assert restored(attempt, 20) == "uploaded 20"
+    assert warnings(backends, first.job.id) == ["checkpoint_damaged"]
+
+
+def test_one_that_is_damaged_here_may_be_whole_in_the_storage(
+    begin_attempt: BeginAttempt, backends: Backends
+) -> None:
+    first = first_attempt(begin_attempt, uploaded=(20, 40))
+    (first.workdir.checkpoint(40) / MODEL).unlink()
+
+    attempt = begin_attempt(job_id=first.job.id)
+
+    assert restore(attempt) == 40
+    assert restored(attempt, 40) == "uploaded 40"
+    assert warnings(backends, first.job.id) == ["checkpoint_damaged"]
+
+
+def test_one_that_is_gone_from_the_storage_is_passed_over(
+    begin_attempt: BeginAttempt, backends: Backends
+) -> None:
+    first = first_attempt(begin_attempt, uploaded=(20,))
+    shutil.rmtree(first.workdir.root)
+    first.storage.delete("checkpoints")
+
+    assert restore(begin_attempt(job_id=first.job.id)) is None
+    assert warnings(backends, first.job.id) == ["checkpoint_damaged"]

@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import pytest
+
+from jobs.storage import open_storage
+from relora_core.errors import DataError
+from relora_core.spec import Source, TrainSpec
+from tests.worker.conftest import BeginAttempt, MakeSpec
+from worker.staging import matches, stage
+
+
+@pytest.mark.parametrize(
+    ("key", "pattern", "expected"),
+    [
+        ("c4/en/1.jsonl", "c4/en/1.jsonl", True),
+        ("c4/en/1.jsonl", "c4/en/*.jsonl", True),
+        ("c4/en/1.jsonl", "c4/*/1.jsonl", True),
+        ("c4/en/1.jsonl", "c4/*.jsonl", False),
+        ("c4/en/1.jsonl", "en/*.jsonl", False),
+        ("c4/en/1.jsonl", "c4/en/[2-9].jsonl", False),
+    ],
+)
+def test_patterns_match_as_in_a_shell(key: str, pattern: str, *, expected: bool) -> None:
+    assert matches(key, pattern) is expected
+
+
+def test_local_data_is_left_where_it_is(begin_attempt: BeginAttempt) -> None:
+    attempt = begin_attempt()
+
+    assert stage(attempt) == attempt.job.spec.train
+
+
+def put(url: str, key: str, text: str, scratch: Path) -> None:
+    file = scratch / "object"
+    file.write_text(text)
+    open_storage(url).upload(file, key)
+
+
+def files(spec: TrainSpec) -> list[Path]:
+    uri = spec.data.train.uri
+    assert uri.startswith("file://")
+    assert uri.endswith("/*")
+    return sorted(Path(uri.removeprefix("file://")).parent.iterdir())
+
+
+@pytest.mark.integration
+def test_objects_are_copied_in_the_order_of_their_keys(
+    s3_url: str, begin_attempt: BeginAttempt, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    for key in ("b/x.jsonl", "a/y.jsonl", "a/y.txt"):
+        put(s3_url, key, key, tmp_path)
+    data = {
+        "train": {"uri": f"{s3_url}/*/*.jsonl", "text_field": "body"},
+        "validation": {"uri": f"{s3_url}/a/y.txt"},
+    }
+
+    spec = stage(begin_attempt(make_spec(data=data)))
+
+    assert [file.name for file in files(spec)] == ["00000-y.jsonl", "00001-x.jsonl"]
+    assert [file.read_text() for file in files(spec)] == ["a/y.jsonl", "b/x.jsonl"]
+    assert spec.data.train.text_field == "body"
+    assert isinstance(spec.data.validation, Source)
+    assert spec.data.validation.uri.startswith("file://")
+
+
+@pytest.mark.integration
+def test_what_is_there_is_not_fetched_again_until_it_changes(
+    s3_url: str, begin_attempt: BeginAttempt, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    spec = make_spec(data={"train": {"uri": f"{s3_url}/x.txt"}})
+    put(s3_url, "x.txt", "one", tmp_path)
+    (first,) = files(stage(begin_attempt(spec)))
+    fetched_at = first.stat().st_mtime_ns
+
+    (again,) = files(stage(begin_attempt(spec)))
+    assert again == first
+    assert again.stat().st_mtime_ns == fetched_at
+
+    put(s3_url, "x.txt", "two", tmp_path)
+    (changed,) = files(stage(begin_attempt(spec)))
+    assert changed != first
+    assert changed.read_text() == "two"
+
+
+@pytest.mark.integration
+def test_a_pattern_that_matches_nothing_is_an_error_of_the_data(
+    s3_url: str, begin_attempt: BeginAttempt, make_spec: MakeSpec
+) -> None:
+    attempt = begin_attempt(make_spec(data={"train": {"uri": f"{s3_url}/*.jsonl"}}))
+
+    with pytest.raises(DataError, match=r"no object matches 's3://.*/\*\.jsonl'"):
+        stage(attempt)

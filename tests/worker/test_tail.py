@@ -1,0 +1,54 @@
+from pathlib import Path
+
+from relora_core.events import TrainStopped, to_line
+from worker.tail import MAX_LINES, Tail
+
+
+def line(step: int) -> str:
+    return to_line(TrainStopped(step=step)) + "\n"
+
+
+def steps(tail: Tail) -> list[tuple[int, int]]:
+    return [(number, event.step) for number, event in tail.read() if event.type == "train.stopped"]
+
+
+def test_each_line_is_read_once(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    tail = Tail(file)
+    assert steps(tail) == []
+
+    file.write_text(line(10) + line(20))
+    assert steps(tail) == [(1, 10), (2, 20)]
+    assert steps(tail) == []
+
+    with file.open("a") as events:
+        events.write(line(30))
+    assert steps(tail) == [(3, 30)]
+
+
+def test_a_torn_line_waits_for_its_end(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    tail = Tail(file)
+    whole = line(20)
+
+    file.write_text(line(10) + whole[:15])
+    assert steps(tail) == [(1, 10)]
+
+    file.write_text(line(10) + whole)
+    assert steps(tail) == [(2, 20)]
+
+
+def test_a_line_that_is_no_event_is_left_out_but_counted(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_text(line(10) + '{"type": "train.unheard_of"}\n' + "\n" + line(20))
+
+    assert steps(Tail(file)) == [(1, 10), (4, 20)]
+
+
+def test_many_lines_come_in_parts(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_text("".join(line(step) for step in range(MAX_LINES + 1)))
+    tail = Tail(file)
+
+    assert len(tail.read()) == MAX_LINES
+    assert steps(tail) == [(MAX_LINES + 1, MAX_LINES)]

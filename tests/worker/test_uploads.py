@@ -1,0 +1,147 @@
+import shutil
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from jobs.backends import Backends
+from jobs.errors import LeaseLost, StorageError
+from jobs.models import JobError
+from relora_core.events import CheckpointSaved, Exported
+from tests.worker.checkpoints import save_checkpoint, warnings
+from tests.worker.conftest import BeginAttempt, MakeSpec
+from worker.attempt import Attempt
+from worker.uploads import Uploads
+from worker.workdir import checkpoint_path
+
+
+def upload(attempt: Attempt, *events: CheckpointSaved | Exported) -> None:
+    with Uploads(attempt) as uploads:
+        for event in events:
+            uploads.note(event)
+        uploads.finish()
+
+
+def export(attempt: Attempt, path: str, content: str = "model") -> Exported:
+    folder = attempt.workdir.root / path
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_text(content)
+    return Exported(step=60, path=path, bytes=len(content))
+
+
+def listed(attempt: Attempt) -> list[str]:
+    return [file.path for file in attempt.store.artifacts(attempt.job.id)]
+
+
+def stored(attempt: Attempt) -> list[str]:
+    return [file.key for file in attempt.storage.list("")]
+
+
+def steps(attempt: Attempt) -> set[int | None]:
+    return {file.step for file in attempt.store.artifacts(attempt.job.id)}
+
+
+def test_a_checkpoint_is_listed_with_what_its_manifest_says(begin_attempt: BeginAttempt) -> None:
+    attempt = begin_attempt()
+
+    upload(attempt, save_checkpoint(attempt, 20))
+
+    folder = "checkpoints/step-00000020"
+    names = ["manifest.json", "model-00001.safetensors", "state.json"]
+    assert listed(attempt) == stored(attempt) == [f"{folder}/{name}" for name in names]
+    model = attempt.store.artifact(attempt.job.id, f"{folder}/model-00001.safetensors")
+    assert (model.kind, model.step, model.size) == ("checkpoint", 20, 7)
+    assert model.sha256 == sha256(b"weights").hexdigest()
+
+
+def test_models_are_told_apart(begin_attempt: BeginAttempt) -> None:
+    attempt = begin_attempt()
+
+    upload(attempt, export(attempt, "merged/step-00000060"), export(attempt, "final"))
+
+    kinds = {file.path: (file.kind, file.step) for file in attempt.store.artifacts(attempt.job.id)}
+    assert kinds == {
+        "final/model.safetensors": ("final", 60),
+        "merged/step-00000060/model.safetensors": ("merged", 60),
+    }
+
+
+def test_older_checkpoints_make_room_in_the_storage(
+    begin_attempt: BeginAttempt, make_spec: MakeSpec
+) -> None:
+    attempt = begin_attempt(make_spec(checkpoint={"every": 20, "keep_last": 2, "keep_every": 40}))
+
+    upload(attempt, *(save_checkpoint(attempt, step) for step in (20, 40, 60, 80, 100)))
+
+    assert steps(attempt) == {40, 80, 100}
+    assert {key.split("/")[1] for key in stored(attempt)} == {
+        "step-00000040",
+        "step-00000080",
+        "step-00000100",
+    }
+
+
+def test_checkpoints_of_earlier_attempts_make_room_too(begin_attempt: BeginAttempt) -> None:
+    first = begin_attempt()
+    upload(first, save_checkpoint(first, 20), save_checkpoint(first, 40))
+    first.store.requeue(first.job.id, first.number)
+
+    second = begin_attempt(job_id=first.job.id)
+    upload(second, save_checkpoint(second, 60))
+
+    assert steps(second) == {40, 60}
+    assert not first.workdir.root.exists()
+
+
+def test_a_checkpoint_that_the_trainer_deleted_first_is_skipped(
+    begin_attempt: BeginAttempt, backends: Backends
+) -> None:
+    attempt = begin_attempt()
+    saved = save_checkpoint(attempt, 20)
+    shutil.rmtree(attempt.workdir.checkpoint(20))
+
+    upload(attempt, saved)
+
+    assert listed(attempt) == stored(attempt) == []
+    assert warnings(backends, attempt.job.id) == []
+
+
+def test_a_checkpoint_saved_again_takes_the_place_of_the_first(
+    begin_attempt: BeginAttempt,
+) -> None:
+    attempt = begin_attempt()
+    upload(attempt, save_checkpoint(attempt, 20))
+    shutil.rmtree(attempt.workdir.checkpoint(20))
+
+    upload(attempt, save_checkpoint(attempt, 20, content="other weights"))
+
+    model = attempt.store.artifact(attempt.job.id, f"{checkpoint_path(20)}/model-00001.safetensors")
+    assert model.size == len("other weights")
+    assert b"".join(attempt.storage.read(model.path)) == b"other weights"
+
+
+def test_a_storage_that_stays_away_costs_a_checkpoint_but_not_the_model(
+    begin_attempt: BeginAttempt, make_spec: MakeSpec, backends: Backends, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    attempt = begin_attempt(make_spec(output={"uri": f"file://{tmp_path}/file/folder"}))
+
+    upload(attempt, save_checkpoint(attempt, 20))
+    assert warnings(backends, attempt.job.id) == ["checkpoint_not_uploaded"]
+
+    with pytest.raises(StorageError, match="file/folder"):
+        upload(attempt, export(attempt, "final"))
+    assert listed(attempt) == []
+
+
+def test_an_attempt_that_lost_its_job_uploads_nothing(
+    begin_attempt: BeginAttempt,
+) -> None:
+    attempt = begin_attempt()
+    error = JobError(code="worker_lost", message="no sign of life")
+    attempt.store.retry(attempt.job.id, attempt.number, error)
+
+    with pytest.raises(LeaseLost):
+        upload(attempt, save_checkpoint(attempt, 20))
+
+    assert stored(attempt) == []
