@@ -51,6 +51,7 @@ class LocalStorage:
 
     def link(self, key: str, *, expires_seconds: int, filename: str) -> str | None:  # noqa: ARG002
         """None: a folder serves nobody."""
+        check_key(key)
         return None
 
     def _path(self, key: str) -> Path:

@@ -26,6 +26,7 @@ _DELETE_AT_ONCE = 1000  # the most that one request may name
 _CONFIG = Config(
     connect_timeout=5,
     read_timeout=60,
+    signature_version="s3v4",  # of links too, which are else signed the old way
     retries={"mode": "standard", "max_attempts": 5},
     # Not every server knows the newer checksums; the manifests' sha256 is checked in any case.
     request_checksum_calculation="when_required",
@@ -52,17 +53,20 @@ class S3Storage:
             self._client.download_file(self.bucket, name, str(file))
 
     def list(self, prefix: str) -> Iterator[StoredFile]:
-        folder = check_prefix(prefix)
+        # Not every server sorts by byte, as S3 does.
+        yield from sorted(self._find(check_prefix(prefix)), key=lambda file: file.key)
+
+    def _find(self, folder: str) -> Iterator[StoredFile]:
         root = f"{self.prefix}/" if self.prefix else ""
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self.bucket, Prefix=root + folder
         )
-        with self._named_errors(prefix):
+        with self._named_errors(folder):
             for page in pages:
                 for item in page.get("Contents", []):
                     key = item["Key"].removeprefix(root)
                     if folder in {"", key} or key.startswith(folder + "/"):
-                        yield StoredFile(key, item["Size"], version=item["ETag"])
+                        yield StoredFile(key, item["Size"])
 
     def delete(self, prefix: str) -> None:
         names = [self._name(file.key) for file in self.list(prefix)]
@@ -119,5 +123,7 @@ class S3Storage:
             if error.response["Error"]["Code"] in _MISSING:
                 raise FileNotFoundError(key) from error
             raise self._error(key, error) from error
+        except FileNotFoundError:
+            raise
         except (BotoCoreError, Boto3Error, OSError) as error:
             raise self._error(key, error) from error

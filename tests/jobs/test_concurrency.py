@@ -1,0 +1,101 @@
+"""Many processes on one database: each job is claimed once, and no event is lost."""
+
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from itertools import repeat
+from pathlib import Path
+
+import pytest
+
+from jobs.errors import LeaseLost
+from jobs.migrate import migrate
+from jobs.models import JobSpec
+from jobs.status import JobStatus
+from jobs.store import JobStore
+from relora_core.events import Warned
+
+pytestmark = pytest.mark.integration
+
+NUM_PROCESSES = 4
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[ProcessPoolExecutor]:
+    spawn = multiprocessing.get_context("spawn")
+    with pytest.MonkeyPatch.context() as patch, ProcessPoolExecutor(NUM_PROCESSES, spawn) as pool:
+        patch.syspath_prepend(Path(__file__).parents[2])  # where they find this module
+        yield pool
+
+
+def claim_all(database_url: str, worker: str) -> list[str]:
+    """Run every queued job that this worker gets; return their ids."""
+    with closing(JobStore.open(database_url)) as store:
+        mine = []
+        for job in store.list(status=JobStatus.QUEUED):
+            claimed = store.claim(job.id, worker=worker, lease_seconds=60)
+            if claimed is None:
+                continue
+            store.started(job.id, claimed.attempt, resumed_from=None)
+            for line in range(1, 6):
+                event = Warned(code="line", message=str(line))
+                store.append(job.id, claimed.attempt, [(line, event)])
+            store.finish(job.id, claimed.attempt, JobStatus.SUCCEEDED)
+            mine.append(job.id)
+        return mine
+
+
+def append_and_warn(database_url: str, job_id: str, process: int) -> None:
+    with closing(JobStore.open(database_url)) as store:
+        for number in range(25):
+            store.warn(job_id, 1, "from", f"{process}-{number}")
+            store.append(job_id, 1, [(number, Warned(code="line", message=str(number)))])
+            store.events(job_id, after=number)
+
+
+def expire(database_url: str) -> int:
+    with closing(JobStore.open(database_url)) as store:
+        return len(store.expire_leases())
+
+
+def test_a_job_is_claimed_by_one_of_many(
+    processes: ProcessPoolExecutor, store: JobStore, spec: JobSpec, database_url: str
+) -> None:
+    ids = [store.create(spec).id for _ in range(20)]
+    shares = list(processes.map(claim_all, [database_url] * NUM_PROCESSES, ["a", "b", "c", "d"]))
+    assert sorted(job_id for share in shares for job_id in share) == ids
+    for job_id in ids:
+        assert [event.id for event in store.events(job_id)] == list(range(1, 10))
+
+
+def test_events_of_many_writers_have_no_gaps_and_no_doubles(
+    processes: ProcessPoolExecutor, store: JobStore, spec: JobSpec, database_url: str
+) -> None:
+    job = store.create(spec)
+    store.claim(job.id, worker="w1", lease_seconds=60)
+    numbers = range(NUM_PROCESSES)
+    list(processes.map(append_and_warn, repeat(database_url), repeat(job.id), numbers))
+    events = store.events(job.id)
+    assert [event.id for event in events] == list(range(1, len(events) + 1))
+    assert len(events) == 2 + 25 * NUM_PROCESSES + 25  # each line once, whoever was first
+
+
+def test_a_lost_job_is_expired_by_one_of_many_sweeps(
+    processes: ProcessPoolExecutor, store: JobStore, spec: JobSpec, database_url: str
+) -> None:
+    for _ in range(10):
+        store.claim(store.create(spec).id, worker="w1", lease_seconds=-1)
+    counts = list(processes.map(expire, [database_url] * NUM_PROCESSES))
+    assert sum(counts) == 10
+    for job in store.list():
+        with pytest.raises(LeaseLost):
+            store.renew(job.id, 1, lease_seconds=60)
+
+
+def test_several_processes_may_migrate_at_once(
+    processes: ProcessPoolExecutor, database_url: str, spec: JobSpec
+) -> None:
+    list(processes.map(migrate, [database_url] * NUM_PROCESSES))
+    with closing(JobStore.open(database_url)) as store:
+        assert store.create(spec).status is JobStatus.QUEUED

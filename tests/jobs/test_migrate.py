@@ -1,0 +1,39 @@
+"""The migrations make the very tables that the store uses."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect
+
+from jobs.database import open_engine
+from jobs.migrate import migrate
+from jobs.tables import metadata
+
+
+def test_the_migrations_and_the_tables_agree(database_url: str) -> None:
+    migrate(database_url)
+    migrate(database_url)  # again is fine
+    engine = open_engine(database_url)
+    with engine.begin() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+def test_the_program_migrates_the_database_of_the_settings(tmp_path: Path) -> None:
+    environment = {**os.environ, "RELORA_DATA_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-m", "jobs.migrate"], env=environment, check=True, timeout=60)
+    engine = open_engine(f"sqlite:///{tmp_path}/relora.db")
+    assert {"jobs", "events", "artifacts", "outbox"} <= set(inspect(engine).get_table_names())
+    engine.dispose()
+
+
+@pytest.mark.parametrize("url", ["mysql://localhost/relora", "redis://localhost"])
+def test_another_kind_of_database_is_refused_by_name(url: str) -> None:
+    with pytest.raises(ValueError, match=r"use postgresql:// or sqlite:///"):
+        open_engine(url)

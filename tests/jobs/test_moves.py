@@ -1,0 +1,69 @@
+"""Every pair of statuses, against the one table of moves."""
+
+from collections.abc import Callable
+from itertools import product
+
+import pytest
+
+from jobs.errors import IllegalTransition, LeaseLost
+from jobs.models import JobError, JobSpec
+from jobs.status import HELD, MOVES, JobStatus, Wish
+from jobs.store import JobStore
+
+CRASH = JobError(code="crashed", message="It ended.")
+
+Status = JobStatus  # the tables below are easier to read so
+
+
+def bring(store: JobStore, job_id: str, status: JobStatus) -> None:
+    """A new job into `status`, by the shortest way."""
+    if status in {Status.PAUSED, Status.CANCELLED}:
+        store.wish(job_id, Wish.PAUSE if status is Status.PAUSED else Wish.CANCEL)
+    elif status is not Status.QUEUED:
+        store.claim(job_id, worker="w1", lease_seconds=60)
+        if status is not Status.STARTING:
+            store.started(job_id, 1, resumed_from=None)
+        if status not in HELD:
+            store.finish(job_id, 1, status, error=CRASH if status is Status.FAILED else None)
+
+
+def try_to_move(store: JobStore, job_id: str, source: JobStatus, target: JobStatus) -> None:
+    """The call that someone would make who takes the job for movable."""
+    held = source in HELD
+    calls: dict[JobStatus, Callable[[], object]] = {
+        Status.QUEUED: lambda: store.requeue(job_id, 1) if held else store.resume(job_id),
+        Status.STARTING: lambda: store.claim(job_id, worker="w2", lease_seconds=60),
+        Status.RUNNING: lambda: store.started(job_id, 1, resumed_from=None),
+        Status.PAUSED: lambda: (
+            store.finish(job_id, 1, target) if held else store.wish(job_id, Wish.PAUSE)
+        ),
+        Status.CANCELLED: lambda: (
+            store.finish(job_id, 1, target) if held else store.wish(job_id, Wish.CANCEL)
+        ),
+        Status.SUCCEEDED: lambda: store.finish(job_id, 1, target),
+        Status.FAILED: lambda: store.finish(job_id, 1, target, error=CRASH),
+    }
+    calls[target]()
+
+
+@pytest.mark.parametrize(("source", "target"), list(product(JobStatus, JobStatus)))
+def test_a_job_moves_only_as_the_table_says(
+    store: JobStore, spec: JobSpec, source: JobStatus, target: JobStatus
+) -> None:
+    job_id = store.create(spec).id
+    bring(store, job_id, source)
+    num_events = len(store.events(job_id))
+    allowed = target in MOVES[source]
+    try:
+        try_to_move(store, job_id, source, target)
+    except (IllegalTransition, LeaseLost):
+        assert not allowed
+    assert store.get(job_id).status is (target if allowed else source)
+    assert len(store.events(job_id)) == num_events + (1 if allowed else 0)
+
+
+def test_every_status_can_be_brought_about(store: JobStore, spec: JobSpec) -> None:
+    for status in JobStatus:
+        job_id = store.create(spec).id
+        bring(store, job_id, status)
+        assert store.get(job_id).status is status
