@@ -57,4 +57,4 @@ RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
 USER 10001:10001
 WORKDIR /var/lib/relora
 ENTRYPOINT ["tini", "--"]
-CMD ["celery", "--app", "worker.tasks", "worker", "--pool", "threads", "--concurrency", "1", "--loglevel", "info"]
+CMD ["celery", "--app", "worker.tasks", "worker", "--loglevel", "info"]

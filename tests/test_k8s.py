@@ -233,11 +233,6 @@ def test_the_images_carry_the_version_of_the_project(manifests: list[Manifest]) 
     assert images == {f"relora-server:{version}", f"relora-worker:{version}"}
 
 
-def test_a_worker_takes_one_job_at_a_time(manifests: list[Manifest]) -> None:
-    args = container(workloads(manifests)["relora-worker"])["args"]
-    assert args[args.index("--concurrency") + 1] == "1"
-
-
 def test_the_probes_ask_routes_that_exist(manifests: list[Manifest], tmp_path: Path) -> None:
     api = container(workloads(manifests)["relora-api"])
     with closing(open_backends(Settings(data_dir=tmp_path))) as backends:
