@@ -20,10 +20,10 @@ DRAWERS = {"base", "common", "helpers", "manager", "misc", "shared", "utils"}
 # The programs that run with nothing but what one extra of pyproject.toml installs.
 PROGRAMS = {
     "": "relora_core.spec relora_core.events",
-    "trainer": "relora_core.__main__",
+    "trainer": "relora_core.__main__ relora_core.program",
     "jobs": "jobs.backends jobs.migrate worker.sweep",
     "server": "service.server service.cli jobs.migrate worker.sweep",
-    "worker": "worker.tasks worker.sweep relora_core.__main__",
+    "worker": "worker.tasks relora_core.__main__ relora_core.program",
 }
 
 
