@@ -45,7 +45,7 @@ class Child:
                 env={**os.environ, **self.environment},
                 pass_fds=self.pass_fds,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 # no thread runs when it forks
+                preexec_fn=_end_with_parent,  # no thread runs when it forks
             )
         self._started_at = time.monotonic()
 

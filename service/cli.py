@@ -12,13 +12,14 @@ import typer
 import yaml
 from pydantic import BaseModel
 from rich.console import Console
+from rich.filesize import decimal
 from rich.text import Text
 
 from jobs.models import Job
 from jobs.status import JobStatus
 from relora_core.events import to_line
 from service.client import ApiError, Client, CorruptDownload, Unreachable
-from service.describe import describe, size
+from service.describe import describe
 from service.follow import follow
 from service.tables import overview, sheet
 
@@ -166,7 +167,7 @@ def download(
     if not files:
         _fail(f"Job {job_id} has no files at {prefix!r} (yet).", FAILED)
     for file in files:
-        typer.echo(str(file)) if json else out.print(f"{file}  {size(file.stat().st_size)}")
+        typer.echo(str(file)) if json else out.print(f"{file}  {decimal(file.stat().st_size)}")
 
 
 @contextmanager
@@ -231,3 +232,7 @@ def _fail(message: str, code: int) -> NoReturn:
 
 def main() -> None:
     app()
+
+
+if __name__ == "__main__":
+    main()

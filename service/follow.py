@@ -31,7 +31,7 @@ from relora_core.events import (
     StepFinished,
 )
 from service.client import Client
-from service.describe import describe, duration
+from service.describe import describe
 
 STATUS_AFTER: dict[type[Event], JobStatus] = {
     JobQueued: JobStatus.QUEUED,
@@ -141,4 +141,4 @@ class Now:
         if step.tokens_per_second <= 0 or self._status is not JobStatus.RUNNING:
             return "-"
         tokens = (step.total_steps - step.step) * self._job.spec.tokens_per_step
-        return duration(tokens / step.tokens_per_second)
+        return str(timedelta(seconds=round(tokens / step.tokens_per_second)))

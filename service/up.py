@@ -56,7 +56,7 @@ def run_up(
         try:
             _start(children, settings, listener, with_worker=with_worker, stop=stop)
             if not stop.asked:
-                (settings.data_dir / "url").write_text(url + "\n")
+                _write_whole(settings.data_dir / "url", url + "\n")
                 console.print(_summary(url, settings, logs))
             while not stop.asked:
                 time.sleep(0.2)
@@ -174,6 +174,12 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         raise UpError(f"cannot listen at {host}:{port}: {reason}; choose another --port") from None
     with listener:
         yield listener
+
+
+def _write_whole(file: Path, text: str) -> None:
+    part = file.with_name(f".{file.name}.part")
+    part.write_text(text)
+    part.replace(file)
 
 
 def _url(listener: socket.socket) -> str:

@@ -1,0 +1,179 @@
+"""The whole of relora on this machine: start it, train a model with ReLoRA, use the model.
+
+    python examples/demo.py
+
+Exits with 0 if the perplexity fell and the run restarted at least twice.
+"""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from jobs.models import Job
+from jobs.status import JobStatus
+from relora_core.events import Evaluated, LearningRateRestarted, Merged, OptimizerReset
+from service.client import Client
+from service.follow import follow
+
+ROOT = Path(__file__).resolve().parent.parent
+SPEC = ROOT / "examples" / "demo.yaml"
+START_SECONDS = 90.0
+STOP_SECONDS = 150.0
+PROMPTS = ("In the beginning", "And the king said", "Blessed are")
+
+console = Console(highlight=False)
+
+
+def main() -> int:
+    data_dir = Path(os.environ.get("DEMO_DATA_DIR", ".demo")).resolve()
+    try:
+        with service(data_dir) as url, Client(url) as client:
+            return 0 if demo(client, url, data_dir) else 1
+    except KeyboardInterrupt:
+        console.print("interrupted")
+        return 130
+
+
+def demo(client: Client, url: str, data_dir: Path) -> bool:
+    """Train, look at what happened, download the model and use it; tell whether it worked."""
+    jobs = f"{url}/v1/jobs"
+    spec = read_spec()
+    step("Submit the job", f"curl -X POST {jobs} -H 'Content-Type: application/json' -d @spec.json")
+    job = client.jobs.create(spec)
+    console.print(Text.assemble("job ", (job.id, "bold"), f" is {job.status}"))
+
+    step("Watch it", f"curl -N -H 'Accept: text/event-stream' {jobs}/{job.id}/events")
+    job = follow(client, job.id, console)
+    if job.status is not JobStatus.SUCCEEDED:
+        console.print(f"the job {job.status}; the logs are in {data_dir / 'logs'}", style="red")
+        return False
+
+    step("Its restarts", f"curl '{jobs}/{job.id}/events?type=train.merge'")
+    restarts = show_restarts(client, job)
+
+    step("Download the model", f"curl -LO {jobs}/{job.id}/artifacts/final/model.safetensors")
+    folder = data_dir / "models" / job.id
+    files = client.jobs.download(job.id, folder, prefix="final/")
+    console.print(f"{len(files)} files, their sha256 verified, in {folder / 'final'}")
+
+    step("Use it", f"AutoModelForCausalLM.from_pretrained({str(folder / 'final')!r})")
+    write_a_little(folder / "final")
+    before, after = perplexities(client, job)
+    console.print(
+        Text.assemble("\nvalidation perplexity  ", (f"{before:,.1f}", "bold"), " before, ")
+        .append(f"{after:,.1f}", "bold green")
+        .append(f" after {restarts} restarts")
+    )
+    return after < before and restarts >= 2
+
+
+def read_spec() -> dict[str, Any]:
+    spec: dict[str, Any] = yaml.safe_load(SPEC.read_text())
+    source = spec["data"]["train"]
+    source["uri"] = str(ROOT / source["uri"])
+    return spec
+
+
+def show_restarts(client: Client, job: Job) -> int:
+    events = list(client.jobs.events(job.id))
+    merges = {event.restart: event for event in events if isinstance(event, Merged)}
+    resets = {event.restart: event for event in events if isinstance(event, OptimizerReset)}
+    rates = {event.restart: event for event in events if isinstance(event, LearningRateRestarted)}
+    table = Table(
+        "restart", "step", "layers", "|BA|", "|W|", "optimizer", "learning rate", box=None
+    )
+    for number, merge in sorted(merges.items()):
+        rate = rates[number]
+        table.add_row(
+            str(number),
+            str(merge.step),
+            str(merge.layers),
+            f"{merge.update_norm:.2f}",
+            f"{merge.weight_norm:.1f}",
+            f"{resets[number].kept:.0%} kept",
+            f"{rate.learning_rate_before:.1e} → {rate.learning_rate:.1e} "
+            f"→ {rate.learning_rate_target:.1e}",
+        )
+    console.print(table)
+    return len(merges)
+
+
+def perplexities(client: Client, job: Job) -> tuple[float, float]:
+    """On the validation text: of the model before its first step, and at the end."""
+    evaluations = [event for event in client.jobs.events(job.id) if isinstance(event, Evaluated)]
+    if not evaluations or evaluations[0].step != 0:
+        return math.inf, math.inf
+    return evaluations[0].perplexity, evaluations[-1].perplexity
+
+
+def write_a_little(folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    for prompt in PROMPTS:
+        tokens = tokenizer(prompt, return_tensors="pt").input_ids
+        with torch.inference_mode():
+            written = model.generate(
+                tokens,
+                attention_mask=torch.ones_like(tokens),
+                max_new_tokens=40,
+                do_sample=True,
+                temperature=0.7,
+                top_k=50,
+                pad_token_id=tokenizer.eos_token_id or 0,
+            )
+        text = str(tokenizer.decode(written[0], skip_special_tokens=True))
+        console.print(Text.assemble((prompt, "bold"), text.removeprefix(prompt)))
+
+
+def step(title: str, command: str) -> None:
+    console.print()
+    console.rule(Text(title, style="bold cyan"), align="left")
+    console.print(Text(f"$ {command}", style="dim"), soft_wrap=True)
+
+
+@contextmanager
+def service(data_dir: Path) -> Iterator[str]:
+    """`relora up` on a free port, for as long as the block lasts."""
+    step("Start the service", "relora up")
+    data_dir.mkdir(parents=True, exist_ok=True)
+    address = data_dir / "url"
+    address.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "service.cli", "up"]
+    command += ["--port", "0", "--data-dir", str(data_dir)]
+    # A session of its own: a Ctrl-C in the terminal is for this process, which then stops it.
+    process = subprocess.Popen(command, start_new_session=True)
+    try:
+        yield wait_for(address, process)
+    finally:
+        console.print()
+        process.send_signal(signal.SIGTERM)
+        process.wait(STOP_SECONDS)
+
+
+def wait_for(address: Path, process: subprocess.Popen[bytes]) -> str:
+    deadline = time.monotonic() + START_SECONDS
+    while not address.exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            sys.exit("the service did not start")
+        time.sleep(0.1)
+    return address.read_text().strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
