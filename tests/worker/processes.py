@@ -54,3 +54,24 @@ def wait_until(
         assert time.monotonic() < give_up_at, "waited in vain"
         meanwhile()
         time.sleep(0.1)
+
+
+def trainers(data_dir: Path) -> list[int]:
+    """The processes that train with this data folder: torchrun's and their ranks."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue  # it has ended
+        if b"relora_core" in command and bytes(data_dir) in command:
+            found.append(int(folder.name))
+    return found
+
+
+def ranks(data_dir: Path) -> list[int]:
+    return [
+        pid
+        for pid in trainers(data_dir)
+        if b"torch.distributed.run" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]

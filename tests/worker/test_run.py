@@ -1,22 +1,33 @@
+"""Attempts with the real trainer, in this process; `test_tasks.py` has them in a Celery worker."""
+
 import hashlib
+import os
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from transformers import AutoModelForCausalLM
 
 from jobs.backends import Backends
-from jobs.models import Artifact, Job
-from jobs.status import JobStatus
+from jobs.events import JobRetrying, JobStarted
+from jobs.models import Job, JobError
+from jobs.status import JobStatus, Wish
+from relora_core.events import CheckpointSaved, StepFinished
 from tests.worker.conftest import MakeSpec
+from tests.worker.processes import ranks, trainers, wait_until
 from worker.run import run
 
 pytestmark = pytest.mark.integration
 
+LONG = 20_000  # steps: more than any test waits for
+
 
 def attempt(backends: Backends, job_id: str, leaving: Callable[[], bool] = lambda: False) -> Job:
-    """Claim the job, run it to its next status."""
+    """Claim the job and run it to its next status."""
     claimed_at = time.monotonic()
     job = backends.store.claim(job_id, worker="w", lease_seconds=backends.settings.lease_seconds)
     assert job is not None
@@ -24,8 +35,20 @@ def attempt(backends: Backends, job_id: str, leaving: Callable[[], bool] = lambd
     return backends.store.get(job_id)
 
 
-def content(backends: Backends, job: Job, file: Artifact) -> bytes:
-    return b"".join(backends.storage_for(job).read(file.path))
+@contextmanager
+def attempt_in_background(backends: Backends, job_id: str) -> Iterator[None]:
+    """An attempt that has saved a checkpoint; it has ended when the block has."""
+    thread = Thread(target=attempt, args=(backends, job_id))
+    thread.start()
+    wait_until(lambda: bool(saved_steps(backends, job_id)))
+    yield
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def saved_steps(backends: Backends, job_id: str) -> list[int]:
+    events = backends.store.events(job_id, types={"train.checkpoint"})
+    return [event.step for event in events if isinstance(event, CheckpointSaved)]
 
 
 def test_a_job_succeeds_and_its_files_are_what_the_list_says(
@@ -34,17 +57,113 @@ def test_a_job_succeeds_and_its_files_are_what_the_list_says(
     job = attempt(backends, backends.store.create(make_spec()).id)
 
     files = backends.store.artifacts(job.id)
+    storage = backends.storage_for(job)
     assert job.status is JobStatus.SUCCEEDED
+    assert (job.progress.step, job.progress.restarts) == (60, 2)
     assert {file.kind for file in files} == {"checkpoint", "final", "log"}
     assert {file.step for file in files if file.kind == "checkpoint"} == {40, 60}
+    assert [stored.key for stored in storage.list("")] == [file.path for file in files]
     for file in files:
-        data = content(backends, job, file)
-        assert (len(data), hashlib.sha256(data).hexdigest()) == (file.size, file.sha256)
-    assert {stored.key for stored in backends.storage_for(job).list("")} == {
-        file.path for file in files
-    }
-    for file in files:
-        if file.kind == "final":
-            backends.storage_for(job).download(file.path, tmp_path / file.path)
+        storage.download(file.path, tmp_path / file.path)
+        content = (tmp_path / file.path).read_bytes()
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (file.size, file.sha256)
     AutoModelForCausalLM.from_pretrained(tmp_path / "final")
     assert not (backends.settings.scratch_dir / job.id).exists()
+
+
+def test_a_job_is_cancelled_with_its_last_step_saved(
+    backends: Backends, make_spec: MakeSpec
+) -> None:
+    job = backends.store.create(make_spec(steps=LONG))
+
+    with attempt_in_background(backends, job.id):
+        backends.store.wish(job.id, Wish.CANCEL)
+
+    job = backends.store.get(job.id)
+    assert job.status is JobStatus.CANCELLED
+    stored = {file.step for file in backends.store.artifacts(job.id) if file.step}
+    assert max(stored) == saved_steps(backends, job.id)[-1]
+
+
+def test_a_paused_job_goes_on_where_it_was(backends: Backends, make_spec: MakeSpec) -> None:
+    job = backends.store.create(make_spec(steps=1500))
+    with attempt_in_background(backends, job.id):
+        backends.store.wish(job.id, Wish.PAUSE)
+    assert backends.store.get(job.id).status is JobStatus.PAUSED
+    paused_at = saved_steps(backends, job.id)[-1]
+
+    backends.store.resume(job.id)
+    job = attempt(backends, job.id)
+
+    assert (job.status, job.progress.step) == (JobStatus.SUCCEEDED, 1500)
+    starts = backends.store.events(job.id, types={"job.started"})
+    resumed_from = [event.resumed_from for event in starts if isinstance(event, JobStarted)]
+    assert resumed_from == [None, paused_at]
+    steps = backends.store.events(job.id, types={"train.step"}, limit=1000)
+    numbers = [event.step for event in steps if isinstance(event, StepFinished)]
+    assert numbers == sorted(set(numbers))
+
+
+def test_a_worker_that_must_leave_does_not_begin(backends: Backends, make_spec: MakeSpec) -> None:
+    job = attempt(backends, backends.store.create(make_spec()).id, leaving=lambda: True)
+
+    assert job.status is JobStatus.QUEUED
+    assert not backends.store.events(job.id, types={"job.started"})
+
+
+def test_a_trainer_that_is_killed_is_tried_again(backends: Backends, make_spec: MakeSpec) -> None:
+    job = backends.store.create(make_spec(steps=LONG))
+
+    with attempt_in_background(backends, job.id):
+        (rank,) = ranks(backends.settings.data_dir)
+        os.kill(rank, signal.SIGKILL)
+
+    assert backends.store.get(job.id).status is JobStatus.QUEUED
+    retrying = backends.store.events(job.id)[-1]
+    assert isinstance(retrying, JobRetrying)
+    assert retrying.reason.code == "trainer_crashed"
+    assert "failed (exitcode: -9)" in retrying.reason.message
+
+
+def test_a_job_that_was_taken_over_is_left_alone(backends: Backends, make_spec: MakeSpec) -> None:
+    job = backends.store.create(make_spec(steps=LONG))
+
+    with attempt_in_background(backends, job.id):
+        error = JobError(code="worker_lost", message="no sign of life")
+        backends.store.retry(job.id, 1, error)
+        taken = backends.store.claim(job.id, worker="another", lease_seconds=60)
+
+    assert trainers(backends.settings.data_dir) == []
+    left = backends.store.get(job.id)
+    assert taken is not None
+    assert (left.status, left.attempt) == (JobStatus.STARTING, 2)
+    assert left.worker == "another"
+
+
+def test_a_model_that_cannot_be_uploaded_is_kept(
+    backends: Backends, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    spec = make_spec(output={"uri": f"file://{tmp_path}/file/folder"}, retries={"max_attempts": 1})
+
+    job = attempt(backends, backends.store.create(spec).id)
+
+    assert job.status is JobStatus.FAILED
+    assert job.error is not None
+    assert job.error.code == "model_not_uploaded"
+    folder = backends.settings.scratch_dir / job.id / "attempt-1"
+    assert str(folder) in job.error.message
+    AutoModelForCausalLM.from_pretrained(folder / "final")
+
+
+def test_data_that_is_not_there_fails_the_job_at_once(
+    backends: Backends, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    data = {"train": {"uri": f"{tmp_path}/*.jsonl"}}
+
+    job = attempt(backends, backends.store.create(make_spec(data=data)).id)
+
+    assert job.status is JobStatus.FAILED
+    assert job.error is not None
+    assert job.error.code == "data_error"
+    assert "no file matches" in job.error.message
