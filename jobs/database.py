@@ -13,6 +13,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 # SQLite waits so long for another process's write; PostgreSQL's row locks are as brief.
 _BUSY_TIMEOUT_MS = 30_000
+_CONNECT_SECONDS = 10
 READ_ONLY = {"relora_read_only": True}  # execution option of a transaction that only reads
 
 
@@ -40,7 +41,11 @@ def open_engine(database_url: str) -> Engine:
         case "sqlite":
             return _open_sqlite(url)
         case "postgresql" | "postgres":
-            return create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+            return create_engine(
+                url.set(drivername="postgresql+psycopg"),
+                pool_pre_ping=True,  # a database that restarts breaks no request
+                connect_args={"connect_timeout": _CONNECT_SECONDS},
+            )
         case other:
             raise ValueError(f"no store on {other!r}; use postgresql:// or sqlite:///")
 

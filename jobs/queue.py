@@ -21,7 +21,7 @@ _SOCKET = {"socket_connect_timeout": 3, "socket_timeout": 10}
 
 def celery_app(broker_url: str) -> Celery:
     """For both sides. A worker that is busy takes no second message."""
-    app = Celery("relora", broker=broker_url)
+    app = Celery("relora", broker=broker_url, set_as_current=False)
     app.conf.update(
         task_default_queue=QUEUE,
         task_serializer="json",
@@ -59,7 +59,7 @@ class JobQueue:
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
-        options = {**_SOCKET, "max_retries": 1, "interval_start": 0}
+        options = {**_SOCKET, "socket_timeout": 3, "max_retries": 1, "interval_start": 0}
         try:
             with self._app.connection_for_write(transport_options=options) as connection:
                 connection.default_channel  # noqa: B018 # connects

@@ -55,7 +55,7 @@ class Wakeups:
     async def _subscription(self) -> AsyncIterator[str]:
         async with (
             redis_asyncio.Redis.from_url(
-                self._url, socket_connect_timeout=_TIMEOUT_SECONDS
+                self._url, socket_connect_timeout=_TIMEOUT_SECONDS, socket_keepalive=True
             ) as client,
             client.pubsub() as pubsub,
         ):

@@ -51,5 +51,4 @@ def check_key(key: str) -> str:
 
 def check_prefix(prefix: str) -> str:
     """As `check_key`; a folder may end in a slash, and "" is the root."""
-    folder = prefix.removesuffix("/")
-    return check_key(folder) if folder else ""
+    return check_key(prefix.removesuffix("/")) if prefix else ""

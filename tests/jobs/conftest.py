@@ -1,9 +1,11 @@
 """Stores on both databases, jobs, and events to fill them with."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from jobs.migrate import migrate
@@ -14,19 +16,56 @@ from relora_core.events import StepFinished
 LEASE = 60.0
 
 
-@pytest.fixture(
-    params=["sqlite", pytest.param("postgresql", marks=pytest.mark.integration)],
-)
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.integration)]
+
+
+@pytest.fixture(params=BOTH)
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Without tables."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/relora.db"
     url: str = request.getfixturevalue("postgres_url")
     return url
 
 
+@pytest.fixture(params=BOTH)
+def database_url(request: pytest.FixtureRequest) -> str:
+    """With empty tables."""
+    url: str = request.getfixturevalue(f"{request.param}_store_url")
+    return url
+
+
+@pytest.fixture(scope="session")
+def _migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("sqlite") / "relora.db"
+    migrate(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def sqlite_store_url(_migrated_sqlite: Path, tmp_path: Path) -> str:
+    shutil.copy(_migrated_sqlite, tmp_path / "relora.db")
+    return f"sqlite:///{tmp_path}/relora.db"
+
+
+@pytest.fixture(scope="session")
+def _migrated_postgres(postgres_server: str) -> str:
+    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as connection:
+        connection.execute("CREATE DATABASE store")
+    migrate(f"{postgres_server}/store")
+    return f"{postgres_server}/store"
+
+
+@pytest.fixture
+def postgresql_store_url(_migrated_postgres: str) -> str:
+    """One database for all tests, emptied, for making one takes longer than most tests."""
+    with psycopg.connect(_migrated_postgres) as connection:
+        connection.execute("TRUNCATE jobs, events, artifacts, outbox")
+    return _migrated_postgres
+
+
 @pytest.fixture
 def store(database_url: str) -> Iterator[JobStore]:
-    migrate(database_url)
     with closing(JobStore.open(database_url)) as opened:
         yield opened
 

@@ -2,7 +2,7 @@
 
 import multiprocessing
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing
 from itertools import repeat
 from pathlib import Path
@@ -12,7 +12,7 @@ import pytest
 from jobs.errors import LeaseLost
 from jobs.migrate import migrate
 from jobs.models import JobSpec
-from jobs.status import JobStatus
+from jobs.status import JobStatus, Wish
 from jobs.store import JobStore
 from relora_core.events import Warned
 
@@ -59,6 +59,14 @@ def expire(database_url: str) -> int:
         return len(store.expire_leases())
 
 
+def test_many_threads_share_a_store(store: JobStore, spec: JobSpec) -> None:
+    with ThreadPoolExecutor(20) as threads:
+        jobs = list(threads.map(store.create, [spec] * 40))
+        cancelled = list(threads.map(store.wish, [job.id for job in jobs], [Wish.CANCEL] * 40))
+    assert {job.status for job in cancelled} == {JobStatus.CANCELLED}
+    assert sorted(job.id for job in store.list()) == sorted(job.id for job in jobs)
+
+
 def test_a_job_is_claimed_by_one_of_many(
     processes: ProcessPoolExecutor, store: JobStore, spec: JobSpec, database_url: str
 ) -> None:
@@ -94,8 +102,8 @@ def test_a_lost_job_is_expired_by_one_of_many_sweeps(
 
 
 def test_several_processes_may_migrate_at_once(
-    processes: ProcessPoolExecutor, database_url: str, spec: JobSpec
+    processes: ProcessPoolExecutor, empty_database_url: str, spec: JobSpec
 ) -> None:
-    list(processes.map(migrate, [database_url] * NUM_PROCESSES))
-    with closing(JobStore.open(database_url)) as store:
+    list(processes.map(migrate, [empty_database_url] * NUM_PROCESSES))
+    with closing(JobStore.open(empty_database_url)) as store:
         assert store.create(spec).status is JobStatus.QUEUED

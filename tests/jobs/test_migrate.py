@@ -15,10 +15,10 @@ from jobs.migrate import migrate
 from jobs.tables import metadata
 
 
-def test_the_migrations_and_the_tables_agree(database_url: str) -> None:
-    migrate(database_url)
-    migrate(database_url)  # again is fine
-    engine = open_engine(database_url)
+def test_the_migrations_and_the_tables_agree(empty_database_url: str) -> None:
+    migrate(empty_database_url)
+    migrate(empty_database_url)  # again is fine
+    engine = open_engine(empty_database_url)
     with engine.begin() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []

@@ -1,7 +1,7 @@
 """Every pair of statuses, against the one table of moves."""
 
 from collections.abc import Callable
-from itertools import product
+from contextlib import nullcontext, suppress
 
 import pytest
 
@@ -46,24 +46,17 @@ def try_to_move(store: JobStore, job_id: str, source: JobStatus, target: JobStat
     calls[target]()
 
 
-@pytest.mark.parametrize(("source", "target"), list(product(JobStatus, JobStatus)))
+@pytest.mark.parametrize("source", JobStatus)
 def test_a_job_moves_only_as_the_table_says(
-    store: JobStore, spec: JobSpec, source: JobStatus, target: JobStatus
+    store: JobStore, spec: JobSpec, source: JobStatus
 ) -> None:
-    job_id = store.create(spec).id
-    bring(store, job_id, source)
-    num_events = len(store.events(job_id))
-    allowed = target in MOVES[source]
-    try:
-        try_to_move(store, job_id, source, target)
-    except (IllegalTransition, LeaseLost):
-        assert not allowed
-    assert store.get(job_id).status is (target if allowed else source)
-    assert len(store.events(job_id)) == num_events + (1 if allowed else 0)
-
-
-def test_every_status_can_be_brought_about(store: JobStore, spec: JobSpec) -> None:
-    for status in JobStatus:
+    for target in JobStatus:
         job_id = store.create(spec).id
-        bring(store, job_id, status)
-        assert store.get(job_id).status is status
+        bring(store, job_id, source)
+        assert store.get(job_id).status is source
+        num_events = len(store.events(job_id))
+        allowed = target in MOVES[source]
+        with nullcontext() if allowed else suppress(IllegalTransition, LeaseLost):
+            try_to_move(store, job_id, source, target)
+        assert store.get(job_id).status is (target if allowed else source), target
+        assert len(store.events(job_id)) == num_events + (1 if allowed else 0), target

@@ -1,0 +1,33 @@
+"""What a process opens, and what importing it does not load."""
+
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from jobs.backends import open_backends
+from jobs.migrate import migrate
+from jobs.models import JobSpec
+from jobs.settings import Settings
+
+
+def test_the_default_needs_nothing_but_a_folder(tmp_path: Path, spec: JobSpec) -> None:
+    settings = Settings(data_dir=tmp_path / "data")
+    migrate(settings.database_url)
+    with closing(open_backends(settings)) as backends:
+        job = backends.store.create(spec)
+        (tmp_path / "log").write_bytes(b"line")
+        backends.storage_for(job).upload(tmp_path / "log", "logs/attempt-1.log")
+    stored = tmp_path / "data" / "storage" / "jobs" / job.id / "logs" / "attempt-1.log"
+    assert stored.read_bytes() == b"line"
+
+
+def test_the_contract_loads_neither_torch_nor_a_server_nor_a_cloud() -> None:
+    program = (
+        "import sys, jobs.backends\n"
+        "print({'torch', 'transformers', 'fastapi', 'boto3'} & set(sys.modules))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "set()\n"
