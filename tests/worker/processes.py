@@ -13,18 +13,21 @@ from jobs.settings import Settings
 PATIENCE = 60.0  # seconds, on a busy machine
 
 
+def environ(settings: Settings) -> dict[str, str]:
+    """What makes another process read the same settings."""
+    values = settings.model_dump().items()
+    return os.environ | {f"RELORA_{name.upper()}": str(value) for name, value in values}
+
+
 class WorkerProcess:
     """A real Celery worker, with its output in a file."""
 
     def __init__(self, settings: Settings, log: Path) -> None:
         self._log = log
-        variables = {
-            f"RELORA_{name.upper()}": str(value) for name, value in settings.model_dump().items()
-        }
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "celery", "-A", "worker.tasks", "worker", "-l", "info"],
-                env=os.environ | variables,
+                env=environ(settings),
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )

@@ -1,0 +1,47 @@
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobs.backends import Backends
+from jobs.settings import Settings
+from jobs.status import JobStatus
+from tests.worker.conftest import MakeSpec
+from tests.worker.processes import environ, wait_until
+from worker.sweep import sweep
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def settings(tmp_path: Path, valkey_url: str) -> Settings:
+    return Settings(data_dir=tmp_path / "relora", broker_url=valkey_url)
+
+
+def test_a_job_whose_worker_is_silent_is_queued_again(
+    backends: Backends, make_spec: MakeSpec
+) -> None:
+    job_id = backends.store.create(make_spec()).id
+    sweep(backends)
+    backends.store.claim(job_id, worker="w", lease_seconds=0)
+    messages = backends.queue.depth()
+
+    sweep(backends)
+
+    assert backends.store.get(job_id).status is JobStatus.QUEUED
+    assert backends.queue.depth() == messages + 1
+
+
+def test_it_works_through_the_outbox_until_it_is_told_to_end(
+    backends: Backends, make_spec: MakeSpec, settings: Settings
+) -> None:
+    backends.store.create(make_spec())
+    process = subprocess.Popen([sys.executable, "-m", "worker.sweep"], env=environ(settings))
+    try:
+        wait_until(lambda: not backends.store.unsent())
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == 0
+    finally:
+        process.kill()

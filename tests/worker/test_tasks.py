@@ -1,0 +1,108 @@
+"""A Celery worker as a process of its own, on a real Valkey: how it leaves, and how it dies."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from jobs.backends import Backends
+from jobs.events import JobQueued, JobRetrying, JobStarted
+from jobs.queue import dispatch
+from jobs.settings import Settings
+from jobs.status import JobStatus
+from relora_core.events import CheckpointSaved
+from tests.worker.conftest import MakeSpec
+from tests.worker.processes import WorkerProcess, trainers, wait_until
+from worker.sweep import sweep
+
+pytestmark = pytest.mark.integration
+
+STEPS = 800
+
+StartWorker = Callable[[], WorkerProcess]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, valkey_url: str) -> Settings:
+    return Settings(data_dir=tmp_path / "relora", broker_url=valkey_url, lease_seconds=4)
+
+
+@pytest.fixture
+def start_worker(settings: Settings, tmp_path: Path) -> Iterator[StartWorker]:
+    workers: list[WorkerProcess] = []
+
+    def start() -> WorkerProcess:
+        workers.append(WorkerProcess(settings, tmp_path / f"worker-{len(workers)}.log"))
+        return workers[-1]
+
+    yield start
+    for worker in workers:
+        worker.kill()
+
+
+def status(backends: Backends, job_id: str) -> JobStatus:
+    return backends.store.progress(job_id).status
+
+
+def saved_steps(backends: Backends, job_id: str) -> list[int]:
+    events = backends.store.events(job_id, types={"train.checkpoint"})
+    return [event.step for event in events if isinstance(event, CheckpointSaved)]
+
+
+def starts(backends: Backends, job_id: str) -> list[tuple[int | None, int | None]]:
+    """The attempts whose trainer ran, and the step each went on from."""
+    events = backends.store.events(job_id, types={"job.started"})
+    return [
+        (event.attempt, event.resumed_from) for event in events if isinstance(event, JobStarted)
+    ]
+
+
+def test_a_worker_that_is_told_to_leave_hands_its_job_to_the_next(
+    backends: Backends, make_spec: MakeSpec, start_worker: StartWorker
+) -> None:
+    job_id = backends.store.create(make_spec(steps=STEPS)).id
+    dispatch(backends.store, backends.queue)
+    backends.queue.send(job_id)  # a second ring, for a job that is taken
+    first = start_worker()
+    wait_until(lambda: bool(saved_steps(backends, job_id)))
+
+    assert first.terminate() == 0
+    assert status(backends, job_id) is JobStatus.QUEUED
+    assert trainers(backends.settings.data_dir) == []
+    left = backends.store.events(job_id)[-1]
+    assert isinstance(left, JobQueued)
+    assert left.reason == "worker_left"
+    stopped_at = saved_steps(backends, job_id)[-1]
+
+    dispatch(backends.store, backends.queue)
+    start_worker()
+    wait_until(lambda: status(backends, job_id) is JobStatus.SUCCEEDED)
+    assert starts(backends, job_id) == [(1, None), (2, stopped_at)]
+
+
+def test_a_job_survives_the_sudden_death_of_its_worker(
+    backends: Backends, make_spec: MakeSpec, start_worker: StartWorker
+) -> None:
+    job_id = backends.store.create(make_spec(steps=STEPS)).id
+    dispatch(backends.store, backends.queue)
+    first = start_worker()
+    wait_until(lambda: bool(saved_steps(backends, job_id)))
+
+    first.kill()
+    wait_until(lambda: trainers(backends.settings.data_dir) == [], seconds=10)
+    seen = saved_steps(backends, job_id)[-1]
+    start_worker()
+    wait_until(
+        lambda: status(backends, job_id) is JobStatus.SUCCEEDED, meanwhile=lambda: sweep(backends)
+    )
+
+    (_, first_start), (second, resumed_from) = starts(backends, job_id)
+    assert (first_start, second) == (None, 2)
+    assert resumed_from is not None
+    assert seen <= resumed_from < STEPS
+    (retrying,) = backends.store.events(job_id, types={"job.retrying"})
+    assert isinstance(retrying, JobRetrying)
+    assert retrying.reason.code == "worker_lost"
+    assert backends.store.progress(job_id).step == STEPS
+    files = {file.path for file in backends.store.artifacts(job_id)}
+    assert {"final/model.safetensors", "logs/attempt-1.log", "logs/attempt-2.log"} <= files
