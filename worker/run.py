@@ -1,5 +1,6 @@
 """One attempt at a job, from its claim to its next status."""
 
+import json
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -69,7 +70,8 @@ def _train(attempt: Attempt) -> Verdict:
         for earlier in workdir.earlier():  # whose worker died before it could
             uploads.note_log(earlier)
         resumed_from = restore(attempt)
-        workdir.spec.write_text(stage(attempt).model_dump_json(indent=2))
+        workdir.staged.write_text(json.dumps(stage(attempt), indent=2))
+        workdir.spec.write_text(job.spec.train.model_dump_json(indent=2))
         attempt.check_stop()
         attempt.insist(
             partial(attempt.store.started, job.id, attempt.number, resumed_from=resumed_from)

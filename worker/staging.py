@@ -11,28 +11,22 @@ from pathlib import Path
 
 from jobs.storage import StoredFile, open_storage
 from relora_core.errors import DataError
-from relora_core.spec import Source, TrainSpec
+from relora_core.spec import Source
 from worker.attempt import Attempt
 
 SCHEME = "s3://"
 WILDCARDS = "*?["
 
 
-def stage(attempt: Attempt) -> TrainSpec:
-    """Return the trainer's spec, with every s3:// source replaced by its copy on this node.
+def stage(attempt: Attempt) -> dict[str, str]:
+    """Return where the copy of each s3:// source is: the spec's URI to a local one.
 
     Raises `DataError` if a source names nothing, `StopRequested` between two files.
     """
-    spec = attempt.job.spec.train
-    sources = {"train": spec.data.train}
-    if isinstance(spec.data.validation, Source):
-        sources["validation"] = spec.data.validation
-    staged = {
-        split: source.model_copy(update={"uri": _copy(attempt, source.uri)})
-        for split, source in sources.items()
-        if source.uri.startswith(SCHEME)
-    }
-    return spec.model_copy(update={"data": spec.data.model_copy(update=staged)})
+    data = attempt.job.spec.data
+    sources = [source for source in (data.train, data.validation) if isinstance(source, Source)]
+    remote = {source.uri for source in sources if source.uri.startswith(SCHEME)}
+    return {uri: _copy(attempt, uri) for uri in sorted(remote)}
 
 
 def _copy(attempt: Attempt, uri: str) -> str:

@@ -33,6 +33,11 @@ class Workdir:
         return self.root / "spec.json"
 
     @property
+    def staged(self) -> Path:
+        """The local copies of the spec's remote sources."""
+        return self.root / "staged.json"
+
+    @property
     def events(self) -> Path:
         return self.root / "events.jsonl"
 

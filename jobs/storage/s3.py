@@ -66,7 +66,7 @@ class S3Storage:
                 for item in page.get("Contents", []):
                     key = item["Key"].removeprefix(root)
                     if folder in {"", key} or key.startswith(folder + "/"):
-                        yield StoredFile(key, item["Size"])
+                        yield StoredFile(key, item["Size"], version=item["ETag"])
 
     def delete(self, prefix: str) -> None:
         names = [self._name(file.key) for file in self.list(prefix)]

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from jobs.storage import open_storage
+from relora_core.data.files import find_files
 from relora_core.errors import DataError
-from relora_core.spec import Source, TrainSpec
 from tests.worker.conftest import BeginAttempt, MakeSpec
 from worker.staging import matches, stage
 
@@ -25,9 +25,7 @@ def test_patterns_match_as_in_a_shell(key: str, pattern: str, *, expected: bool)
 
 
 def test_local_data_is_left_where_it_is(begin_attempt: BeginAttempt) -> None:
-    attempt = begin_attempt()
-
-    assert stage(attempt) == attempt.job.spec.train
+    assert stage(begin_attempt()) == {}
 
 
 def put(url: str, key: str, text: str, scratch: Path) -> None:
@@ -36,11 +34,8 @@ def put(url: str, key: str, text: str, scratch: Path) -> None:
     open_storage(url).upload(file, key)
 
 
-def files(spec: TrainSpec) -> list[Path]:
-    uri = spec.data.train.uri
-    assert uri.startswith("file://")
-    assert uri.endswith("/*")
-    return sorted(Path(uri.removeprefix("file://")).parent.iterdir())
+def copies(staged: dict[str, str], uri: str) -> list[Path]:
+    return find_files(staged[uri])
 
 
 @pytest.mark.integration
@@ -50,34 +45,35 @@ def test_objects_are_copied_in_the_order_of_their_keys(
     for key in ("b/x.jsonl", "a/y.jsonl", "a/y.txt"):
         put(s3_url, key, key, tmp_path)
     data = {
-        "train": {"uri": f"{s3_url}/*/*.jsonl", "text_field": "body"},
+        "train": {"uri": f"{s3_url}/*/*.jsonl"},
         "validation": {"uri": f"{s3_url}/a/y.txt"},
     }
 
-    spec = stage(begin_attempt(make_spec(data=data)))
+    staged = stage(begin_attempt(make_spec(data=data)))
 
-    assert [file.name for file in files(spec)] == ["00000-y.jsonl", "00001-x.jsonl"]
-    assert [file.read_text() for file in files(spec)] == ["a/y.jsonl", "b/x.jsonl"]
-    assert spec.data.train.text_field == "body"
-    assert isinstance(spec.data.validation, Source)
-    assert spec.data.validation.uri.startswith("file://")
+    train = copies(staged, f"{s3_url}/*/*.jsonl")
+    assert [file.name for file in train] == ["00000-y.jsonl", "00001-x.jsonl"]
+    assert [file.read_text() for file in train] == ["a/y.jsonl", "b/x.jsonl"]
+    (validation,) = copies(staged, f"{s3_url}/a/y.txt")
+    assert validation.read_text() == "a/y.txt"
 
 
 @pytest.mark.integration
 def test_what_is_there_is_not_fetched_again_until_it_changes(
     s3_url: str, begin_attempt: BeginAttempt, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
-    spec = make_spec(data={"train": {"uri": f"{s3_url}/x.txt"}})
+    uri = f"{s3_url}/x.txt"
+    spec = make_spec(data={"train": {"uri": uri}})
     put(s3_url, "x.txt", "one", tmp_path)
-    (first,) = files(stage(begin_attempt(spec)))
+    (first,) = copies(stage(begin_attempt(spec)), uri)
     fetched_at = first.stat().st_mtime_ns
 
-    (again,) = files(stage(begin_attempt(spec)))
+    (again,) = copies(stage(begin_attempt(spec)), uri)
     assert again == first
     assert again.stat().st_mtime_ns == fetched_at
 
     put(s3_url, "x.txt", "two", tmp_path)
-    (changed,) = files(stage(begin_attempt(spec)))
+    (changed,) = copies(stage(begin_attempt(spec)), uri)
     assert changed != first
     assert changed.read_text() == "two"
 

@@ -15,7 +15,7 @@ def launch(workdir: Workdir, *, cache: Path, num_processes: int) -> TrainerProce
     """Start the trainer on `workdir.spec`, in the interpreter that the worker runs in."""
     return TrainerProcess(
         command(workdir, cache=cache, num_processes=num_processes),
-        environ=_environ(num_processes),
+        environ=environ(num_processes),
         log=workdir.log,
     )
 
@@ -25,15 +25,22 @@ def command(workdir: Workdir, *, cache: Path, num_processes: int) -> list[str]:
         *(sys.executable, "-m", "torch.distributed.run"),
         *("--standalone", "--nproc-per-node", str(num_processes)),
         *("-m", "relora_core", "train", str(workdir.spec)),
-        *("--workdir", str(workdir.root), "--cache", str(cache), "--supervised"),
+        *("--workdir", str(workdir.root), "--cache", str(cache)),
+        *("--staged", str(workdir.staged), "--supervised"),
     ]
 
 
-def _environ(num_processes: int) -> dict[str, str]:
+def environ(num_processes: int) -> dict[str, str]:
     """Without a word from the operator the processes share the cores (torchrun gives one each)."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     share = max(1, (cores or 1) // num_processes)
-    return {"OMP_NUM_THREADS": str(share)} | os.environ
+    inherited = {name: value for name, value in os.environ.items() if not is_ours(name)}
+    return {"OMP_NUM_THREADS": str(share)} | inherited
+
+
+def is_ours(variable: str) -> bool:
+    """The address of the database, with its password, is none of the trainer's business."""
+    return variable.startswith("RELORA_")
 
 
 def last_words(log: Path) -> str:
