@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         logger.error("%s", error)
         return 2
-    from relora_core.program import run  # loads torch, which a wrong spec need not wait for
+    # By default, threads that wait spin so long that two runs on the same cores stand still.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    from relora_core.program import run  # loads torch: late, so that a wrong spec is told at once
 
     return run(
         spec,

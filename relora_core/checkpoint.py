@@ -32,7 +32,7 @@ _SHARD_BYTES = 4 * 1024**3
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A verified checkpoint on disk."""
+    """A checkpoint on disk."""
 
     folder: Path
     counters: Counters
@@ -75,10 +75,15 @@ class Checkpoints:
             except CheckpointError as error:
                 self.emit(Warned(code="checkpoint_damaged", message=f"{error}; skipped"))
                 continue
-            document = json.loads((folder / "state.json").read_text())
-            self._check_identity(document["identity"])
-            return Checkpoint(folder, Counters(**document["counters"]))
+            return self.at(_step_of(folder))
         return None
+
+    def at(self, step: int) -> Checkpoint:
+        """The checkpoint of this step, unverified. Raises `CheckpointError` as `newest` does."""
+        folder = self.folder / f"step-{step:08d}"
+        document = json.loads((folder / "state.json").read_text())
+        self._check_identity(document["identity"])
+        return Checkpoint(folder, Counters(**document["counters"]))
 
     def _check_identity(self, saved: dict[str, Any]) -> None:
         parts = saved.keys() | self.identity.keys()

@@ -33,6 +33,14 @@ class World:
         dist.all_reduce(votes, op=dist.ReduceOp.MAX)
         return bool(votes)
 
+    def from_main(self, value: int) -> int:
+        """The main rank's value, on every rank."""
+        if self.size == 1:
+            return value
+        values = torch.tensor(value, device=self.device)
+        dist.broadcast(values, src=0)
+        return int(values)
+
     def minimum(self, value: int) -> int:
         if self.size == 1:
             return value

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
-from relora_core.checkpoint import Checkpoints
+from relora_core.checkpoint import Checkpoint, Checkpoints
 from relora_core.data.loader import BatchLoader
 from relora_core.data.prepare import PreparedData, prepare
 from relora_core.distributed import World, joined_world
@@ -88,7 +88,7 @@ def _build_state(
     world: World,
 ) -> TrainState:
     """As the newest checkpoint has it, or from the start."""
-    checkpoint = checkpoints.newest()
+    checkpoint = _find_checkpoint(checkpoints, world)
     model = build_model(spec, tokenizer)
     method.shape(model, checkpoint.counters.phase if checkpoint else None)
     model.to(world.device)  # type: ignore[arg-type] # transformers wraps `to` without its types
@@ -96,6 +96,13 @@ def _build_state(
     if checkpoint is not None:
         checkpoint.load_into(state)
     return state
+
+
+def _find_checkpoint(checkpoints: Checkpoints, world: World) -> Checkpoint | None:
+    """The main rank verifies, so that the others neither read it all again nor disagree."""
+    newest = checkpoints.newest() if world.is_main else None
+    step = world.from_main(-1 if newest is None else newest.counters.step)
+    return newest if world.is_main or step < 0 else checkpoints.at(step)
 
 
 def _check_batch(spec: TrainSpec, world: World) -> None:

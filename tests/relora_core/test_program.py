@@ -112,6 +112,22 @@ def test_a_run_killed_anywhere_ends_with_the_same_bits(
             assert all(torch.equal(tensor, resumed_run[name]) for name, tensor in whole.items())
 
 
+def test_two_processes_resume_what_one_began(
+    start: Start, tmp_path: Path, make_spec: MakeSpec
+) -> None:
+    spec = make_spec(**LONG)
+    process = start(spec)
+    wait_for(lambda: max(steps_of(tmp_path / "run"), default=0) >= 60)
+    process.kill()
+    process.wait()
+    assert start(spec, processes=2).wait(120) == 0
+    events = events_in(tmp_path / "run")
+    resumed = [event for event in events if isinstance(event, TrainStarted)][-1]
+    assert resumed.step >= 50
+    assert resumed.world_size == 2
+    assert isinstance(events[-1], TrainFinished)
+
+
 def test_two_processes_train_like_one_merges_included(
     start: Start, tmp_path: Path, make_spec: MakeSpec
 ) -> None:
