@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+GRACE_SECONDS = 3.0
+
 
 class TrainerProcess:
     """A trainer in a session of its own, so that a signal to the worker does not reach it.
@@ -35,10 +37,15 @@ class TrainerProcess:
         return self._process.poll()
 
     def kill(self) -> None:
-        """End it at once; one that has ended is left as it is."""
+        """End it at once; return when its ranks are gone. One that has ended is left as it is.
+
+        The ranks go by themselves, then the parent that waits for them; what does not is killed.
+        """
         if self._process.stdin is not None:
             self._process.stdin.close()
-        if self._process.poll() is None:
+        try:
+            self._process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+            self._process.wait()

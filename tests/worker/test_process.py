@@ -52,5 +52,13 @@ def test_killed_it_takes_its_ranks_with_it(log: Path) -> None:
 
     trainer.kill()
 
+    assert trainer.exit_code() == 0
+    assert not is_alive(rank)
+
+
+def test_one_that_does_not_go_by_itself_is_killed(log: Path) -> None:
+    trainer = start("import time; time.sleep(60)", log)
+
+    trainer.kill()
+
     assert trainer.exit_code() == -9
-    wait_until(lambda: not is_alive(rank))
