@@ -27,9 +27,14 @@ def largest_that_fits(per_rank: int, attempt: Callable[[int], None]) -> int:
         except torch.OutOfMemoryError:
             if candidate == 1:
                 raise
-            candidate = max(d for d in _divisors(per_rank) if d <= candidate // 2)
+            candidate = halved(candidate, per_rank)
         else:
             return candidate
+
+
+def halved(size: int, per_rank: int) -> int:
+    """The largest divisor of `per_rank` up to half of `size`, which is over 1."""
+    return max(divisor for divisor in _divisors(per_rank) if divisor <= size // 2)
 
 
 def _divisors(number: int) -> list[int]:

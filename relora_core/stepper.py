@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from relora_core.distributed import World
 from relora_core.evaluate import sum_of_losses
 from relora_core.events import Emit, Warned
-from relora_core.micro_batch import cpu_micro_batch, largest_that_fits
+from relora_core.micro_batch import cpu_micro_batch, halved, largest_that_fits
 from relora_core.optimizers import set_learning_rate
 from relora_core.spec import TrainSpec
 from relora_core.state import TrainState
@@ -52,8 +52,7 @@ class Stepper:
         """Train on this rank's part of the global batch, (n, sequence_length + 1)."""
         assert self._replica is not None, "prepare comes first"
         state.model.train()
-        self.world.reseed(self.spec.training.seed, state.counters.step)
-        loss = self._accumulate_gradients(self._replica, batch)
+        loss = self._gradients_that_fit(self._replica, batch, state.counters.step)
         grad_norm = nn.utils.clip_grad_norm_(
             [p for p in state.model.parameters() if p.requires_grad],
             self.spec.training.max_grad_norm or math.inf,
@@ -71,6 +70,36 @@ class Stepper:
         if self.spec.training.precision == "bf16":
             return torch.autocast(self.world.device.type, dtype=torch.bfloat16)
         return nullcontext()
+
+    def _gradients_that_fit(self, model: nn.Module, batch: Tensor, step: int) -> Tensor:
+        """Accumulate; where the memory runs out, again from the start in smaller micro-batches."""
+        while True:
+            self.world.reseed(self.spec.training.seed, step)
+            try:
+                return self._accumulate_gradients(model, batch)
+            except torch.OutOfMemoryError:
+                if not self._may_shrink():
+                    raise
+            self._shrink(model, step)  # out of the handler, whose traceback holds the activations
+
+    def _may_shrink(self) -> bool:
+        """Alone: with several ranks, the others wait for this one's gradients by now."""
+        automatic = self.spec.training.micro_batch_size == "auto"
+        return automatic and self.world.size == 1 and self.micro_batch_size > 1
+
+    def _shrink(self, model: nn.Module, step: int) -> None:
+        model.zero_grad(set_to_none=True)
+        torch.cuda.empty_cache()
+        before = self.micro_batch_size
+        self.micro_batch_size = halved(before, self.sequences_per_rank)
+        self.emit(
+            Warned(
+                code="out_of_memory",
+                step=step,
+                message=f"{before} sequences at once were too many for the memory before step "
+                f"{step}; going on with {self.micro_batch_size}",
+            )
+        )
 
     def _accumulate_gradients(self, model: nn.Module, batch: Tensor) -> Tensor:
         """Return the mean loss of this rank's part, fp64."""

@@ -12,6 +12,7 @@ from service.dependencies import refuse_unknown_query
 from service.dispatcher import Dispatcher
 from service.errors import HANDLERS
 from service.middleware import BodyLimit, RequestId
+from service.openapi import describe_errors
 from service.routes import artifacts, events, health, jobs
 from service.stream import EventHub
 
@@ -35,6 +36,7 @@ def create_app(backends: Backends) -> FastAPI:
     app.add_middleware(RequestId)
     for routes in (jobs, events, artifacts, health):
         app.include_router(routes.router)
+    describe_errors(app)
     return app
 
 

@@ -44,10 +44,12 @@ class Dispatcher:
 
     def _dispatch(self) -> None:
         try:
-            dispatch(self._store, self._queue)
-        except Exception as error:  # the broker or the store is down; the next look tries again
+            while dispatch(self._store, self._queue) and not self._stopping:
+                pass
+        except Exception as error:  # whatever is down, the next look tries again
             if not self._failing:
-                logger.error("cannot send jobs to the workers, trying on: %s", error)
+                reason = str(error).partition("\n")[0]
+                logger.error("cannot send jobs to the workers, trying on: %s", reason)
             self._failing = True
         else:
             if self._failing:

@@ -120,7 +120,7 @@ def bug(request: Request, _: Exception) -> JSONResponse:
 
 
 HANDLERS: dict[int | type[Exception], Any] = {
-    JobsError: job_error,
+    **dict.fromkeys(JOB_ERRORS, job_error),
     InvalidSpec: invalid_spec,
     RequestValidationError: invalid_request,
     HTTPException: http_error,

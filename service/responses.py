@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from jobs.events import JobCancelled, JobEvent, JobFailed, JobSucceeded
 from jobs.models import Artifact, Job
@@ -36,6 +36,8 @@ class JobPage(BaseModel):
 
 
 class EventPage(BaseModel):
+    model_config = ConfigDict(ser_json_inf_nan="strings")  # as each event alone
+
     items: list[JobEvent]
     next: int | None = Field(description="Give it as `after` for the page of later events.")
 

@@ -100,13 +100,9 @@ def _start(
     _wait(api, lambda: _healthy(_url(listener)), stop)
     children.start(python("sweep", "worker.sweep"))
     if with_worker:
-        worker = python("worker", "celery", "-A", "worker.tasks", "worker", *WORKER_OPTIONS)
+        worker = python("worker", "celery", "-A", "worker.tasks", "worker", "--loglevel", "info")
         worker.grace_seconds = WORKER_GRACE_SECONDS
         children.start(worker)
-
-
-# One job at a time. The thread pool: the work is done by the trainer's process.
-WORKER_OPTIONS = ("--pool", "threads", "--concurrency", "1", "--loglevel", "info")
 
 
 def _valkey(data_dir: Path, port: int) -> Child:

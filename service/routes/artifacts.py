@@ -30,9 +30,9 @@ def list_artifacts(job_id: str, store: StoreDep) -> ArtifactPage:
     )
 
 
-@router.api_route(
+@router.head("/{job_id}/artifacts/{path:path}", include_in_schema=False)  # as GET, by HTTP
+@router.get(
     "/{job_id}/artifacts/{path:path}",
-    methods=["GET", "HEAD"],
     response_class=Response,
     responses={
         200: {"content": {"application/octet-stream": {}}, "description": "The file."},

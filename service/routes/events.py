@@ -74,7 +74,7 @@ def get_events(
     selection: Annotated[Selection, Depends(_selection)],
     store: StoreDep,
     hub: HubDep,
-) -> Response | EventPage:
+) -> Response:
     """A page of JSON or, with `Accept: text/event-stream`, a stream to the job's last event.
 
     The stream resumes from `Last-Event-ID`, the id of the last event that was seen.
@@ -82,7 +82,9 @@ def get_events(
     after, limit = selection.after, selection.limit
     if EVENT_STREAM not in request.headers.get("Accept", ""):
         events = store.events(job_id, after=after, limit=limit, types=selection.types)
-        return EventPage(items=events, next=events[-1].id if len(events) == limit else None)
+        page = EventPage(items=events, next=events[-1].id if len(events) == limit else None)
+        # Not by FastAPI, which writes a loss that is not finite as null.
+        return Response(page.model_dump_json(), media_type="application/json")
     if store.get(job_id).status in FINAL and not store.events(job_id, after=after, limit=1):
         return Response(status_code=204)
     return StreamingResponse(

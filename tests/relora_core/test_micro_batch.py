@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from relora_core.micro_batch import cpu_micro_batch, largest_that_fits
+from relora_core.micro_batch import cpu_micro_batch, halved, largest_that_fits
 
 
 def test_it_halves_until_it_fits() -> None:
@@ -36,3 +36,7 @@ def test_on_the_cpu_the_logits_set_the_size() -> None:
     assert cpu_micro_batch(64, sequence_length=128, vocab_size=4096) == 64
     assert cpu_micro_batch(64, sequence_length=512, vocab_size=32100) == 8
     assert cpu_micro_batch(7, sequence_length=4096, vocab_size=128_000) == 1
+
+
+def test_half_of_a_size_still_divides_the_batch() -> None:
+    assert [halved(size, 12) for size in (12, 6, 3, 2)] == [6, 3, 1, 1]

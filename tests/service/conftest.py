@@ -1,0 +1,95 @@
+"""A real server on a free port over a real store; jobs that a test moves along itself."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from jobs.backends import Backends, open_backends
+from jobs.migrate import migrate
+from jobs.models import Job, JobSpec
+from jobs.settings import Settings
+from relora_core.events import AnyTrainEvent
+from service.client import Client
+from tests.service.serving import serving, step_finished
+
+NOBODY = "redis://127.0.0.1:9/0"  # no broker: jobs are taken, and wait in the outbox
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> dict[str, Any]:
+    """A spec as a person writes it."""
+    return {
+        "name": "tiny",
+        "model": {"preset": "llama_9m"},
+        "data": {"train": {"uri": str(tmp_path / "text.jsonl")}, "sequence_length": 100},
+        "training": {"steps": 100, "global_batch_size": 10},
+    }
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("database") / "relora.db"
+    migrate(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def settings(tmp_path: Path, empty_database: Path) -> Settings:
+    settings = Settings(data_dir=tmp_path / "relora", broker_url=NOBODY)
+    settings.data_dir.mkdir()
+    (settings.data_dir / "relora.db").write_bytes(empty_database.read_bytes())
+    return settings
+
+
+@pytest.fixture
+def backends(settings: Settings) -> Iterator[Backends]:
+    with closing(open_backends(settings)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def url(backends: Backends) -> Iterator[str]:
+    with serving(backends) as address:
+        yield address
+
+
+@pytest.fixture
+def http(url: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=url, timeout=20) as client:
+        yield client
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[Client]:
+    with Client(url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def job(backends: Backends, document: dict[str, Any]) -> Job:
+    """A job that waits in the queue."""
+    return backends.store.create(JobSpec.model_validate(document))
+
+
+@pytest.fixture
+def running(backends: Backends, job: Job) -> Job:
+    """A job in its first attempt, after four events: queued, claimed, started, step 1."""
+    claimed = backends.store.claim(job.id, worker="w1", lease_seconds=60)
+    assert claimed is not None
+    backends.store.started(job.id, 1, resumed_from=None)
+    backends.store.append(job.id, 1, [(1, step_finished(1))])
+    return backends.store.get(job.id)
+
+
+@pytest.fixture
+def report(backends: Backends) -> Callable[..., None]:
+    """Append events to the first attempt of a job, as the lines from `first` on."""
+
+    def append(job: Job, *events: AnyTrainEvent, first: int = 2) -> None:
+        backends.store.append(job.id, 1, list(enumerate(events, first)))
+
+    return append

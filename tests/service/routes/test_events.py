@@ -1,0 +1,156 @@
+"""Events over HTTP: pages of JSON, and server-sent events."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from jobs.backends import Backends
+from jobs.events import AnyJobEvent
+from jobs.models import Job
+from jobs.status import JobStatus
+from relora_core.events import Evaluated
+from service.routes import events as events_route
+from tests.service.serving import step_finished
+
+STREAM = {"Accept": "text/event-stream"}
+Report = Callable[..., None]
+
+
+def frames(response: httpx.Response) -> Iterator[dict[str, str]]:
+    """The frames of a stream as their fields; a comment has the name ''."""
+    frame: dict[str, str] = {}
+    for line in response.iter_lines():
+        if line:
+            name, _, value = line.partition(": ")
+            frame[name] = value
+        elif frame:
+            yield frame
+            frame = {}
+
+
+def ids(page: dict[str, Any]) -> list[int]:
+    return [event["id"] for event in page["items"]]
+
+
+def test_events_come_in_pages(http: httpx.Client, running: Job) -> None:
+    path = f"/v1/jobs/{running.id}/events"
+    first = http.get(path, params={"limit": 3}).json()
+    second = http.get(path, params={"limit": 3, "after": first["next"]}).json()
+    assert (ids(first), ids(second)) == ([1, 2, 3], [4])
+    assert second["next"] is None
+    types = [event["type"] for event in first["items"] + second["items"]]
+    assert types == ["job.queued", "job.claimed", "job.started", "train.step"]
+    assert second["items"][0]["attempt"] == 1
+
+
+def test_events_are_chosen_by_type(http: httpx.Client, running: Job) -> None:
+    query = {"type": ["train.step", "job.queued"]}
+    assert ids(http.get(f"/v1/jobs/{running.id}/events", params=query).json()) == [1, 4]
+
+
+def test_an_unknown_type_is_an_error_that_names_the_known(http: httpx.Client, job: Job) -> None:
+    response = http.get(f"/v1/jobs/{job.id}/events", params={"type": "train.stop"})
+    assert response.status_code == 422
+    (error,) = response.json()["errors"]
+    assert error["path"] == "query.type.0"
+    assert "there are job.cancelled, job.claimed" in error["message"]
+
+
+def test_a_loss_that_is_not_finite_is_told_as_it_is(
+    http: httpx.Client, running: Job, report: Report
+) -> None:
+    report(running, step_finished(2, loss=float("nan")))
+    page = http.get(f"/v1/jobs/{running.id}/events", params={"after": 4}).json()
+    assert page["items"][0]["loss"] == "NaN"
+
+
+def test_a_stream_tells_all_that_was_then_what_happens_and_ends_with_the_job(
+    http: httpx.Client, backends: Backends, running: Job, report: Report
+) -> None:
+    with http.stream("GET", f"/v1/jobs/{running.id}/events", headers=STREAM) as response:
+        assert response.headers["Content-Type"].startswith("text/event-stream")
+        assert response.headers["Cache-Control"] == "no-cache"
+        told = frames(response)
+        assert next(told) == {"retry": "2000"}
+        assert [next(told)["id"] for _ in range(4)] == ["1", "2", "3", "4"]
+        report(running, step_finished(2))
+        step = next(told)
+        assert (step["id"], step["event"]) == ("5", "train.step")
+        assert json.loads(step["data"]).items() >= {"id": 5, "attempt": 1, "step": 2}.items()
+        backends.store.finish(running.id, 1, JobStatus.SUCCEEDED)
+        assert [frame["event"] for frame in told] == ["job.succeeded"]
+
+
+def test_a_stream_resumes_after_the_last_event_that_was_seen(
+    http: httpx.Client, backends: Backends, running: Job
+) -> None:
+    backends.store.finish(running.id, 1, JobStatus.SUCCEEDED)
+    headers = {**STREAM, "Last-Event-ID": "3"}
+    with http.stream("GET", f"/v1/jobs/{running.id}/events?after=1", headers=headers) as response:
+        told = [frame["id"] for frame in frames(response) if "id" in frame]
+    assert told == ["4", "5"]
+
+
+def test_a_stream_of_some_types_still_ends_with_the_job(
+    http: httpx.Client, backends: Backends, running: Job
+) -> None:
+    backends.store.finish(running.id, 1, JobStatus.SUCCEEDED)
+    path = f"/v1/jobs/{running.id}/events?type=train.step"
+    with http.stream("GET", path, headers=STREAM) as response:
+        assert [frame["event"] for frame in frames(response) if "id" in frame] == ["train.step"]
+
+
+def test_who_has_seen_the_end_is_told_not_to_come_back(
+    http: httpx.Client, backends: Backends, running: Job
+) -> None:
+    backends.store.finish(running.id, 1, JobStatus.SUCCEEDED)
+    headers = {**STREAM, "Last-Event-ID": "5"}
+    assert http.get(f"/v1/jobs/{running.id}/events", headers=headers).status_code == 204
+
+
+def test_a_stream_of_no_job_is_not_found(http: httpx.Client) -> None:
+    response = http.get("/v1/jobs/job_none/events", headers=STREAM)
+    assert (response.status_code, response.json()["code"]) == (404, "job_not_found")
+
+
+def test_a_quiet_stream_is_kept_open_by_comments(
+    http: httpx.Client, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events_route, "QUIET_SECONDS", 0.05)
+    headers = {**STREAM, "Last-Event-ID": "1"}
+    with http.stream("GET", f"/v1/jobs/{job.id}/events", headers=headers) as response:
+        told = frames(response)
+        assert next(told) == {"retry": "2000"}
+        assert next(told) == {"": "ping"}
+
+
+def test_many_readers_see_the_same_events_whenever_they_came(
+    url: str, backends: Backends, running: Job, report: Report
+) -> None:
+    seen: list[list[int]] = []
+
+    def read(after: int) -> None:
+        headers = {**STREAM, "Last-Event-ID": str(after)}
+        with (
+            httpx.Client(base_url=url, timeout=20) as http,
+            http.stream("GET", f"/v1/jobs/{running.id}/events", headers=headers) as response,
+        ):
+            seen.append([int(frame["id"]) for frame in frames(response) if "id" in frame])
+
+    readers = [threading.Thread(target=read, args=(after,)) for after in (0, 4, 2, 0, 4)]
+    for first, reader in enumerate(readers):
+        reader.start()
+        report(running, *many(20), first=2 + 20 * first)
+    backends.store.finish(running.id, 1, JobStatus.SUCCEEDED)
+    for reader in readers:
+        reader.join()
+    assert sorted(map(len, seen)) == [101, 101, 103, 105, 105]
+    assert all(numbers == list(range(numbers[0], 106)) for numbers in seen)
+
+
+def many(count: int) -> list[AnyJobEvent]:
+    return [Evaluated(step=n, loss=4.0, perplexity=54.6, tokens=1000) for n in range(count)]

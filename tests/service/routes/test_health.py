@@ -1,0 +1,47 @@
+"""Liveness and readiness over HTTP."""
+
+from contextlib import closing
+
+import httpx
+import pytest
+
+from jobs.backends import open_backends
+from jobs.settings import Settings
+from tests.service.serving import serving
+
+
+def test_a_server_that_answers_is_alive(http: httpx.Client) -> None:
+    response = http.get("/healthz")
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+def test_without_its_broker_the_service_still_takes_jobs_and_says_so(http: httpx.Client) -> None:
+    response = http.get("/readyz")
+    assert response.status_code == 200
+    assert response.json() == {
+        "status": "degraded",
+        "store": "ok",
+        "broker": "down: QueueUnavailable",
+    }
+
+
+@pytest.mark.integration
+def test_with_all_its_parts_the_service_is_ready(settings: Settings, valkey_url: str) -> None:
+    settings = settings.model_copy(update={"broker_url": valkey_url})
+    with (
+        closing(open_backends(settings)) as backends,
+        serving(backends) as url,
+    ):
+        assert httpx.get(f"{url}/readyz").json()["status"] == "ready"
+
+
+def test_without_its_store_the_service_is_not_ready(settings: Settings) -> None:
+    settings = settings.model_copy(update={"database_url": "postgresql://127.0.0.1:9/none"})
+    with closing(open_backends(settings)) as backends, serving(backends) as url:
+        ready = httpx.get(f"{url}/readyz")
+        job = httpx.get(f"{url}/v1/jobs/job_1")
+    assert ready.status_code == 503
+    assert ready.json()["status"] == "unready"
+    assert ready.json()["store"].startswith("down: ")
+    assert (job.status_code, job.json()["code"]) == (503, "store_unavailable")
+    assert job.headers["Retry-After"] == "5"

@@ -1,0 +1,44 @@
+"""The service in a thread, and what a trainer would report to it."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from jobs.backends import Backends
+from relora_core.events import StepFinished
+from service.app import create_app
+from service.server import Server, listen
+
+
+def step_finished(step: int, **values: Any) -> StepFinished:
+    facts = {
+        "total_steps": 100,
+        "phase": "low_rank",
+        "loss": 4.0,
+        "learning_rate": 1e-3,
+        "grad_norm": 0.5,
+        "tokens_seen": 1000 * step,
+        "tokens_per_second": 500.0,
+        "restarts": 1,
+    }
+    return StepFinished(step=step, **{**facts, **values})
+
+
+@contextmanager
+def serving(backends: Backends, port: int = 0) -> Iterator[str]:
+    """The service in a thread, as `service.server` runs it."""
+    app = create_app(backends)
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
+    server = Server(config, app.state.hub)
+    with listen("127.0.0.1", port) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        while not server.started:
+            time.sleep(0.005)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()

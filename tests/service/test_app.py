@@ -1,0 +1,65 @@
+"""The service as a whole: what it says of itself, and that it sends jobs on."""
+
+from contextlib import closing
+from typing import Any
+
+import httpx
+import pytest
+
+from jobs.backends import open_backends
+from jobs.settings import Settings
+from relora_core.spec import TrainSpec
+from service.routes.jobs import EXAMPLE
+from tests.service.serving import serving
+
+
+@pytest.fixture
+def openapi(http: httpx.Client) -> dict[str, Any]:
+    document: dict[str, Any] = http.get("/openapi.json").json()
+    return document
+
+
+def test_every_operation_documents_its_answer_and_every_error_is_a_problem(
+    openapi: dict[str, Any],
+) -> None:
+    for path, operations in openapi["paths"].items():
+        for method, operation in operations.items():
+            assert any(status < "300" for status in operation["responses"]), (path, method)
+            for status, response in operation["responses"].items():
+                if status >= "400" and path.startswith("/v1"):
+                    assert list(response["content"]) == ["application/problem+json"], (path, status)
+
+
+def test_the_body_of_a_submission_is_documented_with_an_example(openapi: dict[str, Any]) -> None:
+    content = openapi["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]
+    assert content["schema"]["$ref"] == "#/components/schemas/JobSpec"
+    assert openapi["components"]["schemas"]["JobSpec"]["required"] == [
+        "model",
+        "data",
+        "training",
+    ]
+    (example,) = content["examples"].values()
+    assert example["value"] == EXAMPLE
+
+
+def test_the_example_is_a_spec() -> None:
+    assert TrainSpec.model_validate(EXAMPLE).total_steps == 20_000
+
+
+def test_every_path_has_its_parameters_documented(openapi: dict[str, Any]) -> None:
+    parameters = openapi["paths"]["/v1/jobs/{job_id}/events"]["get"]["parameters"]
+    names = {parameter["name"] for parameter in parameters}
+    assert names == {"job_id", "after", "limit", "type", "last-event-id"}
+
+
+@pytest.mark.integration
+def test_a_submitted_job_reaches_the_broker(
+    settings: Settings, document: dict[str, Any], valkey_url: str
+) -> None:
+    settings = settings.model_copy(update={"broker_url": valkey_url})
+    with closing(open_backends(settings)) as backends:
+        waiting = backends.queue.depth()
+        with serving(backends) as url:
+            assert httpx.post(f"{url}/v1/jobs", json=document).status_code == 201
+        assert backends.queue.depth() == waiting + 1
+        assert backends.store.unsent() == []

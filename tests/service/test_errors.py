@@ -1,0 +1,68 @@
+"""The shape of errors, whatever went wrong."""
+
+import httpx
+import pytest
+
+from jobs.models import Job
+
+
+def test_an_error_is_a_problem_with_the_id_of_its_request(http: httpx.Client) -> None:
+    response = http.get("/v1/jobs/job_none", headers={"X-Request-ID": "mine-1"})
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.headers["X-Request-ID"] == "mine-1"
+    assert response.json() == {
+        "type": "urn:relora:problem:job_not_found",
+        "title": "Not Found",
+        "status": 404,
+        "detail": "There is no job 'job_none'.",
+        "code": "job_not_found",
+        "request_id": "mine-1",
+    }
+
+
+@pytest.mark.parametrize("given", ["", "two words", "x" * 129, "<script>"])
+def test_a_request_without_a_sound_id_gets_one(http: httpx.Client, given: str) -> None:
+    answered = http.get("/healthz", headers={"X-Request-ID": given}).headers["X-Request-ID"]
+    assert len(answered) == 32
+    assert answered != given
+
+
+def test_a_route_that_does_not_exist_is_a_problem_too(http: httpx.Client) -> None:
+    response = http.get("/v1/job")
+    assert (response.status_code, response.json()["code"]) == (404, "not_found")
+    assert response.json()["detail"] == "There is nothing at /v1/job."
+
+
+def test_a_method_that_is_not_possible_names_those_that_are(http: httpx.Client, job: Job) -> None:
+    response = http.delete(f"/v1/jobs/{job.id}")
+    assert (response.status_code, response.json()["code"]) == (405, "method_not_allowed")
+    assert response.headers["Allow"] == "GET"
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "message"),
+    [
+        ("/v1/jobs?stauts=queued", "query.stauts", "unknown; there are before, limit, status"),
+        ("/v1/jobs/job_1/progress?after=1", "query.after", "unknown; it takes none"),
+        ("/v1/jobs?limit=0", "query.limit", "Input should be greater than or equal to 1"),
+        ("/v1/jobs/job_1/events?limit=x", "query.limit", "Input should be a valid integer"),
+    ],
+)
+def test_a_wrong_query_is_refused_and_explained(
+    http: httpx.Client, path: str, field: str, message: str
+) -> None:
+    response = http.get(path)
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_request")
+    (error,) = response.json()["errors"]
+    assert error["path"] == field
+    assert error["message"].startswith(message)
+
+
+def test_a_bug_is_a_problem_that_tells_nothing_of_the_inside(
+    http: httpx.Client, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.store.JobStore.get", lambda *_: 1 / 0)
+    response = http.get(f"/v1/jobs/{job.id}", headers={"X-Request-ID": "mine-2"})
+    assert (response.status_code, response.json()["code"]) == (500, "internal_error")
+    assert response.headers["X-Request-ID"] == "mine-2"
+    assert "ZeroDivision" not in response.text
