@@ -42,8 +42,7 @@ class InvalidSpec(Exception):
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The error responses of a route, for its OpenAPI entry."""
-    content = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"model": Problem, "content": content} for status in statuses}
+    return {status: {"model": Problem} for status in statuses}
 
 
 def respond(

@@ -7,6 +7,9 @@ from fastapi.openapi.utils import get_openapi
 
 from service.responses import PROBLEM
 
+SCHEMAS = "#/components/schemas/"
+ERRORS = {SCHEMAS + "Problem", SCHEMAS + "HTTPValidationError"}
+
 
 def describe_errors(app: FastAPI) -> None:
     """Let every error be described as the problem document that it is (RFC 9457)."""
@@ -23,12 +26,12 @@ def _described(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(
         title=app.title, summary=app.summary, version=app.version, routes=app.routes
     )
-    problem = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     for operations in document["paths"].values():
         for operation in operations.values():
-            for status, response in operation["responses"].items():
-                if status >= "400" and "application/json" in response.get("content", {}):
-                    response["content"] = problem
+            for response in operation["responses"].values():
+                schema = response.get("content", {}).get("application/json", {}).get("schema", {})
+                if schema.get("$ref") in ERRORS:
+                    response["content"] = {PROBLEM: {"schema": {"$ref": SCHEMAS + "Problem"}}}
     for unused in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(unused, None)
     return document

@@ -30,6 +30,11 @@ def test_every_operation_documents_its_answer_and_every_error_is_a_problem(
                     assert list(response["content"]) == ["application/problem+json"], (path, status)
 
 
+def test_an_unready_service_is_documented_as_it_answers(openapi: dict[str, Any]) -> None:
+    unready = openapi["paths"]["/readyz"]["get"]["responses"]["503"]["content"]
+    assert unready["application/json"]["schema"]["$ref"] == "#/components/schemas/Readiness"
+
+
 def test_the_body_of_a_submission_is_documented_with_an_example(openapi: dict[str, Any]) -> None:
     content = openapi["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]
     assert content["schema"]["$ref"] == "#/components/schemas/JobSpec"

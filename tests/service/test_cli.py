@@ -1,0 +1,158 @@
+"""The command line, against a real server."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from jobs.backends import Backends
+from jobs.models import Job, JobError
+from jobs.status import JobStatus
+from service.cli import app
+
+Relora = Callable[..., Result]
+
+
+@pytest.fixture
+def relora(url: str, monkeypatch: pytest.MonkeyPatch) -> Relora:
+    """Runs `relora` with some arguments, against the test's own service."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str | Path, at: str = url) -> Result:
+        return CliRunner().invoke(app, list(map(str, arguments)), env={"RELORA_URL": at})
+
+    return run
+
+
+@pytest.fixture
+def spec_file(tmp_path: Path, document: dict[str, Any]) -> Path:
+    file = tmp_path / "spec.yaml"
+    file.write_text(yaml.safe_dump(document))
+    return file
+
+
+def test_a_spec_is_submitted(relora: Relora, backends: Backends, spec_file: Path) -> None:
+    result = relora("jobs", "submit", spec_file)
+    (job,) = backends.store.list()
+    assert (result.exit_code, result.stdout) == (0, f"submitted {job.id}\n")
+
+
+def test_a_json_spec_is_submitted_and_answered_in_json(
+    relora: Relora, backends: Backends, tmp_path: Path, document: dict[str, Any]
+) -> None:
+    (tmp_path / "spec.json").write_text(json.dumps(document))
+    result = relora("jobs", "submit", tmp_path / "spec.json", "--json")
+    (job,) = backends.store.list()
+    assert Job.model_validate_json(result.stdout) == job
+
+
+def test_a_wrong_spec_is_explained_field_by_field(
+    relora: Relora, tmp_path: Path, document: dict[str, Any]
+) -> None:
+    document["method"] = {"name": "relora", "rnak": 8}
+    del document["model"]
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(document))
+    result = relora("jobs", "submit", tmp_path / "spec.yaml")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines() == [
+        "error: The spec was not accepted; nothing is queued. `errors` says what to change.",
+        "  model: required",
+        "  method.rnak: unknown field; did you mean `rank`?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "cannot read"),
+        ("a: [", "is neither YAML nor JSON"),
+        ("- a\n- b", "holds no job spec"),
+    ],
+)
+def test_a_file_that_is_no_spec_is_a_wrong_command(
+    relora: Relora, tmp_path: Path, text: str | None, message: str
+) -> None:
+    if text is not None:
+        (tmp_path / "spec.yaml").write_text(text)
+    result = relora("jobs", "submit", tmp_path / "spec.yaml")
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_nobody_at_the_address_has_its_own_exit_code(relora: Relora) -> None:
+    result = relora("jobs", "list", at="http://127.0.0.1:9")
+    assert result.exit_code == 3
+    assert "relora up" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_a_job_that_is_not_there_is_a_wrong_command(relora: Relora) -> None:
+    result = relora("jobs", "get", "job_none")
+    assert (result.exit_code, result.stderr) == (2, "error: There is no job 'job_none'.\n")
+
+
+def test_jobs_are_listed(relora: Relora, running: Job) -> None:
+    header, row = relora("jobs", "list").stdout.splitlines()
+    assert header.split() == ["id", "name", "status", "step", "loss", "restarts", "created"]
+    assert row.split()[:6] == [running.id, "tiny", "running", "1/100", "4.000", "1"]
+
+
+def test_a_job_is_shown(relora: Relora, running: Job) -> None:
+    facts = dict(
+        line.split(maxsplit=1) for line in relora("jobs", "get", running.id).stdout.splitlines()
+    )
+    assert facts["status"].strip() == "running"
+    assert facts["attempt"].strip() == "1 of 5"
+    assert facts["worker"].strip() == "w1"
+
+
+def test_a_wish_is_shown_until_the_worker_fulfils_it(relora: Relora, running: Job) -> None:
+    assert "running (pause asked)" in relora("jobs", "pause", running.id).stdout
+    assert "running (cancel asked)" in relora("jobs", "cancel", running.id).stdout
+
+
+def test_a_paused_job_is_resumed(relora: Relora, job: Job) -> None:
+    assert "paused" in relora("jobs", "pause", job.id).stdout
+    assert "queued" in relora("jobs", "resume", job.id).stdout
+    result = relora("jobs", "resume", job.id)
+    assert result.exit_code == 2
+    assert "cannot be resumed" in result.stderr
+
+
+def test_following_a_job_that_succeeds_ends_well(
+    relora: Relora, backends: Backends, running: Job
+) -> None:
+    backends.store.finish(running.id, 1, JobStatus.SUCCEEDED)
+    result = relora("jobs", "follow", running.id)
+    assert result.exit_code == 0
+    assert "succeeded" in result.stdout.splitlines()[-1]
+
+
+def test_following_a_job_that_fails_ends_with_one(
+    relora: Relora, backends: Backends, running: Job
+) -> None:
+    error = JobError(code="data_error", message="no text in /data")
+    backends.store.finish(running.id, 1, JobStatus.FAILED, error=error)
+    result = relora("jobs", "follow", running.id, "--json")
+    assert result.exit_code == 1
+    last = json.loads(result.stdout.splitlines()[-1])
+    assert (last["type"], last["error"]["message"]) == ("job.failed", "no text in /data")
+    assert "no text in /data" in relora("jobs", "get", running.id).stdout
+
+
+def test_events_are_printed(relora: Relora, running: Job) -> None:
+    lines = relora("jobs", "events", running.id, "--after", "2").stdout.splitlines()
+    assert len(lines) == 2
+    assert lines[0].endswith("▶ the trainer starts")
+    as_json = relora("jobs", "events", running.id, "--json").stdout.splitlines()
+    assert [json.loads(line)["id"] for line in as_json] == [1, 2, 3, 4]
+
+
+def test_nothing_to_download_is_said(relora: Relora, running: Job, tmp_path: Path) -> None:
+    result = relora("jobs", "download", running.id, "--to", tmp_path)
+    assert result.exit_code == 1
+    assert "has no files at 'final/'" in result.stderr

@@ -1,0 +1,104 @@
+"""A job in a terminal, and where there is none."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from jobs.backends import Backends
+from jobs.events import AnyJobEvent, JobClaimed, JobPaused, JobStarted
+from jobs.models import Job
+from jobs.status import JobStatus
+from relora_core.events import Evaluated, PhaseStarted
+from service.client import Client
+from service.follow import Now, follow
+from tests.service.serving import step_finished
+
+Report = Callable[..., None]
+
+
+def console(*, terminal: bool) -> Console:
+    return Console(file=StringIO(), force_terminal=terminal, width=100, color_system=None)
+
+
+def printed(console: Console) -> str:
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def shown(job: Job, *events: AnyJobEvent) -> list[str]:
+    """The lines of the bar after these events."""
+    now, screen = Now(job), console(terminal=False)
+    for event in events:
+        now.apply(event)
+    screen.print(now)
+    return [line.rstrip() for line in printed(screen).splitlines() if line.strip()]
+
+
+def test_before_its_first_step_a_job_shows_that_it_waits(job: Job) -> None:
+    title, bar, numbers = shown(job)
+    assert title == f"tiny  queued  {job.id}"
+    assert bar.endswith("0/100  0%")
+    assert numbers == "no step yet"
+
+
+def test_a_running_job_shows_its_numbers_and_how_long_it_will_take(job: Job) -> None:
+    title, bar, numbers = shown(
+        job,
+        JobClaimed(worker="w1"),
+        JobStarted(worker="w1"),
+        PhaseStarted(step=0, phase="warm_start", trainable_parameters=10, frozen_parameters=0),
+        Evaluated(step=0, loss=8.0, perplexity=2981.0, tokens=1000),
+        step_finished(40),
+    )
+    assert title == f"tiny  running  low rank  {job.id}"
+    assert bar.endswith("40/100  40%")
+    # 60 steps of 10 sequences of 100 tokens, 500 tokens a second: two minutes.
+    assert numbers.split("   ") == [
+        "loss 4.000",
+        "lr 1.00e-03",
+        "perplexity 2,981.0",
+        "restarts 1",
+        "tokens/s 500",
+        "ETA 0:02:00",
+    ]
+
+
+def test_a_paused_job_promises_no_end(job: Job) -> None:
+    title, _, numbers = shown(job, JobStarted(worker="w1"), step_finished(40), JobPaused())
+    assert title.startswith("tiny  paused  job_")
+    assert numbers.endswith("ETA -")
+
+
+@pytest.fixture
+def told(client: Client, backends: Backends, running: Job, report: Report) -> Job:
+    """A finished job of a hundred steps, a second apart."""
+    start = datetime.now(UTC) + timedelta(minutes=1)  # later than step 1, which came just now
+    steps = [step_finished(n, time=start + timedelta(seconds=n)) for n in range(2, 101)]
+    report(running, *steps, Evaluated(step=100, loss=3.0, perplexity=20.1, tokens=1000))
+    backends.store.finish(running.id, 1, JobStatus.SUCCEEDED)
+    return client.jobs.get(running.id)
+
+
+def test_in_a_terminal_what_happened_scrolls_above_the_bar(client: Client, told: Job) -> None:
+    screen = console(terminal=True)
+    job = follow(client, told.id, screen)
+    text = printed(screen)
+    assert job == told
+    assert "claimed by w1" in text
+    assert "perplexity 20.1" in text
+    assert "step 57/100" not in text
+    assert "100/100  100%" in text.splitlines()[-3]
+
+
+def test_without_a_terminal_the_loss_is_a_line_every_five_seconds(
+    client: Client, told: Job
+) -> None:
+    screen = console(terminal=False)
+    follow(client, told.id, screen)
+    lines = printed(screen).splitlines()
+    steps = [line for line in lines if "· step" in line]
+    assert [line.split()[3] for line in steps[:3]] == ["1/100", "2/100", "7/100"]
+    assert lines[-1].endswith("✓ succeeded")
