@@ -23,6 +23,7 @@ from service.describe import describe
 from service.follow import follow
 from service.tables import overview, sheet
 
+PIPE_WIDTH = 200  # of a table that no terminal limits
 FAILED, WRONG, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 
 app = typer.Typer(help="Pretrain language models with ReLoRA.", no_args_is_help=True)
@@ -91,7 +92,8 @@ def list_jobs(
     if json:
         _print_json(page)
     else:
-        out.print(overview(page.items))
+        screen = out if out.is_terminal else Console(width=PIPE_WIDTH, highlight=False)
+        screen.print(overview(page.items))
 
 
 @jobs.command()

@@ -27,7 +27,10 @@ def sheet(job: Job) -> Table:
 
 def overview(items: list[Job]) -> Table:
     """A line for each job."""
-    table = Table("id", "name", "status", "step", "loss", "restarts", "created", box=None)
+    table = Table(box=None)
+    table.add_column("id", no_wrap=True, min_width=max((len(job.id) for job in items), default=2))
+    for name in ("name", "status", "step", "loss", "restarts", "created"):
+        table.add_column(name, no_wrap=True)
     for job in items:
         table.add_row(
             job.id,

@@ -20,7 +20,7 @@ Relora = Callable[..., Result]
 @pytest.fixture
 def relora(url: str, monkeypatch: pytest.MonkeyPatch) -> Relora:
     """Runs `relora` with some arguments, against the test's own service."""
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "60")  # no id is cut, even so
 
     def run(*arguments: str | Path, at: str = url) -> Result:
         return CliRunner().invoke(app, list(map(str, arguments)), env={"RELORA_URL": at})
