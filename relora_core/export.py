@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
+from relora_core.files import publish_folder
 from relora_core.lowrank.inject import merged_state
 from relora_core.model_card import model_card
 from relora_core.spec import TrainSpec
@@ -35,7 +36,7 @@ def export(
         json.dumps({"step": counters.step, "spec": spec.model_dump(mode="json")}, indent=2)
     )
     shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
+    publish_folder(temporary, folder)
     return sum(file.stat().st_size for file in folder.iterdir())
 
 

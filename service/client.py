@@ -1,6 +1,5 @@
 """The service from Python, with the models that the service itself speaks."""
 
-import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 from jobs.events import AnyJobEvent, job_event_adapter
 from jobs.models import Job, JobSpec, Progress
 from jobs.status import JobStatus
+from relora_core.files import sha256
 from service.responses import (
     LAST_EVENTS,
     ArtifactPage,
@@ -153,7 +153,7 @@ class Jobs:
                 file = directory / artifact.path
                 if not file.resolve().is_relative_to(directory.resolve()):
                     raise CorruptDownload(f"{artifact.path!r} would be outside of {directory}")
-                if not (file.is_file() and _sha256(file) == artifact.sha256):
+                if not (file.is_file() and sha256(file) == artifact.sha256):
                     self._fetch(artifact, file)
                 files.append(file)
         return files
@@ -169,7 +169,7 @@ class Jobs:
             _raise_for_problem(response)
             for chunk in response.iter_bytes(CHUNK_BYTES):
                 output.write(chunk)
-        if _sha256(part) != artifact.sha256:
+        if sha256(part) != artifact.sha256:
             part.unlink()
             raise CorruptDownload(f"{artifact.path} arrived damaged; try again")
         part.replace(file)
@@ -228,8 +228,3 @@ def _read_events(response: httpx.Response) -> Iterator[AnyJobEvent]:
     for line in response.iter_lines():
         if line.startswith("data: "):
             yield job_event_adapter.validate_json(line.removeprefix("data: "))
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from relora_core.errors import DataError
+from relora_core.files import publish_folder, sha256
 
 
 def digest(*parts: object) -> str:
@@ -33,11 +33,8 @@ def build_once(
         shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
         partial.mkdir()
         build(partial)
-        for path in (*partial.iterdir(), partial):
-            _sync(path)
         shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
-        _sync(folder.parent)
+        publish_folder(partial, folder)
     return False
 
 
@@ -45,9 +42,7 @@ def file_digest(file: Path, cache: Path) -> str:
     """Return the file's sha256, remembered until its size or time of change is another."""
 
     def build(folder: Path) -> None:
-        with file.open("rb") as stream:
-            content = hashlib.file_digest(stream, "sha256").hexdigest()
-        (folder / "sha256").write_text(content)
+        (folder / "sha256").write_text(sha256(file))
 
     try:
         stat = file.stat()
@@ -56,11 +51,3 @@ def file_digest(file: Path, cache: Path) -> str:
     except PermissionError as error:
         raise DataError(f"no access to {error.filename}: {error.strerror}") from error
     return (folder / "sha256").read_text()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
