@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,20 +126,19 @@ def measured_perplexity(folder: Path, spec: dict[str, Any], cache: Path) -> floa
     import torch
     from transformers import AutoModelForCausalLM
 
-    from relora_core.data.prepare import prepare
     from relora_core.distributed import World
-    from relora_core.evaluate import evaluate, sum_of_losses
+    from relora_core.evaluate import evaluate
     from relora_core.spec import TrainSpec
+    from relora_core.tasks import build_task
 
     train_spec = TrainSpec.model_validate(spec)
-    validation = prepare(train_spec, cache=cache, emit=lambda _: None).validation
+    task = build_task(train_spec, cache=cache, emit=lambda _: None)
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
     return evaluate(
-        lambda sequences: sum_of_losses(model, sequences),
-        validation,
+        task,
+        partial(task.measure, model),
         World(rank=0, size=1, device=torch.device("cpu")),
         step=train_spec.total_steps,
-        max_tokens=train_spec.evaluation.tokens,
         batch_size=8,
     ).perplexity
 

@@ -154,13 +154,18 @@ class LearningRateRestarted(Event):
 
 
 class Evaluated(Event):
-    """Token-weighted loss on the first tokens of the validation split."""
+    """Loss on the first examples of the validation split, weighted by target."""
 
     type: Literal["train.eval"] = "train.eval"
     step: int
     loss: float
     perplexity: float
     tokens: int
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """What the model is judged by."""
+        return {"loss": self.loss, "perplexity": self.perplexity}
 
     def __str__(self) -> str:
         return (

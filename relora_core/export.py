@@ -5,20 +5,22 @@ import shutil
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel
 
 from relora_core.files import publish_folder
 from relora_core.lowrank.inject import merged_state
+from relora_core.model import AutoModel
 from relora_core.model_card import model_card
 from relora_core.spec import TrainSpec
 from relora_core.state import Counters
+from relora_core.tasks.task import Task
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
 def export(
     model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
+    task: Task,
     folder: Path,
     *,
     spec: TrainSpec,
@@ -28,9 +30,9 @@ def export(
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    plain = merged_model(model, _DTYPES[spec.export.dtype])
+    plain = merged_model(model, task.auto_model, _DTYPES[spec.export.dtype])
     plain.save_pretrained(temporary)
-    tokenizer.save_pretrained(temporary)
+    task.processor.save_pretrained(temporary)
     (temporary / "README.md").write_text(model_card(spec, counters), encoding="utf-8")
     (temporary / "relora.json").write_text(
         json.dumps({"step": counters.step, "spec": spec.model_dump(mode="json")}, indent=2)
@@ -40,12 +42,15 @@ def export(
     return sum(file.stat().st_size for file in folder.iterdir())
 
 
-def merged_model(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
+def merged_model(
+    model: PreTrainedModel, auto_model: AutoModel, dtype: torch.dtype
+) -> PreTrainedModel:
     """A plain model, on the CPU, that computes what `model` does, to the precision of `dtype`."""
     state = {name: tensor.to("cpu", dtype) for name, tensor in merged_state(model).items()}
     with torch.device("meta"):
-        plain = AutoModelForCausalLM.from_config(model.config, dtype=dtype)
+        plain = auto_model.from_config(model.config, dtype=dtype)
     plain.load_state_dict(state, strict=True, assign=True)
     plain.tie_weights()
-    plain.config.use_cache = True
+    if hasattr(plain.config, "use_cache"):  # which training has no use for
+        plain.config.use_cache = True
     return plain

@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 import torch
 
-# Memory of the logits of one micro-batch on the CPU, where running out of memory is no
-# exception that could be caught.
-_CPU_LOGITS_BYTES = 512 * 1024**2
+# Memory of one micro-batch on the CPU, where running out of memory is no exception that could
+# be caught.
+_CPU_BYTES = 512 * 1024**2
 
 
-def cpu_micro_batch(per_rank: int, *, sequence_length: int, vocab_size: int) -> int:
-    """The largest divisor of `per_rank` whose fp32 logits stay within half a GiB."""
-    fits = _CPU_LOGITS_BYTES // (4 * sequence_length * vocab_size)
+def cpu_micro_batch(per_rank: int, example_bytes: int) -> int:
+    """The largest divisor of `per_rank` that stays within half a GiB."""
+    fits = _CPU_BYTES // example_bytes
     return max(divisor for divisor in _divisors(per_rank) if divisor <= max(1, fits))
 
 

@@ -1,5 +1,6 @@
 """The plain Hugging Face model that a run starts from, in fp32 on the CPU."""
 
+from collections.abc import Mapping
 from typing import Any, assert_never
 
 import torch
@@ -8,46 +9,25 @@ from transformers import (
     AutoModelForCausalLM,
     PreTrainedConfig,
     PreTrainedModel,
-    PreTrainedTokenizerFast,
 )
 
 from relora_core.errors import ModelError
 from relora_core.presets import MODELS
 from relora_core.spec import ConfigModel, PresetModel, PretrainedModel, TrainSpec
 
+AutoModel = type[AutoModelForCausalLM]
 
-def build_model(spec: TrainSpec, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
-    """The model of the spec, for this tokenizer. Random weights come from the seed.
 
-    Raises `ModelError` if the config is wrong or does not fit the tokenizer or the data.
+def make_config(spec: TrainSpec, of_the_data: Mapping[str, Any]) -> PreTrainedConfig:
+    """The model's config; `of_the_data` are the fields that a new model takes from its data.
+
+    They win over a preset's, and what `model.config` says wins over them. Raises `ModelError`.
     """
-    config = _config(spec, tokenizer)
-    _check(config, spec, tokenizer)
-    if isinstance(spec.model, PretrainedModel) and spec.model.init == "weights":
-        model = AutoModelForCausalLM.from_pretrained(spec.model.pretrained, dtype=torch.float32)
-    else:
-        torch.manual_seed(spec.training.seed)
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    model.config.use_cache = False
-    if spec.training.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
-    return model
-
-
-def _config(spec: TrainSpec, tokenizer: PreTrainedTokenizerFast) -> PreTrainedConfig:
-    tokens = {
-        "vocab_size": len(tokenizer),
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
     match spec.model:
         case PresetModel():
-            shape = MODELS[spec.model.preset]
-            positions = max(shape["max_position_embeddings"], spec.data.sequence_length)
-            return _make_config({**shape, "max_position_embeddings": positions, **tokens})
+            return _from_fields({**MODELS[spec.model.preset], **of_the_data})
         case ConfigModel():
-            return _make_config({**tokens, **spec.model.config})
+            return _from_fields({**of_the_data, **spec.model.config})
         case PretrainedModel():
             try:
                 return AutoConfig.from_pretrained(spec.model.pretrained)
@@ -57,7 +37,7 @@ def _config(spec: TrainSpec, tokenizer: PreTrainedTokenizerFast) -> PreTrainedCo
             assert_never(spec.model)
 
 
-def _make_config(fields: dict[str, Any]) -> PreTrainedConfig:
+def _from_fields(fields: dict[str, Any]) -> PreTrainedConfig:
     fields = dict(fields)
     try:
         return AutoConfig.for_model(fields.pop("model_type"), **fields)
@@ -65,15 +45,17 @@ def _make_config(fields: dict[str, Any]) -> PreTrainedConfig:
         raise ModelError(f"model.config is no config of transformers: {error}") from error
 
 
-def _check(config: PreTrainedConfig, spec: TrainSpec, tokenizer: PreTrainedTokenizerFast) -> None:
-    if config.vocab_size < len(tokenizer):
-        raise ModelError(
-            f"the tokenizer has {len(tokenizer)} tokens, the model only {config.vocab_size}; "
-            "take the model's own tokenizer or leave vocab_size out of model.config"
+def build_model(
+    spec: TrainSpec, auto_model: AutoModel, config: PreTrainedConfig
+) -> PreTrainedModel:
+    """The model of this config. Random weights come from the seed."""
+    torch.manual_seed(spec.training.seed)
+    if isinstance(spec.model, PretrainedModel) and spec.model.init == "weights":
+        model = auto_model.from_pretrained(
+            spec.model.pretrained, config=config, dtype=torch.float32
         )
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions is not None and positions < spec.data.sequence_length:
-        raise ModelError(
-            f"data.sequence_length {spec.data.sequence_length} is over the {positions} positions "
-            "of the model"
-        )
+    else:
+        model = auto_model.from_config(config, dtype=torch.float32)
+    if spec.training.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    return model

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from relora_core.data.batch import Batch
 from relora_core.distributed import World
-from relora_core.evaluate import sum_of_losses
 from relora_core.events import Emit, Warned
 from relora_core.micro_batch import cpu_micro_batch, halved, largest_that_fits
 from relora_core.optimizers import set_learning_rate
 from relora_core.spec import TrainSpec
 from relora_core.state import TrainState
+from relora_core.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -29,16 +30,17 @@ class StepResult:
 class Stepper:
     """Prepared anew for each phase, because the trainable parameters change."""
 
-    def __init__(self, spec: TrainSpec, world: World, emit: Emit) -> None:
+    def __init__(self, spec: TrainSpec, task: Task, world: World, emit: Emit) -> None:
         self.spec = spec
+        self.task = task
         self.world = world
         self.emit = emit
         self.sequences_per_rank = spec.training.global_batch_size // world.size
         self.micro_batch_size = 1
         self._replica: nn.Module | None = None
 
-    def prepare(self, model: PreTrainedModel, sample: Tensor) -> None:
-        """Compile, fit the micro-batch and replicate. `sample` is one sequence of data, (1, s)."""
+    def prepare(self, model: PreTrainedModel, sample: Batch) -> None:
+        """Compile, fit the micro-batch and replicate; `sample` is any batch of the data."""
         self._replica = None  # of the phase before, with its buckets
         if self.spec.training.compile and not compiler_found(self.world.device):
             self.emit(Warned(code="no_compiler", message="no C++ compiler found: running eagerly"))
@@ -48,8 +50,8 @@ class Stepper:
         self.micro_batch_size = self._fitting_micro_batch(model, sample)
         self._replica = self.world.replicate(model)
 
-    def step(self, state: TrainState, batch: Tensor, learning_rate: float) -> StepResult:
-        """Train on this rank's part of the global batch, (n, sequence_length + 1)."""
+    def step(self, state: TrainState, batch: Batch, learning_rate: float) -> StepResult:
+        """Train on this rank's part of the global batch."""
         assert self._replica is not None, "prepare comes first"
         state.model.train()
         loss = self._gradients_that_fit(self._replica, batch, state.counters.step)
@@ -71,7 +73,7 @@ class Stepper:
             return torch.autocast(self.world.device.type, dtype=torch.bfloat16)
         return nullcontext()
 
-    def _gradients_that_fit(self, model: nn.Module, batch: Tensor, step: int) -> Tensor:
+    def _gradients_that_fit(self, model: nn.Module, batch: Batch, step: int) -> Tensor:
         """Accumulate; where the memory runs out, again from the start in smaller micro-batches."""
         while True:
             self.world.reseed(self.spec.training.seed, step)
@@ -101,39 +103,34 @@ class Stepper:
             )
         )
 
-    def _accumulate_gradients(self, model: nn.Module, batch: Tensor) -> Tensor:
+    def _accumulate_gradients(self, model: nn.Module, batch: Batch) -> Tensor:
         """Return the mean loss of this rank's part, fp64."""
-        tokens = batch[:, 1:].numel()
+        targets = batch.targets.numel()
         total = torch.zeros((), dtype=torch.float64, device=self.world.device)
         micro_batches = batch.split(self.micro_batch_size)
         for number, micro_batch in enumerate(micro_batches, start=1):
             last = number == len(micro_batches)
             with nullcontext() if last else self.world.no_sync(model):
-                loss = self._backward(model, micro_batch, tokens)
+                loss = self._backward(model, micro_batch, targets)
             total += loss.detach().double()
         return total
 
-    def _backward(self, model: nn.Module, sequences: Tensor, tokens: int) -> Tensor:
-        sequences = sequences.to(self.world.device, non_blocking=True)
+    def _backward(self, model: nn.Module, batch: Batch, targets: int) -> Tensor:
         with self.autocast():
-            loss = sum_of_losses(model, sequences) / tokens
+            loss = self.task.sum_of_losses(model, batch.to(self.world.device)) / targets
         loss.backward()
         return loss
 
-    def _fitting_micro_batch(self, model: PreTrainedModel, sample: Tensor) -> int:
+    def _fitting_micro_batch(self, model: PreTrainedModel, sample: Batch) -> int:
         wanted = self.spec.training.micro_batch_size
         if wanted != "auto":
             return min(wanted, self.sequences_per_rank)
         if self.world.device.type == "cpu":
-            return cpu_micro_batch(
-                self.sequences_per_rank,
-                sequence_length=self.spec.data.sequence_length,
-                vocab_size=model.config.vocab_size,
-            )
+            return cpu_micro_batch(self.sequences_per_rank, self.task.example_bytes(model))
 
         def attempt(size: int) -> None:
             try:
-                self._backward(model, sample.expand(size, -1), tokens=1)
+                self._backward(model, sample.repeated(size), targets=1)
             finally:
                 model.zero_grad(set_to_none=True)
                 torch.cuda.empty_cache()

@@ -5,21 +5,19 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedTokenizerFast
-
 from relora_core.checkpoint import Checkpoint, Checkpoints
 from relora_core.data.loader import BatchLoader
-from relora_core.data.prepare import PreparedData, prepare
 from relora_core.distributed import World, joined_world
 from relora_core.errors import ModelError
 from relora_core.events import AnyTrainEvent, Emit
 from relora_core.methods import build_method
 from relora_core.methods.method import Method
-from relora_core.model import build_model
 from relora_core.optimizers import build_optimizer
 from relora_core.spec import TrainSpec
 from relora_core.state import TrainState
 from relora_core.stepper import Stepper
+from relora_core.tasks import build_task
+from relora_core.tasks.task import Task
 from relora_core.timeline import Timeline
 from relora_core.trainer import Trainer
 
@@ -40,27 +38,27 @@ def train(
     """Train `spec` in `workdir`, from its newest checkpoint if it has one.
 
     Return whether the run is complete; False if `stop_requested` ended it, with a checkpoint
-    saved. Token shards are kept in `cache` for later runs; `staged` maps remote sources to
+    saved. Prepared data is kept in `cache` for later runs; `staged` maps remote sources to
     their local copies. Raises `relora_core.errors.TrainError`.
     """
     with joined_world() as world:
         report = emit if world.is_main else _silent
         _check_batch(spec, world)
-        data = prepare(spec, cache=cache, emit=report, staged=staged)
-        checkpoints = Checkpoints(workdir, spec.checkpoint, report, identity=_identity(spec, data))
-        batches = _batches(spec, data, world)
+        task = build_task(spec, cache=cache, emit=report, staged=staged)
+        checkpoints = Checkpoints(workdir, spec.checkpoint, report, identity=_identity(spec, task))
+        batches = _batches(spec, task, world)
         with closing(checkpoints), closing(batches):
             timeline = Timeline.of(spec)
             method = build_method(spec, timeline)
-            state = _build_state(spec, method, data.tokenizer, checkpoints, world)
+            state = _build_state(spec, method, task, checkpoints, world)
             trainer = Trainer(
                 spec=spec,
                 state=state,
                 timeline=timeline,
                 method=method,
-                stepper=Stepper(spec, world, report),
+                stepper=Stepper(spec, task, world, report),
                 batches=batches,
-                data=data,
+                task=task,
                 checkpoints=checkpoints,
                 workdir=workdir,
                 world=world,
@@ -70,9 +68,9 @@ def train(
             return trainer.run()
 
 
-def _batches(spec: TrainSpec, data: PreparedData, world: World) -> BatchLoader:
+def _batches(spec: TrainSpec, task: Task, world: World) -> BatchLoader:
     return BatchLoader(
-        data.train,
+        task.train,
         global_batch_size=spec.training.global_batch_size,
         seed=spec.training.seed,
         rank=world.rank,
@@ -83,13 +81,13 @@ def _batches(spec: TrainSpec, data: PreparedData, world: World) -> BatchLoader:
 def _build_state(
     spec: TrainSpec,
     method: Method,
-    tokenizer: PreTrainedTokenizerFast,
+    task: Task,
     checkpoints: Checkpoints,
     world: World,
 ) -> TrainState:
     """As the newest checkpoint has it, or from the start."""
     checkpoint = _find_checkpoint(checkpoints, world)
-    model = build_model(spec, tokenizer)
+    model = task.build_model()
     method.shape(model, checkpoint.counters.phase if checkpoint else None)
     model.to(world.device)  # type: ignore[arg-type] # transformers wraps `to` without its types
     state = TrainState(model, build_optimizer(model, spec.optimizer))
@@ -113,13 +111,13 @@ def _check_batch(spec: TrainSpec, world: World) -> None:
         )
 
 
-def _identity(spec: TrainSpec, data: PreparedData) -> dict[str, Any]:
+def _identity(spec: TrainSpec, task: Task) -> dict[str, Any]:
     """What a checkpoint belongs to: resuming under another is refused."""
     document = spec.model_dump(mode="json", exclude=_FREE)
     document["training"] = {
         key: value for key, value in document["training"].items() if key not in _FREE_IN_TRAINING
     }
-    document["data"]["train_tokens"] = data.train.num_tokens
+    document["data"]["train_examples"] = len(task.train)
     return document
 
 

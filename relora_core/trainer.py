@@ -8,11 +8,11 @@ from pathlib import Path
 from torch import Tensor
 
 from relora_core.checkpoint import Checkpoints
+from relora_core.data.batch import Batch
 from relora_core.data.loader import BatchLoader
-from relora_core.data.prepare import PreparedData
 from relora_core.distributed import World
 from relora_core.errors import Diverged
-from relora_core.evaluate import evaluate, sum_of_losses
+from relora_core.evaluate import evaluate
 from relora_core.events import (
     Emit,
     Exported,
@@ -28,6 +28,7 @@ from relora_core.methods.method import Method
 from relora_core.spec import TrainSpec
 from relora_core.state import Counters, TrainState
 from relora_core.stepper import Stepper, StepResult
+from relora_core.tasks.task import Task
 from relora_core.timeline import Timeline
 
 
@@ -41,7 +42,7 @@ class Trainer:
     method: Method
     stepper: Stepper
     batches: BatchLoader
-    data: PreparedData
+    task: Task
     checkpoints: Checkpoints
     workdir: Path
     world: World
@@ -93,7 +94,7 @@ class Trainer:
             self._evaluate()
 
     def _prepare_stepper(self) -> None:
-        self.stepper.prepare(self.state.model, self.batches.batch(self.counters.step)[:1])
+        self.stepper.prepare(self.state.model, self.batches.batch(self.counters.step))
 
     def _take_step(self) -> None:
         step = self.counters.step
@@ -162,22 +163,20 @@ class Trainer:
         model = self.state.model
         model.eval()
 
-        def loss_of(sequences: Tensor) -> Tensor:
+        def measure(batch: Batch) -> Tensor:
             with self.stepper.autocast():
-                return sum_of_losses(model, sequences)
+                return self.task.measure(model, batch)
 
         event = evaluate(
-            loss_of,
-            self.data.validation,
+            self.task,
+            measure,
             self.world,
             step=self.counters.step,
-            max_tokens=self.spec.evaluation.tokens,
             batch_size=self.stepper.micro_batch_size,
         )
         self.counters.evaluated_at = event.step
         self.counters.metrics = {
-            "validation_loss": event.loss,
-            "validation_perplexity": event.perplexity,
+            f"validation_{name}": value for name, value in event.scores.items()
         }
         self.emit(event)
 
@@ -189,7 +188,7 @@ class Trainer:
         if self.world.is_main:
             size = export(
                 self.state.model,
-                self.data.tokenizer,
+                self.task,
                 self.workdir / path,
                 spec=self.spec,
                 counters=self.counters,
@@ -214,7 +213,7 @@ class Trainer:
                 skipped_steps=self.counters.skipped_steps,
                 seconds=time.monotonic() - self.started,
                 loss=self.counters.metrics["validation_loss"],
-                perplexity=self.counters.metrics["validation_perplexity"],
+                perplexity=self.counters.metrics.get("validation_perplexity"),
             )
         )
 

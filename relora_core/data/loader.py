@@ -4,22 +4,21 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from relora_core.data.shards import TokenShards
+from relora_core.data.batch import Batch, Dataset
 from relora_core.data.shuffle import permute
 
 
 class BatchLoader:
     """What step s reads follows from s, the seed and the batch size alone: a resume just asks.
 
-    Batches run on over the end of an epoch, so each epoch holds every sequence once. The ranks'
+    Batches run on over the end of an epoch, so each epoch holds every example once. The ranks'
     slices, in order, are the batch that a single process would read.
     """
 
     def __init__(
         self,
-        shards: TokenShards,
+        dataset: Dataset,
         *,
         global_batch_size: int,
         seed: int,
@@ -31,15 +30,15 @@ class BatchLoader:
                 f"global_batch_size must be a multiple of the {world_size} processes; "
                 f"got {global_batch_size}"
             )
-        self._shards = shards
+        self._dataset = dataset
         self._seed = seed
         self._global_batch_size = global_batch_size
         self._slice = np.arange(global_batch_size).reshape(world_size, -1)[rank]
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
-        self._ahead: tuple[int, Future[Tensor]] | None = None
+        self._ahead: tuple[int, Future[Batch]] | None = None
 
-    def batch(self, step: int) -> Tensor:
-        """This rank's sequences: int64 (global_batch_size // world_size, sequence_length + 1)."""
+    def batch(self, step: int) -> Batch:
+        """This rank's part of the step's batch, global_batch_size // world_size examples."""
         ahead, self._ahead = self._ahead, None
         batch = ahead[1].result() if ahead and ahead[0] == step else self._read(step)
         self._ahead = (step + 1, self._reader.submit(self._read, step + 1))
@@ -48,15 +47,16 @@ class BatchLoader:
     def close(self) -> None:
         self._reader.shutdown(cancel_futures=True)
 
-    def _read(self, step: int) -> Tensor:
-        return self._shards.sequences(self._indices(step))
+    def _read(self, step: int) -> Batch:
+        positions = step * self._global_batch_size + self._slice
+        return self._dataset.examples(self._indices(positions), positions)
 
-    def _indices(self, step: int) -> NDArray[np.int64]:
-        size = len(self._shards)
-        epochs, positions = np.divmod(step * self._global_batch_size + self._slice, size)
+    def _indices(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        size = len(self._dataset)
+        epochs, places = np.divmod(positions, size)
         return np.concatenate(
             [
-                permute(positions[epochs == epoch], size=size, seed=self._seed, epoch=epoch)
+                permute(places[epochs == epoch], size=size, seed=self._seed, epoch=epoch)
                 for epoch in range(epochs[0], epochs[-1] + 1)
             ]
         )

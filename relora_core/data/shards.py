@@ -8,6 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from relora_core.data.batch import Batch
+
 
 class TokenShards:
     """A stream of tokens cut into sequences: number i is tokens [i * S, i * S + S + 1).
@@ -33,6 +35,11 @@ class TokenShards:
 
     def __len__(self) -> int:
         return (self.num_tokens - 1) // self.sequence_length
+
+    def examples(self, indices: NDArray[np.int64], positions: NDArray[np.int64]) -> Batch:  # noqa: ARG002 - nothing is random
+        """Sequences as token ids (n, sequence_length), with the next token at each place."""
+        sequences = self.sequences(indices)
+        return Batch(sequences[:, :-1], sequences[:, 1:])
 
     def sequences(self, indices: NDArray[np.int64]) -> Tensor:
         """Return int64 (len(indices), sequence_length + 1): inputs [:, :-1], targets [:, 1:]."""

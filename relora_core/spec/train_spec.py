@@ -32,6 +32,9 @@ class TrainSpec(Spec):
     recipe: str | None = Field(
         default=None, description="A name of `relora_core.presets.RECIPES`; what is written wins."
     )
+    task: Literal["causal_lm"] = Field(
+        default="causal_lm", description="What the model is trained to do."
+    )
     model: ModelSpec
     tokenizer: TokenizerSpec = TrainedTokenizer()
     data: DataSpec

@@ -32,10 +32,10 @@ def test_one_sequence_too_many_is_out_of_memory() -> None:
         largest_that_fits(8, attempt)
 
 
-def test_on_the_cpu_the_logits_set_the_size() -> None:
-    assert cpu_micro_batch(64, sequence_length=128, vocab_size=4096) == 64
-    assert cpu_micro_batch(64, sequence_length=512, vocab_size=32100) == 8
-    assert cpu_micro_batch(7, sequence_length=4096, vocab_size=128_000) == 1
+def test_on_the_cpu_the_size_of_an_example_sets_it() -> None:
+    assert cpu_micro_batch(64, 4 * 128 * 4096) == 64
+    assert cpu_micro_batch(64, 4 * 512 * 32100) == 8
+    assert cpu_micro_batch(7, 4 * 4096 * 128_000) == 1
 
 
 def test_half_of_a_size_still_divides_the_batch() -> None:

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from relora_core.evaluate import sum_of_losses
+from relora_core.data.batch import Batch
 from relora_core.events import StepFinished, Warned
+from relora_core.tasks.causal_lm import CausalLM
 from relora_core.train import train
 from tests.relora_core.conftest import MakeSpec, Recorder
 
@@ -16,13 +17,16 @@ def memory_for(sequences: int, monkeypatch: pytest.MonkeyPatch, *, from_step: in
     """Let training run out of memory with more sequences at once."""
     seen: list[int] = []
 
-    def limited(model: nn.Module, batch: Tensor) -> Tensor:
-        seen.append(len(batch))
-        if len(batch) > sequences and len(seen) > from_step:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return sum_of_losses(model, batch)
+    sum_of_losses = CausalLM.sum_of_losses
 
-    monkeypatch.setattr("relora_core.stepper.sum_of_losses", limited)
+    def limited(task: CausalLM, model: nn.Module, batch: Batch) -> Tensor:
+        if model.training:
+            seen.append(len(batch))
+            if len(batch) > sequences and len(seen) > from_step:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+        return sum_of_losses(task, model, batch)
+
+    monkeypatch.setattr(CausalLM, "sum_of_losses", limited)
 
 
 def test_out_of_memory_halves_the_micro_batch_and_goes_on_with_the_same_numbers(

@@ -1,5 +1,6 @@
 import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from relora_core.data.prepare import prepare
 from relora_core.distributed import World
 from relora_core.errors import CheckpointError, Diverged, ModelError
-from relora_core.evaluate import evaluate, sum_of_losses
+from relora_core.evaluate import evaluate
 from relora_core.events import (
     CheckpointSaved,
     Evaluated,
@@ -27,6 +27,8 @@ from relora_core.events import (
     Warned,
 )
 from relora_core.spec import TrainSpec
+from relora_core.tasks import build_task
+from relora_core.tasks.causal_lm import CausalLM
 from relora_core.train import train
 from tests.relora_core.conftest import MakeSpec, Recorder
 
@@ -105,15 +107,8 @@ def test_the_exported_model_is_plain_and_scores_the_same(
     tokenizer = AutoTokenizer.from_pretrained(run.workdir / "final")
     assert model.config.vocab_size == len(tokenizer)
     assert not any("lora" in name for name, _ in model.named_parameters())
-    data = prepare(spec, cache=cache, emit=recorder)
-    scored = evaluate(
-        lambda sequences: sum_of_losses(model, sequences),
-        data.validation,
-        CPU,
-        step=12,
-        max_tokens=1000,
-        batch_size=4,
-    )
+    task = build_task(spec, cache=cache, emit=recorder)
+    scored = evaluate(task, partial(task.measure, model), CPU, step=12, batch_size=4)
     # fp32 arithmetic on both sides; the trained layers hold W in bf16, the merged ones in full
     assert scored.loss == pytest.approx(recorder.of(TrainFinished)[0].loss, abs=2e-3)
 
@@ -195,7 +190,7 @@ def test_a_run_that_stays_not_finite_fails_with_its_weights_untouched(
     def overflow(*_: Any, **__: Any) -> torch.Tensor:
         return torch.tensor(math.inf, requires_grad=True)
 
-    monkeypatch.setattr("relora_core.stepper.sum_of_losses", overflow)
+    monkeypatch.setattr(CausalLM, "sum_of_losses", overflow)
     recorder = Recorder()
     spec = make_spec(training={"max_skipped_steps": 3})
     with pytest.raises(Diverged, match="3 steps in a row were not finite, up to step 3"):

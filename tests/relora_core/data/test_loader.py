@@ -34,7 +34,7 @@ def test_each_epoch_holds_every_sequence_once(
     make_shards: MakeShards, make_loader: MakeLoader
 ) -> None:
     loader = make_loader(make_shards(10, 2), 4)  # 5 steps: 2 epochs, one ends within a batch
-    firsts = torch.cat([loader.batch(step)[:, 0] for step in range(5)]) // 2
+    firsts = torch.cat([loader.batch(step).inputs[:, 0] for step in range(5)]) // 2
     epochs = firsts[:10].tolist(), firsts[10:].tolist()
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(10))
     assert epochs[0] != epochs[1]
@@ -43,7 +43,7 @@ def test_each_epoch_holds_every_sequence_once(
 def test_a_batch_may_be_larger_than_an_epoch(
     make_shards: MakeShards, make_loader: MakeLoader
 ) -> None:
-    batch = make_loader(make_shards(3, 2), 9).batch(0)
+    batch = make_loader(make_shards(3, 2), 9).batch(0).inputs
     assert sorted(batch[:, 0].tolist()) == [0, 0, 0, 2, 2, 2, 4, 4, 4]
 
 
@@ -54,16 +54,16 @@ def test_ranks_share_the_batch_of_one_process(
     alone = make_loader(shards, 8)
     ranks = [make_loader(shards, 8, rank=rank, world_size=4) for rank in range(4)]
     for step in (0, 1, 7, 1000):
-        parts = [rank.batch(step) for rank in ranks]
+        parts = [rank.batch(step).inputs for rank in ranks]
         assert [len(part) for part in parts] == [2, 2, 2, 2]
-        assert torch.equal(torch.cat(parts), alone.batch(step))
+        assert torch.equal(torch.cat(parts), alone.batch(step).inputs)
 
 
 def test_the_order_follows_from_the_seed(make_shards: MakeShards, make_loader: MakeLoader) -> None:
     shards = make_shards(50, 3)
     first, same, other = (make_loader(shards, 8, seed=seed) for seed in (1, 1, 2))
-    assert torch.equal(first.batch(3), same.batch(3))
-    assert not torch.equal(first.batch(3), other.batch(3))
+    assert torch.equal(first.batch(3).inputs, same.batch(3).inputs)
+    assert not torch.equal(first.batch(3).inputs, other.batch(3).inputs)
 
 
 def test_any_order_of_steps_gives_the_same_batches(
@@ -71,9 +71,9 @@ def test_any_order_of_steps_gives_the_same_batches(
 ) -> None:
     shards = make_shards(50, 3)
     forward, jumping = make_loader(shards, 4), make_loader(shards, 4)
-    expected = [forward.batch(step) for step in range(10)]
+    expected = [forward.batch(step).inputs for step in range(10)]
     for step in (9, 0, 1, 1, 5, 6, 4, 0):
-        assert torch.equal(jumping.batch(step), expected[step])
+        assert torch.equal(jumping.batch(step).inputs, expected[step])
 
 
 def test_processes_must_divide_the_batch(make_shards: MakeShards) -> None:
@@ -101,6 +101,6 @@ def test_any_step_of_ten_billion_tokens_is_read_in_milliseconds(
     seconds = []
     for step in (0, 10**5, 10**9, 17, 10**7):
         start = time.perf_counter()
-        assert loader.batch(step).shape == (64, 513)
+        assert loader.batch(step).inputs.shape == (64, 512)
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 0.01

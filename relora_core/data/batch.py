@@ -1,0 +1,48 @@
+"""What a dataset holds and a step reads: examples, each with what is to be predicted of it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples; the first dimension of both tensors counts them."""
+
+    inputs: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def to(self, device: torch.device) -> "Batch":
+        inputs, targets = (t.to(device, non_blocking=True) for t in (self.inputs, self.targets))
+        return Batch(inputs, targets)
+
+    def split(self, size: int) -> list["Batch"]:
+        """Cut into batches of `size` examples; the last may be smaller."""
+        parts = zip(self.inputs.split(size), self.targets.split(size), strict=True)
+        return [Batch(inputs, targets) for inputs, targets in parts]
+
+    def repeated(self, size: int) -> "Batch":
+        """The first example, `size` times, without a copy."""
+        one = self.inputs[:1], self.targets[:1]
+        inputs, targets = (t.expand(size, *t.shape[1:]) for t in one)
+        return Batch(inputs, targets)
+
+
+class Dataset(Protocol):
+    """Examples by number, each at the cost of reading it."""
+
+    def __len__(self) -> int: ...
+
+    def examples(self, indices: NDArray[np.int64], positions: NDArray[np.int64]) -> Batch:
+        """Read examples. `positions` are their places in the order in which the run reads.
+
+        What is random about an example follows from its position, so that a resumed run reads
+        the same.
+        """

@@ -1,0 +1,28 @@
+"""What a model is trained to do: its data, its model class, its loss and its scores.
+
+A new one is a value of `TrainSpec.task`, a module here and a case in `build_task`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import assert_never
+
+from relora_core.data.prepare import prepare
+from relora_core.events import Emit
+from relora_core.spec import TrainSpec
+from relora_core.tasks.causal_lm import CausalLM
+from relora_core.tasks.task import Task
+
+
+def build_task(
+    spec: TrainSpec, *, cache: Path, emit: Emit, staged: Mapping[str, str] | None = None
+) -> Task:
+    """Prepare the data that the spec names, or find it in the cache. Raises `DataError`.
+
+    `staged` says where the copies of remote sources lie on this node: URI to local URI.
+    """
+    match spec.task:
+        case "causal_lm":
+            return CausalLM.of(spec, prepare(spec, cache=cache, emit=emit, staged=staged))
+        case _:
+            assert_never(spec.task)

@@ -1,0 +1,99 @@
+"""Language modelling: each token is predicted from those before it."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import (
+    AutoModelForCausalLM,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from relora_core.data.batch import Batch
+from relora_core.data.prepare import PreparedData
+from relora_core.data.shards import TokenShards
+from relora_core.errors import ModelError
+from relora_core.events import Evaluated
+from relora_core.model import AutoModel, build_model, make_config
+from relora_core.presets import MODELS
+from relora_core.spec import PresetModel, TrainSpec
+
+
+@dataclass(frozen=True)
+class CausalLM:
+    auto_model: ClassVar[AutoModel] = AutoModelForCausalLM
+    num_sums: ClassVar[int] = 2
+
+    spec: TrainSpec
+    processor: PreTrainedTokenizerFast
+    train: TokenShards
+    validation: TokenShards
+
+    @classmethod
+    def of(cls, spec: TrainSpec, data: PreparedData) -> Self:
+        return cls(spec, data.tokenizer, data.train, data.validation)
+
+    @property
+    def evaluation_examples(self) -> int:
+        """As many whole sequences as `evaluation.tokens` holds, at least one."""
+        wanted = self.spec.evaluation.tokens // self.validation.sequence_length
+        return max(1, min(len(self.validation), wanted))
+
+    def build_model(self) -> PreTrainedModel:
+        config = make_config(self.spec, self._fields())
+        self._check(config)
+        model = build_model(self.spec, self.auto_model, config)
+        model.config.use_cache = False
+        return model
+
+    def _fields(self) -> dict[str, Any]:
+        fields = {
+            "vocab_size": len(self.processor),
+            "bos_token_id": self.processor.bos_token_id,
+            "eos_token_id": self.processor.eos_token_id,
+            "pad_token_id": self.processor.pad_token_id,
+        }
+        if isinstance(self.spec.model, PresetModel):
+            positions = MODELS[self.spec.model.preset]["max_position_embeddings"]
+            fields["max_position_embeddings"] = max(positions, self.spec.data.sequence_length)
+        return fields
+
+    def _check(self, config: PreTrainedConfig) -> None:
+        if config.vocab_size < len(self.processor):
+            raise ModelError(
+                f"the tokenizer has {len(self.processor)} tokens, the model only "
+                f"{config.vocab_size}; take the model's own tokenizer or leave vocab_size out of "
+                "model.config"
+            )
+        positions = getattr(config, "max_position_embeddings", None)
+        length = self.spec.data.sequence_length
+        if positions is not None and positions < length:
+            raise ModelError(
+                f"data.sequence_length {length} is over the {positions} positions of the model"
+            )
+
+    def example_bytes(self, model: PreTrainedModel) -> int:
+        """The logits of one sequence: with a usual vocabulary they are the largest part."""
+        return 4 * self.spec.data.sequence_length * model.config.vocab_size
+
+    def sum_of_losses(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Cross-entropy of each next token, summed."""
+        logits = model(input_ids=batch.inputs).logits  # (n, sequence_length, vocabulary)
+        return F.cross_entropy(
+            logits.flatten(0, 1).float(), batch.targets.flatten(), reduction="sum"
+        )
+
+    def measure(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The sum of losses and the number of tokens, (2,)."""
+        losses = self.sum_of_losses(model, batch).double()
+        return torch.stack([losses, losses.new_tensor(batch.targets.numel())])
+
+    def evaluated(self, step: int, sums: Tensor) -> Evaluated:
+        losses, tokens = sums.tolist()
+        loss = losses / tokens
+        return Evaluated(step=step, loss=loss, perplexity=math.exp(loss), tokens=int(tokens))
