@@ -195,13 +195,20 @@ def _load_model(model: nn.Module, tensors: dict[str, Tensor]) -> None:
 
 
 def _optimizer_tensors(state: TrainState) -> Iterator[tuple[str, Tensor]]:
+    """`parameter/key` for each tensor, `parameter/key/number` for a plain int or float."""
     for name, parameter in state.model.named_parameters():
-        for key, tensor in state.optimizer.state.get(parameter, {}).items():
-            yield f"{name}/{key}", tensor
+        for key, value in state.optimizer.state.get(parameter, {}).items():
+            if isinstance(value, Tensor):
+                yield f"{name}/{key}", value
+            else:
+                dtype = torch.int64 if isinstance(value, int) else torch.float64
+                yield f"{name}/{key}/number", torch.tensor(value, dtype=dtype)
 
 
 def _load_optimizer(state: TrainState, tensors: dict[str, Tensor]) -> None:
     parameters = dict(state.model.named_parameters())
     for path, tensor in tensors.items():
-        name, _, key = path.rpartition("/")
-        state.optimizer.state[parameters[name]][key] = tensor.to(parameters[name].device)
+        name, key, *number = path.split("/")
+        parameter = parameters[name]
+        value = tensor.item() if number else tensor.to(parameter.device)
+        state.optimizer.state[parameter][key] = value

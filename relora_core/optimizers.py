@@ -1,25 +1,47 @@
 """Optimizers from the spec."""
 
+from typing import Any, assert_never
+
 from torch import nn
 from torch.optim import AdamW, Optimizer
 
+from relora_core.errors import ModelError
 from relora_core.spec import OptimizerSpec
 
 
 def build_optimizer(model: nn.Module, spec: OptimizerSpec) -> Optimizer:
-    """AdamW over what is trainable now; matrices decay, norms and biases do not."""
-    trainable = [p for p in model.parameters() if p.requires_grad]
+    """AdamW over what is trainable now; matrices decay, norms and biases do not.
+
+    Raises `ModelError` if the package that the spec asks for is not installed.
+    """
+    groups = decay_groups([p for p in model.parameters() if p.requires_grad], spec)
+    match spec.name:
+        case "adamw":
+            return AdamW(groups, lr=spec.learning_rate, betas=spec.betas, eps=spec.eps, fused=True)
+        case "adamw_8bit":
+            return _adamw_8bit(groups, spec)
+        case _:
+            assert_never(spec.name)
+
+
+def decay_groups(trainable: list[nn.Parameter], spec: OptimizerSpec) -> list[dict[str, Any]]:
     groups = [
         {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": spec.weight_decay},
         {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return AdamW(
-        [group for group in groups if group["params"]],
-        lr=spec.learning_rate,
-        betas=spec.betas,
-        eps=spec.eps,
-        fused=True,
-    )
+    return [group for group in groups if group["params"]]
+
+
+def _adamw_8bit(groups: list[dict[str, Any]], spec: OptimizerSpec) -> Optimizer:
+    try:
+        from bitsandbytes.optim import AdamW8bit
+    except ImportError as error:
+        raise ModelError(
+            "optimizer.name adamw_8bit needs bitsandbytes, which is not installed here; "
+            'pip install "relora[quantization]", or take adamw'
+        ) from error
+    optimizer: Optimizer = AdamW8bit(groups, lr=spec.learning_rate, betas=spec.betas, eps=spec.eps)
+    return optimizer
 
 
 def keep_state(old: Optimizer, new: Optimizer) -> None:

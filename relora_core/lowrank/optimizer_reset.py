@@ -6,19 +6,22 @@ m / sqrt(0); a bias correction that believes in thousands of steps beside cleare
 makes steps of up to 6.6 times the learning rate for beta2 = 0.999.
 
 After pruning, the surviving moments count as one observation: the state is the one that
-Adam has after a single step whose gradient was the surviving bias-corrected first moment,
-and its square the second. So |update| <= sqrt(2) lr holds from the first step on where
-|m| <= sqrt(v), for any betas.
+Adam has after a single step, whose gradient was the bias-corrected first moment and whose
+squared gradient the bias-corrected second. So no update ever exceeds
+sqrt((1 - beta1) / (1 - beta2)) times the learning rate, whatever the gradients and the mode,
+for beta1 <= beta2 and up to the rounding of 8-bit state: the bound of Adam without any restart
+(docs/method.md has the proof).
 """
 
 import math
 from collections.abc import Iterable
-from typing import Any, assert_never
+from typing import assert_never
 
 import torch
 from torch import Generator, Tensor
 from torch.optim import Optimizer
 
+from relora_core.lowrank.adam_state import AdamState
 from relora_core.spec import MagnitudeReset, OptimizerReset, RandomReset, ZeroReset
 
 
@@ -41,29 +44,40 @@ def reset_optimizer_state(
         state = optimizer.state.get(parameter)
         if not state:  # no step was taken yet
             continue
-        kept += _reset(state, reset, betas[id(parameter)], generator)
+        kept += _reset(AdamState(state), reset, betas[id(parameter)], generator)
     return kept / total
 
 
 def _reset(
-    state: dict[str, Any], reset: OptimizerReset, betas: tuple[float, float], generator: Generator
+    state: AdamState, reset: OptimizerReset, betas: tuple[float, float], generator: Generator
 ) -> int:
     match reset:
         case ZeroReset():
-            for tensor in (state["exp_avg"], state["exp_avg_sq"], state["step"]):
-                tensor.zero_()
-            return 0
+            return _clear(state)
         case MagnitudeReset():
-            keep = _largest(state["exp_avg"], 1 - reset.ratio)
+            keep = _largest(state.first.values(), 1 - reset.ratio)
         case RandomReset():
-            drawn = torch.rand(state["exp_avg"].shape, generator=generator)
-            keep = (drawn >= reset.ratio).to(state["exp_avg"].device)
+            first = state.first.values()
+            drawn = torch.rand(first.shape, generator=generator)
+            keep = (drawn >= reset.ratio).to(first.device)
         case _:
             assert_never(reset)
-    for name, beta in zip(("exp_avg", "exp_avg_sq"), betas, strict=True):
-        bias_correction = 1 - beta ** float(state["step"])
-        state[name].mul_(keep).mul_((1 - beta) / bias_correction)
-    state["step"].fill_(1)
+    return _prune(state, keep, betas)
+
+
+def _clear(state: AdamState) -> int:
+    state.first.clear()
+    state.second.clear()
+    state.step = 0
+    return 0
+
+
+def _prune(state: AdamState, keep: Tensor, betas: tuple[float, float]) -> int:
+    """Keep the entries of the mask, as one observation; return how many there are."""
+    keep = keep & (state.second.values() > 0)  # 8 bits may round a second moment to zero
+    for moment, beta in zip((state.first, state.second), betas, strict=True):
+        moment.prune(keep, scale=(1 - beta) / (1 - beta**state.step))
+    state.step = 1
     return int(keep.sum())
 
 

@@ -35,7 +35,11 @@ class TrainingSpec(Spec):
 
 
 class OptimizerSpec(Spec):
-    name: Literal["adamw"] = "adamw"
+    name: Literal["adamw", "adamw_8bit"] = Field(
+        default="adamw",
+        description="adamw_8bit keeps the moments of larger tensors in 8 bits (arXiv 2110.02861); "
+        "it needs the extra `quantization`.",
+    )
     learning_rate: float = Field(default=1.0e-3, gt=0)
     low_rank_learning_rate: float | None = Field(
         default=None, gt=0, description="In the low-rank phase; default twice `learning_rate`."
