@@ -34,7 +34,7 @@ def decay_groups(trainable: list[nn.Parameter], spec: OptimizerSpec) -> list[dic
 
 def _adamw_8bit(groups: list[dict[str, Any]], spec: OptimizerSpec) -> Optimizer:
     try:
-        from bitsandbytes.optim import AdamW8bit
+        from bitsandbytes.optim.adamw import AdamW8bit
     except ImportError as error:
         raise ModelError(
             "optimizer.name adamw_8bit needs bitsandbytes, which is not installed here; "

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -19,15 +20,19 @@ METHOD = ReloraMethod(rank=4)  # frozen in bf16, so that there are residuals
 TOKENS = torch.arange(16).unsqueeze(0)
 
 
-def low_rank_state(make_model: MakeModel) -> TrainState:
+def low_rank_state(
+    make_model: MakeModel, optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
+) -> TrainState:
     model = make_model()
     inject(model, METHOD)
     reinitialize(model, step=0, restart=0, seed=0)
-    return TrainState(model, build_optimizer(model, OptimizerSpec()))
+    return TrainState(model, build_optimizer(model, OptimizerSpec(name=optimizer)))
 
 
-def trained_state(make_model: MakeModel) -> TrainState:
-    state = low_rank_state(make_model)
+def trained_state(
+    make_model: MakeModel, optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
+) -> TrainState:
+    state = low_rank_state(make_model, optimizer)
     state.model(TOKENS).logits.square().mean().backward()
     state.optimizer.step()
     merge(state.model, step=7, restart=1)
@@ -67,10 +72,30 @@ def test_a_loaded_state_is_the_saved_one_to_the_bit(
         assert other.frozen.residual is not None
         assert one.frozen.residual.any()
         assert torch.equal(one.frozen.residual, other.frozen.residual)
-    pairs = zip(saved.model.parameters(), loaded.model.parameters(), strict=True)
-    for mine, theirs in pairs:
-        for key, value in saved.optimizer.state.get(mine, {}).items():
-            assert torch.equal(value, loaded.optimizer.state[theirs][key])
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adamw_8bit"])
+def test_an_optimizer_state_is_loaded_to_the_bit_whatever_it_is_made_of(
+    optimizer: Literal["adamw", "adamw_8bit"],
+    tmp_path: Path,
+    make_model: MakeModel,
+    recorder: Recorder,
+) -> None:
+    saved = trained_state(make_model, optimizer)
+    checkpoint = save(saved, tmp_path, recorder, [7]).newest()
+    assert checkpoint is not None
+    loaded = low_rank_state(make_model, optimizer)
+    checkpoint.load_into(loaded)
+    kinds = set()
+    for mine, theirs in zip(saved.model.parameters(), loaded.model.parameters(), strict=True):
+        before, after = saved.optimizer.state.get(mine, {}), loaded.optimizer.state.get(theirs, {})
+        assert before.keys() == after.keys()
+        for key, value in before.items():
+            assert type(after[key]) is type(value)
+            assert torch.equal(torch.as_tensor(after[key]), torch.as_tensor(value)), key
+            kinds.add(value.dtype if isinstance(value, torch.Tensor) else type(value))
+    expected = {torch.float32} if optimizer == "adamw" else {torch.float32, torch.uint8, int}
+    assert kinds == expected
 
 
 def test_the_copy_is_of_the_moment_of_the_call(

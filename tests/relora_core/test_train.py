@@ -30,7 +30,7 @@ from relora_core.spec import TrainSpec
 from relora_core.tasks import build_task
 from relora_core.tasks.causal_lm import CausalLM
 from relora_core.train import train
-from tests.relora_core.conftest import MakeSpec, Recorder
+from tests.relora_core.conftest import TINY_LLAMA, MakeSpec, Recorder
 
 CPU = World(rank=0, size=1, device=torch.device("cpu"))
 
@@ -147,6 +147,23 @@ def test_a_finished_run_started_again_only_exports_again(run: Run, make_spec: Ma
     assert not again.of(StepFinished)
     assert again.of(TrainFinished)[0].step == 12
     assert all(torch.equal(before[name], tensor) for name, tensor in run.weights().items())
+
+
+@pytest.mark.parametrize("stop_after", [2, 6, 9])
+def test_8_bit_optimizer_state_resumes_to_the_same_bits_too(
+    stop_after: int, run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
+) -> None:
+    # wide enough for 8-bit states beside 32-bit ones: they begin at 4096 elements
+    spec = make_spec(
+        model={"config": {**TINY_LLAMA, "hidden_size": 64}},
+        optimizer={"name": "adamw_8bit"},
+        method={"rank": 64},
+    )
+    whole = Run(tmp_path / "whole", cache)
+    expected = losses(whole(spec))
+    assert losses(run(spec, stop_after=stop_after)) + losses(run(spec)) == expected
+    for name, tensor in whole.weights().items():
+        assert torch.equal(tensor, run.weights()[name]), name
 
 
 def test_dropout_resumes_to_the_same_bits_too(

@@ -1,0 +1,50 @@
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from relora_core.errors import ModelError
+from relora_core.optimizers import build_optimizer, set_learning_rate
+from relora_core.spec import OptimizerSpec
+
+
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(100, 80), nn.LayerNorm(80))
+
+
+@pytest.mark.parametrize("name", ["adamw", "adamw_8bit"])
+def test_the_rate_of_a_step_is_what_was_set_and_only_matrices_decay(name: str) -> None:
+    layers = model()
+    spec = OptimizerSpec.model_validate({"name": name, "weight_decay": 0.5})
+    optimizer = build_optimizer(layers, spec)
+    set_learning_rate(optimizer, 0.125)
+    before = [parameter.detach().clone() for parameter in layers.parameters()]
+    for parameter in layers.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    for parameter, old in zip(layers.parameters(), before, strict=True):
+        kept = 1 - 0.125 * 0.5 if parameter.ndim == 2 else 1.0
+        # the first step of Adam is the learning rate itself, up to epsilon
+        torch.testing.assert_close(parameter.detach(), kept * old - 0.125, rtol=0, atol=1e-6)
+
+
+def test_8_bits_hold_the_moments_of_matrices_in_a_quarter_of_the_memory() -> None:
+    layer = nn.Linear(256, 256, bias=False)
+    sizes = []
+    for name in ("adamw", "adamw_8bit"):
+        optimizer = build_optimizer(layer, OptimizerSpec.model_validate({"name": name}))
+        layer.weight.grad = torch.ones_like(layer.weight)
+        optimizer.step()
+        tensors = [v for v in optimizer.state[layer.weight].values() if isinstance(v, torch.Tensor)]
+        sizes.append(sum(tensor.nbytes for tensor in tensors if tensor.numel() > 256))
+    assert sizes == [2 * 4 * 256**2, 2 * 256**2]
+
+
+def test_without_bitsandbytes_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(
+        sys.modules, "bitsandbytes.optim.adamw", None
+    )  # as if it were not installed
+    with pytest.raises(ModelError, match=r"relora\[quantization\]"):
+        build_optimizer(model(), OptimizerSpec(name="adamw_8bit"))
