@@ -62,11 +62,23 @@ class PhaseStarted(Event):
     phase: Phase
     trainable_parameters: int
     frozen_parameters: int
+    target_parameters: int | None = Field(
+        default=None, description="Of the method control: what ReLoRA trains, to be as large as."
+    )
 
     def __str__(self) -> str:
         frozen = f", {self.frozen_parameters / 1e6:.2f}M frozen" if self.frozen_parameters else ""
         trainable = f"{self.trainable_parameters / 1e6:.2f}M trainable"
-        return f"step {self.step}: {self.phase.replace('_', ' ')} begins, {trainable}{frozen}"
+        return (
+            f"step {self.step}: {self.phase.replace('_', ' ')} begins, "
+            f"{trainable}{self._against_target()}{frozen}"
+        )
+
+    def _against_target(self) -> str:
+        if self.target_parameters is None:
+            return ""
+        share = self.trainable_parameters / self.target_parameters
+        return f", {share - 1:+.2%} of the {self.target_parameters / 1e6:.2f}M that ReLoRA trains"
 
 
 class StepFinished(Event):

@@ -33,13 +33,28 @@ def model_card(spec: TrainSpec, counters: Counters) -> str:
 
 
 def _method_rows(spec: TrainSpec, counters: Counters) -> dict[str, str]:
-    if spec.method.name == "full":
-        return {}
+    """The method's own fields as they are, and what its defaults come to."""
+    phases = spec.phases
+    written = spec.method.model_dump(exclude={"name", "warm_start_steps", "reset_every"})
     rows = {
-        "rank": str(spec.method.rank),
-        "alpha": f"{spec.method.alpha:g}",
-        "warm start": f"{spec.warm_start_steps} full-rank steps",
+        field.replace("_", " "): _in_words(value)
+        for field, value in written.items()
+        if value is not None
     }
-    if spec.reset_every is not None:
-        rows["restarts"] = f"{counters.restarts}, one every {spec.reset_every} steps"
+    if phases.first == "warm_start":
+        rows["warm start"] = f"{phases.first_steps} full-rank steps"
+    if phases.reset_every is not None:
+        rows["restarts"] = f"{counters.restarts}, one every {phases.reset_every} steps"
     return rows
+
+
+def _in_words(value: object) -> str:
+    match value:
+        case dict():
+            return ", ".join(f"{key} {item}" for key, item in value.items())
+        case list():
+            return ", ".join(map(str, value))
+        case float():
+            return f"{value:g}"
+        case _:
+            return str(value)

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from relora_core.events import Phase
 from relora_core.schedules import Curve, cosine, linear, rewarmed
-from relora_core.spec import TrainSpec
+from relora_core.spec import Phases, TrainSpec
 
 
 @dataclass(frozen=True)
@@ -14,39 +14,36 @@ class Timeline:
     """What happens before the step of a number; steps count from 0."""
 
     total_steps: int
-    warm_start_steps: int
-    reset_every: int | None
+    phases: Phases
     warmup_steps: int
     restart_warmup_steps: int
     schedule: Literal["jagged_cosine", "cosine", "linear"]
     min_lr_ratio: float
     learning_rate: float
     low_rank_learning_rate: float
-    first_phase: Phase
 
     @classmethod
     def of(cls, spec: TrainSpec) -> Self:
         return cls(
             total_steps=spec.total_steps,
-            warm_start_steps=spec.warm_start_steps,
-            reset_every=spec.reset_every,
+            phases=spec.phases,
             warmup_steps=spec.warmup_steps,
             restart_warmup_steps=spec.restart_warmup_steps,
             schedule=spec.schedule.name,
             min_lr_ratio=spec.schedule.min_lr_ratio,
             learning_rate=spec.optimizer.learning_rate,
             low_rank_learning_rate=spec.low_rank_learning_rate,
-            first_phase="full_rank" if spec.method.name == "full" else "warm_start",
         )
 
     def phase(self, step: int) -> Phase:
-        return self.first_phase if step < self.warm_start_steps else "low_rank"
+        return self.phases.at(step)
 
     def is_restart(self, step: int) -> bool:
         """Whether a merge comes before this step: at each later multiple of `reset_every`."""
-        if self.reset_every is None or not self.warm_start_steps < step < self.total_steps:
+        reset_every = self.phases.reset_every
+        if reset_every is None or not self.phases.first_steps < step < self.total_steps:
             return False
-        return step % self.reset_every == 0
+        return step % reset_every == 0
 
     def learning_rate_at(self, step: int) -> float:
         low_rank = self.phase(step) == "low_rank"
@@ -74,6 +71,5 @@ class Timeline:
         """The last step at or before `step` with fresh factors: the switch, or a restart."""
         if self.phase(step) != "low_rank":
             return 0
-        if self.reset_every is None:
-            return self.warm_start_steps
-        return max(self.warm_start_steps, step // self.reset_every * self.reset_every)
+        switch, reset_every = self.phases.first_steps, self.phases.reset_every
+        return switch if reset_every is None else max(switch, step // reset_every * reset_every)

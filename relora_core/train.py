@@ -87,7 +87,7 @@ def _build_state(
 ) -> TrainState:
     """As the newest checkpoint has it, or from the start."""
     checkpoint = _find_checkpoint(checkpoints, world)
-    model = task.build_model()
+    model = task.build_model(method)
     method.shape(model, checkpoint.counters.phase if checkpoint else None)
     model.to(world.device)  # type: ignore[arg-type] # transformers wraps `to` without its types
     state = TrainState(model, build_optimizer(model, spec.optimizer))

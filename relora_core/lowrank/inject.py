@@ -3,6 +3,7 @@
 import fnmatch
 import re
 from collections.abc import Iterator
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +11,8 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from relora_core.errors import ModelError
-from relora_core.lowrank.linear import LowRankLinear
-from relora_core.spec import LowRank
+from relora_core.lowrank.linear import FactoredLinear, LowRankLinear
+from relora_core.spec import Factors, LowRank, Targets
 
 PlainLinear = nn.Linear | Conv1D
 # The blocks of a transformer stand in a ModuleList: a number in a layer's name says it is in one.
@@ -21,6 +22,12 @@ _IN_A_BLOCK = re.compile(r"\.\d+\.")
 def low_rank_layers(model: nn.Module) -> Iterator[tuple[str, LowRankLinear]]:
     for name, module in model.named_modules():
         if isinstance(module, LowRankLinear):
+            yield name, module
+
+
+def factored_layers(model: nn.Module) -> Iterator[tuple[str, FactoredLinear]]:
+    for name, module in model.named_modules():
+        if isinstance(module, FactoredLinear):
             yield name, module
 
 
@@ -36,13 +43,32 @@ def inject(model: PreTrainedModel, method: LowRank) -> None:
         if _IN_A_BLOCK.search(name):
             module.weight.requires_grad = False
     for name, module in targets:
-        weight = module.weight.T if isinstance(module, Conv1D) else module.weight  # (d_out, d_in)
         transposed = isinstance(module, Conv1D)
-        layer = LowRankLinear(weight, module.bias, method, transposed=transposed)
+        layer = LowRankLinear(_weight(module), module.bias, method, transposed=transposed)
         model.set_submodule(name, layer)
 
 
-def find_targets(model: nn.Module, method: LowRank) -> list[tuple[str, PlainLinear]]:
+def factorize(model: PreTrainedModel, method: Factors) -> None:
+    """Replace each target layer by a `FactoredLinear`, whose factors are left unset.
+
+    All else stays trainable, linear layers of the blocks that are no target too: a random weight
+    that is frozen would be of no use. Raises `ModelError` as `find_targets` does.
+    """
+    for name, module in find_targets(model, method):
+        d_out, d_in = _weight(module).shape
+        transposed = isinstance(module, Conv1D)
+        device = module.weight.device
+        layer = FactoredLinear(
+            d_out, d_in, module.bias, method, transposed=transposed, device=device
+        )
+        model.set_submodule(name, layer)
+
+
+def _weight(module: PlainLinear) -> Tensor:
+    return module.weight.T if isinstance(module, Conv1D) else module.weight  # (d_out, d_in)
+
+
+def find_targets(model: nn.Module, method: Targets) -> list[tuple[str, PlainLinear]]:
     """The layers that the method makes low-rank.
 
     Raises `ModelError` if there is none or the rank does not fit one of them.
@@ -69,7 +95,7 @@ def _linears(model: nn.Module) -> list[tuple[str, PlainLinear]]:
     ]
 
 
-def _is_target(name: str, method: LowRank) -> bool:
+def _is_target(name: str, method: Targets) -> bool:
     if method.target_modules == "all_linear":
         return _IN_A_BLOCK.search(name) is not None
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in method.target_modules)
@@ -81,9 +107,12 @@ def merged_state(model: nn.Module) -> dict[str, Tensor]:
     state = {
         name: tensor
         for name, tensor in model.state_dict().items()
-        if not name.endswith((".lora_a", ".lora_b", ".frozen.stored"))
+        if not name.endswith((".lora_a", ".lora_b", ".lora_gain", ".frozen.stored"))
     }
-    for name, layer in low_rank_layers(model):
+    layers: Iterator[tuple[str, LowRankLinear | FactoredLinear]] = chain(
+        low_rank_layers(model), factored_layers(model)
+    )
+    for name, layer in layers:
         merged = layer.merged()
         state[f"{name}.weight"] = merged.T.contiguous() if layer.transposed else merged
     return state

@@ -1,22 +1,65 @@
-"""The layer of ReLoRA: a frozen weight and a trainable low-rank update."""
+"""The layers of the low-rank methods: a trained update beside a frozen weight, or alone."""
 
 import hashlib
 import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from relora_core.lowrank.frozen import DTYPES, FrozenWeight
-from relora_core.spec import LowRank
+from relora_core.spec import Factors, LowRank
 
 
-class LowRankLinear(nn.Module):
-    """y = W x + (alpha / r) B A x + bias, with W frozen.
+class LowRankUpdate(nn.Module):
+    """s B A x, with s = alpha / r, or that times a trained gain (`trainable_scaling`).
 
-    Source: arXiv 2307.05695, equation 2. Shapes: x (..., d_in); W (d_out, d_in);
-    A (r, d_in); B (d_out, r). A and B are fp32, W is as stored. A starts Kaiming-uniform and
-    B zero, so the update is zero and B has a gradient from the first step on.
+    Shapes: x (..., d_in); A (r, d_in); B (d_out, r); gain (1,). All are fp32. The gain starts at
+    exactly 1, so s at alpha / r, and what it learns does not depend on the size of alpha / r. Its
+    gradient is nonzero wherever B A x is: unlike tanh of a number that starts anew at zero, it
+    cannot stop learning.
+    """
+
+    def __init__(self, d_out: int, d_in: int, method: Factors, *, device: torch.device) -> None:
+        super().__init__()
+        self.alpha_over_rank = method.alpha / method.rank
+        self.dropout = nn.Dropout(method.dropout)
+        self.lora_a = nn.Parameter(torch.empty(method.rank, d_in, device=device))
+        self.lora_b = nn.Parameter(torch.zeros(d_out, method.rank, device=device))
+        self.lora_gain = (
+            nn.Parameter(torch.ones(1, device=device)) if method.trainable_scaling else None
+        )
+
+    @property
+    def scale(self) -> Tensor | float:
+        if self.lora_gain is None:
+            return self.alpha_over_rank
+        return self.alpha_over_rank * self.lora_gain
+
+    def updated(self, x: Tensor) -> Tensor:
+        low = F.linear(self.dropout(x), self.lora_a) * self.scale  # (..., r): cheaper than d_out
+        return F.linear(low, self.lora_b)  # (..., d_out)
+
+    @torch.no_grad()
+    def update(self) -> Tensor:
+        """s B A in fp32, (d_out, d_in)."""
+        return self.scale * (self.lora_b.float() @ self.lora_a.float())
+
+    @torch.no_grad()
+    def start(self, *, generator: Generator) -> None:
+        """Draw A, clear B, set s to alpha / r: the update is zero, and B has a gradient."""
+        _draw(self.lora_a, generator)
+        self.lora_b.zero_()
+        if self.lora_gain is not None:
+            self.lora_gain.fill_(1)
+
+
+class LowRankLinear(LowRankUpdate):
+    """y = W x + s B A x + bias, with W frozen.
+
+    Source: arXiv 2307.05695, equation 2. Shapes: x (..., d_in); W (d_out, d_in), as stored.
+    A starts Kaiming-uniform and B zero, so the update is zero and B has a gradient from the
+    first step on.
     """
 
     def __init__(
@@ -27,41 +70,69 @@ class LowRankLinear(nn.Module):
         *,
         transposed: bool,
     ) -> None:
-        super().__init__()
         d_out, d_in = weight.shape
+        super().__init__(d_out, d_in, method, device=weight.device)
         self.transposed = transposed  # whether the plain layer stored W as (d_in, d_out)
-        self.scale = method.alpha / method.rank
         self.frozen = FrozenWeight(weight, DTYPES[method.frozen_dtype])
         self.bias = bias
-        self.dropout = nn.Dropout(method.dropout)
-        self.lora_a = nn.Parameter(torch.empty(method.rank, d_in, device=weight.device))
-        self.lora_b = nn.Parameter(torch.zeros(d_out, method.rank, device=weight.device))
 
     def forward(self, x: Tensor) -> Tensor:
         # autocast casts the operands of a linear layer itself; W is then best left as stored
         autocast = torch.is_autocast_enabled(x.device.type)
         weight = self.frozen(self.frozen.stored.dtype if autocast else x.dtype)
-        low = F.linear(self.dropout(x), self.lora_a) * self.scale  # (..., r): cheaper than d_out
-        return F.linear(x, weight, self.bias) + F.linear(low, self.lora_b)  # (..., d_out)
-
-    @torch.no_grad()
-    def update(self) -> Tensor:
-        """(alpha / r) B A in fp32, (d_out, d_in)."""
-        return self.scale * (self.lora_b.float() @ self.lora_a.float())
+        return F.linear(x, weight, self.bias) + self.updated(x)  # (..., d_out)
 
     @torch.no_grad()
     def merged(self) -> Tensor:
         """The weight of the plain layer that computes the same, fp32, (d_out, d_in)."""
         return self.frozen.exact() + self.update()
 
-    @torch.no_grad()
     def reinitialize(self, *, seed: int, restart: int, name: str) -> None:
-        """Draw A anew and clear B. The draw is the same on every rank and every machine."""
-        bound = 1 / math.sqrt(self.lora_a.shape[1])  # kaiming_uniform_ with a = sqrt(5)
-        generator = torch.Generator().manual_seed(_seed_of(seed, restart, name))
-        drawn = torch.empty(self.lora_a.shape).uniform_(-bound, bound, generator=generator)
-        self.lora_a.copy_(drawn)
-        self.lora_b.zero_()
+        """Start the factors anew. The draw is the same on every rank and every machine."""
+        self.start(generator=_generator(seed, restart, name))
+
+
+class FactoredLinear(LowRankUpdate):
+    """y = s B A x + bias: there is no W. Source: arXiv 2307.05695, table 1, the row LoRA.
+
+    Both factors are drawn Kaiming-uniform: beside no W, a zero B would let nothing through.
+    """
+
+    def __init__(
+        self,
+        d_out: int,
+        d_in: int,
+        bias: nn.Parameter | None,
+        method: Factors,
+        *,
+        transposed: bool,
+        device: torch.device,
+    ) -> None:
+        super().__init__(d_out, d_in, method, device=device)
+        self.transposed = transposed
+        self.bias = bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        updated = self.updated(x)  # (..., d_out)
+        return updated if self.bias is None else updated + self.bias
+
+    def merged(self) -> Tensor:
+        return self.update()
+
+    def initialize(self, *, seed: int, name: str) -> None:
+        generator = _generator(seed, 0, name)
+        self.start(generator=generator)
+        _draw(self.lora_b, generator)
+
+
+@torch.no_grad()
+def _draw(factor: Tensor, generator: Generator) -> None:
+    bound = 1 / math.sqrt(factor.shape[1])  # kaiming_uniform_ with a = sqrt(5)
+    factor.copy_(torch.empty(factor.shape).uniform_(-bound, bound, generator=generator))
+
+
+def _generator(seed: int, restart: int, name: str) -> Generator:
+    return Generator().manual_seed(_seed_of(seed, restart, name))
 
 
 def _seed_of(seed: int, restart: int, name: str) -> int:

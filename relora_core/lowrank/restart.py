@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from relora_core.events import AnyTrainEvent, Merged, OptimizerReset, Reinitialized
 from relora_core.lowrank.inject import low_rank_layers
 from relora_core.lowrank.optimizer_reset import reset_optimizer_state
-from relora_core.spec import ReloraMethod
+from relora_core.spec import ReloraMethod, ZeroReset
 
 
 def restart(
@@ -27,13 +27,14 @@ def restart(
     """End a cycle before the step `step`; `number` is 1 for the first restart."""
     merged = merge(model, step=step, restart=number)
     drawn = reinitialize(model, step=step, restart=number, seed=seed)
-    factors = [p for _, layer in low_rank_layers(model) for p in (layer.lora_a, layer.lora_b)]
-    kept = reset_optimizer_state(
-        optimizer,
-        factors,
-        method.optimizer_reset,
-        generator=torch.Generator().manual_seed(seed * 1_000_003 + number),
-    )
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
+    layers = [layer for _, layer in low_rank_layers(model)]
+    factors = [p for layer in layers for p in (layer.lora_a, layer.lora_b)]
+    kept = reset_optimizer_state(optimizer, factors, method.optimizer_reset, generator=generator)
+    # one number has no share to keep: the state of a trained scale is cleared in every mode
+    gains = [layer.lora_gain for layer in layers if layer.lora_gain is not None]
+    if gains:
+        reset_optimizer_state(optimizer, gains, ZeroReset(), generator=generator)
     mode = method.optimizer_reset.mode
     return [merged, drawn, OptimizerReset(step=step, restart=number, mode=mode, kept=kept)]
 
@@ -64,7 +65,7 @@ def merge(model: nn.Module, *, step: int, restart: int) -> Merged:
 
 @torch.no_grad()
 def reinitialize(model: nn.Module, *, step: int, restart: int, seed: int) -> Reinitialized:
-    """New A, zero B in every layer."""
+    """New A, zero B and, where it is trained, the scale alpha / r in every layer."""
     square, digest = 0.0, hashlib.sha256()
     for name, layer in low_rank_layers(model):
         layer.reinitialize(seed=seed, restart=restart, name=name)

@@ -5,11 +5,20 @@ A new one is a spec in `relora_core.spec`, a module here and a case in `build_me
 
 from typing import assert_never
 
+from relora_core.methods.control import Control
 from relora_core.methods.full import Full
 from relora_core.methods.lora import Lora
+from relora_core.methods.lowrank import Lowrank
 from relora_core.methods.method import Method
 from relora_core.methods.relora import Relora
-from relora_core.spec import FullMethod, LoraMethod, ReloraMethod, TrainSpec
+from relora_core.spec import (
+    ControlMethod,
+    FullMethod,
+    LoraMethod,
+    LowrankMethod,
+    ReloraMethod,
+    TrainSpec,
+)
 from relora_core.timeline import Timeline
 
 
@@ -17,6 +26,10 @@ def build_method(spec: TrainSpec, timeline: Timeline) -> Method:
     match spec.method:
         case FullMethod():
             return Full()
+        case ControlMethod():
+            return Control(spec.method)
+        case LowrankMethod():
+            return Lowrank(spec, spec.method)
         case LoraMethod():
             return Lora(spec, spec.method, timeline)
         case ReloraMethod():

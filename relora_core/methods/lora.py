@@ -1,11 +1,12 @@
 """LoRA (arXiv 2106.09685): one low-rank update, after a full-rank warm start if there is one."""
 
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from relora_core.events import AnyTrainEvent, Phase
 from relora_core.lowrank.inject import find_targets, inject
 from relora_core.lowrank.restart import reinitialize
 from relora_core.methods.method import enter_phase
+from relora_core.model import AutoModel
 from relora_core.optimizers import build_optimizer, keep_state
 from relora_core.spec import LowRank, TrainSpec
 from relora_core.state import TrainState
@@ -17,6 +18,9 @@ class Lora:
         self.spec = spec
         self.method = method
         self.timeline = timeline
+
+    def config(self, config: PreTrainedConfig, _: AutoModel, /) -> PreTrainedConfig:
+        return config
 
     def shape(self, model: PreTrainedModel, phase: Phase | None) -> None:
         if phase == "low_rank":

@@ -2,13 +2,20 @@
 
 from typing import Protocol
 
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from relora_core.events import AnyTrainEvent, Phase, PhaseStarted
+from relora_core.model import AutoModel
 from relora_core.state import TrainState
 
 
 class Method(Protocol):
+    def config(self, config: PreTrainedConfig, auto_model: AutoModel, /) -> PreTrainedConfig:
+        """The config to train, for the one that the spec names; most methods leave it alone.
+
+        Raises `ModelError` if there is none.
+        """
+
     def shape(self, model: PreTrainedModel, phase: Phase | None) -> None:
         """Give a fresh model the layers that it has in `phase`, so that a checkpoint fits.
 
@@ -19,7 +26,8 @@ class Method(Protocol):
         """Do what the timeline wants before the next step; report what was done."""
 
 
-def enter_phase(state: TrainState, phase: Phase) -> PhaseStarted:
+def enter_phase(state: TrainState, phase: Phase, *, target: int | None = None) -> PhaseStarted:
+    """`target` is the number of trainable parameters that was aimed at."""
     state.counters.phase = phase
     parameters = list(state.model.parameters())
     trainable = sum(p.numel() for p in parameters if p.requires_grad)
@@ -27,5 +35,6 @@ def enter_phase(state: TrainState, phase: Phase) -> PhaseStarted:
         step=state.counters.step,
         phase=phase,
         trainable_parameters=trainable,
+        target_parameters=target,
         frozen_parameters=sum(p.numel() for p in parameters) - trainable,
     )

@@ -1,10 +1,11 @@
 """ReLoRA (arXiv 2307.05695): low-rank updates in cycles, each merged into W at its end."""
 
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from relora_core.events import AnyTrainEvent, LearningRateRestarted, Phase
 from relora_core.lowrank.restart import restart
 from relora_core.methods.lora import Lora
+from relora_core.model import AutoModel
 from relora_core.spec import ReloraMethod, TrainSpec
 from relora_core.state import TrainState
 from relora_core.timeline import Timeline
@@ -16,6 +17,9 @@ class Relora:
         self.timeline = timeline
         self.seed = spec.training.seed
         self.first_cycle = Lora(spec, method, timeline)
+
+    def config(self, config: PreTrainedConfig, _: AutoModel, /) -> PreTrainedConfig:
+        return config
 
     def shape(self, model: PreTrainedModel, phase: Phase | None) -> None:
         self.first_cycle.shape(model, phase)

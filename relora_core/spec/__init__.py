@@ -6,14 +6,18 @@ steps, sizes are sequences or tokens as the field says.
 
 from relora_core.spec.data import SOURCE_SCHEMES, DataSpec, HeldOut, Source, ValidationSpec
 from relora_core.spec.method import (
+    ControlMethod,
+    Factors,
     FullMethod,
     LoraMethod,
     LowRank,
+    LowrankMethod,
     MagnitudeReset,
     MethodSpec,
     OptimizerReset,
     RandomReset,
     ReloraMethod,
+    Targets,
     ZeroReset,
 )
 from relora_core.spec.model import (
@@ -27,6 +31,7 @@ from relora_core.spec.model import (
     TrainedTokenizer,
 )
 from relora_core.spec.part import Spec, SpecConflict, Steps
+from relora_core.spec.phases import Phases
 from relora_core.spec.train_spec import SERVICE_FIELDS, TrainSpec, train_part
 from relora_core.spec.training import (
     CheckpointSpec,
@@ -42,18 +47,22 @@ __all__ = [
     "SOURCE_SCHEMES",
     "CheckpointSpec",
     "ConfigModel",
+    "ControlMethod",
     "DataSpec",
     "EvaluationSpec",
     "ExportSpec",
+    "Factors",
     "FullMethod",
     "HeldOut",
     "LoraMethod",
     "LowRank",
+    "LowrankMethod",
     "MagnitudeReset",
     "MethodSpec",
     "ModelSpec",
     "OptimizerReset",
     "OptimizerSpec",
+    "Phases",
     "PresetModel",
     "PretrainedModel",
     "PretrainedTokenizer",
@@ -64,6 +73,7 @@ __all__ = [
     "Spec",
     "SpecConflict",
     "Steps",
+    "Targets",
     "TokenizerSpec",
     "TokenizerTraining",
     "TrainSpec",

@@ -1,7 +1,7 @@
 """Training methods, by name; each takes only its own fields."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 
@@ -37,21 +37,50 @@ class FullMethod(Spec):
     name: Literal["full"] = "full"
 
 
-class LowRank(Spec):
-    """What every method has that trains W + (alpha / rank) B A with W frozen."""
+class Targets(Spec):
+    """Which layers a low-rank update belongs to, and how large it is."""
 
     rank: int = Field(default=128, ge=1)
-    alpha: float = Field(default=32.0, gt=0, description="The update is scaled by alpha / rank.")
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="On the input of the update.")
     target_modules: Literal["all_linear"] | list[str] = Field(
         default="all_linear",
         description="Every linear layer of the transformer blocks, or patterns of their names, "
         "such as `*.q_proj`.",
     )
+
+
+class Factors(Targets):
+    """What every method has that trains the factors of (alpha / rank) B A."""
+
+    alpha: float = Field(default=32.0, gt=0, description="The update is scaled by alpha / rank.")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="On the input of the update.")
+    trainable_scaling: bool = Field(
+        default=False,
+        description="Train the scale of each layer's update; it starts at alpha / rank.",
+    )
+
+
+class LowRank(Factors):
+    """What every method has that trains W + (alpha / rank) B A with W frozen."""
+
     frozen_dtype: Literal["fp32", "bf16"] = Field(
         default="bf16", description="How W is stored; what it cannot hold is kept as a residual."
     )
     warm_start_steps: int | None = Field(default=None, ge=0)
+
+
+class ControlMethod(Targets):
+    """A full-rank model with as many parameters as ReLoRA trains (arXiv 2307.05695, section 4).
+
+    Rank and target modules are those of the ReLoRA run that it is the control of.
+    """
+
+    name: Literal["control"] = "control"
+
+
+class LowrankMethod(Factors):
+    """W = (alpha / rank) B A from random factors (arXiv 2307.05695, table 1: LoRA)."""
+
+    name: Literal["lowrank"] = "lowrank"
 
 
 class LoraMethod(LowRank):
@@ -81,7 +110,8 @@ class ReloraMethod(LowRank):
     optimizer_reset: OptimizerReset = MagnitudeReset()
 
 
-_METHODS: dict[str, type[Spec]] = {"full": FullMethod, "lora": LoraMethod, "relora": ReloraMethod}
+_AnyMethod = FullMethod | ControlMethod | LowrankMethod | LoraMethod | ReloraMethod
+_METHODS = {method.model_fields["name"].default: method for method in get_args(_AnyMethod)}
 
 
 def _set_aside_fields_of_other_methods(value: object) -> object:
@@ -96,7 +126,7 @@ def _set_aside_fields_of_other_methods(value: object) -> object:
 
 
 MethodSpec = Annotated[
-    FullMethod | LoraMethod | ReloraMethod,
+    _AnyMethod,
     Field(discriminator="name"),
     BeforeValidator(_set_aside_fields_of_other_methods),
 ]

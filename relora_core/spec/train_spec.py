@@ -2,15 +2,22 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, Self, assert_never
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from relora_core.presets import MODELS, RECIPES, expand_recipe
 from relora_core.spec.data import DataSpec
-from relora_core.spec.method import FullMethod, LoraMethod, LowRank, MethodSpec, ReloraMethod
-from relora_core.spec.model import ModelSpec, PresetModel, TokenizerSpec, TrainedTokenizer
+from relora_core.spec.method import ControlMethod, LowrankMethod, MethodSpec, ReloraMethod, Targets
+from relora_core.spec.model import (
+    ModelSpec,
+    PresetModel,
+    PretrainedModel,
+    TokenizerSpec,
+    TrainedTokenizer,
+)
 from relora_core.spec.part import Spec, SpecConflict
+from relora_core.spec.phases import Phases, phases_of
 from relora_core.spec.training import (
     CheckpointSpec,
     EvaluationSpec,
@@ -66,7 +73,8 @@ class TrainSpec(Spec):
                 f"got {self.warmup_steps}",
             )
         self._check_rank()
-        if self.method.name != "full" and self.warm_start_steps >= self.total_steps:
+        self._check_random_start()
+        if self.phases.first == "warm_start" and self.warm_start_steps >= self.total_steps:
             raise SpecConflict(
                 "method.warm_start_steps",
                 f"must be less than the {self.total_steps} steps of training, or nothing is "
@@ -81,7 +89,7 @@ class TrainSpec(Spec):
         return self
 
     def _check_rank(self) -> None:
-        if isinstance(self.method, LowRank) and isinstance(self.model, PresetModel):
+        if isinstance(self.method, Targets) and isinstance(self.model, PresetModel):
             hidden = MODELS[self.model.preset]["hidden_size"]
             if self.method.rank > hidden:
                 raise SpecConflict(
@@ -89,6 +97,15 @@ class TrainSpec(Spec):
                     f"must be at most the hidden size of {self.model.preset} ({hidden}); "
                     f"got {self.method.rank}",
                 )
+
+    def _check_random_start(self) -> None:
+        weights = isinstance(self.model, PretrainedModel) and self.model.init == "weights"
+        if weights and isinstance(self.method, ControlMethod | LowrankMethod):
+            raise SpecConflict(
+                "model.init",
+                f"{self.method.name} starts from random weights, since it has layers of another "
+                "shape; set it to random",
+            )
 
     # What is left out of the spec, resolved. The paper's values (arXiv 2307.05695, appendix A)
     # belong to runs of 20,000 steps; shorter runs take the same shares.
@@ -106,26 +123,18 @@ class TrainSpec(Spec):
         return math.ceil(self.training.tokens / self.tokens_per_step)
 
     @property
+    def phases(self) -> Phases:
+        return phases_of(self.method, self.total_steps)
+
+    @property
     def warm_start_steps(self) -> int:
         """Full-rank steps before the low-rank phase; all of them for a full-rank method."""
-        match self.method:
-            case FullMethod():
-                return self.total_steps
-            case LoraMethod():
-                return self.method.warm_start_steps or 0
-            case ReloraMethod():
-                if self.method.warm_start_steps is not None:
-                    return self.method.warm_start_steps
-                return min(5000, self.total_steps // 4)
-            case _:
-                assert_never(self.method)
+        return self.phases.first_steps
 
     @property
     def reset_every(self) -> int | None:
         """Steps between restarts; None for a method without them."""
-        if not isinstance(self.method, ReloraMethod):
-            return None
-        return self.method.reset_every or min(5000, max(1, self.total_steps // 4))
+        return self.phases.reset_every
 
     @property
     def warmup_steps(self) -> int:

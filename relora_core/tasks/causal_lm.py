@@ -19,6 +19,7 @@ from relora_core.data.prepare import PreparedData
 from relora_core.data.shards import TokenShards
 from relora_core.errors import ModelError
 from relora_core.events import Evaluated
+from relora_core.methods.method import Method
 from relora_core.model import AutoModel, build_model, make_config
 from relora_core.presets import MODELS
 from relora_core.spec import PresetModel, TrainSpec
@@ -44,9 +45,10 @@ class CausalLM:
         wanted = self.spec.evaluation.tokens // self.validation.sequence_length
         return max(1, min(len(self.validation), wanted))
 
-    def build_model(self) -> PreTrainedModel:
+    def build_model(self, method: Method) -> PreTrainedModel:
         config = make_config(self.spec, self._fields())
         self._check(config)
+        config = method.config(config, self.auto_model)
         model = build_model(self.spec, self.auto_model, config)
         model.config.use_cache = False
         return model

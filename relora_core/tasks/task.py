@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 
 from relora_core.data.batch import Batch, Dataset
 from relora_core.events import Evaluated
+from relora_core.methods.method import Method
 from relora_core.model import AutoModel
 
 
@@ -37,8 +38,8 @@ class Task(Protocol):
     def auto_model(self) -> AutoModel:
         """The class of transformers that builds the model and loads what is exported."""
 
-    def build_model(self) -> PreTrainedModel:
-        """The plain model that a run starts from, in fp32 on the CPU.
+    def build_model(self, method: Method) -> PreTrainedModel:
+        """The plain model that a run of this method starts from, in fp32 on the CPU.
 
         Raises `ModelError` if it is wrong or does not fit the data.
         """

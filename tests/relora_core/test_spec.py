@@ -63,6 +63,43 @@ def test_a_comparison_changes_the_name_of_the_method_alone() -> None:
     assert spec(method="full") == full
 
 
+WRITTEN = {
+    "rank": 8,
+    "alpha": 4,
+    "dropout": 0.1,
+    "target_modules": ["*.q_proj"],
+    "trainable_scaling": True,
+    "frozen_dtype": "fp32",
+    "warm_start_steps": 10,
+    "reset_every": 20,
+    "optimizer_reset": {"mode": "zero"},
+}
+OWN_FIELDS = {
+    "full": 0,
+    "control": 2,  # rank and target_modules, of the run that it is the control of
+    "lowrank": 5,
+    "lora": 7,
+    "relora": 9,
+}
+
+
+@pytest.mark.parametrize("name", OWN_FIELDS)
+def test_any_method_takes_what_is_its_own_from_the_fields_of_all(name: str) -> None:
+    method = spec(method={**WRITTEN, "name": name}).method.model_dump(mode="json")
+    own = {key: value for key, value in WRITTEN.items() if key in method}
+    assert len(own) == OWN_FIELDS[name]
+    assert {key: method[key] for key in own} == own
+
+
+@pytest.mark.parametrize("name", ["control", "lowrank"])
+def test_what_changes_the_shape_starts_from_random_weights(name: str) -> None:
+    model = {"pretrained": "gpt2"}
+    [problem] = problems(model=model, method={"name": name})
+    assert problem.path == "model.init"
+    assert problem.message.startswith(f"{name} starts from random weights")
+    assert spec(model={**model, "init": "random"}, method={"name": name})
+
+
 def test_a_recipe_fills_in_and_what_is_written_wins() -> None:
     run = TrainSpec.model_validate(
         {
@@ -83,7 +120,10 @@ def test_a_recipe_fills_in_and_what_is_written_wins() -> None:
     [
         ({"method": {"name": "relora", "rank": 0}}, "method.rank: Input should be greater"),
         ({"method": {"name": "relora", "rnk": 8}}, "method.rnk: unknown field; did you mean `rank"),
-        ({"method": {"name": "dora"}}, "method: no name 'dora'; there are full, lora, relora"),
+        (
+            {"method": {"name": "dora"}},
+            "method: no name 'dora'; there are full, control, lowrank, lora, relora",
+        ),
         ({"model": {"preset": "llama_2m"}}, "model.preset: no preset 'llama_2m'; there are llama"),
         ({"model": {}}, "model: give exactly one of `preset`, `config`, `pretrained`"),
         ({"data": {"train": {}}}, "data.train.uri: required"),

@@ -84,3 +84,19 @@ def test_each_phase_has_its_own_peak(make_spec: MakeSpec) -> None:
     timeline = Timeline.of(spec)
     assert timeline.learning_rate_at(3) == pytest.approx(3e-3)
     assert timeline.learning_rate_at(4) == pytest.approx(6e-3)  # twice, unless the spec says
+
+
+@pytest.mark.parametrize("name", ["full", "control"])
+def test_a_full_rank_method_has_one_phase_and_its_own_rate(name: str, timeline_of: Any) -> None:
+    timeline = timeline_of({"name": name, "rank": 4})
+    assert {timeline.phase(step) for step in range(100)} == {"full_rank"}
+    assert not any(timeline.is_restart(step) for step in range(100))
+
+
+def test_low_rank_from_scratch_has_one_phase_and_one_warm_up(timeline_of: Any) -> None:
+    timeline = timeline_of({"name": "lowrank", "rank": 4})
+    assert {timeline.phase(step) for step in range(100)} == {"low_rank"}
+    assert not any(timeline.is_restart(step) for step in range(100))
+    rates = [timeline.learning_rate_at(step) for step in range(100)]
+    assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert rates[5:] == sorted(rates[5:], reverse=True)

@@ -65,6 +65,15 @@ def losses(recorder: Recorder) -> list[float]:
     return [event.loss for event in recorder.of(StepFinished)]
 
 
+def score(spec: TrainSpec, folder: Path, cache: Path) -> float:
+    """The validation loss of an exported model, in plain transformers."""
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    task = build_task(spec, cache=cache, emit=Recorder())
+    scored = evaluate(task, partial(task.measure, model), CPU, step=12, batch_size=4)
+    assert isinstance(scored, Evaluated)
+    return scored.loss
+
+
 def test_relora_goes_through_its_phases_and_restarts_in_order(
     run: Run, make_spec: MakeSpec
 ) -> None:
@@ -91,7 +100,10 @@ def test_validation_improves_and_the_reported_loss_is_finite(run: Run, make_spec
     assert all(math.isfinite(loss) for loss in losses(recorder))
 
 
-@pytest.mark.parametrize("method", ["full", "lora", "relora"])
+METHODS = ["full", "control", "lowrank", "lora", "relora"]
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_every_method_runs_from_the_same_spec(method: str, run: Run, make_spec: MakeSpec) -> None:
     recorder = run(make_spec(method={"name": method}))
     assert len(recorder.of(Merged)) == (1 if method == "relora" else 0)
@@ -107,10 +119,9 @@ def test_the_exported_model_is_plain_and_scores_the_same(
     tokenizer = AutoTokenizer.from_pretrained(run.workdir / "final")
     assert model.config.vocab_size == len(tokenizer)
     assert not any("lora" in name for name, _ in model.named_parameters())
-    task = build_task(spec, cache=cache, emit=recorder)
-    scored = evaluate(task, partial(task.measure, model), CPU, step=12, batch_size=4)
+    scored = score(spec, run.workdir / "final", cache)
     # fp32 arithmetic on both sides; the trained layers hold W in bf16, the merged ones in full
-    assert scored.loss == pytest.approx(recorder.of(TrainFinished)[0].loss, abs=2e-3)
+    assert scored == pytest.approx(recorder.of(TrainFinished)[0].loss, abs=2e-3)
 
 
 def test_the_folder_says_what_it_is(run: Run, make_spec: MakeSpec) -> None:
@@ -121,6 +132,31 @@ def test_the_folder_says_what_it_is(run: Run, make_spec: MakeSpec) -> None:
     document = json.loads((run.workdir / "final" / "relora.json").read_text())
     assert document["step"] == 12
     assert document["spec"]["method"]["name"] == "relora"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_resumes_to_the_same_bits_and_exports_what_it_trained(
+    method: str, run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
+) -> None:
+    spec = make_spec(method={"name": method, "frozen_dtype": "fp32", "trainable_scaling": True})
+    whole = Run(tmp_path / "whole", cache)
+    recorder = whole(spec)
+    assert losses(run(spec, stop_after=6)) + losses(run(spec)) == losses(recorder)
+    for name, tensor in whole.weights().items():
+        assert torch.equal(tensor, run.weights()[name]), name
+    scored = score(spec, run.workdir / "final", cache)
+    assert scored == pytest.approx(recorder.of(TrainFinished)[0].loss, abs=1e-5)
+
+
+def test_a_control_says_how_near_it_comes_to_what_relora_trains(
+    run: Run, make_spec: MakeSpec
+) -> None:
+    [phase] = run(make_spec(method={"name": "control"})).of(PhaseStarted)
+    assert (phase.phase, phase.frozen_parameters) == ("full_rank", 0)
+    relora = Run(run.workdir.with_name("relora"), run.cache)(make_spec()).of(PhaseStarted)[-1]
+    assert phase.target_parameters == relora.trainable_parameters
+    assert phase.trainable_parameters == pytest.approx(relora.trainable_parameters, rel=0.01)
+    assert "of the 0.02M that ReLoRA trains" in str(phase)
 
 
 @pytest.mark.parametrize("stop_after", [2, 4, 7, 8, 11])

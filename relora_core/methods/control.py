@@ -1,0 +1,102 @@
+"""A smaller full-rank model, with as many parameters as ReLoRA trains (arXiv 2307.05695).
+
+The paper's row Control: does ReLoRA win by its large frozen weights, or would a model that is
+only as large as what it trains do as well?
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from relora_core.errors import ModelError
+from relora_core.events import AnyTrainEvent, Phase
+from relora_core.lowrank.inject import inject
+from relora_core.methods.method import enter_phase
+from relora_core.methods.width import mlp_size, narrowed, possible_widths
+from relora_core.model import AutoModel
+from relora_core.spec import ControlMethod, LoraMethod
+from relora_core.state import TrainState
+
+
+@dataclass(frozen=True)
+class ControlShape:
+    config: PreTrainedConfig
+    parameters: int
+    target: int  # the parameters that ReLoRA trains in its low-rank phase
+
+
+class Control:
+    def __init__(self, method: ControlMethod) -> None:
+        self.method = method
+        self.target: int | None = None
+
+    def config(self, config: PreTrainedConfig, auto_model: AutoModel, /) -> PreTrainedConfig:
+        shape = control_shape(config, self.method, auto_model)
+        self.target = shape.target
+        return shape.config
+
+    def shape(self, model: PreTrainedModel, phase: Phase | None) -> None:
+        """The model was built small; it has the same layers from start to end."""
+
+    def before_step(self, state: TrainState) -> list[AnyTrainEvent]:
+        if state.counters.phase is not None:
+            return []
+        return [enter_phase(state, "full_rank", target=self.target)]
+
+
+def control_shape(
+    config: PreTrainedConfig, method: ControlMethod, auto_model: AutoModel
+) -> ControlShape:
+    """The narrower config whose parameters are closest to what ReLoRA trains on `config`.
+
+    The width goes in steps; the MLP, in proportion to it, then takes up what the step left over.
+    All counts are of real models without memory. Raises `ModelError`.
+    """
+    widths = possible_widths(config)
+    target = _trained_by_relora(_without_memory(config, auto_model), method)
+
+    @cache
+    def count(hidden: int, more_mlp: int = 0) -> int:
+        narrow = narrowed(config, hidden, more_mlp=more_mlp)
+        return _parameters(_without_memory(narrow, auto_model))
+
+    if not widths or target >= _parameters(_without_memory(config, auto_model)):
+        raise ModelError(
+            f"no model is narrower than this {config.model_type} and as large as what ReLoRA trains"
+            f" of it ({target:,} parameters); lower method.rank or take method full"
+        )
+    hidden = _closest(widths, target, count)
+    more_mlp = 0
+    if mlp_size(config) is not None:
+        more_mlp = round((target - count(hidden)) / (count(hidden, 1) - count(hidden)))
+    shape = narrowed(config, hidden, more_mlp=more_mlp)
+    return ControlShape(shape, count(hidden, more_mlp), target)
+
+
+def _closest(widths: range, target: int, count: Callable[[int], int]) -> int:
+    """The width of the nearest count, which grows with the width."""
+    above = bisect_left(widths, target, key=count)
+    return min(widths[max(0, above - 1) : above + 1], key=lambda width: abs(count(width) - target))
+
+
+def _trained_by_relora(model: PreTrainedModel, method: ControlMethod) -> int:
+    """What is trainable once the targets of the model are low-rank."""
+    inject(
+        model,
+        LoraMethod(rank=method.rank, target_modules=method.target_modules, frozen_dtype="fp32"),
+    )
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def _without_memory(config: PreTrainedConfig, auto_model: AutoModel) -> PreTrainedModel:
+    with torch.device("meta"):
+        model: PreTrainedModel = auto_model.from_config(config)
+    return model
+
+
+def _parameters(model: PreTrainedModel) -> int:
+    return sum(p.numel() for p in model.parameters())

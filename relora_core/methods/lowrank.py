@@ -1,0 +1,29 @@
+"""Low-rank pretraining from scratch (arXiv 2307.05695, table 1: LoRA): W = (alpha / r) B A."""
+
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from relora_core.events import AnyTrainEvent, Phase
+from relora_core.lowrank.inject import factored_layers, factorize
+from relora_core.methods.method import enter_phase
+from relora_core.model import AutoModel
+from relora_core.spec import LowrankMethod, TrainSpec
+from relora_core.state import TrainState
+
+
+class Lowrank:
+    def __init__(self, spec: TrainSpec, method: LowrankMethod) -> None:
+        self.seed = spec.training.seed
+        self.method = method
+
+    def config(self, config: PreTrainedConfig, _: AutoModel, /) -> PreTrainedConfig:
+        return config
+
+    def shape(self, model: PreTrainedModel, phase: Phase | None) -> None:
+        """The layers are factored from the start; a checkpoint fills in what is drawn here."""
+        factorize(model, self.method)
+        if phase is None:
+            for name, layer in factored_layers(model):
+                layer.initialize(seed=self.seed, name=name)
+
+    def before_step(self, state: TrainState) -> list[AnyTrainEvent]:
+        return [enter_phase(state, "low_rank")] if state.counters.phase is None else []
