@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from relora_core.errors import CheckpointError
 from relora_core.events import CheckpointDeleted, CheckpointSaved, Emit, Warned
-from relora_core.files import publish_folder
+from relora_core.files import delete_folder, publish_folder
 from relora_core.lowrank.inject import low_rank_layers
 from relora_core.manifest import verify, write_manifest
 from relora_core.spec import CheckpointSpec
@@ -69,6 +69,8 @@ class Checkpoints:
 
         Raises `CheckpointError` if it belongs to another run.
         """
+        for leftover in self.folder.glob(".step-*"):  # of a process that was killed
+            shutil.rmtree(leftover)
         for folder in reversed(self._complete()):
             try:
                 verify(folder)
@@ -95,7 +97,11 @@ class Checkpoints:
             )
 
     def save(self, state: TrainState) -> None:
-        """Copy the state, and write the copy in the background. Raises what the last write did."""
+        """Copy the state, and write the copy in the background. Raises what the last write did.
+
+        A write that still goes on is waited for first, so that no more than one copy is in memory;
+        checkpoints that come slower than the disk writes them pause training for the copy alone.
+        """
         started = time.perf_counter()
         self.wait()
         tensors = {
@@ -128,7 +134,6 @@ class Checkpoints:
                 save_file(shard, temporary / f"{kind}-{number:05d}.safetensors")
         (temporary / "state.json").write_text(json.dumps(document, indent=2))
         size = write_manifest(temporary, step).bytes
-        shutil.rmtree(folder, ignore_errors=True)
         publish_folder(temporary, folder)
         self.emit(
             CheckpointSaved(
@@ -144,7 +149,7 @@ class Checkpoints:
     def _delete_old(self) -> None:
         folders = {_step_of(folder): folder for folder in self._complete()}
         for step in self.spec.expired(list(folders)):
-            shutil.rmtree(folders[step])
+            delete_folder(folders[step])
             self.emit(CheckpointDeleted(step=step, path=f"checkpoints/{folders[step].name}"))
 
     def _complete(self) -> list[Path]:
@@ -171,6 +176,8 @@ def _shards(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
 
 def _copied(tensors: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
     for name, tensor in tensors:
+        # into memory that is not pinned, so `to` returns when a GPU's copy is there: the next step
+        # may write to the tensor at once, and the writer needs no event to wait for
         yield name, tensor.detach().to("cpu", copy=True).contiguous()
 
 

@@ -41,6 +41,14 @@ class World:
         dist.broadcast(values, src=0)
         return int(values)
 
+    def on_every_rank(self, values: Tensor) -> Tensor:
+        """The values of all ranks, (ranks, *shape), on each of them."""
+        if self.size == 1:
+            return values.unsqueeze(0)
+        gathered = [torch.empty_like(values) for _ in range(self.size)]
+        dist.all_gather(gathered, values)
+        return torch.stack(gathered)
+
     def minimum(self, value: int) -> int:
         if self.size == 1:
             return value

@@ -5,6 +5,7 @@ TrainError
 │   └── DataUnavailable   not now: the network or the far side is down
 ├── ModelError       the model cannot be built, or the method does not fit it
 ├── CheckpointError  a checkpoint does not verify or belongs to another run
+├── ReplicasDiffer   ranks that should hold the same weights do not
 └── Diverged         too many non-finite steps in a row
 """
 
@@ -33,6 +34,10 @@ class ModelError(TrainError):
 
 class CheckpointError(TrainError):
     code = "checkpoint_error"
+
+
+class ReplicasDiffer(TrainError):
+    code = "replicas_differ"
 
 
 class Diverged(TrainError):

@@ -37,7 +37,6 @@ def export(
     (temporary / "relora.json").write_text(
         json.dumps({"step": counters.step, "spec": spec.model_dump(mode="json")}, indent=2)
     )
-    shutil.rmtree(folder, ignore_errors=True)
     publish_folder(temporary, folder)
     return sum(file.stat().st_size for file in folder.iterdir())
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 
@@ -20,9 +21,22 @@ def sha256(path: Path) -> str:
 
 
 def publish_folder(temporary: Path, folder: Path) -> None:
-    """Make a finished folder visible under its name in one step, on disk and in view."""
+    """Make a finished folder visible under its name in one step, on disk and in view.
+
+    An older folder of that name goes first, whole.
+    """
     for file in temporary.iterdir():
         sync(file)
     sync(temporary)
+    delete_folder(folder)
     temporary.rename(folder)
     sync(folder.parent)
+
+
+def delete_folder(folder: Path) -> None:
+    """Out of sight in one step, then off the disk: a kill in between leaves no half of it."""
+    hidden = folder.with_name(f".{folder.name}.deleted")
+    shutil.rmtree(hidden, ignore_errors=True)
+    if folder.exists():
+        folder.rename(hidden)
+        shutil.rmtree(hidden)

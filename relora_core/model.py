@@ -57,5 +57,5 @@ def build_model(
     else:
         model = auto_model.from_config(config, dtype=torch.float32)
     if spec.training.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.activation_checkpointing_enable({"use_reentrant": False})
     return model

@@ -1,7 +1,7 @@
 """The loop of a run: phases, steps, restarts, reports, evaluations and checkpoints."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from relora_core.events import (
     Emit,
     Exported,
     PhaseStarted,
+    Reinitialized,
     StepFinished,
     TrainFinished,
     TrainStarted,
@@ -25,6 +26,7 @@ from relora_core.events import (
 )
 from relora_core.export import export
 from relora_core.methods.method import Method
+from relora_core.replicas import check_replicas
 from relora_core.spec import TrainSpec
 from relora_core.state import Counters, TrainState
 from relora_core.stepper import Stepper, StepResult
@@ -61,6 +63,7 @@ class Trainer:
         self.emit(self._started())
         self.reported_step = self.counters.step
         if self.counters.phase is not None:  # resumed: the layers are there already
+            self._check_replicas()
             self._prepare_stepper()
         while self.counters.step < self.spec.total_steps:
             if self.world.any(flag=self.stop_requested()):
@@ -88,6 +91,8 @@ class Trainer:
         events = self.method.before_step(self.state)
         for event in events:
             self.emit(event)
+        if events:
+            self._check_replicas(e.factors_hash for e in events if isinstance(e, Reinitialized))
         if any(isinstance(event, PhaseStarted) for event in events):
             self._prepare_stepper()
         if self.counters.step == 0 and self.counters.evaluated_at is None:
@@ -95,6 +100,11 @@ class Trainer:
 
     def _prepare_stepper(self) -> None:
         self.stepper.prepare(self.state.model, self.batches.batch(self.counters.step))
+
+    def _check_replicas(self, factors_hashes: Iterable[str] = ()) -> None:
+        check_replicas(
+            self.state.model, self.world, step=self.counters.step, factors_hashes=factors_hashes
+        )
 
     def _take_step(self) -> None:
         step = self.counters.step
@@ -181,6 +191,7 @@ class Trainer:
         self.emit(event)
 
     def _save(self) -> None:
+        self._check_replicas()  # first, so that a checkpoint holds what all ranks hold
         if self.world.is_main:
             self.checkpoints.save(self.state)
 

@@ -33,7 +33,6 @@ def build_once(
         shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
         partial.mkdir()
         build(partial)
-        shutil.rmtree(folder, ignore_errors=True)
         publish_folder(partial, folder)
     return False
 

@@ -1,5 +1,5 @@
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,6 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from relora_core.events import AnyTrainEvent, Event
 from relora_core.spec import TrainSpec
+from tests.relora_core.processes import Start, starting
 
 ROOT = Path(__file__).parents[2]
 TINY_LLAMA: dict[str, Any] = {
@@ -40,7 +41,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_spec(corpus: Path) -> MakeSpec:
     """A run of 12 steps with a warm start of 4 and restarts at 8; keywords replace its parts."""
 
@@ -72,6 +73,13 @@ def make_spec(corpus: Path) -> MakeSpec:
         return TrainSpec.model_validate(document)
 
     return make
+
+
+@pytest.fixture
+def start(tmp_path: Path, cache: Path) -> Iterator[Start]:
+    """Start the trainer on `tmp_path / name`, in one process or more."""
+    with starting(tmp_path, cache) as begin:
+        yield begin
 
 
 @pytest.fixture

@@ -1,0 +1,35 @@
+from pathlib import Path
+
+import pytest
+
+from relora_core.files import delete_folder, publish_folder
+
+
+def interrupted(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def folder(path: Path, content: str) -> Path:
+    path.mkdir()
+    (path / "file").write_text(content)
+    return path
+
+
+def test_a_published_folder_replaces_the_older_one_whole(tmp_path: Path) -> None:
+    folder(tmp_path / "model", "old")
+    publish_folder(folder(tmp_path / ".model.tmp", "new"), tmp_path / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert (tmp_path / "model" / "file").read_text() == "new"
+
+
+def test_a_folder_is_out_of_sight_before_its_first_file_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = folder(tmp_path / "model", "old")
+    with monkeypatch.context() as patch:
+        patch.setattr("os.unlink", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            delete_folder(model)
+    assert [path.name for path in tmp_path.iterdir()] == [".model.deleted"]
+    delete_folder(folder(model, "again"))
+    assert list(tmp_path.iterdir()) == []
