@@ -53,7 +53,9 @@ def diverge(what: str) -> None:
         Stepper.step = faster  # type: ignore[method-assign]
 
 
+FAULTS: dict[str, Callable[..., None]] = {"kill": kill, "diverge": diverge}
+
 if __name__ == "__main__":
     name, *arguments = sys.argv[1].split(":")
-    {"kill": kill, "diverge": diverge}[name](*arguments)
+    FAULTS[name](*arguments)
     sys.exit(main(sys.argv[2:]))

@@ -217,6 +217,15 @@ def test_the_micro_batch_does_not_change_the_numbers(
     assert other == pytest.approx(one, rel=1e-5)
 
 
+def test_gradient_checkpointing_does_not_change_the_numbers(
+    run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
+) -> None:
+    method = {"dropout": 0.2}  # which the second forward pass has to draw alike
+    kept = losses(run(make_spec(method=method)))
+    spec = make_spec(method=method, training={"gradient_checkpointing": True})
+    assert losses(Run(tmp_path / "recomputed", cache)(spec)) == pytest.approx(kept, rel=1e-6)
+
+
 def test_bf16_is_close_to_fp32(run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec) -> None:
     exact = losses(run(make_spec()))
     rounded = losses(Run(tmp_path / "bf16", cache)(make_spec(training={"precision": "bf16"})))
