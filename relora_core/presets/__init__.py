@@ -1,0 +1,6 @@
+"""Model shapes and recipes by name. Torch-free; `python -m relora_core.presets` prints them."""
+
+from relora_core.presets.models import MODELS
+from relora_core.presets.recipes import RECIPES, Recipe, expand_recipe
+
+__all__ = ["MODELS", "RECIPES", "Recipe", "expand_recipe"]
