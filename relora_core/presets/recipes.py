@@ -22,6 +22,7 @@ _PAPER_1B = (
     "steps, warm start and re-warm-up from the paper; batch derived from 786K tokens, recalled; "
     "reset and full rate recalled; low-rank rate derived (twice the full rate)"
 )
+_FACTORS = {"rank": 128, "alpha": 32}
 _PRUNING = "pruning of 0.99 from appendix A"
 
 
@@ -75,24 +76,30 @@ class _Run:
         }
 
     def full(self) -> Recipe:
-        return Recipe(f"table 2, full training; {self.source}", self.spec({"name": "full"}))
+        return self._recipe("full training", {"name": "full"})
+
+    def control(self) -> Recipe:
+        return self._recipe("control", {"name": "control", "rank": 128})
+
+    def lowrank(self) -> Recipe:
+        return self._recipe("LoRA", {"name": "lowrank", **_FACTORS})
 
     def lora(self) -> Recipe:
-        low_rank = {"rank": 128, "alpha": 32, "warm_start_steps": self.warm_start_steps}
-        return Recipe(
-            f"table 2, LoRA + warm start; {self.source}", self.spec({"name": "lora", **low_rank})
-        )
+        warm_start = {"warm_start_steps": self.warm_start_steps}
+        return self._recipe("LoRA + warm start", {"name": "lora", **_FACTORS, **warm_start})
 
     def relora(self) -> Recipe:
         method = {
             "name": "relora",
-            "rank": 128,
-            "alpha": 32,
+            **_FACTORS,
             "warm_start_steps": self.warm_start_steps,
             "reset_every": self.reset_every,
             "optimizer_reset": {"mode": "magnitude", "ratio": 0.99},
         }
-        return Recipe(f"table 2, ReLoRA; {self.source}; {_PRUNING}", self.spec(method))
+        return self._recipe("ReLoRA", method, more=f"; {_PRUNING}")
+
+    def _recipe(self, row: str, method: Mapping[str, Any], more: str = "") -> Recipe:
+        return Recipe(f"paper's main table, {row}; {self.source}{more}", self.spec(method))
 
 
 _RUNS = {
@@ -106,6 +113,8 @@ _RUNS = {
 RECIPES: dict[str, Recipe] = {
     **{f"relora_{size}": run.relora() for size, run in _RUNS.items()},
     **{f"lora_{size}": run.lora() for size, run in _RUNS.items()},
+    **{f"lowrank_{size}": run.lowrank() for size, run in _RUNS.items() if size != "1b"},  # no row
+    **{f"control_{size}": run.control() for size, run in _RUNS.items()},
     **{f"full_{size}": run.full() for size, run in _RUNS.items()},
 }
 

@@ -86,7 +86,7 @@ def _recipe_table() -> str:
     for name, recipe in RECIPES.items():
         training, method = recipe.spec["training"], recipe.spec["method"]
         rates = recipe.spec["optimizer"]
-        low_rank_run = method["name"] != "full"
+        low_rank_run = method["name"] not in {"full", "control"}
         rows.append(
             [
                 name,

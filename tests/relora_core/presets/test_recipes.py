@@ -5,6 +5,8 @@ import pytest
 from relora_core.presets import RECIPES, expand_recipe
 from relora_core.spec import TrainSpec
 
+METHODS = ("full", "control", "lora", "relora")
+
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_is_a_whole_spec(name: str) -> None:
@@ -17,7 +19,7 @@ def test_a_recipe_is_a_whole_spec(name: str) -> None:
     ("name", "billions"), [("60m", 2.46), ("130m", 6.14), ("250m", 11.80), ("1b", 23.59)]
 )
 def test_the_methods_of_one_size_see_the_same_tokens(name: str, billions: float) -> None:
-    runs = [TrainSpec.model_validate({"recipe": f"{m}_{name}"}) for m in ("full", "lora", "relora")]
+    runs = [TrainSpec.model_validate({"recipe": f"{m}_{name}"}) for m in METHODS]
     tokens = {run.total_steps * run.tokens_per_step for run in runs}
     assert [round(n / 1e9, 2) for n in tokens] == [billions]
 
