@@ -9,6 +9,7 @@ from relora_core.events import (
     Evaluated,
     Merged,
     PhaseStarted,
+    Rewound,
     StepFinished,
     TrainFinished,
     TrainStarted,
@@ -29,6 +30,8 @@ def _told_by(event: AnyTrainEvent) -> dict[str, object]:
             return {"step": event.step, "total_steps": event.total_steps}
         case PhaseStarted():
             return {"phase": event.phase}
+        case Rewound():
+            return {"step": event.to_step}
         case StepFinished():
             return _told_by_step(event)
         case Merged():

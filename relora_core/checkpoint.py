@@ -9,7 +9,7 @@ checkpoints as they were.
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -71,7 +71,24 @@ class Checkpoints:
         """
         for leftover in self.folder.glob(".step-*"):  # of a process that was killed
             shutil.rmtree(leftover)
-        for folder in reversed(self._complete()):
+        return self._first_whole(reversed(self._complete()))
+
+    def before(self, trouble: int) -> Checkpoint | None:
+        """The one to go back to after trouble that began at this step, as `newest` finds one.
+
+        The schedule's last one from before comes first. A run that was stopped has one more,
+        and yet goes back to the same. One from amid the trouble comes last.
+        """
+        scheduled = trouble // self.spec.every * self.spec.every
+
+        def preference(folder: Path) -> tuple[bool, bool, int]:
+            step = _step_of(folder)
+            return step <= trouble, step == scheduled, step
+
+        return self._first_whole(sorted(self._complete(), key=preference, reverse=True))
+
+    def _first_whole(self, folders: Iterable[Path]) -> Checkpoint | None:
+        for folder in folders:
             try:
                 verify(folder)
             except CheckpointError as error:
@@ -79,6 +96,12 @@ class Checkpoints:
                 continue
             return self.at(_step_of(folder))
         return None
+
+    def delete_after(self, step: int) -> None:
+        """Delete those of later steps, which are undone."""
+        for folder in self._complete():
+            if _step_of(folder) > step:
+                self._delete(folder)
 
     def at(self, step: int) -> Checkpoint:
         """The checkpoint of this step, unverified. Raises `CheckpointError` as `newest` does."""
@@ -149,8 +172,11 @@ class Checkpoints:
     def _delete_old(self) -> None:
         folders = {_step_of(folder): folder for folder in self._complete()}
         for step in self.spec.expired(list(folders)):
-            delete_folder(folders[step])
-            self.emit(CheckpointDeleted(step=step, path=f"checkpoints/{folders[step].name}"))
+            self._delete(folders[step])
+
+    def _delete(self, folder: Path) -> None:
+        delete_folder(folder)
+        self.emit(CheckpointDeleted(step=_step_of(folder), path=f"checkpoints/{folder.name}"))
 
     def _complete(self) -> list[Path]:
         """Oldest first."""

@@ -6,7 +6,7 @@ TrainError
 ├── ModelError       the model cannot be built, or the method does not fit it
 ├── CheckpointError  a checkpoint does not verify or belongs to another run
 ├── ReplicasDiffer   ranks that should hold the same weights do not
-└── Diverged         too many non-finite steps in a row
+└── Diverged         too many non-finite steps in a row, and no going back
 """
 
 from typing import ClassVar

@@ -232,6 +232,39 @@ class Warned(Event):
         return f"warning: {self.message}"
 
 
+class LossSpiked(Event):
+    """A step's loss was far above the steps before it; the step was taken."""
+
+    type: Literal["train.loss_spike"] = "train.loss_spike"
+    step: int
+    loss: float
+    mean: float = Field(description="Of the steps before.")
+    deviation: float = Field(description="Their standard deviation.")
+    z_score: float
+
+    def __str__(self) -> str:
+        return (
+            f"step {self.step}: loss {self.loss:.4f} is a spike, {self.z_score:.1f} standard "
+            f"deviations above the mean of {self.mean:.4f}"
+        )
+
+
+class Rewound(Event):
+    """Too many steps in a row were not finite: the steps since a checkpoint are undone."""
+
+    type: Literal["train.rewind"] = "train.rewind"
+    from_step: int
+    to_step: int = Field(description="Of the checkpoint; the step to take next.")
+    passed_over_steps: int = Field(description="Steps whose data is passed over.")
+    number: int = Field(description="1 for the first rewind of the run.")
+
+    def __str__(self) -> str:
+        return (
+            f"rewind {self.number}: from step {self.from_step} back to {self.to_step}, on with "
+            f"other data; that of {self.passed_over_steps:,} steps is passed over"
+        )
+
+
 class TrainFinished(Event):
     type: Literal["train.finished"] = "train.finished"
     step: int
@@ -284,6 +317,8 @@ AnyTrainEvent = (
     | CheckpointDeleted
     | Exported
     | Warned
+    | LossSpiked
+    | Rewound
     | TrainFinished
     | TrainStopped
     | TrainFailed

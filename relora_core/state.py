@@ -21,8 +21,16 @@ class Counters:
     loss_sum: float = 0.0  # over the steps since the last report
     loss_count: int = 0
     grad_norm: float = 0.0  # of the last step
+    recent_losses: list[float] = field(default_factory=list)  # the window of `spikes`
+    rewinds: int = 0
+    data_offset: int = 0  # steps whose data rewinds have passed over
     evaluated_at: int | None = None  # the step of the last evaluation
     metrics: dict[str, float] = field(default_factory=dict)  # of the last evaluation
+
+    @property
+    def next_batch(self) -> int:
+        """The number of the batch to read next: data that a rewind passed over never returns."""
+        return self.step + self.data_offset
 
     def record(self, loss: float, grad_norm: float) -> None:
         """Count a step that was taken."""

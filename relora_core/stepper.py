@@ -50,6 +50,10 @@ class Stepper:
         self.micro_batch_size = self._fitting_micro_batch(model, sample)
         self._replica = self.world.replicate(model)
 
+    def release(self) -> None:
+        """Let go of the model, so that its memory is free for another."""
+        self._replica = None
+
     def step(self, state: TrainState, batch: Batch, learning_rate: float) -> StepResult:
         """Train on this rank's part of the global batch."""
         assert self._replica is not None, "prepare comes first"

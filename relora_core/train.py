@@ -13,6 +13,7 @@ from relora_core.events import AnyTrainEvent, Emit
 from relora_core.methods import build_method
 from relora_core.methods.method import Method
 from relora_core.optimizers import build_optimizer
+from relora_core.recovery import Recovery, agreed
 from relora_core.spec import TrainSpec
 from relora_core.state import TrainState
 from relora_core.stepper import Stepper
@@ -24,6 +25,9 @@ from relora_core.trainer import Trainer
 # What may differ between two starts of a run in one folder: it does not change the weights.
 _FREE = {"name", "recipe", "evaluation", "checkpoint", "export"}
 _FREE_IN_TRAINING = {"log_every", "micro_batch_size", "compile", "gradient_checkpointing"}
+# Nor does this, until the run is in trouble; then a person may want to change it.
+_FREE_IN_TRAINING |= {"on_divergence", "max_rewinds", "max_skipped_steps"}
+_FREE_IN_TRAINING |= {"spike_window", "spike_z_score"}
 
 
 def train(
@@ -50,16 +54,20 @@ def train(
         with closing(checkpoints), closing(batches):
             timeline = Timeline.of(spec)
             method = build_method(spec, timeline)
-            state = _build_state(spec, method, task, checkpoints, world)
+
+            def build(checkpoint: Checkpoint | None) -> TrainState:
+                return _build_state(spec, method, task, checkpoint, world)
+
             trainer = Trainer(
                 spec=spec,
-                state=state,
+                state=build(agreed(world, checkpoints, checkpoints.newest)),
                 timeline=timeline,
                 method=method,
                 stepper=Stepper(spec, task, world, report),
                 batches=batches,
                 task=task,
                 checkpoints=checkpoints,
+                recovery=Recovery(spec.training, checkpoints, world, build),
                 workdir=workdir,
                 world=world,
                 emit=report,
@@ -82,11 +90,10 @@ def _build_state(
     spec: TrainSpec,
     method: Method,
     task: Task,
-    checkpoints: Checkpoints,
+    checkpoint: Checkpoint | None,
     world: World,
 ) -> TrainState:
-    """As the newest checkpoint has it, or from the start."""
-    checkpoint = _find_checkpoint(checkpoints, world)
+    """As the checkpoint has it, or from the start."""
     model = task.build_model(method)
     method.shape(model, checkpoint.counters.phase if checkpoint else None)
     model.to(world.device)  # type: ignore[arg-type] # transformers wraps `to` without its types
@@ -94,13 +101,6 @@ def _build_state(
     if checkpoint is not None:
         checkpoint.load_into(state)
     return state
-
-
-def _find_checkpoint(checkpoints: Checkpoints, world: World) -> Checkpoint | None:
-    """The main rank verifies, so that the others neither read it all again nor disagree."""
-    newest = checkpoints.newest() if world.is_main else None
-    step = world.from_main(-1 if newest is None else newest.counters.step)
-    return newest if world.is_main or step < 0 else checkpoints.at(step)
 
 
 def _check_batch(spec: TrainSpec, world: World) -> None:

@@ -11,7 +11,6 @@ from relora_core.checkpoint import Checkpoints
 from relora_core.data.batch import Batch
 from relora_core.data.loader import BatchLoader
 from relora_core.distributed import World
-from relora_core.errors import Diverged
 from relora_core.evaluate import evaluate
 from relora_core.events import (
     Emit,
@@ -26,8 +25,10 @@ from relora_core.events import (
 )
 from relora_core.export import export
 from relora_core.methods.method import Method
+from relora_core.recovery import Recovery
 from relora_core.replicas import check_replicas
 from relora_core.spec import TrainSpec
+from relora_core.spikes import find_spike
 from relora_core.state import Counters, TrainState
 from relora_core.stepper import Stepper, StepResult
 from relora_core.tasks.task import Task
@@ -46,6 +47,7 @@ class Trainer:
     batches: BatchLoader
     task: Task
     checkpoints: Checkpoints
+    recovery: Recovery
     workdir: Path
     world: World
     emit: Emit
@@ -70,9 +72,12 @@ class Trainer:
                 return self._stop()
             started = time.perf_counter()
             self._before_step()
-            self._take_step()
+            result = self._take_step()
             self.step_seconds += time.perf_counter() - started
-            self._after_step()
+            if self.recovery.is_due(self.counters):
+                self._rewind(result)
+            else:
+                self._after_step()
         self._finish()
         return True
 
@@ -99,24 +104,28 @@ class Trainer:
             self._evaluate()
 
     def _prepare_stepper(self) -> None:
-        self.stepper.prepare(self.state.model, self.batches.batch(self.counters.step))
+        self.stepper.prepare(self.state.model, self.batches.batch(self.counters.next_batch))
 
     def _check_replicas(self, factors_hashes: Iterable[str] = ()) -> None:
         check_replicas(
             self.state.model, self.world, step=self.counters.step, factors_hashes=factors_hashes
         )
 
-    def _take_step(self) -> None:
-        step = self.counters.step
+    def _take_step(self) -> StepResult:
         result = self.stepper.step(
-            self.state, self.batches.batch(step), self.timeline.learning_rate_at(step)
+            self.state,
+            self.batches.batch(self.counters.next_batch),
+            self.timeline.learning_rate_at(self.counters.step),
         )
         self.counters.step += 1
         self.counters.tokens_seen += self.spec.tokens_per_step
         if result.taken:
             self.counters.record(result.loss, result.grad_norm)
+            if spike := find_spike(self.counters, result.loss, self.spec.training):
+                self.emit(spike)
         else:
             self._skipped(result)
+        return result
 
     def _skipped(self, result: StepResult) -> None:
         self.counters.skipped_steps += 1
@@ -129,12 +138,16 @@ class Trainer:
                 message=f"step {self.counters.step} was not finite ({problem}); weights unchanged",
             )
         )
-        if self.counters.skipped_in_a_row >= self.spec.training.max_skipped_steps:
-            raise Diverged(
-                f"{self.counters.skipped_in_a_row} steps in a row were not finite, up to step "
-                f"{self.counters.step} ({problem}); lower optimizer.learning_rate or "
-                "low_rank_learning_rate, or lengthen schedule.restart_warmup_steps"
-            )
+
+    def _rewind(self, result: StepResult) -> None:
+        counters = self.counters
+        checkpoint = self.recovery.target(counters, result)
+        del self.state  # so that its memory is free before the other one needs it
+        self.stepper.release()
+        self.state, event = self.recovery.rewound(checkpoint, counters)
+        self.emit(event)
+        self.step_seconds, self.reported_step = 0.0, self.counters.step
+        self._prepare_stepper()
 
     def _after_step(self) -> None:
         step, spec = self.counters.step, self.spec

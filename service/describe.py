@@ -26,6 +26,8 @@ SIGNS: dict[type[train.Event], tuple[str, str]] = {
     train.CheckpointSaved: ("▣", MOVE),
     train.Exported: ("▣", GOOD),
     train.Warned: ("!", NOTE),
+    train.LossSpiked: ("!", NOTE),
+    train.Rewound: ("↩", NOTE),
     train.TrainFinished: ("✓", GOOD),
     train.TrainStopped: ("‖", NOTE),
     train.TrainFailed: ("✗", BAD),

@@ -21,7 +21,28 @@ class TrainingSpec(Spec):
     seed: int = Field(default=0, ge=0)
     max_grad_norm: float | None = Field(default=1.0, gt=0, description="null: no clipping.")
     max_skipped_steps: int = Field(
-        default=10, ge=1, description="Non-finite steps in a row after which the run fails."
+        default=10, ge=1, description="Non-finite steps in a row after which the run has diverged."
+    )
+    on_divergence: Literal["fail", "rewind"] = Field(
+        default="rewind",
+        description="Then fail, or go back to the newest checkpoint and on with other data; "
+        "without a checkpoint, the run fails.",
+    )
+    max_rewinds: int = Field(
+        default=3, ge=0, description="In the whole run; the divergence after them fails it."
+    )
+    spike_z_score: float | None = Field(
+        default=6.0,
+        gt=0,
+        description="Report a loss so many standard deviations above the mean of the steps before "
+        "it; null: never. By chance, 6 comes once in 50 million steps of normal noise.",
+    )
+    spike_window: int = Field(
+        default=100,
+        ge=2,
+        le=10_000,
+        description="Steps that a loss is compared with, and the fewest between two reports. "
+        "100: the deviation is known to 7%, and the trend of the loss is still small.",
     )
     gradient_checkpointing: bool = False
     compile: bool = Field(default=True, description="torch.compile, where a compiler is found.")

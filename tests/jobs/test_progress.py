@@ -14,6 +14,7 @@ from relora_core.events import (
     Evaluated,
     Merged,
     PhaseStarted,
+    Rewound,
     StepFinished,
     TrainFinished,
     Warned,
@@ -45,6 +46,10 @@ def test_nothing_told_changes_nothing() -> None:
         (
             Evaluated(step=0, loss=800.0, perplexity=math.inf, tokens=1000),
             {"validation_perplexity": None},
+        ),
+        (
+            Rewound(from_step=60, to_step=50, passed_over_steps=10, number=1),
+            {"step": 50},
         ),
         (
             TrainFinished(step=100, tokens_seen=100_000, restarts=3, skipped_steps=0, seconds=9),
