@@ -1,4 +1,4 @@
-"""`python -m relora_core train spec.yaml --workdir DIR`: a run without the service."""
+"""Runs without the service: train a spec, and export a model of any checkpoint."""
 
 import argparse
 import json
@@ -22,6 +22,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit code: 0 finished or stopped, 1 failed, 2 wrong usage or spec."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    exit_code: int = options.run(options)
+    return exit_code
+
+
+def _train(options: argparse.Namespace) -> int:
     try:
         spec = read_spec(options.spec)
     except (OSError, ValueError) as error:
@@ -38,6 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         staged=json.loads(options.staged.read_text()) if options.staged else {},
         supervised=options.supervised,
     )
+
+
+def _export(options: argparse.Namespace) -> int:
+    from relora_core.program import export_model  # loads torch
+
+    return export_model(options.workdir, options.to, step=options.step, dtype=options.dtype)
 
 
 def read_spec(file: Path) -> TrainSpec:
@@ -60,7 +71,13 @@ def read_spec(file: Path) -> TrainSpec:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m relora_core", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    train = commands.add_parser("train", help="train a spec; on the same workdir again, it resumes")
+    _add_train(commands.add_parser("train", help="train a spec; in the same workdir, resume it"))
+    _add_export(commands.add_parser("export", help="write the merged model of a checkpoint"))
+    return parser
+
+
+def _add_train(train: argparse.ArgumentParser) -> None:
+    train.set_defaults(run=_train)
     train.add_argument("spec", type=Path, help="a YAML or JSON file")
     train.add_argument(
         "--workdir",
@@ -85,7 +102,27 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="exit at once when standard input closes: the supervisor is gone",
     )
-    return parser
+
+
+def _add_export(export: argparse.ArgumentParser) -> None:
+    export.set_defaults(run=_export)
+    export.add_argument(
+        "--workdir",
+        type=Path,
+        required=True,
+        help="of the run, or where its checkpoints/ was copied",
+    )
+    export.add_argument("--step", type=int, help="of the checkpoint (default: the newest)")
+    export.add_argument(
+        "--to",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="new, or empty; the model goes here",
+    )
+    export.add_argument(
+        "--dtype", choices=["bf16", "fp16", "fp32"], help="default: as the spec of the run says"
+    )
 
 
 if __name__ == "__main__":

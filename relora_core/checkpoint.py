@@ -1,7 +1,8 @@
 """Checkpoints of a run: whole or not at all, verified before use, nothing unpickled.
 
 `checkpoints/step-00001000/` holds the tensors of model and optimizer (safetensors), the
-counters (`state.json`) and, written last, `manifest.json` with each file's size and sha256.
+counters (`state.json`), what describes the run (`relora_core.description`) and, written last,
+`manifest.json` with each file's size and sha256.
 The folder appears by one rename. Loss of power, SIGKILL and a full disk leave the older
 checkpoints as they were.
 """
@@ -9,7 +10,7 @@ checkpoints as they were.
 import json
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from transformers import PreTrainedConfig
 
 from relora_core.errors import CheckpointError
 from relora_core.events import CheckpointDeleted, CheckpointSaved, Emit, Warned
@@ -27,6 +29,7 @@ from relora_core.manifest import verify, write_manifest
 from relora_core.spec import CheckpointSpec
 from relora_core.state import Counters, TrainState
 
+Describe = Callable[[Path, PreTrainedConfig], None]
 _SHARD_BYTES = 4 * 1024**3
 
 
@@ -39,9 +42,12 @@ class Checkpoint:
 
     def load_into(self, state: TrainState) -> None:
         """Fill in a state whose model has the layers of the checkpoint's phase."""
-        _load_model(state.model, self._tensors("model"))
+        self.load_model(state.model)
         _load_optimizer(state, self._tensors("optimizer"))
         state.counters = self.counters
+
+    def load_model(self, model: nn.Module) -> None:
+        _load_model(model, self._tensors("model"))
 
     def _tensors(self, kind: str) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = {}
@@ -54,10 +60,21 @@ class Checkpoints:
     """The checkpoints of one workdir. Saving waits for a copy in memory alone."""
 
     def __init__(
-        self, workdir: Path, spec: CheckpointSpec, emit: Emit, *, identity: Mapping[str, Any]
+        self,
+        workdir: Path,
+        spec: CheckpointSpec,
+        emit: Emit,
+        *,
+        identity: Mapping[str, Any],
+        describe: Describe | None = None,
     ) -> None:
-        """`identity` describes the run, as JSON; checkpoints of another one are refused."""
+        """`identity` is the run's, as JSON; checkpoints of another one are refused.
+
+        `describe` adds files to a checkpoint that let it be read without the run.
+        """
+        self.workdir = workdir
         self.folder = workdir / "checkpoints"
+        self.describe = describe
         self.spec = spec
         self.emit = emit
         self.identity = dict(identity)
@@ -108,7 +125,7 @@ class Checkpoints:
         folder = self.folder / f"step-{step:08d}"
         document = json.loads((folder / "state.json").read_text())
         self._check_identity(document["identity"])
-        return Checkpoint(folder, Counters(**document["counters"]))
+        return read_checkpoint(folder)
 
     def _check_identity(self, saved: dict[str, Any]) -> None:
         parts = saved.keys() | self.identity.keys()
@@ -133,7 +150,8 @@ class Checkpoints:
         }
         document = {"counters": asdict(state.counters), "identity": self.identity}
         pause = time.perf_counter() - started
-        self._pending = self._writer.submit(self._write, tensors, document, pause)
+        config = state.model.config
+        self._pending = self._writer.submit(self._write, tensors, document, config, pause)
 
     def wait(self) -> None:
         """Until the last save is on disk and reported."""
@@ -145,7 +163,11 @@ class Checkpoints:
         self._writer.shutdown(wait=True)
 
     def _write(
-        self, tensors: Mapping[str, Mapping[str, Tensor]], document: dict[str, Any], pause: float
+        self,
+        tensors: Mapping[str, Mapping[str, Tensor]],
+        document: dict[str, Any],
+        config: PreTrainedConfig,
+        pause: float,
     ) -> None:
         step = document["counters"]["step"]
         folder = self.folder / f"step-{step:08d}"
@@ -156,6 +178,8 @@ class Checkpoints:
             for number, shard in enumerate(_shards(named), start=1):
                 save_file(shard, temporary / f"{kind}-{number:05d}.safetensors")
         (temporary / "state.json").write_text(json.dumps(document, indent=2))
+        if self.describe is not None:
+            self.describe(temporary, config)
         size = write_manifest(temporary, step).bytes
         publish_folder(temporary, folder)
         self.emit(
@@ -180,7 +204,18 @@ class Checkpoints:
 
     def _complete(self) -> list[Path]:
         """Oldest first."""
-        return sorted(self.folder.glob("step-*"), key=_step_of)
+        return list(checkpoint_folders(self.workdir).values())
+
+
+def checkpoint_folders(workdir: Path) -> dict[int, Path]:
+    """The checkpoints there are, by step, oldest first. They are not verified."""
+    folders = (workdir / "checkpoints").glob("step-*")
+    return dict(sorted((_step_of(folder), folder) for folder in folders))
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    counters = json.loads((folder / "state.json").read_text())["counters"]
+    return Checkpoint(folder, Counters(**counters))
 
 
 def _step_of(folder: Path) -> int:

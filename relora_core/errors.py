@@ -6,6 +6,7 @@ TrainError
 ├── ModelError       the model cannot be built, or the method does not fit it
 ├── CheckpointError  a checkpoint does not verify or belongs to another run
 ├── ReplicasDiffer   ranks that should hold the same weights do not
+├── ExportError      the merged model cannot be written there
 └── Diverged         too many non-finite steps in a row, and no going back
 """
 
@@ -38,6 +39,10 @@ class CheckpointError(TrainError):
 
 class ReplicasDiffer(TrainError):
     code = "replicas_differ"
+
+
+class ExportError(TrainError):
+    code = "export_error"
 
 
 class Diverged(TrainError):

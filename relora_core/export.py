@@ -13,14 +13,14 @@ from relora_core.model import AutoModel
 from relora_core.model_card import model_card
 from relora_core.spec import TrainSpec
 from relora_core.state import Counters
-from relora_core.tasks.task import Task
+from relora_core.tasks.task import TaskParts
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
 def export(
     model: PreTrainedModel,
-    task: Task,
+    task: TaskParts,
     folder: Path,
     *,
     spec: TrainSpec,

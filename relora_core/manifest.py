@@ -34,8 +34,11 @@ class Manifest(BaseModel):
 def write_manifest(folder: Path, step: int) -> Manifest:
     """Describe the files that are in the folder now."""
     files = {
-        file.name: ManifestFile(size=file.stat().st_size, sha256=sha256(file))
-        for file in sorted(folder.iterdir())
+        file.relative_to(folder).as_posix(): ManifestFile(
+            size=file.stat().st_size, sha256=sha256(file)
+        )
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
     }
     manifest = Manifest(step=step, files=files)
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2))

@@ -13,6 +13,7 @@ from types import FrameType
 
 from transformers.utils.logging import disable_progress_bar
 
+from relora_core.checkpoint_export import export_checkpoint
 from relora_core.errors import TrainError
 from relora_core.event_log import EventLog
 from relora_core.events import AnyTrainEvent, Emit, TrainFailed
@@ -41,6 +42,18 @@ def run(
         except TrainError as error:
             emit(TrainFailed(code=error.code, message=str(error), retryable=error.retryable))
             return 1
+    return 0
+
+
+def export_model(workdir: Path, folder: Path, *, step: int | None, dtype: str | None) -> int:
+    """Write the merged model of a checkpoint. Return the exit code."""
+    disable_progress_bar()
+    try:
+        exported = export_checkpoint(workdir, folder, step=step, dtype=dtype)
+    except TrainError as error:
+        logger.error("%s", error)
+        return 1
+    logger.info("%s", exported)
     return 0
 
 

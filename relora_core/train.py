@@ -7,6 +7,7 @@ from typing import Any
 
 from relora_core.checkpoint import Checkpoint, Checkpoints
 from relora_core.data.loader import BatchLoader
+from relora_core.description import Description
 from relora_core.distributed import World, joined_world
 from relora_core.errors import ModelError
 from relora_core.events import AnyTrainEvent, Emit
@@ -49,7 +50,13 @@ def train(
         report = emit if world.is_main else _silent
         _check_batch(spec, world)
         task = build_task(spec, cache=cache, emit=report, staged=staged)
-        checkpoints = Checkpoints(workdir, spec.checkpoint, report, identity=_identity(spec, task))
+        checkpoints = Checkpoints(
+            workdir,
+            spec.checkpoint,
+            report,
+            identity=_identity(spec, task),
+            describe=Description(spec, task).write,
+        )
         batches = _batches(spec, task, world)
         with closing(checkpoints), closing(batches):
             timeline = Timeline.of(spec)

@@ -4,14 +4,18 @@ A new one is a value of `TrainSpec.task`, a module here and a case in `build_tas
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
+from transformers import AutoTokenizer
+
 from relora_core.data.prepare import prepare
 from relora_core.events import Emit
+from relora_core.model import AutoModel
 from relora_core.spec import TrainSpec
 from relora_core.tasks.causal_lm import CausalLM
-from relora_core.tasks.task import Task
+from relora_core.tasks.task import Processor, Task, TaskParts
 
 
 def build_task(
@@ -24,5 +28,20 @@ def build_task(
     match spec.task:
         case "causal_lm":
             return CausalLM.of(spec, prepare(spec, cache=cache, emit=emit, staged=staged))
+        case _:
+            assert_never(spec.task)
+
+
+@dataclass(frozen=True)
+class LoadedParts:
+    processor: Processor
+    auto_model: AutoModel
+
+
+def load_parts(spec: TrainSpec, folder: Path) -> TaskParts:
+    """The parts of a task whose processor was saved in this folder."""
+    match spec.task:
+        case "causal_lm":
+            return LoadedParts(AutoTokenizer.from_pretrained(folder), CausalLM.auto_model)
         case _:
             assert_never(spec.task)

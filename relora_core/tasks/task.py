@@ -18,7 +18,18 @@ class Processor(Protocol):
     def save_pretrained(self, save_directory: Path) -> object: ...
 
 
-class Task(Protocol):
+class TaskParts(Protocol):
+    """What an exported model needs of its task; there is no data in it."""
+
+    @property
+    def processor(self) -> Processor: ...
+
+    @property
+    def auto_model(self) -> AutoModel:
+        """The class of transformers that builds the model and loads what is exported."""
+
+
+class Task(TaskParts, Protocol):
     """A task with its data, ready to train on."""
 
     @property
@@ -30,13 +41,6 @@ class Task(Protocol):
     @property
     def evaluation_examples(self) -> int:
         """How many examples an evaluation scores: the first of the validation split."""
-
-    @property
-    def processor(self) -> Processor: ...
-
-    @property
-    def auto_model(self) -> AutoModel:
-        """The class of transformers that builds the model and loads what is exported."""
 
     def build_model(self, method: Method) -> PreTrainedModel:
         """The plain model that a run of this method starts from, in fp32 on the CPU.

@@ -1,0 +1,42 @@
+"""What a checkpoint holds beside its state, so that a model can be made from its folder alone.
+
+`spec.json` is the spec, `config.json` the model's config, and the files of the tokenizer are
+as transformers writes them.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from pydantic import ValidationError
+from transformers import AutoConfig, PreTrainedConfig
+
+from relora_core.errors import CheckpointError
+from relora_core.spec import TrainSpec
+from relora_core.tasks import load_parts
+from relora_core.tasks.task import TaskParts
+
+SPEC = "spec.json"
+
+
+@dataclass(frozen=True)
+class Description:
+    spec: TrainSpec
+    task: TaskParts
+
+    def write(self, folder: Path, config: PreTrainedConfig) -> None:
+        (folder / SPEC).write_text(self.spec.model_dump_json(indent=2), encoding="utf-8")
+        (folder / "config.json").write_text(config.to_json_string(), encoding="utf-8")
+        self.task.processor.save_pretrained(folder)
+
+    @classmethod
+    def read(cls, folder: Path) -> tuple[Self, PreTrainedConfig]:
+        """Raises `CheckpointError`."""
+        try:
+            spec = TrainSpec.model_validate_json((folder / SPEC).read_bytes())
+        except (FileNotFoundError, ValidationError) as error:
+            raise CheckpointError(
+                f"{folder} was saved by another version of relora: {error}; resume the run with "
+                "this version, and export the checkpoint that it saves"
+            ) from error
+        return cls(spec, load_parts(spec, folder)), AutoConfig.from_pretrained(folder)
