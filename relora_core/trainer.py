@@ -147,6 +147,7 @@ class Trainer:
         self.state, event = self.recovery.rewound(checkpoint, counters)
         self.emit(event)
         self.step_seconds, self.reported_step = 0.0, self.counters.step
+        self._check_replicas()
         self._prepare_stepper()
 
     def _after_step(self) -> None:
