@@ -257,9 +257,12 @@ def _model_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 @torch.no_grad()
 def _load_model(model: nn.Module, tensors: dict[str, Tensor]) -> None:
     for name, tensor in _model_tensors(model):
-        if name not in tensors or tensors[name].shape != tensor.shape:
-            raise CheckpointError(f"the checkpoint has no {name} of shape {tuple(tensor.shape)}")
-        tensor.copy_(tensors[name])
+        saved = tensors.get(name)
+        if saved is None or (saved.shape, saved.dtype) != (tensor.shape, tensor.dtype):
+            raise CheckpointError(
+                f"the checkpoint has no {name} of shape {tuple(tensor.shape)} and {tensor.dtype}"
+            )
+        tensor.copy_(saved)
 
 
 def _optimizer_tensors(state: TrainState) -> Iterator[tuple[str, Tensor]]:

@@ -5,7 +5,7 @@ from typing import Any, assert_never
 from torch import nn
 from torch.optim import AdamW, Optimizer
 
-from relora_core.errors import ModelError
+from relora_core.quantization import require_bitsandbytes
 from relora_core.spec import OptimizerSpec
 
 
@@ -33,13 +33,9 @@ def decay_groups(trainable: list[nn.Parameter], spec: OptimizerSpec) -> list[dic
 
 
 def _adamw_8bit(groups: list[dict[str, Any]], spec: OptimizerSpec) -> Optimizer:
-    try:
-        from bitsandbytes.optim.adamw import AdamW8bit
-    except ImportError as error:
-        raise ModelError(
-            "optimizer.name adamw_8bit needs bitsandbytes, which is not installed here; "
-            'pip install "relora[quantization]", or take adamw'
-        ) from error
+    require_bitsandbytes("optimizer.name adamw_8bit", instead="adamw")
+    from bitsandbytes.optim.adamw import AdamW8bit
+
     optimizer: Optimizer = AdamW8bit(groups, lr=spec.learning_rate, betas=spec.betas, eps=spec.eps)
     return optimizer
 

@@ -14,8 +14,9 @@ from relora_core.events import AnyTrainEvent, Emit
 from relora_core.methods import build_method
 from relora_core.methods.method import Method
 from relora_core.optimizers import build_optimizer
+from relora_core.quantization import require_bitsandbytes
 from relora_core.recovery import Recovery, agreed
-from relora_core.spec import TrainSpec
+from relora_core.spec import LowRank, TrainSpec
 from relora_core.state import TrainState
 from relora_core.stepper import Stepper
 from relora_core.tasks import build_task
@@ -49,6 +50,7 @@ def train(
     with joined_world() as world:
         report = emit if world.is_main else _silent
         _check_batch(spec, world)
+        _check_extras(spec)
         task = build_task(spec, cache=cache, emit=report, staged=staged)
         checkpoints = Checkpoints(
             workdir,
@@ -116,6 +118,14 @@ def _check_batch(spec: TrainSpec, world: World) -> None:
             f"training.global_batch_size {spec.training.global_batch_size} does not divide "
             f"over {world.size} processes"
         )
+
+
+def _check_extras(spec: TrainSpec) -> None:
+    """Before the data is prepared, which takes long, and before any weight is made."""
+    if isinstance(spec.method, LowRank) and spec.method.frozen_dtype == "nf4":
+        require_bitsandbytes("method.frozen_dtype nf4", instead="int8")
+    if spec.optimizer.name == "adamw_8bit":
+        require_bitsandbytes("optimizer.name adamw_8bit", instead="adamw")
 
 
 def _identity(spec: TrainSpec, task: Task) -> dict[str, Any]:

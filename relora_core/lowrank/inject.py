@@ -3,7 +3,6 @@
 import fnmatch
 import re
 from collections.abc import Iterator
-from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -101,18 +100,28 @@ def _is_target(name: str, method: Targets) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in method.target_modules)
 
 
+def frozen_parameters(model: nn.Module) -> int:
+    """How many numbers are not trained; each of W's counts once, however it is stored."""
+    weights = [layer.frozen for _, layer in low_rank_layers(model)]
+    stored = {id(parameter) for weight in weights for parameter in weight.parameters()}
+    others = [p for p in model.parameters() if not p.requires_grad and id(p) not in stored]
+    return sum(p.numel() for p in others) + sum(weight.d_out * weight.d_in for weight in weights)
+
+
 @torch.no_grad()
 def merged_state(model: nn.Module) -> dict[str, Tensor]:
     """The state dict of the plain model that computes the same, in fp32 where trained."""
-    state = {
-        name: tensor
-        for name, tensor in model.state_dict().items()
-        if not name.endswith((".lora_a", ".lora_b", ".lora_gain", ".frozen.stored"))
+    layers: dict[str, LowRankLinear | FactoredLinear] = {
+        **dict(low_rank_layers(model)),
+        **dict(factored_layers(model)),
     }
-    layers: Iterator[tuple[str, LowRankLinear | FactoredLinear]] = chain(
-        low_rank_layers(model), factored_layers(model)
-    )
-    for name, layer in layers:
+    inside = tuple(f"{name}." for name in layers)
+    state = {
+        name: tensor for name, tensor in model.state_dict().items() if not name.startswith(inside)
+    }
+    for name, layer in layers.items():
         merged = layer.merged()
         state[f"{name}.weight"] = merged.T.contiguous() if layer.transposed else merged
+        if layer.bias is not None:
+            state[f"{name}.bias"] = layer.bias.detach()
     return state

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from relora_core.lowrank.frozen import DTYPES, FrozenWeight
+from relora_core.lowrank.frozen import build_frozen
 from relora_core.spec import Factors, LowRank
 
 
@@ -36,9 +36,9 @@ class LowRankUpdate(nn.Module):
             return self.alpha_over_rank
         return self.alpha_over_rank * self.lora_gain
 
-    def updated(self, x: Tensor) -> Tensor:
+    def updated(self, x: Tensor, bias: Tensor | None) -> Tensor:
         low = F.linear(self.dropout(x), self.lora_a) * self.scale  # (..., r): cheaper than d_out
-        return F.linear(low, self.lora_b)  # (..., d_out)
+        return F.linear(low, self.lora_b, bias)  # (..., d_out)
 
     @torch.no_grad()
     def update(self) -> Tensor:
@@ -73,14 +73,11 @@ class LowRankLinear(LowRankUpdate):
         d_out, d_in = weight.shape
         super().__init__(d_out, d_in, method, device=weight.device)
         self.transposed = transposed  # whether the plain layer stored W as (d_in, d_out)
-        self.frozen = FrozenWeight(weight, DTYPES[method.frozen_dtype])
+        self.frozen = build_frozen(weight, method.frozen_dtype)
         self.bias = bias
 
     def forward(self, x: Tensor) -> Tensor:
-        # autocast casts the operands of a linear layer itself; W is then best left as stored
-        autocast = torch.is_autocast_enabled(x.device.type)
-        weight = self.frozen(self.frozen.stored.dtype if autocast else x.dtype)
-        return F.linear(x, weight, self.bias) + self.updated(x)  # (..., d_out)
+        return self.frozen.linear(x) + self.updated(x, self.bias)  # (..., d_out)
 
     @torch.no_grad()
     def merged(self) -> Tensor:
@@ -113,8 +110,7 @@ class FactoredLinear(LowRankUpdate):
         self.bias = bias
 
     def forward(self, x: Tensor) -> Tensor:
-        updated = self.updated(x)  # (..., d_out)
-        return updated if self.bias is None else updated + self.bias
+        return self.updated(x, self.bias)
 
     def merged(self) -> Tensor:
         return self.update()

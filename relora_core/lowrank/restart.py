@@ -47,11 +47,10 @@ def merge(model: nn.Module, *, step: int, restart: int) -> Merged:
     for layer in layers:
         update = layer.update()
         layer.frozen.add(update)
-        residual = layer.frozen.residual
-        squares[0] += update.double().square().sum().cpu()
-        squares[1] += layer.frozen.stored.double().square().sum().cpu()
-        if residual is not None:
-            squares[2] += residual.double().square().sum()
+        weight = layer.frozen.exact()
+        residual = weight - layer.frozen(torch.float32)
+        for part, tensor in enumerate((update, weight, residual)):
+            squares[part] += tensor.double().square().sum().cpu()
     update_norm, weight_norm, residual_norm = squares.sqrt().tolist()
     return Merged(
         step=step,

@@ -5,6 +5,7 @@ from typing import Protocol
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from relora_core.events import AnyTrainEvent, Phase, PhaseStarted
+from relora_core.lowrank.inject import frozen_parameters
 from relora_core.model import AutoModel
 from relora_core.state import TrainState
 
@@ -29,12 +30,11 @@ class Method(Protocol):
 def enter_phase(state: TrainState, phase: Phase, *, target: int | None = None) -> PhaseStarted:
     """`target` is the number of trainable parameters that was aimed at."""
     state.counters.phase = phase
-    parameters = list(state.model.parameters())
-    trainable = sum(p.numel() for p in parameters if p.requires_grad)
+    trained = sum(p.numel() for p in state.model.parameters() if p.requires_grad)
     return PhaseStarted(
         step=state.counters.step,
         phase=phase,
-        trainable_parameters=trainable,
+        trainable_parameters=trained,
         target_parameters=target,
-        frozen_parameters=sum(p.numel() for p in parameters) - trainable,
+        frozen_parameters=frozen_parameters(state.model),
     )

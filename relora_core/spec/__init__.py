@@ -8,6 +8,7 @@ from relora_core.spec.data import SOURCE_SCHEMES, DataSpec, HeldOut, Source, Val
 from relora_core.spec.method import (
     ControlMethod,
     Factors,
+    FrozenDtype,
     FullMethod,
     LoraMethod,
     LowRank,
@@ -52,6 +53,7 @@ __all__ = [
     "EvaluationSpec",
     "ExportSpec",
     "Factors",
+    "FrozenDtype",
     "FullMethod",
     "HeldOut",
     "LoraMethod",

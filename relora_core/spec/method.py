@@ -7,6 +7,8 @@ from pydantic import BeforeValidator, Field
 
 from relora_core.spec.part import Spec, Steps
 
+FrozenDtype = Literal["fp32", "bf16", "int8", "nf4"]
+
 
 class MagnitudeReset(Spec):
     """Keep the entries with the largest first moment (arXiv 2307.05695, section 3)."""
@@ -62,8 +64,10 @@ class Factors(Targets):
 class LowRank(Factors):
     """What every method has that trains W + (alpha / rank) B A with W frozen."""
 
-    frozen_dtype: Literal["fp32", "bf16"] = Field(
-        default="bf16", description="How W is stored; what it cannot hold is kept as a residual."
+    frozen_dtype: FrozenDtype = Field(
+        default="bf16",
+        description="How W is stored; what that cannot hold is kept off the device, so that merges "
+        "and exports are exact. `nf4` needs bitsandbytes.",
     )
     warm_start_steps: int | None = Field(default=None, ge=0)
 

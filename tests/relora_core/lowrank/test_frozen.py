@@ -42,12 +42,12 @@ def test_fp32_storage_needs_no_residual() -> None:
 
 
 def test_the_residual_makes_the_stored_weight_exact_from_the_start() -> None:
-    frozen = FrozenWeight(weight(), torch.bfloat16)
+    frozen = build_frozen(weight(), "bf16")
     assert torch.equal(frozen.exact(), weight())
 
 
 def test_the_residual_is_kept_off_the_device_and_out_of_the_parameters() -> None:
-    frozen = FrozenWeight(weight(), torch.bfloat16)
+    frozen = build_frozen(weight(), "bf16")
     assert [name for name, _ in frozen.named_parameters()] == ["stored"]
     assert frozen.residual is not None
     assert frozen.residual.device.type == "cpu"

@@ -1,0 +1,36 @@
+"""W as floating-point numbers."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from relora_core.lowrank.frozen.stored_type import Stored
+
+_HALF_OF_THE_LAST_BIT = 0x8000  # of a bf16, in the bits of the fp32 that has the same value
+
+
+class Fp32:
+    names = ("stored",)
+    residual_dtype: torch.dtype | None = None
+
+    def quantize(self, weight: Tensor) -> Stored:
+        return (weight,)
+
+    def dequantize(self, stored: Stored, dtype: torch.dtype) -> Tensor:
+        return stored[0].to(dtype)
+
+    def linear(self, x: Tensor, stored: Stored) -> Tensor:
+        return F.linear(x, stored[0].to(x.dtype))
+
+
+class Bf16(Fp32):
+    """A bf16 is the upper half of a fp32's bits, so the difference fits into 16 bits.
+
+    Ties are rounded up in magnitude: to even, the difference could be 2^15, one too many.
+    """
+
+    residual_dtype = torch.int16
+
+    def quantize(self, weight: Tensor) -> Stored:
+        bits = weight.view(torch.int32) + _HALF_OF_THE_LAST_BIT
+        return ((bits >> 16).to(torch.int16).view(torch.bfloat16),)

@@ -1,0 +1,30 @@
+"""W as 8-bit integers, symmetric, with one scale for each row of W."""
+
+import torch
+from torch import Tensor
+
+from relora_core.lowrank.frozen.product import register_linear
+from relora_core.lowrank.frozen.stored_type import Stored
+
+_LARGEST = 127  # -128 is left out: the codes of w and -w are opposite
+
+
+class Int8:
+    names = ("codes", "scales")  # (rows, d_in) int8; (rows, 1) fp32
+    residual_dtype = torch.int32
+
+    def quantize(self, weight: Tensor) -> Stored:
+        scales = weight.abs().amax(dim=1, keepdim=True) / _LARGEST  # (rows, 1)
+        # a row of zeros, or of numbers too small to divide, has the scale 0
+        codes = torch.where(scales > 0, weight / scales, 0).round().clamp(-_LARGEST, _LARGEST)
+        return codes.to(torch.int8), scales
+
+    def dequantize(self, stored: Stored, dtype: torch.dtype) -> Tensor:
+        codes, scales = stored
+        return (codes * scales).to(dtype)
+
+    def linear(self, x: Tensor, stored: Stored) -> Tensor:
+        return _linear(x, *stored)
+
+
+_linear = register_linear("int8", Int8().dequantize)

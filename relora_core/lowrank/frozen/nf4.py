@@ -1,0 +1,48 @@
+"""W as 4-bit NormalFloat (QLoRA, arXiv 2305.14314, section 3), by bitsandbytes.
+
+Each block of 64 numbers of a row has a scale, its largest magnitude. The last block of a
+row is filled up with zeros, so that no block reaches into the next row.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from relora_core.lowrank.frozen.product import register_linear
+from relora_core.lowrank.frozen.stored_type import Stored
+from relora_core.quantization import require_bitsandbytes
+
+BLOCK = 64
+
+
+class Nf4:
+    names = ("codes", "scales")  # (rows, 32 blocks) uint8, two numbers a byte; (rows, blocks) fp32
+    residual_dtype = torch.int32
+
+    def __init__(self) -> None:
+        require_bitsandbytes("method.frozen_dtype nf4", instead="int8")
+
+    def quantize(self, weight: Tensor) -> Stored:
+        rows, d_in = weight.shape
+        padded = F.pad(weight, (0, -d_in % BLOCK))  # (rows, BLOCK * blocks)
+        codes, scales = torch.ops.bitsandbytes.quantize_4bit(padded, BLOCK, "nf4", torch.uint8)
+        return codes.view(rows, padded.shape[1] // 2), scales.view(rows, padded.shape[1] // BLOCK)
+
+    def dequantize(self, stored: Stored, dtype: torch.dtype) -> Tensor:
+        return _dequantize(stored, dtype)
+
+    def linear(self, x: Tensor, stored: Stored) -> Tensor:
+        return _linear(x, *stored)
+
+
+def _dequantize(stored: Stored, dtype: torch.dtype) -> Tensor:
+    codes, scales = stored
+    computed = dtype if dtype.itemsize <= 4 else torch.float32  # bitsandbytes has no fp64
+    shape = (codes.shape[0], 2 * codes.shape[1])
+    dense = torch.ops.bitsandbytes.dequantize_4bit(
+        codes, scales.float(), BLOCK, "nf4", shape, computed
+    )
+    return dense.to(dtype)
+
+
+_linear = register_linear("nf4", _dequantize)

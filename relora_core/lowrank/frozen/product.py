@@ -1,0 +1,55 @@
+"""W x of a quantized W.
+
+Plain autograd would keep the dequantized W of every layer from forward to backward, and a
+compiled graph that shares one dequantization between the two would do so again. So each
+direction is one operator that dequantizes for itself, opaque to torch.compile.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from relora_core.lowrank.frozen.stored_type import Stored
+
+Linear = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def register_linear(name: str, dequantize: Callable[[Stored, torch.dtype], Tensor]) -> Linear:
+    """The operator (x, codes, scales) -> x W', named `relora::<name>_linear`.
+
+    x (..., d_in); W (d_out, d_in) in the type of x; only x gets a gradient.
+    """
+
+    @torch.library.custom_op(f"relora::{name}_linear_backward", mutates_args=())
+    def backward(grad: Tensor, codes: Tensor, scales: Tensor, d_in: int) -> Tensor:
+        return grad @ dequantize((codes, scales), grad.dtype)[:, :d_in]  # (..., d_in)
+
+    @backward.register_fake
+    def _(grad: Tensor, _codes: Tensor, _scales: Tensor, d_in: int) -> Tensor:
+        return grad.new_empty(*grad.shape[:-1], d_in)
+
+    @torch.library.custom_op(f"relora::{name}_linear", mutates_args=())
+    def linear(x: Tensor, codes: Tensor, scales: Tensor) -> Tensor:
+        return F.linear(x, dequantize((codes, scales), x.dtype)[:, : x.shape[-1]])  # (..., d_out)
+
+    @linear.register_fake
+    def _(x: Tensor, codes: Tensor, _scales: Tensor) -> Tensor:
+        return x.new_empty(*x.shape[:-1], codes.shape[0])
+
+    def keep_what_is_stored(
+        ctx: Any,
+        inputs: tuple[Tensor, ...],
+        output: Tensor,  # noqa: ARG001 # torch gives it by its name
+    ) -> None:
+        x, codes, scales = inputs
+        ctx.d_in = x.shape[-1]
+        ctx.save_for_backward(codes, scales)
+
+    def differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        return backward(grad, *ctx.saved_tensors, ctx.d_in), None, None
+
+    linear.register_autograd(differentiate, setup_context=keep_what_is_stored)
+    return linear

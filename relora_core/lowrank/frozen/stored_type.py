@@ -1,0 +1,29 @@
+"""What a way of storing W has to offer."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+Stored = tuple[Tensor, ...]  # each (rows, ...)
+
+
+class StoredType(Protocol):
+    """Each row of W is stored by itself, so that ranks may hold some of the rows each."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the stored tensors."""
+
+    @property
+    def residual_dtype(self) -> torch.dtype | None:
+        """Holds the difference of the bits of W and of what is stored; None if that is zero."""
+
+    def quantize(self, weight: Tensor) -> Stored:
+        """The nearest that the type can hold; `weight` is (rows, d_in), fp32."""
+
+    def dequantize(self, stored: Stored, dtype: torch.dtype) -> Tensor:
+        """What is stored, rounded once to `dtype`: (rows, d_in or more), padded by columns."""
+
+    def linear(self, x: Tensor, stored: Stored) -> Tensor:
+        """x (..., d_in) times the transposed W, in the type of x: (..., rows)."""
