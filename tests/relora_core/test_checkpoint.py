@@ -1,6 +1,6 @@
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import pytest
 import torch
@@ -12,27 +12,31 @@ from relora_core.lowrank.inject import inject, low_rank_layers
 from relora_core.lowrank.restart import merge, reinitialize
 from relora_core.manifest import verify
 from relora_core.optimizers import build_optimizer
-from relora_core.spec import CheckpointSpec, OptimizerSpec, ReloraMethod
+from relora_core.spec import CheckpointSpec, FrozenDtype, OptimizerSpec, ReloraMethod
 from relora_core.state import Counters, TrainState
 from tests.relora_core.conftest import MakeModel, Recorder
 
-METHOD = ReloraMethod(rank=4)  # frozen in bf16, so that there are residuals
+METHOD = ReloraMethod(rank=4)
 TOKENS = torch.arange(16).unsqueeze(0)
 
 
 def low_rank_state(
-    make_model: MakeModel, optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
+    make_model: MakeModel,
+    optimizer: Literal["adamw", "adamw_8bit"] = "adamw",
+    frozen_dtype: FrozenDtype = "bf16",
 ) -> TrainState:
     model = make_model()
-    inject(model, METHOD)
+    inject(model, METHOD.model_copy(update={"frozen_dtype": frozen_dtype}))
     reinitialize(model, step=0, restart=0, seed=0)
     return TrainState(model, build_optimizer(model, OptimizerSpec(name=optimizer)))
 
 
 def trained_state(
-    make_model: MakeModel, optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
+    make_model: MakeModel,
+    optimizer: Literal["adamw", "adamw_8bit"] = "adamw",
+    frozen_dtype: FrozenDtype = "bf16",
 ) -> TrainState:
-    state = low_rank_state(make_model, optimizer)
+    state = low_rank_state(make_model, optimizer, frozen_dtype)
     state.model(TOKENS).logits.square().mean().backward()
     state.optimizer.step()
     merge(state.model, step=7, restart=1)
@@ -54,13 +58,14 @@ def save(state: TrainState, workdir: Path, recorder: Recorder, steps: list[int])
     return checkpoints
 
 
+@pytest.mark.parametrize("frozen_dtype", get_args(FrozenDtype))
 def test_a_loaded_state_is_the_saved_one_to_the_bit(
-    tmp_path: Path, make_model: MakeModel, recorder: Recorder
+    frozen_dtype: FrozenDtype, tmp_path: Path, make_model: MakeModel, recorder: Recorder
 ) -> None:
-    saved = trained_state(make_model)
+    saved = trained_state(make_model, frozen_dtype=frozen_dtype)
     checkpoint = save(saved, tmp_path, recorder, [7]).newest()
     assert checkpoint is not None
-    loaded = low_rank_state(make_model)
+    loaded = low_rank_state(make_model, frozen_dtype=frozen_dtype)
     checkpoint.load_into(loaded)
 
     assert loaded.counters == saved.counters
@@ -68,10 +73,9 @@ def test_a_loaded_state_is_the_saved_one_to_the_bit(
         assert torch.equal(tensor, loaded.model.state_dict()[name]), name
     layers = zip(low_rank_layers(saved.model), low_rank_layers(loaded.model), strict=True)
     for (_, one), (_, other) in layers:
-        assert one.frozen.residual is not None
-        assert other.frozen.residual is not None
-        assert one.frozen.residual.any()
-        assert torch.equal(one.frozen.residual, other.frozen.residual)
+        assert torch.equal(one.frozen.exact(), other.frozen.exact())
+        rounded = one.frozen(torch.float32) != one.frozen.exact()
+        assert bool(rounded.any()) is (frozen_dtype != "fp32")
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adamw_8bit"])
@@ -191,6 +195,16 @@ def test_checkpoints_of_another_run_are_refused(
     other = Checkpoints(tmp_path, CheckpointSpec(), recorder, identity={"name": "other"})
     with pytest.raises(CheckpointError, match="of another run: name differ"):
         other.newest()
+
+
+def test_a_checkpoint_with_w_stored_in_another_way_is_refused(
+    tmp_path: Path, make_model: MakeModel, recorder: Recorder
+) -> None:
+    checkpoint = save(trained_state(make_model), tmp_path, recorder, [5]).newest()
+    assert checkpoint is not None
+    fp32 = low_rank_state(make_model, frozen_dtype="fp32")
+    with pytest.raises(CheckpointError, match=r"no .*frozen\.stored of .* torch\.float32"):
+        checkpoint.load_into(fp32)
 
 
 def test_a_checkpoint_of_another_shape_is_refused(

@@ -1,8 +1,9 @@
 import json
 import math
+import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ from relora_core.events import (
     TrainStopped,
     Warned,
 )
-from relora_core.spec import TrainSpec
+from relora_core.spec import FrozenDtype, TrainSpec
 from relora_core.tasks import build_task
 from relora_core.tasks.causal_lm import CausalLM
 from relora_core.train import train
@@ -207,6 +208,42 @@ def test_dropout_resumes_to_the_same_bits_too(
     spec = make_spec(method={"dropout": 0.3})
     expected = losses(Run(tmp_path / "whole", cache)(spec))
     assert losses(run(spec, stop_after=6)) + losses(run(spec)) == expected
+
+
+@pytest.mark.parametrize("frozen_dtype", get_args(FrozenDtype))
+def test_every_way_to_store_w_resumes_to_the_same_bits(
+    frozen_dtype: str, run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
+) -> None:
+    spec = make_spec(method={"warm_start_steps": 0, "frozen_dtype": frozen_dtype})
+    whole = Run(tmp_path / "whole", cache)
+    expected = losses(whole(spec))
+    first = run(spec, stop_after=6)
+    assert len(first.of(Merged)) == 1
+    assert losses(first) + losses(run(spec)) == expected
+    for name, tensor in whole.weights().items():
+        assert torch.equal(tensor, run.weights()[name]), name
+
+
+@pytest.mark.parametrize(
+    ("change", "instead"),
+    [
+        ({"method": {"frozen_dtype": "nf4"}}, "int8"),
+        ({"optimizer": {"name": "adamw_8bit"}}, "adamw"),
+    ],
+)
+def test_without_bitsandbytes_what_needs_it_fails_before_the_data_is_read(
+    change: dict[str, Any],
+    instead: str,
+    run: Run,
+    make_spec: MakeSpec,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)  # as if it were not installed
+    recorder = Recorder()
+    message = rf'pip install "relora\[quantization\]", or take {instead}'
+    with pytest.raises(ModelError, match=message):
+        train(make_spec(**change), run.workdir, recorder, lambda: False, cache=run.cache)
+    assert not recorder.events
 
 
 def test_the_micro_batch_does_not_change_the_numbers(

@@ -1,13 +1,18 @@
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
 from relora_core.errors import ModelError
-from relora_core.lowrank.inject import inject, low_rank_layers, merged_state
+from relora_core.lowrank.inject import (
+    frozen_parameters,
+    inject,
+    low_rank_layers,
+    merged_state,
+)
 from relora_core.lowrank.restart import reinitialize
-from relora_core.spec import ReloraMethod
+from relora_core.spec import FrozenDtype, ReloraMethod
 from tests.relora_core.conftest import TINY_LLAMA, MakeModel
 
 COMMON = {"vocab_size": 300, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
@@ -67,6 +72,16 @@ def test_embeddings_norms_and_the_head_stay_trainable(make_model: MakeModel) -> 
     frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
     assert frozen == {f"{name}.frozen.stored" for name, _ in low_rank_layers(model)}
     assert model.get_output_embeddings().weight.requires_grad
+
+
+@pytest.mark.parametrize("frozen_dtype", get_args(FrozenDtype))
+def test_the_count_of_frozen_weights_is_the_same_however_they_are_stored(
+    frozen_dtype: str, make_model: MakeModel
+) -> None:
+    model = make_model()
+    blocks = sum(p.numel() for name, p in model.named_parameters() if "proj" in name)
+    inject(model, METHOD.model_copy(update={"frozen_dtype": frozen_dtype}))
+    assert frozen_parameters(model) == blocks == 20480
 
 
 def test_patterns_choose_the_targets_and_freeze_the_rest_of_the_blocks(

@@ -1,9 +1,19 @@
+from collections.abc import Callable
+from typing import get_args
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from relora_core.lowrank.linear import LowRankLinear
-from relora_core.spec import ReloraMethod
+from relora_core.spec import FrozenDtype, ReloraMethod
+
+DTYPES = get_args(FrozenDtype)
+# torch 2.13 uses what it deprecates, where it first compiles.
+COMPILER_WARNS = pytest.mark.filterwarnings(
+    "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning"
+)
 
 
 def make_layer(**changes: object) -> LowRankLinear:
@@ -37,8 +47,9 @@ def test_the_layer_computes_w_plus_the_scaled_update() -> None:
     assert torch.allclose(nn.functional.linear(x, layer.merged(), layer.bias), expected, atol=1e-5)
 
 
-def test_gradients_agree_with_finite_differences() -> None:
-    layer = make_layer().double()
+@pytest.mark.parametrize("frozen_dtype", DTYPES)
+def test_gradients_agree_with_finite_differences(frozen_dtype: str) -> None:
+    layer = make_layer(frozen_dtype=frozen_dtype).double()
     nn.init.normal_(layer.lora_b)
     x = torch.randn(2, 12, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(layer, x)
@@ -62,7 +73,7 @@ def test_factors_are_fp32_beside_a_bf16_weight() -> None:
     assert layer.lora_a.dtype == layer.lora_b.dtype == torch.float32
 
 
-@pytest.mark.parametrize("frozen_dtype", ["fp32", "bf16"])
+@pytest.mark.parametrize("frozen_dtype", DTYPES)
 def test_it_computes_in_bf16_under_autocast(frozen_dtype: str) -> None:
     layer = make_layer(frozen_dtype=frozen_dtype)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -71,3 +82,62 @@ def test_it_computes_in_bf16_under_autocast(frozen_dtype: str) -> None:
     y.sum().backward()
     assert layer.lora_b.grad is not None
     assert layer.lora_b.grad.dtype == torch.float32
+
+
+def forward_backward(
+    layer: LowRankLinear, call: Callable[[Tensor], Tensor], *, autocast: bool = False
+) -> list[Tensor]:
+    """The output and the gradients of x and B."""
+    x = torch.randn(2, 5, 12, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        y = call(x)
+    return [y, *torch.autograd.grad(y.float().square().sum(), [x, layer.lora_b])]
+
+
+@COMPILER_WARNS
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("frozen_dtype", DTYPES)
+def test_it_computes_with_the_stored_weight_however_it_is_run(
+    frozen_dtype: str, *, autocast: bool
+) -> None:
+    layer = make_layer(frozen_dtype=frozen_dtype)
+    nn.init.normal_(layer.lora_b)
+
+    def plain(x: Tensor) -> Tensor:
+        low = nn.functional.linear(x, layer.lora_a) * layer.scale
+        low = nn.functional.linear(low, layer.lora_b, layer.bias)
+        return nn.functional.linear(x, layer.frozen(torch.float32)) + low
+
+    def checkpointed(x: Tensor) -> Tensor:
+        return checkpoint(layer, x, use_reentrant=False)
+
+    compiled = torch.compile(layer, backend="aot_eager_decomp_partition", fullgraph=True)
+    expected = forward_backward(layer, plain, autocast=autocast)
+    for call in (layer, checkpointed, compiled):
+        for mine, theirs in zip(
+            forward_backward(layer, call, autocast=autocast), expected, strict=True
+        ):
+            assert mine.dtype == theirs.dtype
+            assert torch.allclose(mine, theirs, rtol=2e-2 if autocast else 1e-5, atol=1e-5)
+
+
+@COMPILER_WARNS
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("frozen_dtype", ["int8", "nf4"])
+def test_no_dense_copy_of_a_quantized_weight_waits_for_backward(
+    frozen_dtype: str, *, compiled: bool
+) -> None:
+    layer = make_layer(frozen_dtype=frozen_dtype)
+    call = torch.compile(layer, backend="aot_eager_decomp_partition") if compiled else layer
+    kept: dict[int, Tensor] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept[tensor.data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        forward_backward(layer, call, autocast=True)
+    for parameter in layer.frozen.parameters():
+        assert kept.pop(parameter.data_ptr()).dtype == parameter.dtype
+    # else only x, A, B and what the update makes of x; W is (8, 12)
+    assert not [kept for kept in kept.values() if sorted(kept.shape) == [8, 12]]
