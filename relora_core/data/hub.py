@@ -5,23 +5,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl
 
-from datasets import IterableDataset, load_dataset
+from datasets import Dataset, IterableDataset, load_dataset
 from datasets.exceptions import DatasetsError
 
 from relora_core.data.rows import Row, read_row
 from relora_core.errors import DataError, DataUnavailable
 
-PARAMETERS = ("config", "split", "revision")
+PARAMETERS = ("config", "split", "revision", "streaming")
 
 
 @dataclass(frozen=True)
 class HubDataset:
-    """hf://NAME?config=...&split=...&revision=...; NAME may be a local folder."""
+    """hf://NAME?config=...&split=...&revision=...&streaming=...; NAME may be a local folder."""
 
     name: str
     config: str | None = None
     split: str = "train"
     revision: str | None = None
+    streaming: bool = True  # else it is downloaded as a whole first, and mapped into memory
+
+    @property
+    def part(self) -> tuple[str, str | None, str, str | None]:
+        """What is read, in whatever way."""
+        return self.name, self.config, self.split, self.revision
 
 
 def parse_hub_uri(uri: str) -> HubDataset:
@@ -29,18 +35,21 @@ def parse_hub_uri(uri: str) -> HubDataset:
     parameters = dict(parse_qsl(query, keep_blank_values=True))
     if unknown := sorted(parameters.keys() - set(PARAMETERS)):
         raise DataError(f"{uri!r} asks for {', '.join(unknown)}; known are {', '.join(PARAMETERS)}")
-    return HubDataset(name, **parameters)
+    streaming = parameters.pop("streaming", "true")
+    if streaming not in ("true", "false"):
+        raise DataError(f"{uri!r}: streaming is true or false, not {streaming!r}")
+    return HubDataset(name, **parameters, streaming=streaming == "true")
 
 
 def read_hub_dataset(dataset: HubDataset, *, text_field: str) -> Iterator[Row]:
-    """Yield the rows of the dataset without downloading it first."""
+    """Yield the rows of the dataset; if it streams, without downloading it first."""
     try:
         rows = load_dataset(
             dataset.name,
             dataset.config,
             split=dataset.split,
             revision=dataset.revision,
-            streaming=True,
+            streaming=dataset.streaming,
         )
         yield from _read_rows(rows, text_field=text_field, where=dataset.name)
     except ConnectionError as error:
@@ -54,7 +63,7 @@ def read_parquet(file: Path, *, text_field: str) -> Iterator[Row]:
     return _read_rows(rows, text_field=text_field, where=str(file))
 
 
-def _read_rows(rows: IterableDataset, *, text_field: str, where: str) -> Iterator[Row]:
+def _read_rows(rows: Dataset | IterableDataset, *, text_field: str, where: str) -> Iterator[Row]:
     if text_field in (rows.column_names or []):
         rows = rows.select_columns(text_field)
     for number, row in enumerate(rows, start=1):

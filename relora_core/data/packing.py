@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, ValidationError
 from transformers import PreTrainedTokenizerFast
 
 from relora_core.data.cache import build_once, digest
 from relora_core.data.shards import TokenShards
-from relora_core.data.sources import Tally, documents, fingerprint
+from relora_core.data.sources import Tally, documents, fingerprint, token_source_files
 from relora_core.data.split import is_held_out
+from relora_core.data.token_files import read_documents
 from relora_core.data.tokenizer import text_encoder, vocabulary_size
 from relora_core.spec import Source
 
@@ -90,14 +92,11 @@ def _tokenize(
 ) -> Manifest:
     vocab_size = vocabulary_size(tokenizer)
     dtype: TokenType = "<u2" if vocab_size <= 2**16 else "<u4"
-    encoder, eos = text_encoder(tokenizer), tokenizer.eos_token_id
     tally = Tally()
     with _file(folder, "kept").open("wb") as kept, _file(folder, "held_out").open("wb") as out:
         writers = _StreamWriter(kept, dtype), _StreamWriter(out, dtype)
-        for texts in _batches(documents(source, tally)):
-            encodings = encoder.encode_batch_fast(texts, add_special_tokens=False)
-            for text, encoding in zip(texts, encodings, strict=True):
-                writers[is_held_out(text, held_out)].write([*encoding.ids, eos])
+        for content, ids in _documents(source, tokenizer, tally):
+            writers[is_held_out(content, held_out)].write(ids, tokenizer.eos_token_id)
     return Manifest(
         **asdict(tally),
         vocab_size=vocab_size,
@@ -105,6 +104,24 @@ def _tokenize(
         kept=writers[0].summary(),
         held_out=writers[1].summary(),
     )
+
+
+def _documents(
+    source: Source, tokenizer: PreTrainedTokenizerFast, tally: Tally
+) -> Iterator[tuple[str | bytes, ArrayLike]]:
+    """Yield what a document is known by, and its ids."""
+    files = token_source_files(source)
+    if files is not None:
+        vocab_size, eos = vocabulary_size(tokenizer), tokenizer.eos_token_id
+        for ids in read_documents(files, source, eos=eos, vocab_size=vocab_size):
+            tally.add(ids)
+            yield ids.astype("<u4").tobytes(), ids  # known alike, however it was stored
+        return
+    encoder = text_encoder(tokenizer)
+    for texts in _batches(documents(source, tally)):
+        encodings = encoder.encode_batch_fast(texts, add_special_tokens=False)
+        for text, encoding in zip(texts, encodings, strict=True):
+            yield text, encoding.ids
 
 
 def _batches(texts: Iterator[str]) -> Iterator[list[str]]:
@@ -127,8 +144,8 @@ class _StreamWriter:
         self._hash = hashlib.sha256()
         self._documents = self._bytes = 0
 
-    def write(self, tokens: list[int]) -> None:
-        content = np.array(tokens, dtype=self._dtype).tobytes()
+    def write(self, ids: ArrayLike, eos: int) -> None:
+        content = np.append(np.asarray(ids, self._dtype), self._dtype.type(eos)).tobytes()
         self._file.write(content)
         self._hash.update(content)
         self._documents += 1

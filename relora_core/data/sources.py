@@ -1,9 +1,10 @@
 """A source's documents, in a fixed order, and the name of its content."""
 
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from relora_core.data import token_files
 from relora_core.data.cache import digest, file_digest
 from relora_core.data.files import file_format, find_files, read_file
 from relora_core.data.hub import parse_hub_uri, read_hub_dataset
@@ -23,7 +24,7 @@ class Tally:
     bad_rows: int = 0
     examples: list[str] = field(default_factory=list)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: object) -> None:
         self.rows += 1
         if isinstance(row, BadRow):
             self.bad_rows += 1
@@ -50,9 +51,24 @@ def fingerprint(source: Source, *, cache: Path) -> str:
     So a dataset without a revision is read once on a node, and later commits to it go unseen.
     """
     if source.uri.startswith("hf://"):
-        return digest("hf", *astuple(parse_hub_uri(source.uri)), source.text_field)
+        dataset = parse_hub_uri(source.uri)
+        return digest("hf", *dataset.part, source.text_field)
     files = [(file_format(file), file_digest(file, cache)) for file in _local_files(source)]
-    return digest("files", files, source.text_field)
+    field = source.text_field if token_source_files(source) is None else source.token_dtype
+    return digest("files", files, field)
+
+
+def token_source_files(source: Source) -> list[Path] | None:
+    """The files of a source of ready tokens; None if it holds text."""
+    if source.uri.startswith("hf://"):
+        return None
+    files = _local_files(source)
+    ready = [file for file in files if file.suffix in token_files.EXTENSIONS]
+    if ready and len(ready) < len(files):
+        raise DataError(
+            f"{source.uri!r} matches both text and token ids, such as {ready[0]}; name one of them"
+        )
+    return ready or None
 
 
 def _rows(source: Source) -> Iterator[Row]:

@@ -1,9 +1,10 @@
-"""Which documents are held out for validation."""
+"""Which documents or images are held out for validation."""
 
 import hashlib
 
 
-def is_held_out(text: str, fraction: float) -> bool:
-    """Decide by the text alone: a duplicate falls on the same side, in whatever order it comes."""
-    position = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
+def is_held_out(content: str | bytes, fraction: float) -> bool:
+    """Decide by the content alone: duplicates fall on the same side, in whatever order."""
+    content = content.encode() if isinstance(content, str) else content
+    position = int.from_bytes(hashlib.blake2b(content, digest_size=8).digest())
     return position < fraction * 2**64

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from relora_core.data.cache import build_once, digest
-from relora_core.data.sources import Tally, documents, fingerprint
+from relora_core.data.sources import Tally, documents, fingerprint, token_source_files
 from relora_core.data.split import is_held_out
 from relora_core.errors import DataError
 from relora_core.spec import PretrainedTokenizer, Source, TokenizerSpec, TrainedTokenizer
@@ -56,6 +56,11 @@ def _trained(
     spec: TrainedTokenizer, source: Source, *, held_out: float, cache: Path
 ) -> PreTrainedTokenizerFast:
     size = spec.train.vocab_size
+    if token_source_files(source) is not None:
+        raise DataError(
+            f"{source.uri} holds token ids, and no tokenizer can be trained on them; name the one "
+            "that made them: tokenizer: {pretrained: NAME}"
+        )
 
     def build(folder: Path) -> None:
         tokenizer = _train_bpe(_training_text(source, held_out), vocab_size=size)

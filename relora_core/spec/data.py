@@ -1,6 +1,6 @@
 """The text that a run reads."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, Tag, field_validator
 
@@ -14,9 +14,14 @@ class Source(Spec):
         description="file:///data/*.jsonl.gz, s3://bucket/key*.parquet, "
         "hf://NAME?config=en&split=train&revision=..., or a plain path. "
         "Formats by extension: txt (a file is one document), jsonl or json (an object a line) and "
-        "parquet; all but parquet also as .gz or .zst."
+        "parquet; all but parquet also as .gz or .zst. "
+        "Token ids of the run's pretrained tokenizer: npy (a row of integers) and bin; a document "
+        "ends at EOS. hf:// streams; streaming=false downloads the dataset first."
     )
     text_field: str = Field(default="text", description="The field of a row that holds its text.")
+    token_dtype: Literal["uint16", "uint32"] = Field(
+        default="uint16", description="Of the token ids in a .bin file, little-endian."
+    )
 
     @field_validator("uri")
     @classmethod
@@ -27,6 +32,11 @@ class Source(Spec):
         if not (rest if separator else uri):
             raise ValueError(f"{uri!r} names no data")
         return uri
+
+    @property
+    def holds_tokens(self) -> bool:
+        """Whether the name says so; a pattern such as `data/*` leaves it open."""
+        return not self.uri.startswith("hf://") and self.uri.endswith((".npy", ".bin"))
 
 
 class HeldOut(Spec):

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from relora_core.presets import MODELS, RECIPES, expand_recipe
-from relora_core.spec.data import DataSpec
+from relora_core.spec.data import DataSpec, Source
 from relora_core.spec.method import ControlMethod, LowrankMethod, MethodSpec, ReloraMethod, Targets
 from relora_core.spec.model import (
     ModelSpec,
@@ -73,6 +73,7 @@ class TrainSpec(Spec):
                 f"got {self.warmup_steps}",
             )
         self._check_rank()
+        self._check_tokenizer()
         self._check_random_start()
         if self.phases.first == "warm_start" and self.warm_start_steps >= self.total_steps:
             raise SpecConflict(
@@ -87,6 +88,17 @@ class TrainSpec(Spec):
                 f"got {self.restart_warmup_steps}",
             )
         return self
+
+    def _check_tokenizer(self) -> None:
+        sources = [self.data.train, self.data.validation]
+        if isinstance(self.tokenizer, TrainedTokenizer) and any(
+            isinstance(source, Source) and source.holds_tokens for source in sources
+        ):
+            raise SpecConflict(
+                "tokenizer",
+                "the data are token ids, which only the tokenizer that made them can read; give "
+                "it as {pretrained: NAME}",
+            )
 
     def _check_rank(self) -> None:
         if isinstance(self.method, Targets) and isinstance(self.model, PresetModel):

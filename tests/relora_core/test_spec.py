@@ -38,6 +38,15 @@ def test_defaults_shrink_with_a_short_run() -> None:
     assert (run.warmup_steps, run.restart_warmup_steps) == (5, 5)
 
 
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_token_ids_need_the_tokenizer_that_made_them(part: str) -> None:
+    data = {"train": {"uri": "a.jsonl"}, part: {"uri": "s3://tokens/*.npy"}}
+    [problem] = problems(data=data)
+    assert problem.path == "tokenizer"
+    assert "give it as {pretrained: NAME}" in problem.message
+    assert spec(data=data, tokenizer={"pretrained": "gpt2"}).data.train
+
+
 def test_a_spec_survives_json() -> None:
     run = spec(method={"name": "relora", "rank": 8})
     assert TrainSpec.model_validate_json(run.model_dump_json()) == run

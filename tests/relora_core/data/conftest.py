@@ -4,11 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, decoders, models
+from transformers import PreTrainedTokenizerFast
 
 from relora_core.data.shards import TokenShards
 
 WriteRows = Callable[[str, Iterable[object]], Path]
 MakeShards = Callable[[int, int], TokenShards]
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 @pytest.fixture
@@ -36,3 +39,12 @@ def make_shards(tmp_path: Path) -> MakeShards:
         )
 
     return make
+
+
+def letter_tokenizer(extra: int = 0) -> PreTrainedTokenizerFast:
+    """a is 1, b is 2, ...; 0 ends a document."""
+    names = [*LETTERS, *(f"unused {i}" for i in range(extra))]
+    vocabulary = {"<end>": 0} | {name: i for i, name in enumerate(names, start=1)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>")

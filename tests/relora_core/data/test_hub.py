@@ -39,13 +39,34 @@ def test_a_uri_names_a_dataset_and_its_part() -> None:
 
 
 def test_an_unknown_parameter_is_refused() -> None:
-    with pytest.raises(DataError, match="asks for name, subset; known are config, split, revision"):
+    with pytest.raises(
+        DataError, match="asks for name, subset; known are config, split, revision, streaming"
+    ):
         parse_hub_uri("hf://allenai/c4?subset=en&name=en")
 
 
 def test_a_dataset_is_streamed_by_split(dataset_folder: Path) -> None:
     dataset = HubDataset(str(dataset_folder), split="test")
     assert list(read_hub_dataset(dataset, text_field="text")) == ["z"]
+
+
+def test_a_dataset_that_does_not_stream_gives_the_same_rows_from_a_mapped_copy(
+    dataset_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disable_progress_bars()
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "datasets")
+    uri = f"hf://{dataset_folder}?split=train"
+    whole = parse_hub_uri(f"{uri}&streaming=false")
+    assert (whole.streaming, parse_hub_uri(uri).streaming) == (False, True)
+    assert list(read_hub_dataset(whole, text_field="text")) == ["a", "b", "c"]
+    assert list((tmp_path / "datasets").rglob("*.arrow"))
+    bad, *_ = read_hub_dataset(whole, text_field="body")
+    assert bad == BadRow(f"{dataset_folder}:1", "has no field 'body'; it has: text, length")
+
+
+def test_streaming_is_true_or_false() -> None:
+    with pytest.raises(DataError, match="streaming is true or false, not 'no'"):
+        parse_hub_uri("hf://a/b?streaming=no")
 
 
 def test_rows_without_the_field_are_bad(dataset_folder: Path) -> None:

@@ -3,25 +3,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, decoders, models
-from transformers import PreTrainedTokenizerFast
 
 from relora_core.data import packing
 from relora_core.data.packing import PackedSource, Part, pack
 from relora_core.spec import Source
+from tests.relora_core.data.conftest import LETTERS, letter_tokenizer
 
 WriteRows = Callable[[str, Iterable[object]], Path]
 PARTS: tuple[Part, Part] = ("kept", "held_out")
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
-
-
-def letter_tokenizer(extra: int = 0) -> PreTrainedTokenizerFast:
-    """a is 1, b is 2, ...; 0 ends a document."""
-    names = [*LETTERS, *(f"unused {i}" for i in range(extra))]
-    vocabulary = {"<end>": 0} | {name: i for i, name in enumerate(names, start=1)}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    tokenizer.decoder = decoders.Fuse()
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>")
 
 
 def tokens(packed: PackedSource, part: Part) -> list[int]:
