@@ -6,13 +6,6 @@ has a rate of zero.
 
 import math
 from collections.abc import Callable
-from typing import Protocol
-
-
-class Curve(Protocol):
-    def __call__(
-        self, step: int, /, *, total_steps: int, warmup_steps: int, min_lr_ratio: float
-    ) -> float: ...
 
 
 def cosine(step: int, *, total_steps: int, warmup_steps: int, min_lr_ratio: float) -> float:
@@ -30,6 +23,19 @@ def linear(step: int, *, total_steps: int, warmup_steps: int, min_lr_ratio: floa
     return 1 - (1 - min_lr_ratio) * _share_done(step, total_steps, warmup_steps)
 
 
+def wsd(
+    step: int, *, total_steps: int, warmup_steps: int, decay_steps: int, min_lr_ratio: float
+) -> float:
+    """Warm-up, stable, decay (arXiv 2404.06395, section 4): 1 until the last `decay_steps`.
+
+    The decay is 1 - sqrt, which ends lower than a line does (arXiv 2405.18392).
+    """
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    decayed = max(0, step - (total_steps - decay_steps)) / decay_steps
+    return 1 - (1 - min_lr_ratio) * math.sqrt(min(1.0, decayed))
+
+
 def jagged_cosine(
     step: int,
     *,
@@ -41,7 +47,8 @@ def jagged_cosine(
 ) -> float:
     """A cosine that climbs again after each restart (arXiv 2307.05695, section 3).
 
-    Restarts are the multiples of `restart_every` after the warm-up.
+    Restarts are the multiples of `restart_every` after the warm-up. Beyond `total_steps` the
+    cosine stays at `min_lr_ratio`.
     """
 
     def envelope(at: int) -> float:
@@ -58,11 +65,16 @@ def jagged_cosine(
 def rewarmed(
     envelope: Callable[[int], float], step: int, *, since: int, warmup_steps: int
 ) -> float:
-    """`envelope`, but climbing from near zero to where it is `warmup_steps` after `since`."""
+    """`envelope`, but climbing from near zero to where it is `warmup_steps` after `since`.
+
+    An envelope that has come down to zero by then would leave no rate at all to climb to: the
+    target is then its value at this step.
+    """
     taken = step - since
     if taken >= warmup_steps:
         return envelope(step)
-    return (taken + 1) / warmup_steps * envelope(since + warmup_steps)
+    target = envelope(since + warmup_steps) or envelope(step)
+    return (taken + 1) / warmup_steps * target
 
 
 def _share_done(step: int, total_steps: int, warmup_steps: int) -> float:

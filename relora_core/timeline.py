@@ -1,11 +1,12 @@
 """The one clock of a run: phases, restarts and the learning rate, all read from the step."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, Self
+from typing import Self, assert_never
 
 from relora_core.events import Phase
-from relora_core.schedules import Curve, cosine, linear, rewarmed
+from relora_core.schedules import cosine, linear, rewarmed, wsd
 from relora_core.spec import Phases, TrainSpec
 
 
@@ -16,21 +17,20 @@ class Timeline:
     total_steps: int
     phases: Phases
     warmup_steps: int
-    restart_warmup_steps: int
-    schedule: Literal["jagged_cosine", "cosine", "linear"]
-    min_lr_ratio: float
+    restart_warmup_steps: int  # 0 under a schedule that does not climb again
+    envelope: Callable[[int], float]  # the multiplier, but for the climbs after restarts
     learning_rate: float
     low_rank_learning_rate: float
 
     @classmethod
     def of(cls, spec: TrainSpec) -> Self:
+        jagged = spec.schedule.name == "jagged_cosine"
         return cls(
             total_steps=spec.total_steps,
             phases=spec.phases,
             warmup_steps=spec.warmup_steps,
-            restart_warmup_steps=spec.restart_warmup_steps,
-            schedule=spec.schedule.name,
-            min_lr_ratio=spec.schedule.min_lr_ratio,
+            restart_warmup_steps=spec.restart_warmup_steps if jagged else 0,
+            envelope=_envelope(spec),
             learning_rate=spec.optimizer.learning_rate,
             low_rank_learning_rate=spec.low_rank_learning_rate,
         )
@@ -51,21 +51,10 @@ class Timeline:
         return peak * self._multiplier(step)
 
     def _multiplier(self, step: int) -> float:
-        if self.schedule == "linear":
-            return self._curve(linear, step)
-        envelope = partial(self._curve, cosine)
         since = self._last_start(step)
-        if self.schedule == "cosine" or since <= self.warmup_steps:
-            return envelope(step)
-        return rewarmed(envelope, step, since=since, warmup_steps=self.restart_warmup_steps)
-
-    def _curve(self, curve: Curve, step: int) -> float:
-        return curve(
-            step,
-            total_steps=self.total_steps,
-            warmup_steps=self.warmup_steps,
-            min_lr_ratio=self.min_lr_ratio,
-        )
+        if since <= self.warmup_steps:
+            return self.envelope(step)
+        return rewarmed(self.envelope, step, since=since, warmup_steps=self.restart_warmup_steps)
 
     def _last_start(self, step: int) -> int:
         """The last step at or before `step` with fresh factors: the switch, or a restart."""
@@ -73,3 +62,22 @@ class Timeline:
             return 0
         switch, reset_every = self.phases.first_steps, self.phases.reset_every
         return switch if reset_every is None else max(switch, step // reset_every * reset_every)
+
+
+def _envelope(spec: TrainSpec) -> Callable[[int], float]:
+    curve: Callable[..., float]
+    match spec.schedule.name:
+        case "jagged_cosine" | "cosine":
+            curve = cosine
+        case "linear":
+            curve = linear
+        case "wsd":
+            curve = partial(wsd, decay_steps=spec.decay_steps)
+        case _:
+            assert_never(spec.schedule.name)
+    return partial(
+        curve,
+        total_steps=spec.total_steps,
+        warmup_steps=spec.warmup_steps,
+        min_lr_ratio=spec.schedule.min_lr_ratio,
+    )

@@ -72,6 +72,7 @@ class TrainSpec(Spec):
                 f"must be less than the {self.total_steps} steps of training; "
                 f"got {self.warmup_steps}",
             )
+        self._check_decay()
         self._check_rank()
         self._check_tokenizer()
         self._check_random_start()
@@ -98,6 +99,18 @@ class TrainSpec(Spec):
                 "tokenizer",
                 "the data are token ids, which only the tokenizer that made them can read; give "
                 "it as {pretrained: NAME}",
+            )
+
+    def _check_decay(self) -> None:
+        if self.schedule.decay_steps is not None and self.schedule.name != "wsd":
+            raise SpecConflict(
+                "schedule.decay_steps", f"belongs to wsd; the schedule is {self.schedule.name}"
+            )
+        stable = self.total_steps - self.warmup_steps
+        if self.schedule.name == "wsd" and self.decay_steps > stable:
+            raise SpecConflict(
+                "schedule.decay_steps",
+                f"must be at most the {stable} steps after the warm-up; got {self.decay_steps}",
             )
 
     def _check_rank(self) -> None:
@@ -159,6 +172,11 @@ class TrainSpec(Spec):
         if self.schedule.restart_warmup_steps is not None:
             return self.schedule.restart_warmup_steps
         return min(100, (self.reset_every or self.total_steps) // 10)
+
+    @property
+    def decay_steps(self) -> int:
+        """The last steps of a `wsd` schedule, in which the rate comes down."""
+        return self.schedule.decay_steps or max(1, self.total_steps // 10)
 
     @property
     def low_rank_learning_rate(self) -> float:

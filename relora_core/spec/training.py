@@ -74,7 +74,12 @@ class OptimizerSpec(Spec):
 
 
 class ScheduleSpec(Spec):
-    name: Literal["jagged_cosine", "cosine", "linear"] = "jagged_cosine"
+    name: Literal["jagged_cosine", "cosine", "linear", "wsd"] = Field(
+        default="jagged_cosine",
+        description="Only `jagged_cosine` climbs again after the switch to low rank and after "
+        "each restart; under the others, fresh factors meet the full rate. `wsd`: warm-up, "
+        "stable, decay.",
+    )
     warmup_steps: int | None = Field(
         default=None, ge=0, description="Default 500 or a fortieth of the steps, the smaller."
     )
@@ -83,6 +88,9 @@ class ScheduleSpec(Spec):
         ge=0,
         description="Re-warm after the switch to low rank and after each restart; default 100 or "
         "a tenth of `reset_every`, the smaller.",
+    )
+    decay_steps: Steps | None = Field(
+        default=None, description="Of `wsd`: its last steps; default a tenth of the steps."
     )
     min_lr_ratio: float = Field(default=0.1, ge=0, le=1)
 

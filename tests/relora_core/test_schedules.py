@@ -1,8 +1,10 @@
+import itertools
 import math
+from collections.abc import Iterator
 
 import pytest
 
-from relora_core.schedules import cosine, jagged_cosine, linear
+from relora_core.schedules import cosine, jagged_cosine, linear, wsd
 
 SHAPE = {"total_steps": 100, "warmup_steps": 10, "min_lr_ratio": 0.1}
 
@@ -63,3 +65,88 @@ def test_linear_goes_from_one_to_the_floor() -> None:
     assert linear(10, **SHAPE) == 1.0  # type: ignore[arg-type] # one float among ints
     assert linear(55, **SHAPE) == pytest.approx(0.55)  # type: ignore[arg-type]
     assert linear(100, **SHAPE) == pytest.approx(0.1)  # type: ignore[arg-type]
+
+
+def test_wsd_stays_at_one_and_comes_down_in_its_last_steps_alone() -> None:
+    rates = [
+        wsd(step, total_steps=100, warmup_steps=10, decay_steps=16, min_lr_ratio=0.2)
+        for step in range(101)
+    ]
+    assert rates[:10] == [(step + 1) / 10 for step in range(10)]
+    assert rates[10:85] == [1.0] * 75
+    assert rates[88] == pytest.approx(1 - 0.8 * math.sqrt(4 / 16))
+    assert rates[100] == pytest.approx(0.2)
+
+
+Settings = tuple[int, int, int, int, float]
+
+
+def settings() -> Iterator[Settings]:
+    """Total steps, warm-up, restart every, restart warm-up, floor: ends that meet included."""
+    for total, warmup, every, climb in itertools.product(
+        (1, 2, 20, 61), (0, 1, 7, 20), (1, 3, 10, 19, 100), (0, 1, 4, 30)
+    ):
+        if warmup < total:
+            yield from ((total, warmup, every, climb, floor) for floor in (0.0, 0.1, 1.0))
+
+
+def jagged_by_the_words(step: int, setting: Settings) -> float:
+    """As the paper's text has it, without a look at the code."""
+    total, warmup, every, climb, floor = setting
+
+    def on_the_cosine(at: int) -> float:
+        done = min(1.0, (at - warmup) / (total - warmup))
+        return floor + (1 - floor) * (1 + math.cos(math.pi * done)) / 2
+
+    if step < warmup:
+        return (step + 1) / warmup
+    later = [k for k in range(0, step + 1, every) if k > warmup]
+    if later and step - later[-1] < climb:
+        return (step - later[-1] + 1) / climb * on_the_cosine(later[-1] + climb)
+    return on_the_cosine(step)
+
+
+def rates_of(setting: Settings) -> list[float]:
+    total, warmup, every, climb, floor = setting
+    return [
+        jagged_cosine(
+            step,
+            total_steps=total,
+            warmup_steps=warmup,
+            restart_every=every,
+            restart_warmup_steps=climb,
+            min_lr_ratio=floor,
+        )
+        for step in range(total)
+    ]
+
+
+def test_every_setting_follows_the_words() -> None:
+    for setting in settings():
+        for step, rate in enumerate(rates_of(setting)):
+            if expected := jagged_by_the_words(step, setting):
+                assert rate == pytest.approx(expected, abs=1e-12), (step, setting)
+
+
+def test_no_setting_has_a_rate_of_zero_or_above_the_peak() -> None:
+    for setting in settings():
+        rates = rates_of(setting)
+        assert min(rates) > 0, setting
+        assert max(rates) <= 1, setting
+
+
+def test_a_climb_that_the_end_cuts_short_still_climbs_to_something() -> None:
+    rates = rates_of((100, 0, 98, 4, 0.0))  # the cosine is at zero where the climb would end
+    assert rates[97] > rates[98] > 0
+    assert rates[99] > 0
+
+
+def test_the_other_curves_never_waste_a_step_either() -> None:
+    for total, warmup, floor in itertools.product((1, 2, 20, 61), (0, 1, 7, 20), (0.0, 0.1)):
+        if warmup < total:
+            ends = {"total_steps": total, "warmup_steps": warmup}
+            for step in range(total):
+                decay = min(5, total - warmup)
+                assert 0 < cosine(step, **ends, min_lr_ratio=floor) <= 1
+                assert 0 < linear(step, **ends, min_lr_ratio=floor) <= 1
+                assert 0 < wsd(step, **ends, decay_steps=decay, min_lr_ratio=floor) <= 1

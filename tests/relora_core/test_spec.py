@@ -144,6 +144,11 @@ def test_a_recipe_fills_in_and_what_is_written_wins() -> None:
         ({"method": {"name": "relora", "rank": 800}}, "method.rank: must be at most the hidden"),
         ({"recipe": "relora_2t"}, "recipe: no recipe 'relora_2t'; there are relora_60m"),
         ({"unheard": 1}, "unheard: unknown field"),
+        ({"schedule": {"decay_steps": 5}}, "schedule.decay_steps: belongs to wsd; the schedule is"),
+        (
+            {"schedule": {"name": "wsd", "warmup_steps": 500, "decay_steps": 19_501}},
+            "schedule.decay_steps: must be at most the 19500 steps after the warm-up; got 19501",
+        ),
         (
             {
                 "method": {"name": "relora", "reset_every": 50},

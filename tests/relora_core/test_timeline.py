@@ -1,10 +1,22 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from relora_core.events import (
+    LearningRateRestarted,
+    Merged,
+    OptimizerReset,
+    StepFinished,
+    TrainFinished,
+    Warned,
+)
 from relora_core.schedules import jagged_cosine
+from relora_core.stepper import sum_of_losses
 from relora_core.timeline import Timeline
-from tests.relora_core.conftest import MakeSpec
+from relora_core.train import train
+from tests.relora_core.conftest import MakeSpec, Recorder
 
 
 @pytest.fixture
@@ -77,6 +89,84 @@ def test_a_plain_cosine_has_no_teeth(timeline_of: Any) -> None:
     timeline = timeline_of(RELORA, name="cosine")
     rates = [timeline.learning_rate_at(step) for step in range(5, 100)]
     assert rates == sorted(rates, reverse=True)
+
+
+def test_wsd_holds_the_peak_until_its_last_steps(timeline_of: Any) -> None:
+    timeline = timeline_of(RELORA, name="wsd", decay_steps=20, min_lr_ratio=0.0)
+    rates = [timeline.learning_rate_at(step) for step in range(100)]
+    assert rates[5:81] == [1.0] * 76  # without teeth at the switch and the restarts
+    assert rates[85] == pytest.approx(0.5)
+    assert rates[99] > 0
+
+
+def test_merge_and_climb_come_at_one_step_whatever_divides(make_spec: MakeSpec) -> None:
+    for steps, warm, every in [(100, 20, 20), (101, 17, 13), (60, 0, 7), (61, 30, 30)]:
+        timeline = Timeline.of(
+            make_spec(
+                method={"warm_start_steps": warm, "reset_every": every},
+                training={"steps": steps},
+                schedule={"warmup_steps": 5, "restart_warmup_steps": 4},
+            )
+        )
+        restarts = [step for step in range(steps) if timeline.is_restart(step)]
+        assert restarts == [k for k in range(0, steps, every) if k > warm]
+        for k in restarts:
+            first, second = (timeline.learning_rate_at(k + taken) for taken in (0, 1))
+            assert second == pytest.approx(2 * first)
+            if k + 4 <= steps:
+                assert first == pytest.approx(timeline.learning_rate_at(k + 4) / 4)
+
+
+def run_with_faults(
+    spec: Any, workdir: Path, cache: Path, *, skipped: set[int], monkeypatch: Any
+) -> Recorder:
+    """Train; the loss of the steps in `skipped` is not finite."""
+    recorder = Recorder()
+
+    def loss(*arguments: Any) -> torch.Tensor:
+        taken = sum(1 for event in recorder.events if isinstance(event, StepFinished | Warned))
+        return sum_of_losses(*arguments) * (float("inf") if taken in skipped else 1.0)
+
+    monkeypatch.setattr("relora_core.stepper.sum_of_losses", loss)
+    train(spec, workdir, recorder, lambda: False, cache=cache)
+    return recorder
+
+
+@pytest.mark.parametrize("skipped", [set(), {3}, {7}, {8}, {7, 8, 9}])
+def test_a_skipped_step_moves_neither_merge_nor_reset_nor_rate(
+    skipped: set[int],
+    make_spec: MakeSpec,
+    tmp_path: Path,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec = make_spec(schedule={"restart_warmup_steps": 2})
+    recorder = run_with_faults(spec, tmp_path, cache, skipped=skipped, monkeypatch=monkeypatch)
+    timeline = Timeline.of(spec)
+    assert recorder.of(TrainFinished)[0].skipped_steps == len(skipped)
+    assert [event.step for event in recorder.of(Merged)] == [8]
+    assert [event.step for event in recorder.of(OptimizerReset)] == [8]
+    [climb] = recorder.of(LearningRateRestarted)
+    assert climb.step == 8
+    assert climb.learning_rate == pytest.approx(climb.learning_rate_target / 2)
+    rates = {event.step - 1: event.learning_rate for event in recorder.of(StepFinished)}
+    assert rates == {
+        step: timeline.learning_rate_at(step) for step in range(12) if step not in skipped
+    }
+
+
+def test_a_merge_comes_before_the_step_of_its_number(
+    make_spec: MakeSpec, tmp_path: Path, cache: Path, recorder: Recorder
+) -> None:
+    train(make_spec(), tmp_path, recorder, lambda: False, cache=cache)
+    kinds = [
+        (type(event).__name__, event.step)
+        for event in recorder.events
+        if isinstance(event, StepFinished | Merged)
+    ]
+    merged = kinds.index(("Merged", 8))
+    assert kinds[merged - 1] == ("StepFinished", 8)  # eight were taken: 0 to 7
+    assert kinds[merged + 1] == ("StepFinished", 9)  # the next is step 8, counted from 0
 
 
 def test_each_phase_has_its_own_peak(make_spec: MakeSpec) -> None:
