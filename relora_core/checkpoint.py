@@ -1,7 +1,8 @@
 """Checkpoints of a run: whole or not at all, verified before use, nothing unpickled.
 
 `checkpoints/step-00001000/` holds the tensors of model and optimizer (safetensors), the
-counters (`state.json`), what describes the run (`relora_core.description`) and, written last,
+counters (`state.json`), what the spectrum's report needs (`reference-*.safetensors`,
+`spectra.json`), what describes the run (`relora_core.description`) and, written last,
 `manifest.json` with each file's size and sha256.
 The folder appears by one rename. Loss of power, SIGKILL and a full disk leave the older
 checkpoints as they were.
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
@@ -27,10 +29,12 @@ from relora_core.files import delete_folder, publish_folder
 from relora_core.lowrank.inject import low_rank_layers
 from relora_core.manifest import verify, write_manifest
 from relora_core.spec import CheckpointSpec
+from relora_core.spectrum import UpdateSpectrum
 from relora_core.state import Counters, TrainState
 
 Describe = Callable[[Path, PreTrainedConfig], None]
 _SHARD_BYTES = 4 * 1024**3
+_SPECTRA = TypeAdapter(list[UpdateSpectrum])
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Checkpoint:
         """Fill in a state whose model has the layers of the checkpoint's phase."""
         self.load_model(state.model)
         _load_optimizer(state, self._tensors("optimizer"))
+        state.reference = self._tensors("reference")
+        state.spectra = _SPECTRA.validate_json((self.folder / "spectra.json").read_bytes())
         state.counters = self.counters
 
     def load_model(self, model: nn.Module) -> None:
@@ -147,11 +153,13 @@ class Checkpoints:
         tensors = {
             "model": dict(_copied(_model_tensors(state.model))),
             "optimizer": dict(_copied(_optimizer_tensors(state))),
+            "reference": state.reference,
         }
+        spectra = _SPECTRA.dump_json(state.spectra)
         document = {"counters": asdict(state.counters), "identity": self.identity}
         pause = time.perf_counter() - started
         config = state.model.config
-        self._pending = self._writer.submit(self._write, tensors, document, config, pause)
+        self._pending = self._writer.submit(self._write, tensors, document, spectra, config, pause)
 
     def wait(self) -> None:
         """Until the last save is on disk and reported."""
@@ -166,6 +174,7 @@ class Checkpoints:
         self,
         tensors: Mapping[str, Mapping[str, Tensor]],
         document: dict[str, Any],
+        spectra: bytes,
         config: PreTrainedConfig,
         pause: float,
     ) -> None:
@@ -178,6 +187,7 @@ class Checkpoints:
             for number, shard in enumerate(_shards(named), start=1):
                 save_file(shard, temporary / f"{kind}-{number:05d}.safetensors")
         (temporary / "state.json").write_text(json.dumps(document, indent=2))
+        (temporary / "spectra.json").write_bytes(spectra)
         if self.describe is not None:
             self.describe(temporary, config)
         size = write_manifest(temporary, step).bytes
@@ -232,7 +242,8 @@ def _shards(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
             shard, size = {}, 0
         shard[name] = tensor
         size += tensor.nbytes
-    yield shard
+    if shard:
+        yield shard
 
 
 def _copied(tensors: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:

@@ -185,6 +185,27 @@ class Evaluated(Event):
         )
 
 
+class SpectrumMeasured(Event):
+    """The singular values of the total update, W before this step minus W0; means over layers."""
+
+    type: Literal["train.spectrum"] = "train.spectrum"
+    step: int
+    restart: int = Field(description="Restarts by then, with one that comes before this step.")
+    layers: int
+    effective_rank: float
+    stable_rank: float
+    numerical_rank: float
+    path: str = Field(description="Relative to the workdir; the picture lies beside it.")
+    seconds: float = Field(description="How long the step loop waited.")
+
+    def __str__(self) -> str:
+        return (
+            f"step {self.step}: the update of {self.layers} layers has rank "
+            f"{self.numerical_rank:.1f}, effective rank {self.effective_rank:.1f}, "
+            f"stable rank {self.stable_rank:.1f}"
+        )
+
+
 class CheckpointSaved(Event):
     type: Literal["train.checkpoint"] = "train.checkpoint"
     step: int
@@ -313,6 +334,7 @@ AnyTrainEvent = (
     | OptimizerReset
     | LearningRateRestarted
     | Evaluated
+    | SpectrumMeasured
     | CheckpointSaved
     | CheckpointDeleted
     | Exported

@@ -20,6 +20,16 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def publish_file(file: Path, content: bytes) -> None:
+    """Write a file in place of an older one: a reader sees the one or the other, whole."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.tmp")
+    temporary.write_bytes(content)
+    sync(temporary)
+    temporary.replace(file)
+    sync(file.parent)
+
+
 def publish_folder(temporary: Path, folder: Path) -> None:
     """Make a finished folder visible under its name in one step, on disk and in view.
 

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 
+from torch import Tensor
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
 from relora_core.events import Phase
+from relora_core.spectrum import UpdateSpectrum
 
 
 @dataclass
@@ -45,3 +47,6 @@ class TrainState:
     model: PreTrainedModel
     optimizer: Optimizer
     counters: Counters = field(default_factory=Counters)
+    # W0 of the target layers, fp32, on the CPU, never written to; empty without a spectrum
+    reference: dict[str, Tensor] = field(default_factory=dict)
+    spectra: list[UpdateSpectrum] = field(default_factory=list)  # of W - W0, so far

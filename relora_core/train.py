@@ -17,6 +17,7 @@ from relora_core.optimizers import build_optimizer
 from relora_core.quantization import require_bitsandbytes
 from relora_core.recovery import Recovery, agreed
 from relora_core.spec import LowRank, TrainSpec
+from relora_core.spectrum_report import SpectrumReport
 from relora_core.state import TrainState
 from relora_core.stepper import Stepper
 from relora_core.tasks import build_task
@@ -25,7 +26,7 @@ from relora_core.timeline import Timeline
 from relora_core.trainer import Trainer
 
 # What may differ between two starts of a run in one folder: it does not change the weights.
-_FREE = {"name", "recipe", "evaluation", "checkpoint", "export"}
+_FREE = {"name", "recipe", "evaluation", "spectrum", "checkpoint", "export"}
 _FREE_IN_TRAINING = {"log_every", "micro_batch_size", "compile", "gradient_checkpointing"}
 # Nor does this, until the run is in trouble; then a person may want to change it.
 _FREE_IN_TRAINING |= {"on_divergence", "max_rewinds", "max_skipped_steps"}
@@ -67,9 +68,10 @@ def train(
             def build(checkpoint: Checkpoint | None) -> TrainState:
                 return _build_state(spec, method, task, checkpoint, world)
 
+            state = build(agreed(world, checkpoints, checkpoints.newest))
             trainer = Trainer(
                 spec=spec,
-                state=build(agreed(world, checkpoints, checkpoints.newest)),
+                state=state,
                 timeline=timeline,
                 method=method,
                 stepper=Stepper(spec, task, world, report),
@@ -77,6 +79,7 @@ def train(
                 task=task,
                 checkpoints=checkpoints,
                 recovery=Recovery(spec.training, checkpoints, world, build),
+                spectrum=SpectrumReport(spec, state, workdir=workdir, world=world, emit=report),
                 workdir=workdir,
                 world=world,
                 emit=report,

@@ -28,6 +28,7 @@ from relora_core.methods.method import Method
 from relora_core.recovery import Recovery
 from relora_core.replicas import check_replicas
 from relora_core.spec import TrainSpec
+from relora_core.spectrum_report import SpectrumReport
 from relora_core.spikes import find_spike
 from relora_core.state import Counters, TrainState
 from relora_core.stepper import Stepper, StepResult
@@ -48,6 +49,7 @@ class Trainer:
     task: Task
     checkpoints: Checkpoints
     recovery: Recovery
+    spectrum: SpectrumReport
     workdir: Path
     world: World
     emit: Emit
@@ -70,6 +72,7 @@ class Trainer:
         while self.counters.step < self.spec.total_steps:
             if self.world.any(flag=self.stop_requested()):
                 return self._stop()
+            self.spectrum.before_step(self.state)
             started = time.perf_counter()
             self._before_step()
             result = self._take_step()
@@ -229,6 +232,7 @@ class Trainer:
 
     def _finish(self) -> None:
         self.checkpoints.wait()
+        self.spectrum.finish(self.state)
         self._export("final")
         self.emit(
             TrainFinished(

@@ -1,17 +1,19 @@
 """What the trainer made goes to the storage, in the background, and is listed once it is whole."""
 
 import logging
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Literal, Self
 
 from jobs.models import Artifact
 from relora_core.errors import CheckpointError
-from relora_core.events import AnyTrainEvent, CheckpointSaved, Exported
+from relora_core.events import AnyTrainEvent, CheckpointSaved, Exported, SpectrumMeasured
 from relora_core.files import sha256
 from relora_core.manifest import MANIFEST, read_manifest
 from worker.attempt import Attempt
@@ -51,10 +53,13 @@ class Uploads:
             case Exported(path=path, step=step):
                 kind: Kind = "final" if path == "final" else "merged"
                 self._submit(partial(self._folder, path, kind, step))
+            case SpectrumMeasured():
+                self._submit(partial(self._reports, self._attempt.workdir))
 
     def note_log(self, workdir: Workdir) -> None:
         """Upload what an attempt printed, and its reports; failing at it is no failure."""
-        self._submit(partial(self._log_and_reports, workdir))
+        self._submit(partial(self._log, workdir))
+        self._submit(partial(self._reports, workdir))
 
     def finish(self) -> None:
         """Wait for all; raise why a model could not be uploaded, if so."""
@@ -105,14 +110,27 @@ class Uploads:
             self._file(self._root, file, kind, step, (known or {}).get(file.name)) for file in files
         )
 
-    def _log_and_reports(self, workdir: Workdir) -> None:
-        kinds: list[tuple[Kind, Path]] = [("report", file) for file in workdir.reports.glob("*")]
-        if workdir.log.exists():
-            kinds.append(("log", workdir.log))
+    def _log(self, workdir: Workdir) -> None:
+        if not workdir.log.exists():
+            return
         try:
-            self._list(self._file(workdir.root, file, kind, None) for kind, file in kinds)
+            self._list([self._file(workdir.root, workdir.log, "log", None)])
         except OUTAGES as error:
             self._attempt.warn("log_not_uploaded", f"the log is on the worker alone: {error}")
+
+    def _reports(self, workdir: Workdir) -> None:
+        """From a copy: the trainer may write them anew meanwhile, and the list has their hash."""
+        if not workdir.reports.exists():
+            return
+        try:
+            with TemporaryDirectory() as name:
+                root = Path(name)
+                copy = shutil.copytree(
+                    workdir.reports, root / "reports", ignore=shutil.ignore_patterns(".*")
+                )
+                self._list([self._file(root, file, "report", None) for file in copy.iterdir()])
+        except OUTAGES as error:
+            self._attempt.warn("report_not_uploaded", f"reports are on the worker alone: {error}")
 
     def _file(
         self, root: Path, file: Path, kind: Kind, step: int | None, digest: str | None = None

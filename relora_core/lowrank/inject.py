@@ -3,6 +3,7 @@
 import fnmatch
 import re
 from collections.abc import Iterator
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ from relora_core.lowrank.linear import FactoredLinear, LowRankLinear
 from relora_core.spec import Factors, LowRank, Targets
 
 PlainLinear = nn.Linear | Conv1D
+TargetLayer = PlainLinear | LowRankLinear | FactoredLinear
+TargetModules = Literal["all_linear"] | list[str]
 # The blocks of a transformer stand in a ModuleList: a number in a layer's name says it is in one.
 _IN_A_BLOCK = re.compile(r"\.\d+\.")
 
@@ -72,7 +75,11 @@ def find_targets(model: nn.Module, method: Targets) -> list[tuple[str, PlainLine
 
     Raises `ModelError` if there is none or the rank does not fit one of them.
     """
-    targets = [(name, module) for name, module in _linears(model) if _is_target(name, method)]
+    targets = [
+        (name, module)
+        for name, module in _linears(model)
+        if _is_target(name, method.target_modules)
+    ]
     if not targets:
         raise ModelError(
             f"method.target_modules {method.target_modules!r} matches no linear layer of "
@@ -94,10 +101,34 @@ def _linears(model: nn.Module) -> list[tuple[str, PlainLinear]]:
     ]
 
 
-def _is_target(name: str, method: Targets) -> bool:
-    if method.target_modules == "all_linear":
+def _is_target(name: str, target_modules: TargetModules) -> bool:
+    if target_modules == "all_linear":
         return _IN_A_BLOCK.search(name) is not None
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in method.target_modules)
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in target_modules)
+
+
+def target_layers(
+    model: nn.Module, target_modules: TargetModules
+) -> Iterator[tuple[str, TargetLayer]]:
+    """The target layers in any phase, low-rank or not yet."""
+    for name, module in model.named_modules():
+        if isinstance(module, LowRankLinear | FactoredLinear) or (
+            isinstance(module, PlainLinear) and _is_target(name, target_modules)
+        ):
+            yield name, module
+
+
+def num_weights(layer: TargetLayer) -> int:
+    """d_out * d_in, however W is stored."""
+    if isinstance(layer, PlainLinear):
+        return layer.weight.numel()
+    return layer.lora_b.shape[0] * layer.lora_a.shape[1]
+
+
+@torch.no_grad()
+def exact_weight(layer: TargetLayer) -> Tensor:
+    """The weight that the layer acts with, its update included, fp32, (d_out, d_in)."""
+    return _weight(layer).float() if isinstance(layer, PlainLinear) else layer.merged()
 
 
 def frozen_parameters(model: nn.Module) -> int:

@@ -40,6 +40,7 @@ from relora_core.spec.training import (
     ExportSpec,
     OptimizerSpec,
     ScheduleSpec,
+    SpectrumSpec,
     TrainingSpec,
 )
 
@@ -74,6 +75,7 @@ __all__ = [
     "Source",
     "Spec",
     "SpecConflict",
+    "SpectrumSpec",
     "Steps",
     "Targets",
     "TokenizerSpec",

@@ -24,6 +24,7 @@ from relora_core.spec.training import (
     ExportSpec,
     OptimizerSpec,
     ScheduleSpec,
+    SpectrumSpec,
     TrainingSpec,
 )
 
@@ -50,6 +51,7 @@ class TrainSpec(Spec):
     optimizer: OptimizerSpec = OptimizerSpec()
     schedule: ScheduleSpec = ScheduleSpec()
     evaluation: EvaluationSpec = EvaluationSpec()
+    spectrum: SpectrumSpec = SpectrumSpec()
     checkpoint: CheckpointSpec = CheckpointSpec()
     export: ExportSpec = ExportSpec()
 
@@ -73,6 +75,12 @@ class TrainSpec(Spec):
                 f"got {self.warmup_steps}",
             )
         self._check_decay()
+        since = self.spectrum.since_step
+        if since is not None and since >= self.total_steps:
+            raise SpecConflict(
+                "spectrum.since_step",
+                f"must be less than the {self.total_steps} steps of training; got {since}",
+            )
         self._check_rank()
         self._check_tokenizer()
         self._check_random_start()
@@ -177,6 +185,13 @@ class TrainSpec(Spec):
     def decay_steps(self) -> int:
         """The last steps of a `wsd` schedule, in which the rate comes down."""
         return self.schedule.decay_steps or max(1, self.total_steps // 10)
+
+    @property
+    def spectrum_since_step(self) -> int:
+        """The weights before this step are what the total update is counted from."""
+        if self.spectrum.since_step is not None:
+            return self.spectrum.since_step
+        return 0 if self.phases.first == "full_rank" else self.phases.first_steps
 
     @property
     def low_rank_learning_rate(self) -> float:

@@ -100,6 +100,26 @@ class EvaluationSpec(Spec):
     tokens: int = Field(default=1_000_000, ge=1, description="Of the validation split, the first.")
 
 
+class SpectrumSpec(Spec):
+    """How the singular values of the total update W - W0 grow: `reports/spectrum.json`."""
+
+    enabled: Literal["auto"] | bool = Field(
+        default="auto",
+        description="At each restart and at the end; auto: where the target layers hold at most "
+        "32M weights. Costs a copy of these weights in fp32, in the main process's memory and in "
+        "every checkpoint, and the time that `train.spectrum` tells.",
+    )
+    every: Steps | None = Field(
+        default=None, description="On the way too, so that a run without restarts has a curve."
+    )
+    since_step: int | None = Field(
+        default=None,
+        ge=0,
+        description="W0 is the weight before this step; default where low rank begins, and 0 for "
+        "full rank. Give a full-rank run the step of the run that it is compared with.",
+    )
+
+
 class CheckpointSpec(Spec):
     every: Steps = 1000
     keep_last: int = Field(default=3, ge=1)

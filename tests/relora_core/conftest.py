@@ -64,6 +64,7 @@ def make_spec(corpus: Path) -> MakeSpec:
             },
             "optimizer": {"learning_rate": 3e-3},
             "evaluation": {"every": None, "tokens": 1000},
+            "spectrum": {"enabled": False},  # it has tests of its own, and takes its time
             "checkpoint": {"every": 5},
             "export": {"dtype": "fp32"},
         }

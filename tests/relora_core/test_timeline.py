@@ -13,7 +13,7 @@ from relora_core.events import (
     Warned,
 )
 from relora_core.schedules import jagged_cosine
-from relora_core.stepper import sum_of_losses
+from relora_core.tasks.causal_lm import CausalLM
 from relora_core.timeline import Timeline
 from relora_core.train import train
 from tests.relora_core.conftest import MakeSpec, Recorder
@@ -118,16 +118,16 @@ def test_merge_and_climb_come_at_one_step_whatever_divides(make_spec: MakeSpec) 
 
 
 def run_with_faults(
-    spec: Any, workdir: Path, cache: Path, *, skipped: set[int], monkeypatch: Any
+    spec: Any, workdir: Path, cache: Path, *, skipped: set[int], monkeypatch: pytest.MonkeyPatch
 ) -> Recorder:
     """Train; the loss of the steps in `skipped` is not finite."""
-    recorder = Recorder()
+    recorder, finite = Recorder(), CausalLM.sum_of_losses
 
-    def loss(*arguments: Any) -> torch.Tensor:
+    def sum_of_losses(*arguments: Any) -> torch.Tensor:
         taken = sum(1 for event in recorder.events if isinstance(event, StepFinished | Warned))
-        return sum_of_losses(*arguments) * (float("inf") if taken in skipped else 1.0)
+        return finite(*arguments) * (float("inf") if taken in skipped else 1.0)
 
-    monkeypatch.setattr("relora_core.stepper.sum_of_losses", loss)
+    monkeypatch.setattr(CausalLM, "sum_of_losses", sum_of_losses)
     train(spec, workdir, recorder, lambda: False, cache=cache)
     return recorder
 

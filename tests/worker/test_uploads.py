@@ -7,7 +7,7 @@ import pytest
 from jobs.backends import Backends
 from jobs.errors import LeaseLost, StorageError
 from jobs.models import JobError
-from relora_core.events import CheckpointSaved, Exported
+from relora_core.events import CheckpointSaved, Exported, SpectrumMeasured
 from tests.worker.checkpoints import save_checkpoint, warnings
 from tests.worker.conftest import BeginAttempt, MakeSpec
 from worker.attempt import Attempt
@@ -15,7 +15,7 @@ from worker.uploads import Uploads
 from worker.workdir import checkpoint_path
 
 
-def upload(attempt: Attempt, *events: CheckpointSaved | Exported) -> None:
+def upload(attempt: Attempt, *events: CheckpointSaved | Exported | SpectrumMeasured) -> None:
     with Uploads(attempt) as uploads:
         for event in events:
             uploads.note(event)
@@ -27,6 +27,22 @@ def export(attempt: Attempt, path: str, content: str = "model") -> Exported:
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_text(content)
     return Exported(step=60, path=path, bytes=len(content))
+
+
+def report(attempt: Attempt, **contents: str) -> SpectrumMeasured:
+    attempt.workdir.reports.mkdir(exist_ok=True)
+    for ending, content in contents.items():
+        (attempt.workdir.reports / f"spectrum.{ending}").write_text(content)
+    return SpectrumMeasured(
+        step=60,
+        restart=1,
+        layers=14,
+        effective_rank=3.5,
+        stable_rank=2.5,
+        numerical_rank=4,
+        path="reports/spectrum.json",
+        seconds=0.1,
+    )
 
 
 def listed(attempt: Attempt) -> list[str]:
@@ -64,6 +80,46 @@ def test_models_are_told_apart(begin_attempt: BeginAttempt) -> None:
         "final/model.safetensors": ("final", 60),
         "merged/step-00000060/model.safetensors": ("merged", 60),
     }
+
+
+def test_a_report_and_its_picture_are_there_while_the_run_goes_on(
+    begin_attempt: BeginAttempt,
+) -> None:
+    attempt = begin_attempt()
+
+    upload(attempt, report(attempt, json="{}", png="picture"))
+
+    assert listed(attempt) == stored(attempt) == ["reports/spectrum.json", "reports/spectrum.png"]
+    picture = attempt.store.artifact(attempt.job.id, "reports/spectrum.png")
+    assert (picture.kind, picture.size) == ("report", 7)
+
+
+def test_a_report_written_anew_takes_the_place_of_the_older(begin_attempt: BeginAttempt) -> None:
+    attempt = begin_attempt()
+    upload(attempt, report(attempt, json="one"))
+    (attempt.workdir.reports / ".spectrum.json.tmp").write_text("half")  # the trainer is at it
+
+    upload(attempt, report(attempt, json="another"))
+
+    assert listed(attempt) == stored(attempt) == ["reports/spectrum.json"]
+    file = attempt.store.artifact(attempt.job.id, "reports/spectrum.json")
+    assert b"".join(attempt.storage.read(file.path)) == b"another"
+    assert file.sha256 == sha256(b"another").hexdigest()
+
+
+def test_the_end_of_an_attempt_uploads_its_log_and_its_reports(
+    begin_attempt: BeginAttempt,
+) -> None:
+    attempt = begin_attempt()
+    attempt.workdir.log.write_text("the last words")
+    report(attempt, json="{}", png="picture")
+
+    with Uploads(attempt) as uploads:
+        uploads.note_log(attempt.workdir)
+        uploads.finish()
+
+    log = attempt.workdir.log.name
+    assert listed(attempt) == [f"logs/{log}", "reports/spectrum.json", "reports/spectrum.png"]
 
 
 def test_older_checkpoints_make_room_in_the_storage(

@@ -1,0 +1,111 @@
+"""The singular values of a matrix, and how many of them count.
+
+What ReLoRA promises is told by the total update W - W0 of a layer: one low-rank update has
+rank r, a sum of k of them up to k r (arXiv 2307.05695, section 3).
+"""
+
+from collections.abc import Iterable
+from statistics import mean
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+MAX_VALUES = 512  # singular values kept of a matrix, and found of one that is large
+LARGEST_EXACT = 1024  # the smaller side of a matrix, up to which all its values are found
+_POWER_ITERATIONS = 2
+_EPS = torch.finfo(torch.float32).eps
+
+Measure = Literal["effective_rank", "stable_rank", "numerical_rank"]
+
+
+class Spectrum(BaseModel):
+    """The singular values of one matrix. A matrix of zeros has rank 0 by every measure."""
+
+    model_config = ConfigDict(frozen=True)
+
+    shape: tuple[int, int]
+    singular_values: tuple[float, ...]  # the largest first, at most `MAX_VALUES`; six digits
+    exact: bool  # whether all were found; if not, effective and numerical rank are lower bounds
+    norm: float  # Frobenius
+    effective_rank: float
+    stable_rank: float
+    numerical_rank: int
+
+
+class UpdateSpectrum(BaseModel):
+    """The total update W - W0 of a model's target layers, before a step is taken."""
+
+    model_config = ConfigDict(frozen=True)
+
+    step: int
+    restart: int  # the restarts by then, with the one that comes before this very step
+    layers: dict[str, Spectrum]
+
+    def mean(self, measure: Measure) -> float:
+        return mean(float(getattr(layer, measure)) for layer in self.layers.values())
+
+
+class SpectrumFile(BaseModel):
+    """`reports/spectrum.json`: what a run has measured so far."""
+
+    model_config = ConfigDict(frozen=True)
+
+    method: str
+    rank: int | None  # of one low-rank update; null for a full-rank method
+    since_step: int  # W0 is the weight before this step
+    spectra: tuple[UpdateSpectrum, ...]
+
+
+def spectrum_of(matrix: Tensor, *, seed: int = 0) -> Spectrum:
+    """The spectrum of any matrix of finite numbers, (m, n), computed where it lies, in fp32.
+
+    Effective rank is the exponential of the entropy of the normalised singular values (Roy and
+    Vetterli 2007), stable rank the squared Frobenius norm over the squared spectral norm,
+    numerical rank the number of values over eps * sigma_max * max(m, n) with fp32's eps. Where
+    both sides are over `LARGEST_EXACT`, only the first `MAX_VALUES` values are found, with a
+    random range that `seed` draws.
+    """
+    matrix = matrix.detach().float()
+    m, n = matrix.shape
+    exact = min(m, n) <= LARGEST_EXACT
+    found = torch.linalg.svdvals(matrix) if exact else _leading_values(matrix, seed)
+    values = found.double().cpu()  # (min(m, n) or MAX_VALUES,)
+    norm = float(torch.linalg.vector_norm(matrix, dtype=torch.float64))
+    largest = float(values[0])
+    return Spectrum(
+        shape=(m, n),
+        singular_values=tuple(float(f"{value:.6g}") for value in values[:MAX_VALUES].tolist()),
+        exact=exact,
+        norm=norm,
+        effective_rank=_effective_rank(values),
+        stable_rank=(norm / largest) ** 2 if largest else 0.0,
+        numerical_rank=int((values > _EPS * largest * max(m, n)).sum()),
+    )
+
+
+def update_spectrum(
+    updates: Iterable[tuple[str, Tensor]], *, step: int, restart: int
+) -> UpdateSpectrum:
+    layers = {name: spectrum_of(update) for name, update in updates}
+    return UpdateSpectrum(step=step, restart=restart, layers=layers)
+
+
+def _effective_rank(values: Tensor) -> float:
+    total = values.sum()
+    return float(torch.special.entr(values / total).sum().exp()) if total else 0.0
+
+
+def _leading_values(matrix: Tensor, seed: int) -> Tensor:
+    """The first `MAX_VALUES` singular values, by a randomised range finder with power iterations.
+
+    Source: Halko, Martinsson and Tropp (arXiv 0909.4061), algorithms 4.4 and 5.1.
+    """
+    generator = torch.Generator().manual_seed(seed)  # on the CPU: the same draw on any device
+    probes = torch.randn(matrix.shape[1], MAX_VALUES, generator=generator).to(matrix.device)
+    basis, _ = torch.linalg.qr(matrix @ probes)  # (m, MAX_VALUES)
+    for _ in range(_POWER_ITERATIONS):
+        rows, _ = torch.linalg.qr(matrix.T @ basis)  # (n, MAX_VALUES)
+        basis, _ = torch.linalg.qr(matrix @ rows)
+    return torch.linalg.svdvals(basis.T @ matrix)
