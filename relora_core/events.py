@@ -56,6 +56,20 @@ class TrainStarted(Event):
         )
 
 
+class WarmStarted(Event):
+    """The run begins with the weights that `method.warm_start_from` names."""
+
+    type: Literal["train.warm_start"] = "train.warm_start"
+    source: str = Field(description="As the spec names it.")
+    checkpoint: str | None = Field(
+        default=None, description="The checkpoint that was taken; null: a Hugging Face model."
+    )
+
+    def __str__(self) -> str:
+        of_a_run = f", {self.checkpoint}" if self.checkpoint else ""
+        return f"warm start: weights of {self.source}{of_a_run}"
+
+
 class PhaseStarted(Event):
     type: Literal["train.phase"] = "train.phase"
     step: int
@@ -326,6 +340,7 @@ class TrainFailed(Event):
 
 AnyTrainEvent = (
     DataPrepared
+    | WarmStarted
     | TrainStarted
     | PhaseStarted
     | StepFinished

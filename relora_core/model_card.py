@@ -41,7 +41,7 @@ def _method_rows(spec: TrainSpec, counters: Counters) -> dict[str, str]:
         for field, value in written.items()
         if value is not None
     }
-    if phases.first == "warm_start":
+    if phases.first == "warm_start" and phases.first_steps:
         rows["warm start"] = f"{phases.first_steps} full-rank steps"
     if phases.reset_every is not None:
         rows["restarts"] = f"{counters.restarts}, one every {phases.reset_every} steps"

@@ -24,6 +24,7 @@ from relora_core.tasks import build_task
 from relora_core.tasks.task import Task
 from relora_core.timeline import Timeline
 from relora_core.trainer import Trainer
+from relora_core.warm_start import load_warm_start
 
 # What may differ between two starts of a run in one folder: it does not change the weights.
 _FREE = {"name", "recipe", "evaluation", "spectrum", "checkpoint", "export"}
@@ -66,7 +67,7 @@ def train(
             method = build_method(spec, timeline)
 
             def build(checkpoint: Checkpoint | None) -> TrainState:
-                return _build_state(spec, method, task, checkpoint, world)
+                return _build_state(spec, method, task, checkpoint, world, report)
 
             state = build(agreed(world, checkpoints, checkpoints.newest))
             trainer = Trainer(
@@ -104,9 +105,12 @@ def _build_state(
     task: Task,
     checkpoint: Checkpoint | None,
     world: World,
+    emit: Emit,
 ) -> TrainState:
     """As the checkpoint has it, or from the start."""
     model = task.build_model(method)
+    if checkpoint is None and isinstance(spec.method, LowRank) and spec.method.warm_start_from:
+        emit(load_warm_start(model, spec.method.warm_start_from, task, world))
     method.shape(model, checkpoint.counters.phase if checkpoint else None)
     model.to(world.device)  # type: ignore[arg-type] # transformers wraps `to` without its types
     state = TrainState(model, build_optimizer(model, spec.optimizer))

@@ -19,6 +19,7 @@ SIGNS: dict[type[train.Event], tuple[str, str]] = {
     job.JobCancelled: ("■", NOTE),
     job.JobWarned: ("!", NOTE),
     train.DataPrepared: ("●", MOVE),
+    train.WarmStarted: ("●", MOVE),
     train.TrainStarted: ("▶", MOVE),
     train.PhaseStarted: ("▶", MOVE),
     train.Merged: ("↻", RESTART),

@@ -134,4 +134,6 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
         merged[key] = _merge(merged[key], value) if mixes and isinstance(value, Mapping) else value
     if above.get("tokens") is not None and above.get("steps") is None and "steps" in below:
         merged.pop("steps")  # `training` takes one of the two
+    if above.get("warm_start_from") is not None and "warm_start_steps" not in above:
+        merged.pop("warm_start_steps", None)  # `method` takes one of the two
     return merged

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal, get_args
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from relora_core.spec.part import Spec, Steps
 
@@ -70,6 +70,23 @@ class LowRank(Factors):
         "and exports are exact. `nf4` needs bitsandbytes.",
     )
     warm_start_steps: int | None = Field(default=None, ge=0)
+    warm_start_from: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Instead of warm_start_steps: weights of an earlier run (a checkpoint, a "
+        "merged model or a workdir) or of a Hugging Face model, by name or folder.",
+    )
+
+    @field_validator("warm_start_from")
+    @classmethod
+    def _no_other_scheme(cls, source: str | None) -> str | None:
+        scheme, separator, _ = (source or "").partition("://")
+        if separator and scheme != "file":
+            raise ValueError(
+                f"the trainer reads no {scheme}:// ({source!r}); copy the files to the node and "
+                "give their folder"
+            )
+        return source
 
 
 class ControlMethod(Targets):

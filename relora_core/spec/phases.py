@@ -38,7 +38,8 @@ def phases_of(method: MethodSpec, total_steps: int) -> Phases:
             # the paper's values (arXiv 2307.05695, appendix A) belong to runs of 20,000 steps;
             # shorter runs take the same shares
             share = min(5000, total_steps // 4)
-            warm_start = share if method.warm_start_steps is None else method.warm_start_steps
-            return Phases("warm_start", warm_start, method.reset_every or max(1, share))
+            default = share if method.warm_start_from is None else 0
+            steps = default if method.warm_start_steps is None else method.warm_start_steps
+            return Phases("warm_start", steps, method.reset_every or max(1, share))
         case _:
             assert_never(method)

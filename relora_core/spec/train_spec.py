@@ -8,7 +8,14 @@ from pydantic import Field, model_validator
 
 from relora_core.presets import MODELS, RECIPES, expand_recipe
 from relora_core.spec.data import DataSpec, Source
-from relora_core.spec.method import ControlMethod, LowrankMethod, MethodSpec, ReloraMethod, Targets
+from relora_core.spec.method import (
+    ControlMethod,
+    LowRank,
+    LowrankMethod,
+    MethodSpec,
+    ReloraMethod,
+    Targets,
+)
 from relora_core.spec.model import (
     ModelSpec,
     PresetModel,
@@ -83,7 +90,7 @@ class TrainSpec(Spec):
             )
         self._check_rank()
         self._check_tokenizer()
-        self._check_random_start()
+        self._check_start()
         if self.phases.first == "warm_start" and self.warm_start_steps >= self.total_steps:
             raise SpecConflict(
                 "method.warm_start_steps",
@@ -131,13 +138,24 @@ class TrainSpec(Spec):
                     f"got {self.method.rank}",
                 )
 
-    def _check_random_start(self) -> None:
+    def _check_start(self) -> None:
+        """Weights come from one place."""
         weights = isinstance(self.model, PretrainedModel) and self.model.init == "weights"
         if weights and isinstance(self.method, ControlMethod | LowrankMethod):
             raise SpecConflict(
                 "model.init",
                 f"{self.method.name} starts from random weights, since it has layers of another "
                 "shape; set it to random",
+            )
+        if not isinstance(self.method, LowRank) or self.method.warm_start_from is None:
+            return
+        if self.method.warm_start_steps is not None:
+            raise SpecConflict(
+                "method.warm_start_from", "stands for warm_start_steps; give one of the two"
+            )
+        if weights:
+            raise SpecConflict(
+                "model.init", "method.warm_start_from gives the weights already; set it to random"
             )
 
     # What is left out of the spec, resolved. The paper's values (arXiv 2307.05695, appendix A)
