@@ -100,6 +100,15 @@ def test_any_method_takes_what_is_its_own_from_the_fields_of_all(name: str) -> N
     assert {key: method[key] for key in own} == own
 
 
+def test_a_run_that_starts_from_an_earlier_one_has_no_warm_start_of_its_own() -> None:
+    method = {"name": "relora", "warm_start_from": "file:///runs/full/final"}
+    run = spec(method=method)
+    assert (run.warm_start_steps, run.reset_every) == (0, 5000)
+    del method["name"]
+    of_recipe = TrainSpec.model_validate({"recipe": "relora_130m", "method": method})
+    assert of_recipe.warm_start_steps == 0
+
+
 @pytest.mark.parametrize("name", ["control", "lowrank"])
 def test_what_changes_the_shape_starts_from_random_weights(name: str) -> None:
     model = {"pretrained": "gpt2"}
@@ -142,6 +151,18 @@ def test_a_recipe_fills_in_and_what_is_written_wins() -> None:
         ({"schedule": {"warmup_steps": 20_000}}, "schedule.warmup_steps: must be less than the"),
         ({"method": {"name": "relora", "warm_start_steps": 20_000}}, "method.warm_start_steps: mu"),
         ({"method": {"name": "relora", "rank": 800}}, "method.rank: must be at most the hidden"),
+        (
+            {"method": {"name": "lora", "warm_start_from": "run", "warm_start_steps": 5}},
+            "method.warm_start_from: stands for warm_start_steps; give one of the two",
+        ),
+        (
+            {"method": {"name": "relora", "warm_start_from": "s3://models/run"}},
+            "method.warm_start_from: the trainer reads no s3:// ('s3://models/run'); copy the fi",
+        ),
+        (
+            {"model": {"pretrained": "gpt2"}, "method": {"name": "lora", "warm_start_from": "r"}},
+            "model.init: method.warm_start_from gives the weights already; set it to random",
+        ),
         ({"recipe": "relora_2t"}, "recipe: no recipe 'relora_2t'; there are relora_60m"),
         ({"unheard": 1}, "unheard: unknown field"),
         ({"spectrum": {"since_step": 20_000}}, "spectrum.since_step: must be less than the 20000"),
