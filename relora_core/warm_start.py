@@ -50,7 +50,9 @@ def load_warm_start(model: PreTrainedModel, source: str, task: Task, world: Worl
     """
     folder = Path(source.removeprefix("file://")).expanduser()
     checkpoint = _find_checkpoint(folder, world)
-    earlier = _hugging_face(str(folder), task.auto_model) if checkpoint is None else _ours(checkpoint)
+    earlier = (
+        _hugging_face(str(folder), task.auto_model) if checkpoint is None else _ours(checkpoint)
+    )
     misfit = _misfit(model, task, earlier)
     if misfit is not None:
         raise ModelError(
