@@ -44,7 +44,7 @@ class FrozenWeight(nn.Module):
         self.d_out, self.d_in = weight.shape
         self.stored_type = stored_type
         self.residual: Tensor | None = None  # (d_out, d_in), an integer type, on the CPU
-        weight = weight.detach().float()
+        weight = weight.detach().float().contiguous()
         for name, tensor in zip(stored_type.names, stored_type.quantize(weight), strict=True):
             # a copy of its own: in fp32, what is stored would be the given weight itself
             self.register_parameter(name, nn.Parameter(tensor.clone(), requires_grad=False))

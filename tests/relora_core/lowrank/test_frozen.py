@@ -3,6 +3,7 @@ from typing import get_args
 
 import pytest
 import torch
+from bitsandbytes.functional import get_4bit_type
 from torch import Tensor
 
 from relora_core.errors import ModelError
@@ -119,6 +120,20 @@ def test_only_what_is_stored_is_on_the_device_and_none_of_it_is_trained(
     assert frozen.residual is None or frozen.residual.device.type == "cpu"
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_transposed_weight_is_stored_by_rows_too(dtype: FrozenDtype) -> None:
+    frozen = build_frozen(weight().T.contiguous().T, dtype)
+    assert torch.equal(frozen.exact(), weight())
+    assert all(p.is_contiguous() for p in frozen.parameters())
+
+
+def test_in_fp32_too_what_is_stored_is_a_copy() -> None:
+    given = weight()
+    frozen = build_frozen(given, "fp32")
+    frozen.add(update(0))
+    assert torch.equal(given, weight())
+
+
 def bit_patterns() -> Tensor:
     """Random ones, ties of bf16, numbers around zero, denormals, the largest, infinity, NaN."""
     signed = torch.tensor([0, 1, 2, 0x7FFF, 0x8000, 0x8001, 0x18000, 0x3F808000, 0x3F818000])
@@ -146,6 +161,14 @@ def test_int8_has_one_scale_for_each_row_and_rounds_to_the_nearest() -> None:
     values = torch.tensor([[127.0, -127.0, 1.4, 1.6, 0.0], [0.0] * 5, [2.54, 0.009, 0.011, 0, 1]])
     expected = torch.tensor([[127.0, -127, 1, 2, 0], [0.0] * 5, [2.54, 0, 0.02, 0, 1]])
     assert torch.allclose(stored(build_frozen(values, "int8")), expected)
+
+
+def test_nf4_is_one_fp32_product_of_a_level_and_a_scale_so_the_same_on_every_device() -> None:
+    frozen = build_frozen(weight(), "nf4")
+    codes, scales = frozen.get_parameter("codes"), frozen.get_parameter("scales")
+    pairs = torch.stack([codes >> 4, codes & 15], dim=-1).view(ROWS, COLUMNS)
+    levels = get_4bit_type("nf4", device="cpu")[pairs.int()]
+    assert torch.equal(stored(frozen), levels * scales.repeat_interleave(64, dim=1))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
