@@ -1,4 +1,4 @@
-"""Runs without the service: train a spec, and export a model of any checkpoint."""
+"""Runs without the service: estimate and train a spec, export a model of any checkpoint."""
 
 import argparse
 import json
@@ -12,6 +12,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from relora_core.errors import ModelError
+from relora_core.estimate import GPUS, UTILIZATION, estimate
+from relora_core.estimate.report import as_json, as_text
 from relora_core.problems import explain
 from relora_core.spec import TrainSpec, train_part
 
@@ -51,6 +54,17 @@ def _export(options: argparse.Namespace) -> int:
     return export_model(options.workdir, options.to, step=options.step, dtype=options.dtype)
 
 
+def _estimate(options: argparse.Namespace) -> int:
+    try:
+        spec = read_spec(options.spec)
+        result = estimate(spec, gpu=options.gpu, gpus=options.gpus, utilization=options.mfu / 100)
+    except (OSError, ValueError, ModelError) as error:
+        logger.error("%s", error)
+        return 2
+    sys.stdout.write((as_json(result) if options.json else as_text(result)) + "\n")
+    return 0
+
+
 def read_spec(file: Path) -> TrainSpec:
     """Read YAML or JSON. Raises `ValueError` with a line for each thing that is wrong."""
     try:
@@ -73,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_train(commands.add_parser("train", help="train a spec; in the same workdir, resume it"))
     _add_export(commands.add_parser("export", help="write the merged model of a checkpoint"))
+    _add_estimate(commands.add_parser("estimate", help="what a spec will cost, before it runs"))
     return parser
 
 
@@ -123,6 +138,21 @@ def _add_export(export: argparse.ArgumentParser) -> None:
     export.add_argument(
         "--dtype", choices=["bf16", "fp16", "fp32"], help="default: as the spec of the run says"
     )
+
+
+def _add_estimate(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=_estimate)
+    command.add_argument("spec", type=Path, help="a YAML or JSON file")
+    command.add_argument("--gpu", choices=GPUS, default="h100", help="default: %(default)s")
+    command.add_argument("--gpus", type=int, default=1, metavar="N", help="default: %(default)s")
+    command.add_argument(
+        "--mfu",
+        type=float,
+        default=100 * UTILIZATION,
+        metavar="PERCENT",
+        help="of the GPU's peak that is reached (default: %(default)s)",
+    )
+    command.add_argument("--json", action="store_true", help="one JSON object instead of a table")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """Which parameters a phase trains, which it freezes, and how they are stored."""
 
 import fnmatch
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import assert_never
 
 from relora_core.errors import ModelError
 from relora_core.shapes import Linear, ModelShape
-from relora_core.spec import FullMethod, LoraMethod, LowRank, MethodSpec, ReloraMethod
+from relora_core.spec import Factors, LowRank, LowrankMethod, Targets
 
 
 @dataclass(frozen=True)
@@ -18,62 +18,91 @@ class Layout:
     """
 
     shape: ModelShape
-    targets: tuple[Linear, ...]
-    rank: int
     trained: int
-    frozen: int
-    still: int
+    frozen: int = 0
+    still: int = 0
+    rank: int = 0
+    targets: frozenset[Linear] = frozenset()
+    factored: bool = False  # the targets' W is s B A itself: there is no other
 
     @property
     def total(self) -> int:
         return self.trained + self.frozen + self.still
 
+    @property
+    def frozen_linears(self) -> frozenset[Linear]:
+        return frozenset() if self.factored else self.targets
+
+    @property
+    def cast(self) -> int:
+        """Trained matrices that linear layers multiply by: autocast copies them to bf16."""
+        return sum(
+            (w.weights if self.is_dense(w) and not self.is_frozen(w) else 0)
+            + self.factor_elements(w)
+            for w in self.shape.linears
+        )
+
+    def is_dense(self, linear: Linear) -> bool:
+        return not (self.factored and linear in self.targets)
+
+    def is_frozen(self, linear: Linear) -> bool:
+        if self.factored or not self.targets:
+            return False
+        return linear.in_block or linear in self.targets
+
+    def factor_elements(self, linear: Linear) -> int:
+        """Of A and B."""
+        return self.rank * (linear.d_out + linear.d_in) if linear in self.targets else 0
+
 
 def full_rank(shape: ModelShape) -> Layout:
-    return Layout(shape, targets=(), rank=0, trained=shape.parameters, frozen=0, still=0)
+    return Layout(shape, trained=shape.parameters)
 
 
 def low_rank(shape: ModelShape, method: LowRank) -> Layout:
-    """As `relora_core.lowrank.inject` does it.
+    """W is frozen beside trained factors, as `relora_core.lowrank.inject` does it.
 
     Raises `ModelError` if the method fits no layer, or its rank does not fit one.
     """
-    targets = tuple(linear for linear in shape.linears if _is_target(linear, method))
-    _check(targets, method)
-    frozen = sum(linear.weights for linear in targets)
-    still = sum(
-        linear.weights for linear in shape.linears if linear.in_block and linear not in targets
-    )
-    factors = sum(method.rank * (linear.d_out + linear.d_in) for linear in targets)
-    untied = sum(linear.weights for linear in targets if not linear.tied)
+    targets = _targets(shape, method)
+    still = sum(w.weights for w in shape.linears if w.in_block and w not in targets)
     return Layout(
         shape,
-        targets=targets,
-        rank=method.rank,
-        trained=shape.parameters - untied - still + factors,
-        frozen=frozen,
+        trained=shape.parameters
+        - _own_weights(targets)
+        - still
+        + _update_elements(targets, method),
+        frozen=sum(linear.weights for linear in targets),
         still=still,
+        rank=method.rank,
+        targets=targets,
     )
 
 
-def layouts(shape: ModelShape, method: MethodSpec) -> tuple[Layout, Layout | None]:
-    """Of the full-rank phase, and of the low-rank phase of a method that has one."""
-    match method:
-        case FullMethod():
-            return full_rank(shape), None
-        case LoraMethod() | ReloraMethod():
-            return full_rank(shape), low_rank(shape, method)
-        case _:
-            assert_never(method)
+def factored(shape: ModelShape, method: LowrankMethod) -> Layout:
+    """The factors take the place of W; all else is trained. Raises as `low_rank` does."""
+    targets = _targets(shape, method)
+    return Layout(
+        shape,
+        trained=shape.parameters - _own_weights(targets) + _update_elements(targets, method),
+        rank=method.rank,
+        targets=targets,
+        factored=True,
+    )
 
 
-def _is_target(linear: Linear, method: LowRank) -> bool:
-    if method.target_modules == "all_linear":
-        return linear.in_block
-    return any(fnmatch.fnmatchcase(linear.name, pattern) for pattern in method.target_modules)
+def _own_weights(targets: Iterable[Linear]) -> int:
+    return sum(linear.weights for linear in targets if not linear.tied)
 
 
-def _check(targets: tuple[Linear, ...], method: LowRank) -> None:
+def _update_elements(targets: Iterable[Linear], method: Factors) -> int:
+    """Of A and B, and of the gain where the scale is trained."""
+    gain = int(method.trainable_scaling)
+    return sum(method.rank * (linear.d_out + linear.d_in) + gain for linear in targets)
+
+
+def _targets(shape: ModelShape, method: Targets) -> frozenset[Linear]:
+    targets = frozenset(linear for linear in shape.linears if _is_target(linear, method))
     if not targets:
         raise ModelError(f"method.target_modules {method.target_modules!r} matches no layer")
     for linear in targets:
@@ -82,3 +111,10 @@ def _check(targets: tuple[Linear, ...], method: LowRank) -> None:
                 f"method.rank {method.rank} is over the smaller side of {linear.name}, which is "
                 f"{linear.d_out} x {linear.d_in}"
             )
+    return targets
+
+
+def _is_target(linear: Linear, method: Targets) -> bool:
+    if method.target_modules == "all_linear":
+        return linear.in_block
+    return any(fnmatch.fnmatchcase(linear.name, pattern) for pattern in method.target_modules)

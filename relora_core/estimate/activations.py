@@ -1,0 +1,75 @@
+"""What autograd keeps between forward and backward, in bytes."""
+
+from dataclasses import dataclass
+
+from relora_core.estimate.layout import Layout
+
+_FP32 = 4
+# For each output of the head: the softmax in fp32, its gradient, and the gradient of the logits.
+_AROUND_THE_LOSS = 3 * _FP32
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One forward and backward: how much at once, and in which arithmetic."""
+
+    layout: Layout
+    sequences: int  # the micro-batch
+    sequence_length: int  # in tokens
+    compute_bytes: int  # of a number in the type of the arithmetic
+    compiled: bool
+    dropout: bool = False
+
+    @property
+    def tokens(self) -> int:
+        return self.sequences * self.sequence_length
+
+    @property
+    def autocast(self) -> bool:
+        return self.compute_bytes != _FP32
+
+
+def block_activations(step: Pass) -> int:
+    """Of one block, without copies of weights."""
+    shape = step.layout.shape
+    kept = shape.compiled if step.compiled else shape.eager
+    if step.autocast:
+        normed = step.compute_bytes * (kept.normed if step.compiled else kept.casts)
+    else:
+        normed = _FP32 * kept.normed
+    per_token = _FP32 * kept.fp32 + step.compute_bytes * kept.compute + normed
+    return step.tokens * (per_token + _scores(step) + _factors(step) // shape.layers)
+
+
+def _scores(step: Pass) -> int:
+    """Of each token, where attention is not in a fused kernel: softmax, and its copy."""
+    shape = step.layout.shape
+    if not shape.keeps_scores:
+        return 0
+    copy = step.compute_bytes if step.autocast else 0
+    return (_FP32 + copy) * shape.heads * step.sequence_length
+
+
+def _factors(step: Pass) -> int:
+    """Of each token, in all blocks: A x, and where there is dropout, its mask and its output."""
+    targets = step.layout.targets
+    kept = step.layout.rank * len(targets)
+    if step.dropout:
+        kept += 2 * sum(linear.d_in for linear in targets)
+    return step.compute_bytes * kept
+
+
+def block_input(step: Pass) -> int:
+    """What gradient checkpointing keeps of a block."""
+    return _FP32 * step.layout.shape.hidden * step.tokens
+
+
+def end_activations(step: Pass) -> int:
+    """After the last block: the input and the inside of the last norm, and the head's input."""
+    return (2 * _FP32 + step.compute_bytes) * step.layout.shape.hidden * step.tokens
+
+
+def around_the_loss(step: Pass) -> int:
+    shape = step.layout.shape
+    heads = step.sequences if shape.image_tokens is not None else step.tokens
+    return _AROUND_THE_LOSS * shape.outputs * heads

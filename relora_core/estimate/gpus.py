@@ -1,0 +1,44 @@
+"""GPUs by name: what they could do at most, as their maker states it."""
+
+from dataclasses import dataclass
+
+from relora_core.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Gpu:
+    name: str
+    memory_gib: int
+    bf16_flops: float  # per second, dense, summed in fp32
+    fp32_flops: float  # per second, without tensor cores: torch takes no TF32 by itself
+    source: str
+
+    @property
+    def usable_bytes(self) -> int:
+        """What a run gets: the CUDA context, libraries and fragmentation take a share."""
+        return int(USABLE * self.memory_gib * 1024**3)
+
+
+USABLE = 0.92  # an assumption
+
+GPUS = {
+    gpu.name: gpu
+    for gpu in (
+        Gpu("h100", 80, 989e12, 67e12, "NVIDIA H100 datasheet, SXM"),
+        Gpu("h200", 141, 989e12, 67e12, "NVIDIA H200 datasheet, SXM"),
+        Gpu("a100_80gb", 80, 312e12, 19.5e12, "NVIDIA A100 datasheet"),
+        Gpu("a100_40gb", 40, 312e12, 19.5e12, "NVIDIA A100 datasheet"),
+        Gpu("l40s", 48, 362e12, 91.6e12, "NVIDIA L40S datasheet"),
+        Gpu("l4", 24, 121e12, 30.3e12, "NVIDIA L4 datasheet, half of the sparse peak"),
+        Gpu("a10", 24, 125e12, 31.2e12, "NVIDIA A10 datasheet"),
+        Gpu("rtx_4090", 24, 165e12, 82.6e12, "NVIDIA Ada architecture whitepaper"),
+        Gpu("rtx_3090", 24, 71e12, 35.6e12, "NVIDIA GA102 architecture whitepaper"),
+    )
+}
+
+
+def gpu_named(name: str) -> Gpu:
+    """Raises `ModelError` that names the known ones."""
+    if name not in GPUS:
+        raise ModelError(f"no GPU {name!r} is known; there are {', '.join(GPUS)}")
+    return GPUS[name]

@@ -1,0 +1,99 @@
+"""Bytes that one phase needs on one device, part by part.
+
+Counted are the tensors of the run itself: parameters, gradients, moments, what autograd
+keeps, the loss. Left out: the CUDA context, libraries and fragmentation (`Gpu.usable_bytes`
+leaves room for them), the batch of token numbers, dropout's masks in the blocks, workspaces
+of kernels, and a restart, whose merge needs less than the step before it.
+
+Activations are approximate: they are the tensors that torch 2.13 keeps for the families of
+`relora_core.shapes`, eager or compiled; another version may keep others.
+"""
+
+from dataclasses import dataclass
+
+from relora_core.estimate import activations
+from relora_core.estimate.activations import Pass
+from relora_core.estimate.storage import (
+    FrozenDtype,
+    kept_for_backward_bytes,
+    residual_bytes,
+    state_bytes,
+    stored_bytes,
+)
+from relora_core.spec import OptimizerSpec
+
+_FP32 = 4
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on one device; `residual` is on the host, whatever the device."""
+
+    weights: int  # fp32: all that is trained, and what is neither trained nor a target
+    frozen: int  # W of the targets in its storage type, with its scales
+    gradients: int
+    buckets: int  # copies of the gradients, by which ranks average them
+    optimizer: int
+    weight_copies: int  # in the type of the arithmetic, from forward to backward
+    activations: int  # from forward to backward
+    recomputed: int  # one block at a time, with gradient checkpointing
+    loss: int
+    residual: int
+    peak: int
+
+
+def memory(
+    step: Pass,
+    *,
+    frozen_dtype: FrozenDtype,
+    optimizer: OptimizerSpec,
+    checkpointing: bool,
+    gpus: int,
+    accumulates: bool,
+) -> Memory:
+    """`accumulates`: the gradients of one micro-batch are there while the next one runs."""
+    layout = step.layout
+    weights = _FP32 * (layout.trained + layout.still)
+    frozen = sum(stored_bytes(linear, frozen_dtype) for linear in layout.frozen_linears)
+    gradients = _FP32 * layout.trained
+    buckets = gradients if gpus > 1 else 0
+    state = state_bytes(optimizer) * layout.trained
+    copies, recomputed = _trained_copies(step), 0
+    if checkpointing:
+        kept = activations.block_input(step)
+        recomputed = activations.block_activations(step)
+        recomputed += _frozen_copies(step, frozen_dtype) // layout.shape.layers
+    else:
+        kept = activations.block_activations(step)
+        copies += _frozen_copies(step, frozen_dtype)
+    kept = kept * layout.shape.layers + activations.end_activations(step)
+    loss = activations.around_the_loss(step)
+    # Forward ends with all that is kept and the loss. Backward frees it, block by block,
+    # while the gradients come.
+    end_of_forward = copies + kept + max(loss, recomputed) + (gradients if accumulates else 0)
+    return Memory(
+        weights=weights,
+        frozen=frozen,
+        gradients=gradients,
+        buckets=buckets,
+        optimizer=state,
+        weight_copies=copies,
+        activations=kept,
+        recomputed=recomputed,
+        loss=loss,
+        residual=sum(residual_bytes(linear, frozen_dtype) for linear in layout.frozen_linears),
+        peak=weights + frozen + buckets + state + max(end_of_forward, gradients + recomputed),
+    )
+
+
+def _trained_copies(step: Pass) -> int:
+    """Autocast casts a weight once and keeps the copy."""
+    return step.compute_bytes * step.layout.cast if step.autocast else 0
+
+
+def _frozen_copies(step: Pass, dtype: FrozenDtype) -> int:
+    layout = step.layout
+    frozen = sum(linear.weights for linear in layout.frozen_linears)
+    still = layout.still if step.autocast else 0
+    per_number = kept_for_backward_bytes(dtype, compute_bytes=step.compute_bytes)
+    return frozen * per_number + still * step.compute_bytes

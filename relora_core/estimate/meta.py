@@ -1,0 +1,80 @@
+"""Shapes that only transformers knows: of models by name, of other families, of `control`.
+
+A model is built on the meta device, without weights.
+"""
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from relora_core.errors import ModelError
+from relora_core.methods.control import control_shape
+from relora_core.model import make_config
+from relora_core.shapes import FAMILIES, BlockActivations, Linear, ModelShape, model_shape
+from relora_core.spec import ControlMethod, TrainSpec
+
+
+def shape_from_transformers(spec: TrainSpec, of_the_data: dict[str, Any]) -> ModelShape:
+    """As the trainer builds it. Raises `ModelError` if transformers cannot."""
+    config = make_config(spec, of_the_data)
+    if isinstance(spec.method, ControlMethod):
+        config = control_shape(config, spec.method, AutoModelForCausalLM).config
+    if config.model_type in FAMILIES:
+        return model_shape({**config.to_dict(), "num_labels": config.num_labels})
+    return _read(config)
+
+
+def _read(config: PreTrainedConfig) -> ModelShape:
+    try:
+        with torch.device("meta"):
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
+    except ValueError as error:
+        raise ModelError(f"transformers builds no language model of it: {error}") from error
+    linears = tuple(_linears(model))
+    embeddings = _parameters(model, nn.Embedding)
+    in_linears = sum(linear.weights * (not linear.tied) for linear in linears)
+    biases = sum(linear.d_out for linear in linears if linear.bias)
+    heads = config.num_attention_heads
+    activations = _activations(linears, config.num_hidden_layers, heads)
+    return ModelShape(
+        hidden=config.hidden_size,
+        layers=config.num_hidden_layers,
+        heads=heads,
+        head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
+        outputs=config.vocab_size,
+        linears=linears,
+        embeddings=embeddings,
+        norms=model.num_parameters() - in_linears - biases - embeddings,
+        eager=activations,
+        compiled=activations,
+    )
+
+
+def _linears(model: PreTrainedModel) -> list[Linear]:
+    embedded = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    found = []
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear | Conv1D):
+            weight = module.weight
+            d_out, d_in = weight.T.shape if isinstance(module, Conv1D) else weight.shape
+            bias = module.bias is not None
+            found.append(Linear(name, d_out, d_in, bias=bias, tied=id(weight) in embedded))
+    return found
+
+
+def _parameters(model: PreTrainedModel, kind: type[nn.Module]) -> int:
+    unique = {id(p): p for m in model.modules() if isinstance(m, kind) for p in m.parameters()}
+    return sum(p.numel() for p in unique.values())
+
+
+def _activations(linears: tuple[Linear, ...], layers: int, heads: int) -> BlockActivations:
+    """A guess: each layer's output is kept, and the inputs of both norms of a block."""
+    in_blocks = [linear for linear in linears if linear.in_block]
+    hidden = min(linear.d_in for linear in in_blocks)
+    outputs = sum(linear.d_out for linear in in_blocks) // layers
+    return BlockActivations(
+        fp32=4 * hidden + heads, compute=outputs, normed=2 * hidden, casts=len(in_blocks) * hidden
+    )

@@ -1,0 +1,53 @@
+"""A run's phases: how long each is, and how it keeps its parameters."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import assert_never
+
+from relora_core.estimate.layout import Layout, factored, full_rank, low_rank
+from relora_core.events import Phase
+from relora_core.shapes import ModelShape
+from relora_core.spec import (
+    ControlMethod,
+    FullMethod,
+    LoraMethod,
+    LowrankMethod,
+    MethodSpec,
+    ReloraMethod,
+    TrainSpec,
+)
+
+
+@dataclass(frozen=True)
+class PlannedPhase:
+    phase: Phase
+    steps: int
+    layout: Layout
+
+
+def planned_phases(spec: TrainSpec, shape: ModelShape) -> list[PlannedPhase]:
+    """The phases that the run has, in order. Raises `ModelError` if the method does not fit."""
+    return [
+        PlannedPhase(phase, steps, _layout(shape, spec.method, phase))
+        for phase, steps in _lengths(spec)
+    ]
+
+
+def _lengths(spec: TrainSpec) -> Iterator[tuple[Phase, int]]:
+    first = min(spec.phases.first_steps, spec.total_steps)
+    if first > 0:
+        yield spec.phases.first, first
+    if first < spec.total_steps:
+        yield "low_rank", spec.total_steps - first
+
+
+def _layout(shape: ModelShape, method: MethodSpec, phase: Phase) -> Layout:
+    match method:
+        case FullMethod() | ControlMethod():
+            return full_rank(shape)
+        case LowrankMethod():
+            return factored(shape, method)
+        case LoraMethod() | ReloraMethod():
+            return low_rank(shape, method) if phase == "low_rank" else full_rank(shape)
+        case _:
+            assert_never(method)

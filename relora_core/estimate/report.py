@@ -1,0 +1,93 @@
+"""An estimate as a table for the terminal, or as JSON."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+
+from relora_core.estimate.estimates import Estimate, PhaseEstimate
+from relora_core.estimate.memory import Memory
+from relora_core.text_table import text_table
+
+_PARTS: dict[str, Callable[[Memory], int]] = {
+    "  weights": lambda memory: memory.weights,
+    "  frozen weights": lambda memory: memory.frozen,
+    "  gradients": lambda memory: memory.gradients,
+    "  gradients, to send": lambda memory: memory.buckets,
+    "  optimizer": lambda memory: memory.optimizer,
+    "  copies of weights": lambda memory: memory.weight_copies,
+    "  activations": lambda memory: memory.activations,
+    "  computed again": lambda memory: memory.recomputed,
+    "  loss": lambda memory: memory.loss,
+    "  peak": lambda memory: memory.peak,
+    "  residuals, on the host": lambda memory: memory.residual,
+}
+
+
+def as_json(estimate: Estimate) -> str:
+    return json.dumps(asdict(estimate), indent=2)
+
+
+def as_text(estimate: Estimate) -> str:
+    phases = [*estimate.run.phases, *estimate.full_rank.phases]
+    header = ["", *(phase.phase for phase in estimate.run.phases), "all full_rank"]
+    if estimate.run.method == "full":
+        phases, header = phases[:1], header[:2]
+    return "\n".join([*_title(estimate), "", text_table(header, list(_rows(phases))), "",
+                      *_summary(estimate)])  # fmt: skip
+
+
+def _title(estimate: Estimate) -> Iterator[str]:
+    hardware = estimate.hardware
+    yield (
+        f"{estimate.name}: {estimate.run.method} on {hardware.gpus} x {hardware.gpu.name}, "
+        f"{estimate.run.tokens / 1e9:,.2f}B tokens"
+    )
+    yield f"Memory is that of one GPU with a micro-batch of {estimate.micro_batch_size}."
+
+
+def _rows(phases: list[PhaseEstimate]) -> Iterator[list[str]]:
+    yield ["steps", *(f"{phase.steps:,}" for phase in phases)]
+    yield ["parameters", *(_millions(phase.parameters) for phase in phases)]
+    yield ["trainable", *(_millions(phase.trainable_parameters) for phase in phases)]
+    yield ["memory", *("" for _ in phases)]
+    for name, part in _PARTS.items():
+        if any(part(phase.memory) for phase in phases):
+            yield [name, *(_gib(part(phase.memory)) for phase in phases)]
+    yield ["largest micro-batch", *(str(phase.largest_micro_batch_size) for phase in phases)]
+    yield ["FLOPs a token", *(f"{phase.executed_flops_per_token:.3g}" for phase in phases)]
+    yield ["time", *(_duration(phase.seconds) for phase in phases)]
+
+
+def _summary(estimate: Estimate) -> Iterator[str]:
+    run, full, ratios = estimate.run, estimate.full_rank, estimate.ratios
+    gpu = estimate.hardware.gpu
+    fits = "fits into" if run.fits else "does NOT fit into"
+    yield (
+        f"Peak {_gib(run.peak_bytes)}, in {run.peak_phase}: it {fits} {gpu.name}, where "
+        f"{_gib(gpu.usable_bytes)} of {gpu.memory_gib} GiB are taken as usable."
+    )
+    if run.method != "full":
+        yield (
+            f"Beside full rank: trainable parameters at the end {ratios.trainable_parameters:.0%}, "
+            f"memory at the end {ratios.last_phase_bytes:.0%}, peak {ratios.peak_bytes:.0%}, "
+            f"FLOPs {ratios.executed_flops:.0%}."
+        )
+        yield (f"Time {_duration(run.seconds)}, full rank {_duration(full.seconds)}.")
+    yield (
+        f"Assumed: {estimate.hardware.utilization:.0%} of the peak ({gpu.source}); no time for "
+        "data, evaluation, checkpoints and sending gradients."
+    )
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:,.1f}M"
+
+
+def _gib(count: int) -> str:
+    return f"{count / 1024**3:,.2f} GiB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 3600:
+        return f"{seconds / 60:,.1f} min"
+    return f"{seconds / 3600:,.1f} h"

@@ -1,0 +1,59 @@
+"""The shape of the model that a spec names."""
+
+from typing import Any, assert_never
+
+from relora_core.errors import ModelError
+from relora_core.presets import MODELS
+from relora_core.shapes import FAMILIES, ModelShape, model_shape
+from relora_core.spec import (
+    ConfigModel,
+    ControlMethod,
+    PresetModel,
+    PretrainedModel,
+    PretrainedTokenizer,
+    TrainedTokenizer,
+    TrainSpec,
+)
+
+
+def shape_of(spec: TrainSpec) -> ModelShape:
+    """From the spec alone, where it says the shape of a known family.
+
+    A model that is only named, a family that is not known and a `control` are read with
+    transformers. Raises `ModelError` if that is not installed, or the model cannot be read.
+    """
+    config = _written_config(spec)
+    if config and config["model_type"] in FAMILIES and not isinstance(spec.method, ControlMethod):
+        return model_shape(config)
+    try:
+        from relora_core.estimate.meta import shape_from_transformers
+    except ImportError as error:
+        raise ModelError(
+            "to estimate a model by its name, a family without a known shape or the method "
+            'control needs the trainer\'s packages: pip install "relora[trainer]"'
+        ) from error
+    return shape_from_transformers(spec, _of_the_data(spec))
+
+
+def _of_the_data(spec: TrainSpec) -> dict[str, Any]:
+    """The vocabulary of the tokenizer; one that is only named counts as the model's own."""
+    match spec.tokenizer:
+        case TrainedTokenizer():
+            return {"vocab_size": spec.tokenizer.train.vocab_size}
+        case PretrainedTokenizer():
+            return {}
+        case _:
+            assert_never(spec.tokenizer)
+
+
+def _written_config(spec: TrainSpec) -> dict[str, Any] | None:
+    """As the trainer makes it; None for a mere name."""
+    match spec.model:
+        case PresetModel():
+            return {**MODELS[spec.model.preset], **_of_the_data(spec)}
+        case ConfigModel():
+            return {**_of_the_data(spec), **spec.model.config}
+        case PretrainedModel():
+            return None
+        case _:
+            assert_never(spec.model)

@@ -1,0 +1,57 @@
+"""How many bytes a number takes: of a frozen weight, of its residual, of the moments."""
+
+from typing import Literal, assert_never
+
+from relora_core.shapes import Linear
+from relora_core.spec import LowRank, OptimizerSpec
+
+FrozenDtype = Literal["fp32", "bf16"]
+
+
+def frozen_dtype(method: object) -> FrozenDtype:
+    """Of a method that freezes weights; the others have none to store."""
+    return method.frozen_dtype if isinstance(method, LowRank) else "fp32"
+
+
+def stored_bytes(linear: Linear, dtype: FrozenDtype) -> int:
+    """W as stored, with its scales."""
+    match dtype:
+        case "fp32":
+            return 4 * linear.weights
+        case "bf16":
+            return 2 * linear.weights
+        case _:
+            assert_never(dtype)
+
+
+def residual_bytes(linear: Linear, dtype: FrozenDtype) -> int:
+    """On the host: what the storage type cannot hold."""
+    match dtype:
+        case "fp32":
+            return 0
+        case "bf16":
+            return 4 * linear.weights
+        case _:
+            assert_never(dtype)
+
+
+def kept_for_backward_bytes(dtype: FrozenDtype, *, compute_bytes: int) -> int:
+    """Of each number of W: a copy in the type of the arithmetic, where it is stored in another."""
+    match dtype:
+        case "fp32":
+            return 0 if compute_bytes == 4 else compute_bytes
+        case "bf16":
+            return 0 if compute_bytes == 2 else compute_bytes
+        case _:
+            assert_never(dtype)
+
+
+def state_bytes(optimizer: OptimizerSpec) -> int:
+    """The two moments of a trained number."""
+    match optimizer.name:
+        case "adamw":
+            return 8
+        case "adamw_8bit":
+            return 2  # tensors under 4096 numbers keep 8, and 256 numbers share a scale: left out
+        case _:
+            assert_never(optimizer.name)

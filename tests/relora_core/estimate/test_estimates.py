@@ -1,0 +1,163 @@
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from transformers import AutoModelForCausalLM
+
+from relora_core.errors import ModelError
+from relora_core.estimate import Estimate, estimate
+from relora_core.methods.control import control_shape
+from relora_core.model import make_config
+from relora_core.spec import TrainSpec
+
+
+def estimated(
+    recipe: str = "relora_1b", *, gpus: int = 1, gpu: str = "h100", **parts: Any
+) -> Estimate:
+    return estimate(TrainSpec.model_validate({"recipe": recipe, **parts}), gpus=gpus, gpu=gpu)
+
+
+def test_phases_share_the_steps_and_the_tokens_of_the_run() -> None:
+    run = estimated("relora_1b").run
+    assert [(phase.phase, phase.steps) for phase in run.phases] == [
+        ("warm_start", 10_000),
+        ("low_rank", 20_000),
+    ]
+    assert run.tokens == 30_000 * 1536 * 512
+    assert sum(phase.tokens for phase in run.phases) == run.tokens
+
+
+def test_the_warm_start_sets_the_peak_of_a_large_model() -> None:
+    result = estimated("relora_1b", training={"micro_batch_size": 16})
+    assert result.run.peak_phase == "warm_start"
+    assert result.run.peak_bytes == result.full_rank.peak_bytes
+    assert result.ratios.last_phase_bytes < 0.6
+
+
+def test_without_a_warm_start_low_rank_sets_the_peak() -> None:
+    run = estimated(method={"warm_start_steps": 0}, training={"micro_batch_size": 16}).run
+    assert [phase.phase for phase in run.phases] == ["low_rank"]
+    assert run.peak_phase == "low_rank"
+
+
+def test_full_rank_beside_itself_is_the_same() -> None:
+    result = estimated("full_130m")
+    assert result.run == result.full_rank
+    assert result.ratios.seconds == result.ratios.peak_bytes == 1
+
+
+def test_time_is_the_arithmetic_over_the_share_of_the_peak() -> None:
+    run = estimated("full_60m", gpus=2).run
+    assert run.seconds == pytest.approx(run.executed_flops / (2 * 989e12 * 0.4))
+
+
+def test_fp32_runs_at_the_speed_of_fp32() -> None:
+    run = estimated("full_60m", training={"precision": "fp32"}).run
+    assert run.seconds == pytest.approx(run.executed_flops / (67e12 * 0.4))
+
+
+def test_the_micro_batch_is_the_largest_that_fits_every_phase_and_full_rank() -> None:
+    result = estimated("relora_1b", gpu="a100_40gb")
+    phases = [*result.run.phases, *result.full_rank.phases]
+    assert result.micro_batch_size == min(phase.largest_micro_batch_size for phase in phases)
+    assert 1536 % result.micro_batch_size == 0
+    assert result.run.fits
+
+
+def test_a_run_that_does_not_fit_says_so() -> None:
+    result = estimated("relora_1b", gpu="l4", model={"preset": "llama_7b"})
+    assert not result.run.fits
+    assert result.run.phases[0].largest_micro_batch_size == 0
+    assert result.micro_batch_size == 1
+
+
+def test_gradient_checkpointing_trades_memory_for_arithmetic() -> None:
+    plain, again = (
+        estimated("full_1b", training={"micro_batch_size": 16, "gradient_checkpointing": on}).run
+        for on in (False, True)
+    )
+    assert again.peak_bytes < 0.8 * plain.peak_bytes
+    assert again.executed_flops > 1.2 * plain.executed_flops
+    assert again.model_flops == plain.model_flops
+
+
+def test_eight_bit_moments_take_a_quarter() -> None:
+    normal, small = (
+        estimated("full_130m", optimizer={"name": name}).run.phases[0].memory.optimizer
+        for name in ("adamw", "adamw_8bit")
+    )
+    assert small * 4 == normal
+
+
+def test_many_gpus_hold_their_gradients_twice() -> None:
+    memory = estimated("full_130m", gpus=4).run.phases[0].memory
+    assert memory.buckets == memory.gradients
+    assert estimated("full_130m").run.phases[0].memory.buckets == 0
+
+
+def test_the_vocabulary_of_a_trained_tokenizer_is_the_models() -> None:
+    parts = {"tokenizer": {"train": {"vocab_size": 8192}}}
+    pretrained, trained = (
+        estimated("full_130m", **changes).run.phases[0].parameters for changes in ({}, parts)
+    )
+    assert pretrained - trained == 2 * 768 * (32100 - 8192)
+
+
+def test_a_control_is_as_small_as_the_model_that_the_trainer_builds() -> None:
+    spec = TrainSpec.model_validate({"recipe": "control_60m"})
+    assert spec.method.name == "control"
+    shape = control_shape(make_config(spec, {}), spec.method, AutoModelForCausalLM)
+    assert estimate(spec).run.phases[0].parameters == shape.parameters
+
+
+@pytest.mark.parametrize("family", ["phi", "qwen3"])
+def test_a_family_without_a_known_shape_is_read_from_transformers(family: str) -> None:
+    config = {
+        "model_type": family,
+        "hidden_size": 64,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 4,
+        "intermediate_size": 128,
+    }
+    spec = TrainSpec.model_validate(
+        {"recipe": "relora_60m", "model": {"config": config}, "method": {"rank": 8}}
+    )
+    low = estimate(spec).run.phases[-1]
+    assert low.trainable_parameters < low.parameters
+    assert low.memory.peak > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gpus": 7}, "480 does not divide over 7 GPUs"),
+        ({"gpus": 0}, "needs at least one GPU"),
+        ({"gpu": "abacus"}, "no GPU 'abacus' is known; there are h100, h200"),
+        ({"utilization": 40.0}, "up to 1; got 1 and 40.0"),
+    ],
+)
+def test_what_cannot_be_estimated_is_an_error(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        estimate(TrainSpec.model_validate({"recipe": "relora_60m"}), **options)
+
+
+@pytest.mark.integration
+def test_the_estimate_of_a_known_family_loads_no_torch() -> None:
+    code = """
+import sys
+sys.modules.update(torch=None, transformers=None)
+from relora_core.estimate import estimate
+from relora_core.spec import TrainSpec
+def phases(recipe):
+    return estimate(TrainSpec.model_validate({"recipe": recipe})).run.phases
+print(phases("relora_60m")[-1].trainable_parameters)
+try:
+    phases("control_60m")
+except Exception as error:
+    print(error)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.splitlines()[0] == "42873344", result.stderr
+    assert 'pip install "relora[trainer]"' in result.stdout

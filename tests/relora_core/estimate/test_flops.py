@@ -1,0 +1,52 @@
+import pytest
+
+from relora_core.estimate.flops import executed_flops, model_flops
+from relora_core.estimate.layout import factored, full_rank, low_rank
+from relora_core.presets import MODELS
+from relora_core.shapes import model_shape
+from relora_core.spec import LowRank, LowrankMethod
+
+LLAMA_60M = model_shape(MODELS["llama_60m"])
+IN_BLOCKS = 8 * (4 * 512 * 512 + 3 * 512 * 1376)
+ATTENTION = 12 * 8 * 512 * 512  # of 512 tokens, forward and backward
+FACTORS = 8 * 128 * (4 * (512 + 512) + 3 * (512 + 1376))
+
+
+def test_full_rank_takes_six_flops_for_each_weight_and_those_of_attention() -> None:
+    expected = 6 * (IN_BLOCKS + 32100 * 512) + ATTENTION
+    assert model_flops(LLAMA_60M, 512) == expected
+    assert executed_flops(full_rank(LLAMA_60M), 512, recomputed=False) == expected
+
+
+def test_frozen_weights_have_no_gradient_and_factors_take_six_each() -> None:
+    expected = 4 * IN_BLOCKS + 6 * FACTORS + 6 * 32100 * 512 + ATTENTION
+    layout = low_rank(LLAMA_60M, LowRank(rank=128))
+    assert executed_flops(layout, 512, recomputed=False) == expected
+
+
+def test_factors_alone_take_the_place_of_the_weights() -> None:
+    expected = 6 * FACTORS + 6 * 32100 * 512 + ATTENTION
+    layout = factored(LLAMA_60M, LowrankMethod(rank=128))
+    assert executed_flops(layout, 512, recomputed=False) == expected
+
+
+def test_gradient_checkpointing_runs_the_blocks_forward_once_more() -> None:
+    layout = full_rank(LLAMA_60M)
+    once, again = (executed_flops(layout, 512, recomputed=r) for r in (False, True))
+    assert again - once == 2 * IN_BLOCKS + ATTENTION / 3
+
+
+@pytest.mark.parametrize(
+    ("size", "ratio"), [("60m", 1.03), ("130m", 0.95), ("250m", 0.93), ("350m", 0.89), ("1b", 0.79)]
+)
+def test_low_rank_pays_in_larger_models(size: str, ratio: float) -> None:
+    shape = model_shape(MODELS[f"llama_{size}"])
+    low = executed_flops(low_rank(shape, LowRank(rank=128)), 512, recomputed=False)
+    assert low / model_flops(shape, 512) == pytest.approx(ratio, abs=0.005)
+
+
+def test_the_head_of_a_classifier_runs_once_an_image() -> None:
+    few, many = (
+        model_flops(model_shape({"model_type": "vit", "num_labels": n}), 197) for n in (2, 1002)
+    )
+    assert many - few == pytest.approx(6 * 768 * 1000 / 197)

@@ -1,0 +1,171 @@
+"""What the estimate says, against what a step and a run really take."""
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from relora_core.estimate import estimate
+from relora_core.estimate.estimates import PhaseEstimate
+from relora_core.events import AnyTrainEvent, PhaseStarted, StepFinished
+from relora_core.lowrank.inject import inject, low_rank_layers
+from relora_core.optimizers import build_optimizer
+from relora_core.spec import LoraMethod, TrainSpec
+from relora_core.train import train
+from tests.relora_core.conftest import MakeModel, MakeSpec
+from tests.relora_core.estimate.live_memory import LiveMemory, bytes_of, saved_for_backward
+
+VOCABULARY = 4096
+SIZE = {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4}
+LLAMA = {"model_type": "llama", **SIZE, "intermediate_size": 344}
+CONFIGS: dict[str, dict[str, Any]] = {
+    "llama": LLAMA,
+    "llama_with_grouped_queries": {**LLAMA, "num_key_value_heads": 1},
+    "mistral": {**LLAMA, "model_type": "mistral", "num_key_value_heads": 2},
+    "qwen2": {**LLAMA, "model_type": "qwen2", "num_key_value_heads": 2},
+    "gpt_neox": {"model_type": "gpt_neox", **SIZE, "intermediate_size": 512},
+    "gpt_neox_sequential": {
+        "model_type": "gpt_neox",
+        **SIZE,
+        "intermediate_size": 512,
+        "use_parallel_residual": False,
+    },
+    "gpt2": {
+        "model_type": "gpt2",
+        **SIZE,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+        "attn_pdrop": 0.0,
+        "embd_pdrop": 0.0,
+        "resid_pdrop": 0.0,
+    },
+    "opt": {"model_type": "opt", **SIZE, "ffn_dim": 512, "dropout": 0.0},
+    "bloom": {"model_type": "bloom", **SIZE},
+}
+LENGTH, SEQUENCES = 64, 4
+
+
+def spec_of(config: dict[str, Any], *, rank: int = 16, **training: Any) -> TrainSpec:
+    """A low-rank run from its first step on."""
+    return TrainSpec.model_validate(
+        {
+            "model": {"config": config},
+            "tokenizer": {"train": {"vocab_size": VOCABULARY}},
+            "data": {"train": {"uri": "unread.txt"}, "sequence_length": LENGTH},
+            "method": {"name": "lora", "rank": rank},
+            "training": {
+                "steps": 4,
+                "global_batch_size": SEQUENCES,
+                "micro_batch_size": SEQUENCES,
+                "compile": False,
+                **training,
+            },
+        }
+    )
+
+
+def phases_of(spec: TrainSpec) -> tuple[PhaseEstimate, PhaseEstimate]:
+    """Low rank and full rank."""
+    result = estimate(spec)
+    return result.run.phases[-1], result.full_rank.phases[-1]
+
+
+def forward(model: PreTrainedModel, precision: str) -> Tensor:
+    tokens = torch.randint(0, VOCABULARY, (SEQUENCES, LENGTH + 1))
+    autocast = torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else nullcontext()
+    with autocast:
+        logits = model(input_ids=tokens[:, :-1], use_cache=False).logits
+        return F.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten())
+
+
+def check_step(model: PreTrainedModel, spec: TrainSpec, phase: PhaseEstimate) -> None:
+    """Parameters to the byte; what autograd keeps to a tenth."""
+    memory = phase.memory
+    trained = [p for p in model.parameters() if p.requires_grad]
+    targets = [layer.frozen for _, layer in low_rank_layers(model)]
+    stored = {id(p): p for frozen in targets for p in frozen.parameters()}
+    loss, kept = saved_for_backward(
+        lambda: forward(model, spec.training.precision), list(model.parameters())
+    )
+    loss.backward()
+    optimizer = build_optimizer(model, spec.optimizer)
+    optimizer.step()
+    moments = [t for p in trained for t in optimizer.state[p].values() if t.ndim > 0]
+    assert phase.trainable_parameters == sum(p.numel() for p in trained)
+    assert memory.weights == bytes_of(p for p in model.parameters() if id(p) not in stored)
+    assert memory.frozen == bytes_of(stored.values())
+    assert memory.residual == bytes_of(f.residual for f in targets if f.residual is not None)
+    assert memory.gradients == bytes_of(p.grad for p in trained)
+    assert memory.optimizer == bytes_of(moments)
+    softmax = memory.loss // 3
+    assert memory.activations + memory.weight_copies + softmax == pytest.approx(kept, rel=0.1)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_each_part_of_a_step_is_as_estimated(
+    config: dict[str, Any], precision: str, make_model: MakeModel
+) -> None:
+    spec = spec_of(config, precision=precision)
+    low, full = phases_of(spec)
+    check_step(make_model(**config, vocab_size=VOCABULARY), spec, full)
+    model = make_model(**config, vocab_size=VOCABULARY)
+    assert isinstance(spec.method, LoraMethod)
+    inject(model, spec.method)
+    check_step(model, spec, low)
+
+
+@pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")  # torch's own compiler
+@pytest.mark.integration
+@pytest.mark.parametrize("family", ["llama_with_grouped_queries", "gpt2"])
+def test_a_compiled_model_keeps_what_is_estimated(family: str, make_model: MakeModel) -> None:
+    config = CONFIGS[family]
+    model = make_model(**config, vocab_size=VOCABULARY)
+    torch.compiler.reset()
+    model.compile()
+    spec = spec_of(config, precision="bf16", compile=True)
+    check_step(model, spec, phases_of(spec)[1])
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"precision": "fp32", "micro_batch_size": 8},
+        {"precision": "bf16", "micro_batch_size": 8},
+        {"precision": "bf16", "micro_batch_size": 4},
+        {"precision": "bf16", "micro_batch_size": 8, "gradient_checkpointing": True},
+        {"precision": "fp32", "micro_batch_size": 4, "gradient_checkpointing": True},
+    ],
+    ids=lambda training: "-".join(map(str, training.values())),
+)
+@pytest.mark.integration
+def test_the_peak_of_a_real_run_is_as_estimated_in_each_phase(
+    training: dict[str, Any], make_spec: MakeSpec, tmp_path: Path, cache: Path
+) -> None:
+    config = {**LLAMA, "hidden_size": 192, "intermediate_size": 512}
+    spec = make_spec(
+        model={"config": config},
+        tokenizer={"train": {"vocab_size": VOCABULARY}},
+        data={"sequence_length": LENGTH},
+        method={"name": "relora", "rank": 16, "warm_start_steps": 2, "reset_every": 50},
+        training={"steps": 4, "global_batch_size": 8, "log_every": 1, **training},
+        evaluation={"every": None, "tokens": LENGTH},
+    )
+    meter, measured = LiveMemory(), {}
+
+    def emit(event: AnyTrainEvent) -> None:
+        if isinstance(event, PhaseStarted):
+            meter.peak = meter.now
+        if isinstance(event, StepFinished):
+            measured[event.phase] = meter.peak
+
+    with meter:
+        train(spec, tmp_path, emit, lambda: False, cache=cache)
+    for phase in estimate(spec).run.phases:  # the CPU is the host, too: residuals count
+        expected = phase.memory.peak + phase.memory.residual
+        assert expected == pytest.approx(measured[phase.phase], rel=0.1)

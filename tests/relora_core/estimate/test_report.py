@@ -1,0 +1,53 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from relora_core.__main__ import main
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    file = tmp_path / "spec.yaml"
+    file.write_text("recipe: relora_130m\ntraining: {micro_batch_size: 60}\n")
+    return file
+
+
+def test_the_command_prints_a_table_with_the_phases_beside_full_rank(
+    spec: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["estimate", str(spec), "--gpu", "a100_80gb", "--gpus", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "relora: relora on 2 x a100_80gb, 6.14B tokens"
+    assert lines[3].split() == ["warm_start", "low_rank", "all", "full_rank"]
+    rows = {line[:24].strip(): line[24:].split() for line in lines}
+    assert rows["steps"] == ["5,000", "15,000", "20,000"]
+    assert rows["trainable"] == ["134.3M", "71.7M", "134.3M"]
+    assert any("in warm_start: it fits into a100_80gb" in line for line in lines)
+    assert any(line.startswith("Assumed: 40% of the peak") for line in lines)
+
+
+def test_the_same_as_one_json_object(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["estimate", str(spec), "--json", "--mfu", "50"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["hardware"]["utilization"] == 0.5
+    assert document["micro_batch_size"] == 60
+    assert [phase["phase"] for phase in document["run"]["phases"]] == ["warm_start", "low_rank"]
+    assert document["run"]["peak_bytes"] == max(
+        phase["memory"]["peak"] for phase in document["run"]["phases"]
+    )
+
+
+def test_full_rank_is_not_shown_twice(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec.write_text("recipe: full_130m")
+    assert main(["estimate", str(spec)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[3].split() == ["full_rank"]
+    assert not any(line.startswith("Beside full rank") for line in lines)
+
+
+def test_what_cannot_be_estimated_is_told_and_is_no_success(
+    spec: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert main(["estimate", str(spec), "--gpus", "7"]) == 2
+    assert "does not divide over 7 GPUs" in caplog.text
