@@ -19,7 +19,7 @@ DRAWERS = {"base", "common", "helpers", "manager", "misc", "shared", "utils"}
 
 # The programs that run with nothing but what one extra of pyproject.toml installs.
 PROGRAMS = {
-    "": "relora_core.spec relora_core.events relora_core.presets.__main__",
+    "": "relora_core.spec relora_core.events relora_core.presets.__main__ relora_core.estimate",
     "trainer": "relora_core.__main__ relora_core.program",
     "jobs": "jobs.backends jobs.migrate worker.sweep",
     "server": "service.server service.cli jobs.migrate worker.sweep",

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from relora_core.estimate import activations
 from relora_core.estimate.activations import Pass
 from relora_core.estimate.storage import (
-    FrozenDtype,
     kept_for_backward_bytes,
     residual_bytes,
     state_bytes,
     stored_bytes,
 )
-from relora_core.spec import OptimizerSpec
+from relora_core.spec import FrozenDtype, OptimizerSpec
 
 _FP32 = 4
 

@@ -1,11 +1,11 @@
 """How many bytes a number takes: of a frozen weight, of its residual, of the moments."""
 
-from typing import Literal, assert_never
+from typing import assert_never
 
 from relora_core.shapes import Linear
-from relora_core.spec import LowRank, OptimizerSpec
+from relora_core.spec import FrozenDtype, LowRank, OptimizerSpec
 
-FrozenDtype = Literal["fp32", "bf16"]
+_NF4_BLOCK = 64  # numbers of a row that share a scale; the last block of a row is filled up
 
 
 def frozen_dtype(method: object) -> FrozenDtype:
@@ -20,6 +20,11 @@ def stored_bytes(linear: Linear, dtype: FrozenDtype) -> int:
             return 4 * linear.weights
         case "bf16":
             return 2 * linear.weights
+        case "int8":
+            return linear.weights + 4 * linear.d_out
+        case "nf4":
+            blocks = linear.d_out * -(-linear.d_in // _NF4_BLOCK)
+            return blocks * (_NF4_BLOCK // 2 + 4)
         case _:
             assert_never(dtype)
 
@@ -30,6 +35,8 @@ def residual_bytes(linear: Linear, dtype: FrozenDtype) -> int:
         case "fp32":
             return 0
         case "bf16":
+            return 2 * linear.weights
+        case "int8" | "nf4":
             return 4 * linear.weights
         case _:
             assert_never(dtype)
@@ -42,6 +49,8 @@ def kept_for_backward_bytes(dtype: FrozenDtype, *, compute_bytes: int) -> int:
             return 0 if compute_bytes == 4 else compute_bytes
         case "bf16":
             return 0 if compute_bytes == 2 else compute_bytes
+        case "int8" | "nf4":
+            return 0  # dequantized once more in backward
         case _:
             assert_never(dtype)
 

@@ -14,7 +14,7 @@ class LiveMemory(TorchDispatchMode):
     """Counts the bytes of the storages that operations return, from each one's birth to its end."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call] # torch's, without types
         self.live: dict[int, int] = {}
         self.peak = 0
 

@@ -97,9 +97,12 @@ def test_many_gpus_hold_their_gradients_twice() -> None:
 
 
 def test_the_vocabulary_of_a_trained_tokenizer_is_the_models() -> None:
-    parts = {"tokenizer": {"train": {"vocab_size": 8192}}}
     pretrained, trained = (
-        estimated("full_130m", **changes).run.phases[0].parameters for changes in ({}, parts)
+        run.run.phases[0].parameters
+        for run in (
+            estimated("full_130m"),
+            estimated("full_130m", tokenizer={"train": {"vocab_size": 8192}}),
+        )
     )
     assert pretrained - trained == 2 * 768 * (32100 - 8192)
 

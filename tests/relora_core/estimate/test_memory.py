@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from relora_core.estimate.estimates import PhaseEstimate
 from relora_core.events import AnyTrainEvent, PhaseStarted, StepFinished
 from relora_core.lowrank.inject import inject, low_rank_layers
 from relora_core.optimizers import build_optimizer
-from relora_core.spec import LoraMethod, TrainSpec
+from relora_core.spec import FrozenDtype, LoraMethod, TrainSpec
 from relora_core.train import train
 from tests.relora_core.conftest import MakeModel, MakeSpec
 from tests.relora_core.estimate.live_memory import LiveMemory, bytes_of, saved_for_backward
@@ -50,14 +50,16 @@ CONFIGS: dict[str, dict[str, Any]] = {
 LENGTH, SEQUENCES = 64, 4
 
 
-def spec_of(config: dict[str, Any], *, rank: int = 16, **training: Any) -> TrainSpec:
+def spec_of(
+    config: dict[str, Any], *, frozen_dtype: FrozenDtype = "bf16", **training: Any
+) -> TrainSpec:
     """A low-rank run from its first step on."""
     return TrainSpec.model_validate(
         {
             "model": {"config": config},
             "tokenizer": {"train": {"vocab_size": VOCABULARY}},
             "data": {"train": {"uri": "unread.txt"}, "sequence_length": LENGTH},
-            "method": {"name": "lora", "rank": rank},
+            "method": {"name": "lora", "rank": 16, "frozen_dtype": frozen_dtype},
             "training": {
                 "steps": 4,
                 "global_batch_size": SEQUENCES,
@@ -118,6 +120,18 @@ def test_each_part_of_a_step_is_as_estimated(
     assert isinstance(spec.method, LoraMethod)
     inject(model, spec.method)
     check_step(model, spec, low)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("frozen_dtype", get_args(FrozenDtype))
+def test_frozen_weights_of_every_type_are_as_estimated(
+    frozen_dtype: FrozenDtype, precision: str, make_model: MakeModel
+) -> None:
+    spec = spec_of(LLAMA, frozen_dtype=frozen_dtype, precision=precision)
+    model = make_model(**LLAMA, vocab_size=VOCABULARY)
+    assert isinstance(spec.method, LoraMethod)
+    inject(model, spec.method)
+    check_step(model, spec, phases_of(spec)[0])
 
 
 @pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")  # torch's own compiler

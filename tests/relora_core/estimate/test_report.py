@@ -1,9 +1,13 @@
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from relora_core.__main__ import main
+
+PAGE = Path(__file__).parents[3] / "docs" / "estimate.md"
 
 
 @pytest.fixture
@@ -51,3 +55,17 @@ def test_what_cannot_be_estimated_is_told_and_is_no_success(
 ) -> None:
     assert main(["estimate", str(spec), "--gpus", "7"]) == 2
     assert "does not divide over 7 GPUs" in caplog.text
+
+
+def test_the_page_shows_what_its_command_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```", PAGE.read_text(), re.M | re.S)
+    (_, shell), (_, shown) = blocks[:2]
+    written, command = shell.splitlines()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "spec.json").write_text(shlex.split(written)[1])
+    words = shlex.split(command)
+    assert words[:3] == [".venv/bin/python", "-m", "relora_core"]
+    assert main(words[3:]) == 0
+    assert capsys.readouterr().out == shown
