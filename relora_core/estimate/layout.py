@@ -24,10 +24,16 @@ class Layout:
     rank: int = 0
     targets: frozenset[Linear] = frozenset()
     factored: bool = False  # the targets' W is s B A itself: there is no other
+    moments: int | None = None  # numbers of the optimizer's state, if not two for each trained
 
     @property
     def total(self) -> int:
         return self.trained + self.frozen + self.still
+
+    @property
+    def state(self) -> int:
+        """Numbers of the optimizer's state."""
+        return 2 * self.trained if self.moments is None else self.moments
 
     @property
     def frozen_linears(self) -> frozenset[Linear]:

@@ -56,7 +56,7 @@ def memory(
     frozen = sum(stored_bytes(linear, frozen_dtype) for linear in layout.frozen_linears)
     gradients = _FP32 * layout.trained
     buckets = gradients if gpus > 1 else 0
-    state = state_bytes(optimizer) * layout.trained
+    state = state_bytes(optimizer) * layout.state
     copies, recomputed = _trained_copies(step), 0
     if checkpointing:
         kept = activations.block_input(step)

@@ -56,11 +56,11 @@ def kept_for_backward_bytes(dtype: FrozenDtype, *, compute_bytes: int) -> int:
 
 
 def state_bytes(optimizer: OptimizerSpec) -> int:
-    """The two moments of a trained number."""
+    """Of a number of the state."""
     match optimizer.name:
         case "adamw":
-            return 8
+            return 4
         case "adamw_8bit":
-            return 2  # tensors under 4096 numbers keep 8, and 256 numbers share a scale: left out
+            return 1  # small tensors stay in fp32, and 256 numbers share a scale: left out
         case _:
             assert_never(optimizer.name)

@@ -16,6 +16,7 @@ from relora_core.events import AnyTrainEvent, PhaseStarted, StepFinished
 from relora_core.lowrank.inject import inject, low_rank_layers
 from relora_core.optimizers import build_optimizer
 from relora_core.spec import FrozenDtype, LoraMethod, TrainSpec
+from relora_core.stepper import compiler_found
 from relora_core.train import train
 from tests.relora_core.conftest import MakeModel, MakeSpec
 from tests.relora_core.estimate.live_memory import LiveMemory, bytes_of, saved_for_backward
@@ -85,8 +86,10 @@ def forward(model: PreTrainedModel, precision: str) -> Tensor:
         return F.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten())
 
 
-def check_step(model: PreTrainedModel, spec: TrainSpec, phase: PhaseEstimate) -> None:
-    """Parameters to the byte; what autograd keeps to a tenth."""
+def check_step(
+    model: PreTrainedModel, spec: TrainSpec, phase: PhaseEstimate, *, within: float = 0.02
+) -> None:
+    """Parameters to the byte, what autograd keeps to a share."""
     memory = phase.memory
     trained = [p for p in model.parameters() if p.requires_grad]
     targets = [layer.frozen for _, layer in low_rank_layers(model)]
@@ -105,7 +108,7 @@ def check_step(model: PreTrainedModel, spec: TrainSpec, phase: PhaseEstimate) ->
     assert memory.gradients == bytes_of(p.grad for p in trained)
     assert memory.optimizer == bytes_of(moments)
     softmax = memory.loss // 3
-    assert memory.activations + memory.weight_copies + softmax == pytest.approx(kept, rel=0.1)
+    assert memory.activations + memory.weight_copies + softmax == pytest.approx(kept, rel=within)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -135,6 +138,7 @@ def test_frozen_weights_of_every_type_are_as_estimated(
 
 
 @pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")  # torch's own compiler
+@pytest.mark.skipif(not compiler_found(torch.device("cpu")), reason="needs a C++ compiler")
 @pytest.mark.integration
 @pytest.mark.parametrize("family", ["llama_with_grouped_queries", "gpt2"])
 def test_a_compiled_model_keeps_what_is_estimated(family: str, make_model: MakeModel) -> None:
@@ -143,7 +147,7 @@ def test_a_compiled_model_keeps_what_is_estimated(family: str, make_model: MakeM
     torch.compiler.reset()
     model.compile()
     spec = spec_of(config, precision="bf16", compile=True)
-    check_step(model, spec, phases_of(spec)[1])
+    check_step(model, spec, phases_of(spec)[1], within=0.05)
 
 
 @pytest.mark.parametrize(
