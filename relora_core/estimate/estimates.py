@@ -12,7 +12,7 @@ from relora_core.estimate.shape_of import shape_of
 from relora_core.estimate.storage import frozen_dtype
 from relora_core.events import Phase
 from relora_core.shapes import ModelShape
-from relora_core.spec import FullMethod, TrainSpec
+from relora_core.spec import Factors, FullMethod, TrainSpec
 
 # The share of its peak that a GPU reaches: what trainers of dense models of 125M to 8B report
 # on A100 and H100 is 33% to 56% (llm-foundry, torchtitan, TinyLlama). Small models stay below.
@@ -155,7 +155,7 @@ class _Run:
             sequence_length=self.sequence_length,
             compute_bytes=2 if training.precision == "bf16" else 4,
             compiled=training.compile,
-            dropout=getattr(self.spec.method, "dropout", 0.0) > 0,
+            dropout=isinstance(self.spec.method, Factors) and self.spec.method.dropout > 0,
         )
         return memory(
             step,

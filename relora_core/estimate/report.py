@@ -55,6 +55,7 @@ def _rows(phases: list[PhaseEstimate]) -> Iterator[list[str]]:
             yield [name, *(_gib(part(phase.memory)) for phase in phases)]
     yield ["largest micro-batch", *(str(phase.largest_micro_batch_size) for phase in phases)]
     yield ["FLOPs a token", *(f"{phase.executed_flops_per_token:.3g}" for phase in phases)]
+    yield ["  of the model, for MFU", *(f"{phase.model_flops_per_token:.3g}" for phase in phases)]
     yield ["time", *(_duration(phase.seconds) for phase in phases)]
 
 
@@ -70,9 +71,10 @@ def _summary(estimate: Estimate) -> Iterator[str]:
         yield (
             f"Beside full rank: trainable parameters at the end {ratios.trainable_parameters:.0%}, "
             f"memory at the end {ratios.last_phase_bytes:.0%}, peak {ratios.peak_bytes:.0%}, "
-            f"FLOPs {ratios.executed_flops:.0%}."
+            f"FLOPs {ratios.executed_flops:.0%}, time {ratios.seconds:.0%}."
         )
-        yield (f"Time {_duration(run.seconds)}, full rank {_duration(full.seconds)}.")
+    whole = f", full rank {_duration(full.seconds)}" if run.method != "full" else ""
+    yield f"Time {_duration(run.seconds)}{whole}, for {run.executed_flops:.3g} FLOPs."
     yield (
         f"Assumed: {estimate.hardware.utilization:.0%} of the peak ({gpu.source}); no time for "
         "data, evaluation, checkpoints and sending gradients."

@@ -3,12 +3,12 @@
 from typing import assert_never
 
 from relora_core.shapes import Linear
-from relora_core.spec import FrozenDtype, LowRank, OptimizerSpec
+from relora_core.spec import FrozenDtype, LowRank, MethodSpec, OptimizerSpec
 
 _NF4_BLOCK = 64  # numbers of a row that share a scale; the last block of a row is filled up
 
 
-def frozen_dtype(method: object) -> FrozenDtype:
+def frozen_dtype(method: MethodSpec) -> FrozenDtype:
     """Of a method that freezes weights; the others have none to store."""
     return method.frozen_dtype if isinstance(method, LowRank) else "fp32"
 
