@@ -103,8 +103,7 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument(
         "--cache",
         type=Path,
-        default=Path.home() / ".cache" / "relora",
-        help="token shards for this and later runs (default: %(default)s)",
+        help="token shards for this and later runs (default: ~/.cache/relora)",
     )
     train.add_argument(
         "--staged",

@@ -13,6 +13,7 @@ from relora_core.events import Exported
 from relora_core.export import export
 from relora_core.manifest import verify
 from relora_core.methods import build_method
+from relora_core.quiet import no_progress_bars
 from relora_core.spec import TrainSpec
 from relora_core.timeline import Timeline
 
@@ -32,7 +33,8 @@ def export_checkpoint(
     spec, counters = description.spec, checkpoint.counters
     if dtype is not None:
         spec = _with_dtype(spec, dtype)
-    size = export(model, description.task, folder, spec=spec, counters=counters)
+    with no_progress_bars():
+        size = export(model, description.task, folder, spec=spec, counters=counters)
     return Exported(step=counters.step, path=str(folder), bytes=size)
 
 

@@ -1,10 +1,21 @@
 """`events.jsonl`: the run's events, one JSON object a line, in the order they happened."""
 
+import logging
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from threading import Lock
 from typing import Self
 
 from relora_core.events import AnyTrainEvent, Emit, to_line
+
+logger = logging.getLogger("relora_core")
+
+
+def run_log(workdir: Path, *, is_main: bool) -> AbstractContextManager[Emit]:
+    """The event log of a run; each event goes to the logger too. Other ranks are silent."""
+    if is_main:
+        return EventLog(workdir / "events.jsonl", also=_log)
+    return nullcontext(silent)
 
 
 class EventLog:
@@ -38,3 +49,11 @@ class EventLog:
             return False
         self._file.seek(-1, 2)
         return self._file.read(1) != b"\n"
+
+
+def _log(event: AnyTrainEvent) -> None:
+    logger.info("%s", event)
+
+
+def silent(event: AnyTrainEvent) -> None:
+    """Only the main rank reports."""

@@ -5,18 +5,15 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
 from types import FrameType
 
-from transformers.utils.logging import disable_progress_bar
-
 from relora_core.checkpoint_export import export_checkpoint
 from relora_core.errors import TrainError
-from relora_core.event_log import EventLog
-from relora_core.events import AnyTrainEvent, Emit, TrainFailed
+from relora_core.event_log import run_log
+from relora_core.events import TrainFailed
 from relora_core.spec import TrainSpec
 from relora_core.train import train
 
@@ -27,16 +24,20 @@ _SUPERVISOR_LOST = 3
 
 
 def run(
-    spec: TrainSpec, workdir: Path, *, cache: Path, staged: Mapping[str, str], supervised: bool
+    spec: TrainSpec,
+    workdir: Path,
+    *,
+    cache: Path | None,
+    staged: Mapping[str, str],
+    supervised: bool,
 ) -> int:
     """Train, with `workdir/events.jsonl` as the report. Return the exit code."""
-    disable_progress_bar()  # of transformers, in a log of lines
     if supervised:
         Thread(target=_exit_with_supervisor, daemon=True).start()
     else:
         (workdir / STOP_FILE).unlink(missing_ok=True)  # it stopped the run before this one
     stop_requested = _stop_requests(workdir)
-    with _report(workdir) as emit:
+    with run_log(workdir, is_main=os.environ.get("RANK", "0") == "0") as emit:
         try:
             train(spec, workdir, emit, stop_requested, cache=cache, staged=staged)
         except TrainError as error:
@@ -47,7 +48,6 @@ def run(
 
 def export_model(workdir: Path, folder: Path, *, step: int | None, dtype: str | None) -> int:
     """Write the merged model of a checkpoint. Return the exit code."""
-    disable_progress_bar()
     try:
         exported = export_checkpoint(workdir, folder, step=step, dtype=dtype)
     except TrainError as error:
@@ -55,12 +55,6 @@ def export_model(workdir: Path, folder: Path, *, step: int | None, dtype: str | 
         return 1
     logger.info("%s", exported)
     return 0
-
-
-def _report(workdir: Path) -> AbstractContextManager[Emit]:
-    if os.environ.get("RANK", "0") == "0":
-        return EventLog(workdir / "events.jsonl", also=_log)
-    return nullcontext(_silent)
 
 
 def _stop_requests(workdir: Path) -> Callable[[], bool]:
@@ -81,11 +75,3 @@ def _exit_with_supervisor() -> None:
     while os.read(sys.stdin.fileno(), 1):  # not `sys.stdin.read`, whose lock aborts a normal exit
         pass
     os._exit(_SUPERVISOR_LOST)
-
-
-def _log(event: AnyTrainEvent) -> None:
-    logger.info("%s", event)
-
-
-def _silent(event: AnyTrainEvent) -> None:
-    """Only the main rank reports."""

@@ -1,20 +1,23 @@
 """Run a spec: build the parts, resume from the newest checkpoint, train, export."""
 
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
 from relora_core.checkpoint import Checkpoint, Checkpoints
+from relora_core.data.cache import default_cache
 from relora_core.data.loader import BatchLoader
 from relora_core.description import Description
 from relora_core.distributed import World, joined_world
 from relora_core.errors import ModelError
-from relora_core.events import AnyTrainEvent, Emit
+from relora_core.event_log import run_log, silent
+from relora_core.events import Emit
 from relora_core.methods import build_method
 from relora_core.methods.method import Method
 from relora_core.optimizers import build_optimizer
 from relora_core.quantization import require_bitsandbytes
+from relora_core.quiet import no_progress_bars
 from relora_core.recovery import Recovery, agreed
 from relora_core.spec import LowRank, TrainSpec
 from relora_core.spectrum_report import SpectrumReport
@@ -37,23 +40,24 @@ _FREE_IN_TRAINING |= {"spike_window", "spike_z_score"}
 def train(
     spec: TrainSpec,
     workdir: Path,
-    emit: Emit,
-    stop_requested: Callable[[], bool],
+    emit: Emit | None = None,
+    stop_requested: Callable[[], bool] = lambda: False,
     *,
-    cache: Path,
+    cache: Path | None = None,
     staged: Mapping[str, str] | None = None,
 ) -> bool:
     """Train `spec` in `workdir`, from its newest checkpoint if it has one.
 
     Return whether the run is complete; False if `stop_requested` ended it, with a checkpoint
-    saved. Prepared data is kept in `cache` for later runs; `staged` maps remote sources to
-    their local copies. Raises `relora_core.errors.TrainError`.
+    saved. Events go to `emit`, by default into `events.jsonl` in the workdir and to the logger
+    `relora_core`. Prepared data is kept in `cache` for later runs, by default in
+    `~/.cache/relora`; `staged` maps remote sources to their local copies. Raises
+    `relora_core.errors.TrainError`.
     """
-    with joined_world() as world:
-        report = emit if world.is_main else _silent
+    with joined_world() as world, no_progress_bars(), _report(workdir, emit, world) as report:
         _check_batch(spec, world)
         _check_extras(spec)
-        task = build_task(spec, cache=cache, emit=report, staged=staged)
+        task = build_task(spec, cache=cache or default_cache(), emit=report, staged=staged)
         checkpoints = Checkpoints(
             workdir,
             spec.checkpoint,
@@ -87,6 +91,12 @@ def train(
                 stop_requested=stop_requested,
             )
             return trainer.run()
+
+
+def _report(workdir: Path, emit: Emit | None, world: World) -> AbstractContextManager[Emit]:
+    if emit is None:
+        return run_log(workdir, is_main=world.is_main)
+    return nullcontext(emit if world.is_main else silent)
 
 
 def _batches(spec: TrainSpec, task: Task, world: World) -> BatchLoader:
@@ -143,7 +153,3 @@ def _identity(spec: TrainSpec, task: Task) -> dict[str, Any]:
     }
     document["data"]["train_examples"] = len(task.train)
     return document
-
-
-def _silent(event: AnyTrainEvent) -> None:
-    """Only the main rank reports."""

@@ -12,6 +12,10 @@ from relora_core.errors import DataError
 from relora_core.files import publish_folder, sha256
 
 
+def default_cache() -> Path:
+    return Path.home() / ".cache" / "relora"
+
+
 def digest(*parts: object) -> str:
     """A name for what is made from `parts`, all of them JSON values."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
