@@ -33,7 +33,13 @@ def export(
     plain = merged_model(model, task.auto_model, _DTYPES[spec.export.dtype])
     plain.save_pretrained(temporary)
     task.processor.save_pretrained(temporary)
-    (temporary / "README.md").write_text(model_card(spec, counters), encoding="utf-8")
+    card = model_card(
+        spec,
+        counters,
+        parameters=plain.num_parameters(),
+        auto_model=task.auto_model.__name__,
+    )
+    (temporary / "README.md").write_text(card, encoding="utf-8")
     (temporary / "relora.json").write_text(
         json.dumps({"step": counters.step, "spec": spec.model_dump(mode="json")}, indent=2)
     )

@@ -1,10 +1,20 @@
 """The README of an exported model: what it was trained on, how, and with what result."""
 
-from relora_core.spec import Source, TrainSpec
+import re
+
+import yaml
+
+from relora_core.spec import PretrainedModel, Source, TrainSpec
 from relora_core.state import Counters
 
+_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")  # neither a folder's path nor a URI
 
-def model_card(spec: TrainSpec, counters: Counters) -> str:
+
+def model_card(spec: TrainSpec, counters: Counters, *, parameters: int, auto_model: str) -> str:
+    """Markdown with the front matter of a Hugging Face card; a licence is for its owner to add.
+
+    `auto_model` is the class of transformers that loads the model.
+    """
     validation = spec.data.validation
     held_out = (
         validation.uri
@@ -12,8 +22,14 @@ def model_card(spec: TrainSpec, counters: Counters) -> str:
         else f"{validation.fraction:.2%} of the documents, held out"
     )
     rows = {
+        "parameters": f"{parameters:,}",
+        "model": _in_words(spec.model.model_dump(exclude={"init"})),
+        "recipe": spec.recipe or "none; see `relora.json`",
         "method": spec.method.name,
         **_method_rows(spec, counters),
+        "optimizer": _optimizer(spec),
+        "schedule": f"{spec.schedule.name}, {spec.warmup_steps} warm-up steps",
+        "precision": f"{spec.training.precision}, exported as {spec.export.dtype}",
         "steps": f"{counters.step} of {spec.total_steps}",
         "tokens seen": f"{counters.tokens_seen:,}",
         "global batch size": f"{spec.training.global_batch_size} sequences "
@@ -24,12 +40,44 @@ def model_card(spec: TrainSpec, counters: Counters) -> str:
     }
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     return (
-        "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags: [relora]\n---\n"
+        "---\nlibrary_name: transformers\npipeline_tag: text-generation\n"
+        f"{_origins(spec)}tags: [relora]\n---\n"
         f"# {spec.name}\n\nPretrained with [ReLoRA](https://arxiv.org/abs/2307.05695)'s trainer; "
         "low-rank updates are merged, so this is a plain model.\n\n"
         f"| | |\n| --- | --- |\n{table}\n\n"
+        f"```python\nfrom transformers import {auto_model}, AutoProcessor\n\n"
+        f'model = {auto_model}.from_pretrained(".")  # this folder\n'
+        'processor = AutoProcessor.from_pretrained(".")\n```\n\n'
         "The whole recipe is in `relora.json`.\n"
     )
+
+
+def _origins(spec: TrainSpec) -> str:
+    """The data sets and the model of the Hugging Face hub that went into this one, as YAML."""
+    sources = [spec.data.train, spec.data.validation]
+    names = [
+        source.uri.removeprefix("hf://").partition("?")[0]
+        for source in sources
+        if isinstance(source, Source) and source.uri.startswith("hf://")
+    ]
+    origins: dict[str, object] = {}
+    names = [name for name in names if _HUB_NAME.fullmatch(name)]
+    if names:
+        origins["datasets"] = list(dict.fromkeys(names))
+    match spec.model:
+        case PretrainedModel(init="weights", pretrained=name) if _HUB_NAME.fullmatch(name):
+            origins["base_model"] = name
+    return yaml.safe_dump(origins) if origins else ""
+
+
+def _optimizer(spec: TrainSpec) -> str:
+    optimizer = spec.optimizer
+    rates = f"{optimizer.learning_rate:g}"
+    if "low_rank" in (spec.phases.first, spec.phases.at(spec.total_steps - 1)):
+        rates += f", in low rank {spec.low_rank_learning_rate:g}"
+    betas = ", ".join(f"{beta:g}" for beta in optimizer.betas)
+    decay = f"{optimizer.weight_decay:g}"
+    return f"{optimizer.name}, learning rate {rates}, betas {betas}, weight decay {decay}"
 
 
 def _method_rows(spec: TrainSpec, counters: Counters) -> dict[str, str]:

@@ -17,6 +17,7 @@ from transformers import (
 from relora_core.data.batch import Batch
 from relora_core.data.prepare import PreparedData
 from relora_core.data.shards import TokenShards
+from relora_core.data.tokenizer import vocabulary_size
 from relora_core.errors import ModelError
 from relora_core.events import Evaluated
 from relora_core.methods.method import Method
@@ -55,7 +56,7 @@ class CausalLM:
 
     def _fields(self) -> dict[str, Any]:
         fields = {
-            "vocab_size": len(self.processor),
+            "vocab_size": vocabulary_size(self.processor),
             "bos_token_id": self.processor.bos_token_id,
             "eos_token_id": self.processor.eos_token_id,
             "pad_token_id": self.processor.pad_token_id,
@@ -66,11 +67,11 @@ class CausalLM:
         return fields
 
     def _check(self, config: PreTrainedConfig) -> None:
-        if config.vocab_size < len(self.processor):
+        tokens = vocabulary_size(self.processor)
+        if config.vocab_size < tokens:
             raise ModelError(
-                f"the tokenizer has {len(self.processor)} tokens, the model only "
-                f"{config.vocab_size}; take the model's own tokenizer or leave vocab_size out of "
-                "model.config"
+                f"the tokenizer has {tokens} tokens, the model only {config.vocab_size}; take the "
+                "model's own tokenizer or leave vocab_size out of model.config"
             )
         positions = getattr(config, "max_position_embeddings", None)
         length = self.spec.data.sequence_length

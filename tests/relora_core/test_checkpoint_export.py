@@ -1,4 +1,5 @@
 import logging
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,7 @@ def test_what_bf16_could_not_hold_is_in_the_exported_model(
     layers = list(low_rank_layers(model))
     assert layers
     for name, layer in layers:
-        exact, held = layer.frozen.exact(), layer.frozen.stored.float()
+        exact, held = layer.frozen.exact(), layer.frozen(torch.float32)
         assert not torch.equal(exact, held)
         assert torch.equal(weights[f"{name}.weight"], exact + layer.update())
 
@@ -124,6 +125,21 @@ def test_a_copied_checkpoint_is_enough(finished: Any, tmp_path: Path, make_spec:
     assert model.dtype == torch.bfloat16
     assert len(AutoTokenizer.from_pretrained(tmp_path / "model")) == model.config.vocab_size
     assert not list(low_rank_layers(model))
+
+
+def test_the_code_on_the_card_loads_the_model(
+    finished: Any, tmp_path: Path, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = finished(checkpointed(make_spec, "fp32"))
+    export_checkpoint(run.workdir, tmp_path / "model", step=6)
+    [code] = re.findall(
+        r"^```python\n(.*?)^```", (tmp_path / "model" / "README.md").read_text(), re.M | re.S
+    )
+    monkeypatch.chdir(tmp_path / "model")
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102 - our own card
+    assert (logits_of(names["model"]) - run.logits[6]).abs().max() <= 1e-5
+    assert len(names["processor"]) == 300
 
 
 def test_an_export_that_cannot_be_says_why_and_writes_nothing(

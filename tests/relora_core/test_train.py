@@ -300,6 +300,10 @@ def test_a_run_that_stays_not_finite_fails_with_its_weights_untouched(
     ("change", "message"),
     [
         ({"model": {"config": {"model_type": "no_such"}}}, "is no config of transformers"),
+        (
+            {"model": {"config": {**TINY_LLAMA, "vocab_size": 299}}},
+            "the tokenizer has 300 tokens, the model only 299; take the model's own tokenizer",
+        ),
         ({"data": {"sequence_length": 65}}, "sequence_length 65 is over the 64 positions"),
         ({"method": {"rank": 33}}, "rank 33 is over the smaller side"),
     ],
