@@ -15,7 +15,7 @@ from relora_core.event_log import run_log, silent
 from relora_core.events import Emit
 from relora_core.methods import build_method
 from relora_core.methods.method import Method
-from relora_core.optimizers import build_optimizer
+from relora_core.optimizers import first_optimizer
 from relora_core.quantization import require_bitsandbytes
 from relora_core.quiet import no_progress_bars
 from relora_core.recovery import Recovery, agreed
@@ -123,7 +123,7 @@ def _build_state(
         emit(load_warm_start(model, spec.method.warm_start_from, task, world))
     method.shape(model, checkpoint.counters.phase if checkpoint else None)
     model.to(world.device)  # type: ignore[arg-type] # transformers wraps `to` without its types
-    state = TrainState(model, build_optimizer(model, spec.optimizer))
+    state = TrainState(model, first_optimizer(model, spec))
     if checkpoint is not None:
         checkpoint.load_into(state)
     return state

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from relora_core.errors import ModelError
 from relora_core.shapes import Linear, ModelShape
-from relora_core.spec import Factors, LowRank, LowrankMethod, Targets
+from relora_core.spec import Factors, GaloreMethod, LowRank, LowrankMethod, Targets
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,19 @@ def factored(shape: ModelShape, method: LowrankMethod) -> Layout:
         targets=targets,
         factored=True,
     )
+
+
+def projected(shape: ModelShape, method: GaloreMethod) -> Layout:
+    """All is trained, the targets with moments in a subspace. Raises as `low_rank` does."""
+    targets = _targets(shape, method)
+    saved = sum(2 * linear.weights - _galore_state(linear, method.rank) for linear in targets)
+    return Layout(shape, trained=shape.parameters, moments=2 * shape.parameters - saved)
+
+
+def _galore_state(linear: Linear, rank: int) -> int:
+    """Of the projection and both moments, as in `relora_core.galore`."""
+    smaller, larger = sorted((linear.d_out, linear.d_in))
+    return rank * (smaller + 2 * larger)
 
 
 def _own_weights(targets: Iterable[Linear]) -> int:

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import assert_never
 
-from relora_core.estimate.layout import Layout, factored, full_rank, low_rank
+from relora_core.estimate.layout import Layout, factored, full_rank, low_rank, projected
 from relora_core.events import Phase
 from relora_core.shapes import ModelShape
 from relora_core.spec import (
     ControlMethod,
     FullMethod,
+    GaloreMethod,
     LoraMethod,
     LowrankMethod,
     MethodSpec,
@@ -45,6 +46,8 @@ def _layout(shape: ModelShape, method: MethodSpec, phase: Phase) -> Layout:
     match method:
         case FullMethod() | ControlMethod():
             return full_rank(shape)
+        case GaloreMethod():
+            return projected(shape, method)
         case LowrankMethod():
             return factored(shape, method)
         case LoraMethod() | ReloraMethod():

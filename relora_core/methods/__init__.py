@@ -7,6 +7,7 @@ from typing import assert_never
 
 from relora_core.methods.control import Control
 from relora_core.methods.full import Full
+from relora_core.methods.galore import Galore
 from relora_core.methods.lora import Lora
 from relora_core.methods.lowrank import Lowrank
 from relora_core.methods.method import Method
@@ -14,6 +15,7 @@ from relora_core.methods.relora import Relora
 from relora_core.spec import (
     ControlMethod,
     FullMethod,
+    GaloreMethod,
     LoraMethod,
     LowrankMethod,
     ReloraMethod,
@@ -34,5 +36,7 @@ def build_method(spec: TrainSpec, timeline: Timeline) -> Method:
             return Lora(spec, spec.method, timeline)
         case ReloraMethod():
             return Relora(spec, spec.method, timeline)
+        case GaloreMethod():
+            return Galore(spec.method)
         case _:
             assert_never(spec.method)

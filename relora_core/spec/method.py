@@ -104,6 +104,18 @@ class LowrankMethod(Factors):
     name: Literal["lowrank"] = "lowrank"
 
 
+class GaloreMethod(Targets):
+    """Full-rank weights; gradients of the targets go through a subspace (arXiv 2403.03507)."""
+
+    name: Literal["galore"] = "galore"
+    update_projection_every: Steps = Field(
+        default=200, description="Steps between two choices of the subspace; the paper's T."
+    )
+    scale: float = Field(
+        default=0.25, gt=0, description="Of the projected updates; the paper's alpha."
+    )
+
+
 class LoraMethod(LowRank):
     """One low-rank update for the whole run (arXiv 2106.09685), warm-started if asked."""
 
@@ -131,7 +143,7 @@ class ReloraMethod(LowRank):
     optimizer_reset: OptimizerReset = MagnitudeReset()
 
 
-_AnyMethod = FullMethod | ControlMethod | LowrankMethod | LoraMethod | ReloraMethod
+_AnyMethod = FullMethod | ControlMethod | LowrankMethod | LoraMethod | ReloraMethod | GaloreMethod
 _METHODS = {method.model_fields["name"].default: method for method in get_args(_AnyMethod)}
 
 

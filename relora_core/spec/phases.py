@@ -7,6 +7,7 @@ from relora_core.events import Phase
 from relora_core.spec.method import (
     ControlMethod,
     FullMethod,
+    GaloreMethod,
     LoraMethod,
     LowrankMethod,
     MethodSpec,
@@ -28,7 +29,7 @@ class Phases:
 
 def phases_of(method: MethodSpec, total_steps: int) -> Phases:
     match method:
-        case FullMethod() | ControlMethod():
+        case FullMethod() | ControlMethod() | GaloreMethod():
             return Phases("full_rank", total_steps)
         case LowrankMethod():
             return Phases("low_rank", 0)

@@ -10,6 +10,7 @@ from relora_core.presets import MODELS, RECIPES, expand_recipe
 from relora_core.spec.data import DataSpec, Source
 from relora_core.spec.method import (
     ControlMethod,
+    GaloreMethod,
     LowRank,
     LowrankMethod,
     MethodSpec,
@@ -91,6 +92,7 @@ class TrainSpec(Spec):
         self._check_rank()
         self._check_tokenizer()
         self._check_start()
+        self._check_optimizer()
         if self.phases.first == "warm_start" and self.warm_start_steps >= self.total_steps:
             raise SpecConflict(
                 "method.warm_start_steps",
@@ -156,6 +158,14 @@ class TrainSpec(Spec):
         if weights:
             raise SpecConflict(
                 "model.init", "method.warm_start_from gives the weights already; set it to random"
+            )
+
+    def _check_optimizer(self) -> None:
+        if isinstance(self.method, GaloreMethod) and self.optimizer.name != "adamw":
+            raise SpecConflict(
+                "optimizer.name",
+                "galore has its own AdamW, whose moments are small by their projection and kept "
+                f"in fp32; set it to adamw, got {self.optimizer.name}",
             )
 
     # What is left out of the spec, resolved. The paper's values (arXiv 2307.05695, appendix A)

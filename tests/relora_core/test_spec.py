@@ -82,6 +82,8 @@ WRITTEN = {
     "warm_start_steps": 10,
     "reset_every": 20,
     "optimizer_reset": {"mode": "zero"},
+    "update_projection_every": 50,
+    "scale": 0.5,
 }
 OWN_FIELDS = {
     "full": 0,
@@ -89,6 +91,7 @@ OWN_FIELDS = {
     "lowrank": 5,
     "lora": 7,
     "relora": 9,
+    "galore": 4,
 }
 
 
@@ -140,7 +143,7 @@ def test_a_recipe_fills_in_and_what_is_written_wins() -> None:
         ({"method": {"name": "relora", "rnk": 8}}, "method.rnk: unknown field; did you mean `rank"),
         (
             {"method": {"name": "dora"}},
-            "method: no name 'dora'; there are full, control, lowrank, lora, relora",
+            "method: no name 'dora'; there are full, control, lowrank, lora, relora, galore",
         ),
         ({"model": {"preset": "llama_2m"}}, "model.preset: no preset 'llama_2m'; there are llama"),
         ({"model": {}}, "model: give exactly one of `preset`, `config`, `pretrained`"),
@@ -163,6 +166,11 @@ def test_a_recipe_fills_in_and_what_is_written_wins() -> None:
             {"model": {"pretrained": "gpt2"}, "method": {"name": "lora", "warm_start_from": "r"}},
             "model.init: method.warm_start_from gives the weights already; set it to random",
         ),
+        (
+            {"method": {"name": "galore"}, "optimizer": {"name": "adamw_8bit"}},
+            "optimizer.name: galore has its own AdamW, whose moments are small",
+        ),
+        ({"method": {"name": "galore", "rank": 800}}, "method.rank: must be at most the hidden"),
         ({"recipe": "relora_2t"}, "recipe: no recipe 'relora_2t'; there are relora_60m"),
         ({"unheard": 1}, "unheard: unknown field"),
         ({"spectrum": {"since_step": 20_000}}, "spectrum.since_step: must be less than the 20000"),

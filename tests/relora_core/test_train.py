@@ -100,7 +100,7 @@ def test_validation_improves_and_the_reported_loss_is_finite(run: Run, make_spec
     assert all(math.isfinite(loss) for loss in losses(recorder))
 
 
-METHODS = ["full", "control", "lowrank", "lora", "relora"]
+METHODS = ["full", "control", "lowrank", "lora", "relora", "galore"]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -200,6 +200,25 @@ def test_8_bit_optimizer_state_resumes_to_the_same_bits_too(
     assert losses(run(spec, stop_after=stop_after)) + losses(run(spec)) == expected
     for name, tensor in whole.weights().items():
         assert torch.equal(tensor, run.weights()[name]), name
+
+
+@pytest.mark.parametrize("stop_after", [4, 6])
+def test_galore_resumes_to_the_same_bits_where_the_projection_is_new_and_where_it_is_old(
+    stop_after: int, run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
+) -> None:
+    spec = make_spec(method={"name": "galore", "update_projection_every": 4})
+    whole = Run(tmp_path / "whole", cache)
+    expected = losses(whole(spec))
+    assert losses(run(spec, stop_after=stop_after)) + losses(run(spec)) == expected
+    for name, tensor in whole.weights().items():
+        assert torch.equal(tensor, run.weights()[name]), name
+
+
+def test_galore_learns_at_full_rank_all_along(run: Run, make_spec: MakeSpec) -> None:
+    recorder = run(make_spec(method={"name": "galore", "scale": 1.0}, training={"steps": 40}))
+    [phase] = recorder.of(PhaseStarted)
+    assert (phase.phase, phase.frozen_parameters) == ("full_rank", 0)
+    assert losses(recorder)[-1] < losses(recorder)[0] - 1.0
 
 
 def test_dropout_resumes_to_the_same_bits_too(
@@ -306,6 +325,7 @@ def test_a_run_that_stays_not_finite_fails_with_its_weights_untouched(
         ),
         ({"data": {"sequence_length": 65}}, "sequence_length 65 is over the 64 positions"),
         ({"method": {"rank": 33}}, "rank 33 is over the smaller side"),
+        ({"method": {"name": "galore", "rank": 33}}, "rank 33 is over the smaller side"),
     ],
 )
 def test_a_model_or_method_that_does_not_fit_fails_before_training(
