@@ -112,6 +112,14 @@ def test_a_run_that_starts_from_an_earlier_one_has_no_warm_start_of_its_own() ->
     assert of_recipe.warm_start_steps == 0
 
 
+def test_nothing_is_dropped_out_unless_the_spec_says() -> None:
+    """The released code has 0.1 in it, beyond any setting (fault 13)."""
+    assert [spec(method=name).method.model_dump()["dropout"] for name in LOW_RANK] == [0.0] * 3
+
+
+LOW_RANK = ["lowrank", "lora", "relora"]
+
+
 @pytest.mark.parametrize("name", ["control", "lowrank"])
 def test_what_changes_the_shape_starts_from_random_weights(name: str) -> None:
     model = {"pretrained": "gpt2"}

@@ -131,7 +131,7 @@ def test_the_folder_says_what_it_is(run: Run, make_spec: MakeSpec) -> None:
     assert "| restarts | 1, one every 4 steps |" in card
     document = json.loads((run.workdir / "final" / "relora.json").read_text())
     assert document["step"] == 12
-    assert document["spec"]["method"]["name"] == "relora"
+    assert document["spec"]["method"] == make_spec().method.model_dump(mode="json")  # all of it
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -11,6 +11,7 @@ from relora_core.lowrank.inject import (
     low_rank_layers,
     merged_state,
 )
+from relora_core.lowrank.linear import LowRankLinear
 from relora_core.lowrank.restart import reinitialize
 from relora_core.spec import FrozenDtype, ReloraMethod
 from tests.relora_core.conftest import TINY_LLAMA, MakeModel
@@ -103,3 +104,17 @@ def test_a_pattern_that_matches_nothing_is_an_error(make_model: MakeModel) -> No
 def test_a_rank_over_the_smaller_side_is_an_error(make_model: MakeModel) -> None:
     with pytest.raises(ModelError, match="rank 33 is over the smaller side of"):
         inject(make_model(), METHOD.model_copy(update={"rank": 33}))
+
+
+def test_hooks_of_the_model_still_run_and_its_class_stays(make_model: MakeModel) -> None:
+    """The released code's wrapper goes past them: `self.forward = wrapped.forward`."""
+    model = make_model()
+    kind, called = type(model), []
+    model.register_forward_hook(lambda module, *_: called.append(type(module)))
+    inject(model, METHOD)
+    reinitialize(model, step=0, restart=0, seed=0)
+    for _, layer in low_rank_layers(model):
+        layer.register_forward_hook(lambda module, *_: called.append(type(module)))
+    model(torch.arange(4).unsqueeze(0))
+    assert type(model) is kind
+    assert called == [LowRankLinear] * 14 + [kind]

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from relora_core.lowrank.linear import LowRankLinear
-from relora_core.spec import FrozenDtype, ReloraMethod
+from relora_core.lowrank.linear import FactoredLinear, LowRankLinear
+from relora_core.spec import FrozenDtype, LowrankMethod, ReloraMethod
 
 DTYPES = get_args(FrozenDtype)
 # torch 2.13 uses what it deprecates, where it first compiles.
@@ -141,3 +141,17 @@ def test_no_dense_copy_of_a_quantized_weight_waits_for_backward(
         assert kept.pop(parameter.data_ptr()).dtype == parameter.dtype
     # else only x, A, B and what the update makes of x; W is (8, 12)
     assert not [kept for kept in kept.values() if sorted(kept.shape) == [8, 12]]
+
+
+@pytest.mark.parametrize("offset", [None, nn.Parameter(torch.ones(8))], ids=["bare", "bias"])
+def test_a_factored_layer_computes_the_scaled_product_alone(offset: nn.Parameter | None) -> None:
+    method = LowrankMethod(rank=4, alpha=8)
+    device = torch.device("cpu")
+    layer = FactoredLinear(8, 12, offset, method, transposed=False, device=device)
+    layer.initialize(seed=0, name="layer")
+    assert float(layer.lora_a.detach().abs().max()) <= 1 / 12**0.5
+    assert float(layer.lora_b.detach().abs().max()) <= 1 / 4**0.5
+    x = torch.randn(3, 12)
+    expected = nn.functional.linear(x, 2.0 * layer.lora_b @ layer.lora_a, offset)
+    assert torch.allclose(layer(x), expected, atol=1e-6)
+    assert torch.allclose(nn.functional.linear(x, layer.merged(), offset), expected, atol=1e-6)
