@@ -118,7 +118,8 @@ def reported_perplexities(client: Client, job: Job) -> tuple[float, float]:
     evaluations = [event for event in client.jobs.events(job.id) if isinstance(event, Evaluated)]
     if not evaluations or evaluations[0].step != 0:
         return math.inf, math.inf
-    return evaluations[0].perplexity, evaluations[-1].perplexity
+    perplexities = [event.perplexity or math.inf for event in evaluations]
+    return perplexities[0], perplexities[-1]
 
 
 def measured_perplexity(folder: Path, spec: dict[str, Any], cache: Path) -> float:
@@ -134,13 +135,14 @@ def measured_perplexity(folder: Path, spec: dict[str, Any], cache: Path) -> floa
     train_spec = TrainSpec.model_validate(spec)
     task = build_task(train_spec, cache=cache, emit=lambda _: None)
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
-    return evaluate(
+    scored = evaluate(
         task,
         partial(task.measure, model),
         World(rank=0, size=1, device=torch.device("cpu")),
         step=train_spec.total_steps,
         batch_size=8,
-    ).perplexity
+    )
+    return scored.perplexity or math.inf
 
 
 def write_a_little(folder: Path) -> None:

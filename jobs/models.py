@@ -83,6 +83,7 @@ class Progress(BaseModel):
     restarts: int = 0
     eta_seconds: float | None = None
     validation_perplexity: float | None = None
+    validation_accuracy: float | None = None
     attempt: int = 0
     worker: str | None = None
     updated_at: datetime

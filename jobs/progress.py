@@ -37,7 +37,10 @@ def _told_by(event: AnyTrainEvent) -> dict[str, object]:
         case Merged():
             return {"restarts": event.restart}
         case Evaluated():
-            return {"validation_perplexity": _finite(event.perplexity)}
+            return {
+                "validation_perplexity": _finite(event.perplexity),
+                "validation_accuracy": event.accuracy,
+            }
         case TrainFinished():
             return {
                 "step": event.step,
@@ -72,5 +75,5 @@ def _seconds_left(event: StepFinished) -> float | None:
     return _finite(seconds)
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 Phase = Literal["warm_start", "low_rank", "full_rank"]
+Unit = Literal["tokens", "images"]
 
 
 class Event(BaseModel):
@@ -23,20 +24,27 @@ class Event(BaseModel):
 
 
 class DataPrepared(Event):
-    """Text became token shards, or shards of an earlier run were found."""
+    """The data is ready in the node's cache: made now, or found from an earlier run."""
 
     type: Literal["train.data"] = "train.data"
     split: Literal["train", "validation"]
-    documents: int
-    tokens: int
+    documents: int = 0
+    tokens: int = 0
+    images: int | None = Field(default=None, description="Of image classification.")
+    labels: int | None = Field(default=None, description="How many classes the images have.")
     bad_rows: int = 0
     examples: list[str] = Field(default_factory=list, description="The first bad rows, and why.")
     reused: bool = Field(default=False, description="Found in the cache, nothing was read.")
 
     def __str__(self) -> str:
-        how = "found in the cache" if self.reused else "tokenized"
         bad = f", {self.bad_rows:,} bad rows left out" if self.bad_rows else ""
-        return f"{self.split} data {how}: {self.documents:,} documents, {self.tokens:,} tokens{bad}"
+        if self.images is not None:
+            how = "found in the cache" if self.reused else "resized"
+            what = f"{self.images:,} images, {self.labels} labels"
+        else:
+            how = "found in the cache" if self.reused else "tokenized"
+            what = f"{self.documents:,} documents, {self.tokens:,} tokens"
+        return f"{self.split} data {how}: {what}{bad}"
 
 
 class TrainStarted(Event):
@@ -45,6 +53,7 @@ class TrainStarted(Event):
     total_steps: int
     parameters: int
     tokens_per_step: int
+    unit: Unit = Field(default="tokens", description="What `tokens_per_step` counts.")
     world_size: int
     device: str
 
@@ -52,7 +61,7 @@ class TrainStarted(Event):
         how = f"resuming at step {self.step}" if self.step else "starting"
         return (
             f"{how}: {self.parameters / 1e6:.1f}M parameters on {self.world_size} x {self.device}, "
-            f"{self.total_steps:,} steps of {self.tokens_per_step:,} tokens"
+            f"{self.total_steps:,} steps of {self.tokens_per_step:,} {self.unit}"
         )
 
 
@@ -107,13 +116,14 @@ class StepFinished(Event):
     grad_norm: float
     tokens_seen: int
     tokens_per_second: float
+    unit: Unit = Field(default="tokens", description="What the two above count.")
     restarts: int
 
     def __str__(self) -> str:
         return (
             f"step {self.step}/{self.total_steps} {self.phase.replace('_', ' ')}: "
             f"loss {self.loss:.4f}, lr {self.learning_rate:.2e}, "
-            f"{self.tokens_per_second:,.0f} tokens/s"
+            f"{self.tokens_per_second:,.0f} {self.unit}/s"
         )
 
 
@@ -185,18 +195,30 @@ class Evaluated(Event):
     type: Literal["train.eval"] = "train.eval"
     step: int
     loss: float
-    perplexity: float
-    tokens: int
+    perplexity: float | None = Field(default=None, description="Of language models.")
+    tokens: int | None = Field(default=None, description="How many were scored.")
+    accuracy: float | None = Field(
+        default=None, description="Of image classifiers: share of images with the right label."
+    )
+    top5_accuracy: float | None = Field(
+        default=None, description="The right label among the five likeliest, of more than five."
+    )
+    images: int | None = Field(default=None, description="How many were scored.")
 
     @property
     def scores(self) -> dict[str, float]:
-        """What the model is judged by."""
-        return {"loss": self.loss, "perplexity": self.perplexity}
+        """What the model is judged by, of what its task has."""
+        scores = {
+            "loss": self.loss,
+            "perplexity": self.perplexity,
+            "accuracy": self.accuracy,
+            "top5_accuracy": self.top5_accuracy,
+        }
+        return {name: value for name, value in scores.items() if value is not None}
 
     def __str__(self) -> str:
-        return (
-            f"step {self.step}: validation loss {self.loss:.4f}, perplexity {self.perplexity:,.2f}"
-        )
+        score = _score(self.perplexity, self.accuracy)
+        return f"step {self.step}: validation loss {self.loss:.4f}{score}"
 
 
 class SpectrumMeasured(Event):
@@ -304,17 +326,19 @@ class TrainFinished(Event):
     type: Literal["train.finished"] = "train.finished"
     step: int
     tokens_seen: int
+    unit: Unit = Field(default="tokens", description="What `tokens_seen` counts.")
     restarts: int
     skipped_steps: int
     seconds: float
     loss: float | None = Field(default=None, description="Validation loss at the end.")
     perplexity: float | None = None
+    accuracy: float | None = None
 
     def __str__(self) -> str:
-        perplexity = f", perplexity {self.perplexity:,.2f}" if self.perplexity else ""
         return (
-            f"trained {self.step:,} steps, {self.tokens_seen:,} tokens, {self.restarts} restarts "
-            f"in {timedelta(seconds=round(self.seconds))}{perplexity}"
+            f"trained {self.step:,} steps, {self.tokens_seen:,} {self.unit}, {self.restarts} "
+            f"restarts in {timedelta(seconds=round(self.seconds))}"
+            f"{_score(self.perplexity, self.accuracy)}"
         )
 
 
@@ -336,6 +360,12 @@ class TrainFailed(Event):
 
     def __str__(self) -> str:
         return f"training failed ({self.code}): {self.message}"
+
+
+def _score(perplexity: float | None, accuracy: float | None) -> str:
+    if accuracy is not None:
+        return f", accuracy {accuracy:.2%}"
+    return "" if perplexity is None else f", perplexity {perplexity:,.2f}"
 
 
 AnyTrainEvent = (

@@ -6,26 +6,39 @@ from typing import Any, assert_never
 import torch
 from transformers import (
     AutoConfig,
-    AutoModelForCausalLM,
     PreTrainedConfig,
     PreTrainedModel,
 )
+from transformers.models.auto.auto_factory import _BaseAutoModelClass
 
 from relora_core.errors import ModelError
-from relora_core.presets import MODELS
+from relora_core.presets import preset_config
 from relora_core.spec import ConfigModel, PresetModel, PretrainedModel, TrainSpec
 
-AutoModel = type[AutoModelForCausalLM]
+AutoModel = type[_BaseAutoModelClass]  # AutoModelForCausalLM and the like
 
 
-def make_config(spec: TrainSpec, of_the_data: Mapping[str, Any]) -> PreTrainedConfig:
+def make_config(
+    spec: TrainSpec, auto_model: AutoModel, of_the_data: Mapping[str, Any]
+) -> PreTrainedConfig:
     """The model's config; `of_the_data` are the fields that a new model takes from its data.
 
-    They win over a preset's, and what `model.config` says wins over them. Raises `ModelError`.
+    They win over a preset's, and what `model.config` says wins over them. Raises `ModelError`,
+    also if it is no config for `auto_model`.
     """
+    config = _config(spec, of_the_data)
+    if type(config) not in auto_model._model_mapping:
+        raise ModelError(
+            f"transformers has no {config.model_type} for task {spec.task} "
+            f"({auto_model.__name__}); change model or task"
+        )
+    return config
+
+
+def _config(spec: TrainSpec, of_the_data: Mapping[str, Any]) -> PreTrainedConfig:
     match spec.model:
         case PresetModel():
-            return _from_fields({**MODELS[spec.model.preset], **of_the_data})
+            return _from_fields({**preset_config(spec.model.preset), **of_the_data})
         case ConfigModel():
             return _from_fields({**of_the_data, **spec.model.config})
         case PretrainedModel():
@@ -48,11 +61,17 @@ def _from_fields(fields: dict[str, Any]) -> PreTrainedConfig:
 def build_model(
     spec: TrainSpec, auto_model: AutoModel, config: PreTrainedConfig
 ) -> PreTrainedModel:
-    """The model of this config. Random weights come from the seed."""
+    """The model of this config. Random weights come from the seed.
+
+    Of pretrained weights, those of a head for other labels are left out.
+    """
     torch.manual_seed(spec.training.seed)
     if isinstance(spec.model, PretrainedModel) and spec.model.init == "weights":
         model = auto_model.from_pretrained(
-            spec.model.pretrained, config=config, dtype=torch.float32
+            spec.model.pretrained,
+            config=config,
+            dtype=torch.float32,
+            ignore_mismatched_sizes=spec.task == "image_classification",
         )
     else:
         model = auto_model.from_config(config, dtype=torch.float32)

@@ -4,10 +4,16 @@ import re
 
 import yaml
 
-from relora_core.spec import PretrainedModel, Source, TrainSpec
+from relora_core.spec import PretrainedModel, Source, TaskName, TrainSpec
 from relora_core.state import Counters
 
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")  # neither a folder's path nor a URI
+
+# The names of the tasks on the Hugging Face hub.
+_PIPELINES: dict[TaskName, str] = {
+    "causal_lm": "text-generation",
+    "image_classification": "image-classification",
+}
 
 
 def model_card(spec: TrainSpec, counters: Counters, *, parameters: int, auto_model: str) -> str:
@@ -19,7 +25,7 @@ def model_card(spec: TrainSpec, counters: Counters, *, parameters: int, auto_mod
     held_out = (
         validation.uri
         if isinstance(validation, Source)
-        else f"{validation.fraction:.2%} of the documents, held out"
+        else f"{validation.fraction:.2%} of the training data, held out"
     )
     rows = {
         "parameters": f"{parameters:,}",
@@ -31,16 +37,15 @@ def model_card(spec: TrainSpec, counters: Counters, *, parameters: int, auto_mod
         "schedule": f"{spec.schedule.name}, {spec.warmup_steps} warm-up steps",
         "precision": f"{spec.training.precision}, exported as {spec.export.dtype}",
         "steps": f"{counters.step} of {spec.total_steps}",
-        "tokens seen": f"{counters.tokens_seen:,}",
-        "global batch size": f"{spec.training.global_batch_size} sequences "
-        f"of {spec.data.sequence_length} tokens",
+        f"{spec.unit} seen": f"{counters.tokens_seen:,}",
+        "global batch size": _batch(spec),
         "training data": spec.data.train.uri,
         "validation data": held_out,
         **{name: f"{value:.4f}" for name, value in counters.metrics.items()},
     }
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     return (
-        "---\nlibrary_name: transformers\npipeline_tag: text-generation\n"
+        f"---\nlibrary_name: transformers\npipeline_tag: {_PIPELINES[spec.task]}\n"
         f"{_origins(spec)}tags: [relora]\n---\n"
         f"# {spec.name}\n\nPretrained with [ReLoRA](https://arxiv.org/abs/2307.05695)'s trainer; "
         "low-rank updates are merged, so this is a plain model.\n\n"
@@ -78,6 +83,13 @@ def _optimizer(spec: TrainSpec) -> str:
     betas = ", ".join(f"{beta:g}" for beta in optimizer.betas)
     decay = f"{optimizer.weight_decay:g}"
     return f"{optimizer.name}, learning rate {rates}, betas {betas}, weight decay {decay}"
+
+
+def _batch(spec: TrainSpec) -> str:
+    size = spec.training.global_batch_size
+    if spec.task == "image_classification":
+        return f"{size} images"
+    return f"{size} sequences of {spec.data.sequence_length} tokens"
 
 
 def _method_rows(spec: TrainSpec, counters: Counters) -> dict[str, str]:

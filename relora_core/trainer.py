@@ -90,6 +90,7 @@ class Trainer:
             total_steps=self.spec.total_steps,
             parameters=sum(p.numel() for p in self.state.model.parameters()),
             tokens_per_step=self.spec.tokens_per_step,
+            unit=self.spec.unit,
             world_size=self.world.size,
             device=self.world.device.type,
         )
@@ -180,6 +181,7 @@ class Trainer:
                     grad_norm=counters.grad_norm,
                     tokens_seen=counters.tokens_seen,
                     tokens_per_second=steps * self.spec.tokens_per_step / self.step_seconds,
+                    unit=self.spec.unit,
                     restarts=counters.restarts,
                 )
             )
@@ -238,11 +240,13 @@ class Trainer:
             TrainFinished(
                 step=self.counters.step,
                 tokens_seen=self.counters.tokens_seen,
+                unit=self.spec.unit,
                 restarts=self.counters.restarts,
                 skipped_steps=self.counters.skipped_steps,
                 seconds=time.monotonic() - self.started,
                 loss=self.counters.metrics["validation_loss"],
                 perplexity=self.counters.metrics.get("validation_perplexity"),
+                accuracy=self.counters.metrics.get("validation_accuracy"),
             )
         )
 

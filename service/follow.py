@@ -89,7 +89,7 @@ class Now:
         self._status = JobStatus.QUEUED
         self._phase: str | None = None
         self._step: StepFinished | None = None
-        self._perplexity: float | None = None
+        self._evaluated: Evaluated | None = None
 
     def apply(self, event: AnyJobEvent) -> None:
         self._status = STATUS_AFTER.get(type(event), self._status)
@@ -99,7 +99,7 @@ class Now:
             case PhaseStarted():
                 self._phase = event.phase
             case Evaluated():
-                self._perplexity = event.perplexity
+                self._evaluated = event
 
     def __rich__(self) -> ConsoleRenderable:
         return Padding(Group(self._title(), self._bar(), self._numbers()), (1, 0, 0, 0))
@@ -129,13 +129,20 @@ class Now:
         values = {
             "loss": f"{self._step.loss:.3f}",
             "lr": f"{self._step.learning_rate:.2e}",
-            "perplexity": "-" if self._perplexity is None else f"{self._perplexity:,.1f}",
+            **self._score(),
             "restarts": f"{self._step.restarts}",
-            "tokens/s": f"{self._step.tokens_per_second:,.0f}",
+            f"{self._step.unit}/s": f"{self._step.tokens_per_second:,.0f}",
             "ETA": self._eta(self._step),
         }
         parts = [((f"{name} ", "dim"), (value, "bold"), "   ") for name, value in values.items()]
         return Text.assemble(*(piece for part in parts for piece in part))
+
+    def _score(self) -> dict[str, str]:
+        if self._job.spec.task == "image_classification":
+            accuracy = self._evaluated and self._evaluated.accuracy
+            return {"accuracy": "-" if accuracy is None else f"{accuracy:.1%}"}
+        perplexity = self._evaluated and self._evaluated.perplexity
+        return {"perplexity": "-" if perplexity is None else f"{perplexity:,.1f}"}
 
     def _eta(self, step: StepFinished) -> str:
         if step.tokens_per_second <= 0 or self._status is not JobStatus.RUNNING:

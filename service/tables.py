@@ -16,7 +16,10 @@ def sheet(job: Job) -> Table:
     rows.add_row("status", _status(job))
     rows.add_row("step", _step(job))
     rows.add_row("loss", _number(job.progress.loss))
-    rows.add_row("perplexity", _number(job.progress.validation_perplexity))
+    if job.spec.task == "image_classification":
+        rows.add_row("accuracy", _number(job.progress.validation_accuracy))
+    else:
+        rows.add_row("perplexity", _number(job.progress.validation_perplexity))
     rows.add_row("restarts", str(job.progress.restarts))
     rows.add_row("attempt", f"{job.attempt} of {job.spec.retries.max_attempts}")
     rows.add_row("worker", job.worker or "-")

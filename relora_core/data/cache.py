@@ -43,14 +43,20 @@ def build_once(
 
 def file_digest(file: Path, cache: Path) -> str:
     """Return the file's sha256, remembered until its size or time of change is another."""
-
-    def build(folder: Path) -> None:
-        (folder / "sha256").write_text(sha256(file))
-
     try:
         stat = file.stat()
-        folder = cache / "digests" / digest(str(file), stat.st_size, stat.st_mtime_ns)
-        build_once(folder, build, is_whole=lambda folder: (folder / "sha256").is_file())
+        key = str(file), stat.st_size, stat.st_mtime_ns
+        return remembered(lambda: sha256(file), *key, cache=cache)
     except PermissionError as error:
         raise DataError(f"no access to {error.filename}: {error.strerror}") from error
+
+
+def remembered(compute: Callable[[], str], *key: object, cache: Path) -> str:
+    """What was computed for `key`, once on this node; the key is of JSON values."""
+
+    def build(folder: Path) -> None:
+        (folder / "sha256").write_text(compute())
+
+    folder = cache / "digests" / digest(*key)
+    build_once(folder, build, is_whole=lambda folder: (folder / "sha256").is_file())
     return (folder / "sha256").read_text()

@@ -1,6 +1,7 @@
 """What the `datasets` library reads: Hugging Face datasets, streamed, and Parquet files."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -43,15 +44,26 @@ def parse_hub_uri(uri: str) -> HubDataset:
 
 def read_hub_dataset(dataset: HubDataset, *, text_field: str) -> Iterator[Row]:
     """Yield the rows of the dataset; if it streams, without downloading it first."""
-    try:
-        rows = load_dataset(
-            dataset.name,
-            dataset.config,
-            split=dataset.split,
-            revision=dataset.revision,
-            streaming=dataset.streaming,
-        )
+    with hub_errors(dataset):
+        rows = open_hub_dataset(dataset)
         yield from _read_rows(rows, text_field=text_field, where=dataset.name)
+
+
+def open_hub_dataset(dataset: HubDataset) -> IterableDataset:
+    return load_dataset(
+        dataset.name,
+        dataset.config,
+        split=dataset.split,
+        revision=dataset.revision,
+        streaming=dataset.streaming,
+    )
+
+
+@contextmanager
+def hub_errors(dataset: HubDataset) -> Iterator[None]:
+    """Raise what the library raises as a `DataError`, or `DataUnavailable`."""
+    try:
+        yield
     except ConnectionError as error:
         raise DataUnavailable(f"cannot reach the dataset {dataset.name!r}: {error}") from error
     except (OSError, ValueError, DatasetsError) as error:

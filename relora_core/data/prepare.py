@@ -8,6 +8,7 @@ from typing import Literal
 from transformers import PreTrainedTokenizerFast
 
 from relora_core.data.packing import PackedSource, Part, Stream, pack
+from relora_core.data.rows import check_bad_rows
 from relora_core.data.shards import TokenShards
 from relora_core.data.tokenizer import make_tokenizer
 from relora_core.errors import DataError
@@ -82,19 +83,15 @@ def _open(
             reused=packed.reused,
         )
     )
-    _check_rows(packed, spec.data.max_bad_rows)
+    check_bad_rows(
+        packed.source.uri,
+        rows=manifest.rows,
+        bad_rows=manifest.bad_rows,
+        examples=manifest.examples,
+        allowed=spec.data.max_bad_rows,
+    )
     _check_size(split, stream, spec)
     return packed.shards(part, sequence_length=spec.data.sequence_length)
-
-
-def _check_rows(packed: PackedSource, max_bad_rows: float) -> None:
-    bad, rows = packed.manifest.bad_rows, packed.manifest.rows
-    if bad > max_bad_rows * rows:
-        raise DataError(
-            f"{bad:,} of {rows:,} rows of {packed.source.uri} cannot be read, more than the share "
-            f"of {max_bad_rows:g} that data.max_bad_rows allows: "
-            + "; ".join(packed.manifest.examples)
-        )
 
 
 def _check_size(split: Split, stream: Stream, spec: TrainSpec) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from relora_core.errors import DataError
+
 
 @dataclass(frozen=True)
 class BadRow:
@@ -38,3 +40,14 @@ def _has_lone_surrogate(text: str) -> bool:
     except UnicodeEncodeError:
         return True
     return False
+
+
+def check_bad_rows(
+    uri: str, *, rows: int, bad_rows: int, examples: list[str], allowed: float
+) -> None:
+    """Raise `DataError` if more than the allowed share of a source's rows is bad."""
+    if bad_rows > allowed * rows:
+        raise DataError(
+            f"{bad_rows:,} of {rows:,} rows of {uri} cannot be read, more than the share of "
+            f"{allowed:g} that data.max_bad_rows allows: " + "; ".join(examples)
+        )

@@ -31,16 +31,20 @@ class Tally:
             if len(self.examples) < SHOWN_EXAMPLES:
                 self.examples.append(str(row))
 
+    def raise_if_hopeless(self, uri: str) -> None:
+        """Raises `DataError` where reading on is no use."""
+        if self.bad_rows == self.rows == HOPELESS:
+            raise DataError(
+                f"none of the first {HOPELESS} rows of {uri} can be read: "
+                + "; ".join(self.examples)
+            )
+
 
 def documents(source: Source, tally: Tally) -> Iterator[str]:
     """Yield the text of every good row that has any; count all rows in `tally`."""
     for row in _rows(source):
         tally.add(row)
-        if tally.bad_rows == tally.rows == HOPELESS:
-            raise DataError(
-                f"none of the first {HOPELESS} rows of {source.uri} can be read: "
-                + "; ".join(tally.examples)
-            )
+        tally.raise_if_hopeless(source.uri)
         if isinstance(row, str) and row:
             yield row
 

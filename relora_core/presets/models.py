@@ -1,7 +1,9 @@
 """Model shapes by name, as Hugging Face configs.
 
 Sources: the paper's Llama shapes are those of its authors (Guitaricet/relora, configs/); the
-Pythia shapes are from Biderman et al., arXiv 2304.01373, and EleutherAI's published configs.
+Pythia shapes are from Biderman et al., arXiv 2304.01373, and EleutherAI's published configs; vit_base is
+from Dosovitskiy et al., arXiv 2010.11929, table 1, and the smaller two are DeiT-Ti and DeiT-S of
+Touvron et al., arXiv 2012.12877, table 1.
 """
 
 from typing import Any
@@ -45,6 +47,18 @@ def _pythia(hidden: int, heads: int, layers: int, vocabulary: int = 50304) -> di
     }
 
 
+def _vit(hidden: int, heads: int) -> dict[str, Any]:
+    return {
+        "model_type": "vit",
+        "hidden_size": hidden,
+        "intermediate_size": 4 * hidden,
+        "num_attention_heads": heads,
+        "num_hidden_layers": 12,
+        "patch_size": 16,
+        "image_size": 224,
+    }
+
+
 MODELS: dict[str, dict[str, Any]] = {
     "llama_9m": _llama(128, 352, 4, 4),
     "llama_20m": _llama(256, 688, 4, 4),
@@ -69,3 +83,19 @@ MODELS: dict[str, dict[str, Any]] = {
     "pythia_6_9b": _pythia(4096, 32, 32, vocabulary=50432),
     "pythia_12b": _pythia(5120, 40, 36, vocabulary=50688),
 }
+
+# For `task: image_classification`.
+VISION_MODELS: dict[str, dict[str, Any]] = {
+    "vit_tiny": _vit(192, 3),
+    "vit_small": _vit(384, 6),
+    "vit_base": _vit(768, 12),
+}
+
+
+def preset_names() -> list[str]:
+    return [*MODELS, *VISION_MODELS]
+
+
+def preset_config(name: str) -> dict[str, Any]:
+    """Raises `KeyError`."""
+    return MODELS[name] if name in MODELS else VISION_MODELS[name]

@@ -1,7 +1,7 @@
 """What a run is told: `TrainSpec` and its parts. Frozen, torch-free, without I/O.
 
 The server validates with the very classes that the trainer reads. Steps are optimizer
-steps, sizes are sequences or tokens as the field says.
+steps, sizes are sequences, tokens or images as the field says.
 """
 
 from relora_core.spec.data import SOURCE_SCHEMES, DataSpec, HeldOut, Source, ValidationSpec
@@ -34,6 +34,7 @@ from relora_core.spec.model import (
 )
 from relora_core.spec.part import Spec, SpecConflict, Steps
 from relora_core.spec.phases import Phases
+from relora_core.spec.task import TaskName
 from relora_core.spec.train_spec import SERVICE_FIELDS, TrainSpec, train_part
 from relora_core.spec.training import (
     CheckpointSpec,
@@ -80,6 +81,7 @@ __all__ = [
     "SpectrumSpec",
     "Steps",
     "Targets",
+    "TaskName",
     "TokenizerSpec",
     "TokenizerTraining",
     "TrainSpec",

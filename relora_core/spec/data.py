@@ -1,4 +1,4 @@
-"""The text that a run reads."""
+"""The text or the images that a run reads."""
 
 from typing import Annotated, Literal
 
@@ -16,9 +16,16 @@ class Source(Spec):
         "Formats by extension: txt (a file is one document), jsonl or json (an object a line) and "
         "parquet; all but parquet also as .gz or .zst. "
         "Token ids of the run's pretrained tokenizer: npy (a row of integers) and bin; a document "
-        "ends at EOS. hf:// streams; streaming=false downloads the dataset first."
+        "ends at EOS. hf:// streams; streaming=false downloads the dataset first. "
+        "Images: a folder with a folder of images for each label, or hf://."
     )
     text_field: str = Field(default="text", description="The field of a row that holds its text.")
+    image_field: str = Field(
+        default="image", description="The column of a Hugging Face dataset that holds its images."
+    )
+    label_field: str = Field(
+        default="label", description="The column of a Hugging Face dataset that holds their labels."
+    )
     token_dtype: Literal["uint16", "uint32"] = Field(
         default="uint16", description="Of the token ids in a .bin file, little-endian."
     )
@@ -41,7 +48,7 @@ class Source(Spec):
 
 class HeldOut(Spec):
     fraction: float = Field(
-        default=0.01, gt=0, lt=1, description="Share of the documents held out."
+        default=0.01, gt=0, lt=1, description="Share of the documents or images held out."
     )
 
 
@@ -54,6 +61,15 @@ class DataSpec(Spec):
     train: Source
     validation: ValidationSpec = HeldOut()
     sequence_length: int = Field(default=512, ge=2, description="Tokens in a sequence.")
+    image_size: int | None = Field(
+        default=None, ge=1, description="Height and width in pixels; default the model's, or 224."
+    )
+    augmentation: Literal["none", "flip"] = Field(
+        default="flip", description="Of training images; flip: every other one is mirrored."
+    )
     max_bad_rows: float = Field(
-        default=0.01, ge=0, le=1, description="Share of unreadable rows over which the run fails."
+        default=0.01,
+        ge=0,
+        le=1,
+        description="Share of unreadable rows or images over which the run fails.",
     )

@@ -4,25 +4,33 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, Tag, field_validator
 
-from relora_core.presets import MODELS
+from relora_core.presets import VISION_MODELS, preset_names
 from relora_core.spec.part import Spec, one_of
+from relora_core.spec.task import TaskName
 
 
 class PresetModel(Spec):
-    preset: str = Field(description="A name of `relora_core.presets.MODELS`, e.g. llama_130m.")
+    preset: str = Field(
+        description="A name that `python -m relora_core.presets` prints, e.g. llama_130m."
+    )
 
     @field_validator("preset")
     @classmethod
     def _known(cls, preset: str) -> str:
-        if preset not in MODELS:
-            raise ValueError(f"no preset {preset!r}; there are {', '.join(MODELS)}")
+        if preset not in preset_names():
+            raise ValueError(f"no preset {preset!r}; there are {', '.join(preset_names())}")
         return preset
+
+    @property
+    def task(self) -> TaskName:
+        """What it is a model for."""
+        return "image_classification" if self.preset in VISION_MODELS else "causal_lm"
 
 
 class ConfigModel(Spec):
     config: dict[str, Any] = Field(
         description="A Hugging Face model config with its `model_type`; the vocabulary size is "
-        "taken from the tokenizer."
+        "taken from the tokenizer, the labels from the images."
     )
 
     @field_validator("config")

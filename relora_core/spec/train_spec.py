@@ -1,12 +1,13 @@
 """The whole spec of a run, and what its defaults come to."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from relora_core.presets import MODELS, RECIPES, expand_recipe
+from relora_core.events import Unit
+from relora_core.presets import RECIPES, expand_recipe, preset_config
 from relora_core.spec.data import DataSpec, Source
 from relora_core.spec.method import (
     ControlMethod,
@@ -26,6 +27,7 @@ from relora_core.spec.model import (
 )
 from relora_core.spec.part import Spec, SpecConflict
 from relora_core.spec.phases import Phases, phases_of
+from relora_core.spec.task import TaskName, check_fields
 from relora_core.spec.training import (
     CheckpointSpec,
     EvaluationSpec,
@@ -48,9 +50,7 @@ class TrainSpec(Spec):
     recipe: str | None = Field(
         default=None, description="A name of `relora_core.presets.RECIPES`; what is written wins."
     )
-    task: Literal["causal_lm"] = Field(
-        default="causal_lm", description="What the model is trained to do."
-    )
+    task: TaskName = Field(default="causal_lm", description="What the model is trained to do.")
     model: ModelSpec
     tokenizer: TokenizerSpec = TrainedTokenizer()
     data: DataSpec
@@ -76,6 +76,8 @@ class TrainSpec(Spec):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        check_fields(self, self.task)
+        self._check_task()
         if self.warmup_steps >= self.total_steps:
             raise SpecConflict(
                 "schedule.warmup_steps",
@@ -130,9 +132,28 @@ class TrainSpec(Spec):
                 f"must be at most the {stable} steps after the warm-up; got {self.decay_steps}",
             )
 
+    def _check_task(self) -> None:
+        if isinstance(self.model, PresetModel) and self.model.task != self.task:
+            raise SpecConflict(
+                "model.preset",
+                f"{self.model.preset} is a model for task {self.model.task}, not {self.task}",
+            )
+        for path, source in self._sources():
+            if self.task == "image_classification" and source.uri.startswith("s3://"):
+                raise SpecConflict(
+                    path,
+                    "images are read from a folder that the trainer sees or from hf://, not from "
+                    "s3://",
+                )
+
+    def _sources(self) -> Iterator[tuple[str, Source]]:
+        yield "data.train.uri", self.data.train
+        if isinstance(self.data.validation, Source):
+            yield "data.validation.uri", self.data.validation
+
     def _check_rank(self) -> None:
         if isinstance(self.method, Targets) and isinstance(self.model, PresetModel):
-            hidden = MODELS[self.model.preset]["hidden_size"]
+            hidden = preset_config(self.model.preset)["hidden_size"]
             if self.method.rank > hidden:
                 raise SpecConflict(
                     "method.rank",
@@ -172,7 +193,15 @@ class TrainSpec(Spec):
     # belong to runs of 20,000 steps; shorter runs take the same shares.
 
     @property
+    def unit(self) -> Unit:
+        """What `tokens_per_step` and the events that build on it count."""
+        return "images" if self.task == "image_classification" else "tokens"
+
+    @property
     def tokens_per_step(self) -> int:
+        """Of language; the images of a step for image classification."""
+        if self.task == "image_classification":
+            return self.training.global_batch_size
         return self.training.global_batch_size * self.data.sequence_length
 
     @property

@@ -13,9 +13,11 @@ class TrainingSpec(Spec):
     tokens: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="Instead of `steps`: tokens to see, rounded up to a whole step."
     )
-    global_batch_size: int = Field(default=32, ge=1, description="Sequences per optimizer step.")
+    global_batch_size: int = Field(
+        default=32, ge=1, description="Sequences or images per optimizer step."
+    )
     micro_batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
-        default="auto", description="Sequences per forward pass; auto: as many as fit."
+        default="auto", description="Sequences or images per forward pass; auto: as fit."
     )
     precision: Literal["bf16", "fp32"] = Field(default="bf16", description="Of the arithmetic.")
     seed: int = Field(default=0, ge=0)
@@ -98,6 +100,9 @@ class ScheduleSpec(Spec):
 class EvaluationSpec(Spec):
     every: Steps | None = Field(default=1000, description="null: only at the start and the end.")
     tokens: int = Field(default=1_000_000, ge=1, description="Of the validation split, the first.")
+    images: int = Field(
+        default=50_000, ge=1, description="Of the validation split, a fixed choice."
+    )
 
 
 class SpectrumSpec(Spec):

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
-from transformers import AutoTokenizer
+from transformers import AutoImageProcessor, AutoTokenizer
 
 from relora_core.data.prepare import prepare
 from relora_core.events import Emit
 from relora_core.model import AutoModel
 from relora_core.spec import TrainSpec
 from relora_core.tasks.causal_lm import CausalLM
+from relora_core.tasks.image_classification import ImageClassification
 from relora_core.tasks.task import Processor, Task, TaskParts
 
 
@@ -28,6 +29,8 @@ def build_task(
     match spec.task:
         case "causal_lm":
             return CausalLM.of(spec, prepare(spec, cache=cache, emit=emit, staged=staged))
+        case "image_classification":
+            return ImageClassification.of(spec, cache=cache, emit=emit)
         case _:
             assert_never(spec.task)
 
@@ -43,5 +46,8 @@ def load_parts(spec: TrainSpec, folder: Path) -> TaskParts:
     match spec.task:
         case "causal_lm":
             return LoadedParts(AutoTokenizer.from_pretrained(folder), CausalLM.auto_model)
+        case "image_classification":
+            processor = AutoImageProcessor.from_pretrained(folder)
+            return LoadedParts(processor, ImageClassification.auto_model)
         case _:
             assert_never(spec.task)

@@ -47,7 +47,7 @@ class CausalLM:
         return max(1, min(len(self.validation), wanted))
 
     def build_model(self, method: Method) -> PreTrainedModel:
-        config = make_config(self.spec, self._fields())
+        config = make_config(self.spec, self.auto_model, self._fields())
         self._check(config)
         config = method.config(config, self.auto_model)
         model = build_model(self.spec, self.auto_model, config)

@@ -1,0 +1,46 @@
+"""An encoded image to the pixels that a model sees."""
+
+import hashlib
+from dataclasses import dataclass
+from importlib.util import find_spec
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relora_core.errors import DataError
+
+# The filter with which the model's image processor resizes too (transformers' ViTImageProcessor).
+RESAMPLE = 2  # PIL.Image.Resampling.BILINEAR, which is loaded late
+
+
+class BadImage(Exception):
+    """The bytes are no image; the message says why."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    pixels: NDArray[np.uint8]  # (3, size, size), red, green and blue
+    content: bytes  # a hash of the whole image, the same however it was encoded or resized
+
+
+def require_pillow() -> None:
+    if find_spec("PIL") is None:
+        raise DataError(
+            'task image_classification needs Pillow, which is not installed: pip install "relora'
+            '[vision]"'
+        )
+
+
+def decode(encoded: bytes, *, size: int) -> Decoded:
+    """Turn upright as the camera says, make it RGB and square. Raises `BadImage`."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(BytesIO(encoded)) as image:
+            whole = ImageOps.exif_transpose(image).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise BadImage(str(error)) from error
+    content = hashlib.blake2b(repr(whole.size).encode() + whole.tobytes()).digest()
+    resized = np.asarray(whole.resize((size, size), RESAMPLE))  # (size, size, 3)
+    return Decoded(resized.transpose(2, 0, 1), content)

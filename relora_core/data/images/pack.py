@@ -1,0 +1,162 @@
+"""A source to two files of pixels on disk, kept and held out, once per node.
+
+A file is its images one after the other, each 3 x size x size bytes; beside it lie the numbers
+of their labels, as little-endian uint32.
+"""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from relora_core.data.cache import build_once, digest
+from relora_core.data.images.decode import BadImage, Decoded, decode
+from relora_core.data.images.labels import Labels
+from relora_core.data.images.shards import ImageShards
+from relora_core.data.images.sources import EncodedImage, fingerprint, image_rows
+from relora_core.data.rows import BadRow
+from relora_core.data.sources import Tally
+from relora_core.data.split import is_held_out
+from relora_core.spec import Source
+
+LAYOUT = 1  # to be raised when the same source would give other files
+DECODED_AT_ONCE = 512
+
+Part = Literal["kept", "held_out"]
+PARTS: tuple[Part, ...] = ("kept", "held_out")
+
+
+class ImageManifest(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    rows: int
+    bad_rows: int
+    examples: list[str]
+    size: int
+    labels: list[str]
+    kept: list[int]  # images of each label
+    held_out: list[int]
+
+    def counts(self, part: Part) -> list[int]:
+        return self.kept if part == "kept" else self.held_out
+
+    def images(self, part: Part) -> int:
+        return sum(self.counts(part))
+
+
+@dataclass(frozen=True)
+class PackedImages:
+    source: Source
+    folder: Path
+    manifest: ImageManifest
+    reused: bool
+
+    def shards(self, part: Part, *, flip_seed: int | None = None) -> ImageShards:
+        pixels, labels = _pixels(self.folder, part), _labels(self.folder, part)
+        return ImageShards(pixels, labels, size=self.manifest.size, flip_seed=flip_seed)
+
+
+def pack_images(
+    source: Source, *, size: int, held_out: float, labels: list[str] | None = None, cache: Path
+) -> PackedImages:
+    """Find the pixels of a source in the cache, or decode it into them.
+
+    `labels` are those of the training data, if this is not it. Raises `DataError` if the source
+    has another.
+    """
+    name = digest(LAYOUT, fingerprint(source, cache=cache), size, held_out, labels)
+    folder = cache / "images" / name
+
+    def build(partial: Path) -> None:
+        rows = image_rows(source)
+        writer = _Writer(partial, Labels(labels or rows.labels), held_out)
+        tally = Tally()
+        writer.write_all(_decoded(rows.rows, tally, source, size))
+        manifest = writer.manifest(tally, size)
+        (partial / "manifest.json").write_text(manifest.model_dump_json(indent=1))
+
+    reused = build_once(folder, build, is_whole=_is_whole)
+    return PackedImages(source, folder, _read_manifest(folder), reused)
+
+
+def _decoded(
+    rows: Iterator[EncodedImage | BadRow], tally: Tally, source: Source, size: int
+) -> Iterator[tuple[EncodedImage, Decoded]]:
+    """The good images; all rows are counted."""
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
+        while some := list(islice(rows, DECODED_AT_ONCE)):
+            for row, image in zip(
+                some, threads.map(partial(_decode, size=size), some), strict=True
+            ):
+                tally.add(image)
+                tally.raise_if_hopeless(source.uri)
+                if isinstance(row, EncodedImage) and isinstance(image, Decoded):
+                    yield row, image
+
+
+def _decode(row: EncodedImage | BadRow, *, size: int) -> Decoded | BadRow:
+    if isinstance(row, BadRow):
+        return row
+    try:
+        return decode(row.content, size=size)
+    except BadImage as error:
+        return BadRow(row.where, f"is no image that can be read: {error}")
+
+
+class _Writer:
+    def __init__(self, folder: Path, labels: Labels, held_out: float) -> None:
+        self._folder = folder
+        self._labels = labels
+        self._held_out = held_out
+        self._numbers: dict[Part, list[int]] = {part: [] for part in PARTS}
+
+    def write_all(self, images: Iterator[tuple[EncodedImage, Decoded]]) -> None:
+        with ExitStack() as stack:
+            files = {
+                part: stack.enter_context(_pixels(self._folder, part).open("wb")) for part in PARTS
+            }
+            for row, image in images:
+                part: Part = "held_out" if is_held_out(image.content, self._held_out) else "kept"
+                files[part].write(image.pixels.tobytes())
+                self._numbers[part].append(self._labels.number(row))
+
+    def manifest(self, tally: Tally, size: int) -> ImageManifest:
+        """Write the labels, whose numbers are final now, and sum up."""
+        counts = {}
+        for part, numbers in self._numbers.items():
+            final = self._labels.final(numbers)
+            final.tofile(_labels(self._folder, part))
+            counts[part] = np.bincount(final, minlength=len(self._labels.names)).tolist()
+        return ImageManifest(**asdict(tally), size=size, labels=self._labels.names, **counts)
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        manifest = _read_manifest(folder)
+        return all(
+            _pixels(folder, part).stat().st_size == 3 * manifest.size**2 * manifest.images(part)
+            and _labels(folder, part).stat().st_size == 4 * manifest.images(part)
+            for part in PARTS
+        )
+    except (FileNotFoundError, ValidationError):
+        return False
+
+
+def _read_manifest(folder: Path) -> ImageManifest:
+    return ImageManifest.model_validate_json((folder / "manifest.json").read_bytes())
+
+
+def _pixels(folder: Path, part: Part) -> Path:
+    return folder / f"{part}.pixels.bin"
+
+
+def _labels(folder: Path, part: Part) -> Path:
+    return folder / f"{part}.labels.bin"

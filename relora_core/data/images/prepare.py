@@ -1,0 +1,88 @@
+"""From a spec to the images of a run: its labels and its two splits, checked to be enough."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from relora_core.data.batch import Dataset
+from relora_core.data.images.pack import PackedImages, Part, pack_images
+from relora_core.data.images.shards import Shuffled
+from relora_core.data.rows import check_bad_rows
+from relora_core.errors import DataError
+from relora_core.events import DataPrepared, Emit
+from relora_core.spec import HeldOut, Source, TrainSpec
+
+Split = Literal["train", "validation"]
+
+ADVICE: dict[Split, str] = {
+    "train": "add images or lower training.global_batch_size",
+    "validation": "raise data.validation.fraction or name a data.validation.uri",
+}
+
+
+@dataclass(frozen=True)
+class PreparedImages:
+    labels: list[str]
+    train: Dataset
+    validation: Dataset
+
+
+def prepare_images(spec: TrainSpec, *, size: int, cache: Path, emit: Emit) -> PreparedImages:
+    """Decode and resize what the spec names, or find it in the cache. Raises `DataError`.
+
+    Safe to call from every rank and job of a node at once: one of them does the work.
+    """
+    data = spec.data
+    held_out = data.validation.fraction if isinstance(data.validation, HeldOut) else 0.0
+    packed = pack_images(data.train, size=size, held_out=held_out, cache=cache)
+    _check("train", packed, "kept", spec, emit)
+    flip_seed = spec.training.seed if data.augmentation == "flip" else None
+    train = packed.shards("kept", flip_seed=flip_seed)
+    labels = packed.manifest.labels
+    part: Part = "held_out"
+    if isinstance(data.validation, Source):
+        part = "kept"
+        packed = pack_images(data.validation, size=size, held_out=0.0, labels=labels, cache=cache)
+    _check("validation", packed, part, spec, emit)
+    return PreparedImages(labels, train, Shuffled(packed.shards(part)))
+
+
+def _check(split: Split, packed: PackedImages, part: Part, spec: TrainSpec, emit: Emit) -> None:
+    """Report a split, refuse it if it is bad or too small."""
+    manifest, whole = packed.manifest, part == "kept"  # bad rows are in no part; reported once
+    images = manifest.images(part)
+    emit(
+        DataPrepared(
+            split=split,
+            images=images,
+            labels=len(manifest.labels),
+            bad_rows=manifest.bad_rows if whole else 0,
+            examples=manifest.examples if whole else [],
+            reused=packed.reused,
+        )
+    )
+    check_bad_rows(
+        packed.source.uri,
+        rows=manifest.rows,
+        bad_rows=manifest.bad_rows,
+        examples=manifest.examples,
+        allowed=spec.data.max_bad_rows,
+    )
+    needed = spec.training.global_batch_size if split == "train" else 1
+    if images < needed:
+        raise DataError(
+            f"the {split} data is too small: {images:,} images, and {needed:,} are needed; "
+            + ADVICE[split]
+        )
+    if split == "train":
+        _check_labels(packed)
+
+
+def _check_labels(packed: PackedImages) -> None:
+    counts = packed.manifest.kept
+    present = [name for name, n in zip(packed.manifest.labels, counts, strict=True) if n]
+    if len(present) < 2:
+        raise DataError(
+            f"all training images of {packed.source.uri} have the label {present[0]!r}; to learn "
+            "to tell labels apart takes two: in a folder, each label is a folder of its own"
+        )

@@ -1,0 +1,50 @@
+"""Which parts of a spec belong to which task: the others must be left as they are."""
+
+from functools import reduce
+from typing import Literal, get_args
+
+from pydantic import BaseModel
+
+from relora_core.spec.part import SpecConflict
+
+TaskName = Literal["causal_lm", "image_classification"]
+
+_FIELDS: dict[TaskName, tuple[str, ...]] = {
+    "causal_lm": (
+        "tokenizer",
+        "data.sequence_length",
+        "data.train.text_field",
+        "data.train.token_dtype",
+        "data.validation.text_field",
+        "data.validation.token_dtype",
+        "training.tokens",
+        "evaluation.tokens",
+    ),
+    "image_classification": (
+        "data.image_size",
+        "data.augmentation",
+        "data.train.image_field",
+        "data.train.label_field",
+        "data.validation.image_field",
+        "data.validation.label_field",
+        "evaluation.images",
+    ),
+}
+
+
+def check_fields(spec: BaseModel, task: TaskName) -> None:
+    """Raise `SpecConflict` if a field of another task says something."""
+    for other in get_args(TaskName):
+        for path in _FIELDS[other] if other != task else ():
+            if _is_changed(spec, path):
+                raise SpecConflict(
+                    path, f"belongs to task {other}; leave it out, or write `task: {other}`"
+                )
+
+
+def _is_changed(spec: BaseModel, path: str) -> bool:
+    """By value: a spec that was written out with all its defaults says no more than before."""
+    *parents, name = path.split(".")
+    part: object = reduce(getattr, parents, spec)
+    field = type(part).model_fields.get(name) if isinstance(part, BaseModel) else None
+    return field is not None and getattr(part, name) != field.default

@@ -1,0 +1,51 @@
+"""From the bytes of a resized image to the numbers that a model sees, in training and export."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import AutoImageProcessor
+
+from relora_core.data.images.decode import RESAMPLE
+from relora_core.errors import ModelError
+from relora_core.spec import PretrainedModel, TrainSpec
+from relora_core.tasks.task import Processor
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Of red, green and blue in [0, 1]; by default the model sees [-1, 1]."""
+
+    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    std: tuple[float, ...] = (0.5, 0.5, 0.5)
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Of uint8 (n, 3, size, size), on their device."""
+        mean, std = (torch.tensor(v, device=pixels.device) for v in (self.mean, self.std))
+        return (pixels.float() / 255 - mean[:, None, None]) / std[:, None, None]
+
+
+def normalization(spec: TrainSpec) -> Normalization:
+    """Pretrained weights go on seeing what they were trained on. Raises `ModelError`."""
+    if not isinstance(spec.model, PretrainedModel) or spec.model.init == "random":
+        return Normalization()
+    try:
+        theirs = AutoImageProcessor.from_pretrained(spec.model.pretrained)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"model.pretrained has no image processor: {error}") from error
+    if not theirs.do_normalize:
+        return Normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    return Normalization(tuple(theirs.image_mean), tuple(theirs.image_std))
+
+
+def image_processor(size: int, normalization: Normalization) -> Processor:
+    """What makes of a raw image the pixels that training saw."""
+    from transformers import ViTImageProcessorPil  # late: it needs Pillow
+
+    return ViTImageProcessorPil(
+        size={"height": size, "width": size},
+        resample=RESAMPLE,
+        image_mean=list(normalization.mean),
+        image_std=list(normalization.std),
+        do_convert_rgb=True,
+    )
