@@ -27,7 +27,8 @@ def make_config(
     also if it is no config for `auto_model`.
     """
     config = _config(spec, of_the_data)
-    if type(config) not in auto_model._model_mapping:
+    known: Any = auto_model._model_mapping
+    if type(config) not in known:
         raise ModelError(
             f"transformers has no {config.model_type} for task {spec.task} "
             f"({auto_model.__name__}); change model or task"

@@ -1,9 +1,9 @@
 """Model shapes by name, as Hugging Face configs.
 
 Sources: the paper's Llama shapes are those of its authors (Guitaricet/relora, configs/); the
-Pythia shapes are from Biderman et al., arXiv 2304.01373, and EleutherAI's published configs; vit_base is
-from Dosovitskiy et al., arXiv 2010.11929, table 1, and the smaller two are DeiT-Ti and DeiT-S of
-Touvron et al., arXiv 2012.12877, table 1.
+Pythia shapes are from Biderman et al., arXiv 2304.01373, and EleutherAI's published configs;
+vit_base is from Dosovitskiy et al., arXiv 2010.11929, table 1, and the smaller two are DeiT-Ti and
+DeiT-S of Touvron et al., arXiv 2012.12877, table 1.
 """
 
 from typing import Any
@@ -98,4 +98,4 @@ def preset_names() -> list[str]:
 
 def preset_config(name: str) -> dict[str, Any]:
     """Raises `KeyError`."""
-    return MODELS[name] if name in MODELS else VISION_MODELS[name]
+    return dict(MODELS[name] if name in MODELS else VISION_MODELS[name])

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from relora_core.estimate.layout import low_rank
-from relora_core.presets.models import MODELS
+from relora_core.presets.models import MODELS, VISION_MODELS
 from relora_core.presets.recipes import RECIPES
 from relora_core.shapes import model_shape
 from relora_core.spec import LowRank
@@ -39,6 +39,22 @@ def models() -> list[dict[str, Any]]:
     ]
 
 
+def vision_models() -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "family": config["model_type"],
+            "hidden": config["hidden_size"],
+            "intermediate": config["intermediate_size"],
+            "heads": config["num_attention_heads"],
+            "layers": config["num_hidden_layers"],
+            "patch_size": config["patch_size"],
+            "image_size": config["image_size"],
+        }
+        for name, config in VISION_MODELS.items()
+    ]
+
+
 def recipes() -> list[dict[str, Any]]:
     return [
         {"name": name, "source": recipe.source, "spec": recipe.spec}
@@ -47,7 +63,9 @@ def recipes() -> list[dict[str, Any]]:
 
 
 def as_json() -> str:
-    return json.dumps({"models": models(), "recipes": recipes()}, indent=2)
+    return json.dumps(
+        {"models": models(), "vision_models": vision_models(), "recipes": recipes()}, indent=2
+    )
 
 
 def as_text() -> str:
@@ -56,6 +74,10 @@ def as_text() -> str:
             "Models: model: {preset: NAME}",
             "",
             _model_table(),
+            "",
+            "Models for task: image_classification",
+            "",
+            _vision_table(),
             "",
             "Recipes: recipe: NAME; what is written beside it wins",
             "",
@@ -76,6 +98,12 @@ def _model_table() -> str:
         numbers = [f"{parameters / 1e6:,.1f}M", f"{trainable / 1e6:,.1f}M"]
         rows.append([*map(str, shape), *numbers])
     return text_table([*header, *counts], rows, left=2)
+
+
+def _vision_table() -> str:
+    header = ["name", "family", "hidden", "inner", "heads", "layers", "patch", "image"]
+    rows = [[*map(str, model.values())] for model in vision_models()]
+    return text_table(header, rows, left=2)
 
 
 def _recipe_table() -> str:

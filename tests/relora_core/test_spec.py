@@ -59,7 +59,20 @@ def test_tokens_stand_for_steps() -> None:
     assert run.total_steps == 1001
 
 
+VISION = "image_classification"
+VIT = {"preset": "vit_small"}
 DATA_100 = {"train": {"uri": "x"}, "sequence_length": 100}
+
+
+def test_a_step_of_image_classification_counts_images() -> None:
+    run = spec(task=VISION, model=VIT, training={"steps": 10, "global_batch_size": 64})
+    assert (run.tokens_per_step, run.unit) == (64, "images")
+    assert spec().unit == "tokens"
+
+
+def test_a_spec_for_images_survives_json() -> None:
+    run = spec(task=VISION, model=VIT)
+    assert TrainSpec.model_validate_json(run.model_dump_json()) == run
 
 
 def test_a_comparison_changes_the_name_of_the_method_alone() -> None:
@@ -186,6 +199,23 @@ def test_a_recipe_fills_in_and_what_is_written_wins() -> None:
         (
             {"schedule": {"name": "wsd", "warmup_steps": 500, "decay_steps": 19_501}},
             "schedule.decay_steps: must be at most the 19500 steps after the warm-up; got 19501",
+        ),
+        ({"task": "chess"}, "task: Input should be 'causal_lm' or 'image_classification'"),
+        ({"task": VISION}, "model.preset: llama_130m is a model for task causal_lm, not image_cla"),
+        ({"model": {"preset": "vit_tiny"}}, "model.preset: vit_tiny is a model for task image_cl"),
+        (
+            {"data": {"train": {"uri": "x"}, "augmentation": "none"}},
+            "data.augmentation: belongs to task image_classification; leave it out, or write `task",
+        ),
+        (
+            {"task": VISION, "tokenizer": {"pretrained": "gpt2"}},
+            "tokenizer: belongs to task causal_lm; leave it out, or write `task: causal_lm`",
+        ),
+        ({"task": VISION, "data": DATA_100}, "data.sequence_length: belongs to task causal_lm"),
+        ({"task": VISION, "training": {"tokens": 1000}}, "training.tokens: belongs to task causal"),
+        (
+            {"task": VISION, "model": VIT, "data": {"train": {"uri": "s3://bucket/images"}}},
+            "data.train.uri: images are read from a folder that the trainer sees or from hf://",
         ),
         (
             {

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from relora_core.presets import MODELS, RECIPES
+from relora_core.presets import MODELS, RECIPES, VISION_MODELS
 from relora_core.presets.__main__ import main
 from relora_core.presets.table import trainable_parameters
 from relora_core.shapes import model_shape
@@ -47,7 +47,7 @@ def test_the_table_lists_every_model_and_every_recipe_with_its_source(
     assert main([]) == 0
     text = capsys.readouterr().out
     first_words = [line.split()[0].rstrip(":") for line in text.splitlines() if line]
-    assert set(MODELS) <= set(first_words)
+    assert {*MODELS, *VISION_MODELS} <= set(first_words)
     assert all(first_words.count(name) == 2 for name in RECIPES)  # its numbers, its source
     assert "authors' scripts/60M_relora.sh" in text
 
@@ -56,6 +56,7 @@ def test_the_same_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert [model["name"] for model in document["models"]] == list(MODELS)
+    assert [model["name"] for model in document["vision_models"]] == list(VISION_MODELS)
     assert {r["name"]: r["spec"] for r in document["recipes"]} == {
         name: recipe.spec for name, recipe in RECIPES.items()
     }

@@ -25,6 +25,7 @@ from relora_core.events import (
 )
 from relora_core.lowrank.inject import inject, low_rank_layers
 from relora_core.methods.full import Full
+from relora_core.presets import preset_config
 from relora_core.spec import ReloraMethod, TrainSpec
 from relora_core.tasks import build_task
 from relora_core.tasks.image_classification import ImageClassification
@@ -208,6 +209,16 @@ def test_a_pretrained_model_sees_as_before_and_gets_a_head_for_the_labels(
     assert model.get_parameter("classifier.weight").shape == (3, 32)
     name = "vit.layers.1.mlp.fc1.weight"
     assert torch.equal(model.get_parameter(name), other.get_parameter(name))
+
+
+@pytest.mark.parametrize(("preset", "millions"), [("tiny", 5), ("small", 22), ("base", 86)])
+def test_a_preset_has_as_many_parameters_as_was_published(preset: str, millions: int) -> None:
+    fields = preset_config(f"vit_{preset}")  # the counts are those of DeiT, with 1000 labels
+    with torch.device("meta"):
+        model = AutoModelForImageClassification.from_config(
+            AutoConfig.for_model(fields.pop("model_type"), **fields, num_labels=1000)
+        )
+    assert sum(p.numel() for p in model.parameters()) // 10**6 == millions
 
 
 def test_an_example_takes_more_memory_in_a_deeper_model(

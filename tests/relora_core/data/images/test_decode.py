@@ -10,7 +10,7 @@ from tests.relora_core.data.images.conftest import Pixels, noise
 
 def encoded(pixels: Pixels, file_format: str = "png", **options: object) -> bytes:
     stream = BytesIO()
-    Image.fromarray(pixels).save(stream, file_format, **options)  # type: ignore[arg-type] # any
+    Image.fromarray(pixels).save(stream, file_format, **options)
     return stream.getvalue()
 
 
