@@ -38,12 +38,10 @@ class DataPrepared(Event):
 
     def __str__(self) -> str:
         bad = f", {self.bad_rows:,} bad rows left out" if self.bad_rows else ""
+        made, what = "tokenized", f"{self.documents:,} documents, {self.tokens:,} tokens"
         if self.images is not None:
-            how = "found in the cache" if self.reused else "resized"
-            what = f"{self.images:,} images, {self.labels} labels"
-        else:
-            how = "found in the cache" if self.reused else "tokenized"
-            what = f"{self.documents:,} documents, {self.tokens:,} tokens"
+            made, what = "resized", f"{self.images:,} images, {self.labels} labels"
+        how = "found in the cache" if self.reused else made
         return f"{self.split} data {how}: {what}{bad}"
 
 
@@ -208,12 +206,8 @@ class Evaluated(Event):
     @property
     def scores(self) -> dict[str, float]:
         """What the model is judged by, of what its task has."""
-        scores = {
-            "loss": self.loss,
-            "perplexity": self.perplexity,
-            "accuracy": self.accuracy,
-            "top5_accuracy": self.top5_accuracy,
-        }
+        names = ("loss", "perplexity", "accuracy", "top5_accuracy")
+        scores: dict[str, float | None] = {name: getattr(self, name) for name in names}
         return {name: value for name, value in scores.items() if value is not None}
 
     def __str__(self) -> str:

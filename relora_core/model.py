@@ -6,6 +6,8 @@ from typing import Any, assert_never
 import torch
 from transformers import (
     AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageClassification,
     PreTrainedConfig,
     PreTrainedModel,
 )
@@ -13,20 +15,24 @@ from transformers.models.auto.auto_factory import _BaseAutoModelClass
 
 from relora_core.errors import ModelError
 from relora_core.presets import preset_config
-from relora_core.spec import ConfigModel, PresetModel, PretrainedModel, TrainSpec
+from relora_core.spec import ConfigModel, PresetModel, PretrainedModel, TaskName, TrainSpec
 
-AutoModel = type[_BaseAutoModelClass]  # AutoModelForCausalLM and the like
+AutoModel = type[_BaseAutoModelClass]  # the class of those below
+
+AUTO_MODELS: dict[TaskName, AutoModel] = {
+    "causal_lm": AutoModelForCausalLM,
+    "image_classification": AutoModelForImageClassification,
+}
 
 
-def make_config(
-    spec: TrainSpec, auto_model: AutoModel, of_the_data: Mapping[str, Any]
-) -> PreTrainedConfig:
+def make_config(spec: TrainSpec, of_the_data: Mapping[str, Any]) -> PreTrainedConfig:
     """The model's config; `of_the_data` are the fields that a new model takes from its data.
 
     They win over a preset's, and what `model.config` says wins over them. Raises `ModelError`,
-    also if it is no config for `auto_model`.
+    also if the model is none for the task.
     """
     config = _config(spec, of_the_data)
+    auto_model = AUTO_MODELS[spec.task]
     known: Any = auto_model._model_mapping
     if type(config) not in known:
         raise ModelError(

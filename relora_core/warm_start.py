@@ -75,9 +75,7 @@ def _hugging_face(name: str, auto_model: AutoModel) -> Earlier:
     model: PreTrainedModel
     report: Mapping[str, Any]
     try:
-        model, report = auto_model.from_pretrained(  # type: ignore[misc] # a pair
-            name, dtype="float32", output_loading_info=True
-        )
+        model, report = auto_model.from_pretrained(name, dtype="float32", output_loading_info=True)
     except (OSError, ValueError) as error:
         raise ModelError(f"cannot load method.warm_start_from {name!r}: {error}") from error
     if report["missing_keys"]:  # transformers draws them at random

@@ -12,7 +12,7 @@ from transformers.pytorch_utils import Conv1D
 
 from relora_core.errors import ModelError
 from relora_core.methods.control import control_shape
-from relora_core.model import make_config
+from relora_core.model import AUTO_MODELS, make_config
 from relora_core.shapes import FAMILIES, BlockActivations, Linear, ModelShape, model_shape
 from relora_core.spec import ControlMethod, TrainSpec
 
@@ -21,9 +21,13 @@ def shape_from_transformers(spec: TrainSpec, of_the_data: dict[str, Any]) -> Mod
     """As the trainer builds it. Raises `ModelError` if transformers cannot."""
     config = make_config(spec, of_the_data)
     if isinstance(spec.method, ControlMethod):
-        config = control_shape(config, spec.method, AutoModelForCausalLM).config
+        config = control_shape(config, spec.method, AUTO_MODELS[spec.task]).config
     if config.model_type in FAMILIES:
         return model_shape({**config.to_dict(), "num_labels": config.num_labels})
+    if spec.task == "image_classification":
+        raise ModelError(
+            f"of image classifiers, only a vit can be estimated; the model is a {config.model_type}"
+        )
     return _read(config)
 
 

@@ -3,9 +3,10 @@
 from typing import Any, assert_never
 
 from relora_core.errors import ModelError
-from relora_core.presets import MODELS
+from relora_core.presets import preset_config
 from relora_core.shapes import FAMILIES, ModelShape, model_shape
 from relora_core.spec import (
+    DEFAULT_IMAGE_SIZE,
     ConfigModel,
     ControlMethod,
     PresetModel,
@@ -36,7 +37,12 @@ def shape_of(spec: TrainSpec) -> ModelShape:
 
 
 def _of_the_data(spec: TrainSpec) -> dict[str, Any]:
-    """The vocabulary of the tokenizer; one that is only named counts as the model's own."""
+    """The size of the images, or the vocabulary of the tokenizer.
+
+    A tokenizer that is only named counts as the model's own, and labels as the model's default.
+    """
+    if spec.task == "image_classification":
+        return {"image_size": spec.data.image_size or DEFAULT_IMAGE_SIZE}
     match spec.tokenizer:
         case TrainedTokenizer():
             return {"vocab_size": spec.tokenizer.train.vocab_size}
@@ -50,7 +56,7 @@ def _written_config(spec: TrainSpec) -> dict[str, Any] | None:
     """As the trainer makes it; None for a mere name."""
     match spec.model:
         case PresetModel():
-            return {**MODELS[spec.model.preset], **_of_the_data(spec)}
+            return {**preset_config(spec.model.preset), **_of_the_data(spec)}
         case ConfigModel():
             return {**_of_the_data(spec), **spec.model.config}
         case PretrainedModel():

@@ -4,7 +4,14 @@ The server validates with the very classes that the trainer reads. Steps are opt
 steps, sizes are sequences, tokens or images as the field says.
 """
 
-from relora_core.spec.data import SOURCE_SCHEMES, DataSpec, HeldOut, Source, ValidationSpec
+from relora_core.spec.data import (
+    DEFAULT_IMAGE_SIZE,
+    SOURCE_SCHEMES,
+    DataSpec,
+    HeldOut,
+    Source,
+    ValidationSpec,
+)
 from relora_core.spec.method import (
     ControlMethod,
     Factors,
@@ -47,6 +54,7 @@ from relora_core.spec.training import (
 )
 
 __all__ = [
+    "DEFAULT_IMAGE_SIZE",
     "SERVICE_FIELDS",
     "SOURCE_SCHEMES",
     "CheckpointSpec",

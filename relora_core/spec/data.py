@@ -8,6 +8,8 @@ from relora_core.spec.part import Spec, one_of
 
 SOURCE_SCHEMES = ("file://", "s3://", "hf://")
 
+DEFAULT_IMAGE_SIZE = 224  # pixels; of the models in arXiv 2010.11929
+
 
 class Source(Spec):
     uri: str = Field(

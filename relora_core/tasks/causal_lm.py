@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import (
-    AutoModelForCausalLM,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
@@ -21,14 +20,14 @@ from relora_core.data.tokenizer import vocabulary_size
 from relora_core.errors import ModelError
 from relora_core.events import Evaluated
 from relora_core.methods.method import Method
-from relora_core.model import AutoModel, build_model, make_config
+from relora_core.model import AUTO_MODELS, AutoModel, build_model, make_config
 from relora_core.presets import MODELS
 from relora_core.spec import PresetModel, TrainSpec
 
 
 @dataclass(frozen=True)
 class CausalLM:
-    auto_model: ClassVar[AutoModel] = AutoModelForCausalLM
+    auto_model: ClassVar[AutoModel] = AUTO_MODELS["causal_lm"]
     num_sums: ClassVar[int] = 2
 
     spec: TrainSpec
@@ -47,7 +46,7 @@ class CausalLM:
         return max(1, min(len(self.validation), wanted))
 
     def build_model(self, method: Method) -> PreTrainedModel:
-        config = make_config(self.spec, self.auto_model, self._fields())
+        config = make_config(self.spec, self._fields())
         self._check(config)
         config = method.config(config, self.auto_model)
         model = build_model(self.spec, self.auto_model, config)

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AutoModelForImageClassification, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from relora_core.data.batch import Batch, Dataset
 from relora_core.data.images.decode import require_pillow
@@ -15,18 +15,17 @@ from relora_core.data.images.prepare import prepare_images
 from relora_core.errors import ModelError
 from relora_core.events import Emit, Evaluated
 from relora_core.methods.method import Method
-from relora_core.model import AutoModel, build_model, make_config
-from relora_core.spec import TrainSpec
+from relora_core.model import AUTO_MODELS, AutoModel, build_model, make_config
+from relora_core.spec import DEFAULT_IMAGE_SIZE, TrainSpec
 from relora_core.tasks.pixels import Normalization, image_processor, normalization
 from relora_core.tasks.task import Processor
 
-DEFAULT_SIZE = 224  # pixels; of the models in arXiv 2010.11929
 TOP = 5
 
 
 @dataclass(frozen=True)
 class ImageClassification:
-    auto_model: ClassVar[AutoModel] = AutoModelForImageClassification
+    auto_model: ClassVar[AutoModel] = AUTO_MODELS["image_classification"]
     num_sums: ClassVar[int] = 4
 
     spec: TrainSpec
@@ -40,9 +39,7 @@ class ImageClassification:
     def of(cls, spec: TrainSpec, *, cache: Path, emit: Emit) -> Self:
         """Prepare the images at the model's size. Raises `DataError` and `ModelError`."""
         require_pillow()
-        config = make_config(
-            spec, cls.auto_model, {"image_size": spec.data.image_size or DEFAULT_SIZE}
-        )
+        config = make_config(spec, {"image_size": spec.data.image_size or DEFAULT_IMAGE_SIZE})
         _check_config(config, spec)
         normalize = normalization(spec)
         data = prepare_images(spec, size=config.image_size, cache=cache, emit=emit)
