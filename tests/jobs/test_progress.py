@@ -44,6 +44,10 @@ def test_nothing_told_changes_nothing() -> None:
             {"validation_perplexity": 20.0},
         ),
         (
+            Evaluated(step=50, loss=3.0, accuracy=0.5, images=1000),
+            {"validation_accuracy": 0.5},
+        ),
+        (
             Evaluated(step=0, loss=800.0, perplexity=math.inf, tokens=1000),
             {"validation_perplexity": None},
         ),

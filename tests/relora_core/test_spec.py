@@ -1,7 +1,9 @@
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from relora_core.problems import Problem, explain
@@ -68,6 +70,12 @@ def test_a_step_of_image_classification_counts_images() -> None:
     run = spec(task=VISION, model=VIT, training={"steps": 10, "global_batch_size": 64})
     assert (run.tokens_per_step, run.unit) == (64, "images")
     assert spec().unit == "tokens"
+
+
+def test_the_example_for_images_is_valid() -> None:
+    file = Path(__file__).parents[2] / "examples" / "images.yaml"
+    run = TrainSpec.model_validate(yaml.safe_load(file.read_text()))
+    assert (run.task, run.method.name) == (VISION, "relora")
 
 
 def test_a_spec_for_images_survives_json() -> None:

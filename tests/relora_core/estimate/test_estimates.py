@@ -107,6 +107,19 @@ def test_the_vocabulary_of_a_trained_tokenizer_is_the_models() -> None:
     assert pretrained - trained == 2 * 768 * (32100 - 8192)
 
 
+def test_an_image_classifier_is_estimated_by_its_patches() -> None:
+    spec = TrainSpec.model_validate(
+        {
+            "task": "image_classification",
+            "model": {"preset": "vit_tiny"},
+            "data": {"train": {"uri": "images"}, "image_size": 32},
+            "method": "full",
+            "training": {"steps": 10, "global_batch_size": 8},
+        }
+    )
+    assert estimate(spec).run.tokens == 10 * 8 * (2 * 2 + 1)  # patches of 16 pixels, a class token
+
+
 def test_a_control_is_as_small_as_the_model_that_the_trainer_builds() -> None:
     spec = TrainSpec.model_validate({"recipe": "control_60m"})
     assert spec.method.name == "control"

@@ -32,6 +32,7 @@ from relora_core.tasks.image_classification import ImageClassification
 from relora_core.tasks.pixels import Normalization, image_processor
 from relora_core.train import train
 from tests.relora_core.conftest import Recorder
+from tests.relora_core.processes import Start, events_in, steps_of
 from tests.relora_core.tasks.conftest import TINY_VIT, MakeImageSpec, stripes
 
 
@@ -175,6 +176,11 @@ def test_the_card_says_what_it_is(
     assert "| global batch size | 8 images |" in card
     assert "| images seen | 96 |" in card
     assert "| validation_accuracy | " in card
+    code = card.partition("```python\n")[2].partition("```")[0]
+    loaded: dict[str, Any] = {}
+    exec(code.replace('"."', repr(str(tmp_path / "final"))), loaded)  # noqa: S102 - our own card
+    assert isinstance(loaded["model"], ViTForImageClassification)
+    assert loaded["processor"].size == {"height": 16, "width": 16}
 
 
 def test_more_than_five_labels_have_a_top_5(cache: Path, make_image_spec: MakeImageSpec) -> None:
@@ -265,3 +271,18 @@ def test_the_phases_split_the_model_as_for_language(
     assert phases[0].frozen_parameters == 0
     # the six linears of two blocks: 4 of 32 x 32, and 32 x 64 and 64 x 32
     assert phases[1].frozen_parameters == 2 * (4 * 32 * 32 + 2 * 32 * 64)
+
+
+@pytest.mark.integration
+def test_two_processes_train_like_one(
+    start: Start, tmp_path: Path, make_image_spec: MakeImageSpec
+) -> None:
+    spec = make_image_spec()
+    one, two = start(spec, "one"), start(spec, "two", processes=2)
+    assert (one.wait(120), two.wait(120)) == (0, 0)
+    assert steps_of(tmp_path / "two") == pytest.approx(steps_of(tmp_path / "one"), rel=1e-5)
+    accuracies = [
+        [event.accuracy for event in events_in(tmp_path / name) if isinstance(event, Evaluated)]
+        for name in ("one", "two")
+    ]
+    assert accuracies[0] == accuracies[1]

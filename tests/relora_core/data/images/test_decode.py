@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from relora_core.data.images.decode import BadImage, decode
+from relora_core.data.images.decode import BadImage, decode, require_pillow
+from relora_core.errors import DataError
 from tests.relora_core.data.images.conftest import Pixels, noise
 
 
@@ -49,3 +50,9 @@ def test_content_is_the_same_in_another_encoding_and_size() -> None:
 def test_what_is_no_whole_image_is_bad(content: bytes) -> None:
     with pytest.raises(BadImage):
         decode(content, size=8)
+
+
+def test_without_pillow_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relora_core.data.images.decode.find_spec", lambda _: None)
+    with pytest.raises(DataError, match=r'needs Pillow.*: pip install "relora\[vision\]"'):
+        require_pillow()
