@@ -12,6 +12,7 @@ from jobs.events import AnyJobEvent, JobClaimed, JobPaused, JobStarted
 from jobs.models import Job
 from jobs.status import JobStatus
 from relora_core.events import Evaluated, PhaseStarted
+from relora_core.spec import TrainSpec
 from service.client import Client
 from service.follow import Now, follow
 from tests.service.serving import step_finished
@@ -64,6 +65,28 @@ def test_a_running_job_shows_its_numbers_and_how_long_it_will_take(job: Job) -> 
         "tokens/s 500",
         "ETA 0:02:00",
     ]
+
+
+def test_an_image_classifier_shows_its_accuracy_and_counts_images(job: Job) -> None:
+    images = TrainSpec.model_validate(
+        {
+            "task": "image_classification",
+            "model": {"preset": "vit_tiny"},
+            "data": {"train": {"uri": "images"}},
+            "training": {"steps": 100, "global_batch_size": 10},
+        }
+    )
+    spec = job.spec.model_copy(update=dict(images))
+    *_, numbers = shown(
+        job.model_copy(update={"spec": spec}),
+        JobStarted(worker="w1"),
+        Evaluated(step=0, loss=2.0, accuracy=0.25, images=1000),
+        step_finished(40).model_copy(update={"unit": "images"}),
+    )
+    assert "accuracy 25.0%" in numbers
+    assert "images/s 500" in numbers
+    assert "ETA 0:00:01" in numbers  # 60 steps of 10 images
+    assert "perplexity" not in numbers
 
 
 def test_a_paused_job_promises_no_end(job: Job) -> None:
