@@ -23,11 +23,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
+from relora_core.distributed import ALONE, World
 from relora_core.errors import CheckpointError
 from relora_core.events import CheckpointDeleted, CheckpointSaved, Emit, Warned
 from relora_core.files import delete_folder, publish_folder
 from relora_core.lowrank.inject import low_rank_layers
 from relora_core.manifest import verify, write_manifest
+from relora_core.rows import divided, joined
 from relora_core.spec import CheckpointSpec
 from relora_core.spectrum import UpdateSpectrum
 from relora_core.state import Counters, TrainState
@@ -45,8 +47,12 @@ class Checkpoint:
     counters: Counters
 
     def load_into(self, state: TrainState) -> None:
-        """Fill in a state whose model has the layers of the checkpoint's phase."""
+        """Fill in a state whose model has the layers of the checkpoint's phase, in one piece."""
         self.load_model(state.model)
+        self.load_beside_model(state)
+
+    def load_beside_model(self, state: TrainState) -> None:
+        """All but the weights, which are there already and may lie in parts by now."""
         _load_optimizer(state, self._tensors("optimizer"))
         state.reference = self._tensors("reference")
         state.spectra = _SPECTRA.validate_json((self.folder / "spectra.json").read_bytes())
@@ -73,12 +79,14 @@ class Checkpoints:
         *,
         identity: Mapping[str, Any],
         describe: Describe | None = None,
+        world: World = ALONE,
     ) -> None:
         """`identity` is the run's, as JSON; checkpoints of another one are refused.
 
         `describe` adds files to a checkpoint that let it be read without the run.
         """
         self.workdir = workdir
+        self.world = world
         self.folder = workdir / "checkpoints"
         self.describe = describe
         self.spec = spec
@@ -147,14 +155,17 @@ class Checkpoints:
 
         A write that still goes on is waited for first, so that no more than one copy is in memory;
         checkpoints that come slower than the disk writes them pause training for the copy alone.
+        Every rank calls it, the main one writes.
         """
         started = time.perf_counter()
         self.wait()
         tensors = {
-            "model": dict(_copied(_model_tensors(state.model))),
-            "optimizer": dict(_copied(_optimizer_tensors(state))),
+            "model": self.world.on_main(_model_tensors(state.model)),
+            "optimizer": self.world.on_main(_optimizer_tensors(state)),
             "reference": state.reference,
         }
+        if not self.world.is_main:
+            return
         spectra = _SPECTRA.dump_json(state.spectra)
         document = {"counters": asdict(state.counters), "identity": self.identity}
         pause = time.perf_counter() - started
@@ -246,23 +257,16 @@ def _shards(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
         yield shard
 
 
-def _copied(tensors: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
-    for name, tensor in tensors:
-        # into memory that is not pinned, so `to` returns when a GPU's copy is there: the next step
-        # may write to the tensor at once, and the writer needs no event to wait for
-        yield name, tensor.detach().to("cpu", copy=True).contiguous()
-
-
 def _model_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Each tensor once, tied ones under one name; then the residuals of frozen weights."""
     seen = set()
-    for name, tensor in model.state_dict().items():
-        if tensor.data_ptr() not in seen:
-            seen.add(tensor.data_ptr())
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
             yield name, tensor
     for name, layer in low_rank_layers(model):
         if layer.frozen.residual is not None:
-            yield f"{name}.frozen.residual", layer.frozen.residual
+            yield f"{name}.frozen.residual", joined(layer.frozen.residual, like=layer.lora_b)
 
 
 @torch.no_grad()
@@ -292,5 +296,13 @@ def _load_optimizer(state: TrainState, tensors: dict[str, Tensor]) -> None:
     for path, tensor in tensors.items():
         name, key, *number = path.split("/")
         parameter = parameters[name]
-        value = tensor.item() if number else tensor.to(parameter.device)
-        state.optimizer.state[parameter][key] = value
+        state.optimizer.state[parameter][key] = (
+            tensor.item() if number else _laid(tensor, parameter)
+        )
+
+
+def _laid(tensor: Tensor, parameter: Tensor) -> Tensor:
+    """A moment lies as its parameter does; what has another shape is no moment."""
+    if tensor.shape == parameter.shape:
+        return divided(tensor, like=parameter)
+    return tensor.to(parameter.device)

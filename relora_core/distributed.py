@@ -1,7 +1,7 @@
 """The only module that knows of ranks. Started by torchrun; alone, a world of one."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,7 +9,14 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
+from transformers import PreTrainedModel
+
+from relora_core.layout import InOnePiece, Layout, Sharded
+from relora_core.rows import whole
+from relora_core.spec import TrainingSpec
 
 # Longer than any checkpoint or export that the other ranks wait for.
 _TIMEOUT = timedelta(hours=2)
@@ -56,6 +63,9 @@ class World:
         dist.all_reduce(values, op=dist.ReduceOp.MIN)
         return int(values)
 
+    def maximum(self, value: int) -> int:
+        return -self.minimum(-value)
+
     def sum(self, values: Tensor) -> Tensor:
         if self.size > 1:
             dist.all_reduce(values)
@@ -64,16 +74,44 @@ class World:
     def mean(self, value: Tensor) -> Tensor:
         return self.sum(value.clone()) / self.size
 
+    def layout(self, spec: TrainingSpec, build: Callable[[], PreTrainedModel]) -> Layout:
+        """As `training.parallelism` says; alone, there is nobody to share with."""
+        if self.size == 1 or spec.parallelism == "ddp":
+            return InOnePiece(self.device)
+        return Sharded(init_device_mesh(self.device.type, (self.size,)), build)
+
+    def on_main(
+        self, tensors: Iterable[tuple[str, Tensor]], dtype: torch.dtype | None = None
+    ) -> dict[str, Tensor]:
+        """Copies in the main rank's memory, one after the other put together; none elsewhere.
+
+        All ranks call it, with the same tensors.
+        """
+        copies = {}
+        for name, tensor in tensors:
+            complete = whole(tensor.detach())
+            if self.is_main:
+                # into memory that is not pinned, so `to` returns when a GPU's copy is there: the
+                # next step may write to the tensor at once, and no one has to wait for an event
+                copies[name] = complete.to(device="cpu", dtype=dtype, copy=True).contiguous()
+        return copies
+
     def barrier(self) -> None:
         if self.size > 1:
             dist.barrier()
 
     def replicate(self, model: nn.Module) -> nn.Module:
         """The model, averaging the trainable gradients over all ranks in backward."""
-        return model if self.size == 1 else DistributedDataParallel(model)
+        if self.size == 1 or isinstance(model, FSDPModule):  # which averages by itself
+            return model
+        return DistributedDataParallel(model)
 
     def no_sync(self, model: nn.Module) -> AbstractContextManager[None]:
-        """Leave the gradients of this backward on their rank, for a later one to average."""
+        """Leave the gradients of this backward on their rank, for a later one to average.
+
+        Not in a sharded model: they would be in one piece until then, and in the warm start that
+        is the memory of a whole model in fp32.
+        """
         if isinstance(model, DistributedDataParallel):
             return model.no_sync()
         return nullcontext()
@@ -81,6 +119,9 @@ class World:
     def reseed(self, seed: int, step: int) -> None:
         """Randomness is a function of seed, step and rank: there is no state to save."""
         torch.manual_seed((seed * 1_000_003 + step) * 1009 + self.rank)
+
+
+ALONE = World(rank=0, size=1, device=torch.device("cpu"))
 
 
 @contextmanager

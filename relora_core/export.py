@@ -5,8 +5,10 @@ import shutil
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedModel
+from torch import Tensor
+from transformers import PreTrainedConfig, PreTrainedModel
 
+from relora_core.distributed import ALONE, World
 from relora_core.files import publish_folder
 from relora_core.lowrank.inject import merged_state
 from relora_core.model import AutoModel
@@ -25,12 +27,20 @@ def export(
     *,
     spec: TrainSpec,
     counters: Counters,
+    world: World = ALONE,
 ) -> int:
-    """Write the merged model to `folder`, whole or not at all; return its size in bytes."""
+    """Write the merged model to `folder`, whole or not at all; return its size in bytes.
+
+    Every rank calls it; the main one writes, and the others return 0.
+    """
+    dtype = _DTYPES[spec.export.dtype]
+    state = world.on_main(merged_state(model).items(), dtype)
+    if not world.is_main:
+        return 0
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    plain = merged_model(model, task.auto_model, _DTYPES[spec.export.dtype])
+    plain = _plain_model(state, model.config, task.auto_model, dtype)
     plain.save_pretrained(temporary)
     task.processor.save_pretrained(temporary)
     card = model_card(
@@ -47,13 +57,11 @@ def export(
     return sum(file.stat().st_size for file in folder.iterdir())
 
 
-def merged_model(
-    model: PreTrainedModel, auto_model: AutoModel, dtype: torch.dtype
+def _plain_model(
+    state: dict[str, Tensor], config: PreTrainedConfig, auto_model: AutoModel, dtype: torch.dtype
 ) -> PreTrainedModel:
-    """A plain model, on the CPU, that computes what `model` does, to the precision of `dtype`."""
-    state = {name: tensor.to("cpu", dtype) for name, tensor in merged_state(model).items()}
     with torch.device("meta"):
-        plain = auto_model.from_config(model.config, dtype=dtype)
+        plain: PreTrainedModel = auto_model.from_config(config, dtype=dtype)
     plain.load_state_dict(state, strict=True, assign=True)
     plain.tie_weights()
     if hasattr(plain.config, "use_cache"):  # which training has no use for

@@ -32,6 +32,21 @@ def largest_that_fits(per_rank: int, attempt: Callable[[int], None]) -> int:
             return candidate
 
 
+def largest_within(budget: int, per_rank: int, memory_of: Callable[[int], int]) -> int:
+    """The largest divisor of `per_rank` whose memory is within the budget, without going over it.
+
+    For ranks that wait for each other within an attempt: one that ran out of memory alone would
+    leave the others waiting. `memory_of` tries a size; budget and result are the same on all
+    ranks. Twice the size takes at most twice the memory.
+    """
+    fits, memory = 1, memory_of(1)
+    for size in _divisors(per_rank)[1:]:
+        if memory * size > budget * fits:
+            break
+        fits, memory = size, memory_of(size)
+    return fits
+
+
 def halved(size: int, per_rank: int) -> int:
     """The largest divisor of `per_rank` up to half of `size`, which is over 1."""
     return max(divisor for divisor in _divisors(per_rank) if divisor <= size // 2)

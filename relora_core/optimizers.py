@@ -1,5 +1,6 @@
 """Optimizers from the spec."""
 
+from collections.abc import Mapping
 from typing import Any, assert_never
 
 from torch import nn
@@ -68,12 +69,16 @@ def _galore(model: nn.Module, method: GaloreMethod, spec: OptimizerSpec) -> Opti
     )
 
 
-def keep_state(old: Optimizer, new: Optimizer) -> None:
-    """Parameters that are still trained go on with the moments that they had."""
-    for group in new.param_groups:
-        for parameter in group["params"]:
-            if parameter in old.state:
-                new.state[parameter] = old.state[parameter]
+def state_by_name(model: nn.Module, optimizer: Optimizer) -> dict[str, dict[str, Any]]:
+    named = model.named_parameters()
+    return {name: optimizer.state[p] for name, p in named if p in optimizer.state}
+
+
+def keep_state(kept: Mapping[str, dict[str, Any]], model: nn.Module, optimizer: Optimizer) -> None:
+    """Parameters that are still trained go on with the moments that those of their name had."""
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and name in kept:
+            optimizer.state[parameter] = kept[name]
 
 
 def set_learning_rate(optimizer: Optimizer, learning_rate: float) -> None:

@@ -15,6 +15,7 @@ from relora_core.distributed import World
 from relora_core.events import Emit, SpectrumMeasured, Warned
 from relora_core.files import publish_file
 from relora_core.lowrank.inject import TargetModules, exact_weight, num_weights, target_layers
+from relora_core.rows import in_parts
 from relora_core.spec import Factors, Targets, TrainSpec
 from relora_core.spectrum import SpectrumFile, UpdateSpectrum, update_spectrum
 from relora_core.spectrum_picture import picture
@@ -67,6 +68,8 @@ class SpectrumReport:
         layers = target_layers(state.model, self._patterns)
         size = sum(num_weights(layer) for _, layer in layers)
         if self.spec.spectrum.enabled == "auto":
+            if any(in_parts(parameter) for parameter in state.model.parameters()):
+                return False  # the main rank measures alone, and has not all rows
             return 0 < size <= MAX_WEIGHTS
         return self.spec.spectrum.enabled and size > 0
 

@@ -7,6 +7,7 @@ from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
 from relora_core.events import Phase
+from relora_core.layout import InOnePiece, Layout
 from relora_core.spectrum import UpdateSpectrum
 
 
@@ -47,6 +48,7 @@ class TrainState:
     model: PreTrainedModel
     optimizer: Optimizer
     counters: Counters = field(default_factory=Counters)
+    layout: Layout = field(default_factory=InOnePiece)
     # W0 of the target layers, fp32, on the CPU, never written to; empty without a spectrum
     reference: dict[str, Tensor] = field(default_factory=dict)
     spectra: list[UpdateSpectrum] = field(default_factory=list)  # of W - W0, so far

@@ -3,6 +3,7 @@
 import math
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -13,11 +14,15 @@ from transformers import PreTrainedModel
 from relora_core.data.batch import Batch
 from relora_core.distributed import World
 from relora_core.events import Emit, Warned
-from relora_core.micro_batch import cpu_micro_batch, halved, largest_that_fits
+from relora_core.layout import compiled_parts
+from relora_core.micro_batch import cpu_micro_batch, halved, largest_that_fits, largest_within
 from relora_core.optimizers import set_learning_rate
+from relora_core.rows import in_parts, whole
 from relora_core.spec import TrainSpec
 from relora_core.state import TrainState
 from relora_core.tasks.task import Task
+
+_SHARE_TO_FILL = 0.9  # of a GPU's free memory, by the activations of a sharded model
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,8 @@ class Stepper:
             self.emit(Warned(code="no_compiler", message="no C++ compiler found: running eagerly"))
         elif self.spec.training.compile:
             torch.compiler.reset()
-            model.compile()
+            for part in compiled_parts(model):
+                part.compile()
         self.micro_batch_size = self._fitting_micro_batch(model, sample)
         self._replica = self.world.replicate(model)
 
@@ -63,6 +69,7 @@ class Stepper:
             [p for p in state.model.parameters() if p.requires_grad],
             self.spec.training.max_grad_norm or math.inf,
         )
+        grad_norm = whole(grad_norm)
         # one sync point a step: whether the update may be made has to be known here
         mean_loss, norm = torch.stack([self.world.mean(loss), grad_norm.double()]).tolist()
         taken = math.isfinite(mean_loss) and math.isfinite(norm)
@@ -139,7 +146,19 @@ class Stepper:
                 model.zero_grad(set_to_none=True)
                 torch.cuda.empty_cache()
 
+        if in_parts(next(model.parameters())):
+            return self._largest_of_a_sharded_model(attempt)
         return self.world.minimum(largest_that_fits(self.sequences_per_rank, attempt))
+
+    def _largest_of_a_sharded_model(self, attempt: Callable[[int], None]) -> int:
+        def memory_of(size: int) -> int:
+            before = torch.cuda.memory_allocated()
+            torch.cuda.reset_peak_memory_stats()
+            attempt(size)
+            return self.world.maximum(torch.cuda.max_memory_allocated() - before)
+
+        budget = self.world.minimum(int(_SHARE_TO_FILL * torch.cuda.mem_get_info()[0]))
+        return largest_within(budget, self.sequences_per_rank, memory_of)
 
 
 def compiler_found(device: torch.device) -> bool:

@@ -12,7 +12,7 @@ from relora_core.description import Description
 from relora_core.distributed import World, joined_world
 from relora_core.errors import ModelError
 from relora_core.event_log import run_log, silent
-from relora_core.events import Emit
+from relora_core.events import Emit, Warned
 from relora_core.methods import build_method
 from relora_core.methods.method import Method
 from relora_core.optimizers import first_optimizer
@@ -32,6 +32,7 @@ from relora_core.warm_start import load_warm_start
 # What may differ between two starts of a run in one folder: it does not change the weights.
 _FREE = {"name", "recipe", "evaluation", "spectrum", "checkpoint", "export"}
 _FREE_IN_TRAINING = {"log_every", "micro_batch_size", "compile", "gradient_checkpointing"}
+_FREE_IN_TRAINING |= {"parallelism"}
 # Nor does this, until the run is in trouble; then a person may want to change it.
 _FREE_IN_TRAINING |= {"on_divergence", "max_rewinds", "max_skipped_steps"}
 _FREE_IN_TRAINING |= {"spike_window", "spike_z_score"}
@@ -56,6 +57,7 @@ def train(
     """
     with joined_world() as world, no_progress_bars(), _report(workdir, emit, world) as report:
         _check_batch(spec, world)
+        _check_parallelism(spec, world, report)
         _check_extras(spec)
         task = build_task(spec, cache=cache or default_cache(), emit=report, staged=staged)
         checkpoints = Checkpoints(
@@ -64,6 +66,7 @@ def train(
             report,
             identity=_identity(spec, task),
             describe=Description(spec, task).write,
+            world=world,
         )
         batches = _batches(spec, task, world)
         with closing(checkpoints), closing(batches):
@@ -122,10 +125,13 @@ def _build_state(
     if checkpoint is None and isinstance(spec.method, LowRank) and spec.method.warm_start_from:
         emit(load_warm_start(model, spec.method.warm_start_from, task, world))
     method.shape(model, checkpoint.counters.phase if checkpoint else None)
-    model.to(world.device)  # type: ignore[arg-type] # transformers wraps `to` without its types
-    state = TrainState(model, first_optimizer(model, spec))
     if checkpoint is not None:
-        checkpoint.load_into(state)
+        checkpoint.load_model(model)
+    layout = world.layout(spec.training, lambda: task.build_model(method))
+    model = layout.place(model)
+    state = TrainState(model, first_optimizer(model, spec), layout=layout)
+    if checkpoint is not None:
+        checkpoint.load_beside_model(state)
     return state
 
 
@@ -135,6 +141,12 @@ def _check_batch(spec: TrainSpec, world: World) -> None:
             f"training.global_batch_size {spec.training.global_batch_size} does not divide "
             f"over {world.size} processes"
         )
+
+
+def _check_parallelism(spec: TrainSpec, world: World, emit: Emit) -> None:
+    if spec.training.parallelism == "fsdp" and world.size == 1:
+        message = "training.parallelism fsdp with one process: it holds the whole model"
+        emit(Warned(code="not_sharded", message=message))
 
 
 def _check_extras(spec: TrainSpec) -> None:

@@ -211,19 +211,18 @@ class Trainer:
 
     def _save(self) -> None:
         self._check_replicas()  # first, so that a checkpoint holds what all ranks hold
-        if self.world.is_main:
-            self.checkpoints.save(self.state)
+        self.checkpoints.save(self.state)
 
     def _export(self, path: str) -> None:
-        if self.world.is_main:
-            size = export(
-                self.state.model,
-                self.task,
-                self.workdir / path,
-                spec=self.spec,
-                counters=self.counters,
-            )
-            self.emit(Exported(step=self.counters.step, path=path, bytes=size))
+        size = export(
+            self.state.model,
+            self.task,
+            self.workdir / path,
+            spec=self.spec,
+            counters=self.counters,
+            world=self.world,
+        )
+        self.emit(Exported(step=self.counters.step, path=path, bytes=size))
         self.world.barrier()
 
     def _stop(self) -> bool:

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from relora_core.rows import divided, local, whole
+
 _BLOCK = 256  # elements that share a magnitude, in bitsandbytes' optimizers
 
 
@@ -33,10 +35,10 @@ class PlainMoment:
     tensor: Tensor
 
     def values(self) -> Tensor:
-        return self.tensor
+        return whole(self.tensor)
 
     def prune(self, keep: Tensor, *, scale: float) -> None:
-        self.tensor.mul_(scale).masked_fill_(~keep, 0)
+        local(self.tensor).mul_(scale).masked_fill_(~local(divided(keep, like=self.tensor)), 0)
 
     def clear(self) -> None:
         self.tensor.zero_()

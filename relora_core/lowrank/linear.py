@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from relora_core.lowrank.frozen import build_frozen
+from relora_core.rows import divided, joined, local, whole
 from relora_core.spec import Factors, LowRank
 
 
@@ -34,7 +35,7 @@ class LowRankUpdate(nn.Module):
     def scale(self) -> Tensor | float:
         if self.lora_gain is None:
             return self.alpha_over_rank
-        return self.alpha_over_rank * self.lora_gain
+        return self.alpha_over_rank * whole(self.lora_gain)
 
     def updated(self, x: Tensor, bias: Tensor | None) -> Tensor:
         low = F.linear(self.dropout(x), self.lora_a) * self.scale  # (..., r): cheaper than d_out
@@ -43,7 +44,8 @@ class LowRankUpdate(nn.Module):
     @torch.no_grad()
     def update(self) -> Tensor:
         """s B A in fp32, (d_out, d_in)."""
-        return self.scale * (self.lora_b.float() @ self.lora_a.float())
+        rows = self.scale * (local(self.lora_b).float() @ whole(self.lora_a).float())
+        return joined(rows, like=self.lora_b)
 
     @torch.no_grad()
     def start(self, *, generator: Generator) -> None:
@@ -124,7 +126,8 @@ class FactoredLinear(LowRankUpdate):
 @torch.no_grad()
 def _draw(factor: Tensor, generator: Generator) -> None:
     bound = 1 / math.sqrt(factor.shape[1])  # kaiming_uniform_ with a = sqrt(5)
-    factor.copy_(torch.empty(factor.shape).uniform_(-bound, bound, generator=generator))
+    drawn = torch.empty(factor.shape).uniform_(-bound, bound, generator=generator)
+    local(factor).copy_(local(divided(drawn, like=factor)))
 
 
 def _generator(seed: int, restart: int, name: str) -> Generator:

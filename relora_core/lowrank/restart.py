@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from relora_core.events import AnyTrainEvent, Merged, OptimizerReset, Reinitialized
 from relora_core.lowrank.inject import low_rank_layers
 from relora_core.lowrank.optimizer_reset import reset_optimizer_state
+from relora_core.rows import local, summed, whole
 from relora_core.spec import ReloraMethod, ZeroReset
 
 
@@ -47,10 +48,11 @@ def merge(model: nn.Module, *, step: int, restart: int) -> Merged:
     for layer in layers:
         update = layer.update()
         layer.frozen.add(update)
-        weight = layer.frozen.exact()
+        weight = local(layer.frozen.exact())
         residual = weight - layer.frozen(torch.float32)
-        for part, tensor in enumerate((update, weight, residual)):
+        for part, tensor in enumerate((local(update), weight, residual)):
             squares[part] += tensor.double().square().sum().cpu()
+    squares = summed(squares, like=layers[0].lora_b)
     update_norm, weight_norm, residual_norm = squares.sqrt().tolist()
     return Merged(
         step=step,
@@ -68,7 +70,7 @@ def reinitialize(model: nn.Module, *, step: int, restart: int, seed: int) -> Rei
     square, digest = 0.0, hashlib.sha256()
     for name, layer in low_rank_layers(model):
         layer.reinitialize(seed=seed, restart=restart, name=name)
-        drawn = layer.lora_a.float().cpu()
+        drawn = whole(layer.lora_a).float().cpu()
         square += float(drawn.double().square().sum())
         digest.update(drawn.numpy().tobytes())
     return Reinitialized(

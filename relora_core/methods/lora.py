@@ -1,5 +1,7 @@
 """LoRA (arXiv 2106.09685): one low-rank update, after a full-rank warm start if there is one."""
 
+from functools import partial
+
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from relora_core.events import AnyTrainEvent, Phase
@@ -7,7 +9,7 @@ from relora_core.lowrank.inject import find_targets, inject
 from relora_core.lowrank.restart import reinitialize
 from relora_core.methods.method import enter_phase
 from relora_core.model import AutoModel
-from relora_core.optimizers import build_optimizer, keep_state
+from relora_core.optimizers import build_optimizer, keep_state, state_by_name
 from relora_core.spec import LowRank, TrainSpec
 from relora_core.state import TrainState
 from relora_core.timeline import Timeline
@@ -38,8 +40,12 @@ class Lora:
 
     def _switch(self, state: TrainState) -> None:
         """Freeze W, add factors with a fresh optimizer state; all else keeps its moments."""
-        inject(state.model, self.method)
-        reinitialize(state.model, step=state.counters.step, restart=0, seed=self.spec.training.seed)
-        optimizer = build_optimizer(state.model, self.spec.optimizer)
-        keep_state(state.optimizer, optimizer)
-        state.optimizer = optimizer
+        kept = state_by_name(state.model, state.optimizer)
+        make_low_rank = partial(self._make_low_rank, step=state.counters.step)
+        state.model = state.layout.changed(state.model, make_low_rank)
+        state.optimizer = build_optimizer(state.model, self.spec.optimizer)
+        keep_state(kept, state.model, state.optimizer)
+
+    def _make_low_rank(self, model: PreTrainedModel, *, step: int) -> None:
+        inject(model, self.method)
+        reinitialize(model, step=step, restart=0, seed=self.spec.training.seed)

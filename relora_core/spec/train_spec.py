@@ -95,6 +95,7 @@ class TrainSpec(Spec):
         self._check_tokenizer()
         self._check_start()
         self._check_optimizer()
+        self._check_parallelism()
         if self.phases.first == "warm_start" and self.warm_start_steps >= self.total_steps:
             raise SpecConflict(
                 "method.warm_start_steps",
@@ -160,6 +161,28 @@ class TrainSpec(Spec):
                     f"must be at most the hidden size of {self.model.preset} ({hidden}); "
                     f"got {self.method.rank}",
                 )
+
+    def _check_parallelism(self) -> None:
+        if self.training.parallelism == "ddp":
+            return
+        if self.optimizer.name != "adamw":
+            raise SpecConflict(
+                "optimizer.name",
+                f"{self.optimizer.name} has state that cannot be divided by rows, as "
+                "training.parallelism fsdp does; take adamw, or ddp",
+            )
+        if isinstance(self.method, GaloreMethod):
+            raise SpecConflict(
+                "method.name",
+                "galore projects whole gradients, which no rank has under training.parallelism "
+                "fsdp; take another method, or ddp",
+            )
+        if self.spectrum.enabled is True:
+            raise SpecConflict(
+                "spectrum.enabled",
+                "is measured on whole weights, which no rank has under training.parallelism fsdp; "
+                "leave it at auto, or take ddp",
+            )
 
     def _check_start(self) -> None:
         """Weights come from one place."""

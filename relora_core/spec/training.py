@@ -46,6 +46,10 @@ class TrainingSpec(Spec):
         description="Steps that a loss is compared with, and the fewest between two reports. "
         "100: the deviation is known to 7%, and the trend of the loss is still small.",
     )
+    parallelism: Literal["ddp", "fsdp"] = Field(
+        default="ddp",
+        description="ddp: each GPU has the whole model; fsdp: some rows of each tensor.",
+    )
     gradient_checkpointing: bool = False
     compile: bool = Field(default=True, description="torch.compile, where a compiler is found.")
     log_every: Steps = Field(default=10, description="Steps between two reports of the loss.")

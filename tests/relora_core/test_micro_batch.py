@@ -1,7 +1,12 @@
 import pytest
 import torch
 
-from relora_core.micro_batch import cpu_micro_batch, halved, largest_that_fits
+from relora_core.micro_batch import (
+    cpu_micro_batch,
+    halved,
+    largest_that_fits,
+    largest_within,
+)
 
 
 def test_it_halves_until_it_fits() -> None:
@@ -40,3 +45,16 @@ def test_on_the_cpu_the_size_of_an_example_sets_it() -> None:
 
 def test_half_of_a_size_still_divides_the_batch() -> None:
     assert [halved(size, 12) for size in (12, 6, 3, 2)] == [6, 3, 1, 1]
+
+
+@pytest.mark.parametrize(("budget", "expected"), [(1000, 24), (130, 12), (65, 4), (12, 1)])
+def test_a_budget_is_filled_without_going_over_it(budget: int, expected: int) -> None:
+    tried: list[int] = []
+
+    def memory_of(size: int) -> int:
+        tried.append(size)
+        return 5 + 10 * size
+
+    assert largest_within(budget, 24, memory_of) == expected
+    assert max(tried[1:], default=1) == expected
+    assert all(5 + 10 * size <= budget for size in tried[1:])

@@ -141,6 +141,24 @@ def test_nothing_is_dropped_out_unless_the_spec_says() -> None:
 LOW_RANK = ["lowrank", "lora", "relora"]
 
 
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("optimizer", {"name": "adamw_8bit"}),
+        ("method", {"name": "galore"}),
+        ("spectrum", {"enabled": True}),
+    ],
+)
+def test_what_needs_whole_tensors_is_refused_where_they_are_sharded(
+    part: str, change: dict[str, Any]
+) -> None:
+    training = {"steps": 100, "parallelism": "fsdp"}
+    [problem] = problems(training=training, **{part: change})
+    assert problem.path.startswith(part)
+    assert problem.message.endswith(("or take ddp", "or ddp"))
+    assert spec(training={"steps": 100}, **{part: change})
+
+
 @pytest.mark.parametrize("name", ["control", "lowrank"])
 def test_what_changes_the_shape_starts_from_random_weights(name: str) -> None:
     model = {"pretrained": "gpt2"}

@@ -284,6 +284,15 @@ def test_gradient_checkpointing_does_not_change_the_numbers(
     assert losses(Run(tmp_path / "recomputed", cache)(spec)) == pytest.approx(kept, rel=1e-6)
 
 
+def test_sharding_with_one_process_says_that_it_shards_nothing(
+    run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
+) -> None:
+    expected = losses(run(make_spec()))
+    recorder = Run(tmp_path / "fsdp", cache)(make_spec(training={"parallelism": "fsdp"}))
+    assert [event.code for event in recorder.of(Warned)] == ["not_sharded"]
+    assert losses(recorder) == expected
+
+
 def test_bf16_is_close_to_fp32(run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec) -> None:
     exact = losses(run(make_spec()))
     rounded = losses(Run(tmp_path / "bf16", cache)(make_spec(training={"precision": "bf16"})))

@@ -15,6 +15,7 @@ from relora_core.lowrank.frozen.floats import Bf16, Fp32
 from relora_core.lowrank.frozen.int8 import Int8
 from relora_core.lowrank.frozen.nf4 import Nf4
 from relora_core.lowrank.frozen.stored_type import Stored, StoredType
+from relora_core.rows import joined, local
 from relora_core.spec import FrozenDtype
 
 
@@ -36,7 +37,8 @@ def build_frozen(weight: Tensor, dtype: FrozenDtype) -> "FrozenWeight":
 class FrozenWeight(nn.Module):
     """W (d_out, d_in) as `stored_type` has it; no gradient reaches it.
 
-    Whatever is stored is a parameter whose rows are W's rows.
+    Whatever is stored is a parameter whose rows are W's rows. Each rank may hold some of them,
+    and then the rows of the residual too.
     """
 
     def __init__(self, weight: Tensor, stored_type: StoredType) -> None:
@@ -51,7 +53,7 @@ class FrozenWeight(nn.Module):
         self._keep_residual(weight)
 
     def forward(self, dtype: torch.dtype) -> Tensor:
-        """What is stored, dense, (d_out, d_in)."""
+        """What is stored, dense, (d_out, d_in); of a weight in parts, the rows that are here."""
         return self.stored_type.dequantize(self._stored(), dtype)[:, : self.d_in]
 
     def linear(self, x: Tensor) -> Tensor:
@@ -63,18 +65,21 @@ class FrozenWeight(nn.Module):
     @torch.no_grad()
     def exact(self) -> Tensor:
         """W with nothing rounded away, fp32, (d_out, d_in)."""
-        held = self(torch.float32)
-        if self.residual is None:
-            return held
-        return (held.view(torch.int32) + self.residual.to(held.device)).view(torch.float32)
+        return joined(self._exact_rows(), like=self.get_parameter(self.stored_type.names[0]))
 
     @torch.no_grad()
     def add(self, update: Tensor) -> None:
         """W += update, summed in fp32; `update` is (d_out, d_in)."""
-        weight = self.exact() + update.float()
+        weight = self._exact_rows() + local(update).float()
         for mine, new in zip(self._stored(), self.stored_type.quantize(weight), strict=True):
             mine.copy_(new)
         self._keep_residual(weight)
+
+    def _exact_rows(self) -> Tensor:
+        held = self(torch.float32)
+        if self.residual is None:
+            return held
+        return (held.view(torch.int32) + self.residual.to(held.device)).view(torch.float32)
 
     @torch.no_grad()
     def _keep_residual(self, weight: Tensor) -> None:
@@ -84,4 +89,4 @@ class FrozenWeight(nn.Module):
             self.residual = bits.to(dtype).cpu()
 
     def _stored(self) -> Stored:
-        return tuple(self.get_parameter(name) for name in self.stored_type.names)
+        return tuple(local(self.get_parameter(name)) for name in self.stored_type.names)
