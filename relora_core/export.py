@@ -57,6 +57,14 @@ def export(
     return sum(file.stat().st_size for file in folder.iterdir())
 
 
+def merged_model(
+    model: PreTrainedModel, auto_model: AutoModel, dtype: torch.dtype
+) -> PreTrainedModel:
+    """A plain model, on the CPU, that computes what `model` does, to the precision of `dtype`."""
+    state = ALONE.on_main(merged_state(model).items(), dtype)
+    return _plain_model(state, model.config, auto_model, dtype)
+
+
 def _plain_model(
     state: dict[str, Tensor], config: PreTrainedConfig, auto_model: AutoModel, dtype: torch.dtype
 ) -> PreTrainedModel:
