@@ -119,3 +119,15 @@ def test_every_event_is_described_with_its_fields() -> None:
     }
     common = text.partition("\n## ")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", common, re.M)) == Event.model_fields.keys() | {"type"}
+
+
+def test_every_fault_of_the_released_code_has_a_test_that_exists() -> None:
+    rows = re.findall(r"^\| (\d+) \|.*\| (.*) \|$", (ROOT / "docs/faults.md").read_text(), re.M)
+    assert [int(number) for number, _ in rows] == list(range(1, 31))
+    files = list((ROOT / "tests").rglob("test_*.py"))
+    known = {file.name for file in files}
+    known |= {name for file in files for name in re.findall(r"^def (test_\w+)", file.read_text(), re.M)}
+    for number, held_by in rows:
+        named = set(re.findall(r"`(test_\w+(?:\.py)?)`", held_by))
+        assert named, number
+        assert named <= known, number
