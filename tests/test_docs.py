@@ -126,7 +126,9 @@ def test_every_fault_of_the_released_code_has_a_test_that_exists() -> None:
     assert [int(number) for number, _ in rows] == list(range(1, 31))
     files = list((ROOT / "tests").rglob("test_*.py"))
     known = {file.name for file in files}
-    known |= {name for file in files for name in re.findall(r"^def (test_\w+)", file.read_text(), re.M)}
+    known |= {
+        name for file in files for name in re.findall(r"^def (test_\w+)", file.read_text(), re.M)
+    }
     for number, held_by in rows:
         named = set(re.findall(r"`(test_\w+(?:\.py)?)`", held_by))
         assert named, number
