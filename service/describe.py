@@ -24,6 +24,7 @@ SIGNS: dict[type[train.Event], tuple[str, str]] = {
     train.PhaseStarted: ("▶", MOVE),
     train.Merged: ("↻", RESTART),
     train.Evaluated: ("◆", GOOD),
+    train.SpectrumMeasured: ("◆", MOVE),
     train.CheckpointSaved: ("▣", MOVE),
     train.Exported: ("▣", GOOD),
     train.Warned: ("!", NOTE),
