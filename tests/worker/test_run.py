@@ -60,7 +60,7 @@ def test_a_job_succeeds_and_its_files_are_what_the_list_says(
     storage = backends.storage_for(job)
     assert job.status is JobStatus.SUCCEEDED
     assert (job.progress.step, job.progress.restarts) == (60, 2)
-    assert {file.kind for file in files} == {"checkpoint", "final", "log"}
+    assert {file.kind for file in files} == {"checkpoint", "final", "log", "report"}
     assert {file.step for file in files if file.kind == "checkpoint"} == {40, 60}
     assert [stored.key for stored in storage.list("")] == [file.path for file in files]
     for file in files:
