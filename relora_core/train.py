@@ -31,11 +31,19 @@ from relora_core.warm_start import load_warm_start
 
 # What may differ between two starts of a run in one folder: it does not change the weights.
 _FREE = {"name", "recipe", "evaluation", "spectrum", "checkpoint", "export"}
-_FREE_IN_TRAINING = {"log_every", "micro_batch_size", "compile", "gradient_checkpointing"}
-_FREE_IN_TRAINING |= {"parallelism"}
-# Nor does this, until the run is in trouble; then a person may want to change it.
-_FREE_IN_TRAINING |= {"on_divergence", "max_rewinds", "max_skipped_steps"}
-_FREE_IN_TRAINING |= {"spike_window", "spike_z_score"}
+_FREE_IN_TRAINING = {
+    "log_every",
+    "micro_batch_size",
+    "compile",
+    "gradient_checkpointing",
+    "parallelism",
+    # nor do these, until the run is in trouble; then a person may want to change them
+    "on_divergence",
+    "max_rewinds",
+    "max_skipped_steps",
+    "spike_window",
+    "spike_z_score",
+}
 
 
 def train(

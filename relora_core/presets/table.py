@@ -25,12 +25,7 @@ def trainable_parameters(preset: str, *, rank: int = RANK) -> int:
 def models() -> list[dict[str, Any]]:
     return [
         {
-            "name": name,
-            "family": config["model_type"],
-            "hidden": config["hidden_size"],
-            "intermediate": config["intermediate_size"],
-            "heads": config["num_attention_heads"],
-            "layers": config["num_hidden_layers"],
+            **_sizes(name, config),
             "vocabulary": config["vocab_size"],
             "parameters": model_shape(config).parameters,
             "trainable_at_rank_128": trainable_parameters(name),
@@ -42,17 +37,23 @@ def models() -> list[dict[str, Any]]:
 def vision_models() -> list[dict[str, Any]]:
     return [
         {
-            "name": name,
-            "family": config["model_type"],
-            "hidden": config["hidden_size"],
-            "intermediate": config["intermediate_size"],
-            "heads": config["num_attention_heads"],
-            "layers": config["num_hidden_layers"],
+            **_sizes(name, config),
             "patch_size": config["patch_size"],
             "image_size": config["image_size"],
         }
         for name, config in VISION_MODELS.items()
     ]
+
+
+def _sizes(name: str, config: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "family": config["model_type"],
+        "hidden": config["hidden_size"],
+        "intermediate": config["intermediate_size"],
+        "heads": config["num_attention_heads"],
+        "layers": config["num_hidden_layers"],
+    }
 
 
 def recipes() -> list[dict[str, Any]]:
