@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from sqlalchemy import Engine
+
+from jobs.database import open_engine
 from jobs.models import Job
 from jobs.queue import JobQueue
 from jobs.settings import Settings
@@ -13,6 +16,7 @@ from jobs.wakeups import Wakeups
 @dataclass(frozen=True)
 class Backends:
     settings: Settings
+    engine: Engine
     store: JobStore
     queue: JobQueue
     wakeups: Wakeups
@@ -22,15 +26,17 @@ class Backends:
         return job_storage(self.settings.storage_url, job)
 
     def close(self) -> None:
-        self.store.close()
+        self.engine.dispose()
         self.wakeups.close()
 
 
 def open_backends(settings: Settings) -> Backends:
     """Connects to nothing yet, but raises `ValueError` for a database it does not know."""
+    engine = open_engine(settings.database_url)
     return Backends(
         settings=settings,
-        store=JobStore.open(settings.database_url),
+        engine=engine,
+        store=JobStore(engine),
         queue=JobQueue(settings.broker_url),
         wakeups=Wakeups(settings.broker_url),
     )

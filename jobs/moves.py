@@ -38,7 +38,8 @@ from jobs.events import (
 from jobs.models import JobError, JobSpec, Progress
 from jobs.rows import progress_document
 from jobs.status import FINAL, HELD, JobStatus, Wish, sources
-from jobs.tables import UtcDateTime, jobs, outbox
+from jobs.columns import UtcDateTime
+from jobs.tables import jobs, outbox
 
 JobRow = Row[*tuple[Any, ...]]
 Target = ColumnElement[JobStatus]

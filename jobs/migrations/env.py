@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from jobs.database import open_engine
 from jobs.settings import Settings
-from jobs.tables import metadata
+from jobs.schema import metadata
 
 
 def _run(connection: Connection) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import inspect
 
 from jobs.database import open_engine
 from jobs.migrate import migrate
-from jobs.tables import metadata
+from jobs.schema import metadata
 
 
 def test_the_migrations_and_the_tables_agree(empty_database_url: str) -> None:

@@ -1,0 +1,6 @@
+"""All tables of the store, whichever module describes them: what migrations are compared with."""
+
+from jobs import tables
+from jobs.columns import metadata
+
+__all__ = ["metadata", "tables"]
