@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from jobs import log
+from jobs.columns import UtcDateTime
 from jobs.database import database_now
 from jobs.events import (
     AnyStatusEvent,
@@ -38,7 +39,6 @@ from jobs.events import (
 from jobs.models import JobError, JobSpec, Progress
 from jobs.rows import progress_document
 from jobs.status import FINAL, HELD, JobStatus, Wish, sources
-from jobs.columns import UtcDateTime
 from jobs.tables import jobs, outbox
 
 JobRow = Row[*tuple[Any, ...]]

@@ -30,6 +30,10 @@ def _hub(request: Request) -> EventHub:
     return cast(EventHub, request.app.state.hub)
 
 
+def _project() -> str:
+    return "default"
+
+
 def refuse_unknown_query(request: Request) -> None:
     """A misspelt parameter is an error, not the whole list."""
     route = cast(APIRoute, request.scope["route"])
@@ -56,3 +60,4 @@ BackendsDep = Annotated[Backends, Depends(_backends)]
 StoreDep = Annotated[JobStore, Depends(_store)]
 DispatcherDep = Annotated[Dispatcher, Depends(_dispatcher)]
 HubDep = Annotated[EventHub, Depends(_hub)]
+ProjectDep = Annotated[str, Depends(_project)]

@@ -8,8 +8,8 @@ from alembic import context
 from sqlalchemy import Connection
 
 from jobs.database import open_engine
-from jobs.settings import Settings
 from jobs.schema import metadata
+from jobs.settings import Settings
 
 
 def _run(connection: Connection) -> None:
