@@ -51,9 +51,10 @@ def _scores(step: Pass) -> int:
 
 
 def _factors(step: Pass) -> int:
-    """Of each token, in all blocks: A x, and where there is dropout, its mask and its output."""
+    """Of each token, in all blocks: A x where it is computed, and dropout's mask and output."""
     targets = step.layout.targets
-    kept = step.layout.rank * len(targets)
+    merged = sum(step.layout.is_merged(linear, tokens=step.tokens) for linear in targets)
+    kept = step.layout.rank * (len(targets) - merged)
     if step.dropout:
         kept += 2 * sum(linear.d_in for linear in targets)
     return step.compute_bytes * kept

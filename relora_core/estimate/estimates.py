@@ -185,7 +185,10 @@ class _Run:
         training, gpu = self.spec.training, self.hardware.gpu
         tokens = phase.steps * training.global_batch_size * self.sequence_length
         executed = executed_flops(
-            phase.layout, self.sequence_length, recomputed=training.gradient_checkpointing
+            phase.layout,
+            self.sequence_length,
+            sequences=micro_batch,
+            recomputed=training.gradient_checkpointing,
         )
         peak = gpu.bf16_flops if training.precision == "bf16" else gpu.fp32_flops
         speed = peak * self.hardware.utilization * self.hardware.gpus

@@ -2,10 +2,11 @@
 
 A linear layer with a weight (m, n) takes 2mn forward, 2mn for the gradient of its input and
 2mn for that of its weight (Kaplan et al., arXiv 2001.08361, section 2.1). With W frozen the
-last is not computed; the update s B A x adds 6r(m + n). Attention takes 4 s d forward for
-each layer and query of width d, and twice that backward (Chowdhery et al., arXiv 2204.02311,
-appendix B: all pairs of tokens count, though a causal kernel skips half of them). Norms,
-activations, softmax and the optimizer are left out.
+last is not computed; the update s B A x adds 6r(m + n), or 4r(m + n) and 4rmn for each
+micro-batch where it is merged with W (`relora_core.lowrank.variant`). Attention takes 4 s d
+forward for each layer and query of width d, and twice that backward (Chowdhery et al., arXiv
+2204.02311, appendix B: all pairs of tokens count, though a causal kernel skips half of them).
+Norms, activations, softmax and the optimizer are left out.
 """
 
 from relora_core.estimate.layout import Layout
@@ -18,25 +19,37 @@ def model_flops(shape: ModelShape, sequence_length: int) -> float:
     return linears + 3 * _attention(shape, sequence_length)
 
 
-def executed_flops(layout: Layout, sequence_length: int, *, recomputed: bool) -> float:
-    """What is computed; `recomputed`: gradient checkpointing runs the blocks forward twice."""
-    shape = layout.shape
-    forward = sum(_forward(linear, layout) * _share(linear, shape) for linear in shape.linears)
-    backward = sum(_backward(linear, layout) * _share(linear, shape) for linear in shape.linears)
+def executed_flops(
+    layout: Layout, sequence_length: int, *, sequences: int, recomputed: bool
+) -> float:
+    """What is computed for a token of a micro-batch of `sequences`.
+
+    `recomputed`: gradient checkpointing runs the blocks forward twice.
+    """
+    shape, tokens = layout.shape, sequences * sequence_length
+    forward, backward = (
+        sum(way(linear, layout, tokens) * _share(linear, shape) for linear in shape.linears)
+        for way in (_forward, _backward)
+    )
     attention = _attention(shape, sequence_length)
-    again = sum(_forward(linear, layout) for linear in shape.linears if linear.in_block) + attention
+    again = attention + sum(
+        _forward(linear, layout, tokens) for linear in shape.linears if linear.in_block
+    )
     return forward + backward + 3 * attention + (again if recomputed else 0)
 
 
-def _forward(linear: Linear, layout: Layout) -> int:
+def _forward(linear: Linear, layout: Layout, tokens: int) -> float:
+    if layout.is_merged(linear, tokens=tokens):
+        return 2 * linear.weights * (1 + layout.rank / tokens)
     return 2 * (linear.weights * layout.is_dense(linear) + layout.factor_elements(linear))
 
 
-def _backward(linear: Linear, layout: Layout) -> int:
+def _backward(linear: Linear, layout: Layout, tokens: int) -> float:
+    factors = 4 * layout.factor_elements(linear)  # A x anew, and three products
+    if layout.is_merged(linear, tokens=tokens):
+        return 2 * linear.weights * (1 + layout.rank / tokens) + factors
     gradients = 1 if layout.is_frozen(linear) else 2
-    return 2 * (
-        linear.weights * gradients * layout.is_dense(linear) + 2 * layout.factor_elements(linear)
-    )
+    return 2 * linear.weights * gradients * layout.is_dense(linear) + factors
 
 
 def _share(linear: Linear, shape: ModelShape) -> float:

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from relora_core.errors import ModelError
+from relora_core.lowrank.variant import is_merged
 from relora_core.shapes import Linear, ModelShape
-from relora_core.spec import Factors, GaloreMethod, LowRank, LowrankMethod, Targets
+from relora_core.spec import Factors, GaloreMethod, LowRank, LowrankMethod, Targets, Variant
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Layout:
     rank: int = 0
     targets: frozenset[Linear] = frozenset()
     factored: bool = False  # the targets' W is s B A itself: there is no other
+    variant: Variant = "branches"
+    dropout: float = 0.0  # on the input of the update
     moments: int | None = None  # numbers of the optimizer's state, if not two for each trained
 
     @property
@@ -56,6 +59,16 @@ class Layout:
             return False
         return linear.in_block or linear in self.targets
 
+    def is_merged(self, linear: Linear, *, tokens: int) -> bool:
+        """Whether W + s B A is formed before it is multiplied with, for this many tokens."""
+        return linear in self.frozen_linears and is_merged(
+            self.variant,
+            tokens=tokens,
+            d_in=linear.d_in,
+            d_out=linear.d_out,
+            dropout=self.dropout,
+        )
+
     def factor_elements(self, linear: Linear) -> int:
         """Of A and B."""
         return self.rank * (linear.d_out + linear.d_in) if linear in self.targets else 0
@@ -82,6 +95,8 @@ def low_rank(shape: ModelShape, method: LowRank) -> Layout:
         still=still,
         rank=method.rank,
         targets=targets,
+        variant=method.variant,
+        dropout=method.dropout,
     )
 
 

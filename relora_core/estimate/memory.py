@@ -92,7 +92,11 @@ def _trained_copies(step: Pass) -> int:
 
 def _frozen_copies(step: Pass, dtype: FrozenDtype) -> int:
     layout = step.layout
-    frozen = sum(linear.weights for linear in layout.frozen_linears)
+    frozen = sum(
+        linear.weights
+        for linear in layout.frozen_linears
+        if not layout.is_merged(linear, tokens=step.tokens)
+    )
     still = layout.still if step.autocast else 0
     per_number = kept_for_backward_bytes(dtype, compute_bytes=step.compute_bytes)
     return frozen * per_number + still * step.compute_bytes

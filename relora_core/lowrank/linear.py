@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from relora_core.lowrank.frozen import build_frozen
+from relora_core.lowrank.variant import is_merged
 from relora_core.rows import divided, joined, local, whole
 from relora_core.spec import Factors, LowRank
 
@@ -61,7 +62,7 @@ class LowRankLinear(LowRankUpdate):
 
     Source: arXiv 2307.05695, equation 2. Shapes: x (..., d_in); W (d_out, d_in), as stored.
     A starts Kaiming-uniform and B zero, so the update is zero and B has a gradient from the
-    first step on.
+    first step on. `method.variant` says in which way it is computed (`lowrank.variant`).
     """
 
     def __init__(
@@ -77,9 +78,21 @@ class LowRankLinear(LowRankUpdate):
         self.transposed = transposed  # whether the plain layer stored W as (d_in, d_out)
         self.frozen = build_frozen(weight, method.frozen_dtype)
         self.bias = bias
+        self.variant = method.variant
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.frozen.linear(x) + self.updated(x, self.bias)  # (..., d_out)
+        if not self._is_merged(x):
+            return self.frozen.linear(x) + self.updated(x, self.bias)  # (..., d_out)
+        b = self.lora_b if self.lora_gain is None else self.lora_b * self.lora_gain
+        y = self.frozen.merged(x, self.lora_a, b, self.alpha_over_rank)  # (..., d_out)
+        return y if self.bias is None else y + self.bias.to(y.dtype)
+
+    def _is_merged(self, x: Tensor) -> bool:
+        d_out, d_in = self.frozen.d_out, self.frozen.d_in
+        tokens = x.shape[:-1].numel()
+        return is_merged(
+            self.variant, tokens=tokens, d_in=d_in, d_out=d_out, dropout=self.dropout.p
+        )
 
     @torch.no_grad()
     def merged(self) -> Tensor:

@@ -27,6 +27,7 @@ from relora_core.spec.method import (
     RandomReset,
     ReloraMethod,
     Targets,
+    Variant,
     ZeroReset,
 )
 from relora_core.spec.model import (
@@ -96,6 +97,7 @@ __all__ = [
     "TrainedTokenizer",
     "TrainingSpec",
     "ValidationSpec",
+    "Variant",
     "ZeroReset",
     "train_part",
 ]

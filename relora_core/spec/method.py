@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from relora_core.spec.part import Spec, Steps
 
 FrozenDtype = Literal["fp32", "bf16", "int8", "nf4"]
+Variant = Literal["auto", "branches", "merged"]
 
 
 class MagnitudeReset(Spec):
@@ -68,6 +69,11 @@ class LowRank(Factors):
         default="bf16",
         description="How W is stored; what that cannot hold is kept off the device, so that merges "
         "and exports are exact. `nf4` needs bitsandbytes.",
+    )
+    variant: Variant = Field(
+        default="auto",
+        description="How a layer is computed: W x and B A x apart (`branches`), or (W + B A) x "
+        "with the sum formed first (`merged`); `auto` takes what is cheaper for its shape.",
     )
     warm_start_steps: int | None = Field(default=None, ge=0)
     warm_start_from: str | None = Field(

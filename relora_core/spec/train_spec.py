@@ -92,6 +92,7 @@ class TrainSpec(Spec):
                 f"must be less than the {self.total_steps} steps of training; got {since}",
             )
         self._check_rank()
+        self._check_variant()
         self._check_tokenizer()
         self._check_start()
         self._check_optimizer()
@@ -182,6 +183,15 @@ class TrainSpec(Spec):
                 "spectrum.enabled",
                 "is measured on whole weights, which no rank has under training.parallelism fsdp; "
                 "leave it at auto, or take ddp",
+            )
+
+    def _check_variant(self) -> None:
+        method = self.method
+        if isinstance(method, LowRank) and method.variant == "merged" and method.dropout:
+            raise SpecConflict(
+                "method.variant",
+                "merged has no low-rank branch that method.dropout could act on; take auto or "
+                "branches, or a dropout of 0",
             )
 
     def _check_start(self) -> None:

@@ -202,6 +202,10 @@ def test_a_recipe_fills_in_and_what_is_written_wins() -> None:
         ({"method": {"name": "relora", "warm_start_steps": 20_000}}, "method.warm_start_steps: mu"),
         ({"method": {"name": "relora", "rank": 800}}, "method.rank: must be at most the hidden"),
         (
+            {"method": {"name": "lora", "variant": "merged", "dropout": 0.1}},
+            "method.variant: merged has no low-rank branch",
+        ),
+        (
             {"method": {"name": "lora", "warm_start_from": "run", "warm_start_steps": 5}},
             "method.warm_start_from: stands for warm_start_steps; give one of the two",
         ),

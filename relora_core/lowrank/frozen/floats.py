@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from relora_core.lowrank.frozen.merged_product import register_merged
 from relora_core.lowrank.frozen.stored_type import Stored
 
 _HALF_OF_THE_LAST_BIT = 0x8000  # of a bf16, in the bits of the fp32 that has the same value
@@ -22,6 +23,9 @@ class Fp32:
     def linear(self, x: Tensor, stored: Stored) -> Tensor:
         return F.linear(x, stored[0].to(x.dtype))
 
+    def merged(self, x: Tensor, a: Tensor, b: Tensor, stored: Stored, scale: float) -> Tensor:
+        return _merged(x, a, b, list(stored), scale)
+
 
 class Bf16(Fp32):
     """A bf16 is the upper half of a fp32's bits, so the difference fits into 16 bits.
@@ -34,3 +38,6 @@ class Bf16(Fp32):
     def quantize(self, weight: Tensor) -> Stored:
         bits = weight.view(torch.int32) + _HALF_OF_THE_LAST_BIT
         return ((bits >> 16).to(torch.int16).view(torch.bfloat16),)
+
+
+_merged = register_merged("float", Fp32().dequantize)

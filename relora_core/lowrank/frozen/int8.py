@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from relora_core.lowrank.frozen.merged_product import register_merged
 from relora_core.lowrank.frozen.product import register_linear
 from relora_core.lowrank.frozen.stored_type import Stored
 
@@ -26,5 +27,9 @@ class Int8:
     def linear(self, x: Tensor, stored: Stored) -> Tensor:
         return _linear(x, *stored)
 
+    def merged(self, x: Tensor, a: Tensor, b: Tensor, stored: Stored, scale: float) -> Tensor:
+        return _merged(x, a, b, list(stored), scale)
+
 
 _linear = register_linear("int8", Int8().dequantize)
+_merged = register_merged("int8", Int8().dequantize)

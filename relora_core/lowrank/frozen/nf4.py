@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from relora_core.lowrank.frozen.merged_product import register_merged
 from relora_core.lowrank.frozen.product import register_linear
 from relora_core.lowrank.frozen.stored_type import Stored
 from relora_core.quantization import require_bitsandbytes
@@ -34,6 +35,9 @@ class Nf4:
     def linear(self, x: Tensor, stored: Stored) -> Tensor:
         return _linear(x, *stored)
 
+    def merged(self, x: Tensor, a: Tensor, b: Tensor, stored: Stored, scale: float) -> Tensor:
+        return _merged(x, a, b, list(stored), scale)
+
 
 def _dequantize(stored: Stored, dtype: torch.dtype) -> Tensor:
     codes, scales = stored
@@ -46,3 +50,4 @@ def _dequantize(stored: Stored, dtype: torch.dtype) -> Tensor:
 
 
 _linear = register_linear("nf4", _dequantize)
+_merged = register_merged("nf4", _dequantize)

@@ -58,9 +58,15 @@ class FrozenWeight(nn.Module):
 
     def linear(self, x: Tensor) -> Tensor:
         """x (..., d_in) times the transposed W as stored, in autocast's type or x's."""
-        if torch.is_autocast_enabled(x.device.type):
-            x = x.to(torch.get_autocast_dtype(x.device.type))
-        return self.stored_type.linear(x, self._stored())  # (..., d_out)
+        return self.stored_type.linear(x.to(_compute_dtype(x)), self._stored())  # (..., d_out)
+
+    def merged(self, x: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
+        """x (..., d_in) times the transposed W + s B A, in autocast's type or x's.
+
+        A (r, d_in) and B (d_out, r) get gradients.
+        """
+        dtype = _compute_dtype(x)
+        return self.stored_type.merged(x.to(dtype), a.to(dtype), b.to(dtype), self._stored(), scale)
 
     @torch.no_grad()
     def exact(self) -> Tensor:
@@ -90,3 +96,9 @@ class FrozenWeight(nn.Module):
 
     def _stored(self) -> Stored:
         return tuple(local(self.get_parameter(name)) for name in self.stored_type.names)
+
+
+def _compute_dtype(x: Tensor) -> torch.dtype:
+    if torch.is_autocast_enabled(x.device.type):
+        return torch.get_autocast_dtype(x.device.type)
+    return x.dtype

@@ -1,10 +1,12 @@
+from typing import get_args
+
 import pytest
 
 from relora_core.estimate.flops import executed_flops, model_flops
 from relora_core.estimate.layout import factored, full_rank, low_rank
 from relora_core.presets import MODELS
 from relora_core.shapes import model_shape
-from relora_core.spec import LowRank, LowrankMethod
+from relora_core.spec import LowRank, LowrankMethod, Variant
 
 LLAMA_60M = model_shape(MODELS["llama_60m"])
 IN_BLOCKS = 8 * (4 * 512 * 512 + 3 * 512 * 1376)
@@ -15,24 +17,45 @@ FACTORS = 8 * 128 * (4 * (512 + 512) + 3 * (512 + 1376))
 def test_full_rank_takes_six_flops_for_each_weight_and_those_of_attention() -> None:
     expected = 6 * (IN_BLOCKS + 32100 * 512) + ATTENTION
     assert model_flops(LLAMA_60M, 512) == expected
-    assert executed_flops(full_rank(LLAMA_60M), 512, recomputed=False) == expected
+    assert executed_flops(full_rank(LLAMA_60M), 512, sequences=1, recomputed=False) == expected
 
 
 def test_frozen_weights_have_no_gradient_and_factors_take_six_each() -> None:
     expected = 4 * IN_BLOCKS + 6 * FACTORS + 6 * 32100 * 512 + ATTENTION
-    layout = low_rank(LLAMA_60M, LowRank(rank=128))
-    assert executed_flops(layout, 512, recomputed=False) == expected
+    layout = low_rank(LLAMA_60M, LowRank(rank=128, variant="branches"))
+    assert executed_flops(layout, 512, sequences=1, recomputed=False) == expected
+
+
+def test_merged_factors_take_four_each_and_the_sum_costs_what_its_micro_batch_shares() -> None:
+    layout = low_rank(LLAMA_60M, LowRank(rank=128, variant="merged"))
+    sums = 4 * 128 * IN_BLOCKS / (16 * 512)
+    expected = 4 * IN_BLOCKS + 4 * FACTORS + sums + 6 * 32100 * 512 + ATTENTION
+    assert executed_flops(layout, 512, sequences=16, recomputed=False) == expected
+
+
+def test_auto_is_never_dearer_than_either_way() -> None:
+    for sequences in (1, 2, 16):
+        auto, branches, merged = (
+            executed_flops(
+                low_rank(LLAMA_60M, LowRank(rank=128, variant=variant)),
+                512,
+                sequences=sequences,
+                recomputed=False,
+            )
+            for variant in get_args(Variant)
+        )
+        assert auto <= min(branches, merged)
 
 
 def test_factors_alone_take_the_place_of_the_weights() -> None:
     expected = 6 * FACTORS + 6 * 32100 * 512 + ATTENTION
     layout = factored(LLAMA_60M, LowrankMethod(rank=128))
-    assert executed_flops(layout, 512, recomputed=False) == expected
+    assert executed_flops(layout, 512, sequences=1, recomputed=False) == expected
 
 
 def test_gradient_checkpointing_runs_the_blocks_forward_once_more() -> None:
     layout = full_rank(LLAMA_60M)
-    once, again = (executed_flops(layout, 512, recomputed=r) for r in (False, True))
+    once, again = (executed_flops(layout, 512, sequences=1, recomputed=r) for r in (False, True))
     assert again - once == 2 * IN_BLOCKS + ATTENTION / 3
 
 
@@ -41,7 +64,9 @@ def test_gradient_checkpointing_runs_the_blocks_forward_once_more() -> None:
 )
 def test_low_rank_pays_in_larger_models(size: str, ratio: float) -> None:
     shape = model_shape(MODELS[f"llama_{size}"])
-    low = executed_flops(low_rank(shape, LowRank(rank=128)), 512, recomputed=False)
+    low = executed_flops(
+        low_rank(shape, LowRank(rank=128, variant="branches")), 512, sequences=1, recomputed=False
+    )
     assert low / model_flops(shape, 512) == pytest.approx(ratio, abs=0.005)
 
 
