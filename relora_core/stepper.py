@@ -1,8 +1,6 @@
 """One optimizer step on this rank: forward, backward, averaging, clipping, update."""
 
 import math
-import os
-import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from relora_core.compilation import compiles
 from relora_core.data.batch import Batch
 from relora_core.distributed import World
 from relora_core.events import Emit, Warned
@@ -47,12 +46,12 @@ class Stepper:
     def prepare(self, model: PreTrainedModel, sample: Batch) -> None:
         """Compile, fit the micro-batch and replicate; `sample` is any batch of the data."""
         self._replica = None  # of the phase before, with its buckets
-        if self.spec.training.compile and not compiler_found(self.world.device):
-            self.emit(Warned(code="no_compiler", message="no C++ compiler found: running eagerly"))
-        elif self.spec.training.compile:
+        if compiles(self.spec.training, self.world.device):
             torch.compiler.reset()
             for part in compiled_parts(model):
                 part.compile()
+        elif self.spec.training.compile:
+            self.emit(Warned(code="no_compiler", message="no C++ compiler found: running eagerly"))
         self.micro_batch_size = self._fitting_micro_batch(model, sample)
         self._replica = self.world.replicate(model)
 
@@ -159,12 +158,3 @@ class Stepper:
 
         budget = self.world.minimum(int(_SHARE_TO_FILL * torch.cuda.mem_get_info()[0]))
         return largest_within(budget, self.sequences_per_rank, memory_of)
-
-
-def compiler_found(device: torch.device) -> bool:
-    """Whether torch.compile can build its kernels: it needs a C++ (CPU) or C (GPU) compiler."""
-    if device.type == "cpu":
-        candidates = [os.environ.get("CXX", "g++"), "clang++"]
-    else:
-        candidates = [os.environ.get("CC", "gcc"), "clang"]
-    return any(shutil.which(candidate) for candidate in candidates)

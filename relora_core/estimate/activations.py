@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from relora_core.estimate.layout import Layout
 
 _FP32 = 4
-# For each output of the head: the softmax in fp32, its gradient, and the gradient of the logits.
+# For each output of the head, eager: the softmax in fp32, its gradient, that of the logits.
 _AROUND_THE_LOSS = 3 * _FP32
 
 
@@ -73,4 +73,6 @@ def end_activations(step: Pass) -> int:
 def around_the_loss(step: Pass) -> int:
     shape = step.layout.shape
     heads = step.sequences if shape.image_tokens is not None else step.tokens
+    if step.compiled and shape.image_tokens is None:  # the logits and their gradient
+        return 2 * step.compute_bytes * shape.outputs * heads
     return _AROUND_THE_LOSS * shape.outputs * heads

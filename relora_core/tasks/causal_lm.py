@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import (
     PreTrainedConfig,
@@ -13,6 +12,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from relora_core.compilation import compiles
 from relora_core.data.batch import Batch
 from relora_core.data.prepare import PreparedData
 from relora_core.data.shards import TokenShards
@@ -23,6 +23,10 @@ from relora_core.methods.method import Method
 from relora_core.model import AUTO_MODELS, AutoModel, build_model, make_config
 from relora_core.presets import MODELS
 from relora_core.spec import PresetModel, TrainSpec
+from relora_core.tasks.token_loss import (
+    compiled_sum_of_cross_entropies,
+    sum_of_cross_entropies,
+)
 
 
 @dataclass(frozen=True)
@@ -86,9 +90,9 @@ class CausalLM:
     def sum_of_losses(self, model: nn.Module, batch: Batch) -> Tensor:
         """Cross-entropy of each next token, summed."""
         logits = model(input_ids=batch.inputs).logits  # (n, sequence_length, vocabulary)
-        return F.cross_entropy(
-            logits.flatten(0, 1).float(), batch.targets.flatten(), reduction="sum"
-        )
+        if compiles(self.spec.training, logits.device):
+            return compiled_sum_of_cross_entropies(logits, batch.targets)
+        return sum_of_cross_entropies(logits, batch.targets)
 
     def measure(self, model: nn.Module, batch: Batch) -> Tensor:
         """The sum of losses and the number of tokens, (2,)."""

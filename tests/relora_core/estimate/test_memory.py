@@ -1,22 +1,24 @@
 """What the estimate says, against what a step and a run really take."""
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from relora_core.compilation import compiler_found
 from relora_core.estimate import estimate
 from relora_core.estimate.estimates import PhaseEstimate
 from relora_core.events import AnyTrainEvent, PhaseStarted, StepFinished
 from relora_core.lowrank.inject import inject, low_rank_layers
 from relora_core.optimizers import build_optimizer
-from relora_core.spec import FrozenDtype, LoraMethod, TrainSpec
-from relora_core.stepper import compiler_found
+from relora_core.spec import FrozenDtype, LoraMethod, TrainingSpec, TrainSpec
+from relora_core.tasks.token_loss import (
+    compiled_sum_of_cross_entropies,
+    sum_of_cross_entropies,
+)
 from relora_core.train import train
 from tests.relora_core.conftest import MakeModel, MakeSpec
 from tests.relora_core.estimate.live_memory import LiveMemory, bytes_of, saved_for_backward
@@ -78,12 +80,12 @@ def phases_of(spec: TrainSpec) -> tuple[PhaseEstimate, PhaseEstimate]:
     return result.run.phases[-1], result.full_rank.phases[-1]
 
 
-def forward(model: PreTrainedModel, precision: str) -> Tensor:
+def forward(model: PreTrainedModel, training: TrainingSpec) -> Tensor:
     tokens = torch.randint(0, VOCABULARY, (SEQUENCES, LENGTH + 1))
-    autocast = torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else nullcontext()
-    with autocast:
+    loss = compiled_sum_of_cross_entropies if training.compile else sum_of_cross_entropies
+    with torch.autocast("cpu", torch.bfloat16, enabled=training.precision == "bf16"):
         logits = model(input_ids=tokens[:, :-1], use_cache=False).logits
-        return F.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten())
+        return loss(logits, tokens[:, 1:])
 
 
 def check_step(
@@ -94,9 +96,7 @@ def check_step(
     trained = [p for p in model.parameters() if p.requires_grad]
     targets = [layer.frozen for _, layer in low_rank_layers(model)]
     stored = {id(p): p for frozen in targets for p in frozen.parameters()}
-    loss, kept = saved_for_backward(
-        lambda: forward(model, spec.training.precision), list(model.parameters())
-    )
+    loss, kept = saved_for_backward(lambda: forward(model, spec.training), list(model.parameters()))
     loss.backward()
     optimizer = build_optimizer(model, spec.optimizer)
     optimizer.step()
@@ -107,8 +107,8 @@ def check_step(
     assert memory.residual == bytes_of(f.residual for f in targets if f.residual is not None)
     assert memory.gradients == bytes_of(p.grad for p in trained)
     assert memory.optimizer == bytes_of(moments)
-    softmax = memory.loss // 3
-    assert memory.activations + memory.weight_copies + softmax == pytest.approx(kept, rel=within)
+    loss_kept = memory.loss // (2 if spec.training.compile else 3)  # the logits, or their softmax
+    assert memory.activations + memory.weight_copies + loss_kept == pytest.approx(kept, rel=within)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -137,7 +137,10 @@ def test_frozen_weights_of_every_type_are_as_estimated(
     check_step(model, spec, phases_of(spec)[0])
 
 
-@pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")  # torch's own compiler
+@pytest.mark.filterwarnings(  # torch's own compiler
+    "ignore:.*script_method:DeprecationWarning",
+    "ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning",
+)
 @pytest.mark.skipif(not compiler_found(torch.device("cpu")), reason="needs a C++ compiler")
 @pytest.mark.integration
 @pytest.mark.parametrize("family", ["llama_with_grouped_queries", "gpt2"])
