@@ -6,10 +6,11 @@ PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint format clean
+.PHONY: help install demo test lint format bench bench-gpu clean
+.NOTPARALLEL: # one pip at a time, also with `make -j`
 
 help: ## List the targets.
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do \
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do \
 		printf '%-16s %s\n' "$$name" "$$text"; \
 	done
 
@@ -31,15 +32,26 @@ format: $(VENV)/installed-dev ## Format the code and fix what can be fixed.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+bench: $(VENV)/installed-bench ## Compare the training speed on this CPU; writes docs/performance.md.
+	$(BIN)/python -m benchmarks.training --save
+
+bench-gpu: $(VENV)/installed-bench ## The same on one NVIDIA GPU, in under 9 minutes.
+	$(BIN)/python -m benchmarks.training --device cuda --save
+
 clean: ## Remove .venv, caches and what the demo made.
 	rm -rf $(VENV) .demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # A stamp is newer than the last successful install; it waits for a change of what it depends on.
-# Development adds to the local service, never beside it: one pip at a time, also with `make -j`.
+# Development and the bench add to the local service.
 $(VENV)/installed-dev: $(VENV)/installed-local
 	@echo "Installing what development needs into $(VENV) ..."
 	$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/installed-bench: $(VENV)/installed-local
+	@echo "Installing what the bench compares with into $(VENV) ..."
+	$(PIP_INSTALL) --editable '.[bench]'
 	@touch $@
 
 $(VENV)/installed-local: pyproject.toml constraints.txt | $(BIN)/python

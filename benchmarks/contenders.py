@@ -1,0 +1,110 @@
+"""Who is compared: this project's trainer, and peft as its users run it and compiled."""
+
+import tempfile
+from collections.abc import Callable
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmarks.workloads import MethodName, Workload
+from relora_core.data.loader import BatchLoader
+from relora_core.events import AnyTrainEvent
+from relora_core.methods.full import Full
+from relora_core.tasks import build_task
+from relora_core.tasks.task import Task
+from relora_core.train import train
+
+BetweenSteps = Callable[[], None]
+
+
+def silent(event: AnyTrainEvent) -> None:
+    """Events are for the people who watch a run."""
+
+
+@dataclass(frozen=True)
+class Ours:
+    """`relora_core.train` itself, with all that it does in and around a step."""
+
+    name: str
+    workload: Workload
+    method: MethodName
+    cache: Path
+
+    def train(self, between_steps: BetweenSteps) -> None:
+        def stop_requested() -> bool:  # asked before each step
+            between_steps()
+            return False
+
+        spec = self.workload.spec(self.method)
+        with tempfile.TemporaryDirectory() as folder:
+            train(spec, Path(folder), silent, stop_requested, cache=self.cache)
+
+
+@dataclass(frozen=True)
+class PeftCompiled:
+    """A plain loop over a peft model under torch.compile: the best that peft does."""
+
+    workload: Workload
+    cache: Path
+    device: str
+    name: str = "peft_compiled"
+
+    def train(self, between_steps: BetweenSteps) -> None:
+        from benchmarks.peft_model import peft_model
+
+        task = build_task(self.workload.spec("lora"), cache=self.cache, emit=silent)
+        model = peft_model(task.build_model(Full()), self.workload).to(self.device)
+        model.compile()
+        trained = [p for p in model.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(trained, lr=1e-3, weight_decay=0.0, fused=True)
+        size = self.workload.sequences
+        with closing(BatchLoader(task.train, global_batch_size=size, seed=0)) as batches:
+            step = 0
+            while True:
+                between_steps()
+                batch = batches.batch(step).to(torch.device(self.device))
+                with self._autocast():
+                    _loss(model, batch.inputs, batch.targets).backward()
+                nn.utils.clip_grad_norm_(trained, 1.0)
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+                step += 1
+
+    def _autocast(self) -> torch.autocast | nullcontext[None]:
+        if self.workload.precision == "bf16":
+            return torch.autocast(self.device, dtype=torch.bfloat16)
+        return nullcontext()
+
+
+def _loss(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    logits = model(input_ids=inputs).logits  # (n, sequence_length, vocabulary)
+    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+
+
+@dataclass(frozen=True)
+class PeftTrainer:
+    """peft LoRA in `transformers.Trainer`, with its defaults."""
+
+    workload: Workload
+    cache: Path
+    device: str
+    name: str = "peft_trainer"
+
+    def train(self, between_steps: BetweenSteps) -> None:
+        from benchmarks.peft_model import peft_model, transformers_trainer
+
+        task: Task = build_task(self.workload.spec("lora"), cache=self.cache, emit=silent)
+        model = peft_model(task.build_model(Full()), self.workload)
+        with tempfile.TemporaryDirectory() as folder:
+            transformers_trainer(
+                model,
+                task.train,
+                self.workload,
+                folder=Path(folder),
+                device=self.device,
+                between_steps=between_steps,
+            ).train()

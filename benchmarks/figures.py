@@ -1,0 +1,200 @@
+"""The figures that are held to a goal, each computed from results."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+from benchmarks.results import Comparison, Results
+
+Device = Literal["cpu", "cuda"]
+Numbers = list[float] | None  # a number for each round, or one; None: not measured
+
+
+@dataclass(frozen=True)
+class Figure:
+    key: str
+    title: str
+    goal: str  # as a person reads it
+    device: Device
+    numbers: Callable[[Results], Numbers]
+    form: str = ".2f"
+
+    def median(self, results: Results | None) -> float | None:
+        numbers = self.numbers(results) if results else None
+        return median(numbers) if numbers else None
+
+
+def medians(results: Results, device: Device) -> dict[str, float | None]:
+    return {figure.key: figure.median(results) for figure in FIGURES if figure.device == device}
+
+
+def _comparison(results: Results, name: str) -> Comparison | None:
+    return results.comparisons.get(name)
+
+
+def _speed(name: str, contender: str, other: str) -> Callable[[Results], Numbers]:
+    def numbers(results: Results) -> Numbers:
+        comparison = _comparison(results, name)
+        return comparison.ratios(contender, other) if comparison else None
+
+    return numbers
+
+
+def _memory(name: str) -> Callable[[Results], Numbers]:
+    def numbers(results: Results) -> Numbers:
+        comparison = _comparison(results, name)
+        return [comparison.memory_ratio("relora", "full")] if comparison else None
+
+    return numbers
+
+
+def _full_speed(name: str) -> Callable[[Results], Numbers]:
+    def numbers(results: Results) -> Numbers:
+        comparison = _comparison(results, name)
+        return comparison.contenders["full"].tokens_per_second if comparison else None
+
+    return numbers
+
+
+def _utilization(results: Results) -> Numbers:
+    comparison = _comparison(results, "llama_1b")
+    mfu = comparison.contenders["full"].mfu if comparison else None
+    return None if mfu is None else [mfu]
+
+
+def _restart_share(results: Results) -> Numbers:
+    comparison = _comparison(results, "speed")
+    if comparison is None or results.pauses is None:
+        return None
+    step = comparison.tokens_per_step / comparison.contenders["relora"].median
+    return [results.pauses.restart_share(step)]
+
+
+def _checkpoint_pause(results: Results) -> Numbers:
+    pauses = results.pauses
+    if pauses is None:
+        return None
+    pairs = zip(pauses.checkpoint_pauses, pauses.blocking_saves, strict=True)
+    return [pause / save for pause, save in pairs]
+
+
+def _packing(results: Results) -> Numbers:
+    if results.packing is None:
+        return None
+    pairs = zip(results.packing.ours, results.packing.datasets_map, strict=True)
+    return [ours / theirs for ours, theirs in pairs]
+
+
+FIGURES = (
+    Figure(
+        "relora_over_full",
+        "relora / full rank compiled, tokens/s",
+        "1.25 or more",
+        "cpu",
+        _speed("speed", "relora", "full"),
+    ),
+    Figure(
+        "relora_over_peft_trainer",
+        "relora / peft LoRA with `transformers.Trainer`, tokens/s",
+        "2.0 or more",
+        "cpu",
+        _speed("speed", "relora", "peft_trainer"),
+    ),
+    Figure(
+        "relora_over_peft_compiled",
+        "relora / peft LoRA compiled, tokens/s",
+        "1.10 or more",
+        "cpu",
+        _speed("speed", "relora", "peft_compiled"),
+    ),
+    Figure(
+        "memory_over_full",
+        "peak memory, relora / full rank, llama_130m, same batch",
+        "0.75 or less",
+        "cpu",
+        _memory("memory"),
+    ),
+    Figure(
+        "restart_share",
+        "share of run time in restarts, one in 1000 steps",
+        "0.5% or less",
+        "cpu",
+        _restart_share,
+        ".3%",
+    ),
+    Figure(
+        "checkpoint_pause",
+        "pause for a checkpoint / time of a blocking save",
+        "0.15 or less",
+        "cpu",
+        _checkpoint_pause,
+    ),
+    Figure(
+        "pack_over_datasets_map",
+        "tokenize and pack / `datasets.map`, MB/s",
+        "1.5 or more",
+        "cpu",
+        _packing,
+    ),
+    Figure(
+        "data_growth",
+        "time to pack an MB, at 4x the data / at 1x",
+        "1, linear",
+        "cpu",
+        lambda results: results.growth and results.growth.data,
+    ),
+    Figure(
+        "layers_growth",
+        "time of a step, at 4x the layers / at 1x",
+        "4 or less, linear",
+        "cpu",
+        lambda results: results.growth and results.growth.layers,
+    ),
+    Figure("mfu_1b", "full rank, llama_1b: MFU", "45% or more", "cuda", _utilization, ".1%"),
+    Figure(
+        "full_130m",
+        "full rank, llama_130m, tokens/s",
+        "550,000 or more",
+        "cuda",
+        _full_speed("llama_130m"),
+        ",.0f",
+    ),
+    Figure(
+        "full_350m",
+        "full rank, llama_350m, tokens/s",
+        "190,000 or more",
+        "cuda",
+        _full_speed("llama_350m"),
+        ",.0f",
+    ),
+    Figure(
+        "full_1b",
+        "full rank, llama_1b, tokens/s",
+        "50,000 or more",
+        "cuda",
+        _full_speed("llama_1b"),
+        ",.0f",
+    ),
+    Figure(
+        "relora_over_full_1b",
+        "relora / full rank, llama_1b, tokens/s",
+        "1.25 or more",
+        "cuda",
+        _speed("llama_1b", "relora", "full"),
+    ),
+    Figure(
+        "relora_fp8_over_full_1b",
+        "relora with fp8 frozen weights / full rank, llama_1b, tokens/s",
+        "1.6 or more",
+        "cuda",
+        _speed("llama_1b", "relora_fp8", "full"),
+    ),
+    Figure(
+        "memory_over_full_1b",
+        "peak memory, relora / full rank, llama_1b",
+        "0.6 or less",
+        "cuda",
+        _memory("llama_1b"),
+    ),
+)

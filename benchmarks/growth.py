@@ -1,0 +1,61 @@
+"""How time grows: with four times the data, and with four times the layers."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from benchmarks.contenders import Ours
+from benchmarks.packing import pack_seconds, train_tokenizer
+from benchmarks.turns import take_turns
+from benchmarks.workloads import Workload, plain_corpus
+from relora_core.spec import Source
+
+TIMES = 4
+
+
+class Growth(BaseModel):
+    """Time for each MB or each token, at four times the size over that at the size.
+
+    One number a round. 1.0 is linear for data. For layers 4.0 is linear, and less is usual: the
+    embedding and the head come once.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    data: list[float]
+    layers: list[float]
+
+
+def measure_growth(
+    models: Sequence[Workload], *, copies: int, device: str, rounds: int, cache: Path
+) -> Growth:
+    """`models` is one model with few layers and one with four times as many."""
+    return Growth(
+        data=[_data_growth(copies, cache) for _ in range(rounds)],
+        layers=_layer_growth(models, device=device, rounds=rounds, cache=cache),
+    )
+
+
+def _data_growth(copies: int, cache: Path) -> float:
+    tokenizer = train_tokenizer(cache)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        seconds = [
+            pack_seconds(
+                Source(uri=str(plain_corpus(folder, copies=n))), tokenizer, folder / str(n)
+            )
+            / n
+            for n in (copies, TIMES * copies)
+        ]
+    return seconds[1] / seconds[0]
+
+
+def _layer_growth(
+    models: Sequence[Workload], *, device: str, rounds: int, cache: Path
+) -> list[float]:
+    few, many = (Ours(workload.name, workload, "relora", cache) for workload in models)
+    turns = take_turns([few, many], device=device, rounds=rounds, steps=5)
+    pairs = zip(turns[many.name], turns[few.name], strict=True)
+    return [large.seconds / small.seconds for large, small in pairs]

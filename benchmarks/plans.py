@@ -1,0 +1,144 @@
+"""What a run of the bench measures, on a CPU or on a GPU, quickly or well."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import get_args
+
+import torch
+
+from benchmarks.contenders import Ours, PeftCompiled, PeftTrainer, silent
+from benchmarks.figures import Device
+from benchmarks.growth import TIMES, Growth, measure_growth
+from benchmarks.machine import describe_machine, fastest_precision
+from benchmarks.packing import measure_packing
+from benchmarks.pauses import measure_pauses
+from benchmarks.results import Comparison, Results
+from benchmarks.turns import Contender, take_turns
+from benchmarks.workloads import MethodName, Workload, narrow, preset
+from relora_core.spec import FrozenDtype
+from relora_core.tasks import build_task
+
+Progress = Callable[[str], None]
+# Sequences that two contenders at a time can hold in the 80 GB of one GPU.
+_GPU_BATCHES = {"llama_130m": 64, "llama_350m": 32, "llama_1b": 16}
+_HAS_FP8 = "fp8" in get_args(FrozenDtype)
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A comparison to be made."""
+
+    name: str
+    workload: Workload
+    contenders: tuple[str, ...]
+    rounds: int
+    steps: int  # timed, of each turn
+
+
+@dataclass(frozen=True)
+class Plan:
+    device: Device
+    quick: bool
+    contests: Sequence[Contest]
+    pauses: Workload | None = None
+    packing_copies: int = 0  # of the corpus; 0: not measured
+    growth: Sequence[Workload] = ()
+    rounds: int = 3  # of what is no contest
+
+
+def cpu_plan(*, quick: bool, rounds: int | None = None) -> Plan:
+    precision = fastest_precision("cpu")
+    speed = narrow(4, precision=precision)
+    contenders = ("full", "relora", "peft_trainer", "peft_compiled")
+    if not quick:
+        contenders = ("full", "lora", "relora", "peft_trainer", "peft_compiled")
+    memory = preset("llama_130m", sequences=4, precision=precision)
+    slim = replace(narrow(2, precision=precision, hidden=256), compile=False)
+    return Plan(
+        device="cpu",
+        quick=quick,
+        contests=[
+            Contest("speed", speed, contenders, rounds or (4 if quick else 9), 1 if quick else 3),
+            Contest("memory", memory, ("full", "relora"), 1, 1),
+        ],
+        pauses=replace(speed, compile=False),
+        packing_copies=3 if quick else 10,
+        growth=[slim, _deeper(slim)],
+        rounds=3 if quick else 5,
+    )
+
+
+def gpu_plan(*, quick: bool, rounds: int | None = None) -> Plan:
+    contests = []
+    for name in ("llama_130m",) if quick else _GPU_BATCHES:
+        workload = preset(name, sequences=_GPU_BATCHES[name], precision="bf16")
+        contenders = ("full", "relora", "relora_fp8") if _HAS_FP8 else ("full", "relora")
+        contests.append(Contest(name, workload, contenders, rounds or 5, 10))
+    return Plan(device="cuda", quick=quick, contests=contests)
+
+
+def measure(plan: Plan, *, cache: Path, progress: Progress) -> Results:
+    started = time.monotonic()
+    machine, now = describe_machine(), datetime.now(UTC).replace(microsecond=0)
+    comparisons = {}
+    for contest in plan.contests:
+        progress(f"{contest.name}: {', '.join(contest.contenders)} prepare and take turns ...")
+        comparisons[contest.name] = _compare(contest, plan.device, cache)
+    pauses = packing = None
+    if plan.pauses is not None:
+        progress("restarts and checkpoints ...")
+        pauses = measure_pauses(plan.pauses, device=plan.device, rounds=plan.rounds, cache=cache)
+    if plan.packing_copies:
+        progress("tokenize and pack ...")
+        packing = measure_packing(copies=plan.packing_copies, rounds=plan.rounds, cache=cache)
+    growth = _growth(plan, cache, progress)
+    return Results(
+        machine=machine,
+        measured_at=now,
+        quick=plan.quick,
+        seconds=round(time.monotonic() - started, 1),
+        comparisons=comparisons,
+        pauses=pauses,
+        packing=packing,
+        growth=growth,
+    )
+
+
+def _growth(plan: Plan, cache: Path, progress: Progress) -> Growth | None:
+    if not plan.growth:
+        return None
+    progress("four times the data, four times the layers ...")
+    copies = max(1, plan.packing_copies // TIMES)
+    return measure_growth(
+        plan.growth, copies=copies, device=plan.device, rounds=plan.rounds, cache=cache
+    )
+
+
+def _compare(contest: Contest, device: Device, cache: Path) -> Comparison:
+    workload = contest.workload
+    build_task(workload.spec("full"), cache=cache, emit=silent)  # once, not by all at the same time
+    contenders = [_contender(name, workload, device, cache) for name in contest.contenders]
+    turns = take_turns(contenders, device=device, rounds=contest.rounds, steps=contest.steps)
+    gpu = torch.cuda.get_device_name() if device == "cuda" else None
+    return Comparison.of(workload, turns, steps=contest.steps, gpu=gpu)
+
+
+def _contender(name: str, workload: Workload, device: Device, cache: Path) -> Contender:
+    ours: dict[str, MethodName] = {"full": "full", "lora": "lora", "relora": "relora"}
+    if name in ours:
+        return Ours(name, workload, ours[name], cache)
+    if name == "relora_fp8":
+        return Ours(name, replace(workload, frozen_dtype="fp8"), "relora", cache)
+    if name == "peft_trainer":
+        return PeftTrainer(workload, cache, device)
+    assert name == "peft_compiled", name
+    return PeftCompiled(workload, cache, device)
+
+
+def _deeper(workload: Workload) -> Workload:
+    layers = TIMES * workload.config["num_hidden_layers"]
+    config = {**workload.config, "num_hidden_layers": layers}
+    return replace(workload, name=f"{workload.name}, times {TIMES}", config=config)

@@ -1,0 +1,126 @@
+"""The tables and the picture of docs/performance.md, from the committed results.
+
+`python -m benchmarks.report` writes them anew, without measuring.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.figures import FIGURES, Device, Figure
+from benchmarks.machine import ROOT
+from benchmarks.picture import picture
+from benchmarks.results import FOLDER, Comparison, Measured, Results
+from relora_core.text_table import text_table
+
+PAGE = ROOT / "docs" / "performance.md"
+PICTURE = ROOT / "docs" / "pictures" / "performance.png"
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+NOT_MEASURED = "not measured"
+TITLES = {
+    "full": "full rank, compiled",
+    "lora": "lora",
+    "relora": "relora",
+    "relora_fp8": "relora, fp8 frozen weights",
+    "peft_trainer": "peft LoRA, `transformers.Trainer`",
+    "peft_compiled": "peft LoRA, compiled",
+}
+
+
+def write_page() -> None:
+    results = read_results()
+    PAGE.write_text(with_measured(PAGE.read_text(), measured_part(results)))
+    if cpu := results["cpu"]:
+        PICTURE.write_bytes(picture(cpu.comparisons["speed"], TITLES))
+
+
+def read_results(folder: Path = FOLDER) -> dict[Device, Results | None]:
+    files: dict[Device, Path] = {"cpu": folder / "cpu.json", "cuda": folder / "cuda.json"}
+    return {device: Results.read(file) if file.exists() else None for device, file in files.items()}
+
+
+def with_measured(page: str, part: str) -> str:
+    """The page with `part` between its markers."""
+    pattern = re.compile(f"{BEGIN}.*{END}", re.S)
+    assert pattern.search(page), f"{PAGE} has both markers"
+    return pattern.sub(lambda _: f"{BEGIN}\n{part}\n{END}", page)
+
+
+def measured_part(results: dict[Device, Results | None]) -> str:
+    parts = ["### Figures and goals", "", *_figures(results)]
+    for device, title in (("cpu", "CPU"), ("cuda", "GPU")):
+        measured = results["cpu" if device == "cpu" else "cuda"]
+        parts += ["", f"### {title}", ""]
+        parts += _measurements(measured) if measured else [f"{NOT_MEASURED.capitalize()}."]
+    return "\n".join(parts)
+
+
+def as_text(results: Results, device: Device) -> str:
+    """For the terminal."""
+    rows = [
+        [figure.title, figure.goal, *_cells(figure, results)]
+        for figure in FIGURES
+        if figure.device == device
+    ]
+    return text_table(["figure", "goal", "median", "lowest to highest"], rows)
+
+
+def _figures(results: dict[Device, Results | None]) -> Iterator[str]:
+    yield "| | figure | goal | median | lowest to highest |"
+    yield "| --- | --- | --- | --- | --- |"
+    for figure in FIGURES:
+        device = "CPU" if figure.device == "cpu" else "GPU"
+        median, spread = _cells(figure, results[figure.device])
+        yield f"| {device} | {figure.title} | {figure.goal} | {median} | {spread} |"
+
+
+def _cells(figure: Figure, results: Results | None) -> tuple[str, str]:
+    numbers = figure.numbers(results) if results else None
+    if not numbers:
+        return NOT_MEASURED, ""
+    spread = f"{min(numbers):{figure.form}} to {max(numbers):{figure.form}}"
+    return f"{figure.median(results):{figure.form}}", spread if len(numbers) > 1 else ""
+
+
+def _measurements(results: Results) -> Iterator[str]:
+    machine = results.machine
+    yield (
+        f"{machine.cpu}{f', {machine.gpu}' if machine.gpu else ''}: {machine.cores} cores, "
+        f"{machine.threads} threads, {machine.memory_gib} GiB, {', '.join(machine.flags)}. "
+        f"torch {machine.torch}, transformers {machine.transformers}, Python {machine.python}, "
+        f"commit {machine.commit}, {results.measured_at:%Y-%m-%d}, load average before "
+        f"{machine.load_average}, {'quick bench, ' if results.quick else ''}"
+        f"{results.seconds:.0f} s."
+    )
+    for comparison in results.comparisons.values():
+        yield ""
+        yield from _comparison(comparison)
+
+
+def _comparison(comparison: Comparison) -> Iterator[str]:
+    rounds = max(len(c.tokens_per_second) for c in comparison.contenders.values())
+    yield (
+        f"{comparison.model}: rank {comparison.rank}, {comparison.sequences} x "
+        f"{comparison.sequence_length} tokens a step, {comparison.precision}; rounds: {rounds}, "
+        f"timed steps of each turn: {comparison.steps}."
+    )
+    yield ""
+    yield "| contender | tokens/s, median | lowest to highest | peak memory, GiB | MFU | HFU |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: |"
+    for name, measured in comparison.contenders.items():
+        yield f"| {' | '.join([TITLES[name], *_contender(measured)])} |"
+
+
+def _contender(measured: Measured) -> Sequence[str]:
+    speeds = measured.tokens_per_second
+    shares = [f"{share:.1%}" if share else "-" for share in (measured.mfu, measured.hfu)]
+    return [
+        f"{measured.median:,.0f}",
+        f"{min(speeds):,.0f} to {max(speeds):,.0f}",
+        f"{measured.peak_bytes / 1024**3:.2f}",
+        *shares,
+    ]
+
+
+if __name__ == "__main__":
+    write_page()

@@ -1,0 +1,130 @@
+"""What a run of the bench found, as JSON; the numbers that count are computed from it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from statistics import median
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+
+from benchmarks.growth import Growth
+from benchmarks.machine import Machine, Precision
+from benchmarks.packing import Packing
+from benchmarks.pauses import Pauses
+from benchmarks.turns import Turn
+from benchmarks.workloads import Workload
+from relora_core.estimate import GPUS, estimate
+
+FOLDER = Path(__file__).parent / "results"
+
+
+class Measured(BaseModel):
+    """One contender; one number for each round."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tokens_per_second: list[float]
+    peak_bytes: int
+    mfu: float | None = None  # model FLOPs over the peak of the GPU, at the median
+    hfu: float | None = None  # executed FLOPs, the same way
+
+    @property
+    def median(self) -> float:
+        return median(self.tokens_per_second)
+
+
+class Comparison(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    rank: int
+    sequences: int  # of a step
+    sequence_length: int
+    precision: Precision
+    steps: int  # timed in each turn
+    contenders: dict[str, Measured]
+
+    @classmethod
+    def of(
+        cls,
+        workload: Workload,
+        turns: dict[str, list[Turn]],
+        *,
+        steps: int,
+        gpu: str | None = None,
+    ) -> Self:
+        return cls(
+            model=workload.name,
+            rank=workload.rank,
+            sequences=workload.sequences,
+            sequence_length=workload.sequence_length,
+            precision=workload.precision,
+            steps=steps,
+            contenders={
+                name: _measured(name, mine, workload, steps=steps, gpu=gpu)
+                for name, mine in turns.items()
+            },
+        )
+
+    @property
+    def tokens_per_step(self) -> int:
+        return self.sequences * self.sequence_length
+
+    def ratios(self, contender: str, other: str) -> list[float] | None:
+        """Of the speeds, round by round; None if one of the two was not measured."""
+        if contender not in self.contenders or other not in self.contenders:
+            return None
+        mine, theirs = self.contenders[contender], self.contenders[other]
+        pairs = zip(mine.tokens_per_second, theirs.tokens_per_second, strict=True)
+        return [a / b for a, b in pairs]
+
+    def memory_ratio(self, contender: str, other: str) -> float:
+        return self.contenders[contender].peak_bytes / self.contenders[other].peak_bytes
+
+
+class Results(BaseModel):
+    """Comparisons are by name: `speed` and `memory` on a CPU, presets on a GPU."""
+
+    model_config = ConfigDict(frozen=True)
+
+    machine: Machine
+    measured_at: datetime
+    quick: bool
+    seconds: float  # that the whole bench took
+    comparisons: dict[str, Comparison]
+    pauses: Pauses | None = None
+    packing: Packing | None = None
+    growth: Growth | None = None
+
+    def write(self, file: Path) -> None:
+        file.write_text(self.model_dump_json(indent=1) + "\n")
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        return cls.model_validate_json(file.read_text())
+
+
+def gpu_key(name: str | None) -> str | None:
+    """What `relora_core.estimate` calls this GPU; None if it does not know it."""
+    words = (name or "").lower().replace("-", " ").split()
+    return next((key for key in GPUS if key in words), None)
+
+
+def _measured(
+    name: str, turns: Sequence[Turn], workload: Workload, *, steps: int, gpu: str | None
+) -> Measured:
+    speeds = [steps * workload.tokens / turn.seconds for turn in turns]
+    known = gpu_key(gpu)
+    mfu = hfu = None
+    if known is not None and name in {"full", "relora"}:
+        phase = estimate(workload.spec("full" if name == "full" else "relora")).run.phases[-1]
+        share = median(speeds) / GPUS[known].bf16_flops
+        mfu = share * phase.model_flops_per_token
+        hfu = share * phase.executed_flops_per_token
+    return Measured(
+        tokens_per_second=speeds,
+        peak_bytes=max(turn.peak_bytes for turn in turns),
+        mfu=mfu,
+        hfu=hfu,
+    )

@@ -1,0 +1,158 @@
+"""Contenders take turns: each is a process that trains only while it is its turn.
+
+All prepare at the same time (build the model, compile, warm up). From then on no more than one
+of them computes. So each keeps its compiled code, its caches in memory and its own peak of
+memory, and what else happens on the machine meets them all alike.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from itertools import repeat
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from typing import Protocol, Self
+
+import torch
+
+from benchmarks.memory import peak_bytes, reset_peak
+
+WARM_UP_STEPS = 3
+_PATIENCE = 1800.0  # seconds to build, compile and warm up, on a slow machine
+
+
+@dataclass(frozen=True)
+class Turn:
+    seconds: float  # of the timed steps
+    peak_bytes: int  # of all turns so far
+
+
+class TurnsOver(Exception):
+    """Raised inside of the contender's loop when nobody will ask for another step."""
+
+
+class ContenderFailed(Exception):
+    """A contender's process ended before its time."""
+
+
+class Contender(Protocol):
+    """A training loop. It must be importable, because it starts in a fresh process."""
+
+    @property
+    def name(self) -> str: ...
+
+    def train(self, between_steps: Callable[[], None]) -> None:
+        """Train without end; call `between_steps` before each step."""
+
+
+class _Script:
+    """What a contender's process does between its steps: go on, or report and wait."""
+
+    def __init__(self, connection: Connection, device: str) -> None:
+        self._connection = connection
+        self._device = device
+        self._lines = self._run()
+
+    def __call__(self) -> None:
+        if next(self._lines, "over") == "over":
+            raise TurnsOver
+
+    def _run(self) -> Iterator[None]:
+        """Each yield lets one step be taken."""
+        yield from repeat(None, WARM_UP_STEPS)
+        self._now()
+        reset_peak(self._device)
+        self._connection.send("ready")
+        while (steps := self._connection.recv()) is not None:
+            yield  # one step that is not timed fills the caches again
+            started = self._now()
+            yield from repeat(None, steps)
+            seconds = self._now() - started
+            self._connection.send(Turn(seconds, peak_bytes(self._device)))
+
+    def _now(self) -> float:
+        if self._device == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+
+def _perform(contender: Contender, connection: Connection, device: str, threads: int) -> None:
+    torch.set_num_threads(threads)
+    try:
+        contender.train(_Script(connection, device))
+    except TurnsOver:
+        return
+    except Exception as error:
+        connection.send(f"{type(error).__name__}: {error}")
+        raise
+
+
+class Player:
+    """A contender's process, seen from the one that gives the turns."""
+
+    def __init__(self, contender: Contender, *, device: str, threads: int) -> None:
+        spawn = get_context("spawn")
+        self.name = contender.name
+        self._connection, theirs = spawn.Pipe()
+        self._process: SpawnProcess = spawn.Process(
+            target=_perform, args=(contender, theirs, device, threads), daemon=True
+        )
+        self._process.start()
+        theirs.close()
+
+    def wait_until_ready(self) -> None:
+        self._receive()
+
+    def turn(self, steps: int) -> Turn:
+        self._connection.send(steps)
+        answer = self._receive()
+        assert isinstance(answer, Turn)
+        return answer
+
+    def _receive(self) -> object:
+        try:
+            answer = self._connection.recv() if self._connection.poll(_PATIENCE) else "no answer"
+        except EOFError:
+            self._process.join()
+            answer = f"ended with exit code {self._process.exitcode}"
+        if isinstance(answer, str) and answer != "ready":
+            raise ContenderFailed(f"{self.name}: {answer}")
+        return answer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(BrokenPipeError):  # it has ended already, and said why
+            self._connection.send(None)
+        self._process.join(30)
+        self._process.terminate()
+        self._process.join()
+
+
+@contextmanager
+def players(contenders: Sequence[Contender], *, device: str) -> Iterator[list[Player]]:
+    """A process for each, all of them ready."""
+    threads = torch.get_num_threads()
+    with ExitStack() as stack:
+        started = [
+            stack.enter_context(Player(contender, device=device, threads=threads))
+            for contender in contenders
+        ]
+        for player in started:
+            player.wait_until_ready()
+        yield started
+
+
+def take_turns(
+    contenders: Sequence[Contender], *, device: str, rounds: int, steps: int
+) -> dict[str, list[Turn]]:
+    """Each contender's turns, one in each round; every second round goes backwards."""
+    turns: dict[str, list[Turn]] = {contender.name: [] for contender in contenders}
+    with players(contenders, device=device) as ready:
+        for number in range(rounds):
+            for player in ready if number % 2 == 0 else reversed(ready):
+                turns[player.name].append(player.turn(steps))
+    return turns
