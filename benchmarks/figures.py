@@ -142,14 +142,14 @@ FIGURES = (
         "time to pack an MB, at 4x the data / at 1x",
         "1, linear",
         "cpu",
-        lambda results: results.growth and results.growth.data,
+        lambda results: results.growth.data if results.growth else None,
     ),
     Figure(
         "layers_growth",
         "time of a step, at 4x the layers / at 1x",
         "4 or less, linear",
         "cpu",
-        lambda results: results.growth and results.growth.layers,
+        lambda results: results.growth.layers if results.growth else None,
     ),
     Figure("mfu_1b", "full rank, llama_1b: MFU", "45% or more", "cuda", _utilization, ".1%"),
     Figure(

@@ -50,9 +50,9 @@ def describe_machine() -> Machine:
     )
 
 
-def fastest_precision(device: str) -> Precision:
-    """bf16 where it is multiplied in hardware; elsewhere it is slower than fp32."""
-    return "bf16" if device == "cuda" or _BF16_FLAGS & matrix_flags() else "fp32"
+def fastest_precision(flags: set[str]) -> Precision:
+    """Of a CPU: bf16 where it is multiplied in hardware; elsewhere it is slower than fp32."""
+    return "bf16" if _BF16_FLAGS & flags else "fp32"
 
 
 def matrix_flags() -> set[str]:

@@ -70,23 +70,23 @@ def _map_seconds(source: Source, tokenizer: PreTrainedTokenizerFast, cache: Path
         rows = datasets.load_dataset(
             "json", data_files=source.uri, split="train", cache_dir=str(cache)
         )
-        tokenized = rows.map(
-            _tokenized,
+        documents = rows.map(
+            tokenized,
             batched=True,
             num_proc=_processes(),
             remove_columns=rows.column_names,
             fn_kwargs={"tokenizer": tokenizer},
         )
-        tokenized.map(_grouped, batched=True, num_proc=_processes())
+        documents.map(grouped, batched=True, num_proc=_processes())
     return time.perf_counter() - started
 
 
-def _tokenized(rows: dict[str, list[str]], tokenizer: PreTrainedTokenizerFast) -> Examples:
+def tokenized(rows: dict[str, list[str]], tokenizer: PreTrainedTokenizerFast) -> Examples:
     ids = tokenizer(rows["text"], return_attention_mask=False)["input_ids"]
     return {"input_ids": [[*document, tokenizer.eos_token_id] for document in ids]}
 
 
-def _grouped(rows: Examples) -> Examples:
+def grouped(rows: Examples) -> Examples:
     """Documents of a batch one after the other, cut into sequences; the rest is dropped."""
     stream = list(chain.from_iterable(rows["input_ids"]))
     whole = len(stream) // SEQUENCE_LENGTH * SEQUENCE_LENGTH

@@ -12,7 +12,7 @@ import torch
 from benchmarks.contenders import Ours, PeftCompiled, PeftTrainer, silent
 from benchmarks.figures import Device
 from benchmarks.growth import TIMES, Growth, measure_growth
-from benchmarks.machine import describe_machine, fastest_precision
+from benchmarks.machine import describe_machine, fastest_precision, matrix_flags
 from benchmarks.packing import measure_packing
 from benchmarks.pauses import measure_pauses
 from benchmarks.results import Comparison, Results
@@ -50,11 +50,11 @@ class Plan:
 
 
 def cpu_plan(*, quick: bool, rounds: int | None = None) -> Plan:
-    precision = fastest_precision("cpu")
+    precision = fastest_precision(matrix_flags())
     speed = narrow(4, precision=precision)
-    contenders = ("full", "relora", "peft_trainer", "peft_compiled")
-    if not quick:
-        contenders = ("full", "lora", "relora", "peft_trainer", "peft_compiled")
+    # lora's steps are those of relora: quickly, one of the two is enough
+    ours = ("full", "relora") if quick else ("full", "lora", "relora")
+    contenders = (*ours, "peft_trainer", "peft_compiled")
     memory = preset("llama_130m", sequences=4, precision=precision)
     slim = replace(narrow(2, precision=precision, hidden=256), compile=False)
     return Plan(

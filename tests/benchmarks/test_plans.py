@@ -1,0 +1,79 @@
+import json
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from benchmarks.figures import medians
+from benchmarks.plans import Contest, Plan, cpu_plan, gpu_plan, measure
+from benchmarks.results import Results
+from benchmarks.workloads import Workload
+from relora_core.presets import MODELS
+
+ISSUED = {
+    "relora_over_full",
+    "relora_over_peft_trainer",
+    "relora_over_peft_compiled",
+    "memory_over_full",
+    "restart_share",
+    "checkpoint_pause",
+}
+TINY = Workload(
+    "tiny",
+    {**MODELS["llama_9m"], "num_hidden_layers": 1, "vocab_size": 300},
+    sequences=2,
+    precision="fp32",
+    sequence_length=16,
+    rank=4,
+    compile=False,
+)
+
+
+def tiny_plan(*contenders: str) -> Plan:
+    contests = [
+        Contest("speed", TINY, contenders, rounds=1, steps=1),
+        Contest("memory", TINY, ("full", "relora"), rounds=1, steps=1),
+    ]
+    return Plan(device="cpu", quick=True, contests=contests, pauses=TINY, rounds=1)
+
+
+@pytest.mark.integration
+def test_a_run_gives_every_figure_that_it_measured(tmp_path: Path) -> None:
+    results = measure(tiny_plan("full", "relora"), cache=tmp_path, progress=print)
+    found = json.loads(json.dumps(medians(results, "cpu")))
+    assert found.keys() >= ISSUED
+    missing = {name for name in ISSUED if found[name] is None}
+    assert missing == {"relora_over_peft_trainer", "relora_over_peft_compiled"}
+    assert found["relora_over_full"] > 0
+    assert 0 < found["restart_share"] < 1
+    assert 0 < found["checkpoint_pause"] < 1
+    file = tmp_path / "cpu.json"
+    results.write(file)
+    assert Results.read(file) == results
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(find_spec("peft") is None, reason='needs the extra "bench": make bench')
+def test_peft_takes_its_turns_beside_ours(tmp_path: Path) -> None:
+    plan = tiny_plan("relora", "peft_trainer", "peft_compiled")
+    results = measure(
+        replace(plan, contests=plan.contests[:1], pauses=None), cache=tmp_path, progress=print
+    )
+    found = medians(results, "cpu")
+    assert found["relora_over_peft_trainer"] is not None
+    assert found["relora_over_peft_compiled"] is not None
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_the_plans_cover_every_figure_of_their_device(*, quick: bool) -> None:
+    contests = {contest.name: contest for contest in cpu_plan(quick=quick).contests}
+    assert set(contests["speed"].contenders) >= {"full", "relora", "peft_trainer", "peft_compiled"}
+    assert contests["memory"].contenders == ("full", "relora")
+    gpu = gpu_plan(quick=False).contests
+    assert [contest.name for contest in gpu] == ["llama_130m", "llama_350m", "llama_1b"]
+
+
+def test_rounds_can_be_asked_for() -> None:
+    assert cpu_plan(quick=True, rounds=2).contests[0].rounds == 2
+    assert {contest.rounds for contest in gpu_plan(quick=False, rounds=2).contests} == {2}

@@ -1,0 +1,65 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from benchmarks.figures import FIGURES, medians
+from benchmarks.machine import describe_machine
+from benchmarks.packing import Packing
+from benchmarks.pauses import Pauses
+from benchmarks.report import PAGE, measured_part, read_results, with_measured
+from benchmarks.results import Comparison, Measured, Results
+from benchmarks.workloads import RESET_EVERY
+
+
+def results() -> Results:
+    contenders = {
+        "full": Measured(tokens_per_second=[100.0, 50.0, 80.0], peak_bytes=4000),
+        "relora": Measured(tokens_per_second=[110.0, 75.0, 96.0], peak_bytes=3000),
+    }
+    comparison = Comparison(
+        model="tiny",
+        rank=4,
+        sequences=2,
+        sequence_length=24,
+        precision="fp32",
+        steps=1,
+        contenders=contenders,
+    )
+    return Results(
+        machine=describe_machine(),
+        measured_at=datetime(2026, 11, 24, tzinfo=UTC),
+        quick=True,
+        seconds=1.0,
+        comparisons={"speed": comparison, "memory": comparison},
+        pauses=Pauses(
+            model="tiny", restarts=[2.0], checkpoint_pauses=[0.1, 0.3], blocking_saves=[1.0, 1.0]
+        ),
+        packing=Packing(megabytes=1.0, processes=2, ours=[6.0], datasets_map=[2.0]),
+    )
+
+
+def test_the_page_shows_what_the_committed_results_say() -> None:
+    page = PAGE.read_text()
+    assert page == with_measured(page, measured_part(read_results()))
+
+
+def test_figures_are_medians_of_the_ratios_of_each_round() -> None:
+    step = 48 / 96  # seconds, at relora's median
+    found = medians(results(), "cpu")
+    assert found["relora_over_full"] == pytest.approx(1.2)  # of 1.1, 1.5 and 1.2
+    assert found["memory_over_full"] == 0.75
+    assert found["restart_share"] == pytest.approx(2 / (2 + RESET_EVERY * step))
+    assert found["checkpoint_pause"] == pytest.approx(0.2)
+    assert found["pack_over_datasets_map"] == 3.0
+    assert found["relora_over_peft_trainer"] is None
+
+
+def test_what_is_not_measured_says_so() -> None:
+    part = measured_part({"cpu": results(), "cuda": None})
+    rows = [line for line in part.splitlines() if line.startswith("| GPU |")]
+    assert len(rows) == sum(figure.device == "cuda" for figure in FIGURES)
+    assert all("| not measured |" in row for row in rows)
+    assert (
+        "| CPU | relora / full rank compiled, tokens/s | 1.25 or more | 1.20 | 1.10 to 1.50 |"
+        in (part)
+    )
