@@ -62,15 +62,22 @@ class _Script:
     def _run(self) -> Iterator[None]:
         """Each yield lets one step be taken."""
         yield from repeat(None, WARM_UP_STEPS)
-        self._now()
+        self._rest()
         reset_peak(self._device)
         self._connection.send("ready")
         while (steps := self._connection.recv()) is not None:
             yield  # one step that is not timed fills the caches again
             started = self._now()
             yield from repeat(None, steps)
-            seconds = self._now() - started
-            self._connection.send(Turn(seconds, peak_bytes(self._device)))
+            turn = Turn(self._now() - started, peak_bytes(self._device))
+            self._rest()
+            self._connection.send(turn)
+
+    def _rest(self) -> None:
+        """Leave the GPU's memory to the others, but for weights and optimizer state."""
+        if self._device == "cuda":
+            torch.cuda.synchronize()
+            torch.cuda.empty_cache()
 
     def _now(self) -> float:
         if self._device == "cuda":
