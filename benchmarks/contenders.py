@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,9 @@ from relora_core.methods.full import Full
 from relora_core.tasks import build_task
 from relora_core.tasks.task import Task
 from relora_core.train import train
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 BetweenSteps = Callable[[], None]
 
@@ -54,10 +58,8 @@ class PeftCompiled:
     name: str = "peft_compiled"
 
     def train(self, between_steps: BetweenSteps) -> None:
-        from benchmarks.peft_model import peft_model
-
-        task = build_task(self.workload.spec("lora"), cache=self.cache, emit=silent)
-        model = peft_model(task.build_model(Full()), self.workload).to(self.device)
+        task, model = _task_and_model(self.workload, self.cache)
+        model.to(self.device)
         model.compile()
         trained = [p for p in model.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=1e-3, weight_decay=0.0, fused=True)
@@ -80,6 +82,14 @@ class PeftCompiled:
         return nullcontext()
 
 
+def _task_and_model(workload: Workload, cache: Path) -> tuple[Task, "PeftModel"]:
+    """The data and the model of a low-rank run of this project, the model as peft has it."""
+    from benchmarks.peft_model import peft_model  # late: it needs the extra `bench`
+
+    task = build_task(workload.spec("lora"), cache=cache, emit=silent)
+    return task, peft_model(task.build_model(Full()), workload)
+
+
 def _loss(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     logits = model(input_ids=inputs).logits  # (n, sequence_length, vocabulary)
     return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
@@ -95,10 +105,9 @@ class PeftTrainer:
     name: str = "peft_trainer"
 
     def train(self, between_steps: BetweenSteps) -> None:
-        from benchmarks.peft_model import peft_model, transformers_trainer
+        from benchmarks.peft_model import transformers_trainer
 
-        task: Task = build_task(self.workload.spec("lora"), cache=self.cache, emit=silent)
-        model = peft_model(task.build_model(Full()), self.workload)
+        task, model = _task_and_model(self.workload, self.cache)
         with tempfile.TemporaryDirectory() as folder:
             transformers_trainer(
                 model,

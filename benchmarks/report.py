@@ -48,8 +48,9 @@ def with_measured(page: str, part: str) -> str:
 
 def measured_part(results: dict[Device, Results | None]) -> str:
     parts = ["### Figures and goals", "", *_figures(results)]
-    for device, title in (("cpu", "CPU"), ("cuda", "GPU")):
-        measured = results["cpu" if device == "cpu" else "cuda"]
+    if results["cpu"] is not None:
+        parts += ["", f"![Tokens a second on the CPU](pictures/{PICTURE.name})"]
+    for title, measured in (("CPU", results["cpu"]), ("GPU", results["cuda"])):
         parts += ["", f"### {title}", ""]
         parts += _measurements(measured) if measured else [f"{NOT_MEASURED.capitalize()}."]
     return "\n".join(parts)
