@@ -46,7 +46,7 @@ def describe_machine() -> Machine:
         torch=torch.__version__,
         transformers=transformers.__version__,
         commit=_commit(),
-        load_average=round(os.getloadavg()[0], 2),
+        load_average=load_average(),
     )
 
 
@@ -57,6 +57,11 @@ def fastest_precision(flags: set[str]) -> Precision:
 
 def matrix_flags() -> set[str]:
     return set(_cpu_info().get("flags", "").split()) & set(_MATRIX_FLAGS)
+
+
+def load_average() -> float:
+    """Threads that ran or waited to run, over the last minute."""
+    return round(os.getloadavg()[0], 2)
 
 
 def _cpu_info() -> dict[str, str]:

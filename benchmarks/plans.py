@@ -12,7 +12,7 @@ import torch
 from benchmarks.contenders import Ours, PeftCompiled, PeftTrainer, silent
 from benchmarks.figures import Device
 from benchmarks.growth import TIMES, Growth, measure_growth
-from benchmarks.machine import describe_machine, fastest_precision, matrix_flags
+from benchmarks.machine import describe_machine, fastest_precision, load_average, matrix_flags
 from benchmarks.packing import measure_packing
 from benchmarks.pauses import measure_pauses
 from benchmarks.results import Comparison, Results
@@ -100,6 +100,7 @@ def measure(plan: Plan, *, cache: Path, progress: Progress) -> Results:
         measured_at=now,
         quick=plan.quick,
         seconds=round(time.monotonic() - started, 1),
+        load_average_after=load_average(),
         comparisons=comparisons,
         pauses=pauses,
         packing=packing,

@@ -90,8 +90,8 @@ def _measurements(results: Results) -> Iterator[str]:
         f"{machine.threads} threads, {machine.memory_gib} GiB, {', '.join(machine.flags)}. "
         f"torch {machine.torch}, transformers {machine.transformers}, Python {machine.python}, "
         f"commit {machine.commit}, {results.measured_at:%Y-%m-%d}, load average before "
-        f"{machine.load_average}, {'quick bench, ' if results.quick else ''}"
-        f"{results.seconds:.0f} s."
+        f"{machine.load_average}, after {results.load_average_after}; "
+        f"{'quick bench' if results.quick else 'bench'}, {results.seconds:.0f} s."
     )
     for comparison in results.comparisons.values():
         yield ""

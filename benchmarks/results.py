@@ -92,6 +92,7 @@ class Results(BaseModel):
     measured_at: datetime
     quick: bool
     seconds: float  # that the whole bench took
+    load_average_after: float  # over its last minute: well over the threads, others ran beside it
     comparisons: dict[str, Comparison]
     pauses: Pauses | None = None
     packing: Packing | None = None

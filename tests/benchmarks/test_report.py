@@ -30,6 +30,7 @@ def results() -> Results:
         measured_at=datetime(2026, 11, 24, tzinfo=UTC),
         quick=True,
         seconds=1.0,
+        load_average_after=0.0,
         comparisons={"speed": comparison, "memory": comparison},
         pauses=Pauses(
             model="tiny", restarts=[2.0], checkpoint_pauses=[0.1, 0.3], blocking_saves=[1.0, 1.0]
