@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from jobs.database import open_engine
+from jobs.keys.store import KeyStore
 from jobs.models import Job
+from jobs.projects import ProjectStore
 from jobs.queue import JobQueue
 from jobs.settings import Settings
 from jobs.storage import Storage, job_storage
@@ -18,6 +20,8 @@ class Backends:
     settings: Settings
     engine: Engine
     store: JobStore
+    projects: ProjectStore
+    keys: KeyStore
     queue: JobQueue
     wakeups: Wakeups
 
@@ -37,6 +41,8 @@ def open_backends(settings: Settings) -> Backends:
         settings=settings,
         engine=engine,
         store=JobStore(engine),
+        projects=ProjectStore(engine),
+        keys=KeyStore(engine),
         queue=JobQueue(settings.broker_url),
         wakeups=Wakeups(settings.broker_url),
     )

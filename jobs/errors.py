@@ -5,6 +5,10 @@ JobsError
 ├── IllegalTransition    the job's status does not allow the move
 ├── LeaseLost            another attempt holds the job, or none does any more
 ├── ArtifactNotFound     the job has no such file
+├── KeyNotFound          no such API key, or none of this project
+├── ProjectNotFound      no such project
+├── ProjectExists        the name is taken
+├── QuotaExceeded        the project has all that it may have
 ├── QueueUnavailable     the broker does not answer
 └── StorageError         the storage did not do what was asked
 """
@@ -35,6 +39,32 @@ class LeaseLost(JobsError):
 class ArtifactNotFound(JobsError):
     def __init__(self, job_id: str, path: str) -> None:
         super().__init__(f"Job {job_id} has no file {path!r}.")
+
+
+class KeyNotFound(JobsError):
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"There is no key {key_id!r}.")
+
+
+class ProjectNotFound(JobsError):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no project {name!r}.")
+
+
+class ProjectExists(JobsError):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is a project {name!r} already; choose another name.")
+
+
+class QuotaExceeded(JobsError):
+    """Names the quota, what is used of it, what was asked on top, and the limit."""
+
+    def __init__(self, project: str, quota: str, *, used: int, asked: int, limit: int) -> None:
+        super().__init__(
+            f"Project {project!r} may have {limit:,} {quota.replace('_', ' ')} and has {used:,}; "
+            f"{asked:,} more would be too many. Make room, or ask an operator for a higher quota."
+        )
+        self.quota, self.used, self.asked, self.limit = quota, used, asked, limit
 
 
 class QueueUnavailable(JobsError):

@@ -1,4 +1,4 @@
-"""Names for jobs: readable, unique without asking anyone, sorted by time."""
+"""Names for what a person makes: readable, unique without asking anyone, sorted by time."""
 
 import secrets
 import time
@@ -9,8 +9,12 @@ _RANDOM_BITS = 72
 
 
 def new_job_id() -> str:
-    """`job_` and 128 bits: microseconds since 1970, then chance. Later ids sort after earlier."""
+    return new_id("job_")
+
+
+def new_id(prefix: str) -> str:
+    """`prefix` and 128 bits: microseconds since 1970, then chance. Later ids sort after earlier."""
     microseconds = time.time_ns() // 1000
     number = microseconds << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
     digits = (_ALPHABET[number >> 5 * place & 31] for place in reversed(range(_LENGTH)))
-    return "job_" + "".join(digits)
+    return prefix + "".join(digits)

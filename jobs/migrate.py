@@ -12,7 +12,7 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 7_302_305_693  # any number, the same for all who migrate one PostgreSQL database
 
 
-def migrate(database_url: str) -> None:
+def migrate(database_url: str, *, revision: str = "head") -> None:
     """All or nothing, and safe when several processes do it at once."""
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
@@ -22,7 +22,7 @@ def migrate(database_url: str) -> None:
             if engine.dialect.name == "postgresql":
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
     finally:
         engine.dispose()
 

@@ -68,16 +68,18 @@ def wished_or(otherwise: Target) -> Target:
     )
 
 
-def add(connection: Connection, job_id: str, spec: JobSpec) -> JobRow:
+def add(connection: Connection, job_id: str, spec: JobSpec, *, project: str) -> JobRow:
     """A new job in the queue, with room for its first event."""
     now = datetime.now(UTC)
     progress = Progress(status=JobStatus.QUEUED, total_steps=spec.total_steps, updated_at=now)
     statement = insert(jobs).values(
         id=job_id,
+        project=project,
         status=JobStatus.QUEUED,
         attempt=0,
         failed_attempts=0,
         max_attempts=spec.retries.max_attempts,
+        gpus=spec.resources.gpus,
         spec=spec.model_dump_json(),
         progress=progress_document(progress),
         last_event=1,

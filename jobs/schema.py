@@ -2,5 +2,6 @@
 
 from jobs import tables
 from jobs.columns import metadata
+from jobs.keys import tables as keys
 
-__all__ = ["metadata", "tables"]
+__all__ = ["keys", "metadata", "tables"]

@@ -1,10 +1,12 @@
 """What the environment says. Read once per process, by the composition root."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Authentication = Literal["auto", "required", "off"]
 
 
 def _sqlite_in(values: dict[str, Any]) -> str:
@@ -41,6 +43,11 @@ class Settings(BaseSettings):
         default=600,
         gt=0,
         description="So long a worker waits out a storage that fails, before its attempt fails.",
+    )
+
+    authentication: Authentication = Field(
+        default="auto",
+        description="Whether the API asks for keys. auto: unless it listens on loopback alone.",
     )
 
     @field_validator("data_dir")

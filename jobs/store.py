@@ -50,6 +50,7 @@ from jobs.moves import (
     wished_or,
 )
 from jobs.progress import advance
+from jobs.quotas import check_submit
 from jobs.rows import (
     PROGRESS_COLUMNS,
     artifact_from,
@@ -59,7 +60,7 @@ from jobs.rows import (
     progress_from,
 )
 from jobs.status import HELD, JobStatus, Wish
-from jobs.tables import artifacts, events, jobs, outbox
+from jobs.tables import DEFAULT_PROJECT, artifacts, events, jobs, outbox
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,14 @@ class JobStore:
 
     # --- what a person asks ----------------------------------------------------------------
 
-    def create(self, spec: JobSpec) -> Job:
-        """Store a job and, in the same transaction, the message that tells the workers."""
+    def create(self, spec: JobSpec, *, project: str = DEFAULT_PROJECT) -> Job:
+        """Store a job and, in the same transaction, the message that tells the workers.
+
+        Raises `QuotaExceeded`.
+        """
         with self._engine.begin() as connection:
-            row = add(connection, new_job_id(), spec)
+            check_submit(connection, project, gpus=spec.resources.gpus)
+            row = add(connection, new_job_id(), spec, project=project)
             announce(connection, row, JobQueued())
             ring(connection, row.id)
         return job_from(row)
@@ -102,11 +107,25 @@ class JobStore:
         with self._reads.begin() as connection:
             return _get(connection, job_id)
 
+    def project_of(self, job_id: str) -> str:
+        query = select(jobs.c.project).where(jobs.c.id == job_id)
+        with self._reads.begin() as connection:
+            project: str | None = connection.scalar(query)
+        if project is None:
+            raise JobNotFound(job_id)
+        return project
+
     def list(
-        self, *, status: JobStatus | None = None, limit: int = 50, before: str | None = None
+        self,
+        *,
+        project: str = DEFAULT_PROJECT,
+        status: JobStatus | None = None,
+        limit: int = 50,
+        before: str | None = None,
     ) -> builtins.list[Job]:
         """The newest first; `before` is the id of the last job of the page before."""
-        query = select(jobs).order_by(jobs.c.id.desc()).limit(limit)
+        query = select(jobs).where(jobs.c.project == project)
+        query = query.order_by(jobs.c.id.desc()).limit(limit)
         if status is not None:
             query = query.where(jobs.c.status == status)
         if before is not None:

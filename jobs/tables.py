@@ -1,4 +1,4 @@
-"""The tables of jobs: what a person asked, what happened, what came of it.
+"""The tables of jobs: whose they are, what a person asked, what happened, what came of it.
 
 Leases and rings are in seconds of the database's clock (`database.database_now`); what a
 person reads is a UTC time. Documents are JSON text as pydantic writes and reads it, so that
@@ -21,16 +21,32 @@ from sqlalchemy import (
 from jobs.columns import Key, RowId, UtcDateTime, metadata, words
 from jobs.status import JobStatus, Wish
 
+DEFAULT_PROJECT = "default"  # there from the start, and the only one until a person makes others
+
+# Whatever a person makes belongs to one. A quota that is null has no limit.
+projects = Table(
+    "projects",
+    metadata,
+    Column("name", Key, primary_key=True),
+    Column("max_queued_jobs", Integer),
+    Column("max_running_jobs", Integer),
+    Column("max_gpus", Integer),
+    Column("max_storage_bytes", BigInteger),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
 jobs = Table(
     "jobs",
     metadata,
     Column("id", Key, primary_key=True),
+    Column("project", Key, nullable=False, server_default=DEFAULT_PROJECT),
     Column("status", words(JobStatus), nullable=False),
     Column("wish", words(Wish)),
     Column("attempt", Integer, nullable=False),
     Column("failed_attempts", Integer, nullable=False),
     Column("max_attempts", Integer, nullable=False),
     Column("worker", String),
+    Column("gpus", Integer, nullable=False, server_default="1"),
     Column("spec", Text, nullable=False),
     Column("progress", Text, nullable=False),
     Column("error", Text),
@@ -42,6 +58,8 @@ jobs = Table(
     Column("finished_at", UtcDateTime),
     Column("updated_at", UtcDateTime, nullable=False),
     Index(None, "status", "lease_until"),
+    Index(None, "project", "id"),
+    Index(None, "project", "status"),
 )
 
 events = Table(

@@ -8,9 +8,11 @@ from fastapi import Depends, FastAPI
 
 from jobs.backends import Backends
 from jobs.wakeups import Wakeups
+from service.access import Access, authorize
 from service.dependencies import refuse_unknown_query
 from service.dispatcher import Dispatcher
-from service.errors import HANDLERS
+from service.errors import HANDLERS, documented
+from service.key_policy import KeyPolicy
 from service.middleware import BodyLimit, RequestId
 from service.openapi import describe_errors
 from service.routes import artifacts, events, health, jobs
@@ -19,7 +21,7 @@ from service.stream import EventHub
 MAX_BODY_BYTES = 1 << 20
 
 
-def create_app(backends: Backends) -> FastAPI:
+def create_app(backends: Backends, policy: KeyPolicy = KeyPolicy.REQUIRED) -> FastAPI:
     """The service on these backends, which stay the caller's to close."""
     app = FastAPI(
         title="relora",
@@ -27,15 +29,20 @@ def create_app(backends: Backends) -> FastAPI:
         version="1",
         lifespan=_lifespan,
         exception_handlers=HANDLERS,
-        dependencies=[Depends(refuse_unknown_query)],
     )
     app.state.backends = backends
+    app.state.access = Access(backends, policy)
     app.state.hub = EventHub(backends.store)
     app.state.dispatcher = Dispatcher(backends.store, backends.queue)
     app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES)
     app.add_middleware(RequestId)
-    for routes in (jobs, events, artifacts, health):
-        app.include_router(routes.router)
+    for routes in (jobs, events, artifacts):
+        app.include_router(
+            routes.router,
+            dependencies=[Depends(authorize), Depends(refuse_unknown_query)],
+            responses=documented(401, 403),
+        )
+    app.include_router(health.router, dependencies=[Depends(refuse_unknown_query)])
     describe_errors(app)
     return app
 

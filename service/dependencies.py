@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 
 from jobs.backends import Backends
 from jobs.store import JobStore
+from service.access import CallerDep
 from service.dispatcher import Dispatcher
 from service.stream import EventHub
 
@@ -30,11 +31,11 @@ def _hub(request: Request) -> EventHub:
     return cast(EventHub, request.app.state.hub)
 
 
-def _project() -> str:
-    return "default"
+def _project(caller: CallerDep) -> str:
+    return caller.project
 
 
-def refuse_unknown_query(request: Request) -> None:
+async def refuse_unknown_query(request: Request) -> None:
     """A misspelt parameter is an error, not the whole list."""
     route = cast(APIRoute, request.scope["route"])
     known = set(_query_parameters(route.dependant))

@@ -11,8 +11,18 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
-from jobs.errors import ArtifactNotFound, IllegalTransition, JobNotFound, JobsError, StorageError
+from jobs.errors import (
+    ArtifactNotFound,
+    IllegalTransition,
+    JobNotFound,
+    JobsError,
+    KeyNotFound,
+    ProjectExists,
+    ProjectNotFound,
+    StorageError,
+)
 from relora_core.problems import Problem as SpecProblem
+from service.access import NotAuthenticated, ScopeMissing
 from service.responses import PROBLEM, FieldProblem, Problem
 
 logger = logging.getLogger(__name__)
@@ -20,7 +30,10 @@ logger = logging.getLogger(__name__)
 JOB_ERRORS: dict[type[JobsError], tuple[int, str]] = {
     JobNotFound: (404, "job_not_found"),
     ArtifactNotFound: (404, "artifact_not_found"),
+    KeyNotFound: (404, "key_not_found"),
+    ProjectNotFound: (404, "project_not_found"),
     IllegalTransition: (409, "illegal_transition"),
+    ProjectExists: (409, "project_exists"),
     StorageError: (502, "storage_failed"),
 }
 HTTP_CODES = {
@@ -77,6 +90,17 @@ def job_error(request: Request, error: JobsError) -> JSONResponse:
     return respond(request, status, code, str(error))
 
 
+def not_authenticated(request: Request, error: NotAuthenticated) -> JSONResponse:
+    challenge = "Bearer" if error.code == "key_required" else 'Bearer error="invalid_token"'
+    return respond(request, 401, error.code, str(error), headers={"WWW-Authenticate": challenge})
+
+
+def scope_missing(request: Request, error: ScopeMissing) -> JSONResponse:
+    challenge = f'Bearer error="insufficient_scope", scope="{error.needed.value}"'
+    headers = {"WWW-Authenticate": challenge}
+    return respond(request, 403, "scope_missing", str(error), headers=headers)
+
+
 def invalid_spec(request: Request, error: InvalidSpec) -> JSONResponse:
     fields = [FieldProblem(path=item.path, message=item.message) for item in error.problems]
     detail = "The spec was not accepted; nothing is queued. `errors` says what to change."
@@ -120,6 +144,8 @@ def bug(request: Request, _: Exception) -> JSONResponse:
 
 HANDLERS: dict[int | type[Exception], Any] = {
     **dict.fromkeys(JOB_ERRORS, job_error),
+    NotAuthenticated: not_authenticated,
+    ScopeMissing: scope_missing,
     InvalidSpec: invalid_spec,
     RequestValidationError: invalid_request,
     HTTPException: http_error,

@@ -10,6 +10,7 @@ import uvicorn
 from jobs.backends import open_backends
 from jobs.settings import Settings
 from service.app import create_app
+from service.key_policy import NoKeys, key_policy
 from service.stream import EventHub
 
 GRACE_SECONDS = 10  # for the requests that are under way when the server is asked to stop
@@ -28,9 +29,10 @@ class Server(uvicorn.Server):
 
 
 def serve(settings: Settings, listener: socket.socket) -> None:
-    """Answer on `listener` until SIGTERM or SIGINT."""
+    """Answer on `listener` until SIGTERM or SIGINT. Raises `NoKeys`."""
     with closing(open_backends(settings)) as backends:
-        app = create_app(backends)
+        policy = key_policy(settings.authentication, listener.getsockname()[0], backends.keys)
+        app = create_app(backends, policy)
         config = uvicorn.Config(app, timeout_graceful_shutdown=GRACE_SECONDS)
         Server(config, app.state.hub).run(sockets=[listener])
 
@@ -52,7 +54,10 @@ def main() -> None:
     listener = (
         socket.socket(fileno=arguments.fd) if opened else listen(arguments.host, arguments.port)
     )
-    serve(Settings(), listener)
+    try:
+        serve(Settings(), listener)
+    except NoKeys as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
 
 
 if __name__ == "__main__":

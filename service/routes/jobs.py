@@ -8,7 +8,7 @@ from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidato
 from jobs.models import Job, JobSpec, Progress
 from jobs.status import JobStatus, Wish
 from relora_core.problems import explain
-from service.dependencies import DispatcherDep, StoreDep
+from service.dependencies import DispatcherDep, ProjectDep, StoreDep
 from service.errors import InvalidSpec, documented
 from service.responses import JobPage
 
@@ -53,10 +53,14 @@ SpecBody = Annotated[
     },
 )
 def create_job(
-    spec: SpecBody, store: StoreDep, dispatcher: DispatcherDep, response: Response
+    spec: SpecBody,
+    project: ProjectDep,
+    store: StoreDep,
+    dispatcher: DispatcherDep,
+    response: Response,
 ) -> Job:
     """Store a training job and queue it for a worker."""
-    job = store.create(spec)
+    job = store.create(spec, project=project)
     dispatcher.ring()
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return job
@@ -64,13 +68,14 @@ def create_job(
 
 @router.get("", responses=documented(422))
 def list_jobs(
+    project: ProjectDep,
     store: StoreDep,
     status: JobStatus | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     before: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
 ) -> JobPage:
     """Jobs, the newest first."""
-    jobs = store.list(status=status, limit=limit, before=before)
+    jobs = store.list(project=project, status=status, limit=limit, before=before)
     return JobPage(items=jobs, next=jobs[-1].id if len(jobs) == limit else None)
 
 

@@ -8,11 +8,19 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect
+from sqlalchemy import inspect, select, text
 
 from jobs.database import open_engine
 from jobs.migrate import migrate
+from jobs.models import JobSpec, Resources
 from jobs.schema import metadata
+from jobs.tables import jobs
+
+INSERT_AS_0001 = text("""
+    INSERT INTO jobs (id, status, attempt, failed_attempts, max_attempts, spec, progress,
+        last_event, rung_at, created_at, updated_at)
+    VALUES ('job_1', 'queued', 0, 0, 5, :spec, '{}', 0, 0, '2026-11-24', '2026-11-24')
+""")
 
 
 def test_the_migrations_and_the_tables_agree(empty_database_url: str) -> None:
@@ -23,6 +31,21 @@ def test_the_migrations_and_the_tables_agree(empty_database_url: str) -> None:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
     engine.dispose()
+
+
+def test_jobs_from_before_there_were_projects_belong_to_the_default_one(
+    empty_database_url: str, spec: JobSpec
+) -> None:
+    migrate(empty_database_url, revision="0001")
+    spec = spec.model_copy(update={"resources": Resources(gpus=4)})
+    engine = open_engine(empty_database_url)
+    with engine.begin() as connection:
+        connection.execute(INSERT_AS_0001, {"spec": spec.model_dump_json()})
+    migrate(empty_database_url)
+    with engine.begin() as connection:
+        (job,) = connection.execute(select(jobs.c.project, jobs.c.gpus))
+    engine.dispose()
+    assert job == ("default", 4)
 
 
 def test_the_program_migrates_the_database_of_the_settings(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import uvicorn
 from jobs.backends import Backends
 from relora_core.events import StepFinished
 from service.app import create_app
+from service.key_policy import key_policy
 from service.server import Server, listen
 
 
@@ -31,7 +32,8 @@ def step_finished(step: int, **values: Any) -> StepFinished:
 @contextmanager
 def serving(backends: Backends, port: int = 0) -> Iterator[str]:
     """The service in a thread, as `service.server` runs it."""
-    app = create_app(backends)
+    policy = key_policy(backends.settings.authentication, "127.0.0.1", backends.keys)
+    app = create_app(backends, policy)
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
     server = Server(config, app.state.hub)
     with listen("127.0.0.1", port) as listener:

@@ -43,15 +43,15 @@ def test_a_method_that_is_not_possible_names_those_that_are(http: httpx.Client, 
     ("path", "field", "message"),
     [
         ("/v1/jobs?stauts=queued", "query.stauts", "unknown; there are before, limit, status"),
-        ("/v1/jobs/job_1/progress?after=1", "query.after", "unknown; it takes none"),
+        ("/v1/jobs/{job}/progress?after=1", "query.after", "unknown; it takes none"),
         ("/v1/jobs?limit=0", "query.limit", "Input should be greater than or equal to 1"),
-        ("/v1/jobs/job_1/events?limit=x", "query.limit", "Input should be a valid integer"),
+        ("/v1/jobs/{job}/events?limit=x", "query.limit", "Input should be a valid integer"),
     ],
 )
 def test_a_wrong_query_is_refused_and_explained(
-    http: httpx.Client, path: str, field: str, message: str
+    http: httpx.Client, job: Job, path: str, field: str, message: str
 ) -> None:
-    response = http.get(path)
+    response = http.get(path.format(job=job.id))
     assert (response.status_code, response.json()["code"]) == (422, "invalid_request")
     (error,) = response.json()["errors"]
     assert error["path"] == field

@@ -1,0 +1,148 @@
+"""How much of the service a project may use, and the guards that hold it to that.
+
+Those who queue or claim jobs lock their project's row first. So of two who see the last free
+place, the second waits, and then sees it taken; projects do not wait for each other.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    ScalarSelect,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+)
+
+from jobs.errors import ProjectNotFound, QuotaExceeded
+from jobs.status import HELD, JobStatus
+from jobs.tables import artifacts, jobs, projects
+
+_MAX_COUNT = 2**31 - 1  # of what the database's integers hold
+_MAX_BYTES = 2**63 - 1
+
+Count = Annotated[int, Field(ge=0, le=_MAX_COUNT)]
+Bytes = Annotated[int, Field(ge=0, le=_MAX_BYTES)]
+
+
+class Quotas(BaseModel):
+    """What a project may have at once; null is no limit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    queued_jobs: Count | None = Field(default=None, description="Refused at submit above it.")
+    running_jobs: Count | None = Field(default=None, description="Others wait in the queue.")
+    gpus: Count | None = Field(default=None, description="Of running jobs; others wait.")
+    storage_bytes: Bytes | None = Field(
+        default=None, description="Of the files of jobs; no job is taken above it."
+    )
+
+
+class Usage(BaseModel):
+    """What a project has now, by the names of its quotas."""
+
+    model_config = ConfigDict(frozen=True)
+
+    queued_jobs: int
+    running_jobs: int
+    gpus: int
+    storage_bytes: int
+
+
+def quotas_from(row: Row[*tuple[Any, ...]]) -> Quotas:
+    return Quotas(**{name: getattr(row, f"max_{name}") for name in Quotas.model_fields})
+
+
+def usage(connection: Connection, project: str) -> Usage:
+    used = [of(literal(project)).label(name) for name, of in _USED.items()]
+    return Usage(**connection.execute(select(*used)).one()._mapping)
+
+
+def check_submit(connection: Connection, project: str, *, gpus: int) -> None:
+    """Raise `QuotaExceeded` unless the project may queue one more job, of so many GPUs."""
+    quotas = _lock(connection, projects.c.name == project)
+    if quotas is None:
+        raise ProjectNotFound(project)
+    _check_free(connection, project, "queued_jobs", limit=quotas.queued_jobs, asked=1)
+    check_storage(connection, project, asked=1)
+    if quotas.gpus is not None and gpus > quotas.gpus:  # it would wait for ever
+        raise QuotaExceeded(project, "gpus", used=0, asked=gpus, limit=quotas.gpus)
+
+
+def check_storage(connection: Connection, project: str, *, asked: int) -> None:
+    """Raise `QuotaExceeded` unless the project may store so many bytes more."""
+    limit = connection.scalar(
+        select(projects.c.max_storage_bytes).where(projects.c.name == project)
+    )
+    _check_free(connection, project, "storage_bytes", limit=limit, asked=asked)
+
+
+def _check_free(
+    connection: Connection, project: str, quota: str, *, limit: int | None, asked: int
+) -> None:
+    if limit is None:
+        return
+    used = int(connection.scalar(select(_USED[quota](literal(project)))) or 0)
+    if used + asked > limit:
+        raise QuotaExceeded(project, quota, used=used, asked=asked, limit=limit)
+
+
+def lock_project_of(connection: Connection, job_id: str) -> None:
+    """Before a claim that `has_room` guards."""
+    _lock(connection, projects.c.name == select(jobs.c.project).where(jobs.c.id == job_id))
+
+
+def _lock(connection: Connection, which: ColumnElement[bool]) -> Quotas | None:
+    """Who inserts a key of the project need not wait, so it is not locked as if it were deleted.
+
+    SQLite knows no such lock and needs none: there one transaction at a time writes.
+    """
+    row = connection.execute(select(projects).where(which).with_for_update(key_share=True))
+    found = row.one_or_none()
+    return None if found is None else quotas_from(found)
+
+
+def has_room() -> ColumnElement[bool]:
+    """Whether a queued job, of the statement around it, may run now."""
+    project = projects.c.name
+    full = or_(
+        projects.c.max_running_jobs <= _running(project),
+        projects.c.max_gpus < _gpus(project) + jobs.c.gpus,
+    )
+    return ~exists().where(project == jobs.c.project, full)
+
+
+_others = jobs.alias("others")
+
+
+def _count(
+    project: ColumnElement[str], what: ColumnElement[int], *where: ColumnElement[bool]
+) -> ScalarSelect[int]:
+    query = select(what).where(_others.c.project == project, *where)
+    return query.correlate(projects).scalar_subquery()
+
+
+def _queued(project: ColumnElement[str]) -> ScalarSelect[int]:
+    return _count(project, func.count(), _others.c.status == JobStatus.QUEUED)
+
+
+def _running(project: ColumnElement[str]) -> ScalarSelect[int]:
+    return _count(project, func.count(), _others.c.status.in_(HELD))
+
+
+def _gpus(project: ColumnElement[str]) -> ScalarSelect[int]:
+    total = func.coalesce(func.sum(_others.c.gpus), 0)
+    return _count(project, total, _others.c.status.in_(HELD))
+
+
+def _stored(project: ColumnElement[str]) -> ScalarSelect[int]:
+    total = func.coalesce(func.sum(artifacts.c.size), 0)
+    return _count(project, total, artifacts.c.job_id == _others.c.id)
+
+
+_USED = {"queued_jobs": _queued, "running_jobs": _running, "gpus": _gpus, "storage_bytes": _stored}

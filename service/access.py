@@ -1,0 +1,146 @@
+"""Who asks, what their key allows, and whose the job is: one check before every route."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, cast
+
+from fastapi import Depends, Request, Security
+from fastapi.concurrency import run_in_threadpool
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from jobs.backends import Backends
+from jobs.errors import JobNotFound
+from jobs.keys.models import ApiKey, Scope
+from jobs.keys.secret import digest_of, looks_like_a_key
+from jobs.tables import DEFAULT_PROJECT
+from service.key_policy import KeyPolicy
+from service.recent import Recent
+
+KEY_SECONDS = 5.0  # a key is looked up so often; it works for so long after it is revoked
+REMEMBERED_KEYS = 10_000
+REMEMBERED_JOBS = 100_000
+READING = {"GET", "HEAD"}
+
+BEARER = HTTPBearer(
+    scheme_name="ApiKey",
+    bearerFormat="rlk_...",
+    description="An API key. Its scope allows `read` GET and HEAD, `write` all else, `admin` also "
+    "the keys of its project, `operator` also projects. It sees its own project alone.",
+    auto_error=False,
+)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks: the bearer of a key or, where none is needed, whoever reaches the service."""
+
+    project: str
+    scope: Scope
+    key_id: str | None = None
+
+
+ANYBODY = Caller(DEFAULT_PROJECT, Scope.OPERATOR)
+
+
+class NotAuthenticated(Exception):
+    """No key was given where one is needed, or it lets nobody in."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+class ScopeMissing(Exception):
+    def __init__(self, has: Scope, needed: Scope) -> None:
+        super().__init__(
+            f"This needs a key with the scope `{needed.value}`; yours has `{has.value}`."
+        )
+        self.needed = needed
+
+
+class Access:
+    """Whom the service knows. It remembers what it looked up, so that a request hardly ever
+    costs a read of the database beside its own. Used by the event loop's thread alone.
+    """
+
+    def __init__(self, backends: Backends, policy: KeyPolicy) -> None:
+        self._policy = policy
+        self._keys = backends.keys
+        self._store = backends.store
+        self._known: Recent[str, ApiKey] = Recent(REMEMBERED_KEYS, KEY_SECONDS)
+        self._projects: Recent[str, str] = Recent(REMEMBERED_JOBS)  # of jobs: they never change
+
+    async def caller(self, secret: str | None) -> Caller:
+        """Raises `NotAuthenticated`."""
+        if self._policy is KeyPolicy.IGNORED:
+            return ANYBODY
+        if secret is not None:
+            key = await self._key(secret)
+            _check_usable(key)
+            return Caller(key.project, key.scope, key.id)
+        if self._policy is KeyPolicy.OPTIONAL:
+            return ANYBODY
+        raise NotAuthenticated(
+            "key_required", "This needs an API key, as the header `Authorization: Bearer rlk_...`."
+        )
+
+    async def _key(self, secret: str) -> ApiKey:
+        digest = digest_of(secret)
+        if key := self._known.get(digest):
+            return key
+        found = await run_in_threadpool(self._look_up, secret)
+        if found is None:
+            raise NotAuthenticated("key_unknown", "There is no such API key.")
+        self._known.put(digest, found)
+        return found
+
+    def _look_up(self, secret: str) -> ApiKey | None:
+        key = self._keys.find(secret) if looks_like_a_key(secret) else None
+        if key is not None:
+            self._keys.note_use(key)
+        return key
+
+    async def check_job(self, job_id: str, caller: Caller) -> None:
+        """Raise the same `JobNotFound` for another project's job as for one that is not there."""
+        project = self._projects.get(job_id)
+        if project is None:
+            project = await run_in_threadpool(self._store.project_of, job_id)
+            self._projects.put(job_id, project)
+        if project != caller.project:
+            raise JobNotFound(job_id)
+
+
+def _check_usable(key: ApiKey) -> None:
+    if key.revoked_at is not None:
+        raise NotAuthenticated("key_revoked", f"The key {key.prefix}... was revoked.")
+    if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
+        raise NotAuthenticated("key_expired", f"The key {key.prefix}... has expired.")
+
+
+async def authorize(
+    request: Request,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)],
+) -> Caller:
+    """The check. Asynchronous, so that it costs no thread when all is remembered."""
+    access = cast(Access, request.app.state.access)
+    caller = await access.caller(credentials.credentials if credentials else None)
+    check_scope(caller, Scope.READ if request.method in READING else Scope.WRITE)
+    if (job_id := request.path_params.get("job_id")) is not None:
+        await access.check_job(job_id, caller)
+    return caller
+
+
+def check_scope(caller: Caller, needed: Scope) -> None:
+    if not caller.scope.includes(needed):
+        raise ScopeMissing(caller.scope, needed)
+
+
+CallerDep = Annotated[Caller, Depends(authorize)]
+
+
+def admins_only(caller: CallerDep) -> None:
+    check_scope(caller, Scope.ADMIN)
+
+
+def operators_only(caller: CallerDep) -> None:
+    check_scope(caller, Scope.OPERATOR)

@@ -1,0 +1,191 @@
+"""Who is let in, to do what, and to whose jobs."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from jobs.backends import Backends
+from jobs.keys.models import CreatedKey, NewKey, Scope
+from jobs.models import Job, JobSpec
+from jobs.projects import NewProject
+from jobs.settings import Settings
+from tests.service.serving import serving
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"authentication": "required"})
+
+
+@pytest.fixture
+def key(backends: Backends) -> Callable[..., CreatedKey]:
+    """Make a key of a project, which is made as well if it has to be."""
+
+    def make(scope: Scope = Scope.WRITE, project: str = "default", **values: Any) -> CreatedKey:
+        if project not in {existing.name for existing in backends.projects.list(limit=10)}:
+            backends.projects.create(NewProject(name=project))
+        return backends.keys.create(NewKey(name="test", scope=scope, **values), project=project)
+
+    return make
+
+
+def bearing(key: CreatedKey) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key.key}"}
+
+
+def problem(response: httpx.Response) -> tuple[int, str]:
+    return response.status_code, response.json()["code"]
+
+
+def test_without_a_key_nothing_but_the_health_is_told(http: httpx.Client, job: Job) -> None:
+    response = http.get(f"/v1/jobs/{job.id}")
+    assert problem(response) == (401, "key_required")
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+    assert "Authorization: Bearer rlk_..." in response.json()["detail"]
+    assert http.get("/healthz").status_code == 200
+    assert http.get("/readyz").status_code == 200
+
+
+def test_a_key_opens_its_project(
+    http: httpx.Client, key: Callable[..., CreatedKey], job: Job, document: dict[str, Any]
+) -> None:
+    http.headers = httpx.Headers(bearing(key()))
+    assert http.get(f"/v1/jobs/{job.id}").json()["id"] == job.id
+    created = http.post("/v1/jobs", json=document)
+    assert created.status_code == 201
+    assert {item["id"] for item in http.get("/v1/jobs").json()["items"]} == {
+        job.id,
+        created.json()["id"],
+    }
+
+
+@pytest.mark.parametrize(
+    "authorization", ["Bearer rlk_no", "Bearer x", "bearer " + "rlk_" + "0" * 10_000]
+)
+def test_an_unknown_key_is_refused(http: httpx.Client, authorization: str) -> None:
+    response = http.get("/v1/jobs", headers={"Authorization": authorization})
+    assert problem(response) == (401, "key_unknown")
+    assert response.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+
+
+@pytest.mark.parametrize("authorization", ["Basic cmxrOng=", "rlk_1", "Bearer"])
+def test_another_scheme_is_no_key(http: httpx.Client, authorization: str) -> None:
+    response = http.get("/v1/jobs", headers={"Authorization": authorization})
+    assert problem(response) == (401, "key_required")
+
+
+def test_an_expired_key_is_refused(http: httpx.Client, key: Callable[..., CreatedKey]) -> None:
+    late = key(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    response = http.get("/v1/jobs", headers=bearing(late))
+    assert problem(response) == (401, "key_expired")
+    assert late.prefix in response.json()["detail"]
+    assert late.key not in response.text
+
+
+def test_a_revoked_key_is_refused_once_it_is_looked_up_again(
+    backends: Backends, key: Callable[..., CreatedKey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.access.KEY_SECONDS", 0.0)
+    revoked = key()
+    with serving(backends) as url:
+        assert httpx.get(f"{url}/v1/jobs", headers=bearing(revoked)).status_code == 200
+        backends.keys.revoke(revoked.id)
+        response = httpx.get(f"{url}/v1/jobs", headers=bearing(revoked))
+    assert problem(response) == (401, "key_revoked")
+
+
+def test_a_key_that_only_reads_changes_nothing(
+    http: httpx.Client, key: Callable[..., CreatedKey], job: Job
+) -> None:
+    http.headers = httpx.Headers(bearing(key(Scope.READ)))
+    response = http.post(f"/v1/jobs/{job.id}/cancel")
+    assert problem(response) == (403, "scope_missing")
+    assert response.headers["WWW-Authenticate"] == (
+        'Bearer error="insufficient_scope", scope="write"'
+    )
+    assert response.json()["detail"] == (
+        "This needs a key with the scope `write`; yours has `read`."
+    )
+    assert http.get(f"/v1/jobs/{job.id}").json()["status"] == "queued"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/jobs/{job}"),
+        ("GET", "/v1/jobs/{job}/progress"),
+        ("GET", "/v1/jobs/{job}/events"),
+        ("GET", "/v1/jobs/{job}/artifacts"),
+        ("GET", "/v1/jobs/{job}/artifacts/final/config.json"),
+        ("HEAD", "/v1/jobs/{job}/artifacts/final/config.json"),
+        ("POST", "/v1/jobs/{job}/cancel"),
+        ("POST", "/v1/jobs/{job}/pause"),
+        ("POST", "/v1/jobs/{job}/resume"),
+    ],
+)
+def test_another_projects_job_looks_as_if_it_were_not_there(
+    http: httpx.Client, key: Callable[..., CreatedKey], job: Job, method: str, path: str
+) -> None:
+    http.headers = httpx.Headers(bearing(key(Scope.OPERATOR, project="other")))
+    theirs, none = (
+        http.request(method, path.format(job=job_id), headers={"Accept": "text/event-stream"})
+        for job_id in (job.id, "job_none")
+    )
+    assert theirs.status_code == none.status_code == 404
+    for response, job_id in ((theirs, job.id), (none, "job_none")):
+        if method != "HEAD":  # it has no body
+            assert response.json()["code"] == "job_not_found"
+            assert response.json()["detail"] == f"There is no job '{job_id}'."
+
+
+def test_a_list_shows_the_jobs_of_its_project_alone(
+    http: httpx.Client,
+    backends: Backends,
+    key: Callable[..., CreatedKey],
+    job: Job,
+    document: dict[str, Any],
+) -> None:
+    theirs = key(project="other")
+    other = backends.store.create(JobSpec.model_validate(document), project="other")
+    for headers, expected in ((bearing(key()), job.id), (bearing(theirs), other.id)):
+        (only,) = http.get("/v1/jobs", headers=headers).json()["items"]
+        assert only["id"] == expected
+
+
+@pytest.fixture
+def open_url(backends: Backends, settings: Settings) -> Iterator[str]:
+    """A service on loopback with the default settings."""
+    default = settings.model_copy(update={"authentication": "auto"})
+    with serving(replace(backends, settings=default)) as url:
+        yield url
+
+
+def test_on_loopback_no_key_is_needed_but_one_that_is_given_counts(
+    open_url: str, key: Callable[..., CreatedKey], job: Job
+) -> None:
+    address = f"{open_url}/v1/jobs/{job.id}"
+    assert httpx.get(address).status_code == 200
+    assert httpx.get(address, headers=bearing(key(project="other"))).status_code == 404
+    assert problem(httpx.get(address, headers={"Authorization": "Bearer rlk_no"})) == (
+        401,
+        "key_unknown",
+    )
+
+
+def test_every_operation_but_the_health_asks_for_a_key(http: httpx.Client) -> None:
+    document = http.get("/openapi.json").json()
+    (scheme,) = document["components"]["securitySchemes"].items()
+    assert scheme[1]["type"] == "http"
+    assert scheme[1]["scheme"] == "bearer"
+    open_to_all = {
+        path
+        for path, operations in document["paths"].items()
+        for operation in operations.values()
+        if operation.get("security") != [{scheme[0]: []}]
+        or not {"401", "403"} <= operation["responses"].keys()
+    }
+    assert open_to_all == {"/healthz", "/readyz"}
