@@ -1,17 +1,23 @@
 """What a process of the service talks to, opened once by its composition root."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
 from jobs.database import open_engine
+from jobs.errors import SecretNotFound, StorageError
+from jobs.job_secrets import JobSecrets
 from jobs.keys.store import KeyStore
 from jobs.models import Job
 from jobs.projects import ProjectStore
 from jobs.queue import JobQueue
+from jobs.secret_names import S3_VARIABLES
+from jobs.secrets import SecretStore
 from jobs.settings import Settings
-from jobs.storage import Storage, job_storage
+from jobs.storage import S3Credentials, Storage, job_storage
 from jobs.store import JobStore
+from jobs.vault import Vault
 from jobs.wakeups import Wakeups
 
 
@@ -24,10 +30,34 @@ class Backends:
     keys: KeyStore
     queue: JobQueue
     wakeups: Wakeups
+    secrets: SecretStore
 
     def storage_for(self, job: Job) -> Storage:
         """Where the job's files are."""
-        return job_storage(self.settings.storage_url, job)
+        return job_storage(self.settings.storage_url, job, self._s3_credentials(job))
+
+    def secrets_of(self, job: Job) -> JobSecrets:
+        """What the job asks for. Raises `SecretNotFound` and `SecretsUnavailable`."""
+        return self._opened(job.id, job.spec.secrets)
+
+    def _s3_credentials(self, job: Job) -> S3Credentials | None:
+        """None where the job's files are in the service's storage, or have no keys of their own."""
+        names = {name: job.spec.secrets[name] for name in S3_VARIABLES if name in job.spec.secrets}
+        if job.spec.output is None or not names:
+            return None
+        try:
+            return self._opened(job.id, names).s3
+        except SecretNotFound as error:
+            raise StorageError(
+                f"The storage of job {job.id} needs a secret that is gone. {error}"
+            ) from error
+
+    def _opened(self, job_id: str, names: Mapping[str, str]) -> JobSecrets:
+        if not names:
+            return JobSecrets({})
+        project = self.store.project_of(job_id)
+        values = self.secrets.reveal(project, set(names.values()))
+        return JobSecrets({variable: values[name] for variable, name in names.items()})
 
     def close(self) -> None:
         self.engine.dispose()
@@ -35,8 +65,9 @@ class Backends:
 
 
 def open_backends(settings: Settings) -> Backends:
-    """Connects to nothing yet, but raises `ValueError` for a database it does not know."""
+    """Connects to nothing yet, but raises `ValueError` for a database or a key that is none."""
     engine = open_engine(settings.database_url)
+    keys = settings.secret_keys
     return Backends(
         settings=settings,
         engine=engine,
@@ -45,4 +76,5 @@ def open_backends(settings: Settings) -> Backends:
         keys=KeyStore(engine),
         queue=JobQueue(settings.broker_url),
         wakeups=Wakeups(settings.broker_url),
+        secrets=SecretStore(engine, Vault(keys.get_secret_value() if keys else None)),
     )

@@ -9,6 +9,8 @@ JobsError
 ├── ProjectNotFound      no such project
 ├── ProjectExists        the name is taken
 ├── QuotaExceeded        the project has all that it may have
+├── SecretNotFound       the project has no such secret
+├── SecretsUnavailable   no key opens it
 ├── QueueUnavailable     the broker does not answer
 └── StorageError         the storage did not do what was asked
 """
@@ -65,6 +67,16 @@ class QuotaExceeded(JobsError):
             f"{asked:,} more would be too many. Make room, or ask an operator for a higher quota."
         )
         self.quota, self.used, self.asked, self.limit = quota, used, asked, limit
+
+
+class SecretNotFound(JobsError):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no secret {name!r}; store it with PUT /v1/secrets/{name}.")
+        self.name = name
+
+
+class SecretsUnavailable(JobsError):
+    """The message says what an operator must do."""
 
 
 class QueueUnavailable(JobsError):

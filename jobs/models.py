@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from jobs.secret_names import SecretNames, check_s3_variables
 from jobs.status import JobStatus, Wish
 from relora_core.events import Phase
 from relora_core.spec import Spec, SpecConflict, TrainSpec
@@ -41,6 +42,11 @@ class JobSpec(TrainSpec):
     resources: Resources = Resources()
     output: Output | None = Field(default=None, description="Default: the service's own storage.")
     retries: Retries = Retries()
+    secrets: SecretNames = Field(
+        default_factory=dict,
+        description="Environment variables of the trainer, each with the name of the secret that "
+        "it holds: {HF_TOKEN: my-hf-token}.",
+    )
 
     @model_validator(mode="after")
     def _divides_over_gpus(self) -> Self:
@@ -50,6 +56,11 @@ class JobSpec(TrainSpec):
                 f"must divide over resources.gpus ({self.resources.gpus}); "
                 f"got {self.training.global_batch_size}",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _has_whole_credentials(self) -> Self:
+        check_s3_variables(self.secrets)
         return self
 
     @property

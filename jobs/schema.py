@@ -1,7 +1,7 @@
 """All tables of the store, whichever module describes them: what migrations are compared with."""
 
-from jobs import tables
+from jobs import secrets, tables
 from jobs.columns import metadata
 from jobs.keys import tables as keys
 
-__all__ = ["keys", "metadata", "tables"]
+__all__ = ["keys", "metadata", "secrets", "tables"]

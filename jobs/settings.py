@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Authentication = Literal["auto", "required", "off"]
@@ -48,6 +48,11 @@ class Settings(BaseSettings):
     authentication: Authentication = Field(
         default="auto",
         description="Whether the API asks for keys. auto: unless it listens on loopback alone.",
+    )
+    secret_keys: SecretStr | None = Field(
+        default=None,
+        description="Fernet keys between commas, the newest first, that encrypt secrets; "
+        "`relora up` makes one.",
     )
 
     @field_validator("data_dir")

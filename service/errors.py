@@ -19,6 +19,8 @@ from jobs.errors import (
     KeyNotFound,
     ProjectExists,
     ProjectNotFound,
+    SecretNotFound,
+    SecretsUnavailable,
     StorageError,
 )
 from relora_core.problems import Problem as SpecProblem
@@ -32,9 +34,11 @@ JOB_ERRORS: dict[type[JobsError], tuple[int, str]] = {
     ArtifactNotFound: (404, "artifact_not_found"),
     KeyNotFound: (404, "key_not_found"),
     ProjectNotFound: (404, "project_not_found"),
+    SecretNotFound: (404, "secret_not_found"),
     IllegalTransition: (409, "illegal_transition"),
     ProjectExists: (409, "project_exists"),
     StorageError: (502, "storage_failed"),
+    SecretsUnavailable: (503, "secrets_unavailable"),
 }
 HTTP_CODES = {
     404: "not_found",

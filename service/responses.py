@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from jobs.events import JobCancelled, JobEvent, JobFailed, JobSucceeded
 from jobs.models import Artifact, Job
+from jobs.secrets import Secret
 
 PROBLEM = "application/problem+json"
 LAST_EVENTS = (JobSucceeded, JobFailed, JobCancelled)  # none comes after one of them
@@ -51,6 +52,11 @@ class StoredArtifact(Artifact):
 class ArtifactPage(BaseModel):
     items: list[StoredArtifact]
     next: None = Field(default=None, description="Always null: a job's files are one page.")
+
+
+class SecretPage(BaseModel):
+    items: list[Secret]
+    next: str | None = Field(description="Give it as `cursor` for the page after this one.")
 
 
 class Health(BaseModel):

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from jobs.migrate import migrate
 from jobs.settings import Settings
+from jobs.vault import key_in
 from service.children import Child, Children
 from service.server import listen
 
@@ -81,6 +82,7 @@ def _start(
         "RELORA_DATABASE_URL": settings.database_url,
         "RELORA_STORAGE_URL": settings.storage_url,
         "RELORA_BROKER_URL": settings.broker_url,
+        "RELORA_SECRET_KEYS": _secret_keys(settings),
     }
     if "broker_url" not in settings.model_fields_set:
         port = _free_port()
@@ -103,6 +105,12 @@ def _start(
         worker = python("worker", "celery", "-A", "worker.tasks", "worker", "--loglevel", "info")
         worker.grace_seconds = WORKER_GRACE_SECONDS
         children.start(worker)
+
+
+def _secret_keys(settings: Settings) -> str:
+    if settings.secret_keys is not None:
+        return settings.secret_keys.get_secret_value()
+    return key_in(settings.data_dir / "secret.key")
 
 
 def _valkey(data_dir: Path, port: int) -> Child:

@@ -7,8 +7,9 @@ from functools import cached_property, partial
 from typing import TypeVar
 
 from jobs.backends import Backends
+from jobs.job_secrets import JobSecrets
 from jobs.models import Job
-from jobs.storage import Storage
+from jobs.storage import Storage, job_storage
 from jobs.store import JobStore
 from worker.lease import Lease
 from worker.patience import insist
@@ -40,9 +41,15 @@ class Attempt:
         return self.backends.store
 
     @cached_property
+    def secrets(self) -> JobSecrets:
+        """As they are when the attempt begins. Raises `SecretNotFound`, `SecretsUnavailable`."""
+        return self.insist(partial(self.backends.secrets_of, self.job))
+
+    @cached_property
     def storage(self) -> Storage:
         """Raises `StorageError` for a place that there cannot be."""
-        return self.backends.storage_for(self.job)
+        url = self.backends.settings.storage_url
+        return job_storage(url, self.job, self.secrets.s3)
 
     def check_stop(self) -> None:
         """Raise `StopRequested` if the job need not be made ready any further."""
@@ -59,5 +66,6 @@ class Attempt:
 
     def warn(self, code: str, message: str) -> None:
         """Say something to operators and, as an event, to the person whose job it is."""
+        message = self.secrets.masked(message)
         logger.warning("job %s: %s", self.job.id, message)
         self.insist(partial(self.store.warn, self.job.id, self.number, code, message))

@@ -2,12 +2,15 @@
 
 import json
 import logging
+import traceback
 from collections.abc import Callable
 from functools import partial
 from typing import assert_never
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from jobs.backends import Backends
-from jobs.errors import JobNotFound, LeaseLost
+from jobs.errors import JobNotFound, LeaseLost, SecretNotFound, SecretsUnavailable
 from jobs.models import Job, JobError
 from jobs.status import FINAL, JobStatus
 from relora_core.errors import TrainError
@@ -47,6 +50,16 @@ def run(job: Job, backends: Backends, *, claimed_at: float, leaving: Callable[[]
 
 
 def _verdict(attempt: Attempt) -> Verdict:
+    try:
+        masked = attempt.secrets.masked
+    except SecretNotFound as error:
+        return Failed(JobError(code="secret_not_found", message=str(error)))
+    except (SecretsUnavailable, SQLAlchemyError) as error:
+        return Broken(JobError(code="secrets_unavailable", message=str(error)))
+    return _trained(attempt, masked)
+
+
+def _trained(attempt: Attempt, masked: Callable[[str], str]) -> Verdict:
     """Whatever goes wrong here is told of the job, and leaves the worker to the next one."""
     try:
         return _train(attempt)
@@ -55,11 +68,13 @@ def _verdict(attempt: Attempt) -> Verdict:
     except StopRequested:
         return Stopped()
     except TrainError as error:
-        reason = JobError(code=error.code, message=str(error))
+        reason = JobError(code=error.code, message=masked(str(error)))
         return Broken(reason) if error.retryable else Failed(reason)
     except Exception as error:
-        logger.exception("job %s: attempt %d broke", attempt.job.id, attempt.number)
-        return Broken(JobError(code="worker_error", message=f"{type(error).__name__}: {error}"))
+        trace = masked(traceback.format_exc())
+        logger.error("job %s: attempt %d broke\n%s", attempt.job.id, attempt.number, trace)
+        message = masked(f"{type(error).__name__}: {error}")
+        return Broken(JobError(code="worker_error", message=message))
 
 
 def _train(attempt: Attempt) -> Verdict:
@@ -77,21 +92,28 @@ def _train(attempt: Attempt) -> Verdict:
             partial(attempt.store.started, job.id, attempt.number, resumed_from=resumed_from)
         )
         attempt.backends.wakeups.publish(job.id)
-        trainer = launch(workdir, cache=settings.cache_dir, num_processes=job.spec.resources.gpus)
+        trainer = launch(
+            workdir,
+            cache=settings.cache_dir,
+            num_processes=job.spec.resources.gpus,
+            secrets=attempt.secrets.environment,
+        )
         ending = supervise(trainer, attempt, Recorder(attempt, uploads.note))
         uploads.note_log(workdir)
-        return _with_uploads(judge(ending), uploads, workdir)
+        return _with_uploads(judge(ending), uploads, attempt)
 
 
-def _with_uploads(verdict: Verdict, uploads: Uploads, workdir: Workdir) -> Verdict:
+def _with_uploads(verdict: Verdict, uploads: Uploads, attempt: Attempt) -> Verdict:
     """A run has succeeded when its model is in the storage, and not before."""
     try:
         uploads.finish()
     except OUTAGES as error:
         if not isinstance(verdict, Succeeded):
             return verdict
-        message = f"The model is complete, but on the worker alone, in {workdir.root}: {error}"
-        return Broken(JobError(code=NOT_UPLOADED, message=message))
+        message = (
+            f"The model is complete, but on the worker alone, in {attempt.workdir.root}: {error}"
+        )
+        return Broken(JobError(code=NOT_UPLOADED, message=attempt.secrets.masked(message)))
     return verdict
 
 

@@ -31,7 +31,7 @@ def stage(attempt: Attempt) -> dict[str, str]:
 
 def _copy(attempt: Attempt, uri: str) -> str:
     bucket, _, pattern = uri.removeprefix(SCHEME).partition("/")
-    storage = open_storage(SCHEME + bucket)
+    storage = open_storage(SCHEME + bucket, attempt.secrets.s3)
     files = [file for file in storage.list(_folder(pattern)) if matches(file.key, pattern)]
     if not files:
         raise DataError(f"no object matches {uri!r}")

@@ -26,7 +26,7 @@ class Recorder:
     def __init__(self, attempt: Attempt, on_event: Callable[[AnyTrainEvent], None]) -> None:
         self.last: LastEvent | None = None
         self._attempt = attempt
-        self._tail = Tail(attempt.workdir.events)
+        self._tail = Tail(attempt.workdir.events, attempt.secrets.masked)
         self._on_event = on_event
         self._unstored: list[Line] = []
         self._wait_until = 0.0
@@ -73,4 +73,5 @@ def supervise(trainer: TrainerProcess, attempt: Attempt, recorder: Recorder) -> 
     while recorder.record():
         attempt.lease.check()
         time.sleep(DRAIN_SECONDS)
-    return Ending(exit_code, recorder.last, last_words(attempt.workdir.log))
+    said = attempt.secrets.masked(last_words(attempt.workdir.log))
+    return Ending(exit_code, recorder.last, said)

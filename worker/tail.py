@@ -1,7 +1,7 @@
 """Reading `events.jsonl` while the trainer writes it."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -16,10 +16,14 @@ MAX_LINES = 500  # read at once
 
 
 class Tail:
-    """Yields each line once, when it is complete; one that is still being written waits."""
+    """Yields each line once, when it is complete; one that is still being written waits.
 
-    def __init__(self, path: Path) -> None:
+    `masked` hides in a line what no event may say.
+    """
+
+    def __init__(self, path: Path, masked: Callable[[str], str]) -> None:
         self._path = path
+        self._masked = masked
         self._offset = 0
         self._num_lines = 0
 
@@ -46,7 +50,7 @@ class Tail:
 
     def _parse(self, raw: bytes) -> AnyTrainEvent | None:
         try:
-            return from_line(raw)
+            return from_line(self._masked(raw.decode(errors="replace")))
         except ValidationError:
-            logger.warning("%s:%d is not an event: %r", self._path, self._num_lines, raw[:200])
+            logger.warning("%s:%d is not an event", self._path, self._num_lines)
             return None

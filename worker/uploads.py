@@ -111,12 +111,25 @@ class Uploads:
         )
 
     def _log(self, workdir: Workdir) -> None:
+        """From a copy without the values of secrets."""
         if not workdir.log.exists():
             return
         try:
-            self._list([self._file(workdir.root, workdir.log, "log", None)])
+            with TemporaryDirectory() as name:
+                copy = Path(name) / workdir.log.relative_to(workdir.root)
+                copy.parent.mkdir()
+                self._copy_masked(workdir.log, copy)
+                self._list([self._file(Path(name), copy, "log", None)])
         except OUTAGES as error:
             self._attempt.warn("log_not_uploaded", f"the log is on the worker alone: {error}")
+
+    def _copy_masked(self, log: Path, copy: Path) -> None:
+        masked = self._attempt.secrets.masked
+        with (
+            log.open(encoding="utf-8", errors="surrogateescape", newline="") as lines,
+            copy.open("w", encoding="utf-8", errors="surrogateescape", newline="") as writer,
+        ):
+            writer.writelines(masked(line) for line in lines)
 
     def _reports(self, workdir: Workdir) -> None:
         """From a copy: the trainer may write them anew meanwhile, and the list has their hash."""

@@ -1,7 +1,8 @@
 """Storage in a bucket of S3, or of any server that speaks its protocol.
 
 Address, region and credentials come from where every AWS tool takes them: AWS_ENDPOINT_URL,
-AWS_REGION, AWS_ACCESS_KEY_ID, ..., a profile, or the machine's role.
+AWS_REGION, AWS_ACCESS_KEY_ID, ..., a profile, or the machine's role. A job may have credentials
+of its own.
 """
 
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from jobs.errors import StorageError
+from jobs.storage.credentials import S3Credentials
 from jobs.storage.protocol import CHUNK_BYTES, StoredFile, check_key, check_prefix
 
 if TYPE_CHECKING:
@@ -35,11 +37,13 @@ _CONFIG = Config(
 
 
 class S3Storage:
-    def __init__(self, bucket: str, prefix: str = "") -> None:
+    def __init__(
+        self, bucket: str, prefix: str = "", credentials: S3Credentials | None = None
+    ) -> None:
         self.bucket = bucket
         self.prefix = prefix.strip("/")
         # A session of its own: boto3's default one is not safe to use from many threads.
-        self._client = boto3.Session().client("s3", config=_CONFIG)
+        self._client = _session(credentials).client("s3", config=_CONFIG)
 
     def upload(self, file: Path, key: str) -> None:
         name = self._name(key)
@@ -127,3 +131,13 @@ class S3Storage:
             raise
         except (BotoCoreError, Boto3Error, OSError) as error:
             raise self._error(key, error) from error
+
+
+def _session(credentials: S3Credentials | None) -> boto3.Session:
+    if credentials is None:
+        return boto3.Session()
+    return boto3.Session(
+        aws_access_key_id=credentials.access_key_id,
+        aws_secret_access_key=credentials.secret_access_key,
+        aws_session_token=credentials.session_token,
+    )

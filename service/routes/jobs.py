@@ -5,10 +5,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, HTTPException, Query, Response
 from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
+from jobs.admission import problems_of
 from jobs.models import Job, JobSpec, Progress
 from jobs.status import JobStatus, Wish
 from relora_core.problems import explain
-from service.dependencies import DispatcherDep, ProjectDep, StoreDep
+from service.dependencies import BackendsDep, DispatcherDep, ProjectDep, StoreDep
 from service.errors import InvalidSpec, documented
 from service.responses import JobPage
 
@@ -54,13 +55,15 @@ SpecBody = Annotated[
 )
 def create_job(
     spec: SpecBody,
+    backends: BackendsDep,
     project: ProjectDep,
-    store: StoreDep,
     dispatcher: DispatcherDep,
     response: Response,
 ) -> Job:
     """Store a training job and queue it for a worker."""
-    job = store.create(spec, project=project)
+    if problems := problems_of(spec, backends, project=project):
+        raise InvalidSpec(problems)
+    job = backends.store.create(spec, project=project)
     dispatcher.ring()
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return job

@@ -10,6 +10,7 @@ import pytest
 
 from jobs.migrate import migrate
 from jobs.models import Job, JobSpec
+from jobs.schema import metadata
 from jobs.store import JobStore
 from relora_core.events import StepFinished
 
@@ -60,7 +61,8 @@ def _migrated_postgres(postgres_server: str) -> str:
 def postgresql_store_url(_migrated_postgres: str) -> str:
     """One database for all tests, emptied, for making one takes longer than most tests."""
     with psycopg.connect(_migrated_postgres) as connection:
-        connection.execute("TRUNCATE jobs, events, artifacts, outbox")
+        connection.execute(f"TRUNCATE {', '.join(metadata.tables.keys() - {'projects'})}")
+        connection.execute("DELETE FROM projects WHERE name <> 'default'")
     return _migrated_postgres
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
 
 from jobs.backends import Backends, open_backends
 from jobs.migrate import migrate
@@ -16,6 +18,7 @@ from relora_core.events import AnyTrainEvent
 from service.client import Client
 from tests.service.serving import serving, step_finished
 
+SECRET_KEY = SecretStr(Fernet.generate_key().decode())
 NOBODY = "redis://127.0.0.1:9/0"  # no broker: jobs are taken, and wait in the outbox
 
 
@@ -39,7 +42,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def settings(tmp_path: Path, empty_database: Path) -> Settings:
-    settings = Settings(data_dir=tmp_path / "relora", broker_url=NOBODY)
+    settings = Settings(data_dir=tmp_path / "relora", broker_url=NOBODY, secret_keys=SECRET_KEY)
     settings.data_dir.mkdir()
     (settings.data_dir / "relora.db").write_bytes(empty_database.read_bytes())
     return settings

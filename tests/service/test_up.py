@@ -72,6 +72,7 @@ def test_it_answers_until_it_is_asked_to_stop_and_leaves_nothing_behind(
     up: subprocess.Popen[bytes], url: str, tmp_path: Path, number: signal.Signals
 ) -> None:
     assert httpx.get(f"{url}/readyz").json()["status"] == "ready"
+    assert httpx.put(f"{url}/v1/secrets/token", json={"value": "hf_0123"}).is_success
     parts = children(up.pid)
     assert parts.keys() == {"valkey", "api", "sweep"}
     up.send_signal(number)

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
 
 from jobs.backends import Backends, open_backends
 from jobs.migrate import migrate
@@ -80,6 +82,7 @@ def settings(tmp_path: Path) -> Settings:
         broker_url="redis://127.0.0.1:9/0",
         lease_seconds=6,
         outage_seconds=2,
+        secret_keys=SecretStr(Fernet.generate_key().decode()),
     )
 
 

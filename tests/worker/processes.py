@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from jobs.settings import Settings
 
 PATIENCE = 60.0  # seconds, on a busy machine
@@ -15,8 +17,12 @@ PATIENCE = 60.0  # seconds, on a busy machine
 
 def environ(settings: Settings) -> dict[str, str]:
     """What makes another process read the same settings."""
-    values = settings.model_dump().items()
-    return os.environ | {f"RELORA_{name.upper()}": str(value) for name, value in values}
+    values = settings.model_dump(exclude_none=True).items()
+    return os.environ | {f"RELORA_{name.upper()}": _plain(value) for name, value in values}
+
+
+def _plain(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 class WorkerProcess:

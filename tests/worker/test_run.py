@@ -5,14 +5,14 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Thread
 
 import pytest
 from transformers import AutoModelForCausalLM
 
-from jobs.backends import Backends
+from jobs.backends import Backends, open_backends
 from jobs.events import JobRetrying, JobStarted
 from jobs.models import Job, JobError
 from jobs.status import JobStatus, Wish
@@ -102,6 +102,50 @@ def test_a_paused_job_goes_on_where_it_was(backends: Backends, make_spec: MakeSp
     steps = backends.store.events(job.id, types={"train.step"}, limit=1000)
     numbers = [event.step for event in steps if isinstance(event, StepFinished)]
     assert numbers == sorted(set(numbers))
+
+
+def test_the_trainer_finds_secrets_in_its_environment_and_they_are_nowhere_else(
+    backends: Backends, make_spec: MakeSpec
+) -> None:
+    value = "hf_0123456789"
+    backends.secrets.put("default", "my-token", value)
+    job = backends.store.create(make_spec(steps=LONG, secrets={"HF_TOKEN": "my-token"}))
+
+    with attempt_in_background(backends, job.id):
+        (rank,) = ranks(backends.settings.data_dir)
+        variables = Path(f"/proc/{rank}/environ").read_bytes().split(b"\0")
+        assert f"HF_TOKEN={value}".encode() in variables
+        assert not [one for one in variables if one.startswith(b"RELORA_")]
+        backends.store.wish(job.id, Wish.CANCEL)
+
+    files = [file for file in backends.settings.data_dir.rglob("*") if file.is_file()]
+    assert [file for file in files if value.encode() in file.read_bytes()] == []
+
+
+def test_a_job_whose_secret_was_deleted_fails_and_says_which(
+    backends: Backends, make_spec: MakeSpec
+) -> None:
+    job = backends.store.create(make_spec(secrets={"HF_TOKEN": "my-token"}))
+    job = attempt(backends, job.id)
+    assert job.status is JobStatus.FAILED
+    assert job.error == JobError(
+        code="secret_not_found",
+        message="There is no secret 'my-token'; store it with PUT /v1/secrets/my-token.",
+    )
+
+
+def test_a_worker_without_the_key_leaves_the_job_to_another(
+    backends: Backends, make_spec: MakeSpec
+) -> None:
+    backends.secrets.put("default", "my-token", "hf_0123456789")
+    job = backends.store.create(make_spec(secrets={"HF_TOKEN": "my-token"}))
+    without = backends.settings.model_copy(update={"secret_keys": None})
+    with closing(open_backends(without)) as keyless:
+        job = attempt(keyless, job.id)
+    assert job.status is JobStatus.QUEUED
+    retrying = backends.store.events(job.id)[-1]
+    assert isinstance(retrying, JobRetrying)
+    assert retrying.reason.code == "secrets_unavailable"
 
 
 def test_a_worker_that_must_leave_does_not_begin(backends: Backends, make_spec: MakeSpec) -> None:

@@ -1,7 +1,10 @@
+import os
 from pathlib import Path
 
+import httpx
 import pytest
 
+from jobs.backends import Backends
 from jobs.storage import open_storage
 from relora_core.data.files import find_files
 from relora_core.errors import DataError
@@ -32,6 +35,38 @@ def put(url: str, key: str, text: str, scratch: Path) -> None:
     file = scratch / "object"
     file.write_text(text)
     open_storage(url).upload(file, key)
+
+
+@pytest.mark.integration
+def test_a_job_reads_and_writes_with_its_own_credentials(
+    s3_url: str,
+    begin_attempt: BeginAttempt,
+    make_spec: MakeSpec,
+    backends: Backends,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put(s3_url, "text.jsonl", "text", tmp_path)
+    secrets = {}
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        secrets[variable] = variable.lower()
+        backends.secrets.put("default", variable.lower(), os.environ[variable])
+        monkeypatch.setenv(variable, "not-those-of-the-worker")
+    attempt = begin_attempt(
+        make_spec(
+            data={"train": {"uri": f"{s3_url}/text.jsonl"}, "sequence_length": 32},
+            output={"uri": f"{s3_url}/run"},
+            secrets=secrets,
+        )
+    )
+
+    (staged,) = stage(attempt).values()
+    attempt.storage.upload(find_files(staged)[0], "final/config.json")
+    link = backends.storage_for(attempt.job).link(
+        "final/config.json", expires_seconds=60, filename="config.json"
+    )
+    assert link is not None
+    assert httpx.get(link).text == "text"
 
 
 def copies(staged: dict[str, str], uri: str) -> list[Path]:

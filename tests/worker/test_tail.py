@@ -1,6 +1,7 @@
 from pathlib import Path
 
-from relora_core.events import TrainStopped, to_line
+from jobs.masking import mask
+from relora_core.events import TrainStopped, Warned, to_line
 from worker.tail import MAX_LINES, Tail
 
 
@@ -14,7 +15,7 @@ def steps(tail: Tail) -> list[tuple[int, int]]:
 
 def test_each_line_is_read_once(tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
-    tail = Tail(file)
+    tail = Tail(file, str)
     assert steps(tail) == []
 
     file.write_text(line(10) + line(20))
@@ -28,7 +29,7 @@ def test_each_line_is_read_once(tmp_path: Path) -> None:
 
 def test_a_torn_line_waits_for_its_end(tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
-    tail = Tail(file)
+    tail = Tail(file, str)
     whole = line(20)
 
     file.write_text(line(10) + whole[:15])
@@ -42,13 +43,20 @@ def test_a_line_that_is_no_event_is_left_out_but_counted(tmp_path: Path) -> None
     file = tmp_path / "events.jsonl"
     file.write_text(line(10) + '{"type": "train.unheard_of"}\n' + "\n" + line(20))
 
-    assert steps(Tail(file)) == [(1, 10), (4, 20)]
+    assert steps(Tail(file, str)) == [(1, 10), (4, 20)]
 
 
 def test_many_lines_come_in_parts(tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
     file.write_text("".join(line(step) for step in range(MAX_LINES + 1)))
-    tail = Tail(file)
+    tail = Tail(file, str)
 
     assert len(tail.read()) == MAX_LINES
     assert steps(tail) == [(MAX_LINES + 1, MAX_LINES)]
+
+
+def test_a_secret_that_the_trainer_told_is_hidden(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_text(to_line(Warned(code="http", message="bad token hf_0123")) + "\n")
+    ((_, event),) = Tail(file, mask(["hf_0123"])).read()
+    assert str(event) == "warning: bad token ***"

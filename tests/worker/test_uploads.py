@@ -122,6 +122,23 @@ def test_the_end_of_an_attempt_uploads_its_log_and_its_reports(
     assert listed(attempt) == [f"logs/{log}", "reports/spectrum.json", "reports/spectrum.png"]
 
 
+def test_the_log_is_uploaded_without_the_values_of_secrets(
+    begin_attempt: BeginAttempt, make_spec: MakeSpec, backends: Backends
+) -> None:
+    backends.secrets.put("default", "my-token", "hf_0123")
+    attempt = begin_attempt(make_spec(secrets={"HF_TOKEN": "my-token"}))
+    attempt.workdir.log.write_bytes(b"GET /model?token=hf_0123\r\n\xff\n")
+
+    with Uploads(attempt) as uploads:
+        uploads.note_log(attempt.workdir)
+        uploads.finish()
+
+    (log,) = attempt.store.artifacts(attempt.job.id)
+    content = b"".join(attempt.storage.read(log.path))
+    assert content == b"GET /model?token=***\r\n\xff\n"
+    assert log.sha256 == sha256(content).hexdigest()
+
+
 def test_older_checkpoints_make_room_in_the_storage(
     begin_attempt: BeginAttempt, make_spec: MakeSpec
 ) -> None:

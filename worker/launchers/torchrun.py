@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from worker.process import TrainerProcess
@@ -11,11 +12,16 @@ LAST_BYTES, LAST_LINES = 16_000, 20
 RANK_FAILED = "] failed (exitcode:"  # after this line, torchrun explains itself at length
 
 
-def launch(workdir: Workdir, *, cache: Path, num_processes: int) -> TrainerProcess:
-    """Start the trainer on `workdir.spec`, in the interpreter that the worker runs in."""
+def launch(
+    workdir: Workdir, *, cache: Path, num_processes: int, secrets: Mapping[str, str]
+) -> TrainerProcess:
+    """Start the trainer on `workdir.spec`, in the interpreter that the worker runs in.
+
+    `secrets` are environment variables: nothing else may hold them.
+    """
     return TrainerProcess(
         command(workdir, cache=cache, num_processes=num_processes),
-        environ=environ(num_processes),
+        environ={**environ(num_processes), **secrets},
         log=workdir.log,
     )
 

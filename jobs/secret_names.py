@@ -1,0 +1,58 @@
+"""How a spec names secrets: environment variables, and the names of what is in them.
+
+Values never come here. So that a value which is written where a name belongs is not shown
+again, no message repeats what stands there.
+"""
+
+import re
+from collections.abc import Collection
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema
+
+from relora_core.spec import SpecConflict
+
+_NAME = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$"
+# What ends so is a credential; a job cannot change how its trainer's process runs.
+_VARIABLE = r"^[A-Z][A-Z0-9_]*_(TOKEN|KEY|KEY_ID|SECRET|PASSWORD|USERNAME)$"
+
+S3_KEY_ID, S3_KEY, S3_TOKEN = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"
+S3_VARIABLES = (S3_KEY_ID, S3_KEY, S3_TOKEN)
+HUB_TOKEN = "HF_TOKEN"  # noqa: S105 # the variable's name
+
+SecretName = Annotated[str, StringConstraints(pattern=_NAME)]
+
+
+def _check_name(name: str) -> str:
+    if not re.fullmatch(_NAME, name):
+        raise ValueError(
+            "is no name of a secret; store the value with PUT /v1/secrets/{name}, and give the "
+            "name: letters, digits, `.`, `_` and `-`, at most 64"
+        )
+    return name
+
+
+def _check_variable(variable: str) -> str:
+    if not re.fullmatch(_VARIABLE, variable) or variable.startswith("RELORA_"):
+        raise ValueError(
+            f"{variable[:80]!r} cannot be set; a variable of a secret ends in _TOKEN, _KEY, "
+            "_KEY_ID, _SECRET, _PASSWORD or _USERNAME, and RELORA_ is the service's own"
+        )
+    return variable
+
+
+SecretReference = Annotated[
+    str, AfterValidator(_check_name), WithJsonSchema({"type": "string", "pattern": _NAME})
+]
+SecretVariable = Annotated[
+    str, AfterValidator(_check_variable), WithJsonSchema({"type": "string", "pattern": _VARIABLE})
+]
+SecretNames = Annotated[dict[SecretVariable, SecretReference], Field(max_length=32)]
+
+
+def check_s3_variables(variables: Collection[str]) -> None:
+    """S3 credentials are whole, or not there."""
+    given = [variable for variable in S3_VARIABLES if variable in variables]
+    for needed in (S3_KEY_ID, S3_KEY):
+        if given and needed not in variables:
+            raise SpecConflict(f"secrets.{given[0]}", f"needs {needed} beside it")

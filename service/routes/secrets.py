@@ -1,0 +1,64 @@
+"""Secrets: stored, named, replaced, deleted, and never shown."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from jobs.secret_names import SecretName
+from jobs.secrets import Secret
+from service.dependencies import BackendsDep, ProjectDep
+from service.errors import documented
+from service.responses import SecretPage
+
+router = APIRouter(prefix="/v1/secrets", tags=["secrets"])
+
+Name = Annotated[SecretName, Path(examples=["my-hf-token"])]
+
+
+class SecretValue(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"value": "hf_0123456789abcdef"}}
+    )
+
+    # A log is masked by lines, so a value is one line; one of some letters is in many words.
+    value: Annotated[SecretStr, Field(min_length=4, max_length=8192)] = Field(
+        description="One line, at least four characters. No answer of the API has it again."
+    )
+
+    @field_validator("value")
+    @classmethod
+    def _one_line(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().isprintable():
+            raise ValueError("must be one line, without control characters")
+        return value
+
+
+@router.put("/{name}", responses=documented(400, 422, 503))
+def put_secret(name: Name, body: SecretValue, backends: BackendsDep, project: ProjectDep) -> Secret:
+    """Store a value under a name, in place of the one before.
+
+    Jobs that name it find the new value when their next attempt begins.
+    """
+    return backends.secrets.put(project, name, body.value.get_secret_value())
+
+
+@router.get("", responses=documented(422))
+def list_secrets(
+    backends: BackendsDep,
+    project: ProjectDep,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[
+        SecretName | None, Query(description="The `next` of the page before.")
+    ] = None,
+) -> SecretPage:
+    """The names, sorted, without the values."""
+    items = backends.secrets.list(project, limit=limit + 1, after=cursor)
+    page = items[:limit]
+    return SecretPage(items=page, next=page[-1].name if len(items) > limit else None)
+
+
+@router.delete("/{name}", status_code=204, responses=documented(404, 422))
+def delete_secret(name: Name, backends: BackendsDep, project: ProjectDep) -> None:
+    """Forget a value. A job that names it fails when its next attempt begins."""
+    backends.secrets.delete(project, name)

@@ -1,0 +1,41 @@
+"""What the store knows of a spec."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
+
+from jobs.admission import problems_of
+from jobs.backends import Backends, open_backends
+from jobs.migrate import migrate
+from jobs.models import JobSpec
+from jobs.settings import Settings
+
+
+@pytest.fixture
+def backends(tmp_path: Path) -> Iterator[Backends]:
+    keys = SecretStr(Fernet.generate_key().decode())
+    settings = Settings(data_dir=tmp_path / "data", secret_keys=keys)
+    migrate(settings.database_url)
+    with closing(open_backends(settings)) as opened:
+        yield opened
+
+
+def test_a_secret_that_the_project_does_not_have_is_a_problem_of_its_field(
+    backends: Backends, spec: JobSpec
+) -> None:
+    named = {"HF_TOKEN": "there", "WANDB_API_KEY": "not-there"}
+    spec = spec.model_copy(update={"secrets": named})
+    backends.secrets.put("default", "there", "value")
+    backends.secrets.put("other", "not-there", "value")
+    (problem,) = problems_of(spec, backends, project="default")
+    assert problem.path == "secrets.WANDB_API_KEY"
+    assert "store it with PUT /v1/secrets/" in problem.message
+    assert "not-there" not in problem.message
+
+
+def test_a_spec_that_names_nothing_has_no_problem(backends: Backends, spec: JobSpec) -> None:
+    assert problems_of(spec, backends, project="default") == []
