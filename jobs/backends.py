@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
+from jobs.artifacts import JobFiles
 from jobs.database import open_engine
 from jobs.errors import SecretNotFound, StorageError
 from jobs.job_secrets import JobSecrets
@@ -28,6 +29,7 @@ class Backends:
     store: JobStore
     projects: ProjectStore
     keys: KeyStore
+    files: JobFiles
     queue: JobQueue
     wakeups: Wakeups
     secrets: SecretStore
@@ -74,6 +76,7 @@ def open_backends(settings: Settings) -> Backends:
         store=JobStore(engine),
         projects=ProjectStore(engine),
         keys=KeyStore(engine),
+        files=JobFiles(engine),
         queue=JobQueue(settings.broker_url),
         wakeups=Wakeups(settings.broker_url),
         secrets=SecretStore(engine, Vault(keys.get_secret_value() if keys else None)),

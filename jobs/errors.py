@@ -11,6 +11,7 @@ JobsError
 ├── QuotaExceeded        the project has all that it may have
 ├── SecretNotFound       the project has no such secret
 ├── SecretsUnavailable   no key opens it
+├── ModelNotFound        the job has no merged model yet, or none of that step
 ├── QueueUnavailable     the broker does not answer
 └── StorageError         the storage did not do what was asked
 """
@@ -77,6 +78,15 @@ class SecretNotFound(JobsError):
 
 class SecretsUnavailable(JobsError):
     """The message says what an operator must do."""
+
+
+class ModelNotFound(JobsError):
+    def __init__(self, job_id: str, step: int | None) -> None:
+        which = "" if step is None else f" of step {step}"
+        super().__init__(
+            f"Job {job_id} has no merged model{which}. The final one comes with its last step; "
+            "`export.every` in the spec makes others on the way."
+        )
 
 
 class QueueUnavailable(JobsError):

@@ -139,8 +139,14 @@ class Jobs:
             time.sleep(RECONNECT_SECONDS)
 
     def artifacts(self, job_id: str) -> Sequence[StoredArtifact]:
-        body = self._send("GET", f"/v1/jobs/{job_id}/artifacts")
-        return ArtifactPage.model_validate_json(body).items
+        files: list[StoredArtifact] = []
+        position: str | None = ""
+        while position is not None:
+            body = self._send("GET", f"/v1/jobs/{job_id}/artifacts", query={"cursor": position})
+            page = ArtifactPage.model_validate_json(body)
+            files += page.items
+            position = page.next
+        return files
 
     def download(self, job_id: str, directory: Path, *, prefix: str = "") -> Sequence[Path]:
         """Fetch the files whose path starts with `prefix`; each appears whole and verified.

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from jobs.artifacts import Checkpoint
 from jobs.events import JobCancelled, JobEvent, JobFailed, JobSucceeded
 from jobs.models import Artifact, Job
 from jobs.secrets import Secret
@@ -51,7 +52,12 @@ class StoredArtifact(Artifact):
 
 class ArtifactPage(BaseModel):
     items: list[StoredArtifact]
-    next: None = Field(default=None, description="Always null: a job's files are one page.")
+    next: str | None = Field(description="Give it as `cursor` for the next page.")
+
+
+class CheckpointPage(BaseModel):
+    items: list[Checkpoint]
+    next: str | None = Field(description="Give it as `cursor` for the page of older ones.")
 
 
 class SecretPage(BaseModel):

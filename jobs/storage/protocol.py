@@ -38,7 +38,7 @@ class Storage(Protocol):
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """The bytes of [start, end), in chunks. Raises `FileNotFoundError` at once."""
 
-    def link(self, key: str, *, expires_seconds: int, filename: str) -> str | None:
+    def link(self, key: str, *, expires_seconds: int, filename: str, media_type: str) -> str | None:
         """A URL to download the file as `filename` without credentials; None if there is none."""
 
 

@@ -97,13 +97,14 @@ class S3Storage:
             )
         return self._chunks(key, answer["Body"])
 
-    def link(self, key: str, *, expires_seconds: int, filename: str) -> str | None:
+    def link(self, key: str, *, expires_seconds: int, filename: str, media_type: str) -> str | None:
         return self._client.generate_presigned_url(
             "get_object",
             Params={
                 "Bucket": self.bucket,
                 "Key": self._name(key),
                 "ResponseContentDisposition": f"attachment; filename*=UTF-8''{quote(filename)}",
+                "ResponseContentType": media_type,
             },
             ExpiresIn=expires_seconds,
         )

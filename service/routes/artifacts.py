@@ -1,32 +1,87 @@
 """A job's files: checkpoints, merged models, logs and reports."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Header, HTTPException, Request, Response
-from fastapi.responses import RedirectResponse, StreamingResponse
+from fastapi import APIRouter, Depends, Query, Response
+from fastapi.responses import RedirectResponse
 
+from jobs.artifacts import ArtifactKind, Selection, folder_of
 from jobs.errors import ArtifactNotFound
 from jobs.models import Artifact
 from jobs.storage import Storage
 from service.dependencies import BackendsDep, StoreDep
+from service.downloads import ConditionsDep, Content, not_modified, send
 from service.errors import documented
-from service.ranges import RangeNotSatisfiable, parse_range
-from service.responses import ArtifactPage, StoredArtifact
+from service.responses import ArtifactPage, CheckpointPage, StoredArtifact
+from service.tar_stream import TarFile, TarStream
 
 router = APIRouter(prefix="/v1/jobs", tags=["artifacts"])
 
 LINK_SECONDS = 3600
+MAX_STEP = 2**63 - 1  # of what the database can be asked for
+BYTES = "application/octet-stream"
+TAR = "application/x-tar"
+MEDIA_TYPES = {
+    "json": "application/json",
+    "log": "text/plain; charset=utf-8",
+    "md": "text/markdown; charset=utf-8",
+    "png": "image/png",
+    "txt": "text/plain; charset=utf-8",
+}
 
 
-@router.get("/{job_id}/artifacts", responses=documented(404))
-def list_artifacts(job_id: str, store: StoreDep) -> ArtifactPage:
+def _downloads(media_type: str) -> dict[int | str, dict[str, Any]]:
+    """The good answers of a download, for its OpenAPI entry."""
+    content = {media_type: {"schema": {"type": "string", "format": "binary"}}}
+    return {
+        200: {"content": content, "description": "The whole of it."},
+        206: {"content": content, "description": "The part asked for."},
+        304: {"description": "It is what `If-None-Match` says; nothing is sent."},
+    }
+
+
+@router.get("/{job_id}/checkpoints", responses=documented(404, 422))
+def list_checkpoints(
+    job_id: str,
+    backends: BackendsDep,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: Annotated[
+        str,
+        Query(
+            pattern=r"^(\d{1,18}-(checkpoint|merged|final))?$",
+            description="The `next` of the page before.",
+        ),
+    ] = "",
+) -> CheckpointPage:
+    """The folders that the job saved, the newest first: checkpoints and merged models."""
+    saved = backends.files.checkpoints(job_id, limit=limit, after=cursor)
+    return CheckpointPage(items=saved, next=saved[-1].position if len(saved) == limit else None)
+
+
+def _selection(
+    kind: Annotated[ArtifactKind | None, Query(description="Only files of this kind.")] = None,
+    step: Annotated[
+        int | None, Query(ge=0, le=MAX_STEP, description="Only files of this step.")
+    ] = None,
+    prefix: Annotated[str, Query(description="Only files whose path starts so.")] = "",
+) -> Selection:
+    return Selection(kind=kind, step=step, prefix=prefix)
+
+
+@router.get("/{job_id}/artifacts", responses=documented(404, 422))
+def list_artifacts(
+    job_id: str,
+    selection: Annotated[Selection, Depends(_selection)],
+    backends: BackendsDep,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+    cursor: Annotated[str, Query(description="The `next` of the page before.")] = "",
+) -> ArtifactPage:
     """The files that are whole in the storage, sorted by path."""
+    files = backends.files.list(job_id, selection, limit=limit, after=cursor)
     return ArtifactPage(
-        items=[
-            StoredArtifact(**artifact.model_dump(), url=_url(job_id, artifact.path))
-            for artifact in store.artifacts(job_id)
-        ]
+        items=[StoredArtifact(**file.model_dump(), url=_url(job_id, file.path)) for file in files],
+        next=files[-1].path if len(files) == limit else None,
     )
 
 
@@ -35,68 +90,93 @@ def list_artifacts(job_id: str, store: StoreDep) -> ArtifactPage:
     "/{job_id}/artifacts/{path:path}",
     response_class=Response,
     responses={
-        200: {"content": {"application/octet-stream": {}}, "description": "The file."},
-        206: {"content": {"application/octet-stream": {}}, "description": "The part asked for."},
+        **_downloads(BYTES),
         307: {"description": "The file is at this address of the object store, for an hour."},
-        **documented(404, 416),
+        **documented(404, 416, 502),
     },
 )
 def download_artifact(
-    job_id: str,
-    path: str,
-    request: Request,
-    backends: BackendsDep,
-    range_: Annotated[str | None, Header(alias="Range")] = None,
-    if_range: Annotated[str | None, Header()] = None,
+    job_id: str, path: str, store: StoreDep, backends: BackendsDep, conditions: ConditionsDep
 ) -> Response:
     """The file or, with `Range`, a part of it. Its ETag is its sha256."""
-    artifact = backends.store.artifact(job_id, path)
-    storage = backends.storage_for(backends.store.get(job_id))
-    filename = path.rpartition("/")[2]
-    if request.method == "GET" and (
-        link := storage.link(path, expires_seconds=LINK_SECONDS, filename=filename)
+    artifact = store.artifact(job_id, path)
+    storage = backends.storage_for(store.get(job_id))
+    content = _content(artifact, storage)
+    if conditions.known(content.etag):
+        return not_modified(content)
+    if not conditions.head and (
+        link := storage.link(
+            path,
+            expires_seconds=LINK_SECONDS,
+            filename=content.filename,
+            media_type=content.media_type,
+        )
     ):
         return RedirectResponse(link, status_code=307)
-    headers = {
-        "Accept-Ranges": "bytes",
-        "ETag": f'"{artifact.sha256}"',
-        "Content-Disposition": f"attachment; filename*=utf-8''{quote(filename)}",
-    }
-    unchanged = if_range is None or if_range == headers["ETag"]
     try:
-        part = parse_range(range_ if unchanged else None, artifact.size)
-    except RangeNotSatisfiable:
-        raise HTTPException(
-            416,
-            f"The file has {artifact.size} bytes; {range_!r} asks for none of them.",
-            headers={"Content-Range": f"bytes */{artifact.size}"},
-        ) from None
-    if request.method == "HEAD":
-        return Response(headers={**headers, "Content-Length": str(artifact.size)})
-    return _stream(job_id, artifact, storage, part=part, headers=headers)
-
-
-def _stream(
-    job_id: str,
-    artifact: Artifact,
-    storage: Storage,
-    *,
-    part: tuple[int, int] | None,
-    headers: dict[str, str],
-) -> Response:
-    start, end = part or (0, artifact.size)
-    try:
-        chunks = storage.read(artifact.path, start, end)
+        return send(content, conditions)
     except FileNotFoundError:  # deleted since it was listed
-        raise ArtifactNotFound(job_id, artifact.path) from None
-    headers = {**headers, "Content-Length": str(end - start)}
-    if part:
-        headers["Content-Range"] = f"bytes {start}-{end - 1}/{artifact.size}"
-    return StreamingResponse(
-        chunks,
-        status_code=206 if part else 200,
-        media_type="application/octet-stream",
-        headers=headers,
+        raise ArtifactNotFound(job_id, path) from None
+
+
+@router.head("/{job_id}/model.tar", include_in_schema=False)
+@router.get(
+    "/{job_id}/model.tar",
+    response_class=Response,
+    responses={**_downloads(TAR), **documented(404, 416, 422, 502)},
+)
+def download_model(
+    job_id: str,
+    store: StoreDep,
+    backends: BackendsDep,
+    conditions: ConditionsDep,
+    step: Annotated[
+        int | None,
+        Query(
+            ge=0,
+            le=MAX_STEP,
+            description="Default: the final model, before that the newest of the others.",
+        ),
+    ] = None,
+) -> Response:
+    """A merged model as one tar archive of its folder; `Range` resumes a broken download."""
+    files = backends.files.model(job_id, step)
+    storage = backends.storage_for(store.get(job_id))
+    _check_stored(job_id, files, storage)
+    name = f"{job_id}-step-{files[0].step}"
+    folder = folder_of(files[0])
+    archive = TarStream(
+        [
+            TarFile(
+                name=file.path.replace(folder, name, 1),
+                key=file.path,
+                size=file.size,
+                sha256=file.sha256,
+                modified_at=file.created_at,
+            )
+            for file in files
+        ],
+        storage.read,
+    )
+    return send(Content(archive.size, archive.etag, f"{name}.tar", TAR, archive.read), conditions)
+
+
+def _check_stored(job_id: str, files: list[Artifact], storage: Storage) -> None:
+    """A stream that has begun can tell of no error any more."""
+    stored = {file.key: file.size for file in storage.list(folder_of(files[0]))}
+    for file in files:
+        if stored.get(file.path) != file.size:
+            raise ArtifactNotFound(job_id, file.path)
+
+
+def _content(artifact: Artifact, storage: Storage) -> Content:
+    filename = artifact.path.rpartition("/")[2]
+    return Content(
+        size=artifact.size,
+        etag=artifact.sha256,
+        filename=filename,
+        media_type=MEDIA_TYPES.get(filename.rpartition(".")[2], BYTES),
+        read=lambda start, end: storage.read(artifact.path, start, end),
     )
 
 

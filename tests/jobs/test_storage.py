@@ -132,7 +132,7 @@ def test_a_key_cannot_leave_the_storage(storage: Storage, tmp_path: Path) -> Non
         with pytest.raises(StorageError, match="plain relative path"):
             storage.read(key)
         with pytest.raises(StorageError, match="plain relative path"):
-            storage.link(key, expires_seconds=60, filename="a")
+            storage.link(key, expires_seconds=60, filename="a", media_type="text/plain")
 
 
 def test_a_folder_of_files_cannot_leave_the_storage(storage: Storage) -> None:
@@ -149,7 +149,7 @@ def test_names_of_any_language_are_kept(storage: Storage, put: Put) -> None:
 
 def test_a_folder_has_no_links(tmp_path: Path) -> None:
     storage = open_storage(tmp_path.as_uri())
-    assert storage.link("a", expires_seconds=60, filename="a") is None
+    assert storage.link("a", expires_seconds=60, filename="a", media_type="text/plain") is None
 
 
 def test_a_folder_that_cannot_be_written_says_which(tmp_path: Path) -> None:
@@ -169,11 +169,17 @@ def test_a_link_to_a_bucket_needs_no_credentials(s3_url: str, tmp_path: Path) ->
     storage = open_storage(s3_url)
     (tmp_path / "file").write_bytes(b"0123456789")
     storage.upload(tmp_path / "file", "final/config.json")
-    link = storage.link("final/config.json", expires_seconds=60, filename="a b.json")
+    link = storage.link(
+        "final/config.json",
+        expires_seconds=60,
+        filename="a b.json",
+        media_type="application/json",
+    )
     assert link is not None
     answer = httpx.get(link, headers={"Range": "bytes=2-3"})
     assert (answer.status_code, answer.content) == (206, b"23")
     assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''a%20b.json"
+    assert answer.headers["content-type"] == "application/json"
 
 
 @pytest.mark.integration
