@@ -10,6 +10,7 @@ from jobs.database import open_engine
 from jobs.errors import SecretNotFound, StorageError
 from jobs.job_secrets import JobSecrets
 from jobs.keys.store import KeyStore
+from jobs.metrics.store import MetricStore
 from jobs.models import Job
 from jobs.projects import ProjectStore
 from jobs.queue import JobQueue
@@ -30,6 +31,7 @@ class Backends:
     projects: ProjectStore
     keys: KeyStore
     files: JobFiles
+    metrics: MetricStore
     queue: JobQueue
     wakeups: Wakeups
     secrets: SecretStore
@@ -77,6 +79,7 @@ def open_backends(settings: Settings) -> Backends:
         projects=ProjectStore(engine),
         keys=KeyStore(engine),
         files=JobFiles(engine),
+        metrics=MetricStore(engine),
         queue=JobQueue(settings.broker_url),
         wakeups=Wakeups(settings.broker_url),
         secrets=SecretStore(engine, Vault(keys.get_secret_value() if keys else None)),

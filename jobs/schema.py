@@ -3,5 +3,6 @@
 from jobs import secrets, tables
 from jobs.columns import metadata
 from jobs.keys import tables as keys
+from jobs.metrics import tables as metrics
 
-__all__ = ["keys", "metadata", "secrets", "tables"]
+__all__ = ["keys", "metadata", "metrics", "secrets", "tables"]

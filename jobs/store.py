@@ -31,6 +31,7 @@ from jobs.database import READ_ONLY, database_now, open_engine
 from jobs.errors import ArtifactNotFound, IllegalTransition, JobNotFound, LeaseLost
 from jobs.events import AnyJobEvent, JobClaimed, JobQueued, JobStarted, JobWarned
 from jobs.ids import new_job_id
+from jobs.metrics import recording
 from jobs.models import Artifact, Job, JobError, JobSpec, Progress
 from jobs.moves import (
     FULFILLED,
@@ -257,7 +258,9 @@ class JobStore:
             new = log.not_recorded(connection, lines, job_id=job_id, attempt=attempt)
             if not new:
                 return
-            log.record(connection, new, job_id=job_id, first=row.last_event + 1, attempt=attempt)
+            first = row.last_event + 1
+            log.record(connection, new, job_id=job_id, first=first, attempt=attempt)
+            recording.record(connection, new, job_id=job_id, first=first, attempt=attempt)
             progress = advance(progress_from(row), (event for _, event in new))
             change(
                 connection,

@@ -15,7 +15,7 @@ from service.errors import HANDLERS, documented
 from service.key_policy import KeyPolicy
 from service.middleware import BodyLimit, RequestId
 from service.openapi import describe_errors
-from service.routes import artifacts, events, health, jobs, secrets
+from service.routes import artifacts, events, health, jobs, metrics, secrets
 from service.stream import EventHub
 
 MAX_BODY_BYTES = 1 << 20
@@ -36,7 +36,7 @@ def create_app(backends: Backends, policy: KeyPolicy = KeyPolicy.REQUIRED) -> Fa
     app.state.dispatcher = Dispatcher(backends.store, backends.queue)
     app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES)
     app.add_middleware(RequestId)
-    for routes in (jobs, events, artifacts, secrets):
+    for routes in (jobs, events, artifacts, secrets, metrics):
         app.include_router(
             routes.router,
             dependencies=[Depends(authorize), Depends(refuse_unknown_query)],

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from jobs.backends import Backends
+from jobs.metrics.store import MetricStore
 from jobs.store import JobStore
 from service.access import CallerDep
 from service.dispatcher import Dispatcher
@@ -21,6 +22,10 @@ def _backends(request: Request) -> Backends:
 
 def _store(request: Request) -> JobStore:
     return _backends(request).store
+
+
+def _metrics(request: Request) -> MetricStore:
+    return _backends(request).metrics
 
 
 def _dispatcher(request: Request) -> Dispatcher:
@@ -59,6 +64,7 @@ def _query_parameters(dependant: Dependant) -> Iterator[str]:
 
 BackendsDep = Annotated[Backends, Depends(_backends)]
 StoreDep = Annotated[JobStore, Depends(_store)]
+MetricsDep = Annotated[MetricStore, Depends(_metrics)]
 DispatcherDep = Annotated[Dispatcher, Depends(_dispatcher)]
 HubDep = Annotated[EventHub, Depends(_hub)]
 ProjectDep = Annotated[str, Depends(_project)]

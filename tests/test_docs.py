@@ -11,6 +11,8 @@ from typer.main import get_group
 
 from jobs.backends import open_backends
 from jobs.events import AnyJobEvent
+from jobs.metrics.models import MarkerKind
+from jobs.metrics.names import METRICS
 from jobs.settings import Settings
 from relora_core.events import Event
 from service.app import create_app
@@ -120,6 +122,11 @@ def test_every_event_is_described_with_its_fields() -> None:
     }
     common = text.partition("\n## ")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", common, re.M)) == Event.model_fields.keys() | {"type"}
+
+
+def test_every_metric_and_every_marker_is_described() -> None:
+    described = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/metrics.md").read_text(), re.M)
+    assert described == [*METRICS, *MarkerKind]
 
 
 def test_every_fault_of_the_released_code_has_a_test_that_exists() -> None:

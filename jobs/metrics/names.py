@@ -1,0 +1,52 @@
+"""What is measured: the one table of metrics, and where in the trainer's events they are."""
+
+import math
+from dataclasses import dataclass
+
+from relora_core.events import AnyTrainEvent, Evaluated, StepFinished
+
+
+@dataclass(frozen=True)
+class Metric:
+    name: str
+    field: str  # of the event that reports it
+    description: str
+
+
+OF_STEPS = (
+    Metric("loss", "loss", "Training loss; the mean over the steps since the point before."),
+    Metric("learning_rate", "learning_rate", "Of the step that was just taken."),
+    Metric("grad_norm", "grad_norm", "Norm of the gradients, before they are clipped."),
+    Metric("tokens_seen", "tokens_seen", "Tokens trained on so far; images, of a classifier."),
+    Metric("tokens_per_second", "tokens_per_second", "The pace; images, of a classifier."),
+)
+OF_EVALUATIONS = (
+    Metric("validation_loss", "loss", "Loss on the validation split."),
+    Metric("validation_perplexity", "perplexity", "Of language models: exp(validation loss)."),
+    Metric("validation_accuracy", "accuracy", "Of classifiers: the right label is the likeliest."),
+    Metric("validation_top5_accuracy", "top5_accuracy", "Of classifiers: it is among the first 5."),
+)
+METRICS = {metric.name: metric for metric in (*OF_STEPS, *OF_EVALUATIONS)}
+
+
+def measured(event: AnyTrainEvent) -> tuple[int, dict[str, float | None]] | None:
+    """The step and the values that the event reports; None for one without any.
+
+    A value that is not finite is None: JSON has no number for it, and a chart has a gap there.
+    """
+    match event:
+        case StepFinished():
+            return event.step, _values(event, OF_STEPS)
+        case Evaluated():
+            return event.step, _values(event, OF_EVALUATIONS)
+        case _:
+            return None
+
+
+def _values(event: AnyTrainEvent, metrics: tuple[Metric, ...]) -> dict[str, float | None]:
+    told = {metric.name: getattr(event, metric.field) for metric in metrics}
+    return {
+        name: float(value) if math.isfinite(value) else None
+        for name, value in told.items()
+        if value is not None
+    }

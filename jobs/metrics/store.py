@@ -1,0 +1,170 @@
+"""Reading a job's metrics: thinned for a chart, or all of them."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from heapq import merge
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, select
+
+from jobs.database import READ_ONLY
+from jobs.errors import JobNotFound
+from jobs.metrics.models import Curve, Marker, Metrics
+from jobs.metrics.names import METRICS
+from jobs.metrics.pyramid import FANOUT, Bucket, Point, cover, thinned
+from jobs.metrics.rows import read
+from jobs.metrics.tables import curves, markers, points
+from jobs.tables import jobs
+
+PAGE = 5000  # points read at once, when all are asked for
+
+CurveRow = Row[*tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A range of steps, both ends in it; None is open."""
+
+    first: int | None = None
+    last: int | None = None
+
+
+ALL_STEPS = Steps()
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """What was measured at one step; None where a value was not finite."""
+
+    step: int
+    values: dict[str, float | None]
+
+
+class MetricStore:
+    def __init__(self, engine: Engine) -> None:
+        self._reads = engine.execution_options(**READ_ONLY)
+
+    def get(
+        self,
+        job_id: str,
+        *,
+        names: Collection[str] = METRICS.keys(),
+        steps: Steps = ALL_STEPS,
+        max_points: int = 1000,
+    ) -> Metrics:
+        """Those of `names` that were measured, each thinned to at most `max_points` points."""
+        with self._reads.begin() as connection:
+            found = _curves(connection, job_id, names)
+            marked = _markers(connection, job_id, steps)
+            ranges = [(curve, *_numbers(connection, curve, steps)) for curve in found]
+            drawn = _drawn(connection, ranges, max_points)
+        return Metrics(curves=drawn, markers=marked)
+
+    def names(self, job_id: str, names: Collection[str] = METRICS.keys()) -> list[str]:
+        """Those of `names` that were measured, in the order of the table of metrics."""
+        with self._reads.begin() as connection:
+            return [curve.name for curve in _curves(connection, job_id, names)]
+
+    def table(self, job_id: str, names: Collection[str]) -> Iterator[TableRow]:
+        """All points, by step, read in pages as they are taken."""
+        with self._reads.begin() as connection:
+            found = _curves(connection, job_id, names)
+        columns = [_pages(self._reads, curve) for curve in found]
+        for step, cells in groupby(merge(*columns, key=_step), key=_step):
+            yield TableRow(step, {name: point.value for name, point in cells})
+
+
+def _curves(connection: Connection, job_id: str, names: Collection[str]) -> list[CurveRow]:
+    query = select(curves).where(curves.c.job_id == job_id, curves.c.name.in_(names))
+    found = connection.execute(query).all()
+    if not found and connection.scalar(select(jobs.c.id).where(jobs.c.id == job_id)) is None:
+        raise JobNotFound(job_id)
+    order = list(METRICS)
+    return sorted(found, key=lambda curve: order.index(curve.name))
+
+
+def _markers(connection: Connection, job_id: str, steps: Steps) -> list[Marker]:
+    query = select(markers).where(markers.c.job_id == job_id)
+    if steps.first is not None:
+        query = query.where(markers.c.step >= steps.first)
+    if steps.last is not None:
+        query = query.where(markers.c.step <= steps.last)
+    rows = connection.execute(query.order_by(markers.c.step, markers.c.event))
+    return [Marker(step=r.step, kind=r.kind, attempt=r.attempt, event=r.event) for r in rows]
+
+
+def _numbers(connection: Connection, curve: CurveRow, steps: Steps) -> tuple[int, int]:
+    """The numbers [first, end) of the curve's points in a range of steps."""
+    number = select(points.c.number).where(points.c.curve_id == curve.id).limit(1)
+    first, end = 0, curve.length
+    if steps.first is not None:
+        after = number.where(points.c.step >= steps.first).order_by(points.c.step)
+        found = connection.scalar(after)
+        first = end if found is None else found
+    if steps.last is not None:
+        before = number.where(points.c.step <= steps.last).order_by(points.c.step.desc())
+        found = connection.scalar(before)
+        end = 0 if found is None else found + 1
+    return first, max(first, end)
+
+
+def _drawn(
+    connection: Connection, ranges: Sequence[tuple[CurveRow, int, int]], max_points: int
+) -> list[Curve]:
+    """Curves of the same range are read together."""
+    alike: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for curve, first, end in ranges:
+        alike[first, end].append(curve.id)
+    found: dict[int, list[Bucket]] = {}
+    for (first, end), curve_ids in alike.items():
+        level = _level(end - first, max_points)
+        pairs = read(connection, curve_ids, cover(first, end, level))
+        found |= {curve_id: [bucket for _, bucket in some] for curve_id, some in pairs.items()}
+    return [
+        _curve(curve.name, end - first, found.get(curve.id, []), max_points)
+        for curve, first, end in ranges
+    ]
+
+
+def _level(count: int, max_points: int) -> int:
+    """The coarsest level that still has a bucket for every two points to return."""
+    level = 0
+    while count // FANOUT ** (level + 1) >= max(max_points // 2, 1):
+        level += 1
+    return level
+
+
+def _curve(name: str, count: int, some: Sequence[Bucket], max_points: int) -> Curve:
+    whole = count <= max_points
+    kept = (
+        [Point(bucket.first_step, bucket.first) for bucket in some]
+        if whole
+        else thinned(some, max_points)
+    )
+    return Curve(
+        name=name,
+        description=METRICS[name].description,
+        num_points=count,
+        steps=[point.step for point in kept],
+        values=[point.value for point in kept],
+    )
+
+
+def _pages(reads: Engine, curve: CurveRow) -> Iterator[tuple[str, Point]]:
+    for start in range(0, curve.length, PAGE):
+        query = (
+            select(points.c.step, points.c.value)
+            .where(points.c.curve_id == curve.id)
+            .where(points.c.number >= start, points.c.number < start + PAGE)
+            .order_by(points.c.number)
+        )
+        with reads.begin() as connection:
+            rows = connection.execute(query).all()
+        for row in rows:
+            yield curve.name, Point(row.step, row.value)
+
+
+def _step(cell: tuple[str, Point]) -> int:
+    return cell[1].step

@@ -1,0 +1,94 @@
+"""A job's metrics: curves thinned for a chart, or every point as CSV."""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import StreamingResponse
+from pydantic import AfterValidator, WithJsonSchema
+
+from jobs.metrics.models import Metrics
+from jobs.metrics.names import METRICS
+from jobs.metrics.store import Steps, TableRow
+from service.dependencies import MetricsDep
+from service.errors import documented
+
+router = APIRouter(prefix="/v1/jobs", tags=["metrics"])
+
+CSV = "text/csv"
+ROWS_A_CHUNK = 1000
+
+
+def _known(asked: list[str]) -> list[str]:
+    names = [name.strip() for part in asked for name in part.split(",")]
+    for name in names:
+        if name not in METRICS:
+            raise ValueError(f"no metric {name!r}; there are {', '.join(METRICS)}")
+    return names
+
+
+_ANY = "|".join(METRICS)
+Names = Annotated[
+    list[str] | None,
+    AfterValidator(lambda asked: asked and _known(asked)),
+    WithJsonSchema({"type": "string", "pattern": f"^({_ANY})(,({_ANY}))*$"}),
+    Query(description="Separated by commas; default: all that were measured."),
+]
+
+
+@router.get("/{job_id}/metrics", responses=documented(404, 422))
+def get_metrics(
+    job_id: str,
+    metrics: MetricsDep,
+    names: Names = None,
+    max_points: Annotated[int, Query(ge=10, le=10_000, description="Of each curve.")] = 1000,
+    from_step: Annotated[int | None, Query(ge=0)] = None,
+    to_step: Annotated[int | None, Query(ge=0, description="The last step, itself in it.")] = None,
+) -> Metrics:
+    """Curves of at most `max_points` points each, and the steps to mark on them.
+
+    A longer curve is cut into parts of equal length, and each gives its lowest and its highest
+    point, where they are: no peak is lost, and every value is one that was measured. Steps that
+    an attempt took back, when it resumed or was rewound, are replaced by those that repeat them.
+    """
+    return metrics.get(
+        job_id,
+        names=names or METRICS,
+        steps=Steps(from_step, to_step),
+        max_points=max_points,
+    )
+
+
+@router.get(
+    "/{job_id}/metrics.csv",
+    response_class=Response,
+    responses={
+        200: {"content": {CSV: {"schema": {"type": "string"}}}, "description": "All points."},
+        **documented(404, 422),
+    },
+)
+def get_metrics_csv(job_id: str, metrics: MetricsDep, names: Names = None) -> Response:
+    """Every point, a row for each step; a cell is empty where a metric was not measured, and
+    `NaN` where it was not finite."""
+    columns = metrics.names(job_id, names or METRICS)
+    return StreamingResponse(
+        _chunks(columns, metrics.table(job_id, columns)),
+        media_type=CSV,
+        headers={"Content-Disposition": f'attachment; filename="{job_id}.csv"'},
+    )
+
+
+def _chunks(columns: Sequence[str], rows: Iterator[TableRow]) -> Iterator[str]:
+    lines = chain([",".join(("step", *columns))], (_line(columns, row) for row in rows))
+    while chunk := list(islice(lines, ROWS_A_CHUNK)):
+        yield "\n".join((*chunk, ""))
+
+
+def _line(columns: Sequence[str], row: TableRow) -> str:
+    cells = (_cell(row.values[name]) if name in row.values else "" for name in columns)
+    return ",".join((str(row.step), *cells))
+
+
+def _cell(value: float | None) -> str:
+    return "NaN" if value is None else repr(value)

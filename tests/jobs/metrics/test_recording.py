@@ -1,0 +1,270 @@
+"""What a job's curves and markers hold after its events, in both databases."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, func, select
+
+from jobs.errors import JobNotFound
+from jobs.metrics.models import MarkerKind, Metrics
+from jobs.metrics.pyramid import FANOUT, levels
+from jobs.metrics.store import MetricStore, Steps, TableRow
+from jobs.metrics.tables import buckets, curves, markers, points
+from jobs.models import Job
+from jobs.store import JobStore
+from jobs.tables import events, jobs, outbox
+from relora_core.events import (
+    AnyTrainEvent,
+    CheckpointSaved,
+    Evaluated,
+    LossSpiked,
+    Merged,
+    PhaseStarted,
+    Rewound,
+    StepFinished,
+    TrainStarted,
+)
+
+StepMade = Callable[[int], StepFinished]
+
+
+@pytest.fixture
+def metrics(store: JobStore) -> MetricStore:
+    return MetricStore(store._engine)
+
+
+class Trainer:
+    """Reports events of a job's first attempt, line after line."""
+
+    def __init__(self, store: JobStore, job: Job) -> None:
+        self._store, self._job, self._lines = store, job, 0
+
+    def __call__(self, *told: AnyTrainEvent) -> None:
+        self._store.append(self._job.id, 1, list(enumerate(told, self._lines + 1)))
+        self._lines += len(told)
+
+
+@pytest.fixture
+def report(store: JobStore, running: Job) -> Trainer:
+    return Trainer(store, running)
+
+
+@pytest.fixture
+def step(step_finished: StepMade) -> Callable[..., StepFinished]:
+    def make(number: int, **values: Any) -> StepFinished:
+        return step_finished(number).model_copy(update=values)
+
+    return make
+
+
+StepOf = Callable[..., StepFinished]
+
+
+def started(step: int) -> TrainStarted:
+    return TrainStarted(
+        step=step, total_steps=100, parameters=1, tokens_per_step=1, world_size=1, device="cpu"
+    )
+
+
+def merged(step: int, restart: int) -> Merged:
+    return Merged(
+        step=step, restart=restart, layers=1, update_norm=1, weight_norm=1, residual_norm=0
+    )
+
+
+def saved(step: int) -> CheckpointSaved:
+    return CheckpointSaved(step=step, path=f"checkpoints/{step}", bytes=1, pause_seconds=0)
+
+
+def curve(read: Metrics, name: str) -> list[tuple[int, float | None]]:
+    (found,) = [curve for curve in read.curves if curve.name == name]
+    return list(zip(found.steps, found.values, strict=True))
+
+
+def marked(read: Metrics) -> list[tuple[int, str]]:
+    return [(marker.step, marker.kind.value) for marker in read.markers]
+
+
+def losses(first: int, last: int, loss: float, step: StepOf) -> list[StepFinished]:
+    return [step(number, loss=loss) for number in range(first, last + 1)]
+
+
+def test_a_job_that_does_not_exist_has_no_metrics(metrics: MetricStore) -> None:
+    with pytest.raises(JobNotFound):
+        metrics.get("job_none")
+
+
+def test_a_job_that_has_reported_nothing_has_no_curve(metrics: MetricStore, job: Job) -> None:
+    assert metrics.get(job.id) == Metrics(curves=[], markers=[])
+
+
+def test_each_number_of_a_step_and_of_an_evaluation_has_a_curve(
+    metrics: MetricStore, running: Job, report: Trainer, step: StepOf
+) -> None:
+    report(step(1), step(2), Evaluated(step=2, loss=3.0, perplexity=20.0, tokens=10))
+    read = metrics.get(running.id)
+    assert {found.name: curve(read, found.name) for found in read.curves} == {
+        "loss": [(1, 4.0), (2, 4.0)],
+        "learning_rate": [(1, 1e-3), (2, 1e-3)],
+        "grad_norm": [(1, 0.5), (2, 0.5)],
+        "tokens_seen": [(1, 1000.0), (2, 2000.0)],
+        "tokens_per_second": [(1, 500.0), (2, 500.0)],
+        "validation_loss": [(2, 3.0)],
+        "validation_perplexity": [(2, 20.0)],
+    }
+
+
+def test_names_and_a_range_of_steps_choose(
+    metrics: MetricStore, running: Job, report: Trainer, step: StepOf
+) -> None:
+    report(*(step(number) for number in range(10, 100, 10)))
+    read = metrics.get(running.id, names=["grad_norm"], steps=Steps(25, 50))
+    assert [found.name for found in read.curves] == ["grad_norm"]
+    assert curve(read, "grad_norm") == [(30, 0.5), (40, 0.5), (50, 0.5)]
+    assert read.curves[0].num_points == 3
+    for nothing in (Steps(51, 59), Steps(91, None), Steps(None, 9), Steps(50, 30)):
+        assert curve(metrics.get(running.id, names=["loss"], steps=nothing), "loss") == []
+
+
+def test_a_long_curve_keeps_its_peaks_wherever_they_are(
+    metrics: MetricStore, running: Job, report: Trainer, step: StepOf
+) -> None:
+    peaks = {7: 99.0, 1203: -5.0, 2999: 50.0}
+    for start in range(1, 3001, 300):
+        report(*(step(n, loss=peaks.get(n, 4.0)) for n in range(start, start + 300)))
+    read = metrics.get(running.id, names=["loss"], max_points=20)
+    found = curve(read, "loss")
+    assert read.curves[0].num_points == 3000
+    assert len(found) <= 20
+    assert set(peaks.items()) <= set(found)
+    assert [found[0][0], found[-1][0]] == [1, 3000]
+    part = curve(
+        metrics.get(running.id, names=["loss"], steps=Steps(1000, 2998), max_points=10), "loss"
+    )
+    assert (1203, -5.0) in part
+    assert [part[0][0], part[-1][0]] == [1000, 2998]
+
+
+def test_a_loss_that_is_not_finite_is_a_gap(
+    metrics: MetricStore, running: Job, report: Trainer, step: StepOf
+) -> None:
+    report(step(1), step(2, loss=float("nan")), step(3, loss=float("inf")))
+    found = curve(metrics.get(running.id), "loss")
+    assert found == [(1, 4.0), (2, None), (3, None)]
+
+
+def test_an_attempt_that_goes_on_from_a_checkpoint_replaces_what_came_after_it(
+    metrics: MetricStore, running: Job, report: Trainer, step: StepOf
+) -> None:
+    report(started(0), *losses(1, 90, 4.0, step), Evaluated(step=90, loss=2.0, tokens=1))
+    report(started(37))
+    assert curve(metrics.get(running.id), "loss") == [(n, 4.0) for n in range(1, 38)]
+    assert curve(metrics.get(running.id), "validation_loss") == []
+    report(*losses(38, 60, 3.0, step))
+    assert curve(metrics.get(running.id), "loss") == [
+        *((n, 4.0) for n in range(1, 38)),
+        *((n, 3.0) for n in range(38, 61)),
+    ]
+
+
+def test_a_run_that_is_rewound_replaces_what_came_after_its_checkpoint_in_one_batch_too(
+    metrics: MetricStore, running: Job, report: Trainer, step: StepOf
+) -> None:
+    back = Rewound(from_step=30, to_step=10, passed_over_steps=20, number=1)
+    report(*losses(1, 30, 4.0, step), back, *losses(11, 13, 2.0, step))
+    assert curve(metrics.get(running.id), "loss") == [
+        *((n, 4.0) for n in range(1, 11)),
+        *((n, 2.0) for n in range(11, 14)),
+    ]
+
+
+def test_a_step_that_is_reported_again_replaces_itself_and_those_after_it(
+    metrics: MetricStore, running: Job, report: Trainer, step: StepOf
+) -> None:
+    report(*losses(1, 5, 4.0, step))
+    report(step(3, loss=1.0), step(4, loss=1.0), step(4, loss=0.5))
+    assert curve(metrics.get(running.id), "loss") == [(1, 4.0), (2, 4.0), (3, 1.0), (4, 0.5)]
+
+
+@pytest.mark.parametrize("back_to", [0, 1, 15, 16, 63, 64, 99])
+def test_the_buckets_after_a_cut_are_those_of_a_curve_that_was_never_cut(
+    store: JobStore, report: Trainer, step: StepOf, back_to: int
+) -> None:
+    report(*(step(n, loss=float(n % 13)) for n in range(1, 101)))
+    whole = stored(store)
+    report(started(back_to))
+    assert len(stored(store)) == sum(back_to // FANOUT**level for level in levels(100))
+    for n in range(back_to + 1, 101, 7):
+        report(*(step(m, loss=float(m % 13)) for m in range(n, min(n + 7, 101))))
+    assert stored(store) == whole
+
+
+def stored(store: JobStore) -> set[tuple[object, ...]]:
+    loss = select(curves.c.id).where(curves.c.name == "loss").scalar_subquery()
+    with store._engine.begin() as connection:
+        rows = connection.execute(select(buckets).where(buckets.c.curve_id == loss))
+        return {tuple(row) for row in rows}
+
+
+def test_restarts_and_what_else_happens_at_a_step_are_marked(
+    metrics: MetricStore, running: Job, report: Trainer, step: StepOf
+) -> None:
+    report(
+        started(0),
+        PhaseStarted(step=0, phase="low_rank", trainable_parameters=1, frozen_parameters=1),
+        step(10),
+        saved(10),
+        merged(10, restart=1),
+        LossSpiked(step=15, loss=9, mean=4, deviation=1, z_score=5),
+        merged(20, restart=2),
+    )
+    read = metrics.get(running.id)
+    assert marked(read) == [
+        (0, "phase"),
+        (10, "checkpoint"),
+        (10, "restart"),
+        (15, "loss_spike"),
+        (20, "restart"),
+    ]
+    (spike,) = [marker for marker in read.markers if marker.kind is MarkerKind.LOSS_SPIKE]
+    assert spike.attempt == 1
+    (event,) = (e for e in report._store.events(running.id) if e.id == spike.event)
+    assert isinstance(event, LossSpiked)
+    assert marked(metrics.get(running.id, steps=Steps(11, 19))) == [(15, "loss_spike")]
+
+
+def test_a_restart_that_a_resumed_run_repeats_is_marked_once(
+    metrics: MetricStore, running: Job, report: Trainer
+) -> None:
+    report(saved(10), merged(10, restart=1), saved(20), merged(20, restart=2))
+    report(started(10), merged(10, restart=1))
+    assert marked(metrics.get(running.id)) == [
+        (10, "checkpoint"),
+        (10, "resume"),
+        (10, "restart"),
+    ]
+
+
+def test_the_table_has_a_row_for_each_step(
+    metrics: MetricStore, running: Job, report: Trainer, step: StepOf
+) -> None:
+    report(step(1), step(2, loss=float("nan")), Evaluated(step=2, loss=3.0), step(3))
+    names = metrics.names(running.id, ["validation_loss", "loss"])
+    assert names == ["loss", "validation_loss"]
+    assert list(metrics.table(running.id, names)) == [
+        TableRow(1, {"loss": 4.0}),
+        TableRow(2, {"loss": None, "validation_loss": 3.0}),
+        TableRow(3, {"loss": 4.0}),
+    ]
+
+
+def test_the_metrics_of_a_deleted_job_go_with_it(
+    store: JobStore, report: Trainer, step: StepOf
+) -> None:
+    report(merged(1, restart=1), *losses(1, 20, 4.0, step))
+    with store._engine.begin() as connection:
+        for table in (events, outbox, jobs):
+            connection.execute(delete(table))
+        for table in (curves, points, buckets, markers):
+            assert connection.scalar(select(func.count()).select_from(table)) == 0
