@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
+from relora_core.attention import one_sequence_a_row
 from relora_core.checkpoint import Checkpoint, Checkpoints
 from relora_core.data.cache import default_cache
 from relora_core.data.loader import BatchLoader
@@ -63,7 +64,12 @@ def train(
     `~/.cache/relora`; `staged` maps remote sources to their local copies. Raises
     `relora_core.errors.TrainError`.
     """
-    with joined_world() as world, no_progress_bars(), _report(workdir, emit, world) as report:
+    with (
+        joined_world() as world,
+        no_progress_bars(),
+        one_sequence_a_row(),
+        _report(workdir, emit, world) as report,
+    ):
         _check_batch(spec, world)
         _check_parallelism(spec, world, report)
         _check_extras(spec)
@@ -117,6 +123,7 @@ def _batches(spec: TrainSpec, task: Task, world: World) -> BatchLoader:
         seed=spec.training.seed,
         rank=world.rank,
         world_size=world.size,
+        device=world.device,
     )
 
 

@@ -1,12 +1,17 @@
-"""Batches by step: shuffled anew each epoch, shared out among ranks, the next one read ahead."""
+"""Batches by step: shuffled anew each epoch, shared out among ranks.
+
+The next one is read and copied to the device ahead.
+"""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from relora_core.data.batch import Batch, Dataset
 from relora_core.data.shuffle import permute
+from relora_core.data.transfer import Arriving, Transfer
 
 
 class BatchLoader:
@@ -24,7 +29,9 @@ class BatchLoader:
         seed: int,
         rank: int = 0,
         world_size: int = 1,
+        device: torch.device | None = None,
     ) -> None:
+        """Without a device, batches stay on the CPU."""
         if global_batch_size % world_size:
             raise ValueError(
                 f"global_batch_size must be a multiple of the {world_size} processes; "
@@ -35,21 +42,22 @@ class BatchLoader:
         self._global_batch_size = global_batch_size
         self._slice = np.arange(global_batch_size).reshape(world_size, -1)[rank]
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
-        self._ahead: tuple[int, Future[Batch]] | None = None
+        self._transfer = Transfer(device or torch.device("cpu"))
+        self._ahead: tuple[int, Future[Arriving]] | None = None
 
     def batch(self, step: int) -> Batch:
         """This rank's part of the step's batch, global_batch_size // world_size examples."""
         ahead, self._ahead = self._ahead, None
-        batch = ahead[1].result() if ahead and ahead[0] == step else self._read(step)
+        arriving = ahead[1].result() if ahead and ahead[0] == step else self._read(step)
         self._ahead = (step + 1, self._reader.submit(self._read, step + 1))
-        return batch
+        return arriving.received()
 
     def close(self) -> None:
         self._reader.shutdown(cancel_futures=True)
 
-    def _read(self, step: int) -> Batch:
+    def _read(self, step: int) -> Arriving:
         positions = step * self._global_batch_size + self._slice
-        return self._dataset.examples(self._indices(positions), positions)
+        return self._transfer.begin(self._dataset.examples(self._indices(positions), positions))
 
     def _indices(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         size = len(self._dataset)

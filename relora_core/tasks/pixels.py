@@ -1,6 +1,7 @@
 """From the bytes of a resized image to the numbers that a model sees, in training and export."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -21,8 +22,14 @@ class Normalization:
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Of uint8 (n, 3, size, size), on their device."""
-        mean, std = (torch.tensor(v, device=pixels.device) for v in (self.mean, self.std))
-        return (pixels.float() / 255 - mean[:, None, None]) / std[:, None, None]
+        mean, std = (_channels(values, pixels.device) for values in (self.mean, self.std))
+        return (pixels.float() / 255 - mean) / std
+
+
+@cache  # once a device: a copy from the host to a GPU is a sync point
+def _channels(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """(3, 1, 1)"""
+    return torch.tensor(values, device=device)[:, None, None]
 
 
 def normalization(spec: TrainSpec) -> Normalization:

@@ -84,6 +84,13 @@ def start(tmp_path: Path, cache: Path) -> Iterator[Start]:
 
 
 @pytest.fixture
+def forbid_sync() -> Iterator[Callable[[], None]]:
+    """Called, it lets each wait for the GPU fail, until the test ends or allows them again."""
+    yield lambda: torch.cuda.set_sync_debug_mode("error")
+    torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.fixture
 def make_model() -> MakeModel:
     """A tiny random model, by default a Llama with two layers."""
 

@@ -104,3 +104,22 @@ def test_any_step_of_ten_billion_tokens_is_read_in_milliseconds(
         assert loader.batch(step).inputs.shape == (64, 512)
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 0.01
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_batches_arrive_on_a_gpu_while_the_host_goes_on(
+    make_shards: MakeShards, forbid_sync: Callable[[], None]
+) -> None:
+    shards, device = make_shards(50, 3), torch.device("cuda")
+    with (
+        closing(BatchLoader(shards, global_batch_size=8, seed=0)) as here,
+        closing(BatchLoader(shards, global_batch_size=8, seed=0, device=device)) as there,
+    ):
+        forbid_sync()
+        arrived = [there.batch(step) for step in range(5)]
+        torch.cuda.set_sync_debug_mode("default")
+        for step, batch in enumerate(arrived):
+            assert batch.inputs.device.type == "cuda"
+            assert torch.equal(batch.inputs.cpu(), here.batch(step).inputs)
+            assert torch.equal(batch.targets.cpu(), here.batch(step).targets)
