@@ -32,14 +32,6 @@ class World:
     def is_main(self) -> bool:
         return self.rank == 0
 
-    def any(self, *, flag: bool) -> bool:
-        """Whether the flag is set on any rank; every rank gets the same answer."""
-        if self.size == 1:
-            return flag
-        votes = torch.tensor(int(flag), device=self.device)
-        dist.all_reduce(votes, op=dist.ReduceOp.MAX)
-        return bool(votes)
-
     def from_main(self, value: int) -> int:
         """The main rank's value, on every rank."""
         if self.size == 1:
@@ -87,14 +79,25 @@ class World:
 
         All ranks call it, with the same tensors.
         """
+        self._finish_copies()  # a residual may still be on its way to the CPU
         copies = {}
         for name, tensor in tensors:
             complete = whole(tensor.detach())
             if self.is_main:
-                # into memory that is not pinned, so `to` returns when a GPU's copy is there: the
-                # next step may write to the tensor at once, and no one has to wait for an event
-                copies[name] = complete.to(device="cpu", dtype=dtype, copy=True).contiguous()
+                # from a GPU into pinned memory, all queued at once; torch keeps that for the next
+                copies[name] = complete.to(
+                    device="cpu",
+                    dtype=dtype,
+                    copy=True,
+                    non_blocking=True,
+                    memory_format=torch.contiguous_format,
+                )
+        self._finish_copies()  # the next step may write to the tensors
         return copies
+
+    def _finish_copies(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
     def barrier(self) -> None:
         if self.size > 1:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, assert_never
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from relora_core.galore import GaloreAdamW
@@ -79,6 +79,19 @@ def keep_state(kept: Mapping[str, dict[str, Any]], model: nn.Module, optimizer: 
     for name, parameter in model.named_parameters():
         if parameter.requires_grad and name in kept:
             optimizer.state[parameter] = kept[name]
+
+
+def step_if(finite: Tensor, optimizer: Optimizer) -> None:
+    """Take the step if the flag is set; else weights, moments and step counts stay as they are.
+
+    Fused AdamW reads the flag on the device, as it does for `torch.amp.GradScaler`. The others
+    have to know first: a sync point.
+    """
+    if type(optimizer) is AdamW:  # not GaLore's, whose projected weights know of no flag
+        optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]
+        optimizer.step()
+    elif finite:
+        optimizer.step()
 
 
 def set_learning_rate(optimizer: Optimizer, learning_rate: float) -> None:

@@ -15,7 +15,7 @@ from relora_core.errors import Diverged
 from relora_core.events import Rewound
 from relora_core.spec import TrainingSpec
 from relora_core.state import Counters, TrainState
-from relora_core.stepper import StepResult
+from relora_core.step_result import StepResult
 
 ADVICE = (
     "lower optimizer.learning_rate or low_rank_learning_rate, or lengthen "

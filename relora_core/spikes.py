@@ -5,13 +5,14 @@ from statistics import fmean, pstdev
 from relora_core.events import LossSpiked
 from relora_core.spec import TrainingSpec
 from relora_core.state import Counters
+from relora_core.step_result import StepResult
 
 # Of the mean. A loss that hardly varies has no noise to measure a rise by.
 _LEAST_DEVIATION = 1e-3
 
 
-def find_spike(counters: Counters, loss: float, spec: TrainingSpec) -> LossSpiked | None:
-    """Compare the loss of the step just taken with the window before it, then move the window.
+def find_spike(result: StepResult, counters: Counters, spec: TrainingSpec) -> LossSpiked | None:
+    """Compare the loss of a step that was taken with the window before it, then move the window.
 
     The window starts anew after a report: a spike, however long or ragged, is one event, and a
     loss that stays on a new level is measured against that level. It runs on over restarts
@@ -20,18 +21,22 @@ def find_spike(counters: Counters, loss: float, spec: TrainingSpec) -> LossSpike
     if spec.spike_z_score is None:
         return None
     window, size = counters.recent_losses, spec.spike_window
-    spike = _measured(counters.step, loss, window) if len(window) >= size else None
+    spike = _measured(result, window) if len(window) >= size else None
     if spike is not None and spike.z_score > spec.spike_z_score:
         window.clear()
         return spike
-    window.append(loss)
+    window.append(result.loss)
     del window[:-size]
     return None
 
 
-def _measured(step: int, loss: float, window: list[float]) -> LossSpiked:
+def _measured(result: StepResult, window: list[float]) -> LossSpiked:
     mean = fmean(window)
     deviation = max(pstdev(window, mean), _LEAST_DEVIATION * abs(mean))
     return LossSpiked(
-        step=step, loss=loss, mean=mean, deviation=deviation, z_score=(loss - mean) / deviation
+        step=result.step,
+        loss=result.loss,
+        mean=mean,
+        deviation=deviation,
+        z_score=(result.loss - mean) / deviation,
     )

@@ -15,7 +15,7 @@ from relora_core.spectrum import UpdateSpectrum
 class Counters:
     """The run's numbers; plain JSON in a checkpoint."""
 
-    step: int = 0  # steps taken; also the number of the step about to be taken
+    step: int = 0  # steps begun, all but the last few also read; the number of the next one
     phase: Phase | None = None  # None until the first step is prepared
     restarts: int = 0
     tokens_seen: int = 0

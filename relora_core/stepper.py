@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -15,20 +14,14 @@ from relora_core.distributed import World
 from relora_core.events import Emit, Warned
 from relora_core.layout import compiled_parts
 from relora_core.micro_batch import cpu_micro_batch, halved, largest_that_fits, largest_within
-from relora_core.optimizers import set_learning_rate
+from relora_core.optimizers import set_learning_rate, step_if
 from relora_core.rows import in_parts, whole
 from relora_core.spec import TrainSpec
 from relora_core.state import TrainState
+from relora_core.step_result import PendingResult
 from relora_core.tasks.task import Task
 
 _SHARE_TO_FILL = 0.9  # of a GPU's free memory, by the activations of a sharded model
-
-
-@dataclass(frozen=True)
-class StepResult:
-    loss: float  # mean over the global batch, before the update
-    grad_norm: float  # before clipping
-    taken: bool  # False: loss or gradient was not finite and the weights are as before
 
 
 class Stepper:
@@ -59,8 +52,18 @@ class Stepper:
         """Let go of the model, so that its memory is free for another."""
         self._replica = None
 
-    def step(self, state: TrainState, batch: Batch, learning_rate: float) -> StepResult:
-        """Train on this rank's part of the global batch."""
+    def step(
+        self,
+        state: TrainState,
+        batch: Batch,
+        learning_rate: float,
+        *,
+        asked_to_stop: bool = False,
+    ) -> PendingResult:
+        """Train on this rank's part of the global batch, without waiting for the device.
+
+        Whether any rank was asked to stop comes with the result, so that all learn it together.
+        """
         assert self._replica is not None, "prepare comes first"
         state.model.train()
         loss = self._gradients_that_fit(self._replica, batch, state.counters.step)
@@ -68,15 +71,15 @@ class Stepper:
             [p for p in state.model.parameters() if p.requires_grad],
             self.spec.training.max_grad_norm or math.inf,
         )
-        grad_norm = whole(grad_norm)
-        # one sync point a step: whether the update may be made has to be known here
-        mean_loss, norm = torch.stack([self.world.mean(loss), grad_norm.double()]).tolist()
-        taken = math.isfinite(mean_loss) and math.isfinite(norm)
-        if taken:
-            set_learning_rate(state.optimizer, learning_rate)
-            state.optimizer.step()
+        # one sum over the ranks; `new_full` writes a number on the device without a sync
+        means = self.world.mean(torch.stack([loss, loss.new_full((), float(asked_to_stop))]))
+        mean_loss, share_asked = means.unbind()
+        numbers = torch.stack([mean_loss, whole(grad_norm).double(), share_asked])
+        result = PendingResult(state.counters.step + 1, numbers)
+        set_learning_rate(state.optimizer, learning_rate)
+        step_if(numbers.isfinite().all(), state.optimizer)
         state.optimizer.zero_grad(set_to_none=True)
-        return StepResult(mean_loss, norm, taken)
+        return result
 
     def autocast(self) -> AbstractContextManager[None]:
         if self.spec.training.precision == "bf16":

@@ -45,6 +45,10 @@ class Timeline:
             return False
         return step % reset_every == 0
 
+    def is_change(self, step: int) -> bool:
+        """Whether the weights take another form before this step: a switch or a restart."""
+        return self.is_restart(step) or (step > 0 and self.phase(step) != self.phase(step - 1))
+
     def learning_rate_at(self, step: int) -> float:
         low_rank = self.phase(step) == "low_rank"
         peak = self.low_rank_learning_rate if low_rank else self.learning_rate

@@ -1,6 +1,12 @@
-"""The loop of a run: phases, steps, restarts, reports, evaluations and checkpoints."""
+"""The loop of a run: phases, steps, restarts, reports, evaluations and checkpoints.
+
+The host runs ahead of the device: it reads a step's result when the next one has begun, and reads
+all of them before anything but a plain step. No run can tell, as what follows from a result
+follows from the step that it is of: a rewind leads from there, and what was begun after is undone.
+"""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,9 +37,12 @@ from relora_core.spec import TrainSpec
 from relora_core.spectrum_report import SpectrumReport
 from relora_core.spikes import find_spike
 from relora_core.state import Counters, TrainState
-from relora_core.stepper import Stepper, StepResult
+from relora_core.step_result import PendingResult, StepResult
+from relora_core.stepper import Stepper
 from relora_core.tasks.task import Task
 from relora_core.timeline import Timeline
+
+UNREAD = 1  # results that may wait on the device while the next step begins
 
 
 @dataclass
@@ -57,6 +66,8 @@ class Trainer:
     started: float = field(default_factory=time.monotonic)
     step_seconds: float = 0.0  # since the last report
     reported_step: int = 0
+    pending: deque[PendingResult] = field(default_factory=deque)  # the oldest first
+    stopping: bool = False  # the ranks know from a result that one of them was asked to
 
     @property
     def counters(self) -> Counters:
@@ -70,15 +81,17 @@ class Trainer:
             self._check_replicas()
             self._prepare_stepper()
         while self.counters.step < self.spec.total_steps:
-            if self.world.any(flag=self.stop_requested()):
+            asked_to_stop = self.stop_requested()
+            if self.stopping or (asked_to_stop and self.world.size == 1):
                 return self._stop()
             self.spectrum.before_step(self.state)
             started = time.perf_counter()
             self._before_step()
-            result = self._take_step()
+            self._begin_step(asked_to_stop=asked_to_stop)
+            divergence = self._read_results(unread=0 if self._is_break() else UNREAD)
             self.step_seconds += time.perf_counter() - started
-            if self.recovery.is_due(self.counters):
-                self._rewind(result)
+            if divergence:
+                self._rewind(divergence)
             else:
                 self._after_step()
         self._finish()
@@ -115,21 +128,47 @@ class Trainer:
             self.state.model, self.world, step=self.counters.step, factors_hashes=factors_hashes
         )
 
-    def _take_step(self) -> StepResult:
+    def _begin_step(self, *, asked_to_stop: bool) -> None:
         result = self.stepper.step(
             self.state,
             self.batches.batch(self.counters.next_batch),
             self.timeline.learning_rate_at(self.counters.step),
+            asked_to_stop=asked_to_stop,
         )
+        self.pending.append(result)
         self.counters.step += 1
         self.counters.tokens_seen += self.spec.tokens_per_step
-        if result.taken:
-            self.counters.record(result.loss, result.grad_norm)
-            if spike := find_spike(self.counters, result.loss, self.spec.training):
-                self.emit(spike)
-        else:
+
+    def _is_break(self) -> bool:
+        """Whether something that all results have to be known for comes before the next step."""
+        step, spec = self.counters.step, self.spec
+        periods = (
+            spec.training.log_every,
+            spec.evaluation.every,
+            spec.checkpoint.every,
+            spec.export.every,
+            spec.spectrum.every,
+        )
+        last = step == spec.total_steps
+        return last or self.timeline.is_change(step) or any(_is_due(step, p) for p in periods)
+
+    def _read_results(self, *, unread: int) -> StepResult | None:
+        """Count what the oldest steps found, up to one that makes a rewind due: it is returned."""
+        while len(self.pending) > unread:
+            result = self.pending.popleft().read()
+            self._count(result)
+            if self.recovery.is_due(self.counters):
+                return result
+        return None
+
+    def _count(self, result: StepResult) -> None:
+        self.stopping |= result.asked_to_stop
+        if not result.taken:
             self._skipped(result)
-        return result
+            return
+        self.counters.record(result.loss, result.grad_norm)
+        if spike := find_spike(result, self.counters, self.spec.training):
+            self.emit(spike)
 
     def _skipped(self, result: StepResult) -> None:
         self.counters.skipped_steps += 1
@@ -138,13 +177,15 @@ class Trainer:
         self.emit(
             Warned(
                 code="step_skipped",
-                step=self.counters.step,
-                message=f"step {self.counters.step} was not finite ({problem}); weights unchanged",
+                step=result.step,
+                message=f"step {result.step} was not finite ({problem}); weights unchanged",
             )
         )
 
     def _rewind(self, result: StepResult) -> None:
         counters = self.counters
+        counters.step = result.step  # what was begun after it is undone, like all since then
+        self.pending.clear()
         checkpoint = self.recovery.target(counters, result)
         del self.state  # so that its memory is free before the other one needs it
         self.stepper.release()
@@ -226,6 +267,8 @@ class Trainer:
         self.world.barrier()
 
     def _stop(self) -> bool:
+        if divergence := self._read_results(unread=0):
+            self._rewind(divergence)
         self._save()
         self.checkpoints.wait()
         self.emit(TrainStopped(step=self.counters.step))

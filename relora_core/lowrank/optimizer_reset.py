@@ -42,9 +42,8 @@ def reset_optimizer_state(
     for parameter in parameters:
         total += parameter.numel()
         state = optimizer.state.get(parameter)
-        if not state:  # no step was taken yet
-            continue
-        kept += _reset(AdamState(state), reset, betas[id(parameter)], generator)
+        if state and AdamState(state).step:  # else no step was taken yet
+            kept += _reset(AdamState(state), reset, betas[id(parameter)], generator)
     return kept / total
 
 

@@ -6,11 +6,12 @@ The learning rate re-warms by the same clock (`relora_core.timeline`).
 import hashlib
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from relora_core.events import AnyTrainEvent, Merged, OptimizerReset, Reinitialized
 from relora_core.lowrank.inject import low_rank_layers
+from relora_core.lowrank.linear import LowRankLinear
 from relora_core.lowrank.optimizer_reset import reset_optimizer_state
 from relora_core.rows import local, summed, whole
 from relora_core.spec import ReloraMethod, ZeroReset
@@ -43,15 +44,9 @@ def restart(
 @torch.no_grad()
 def merge(model: nn.Module, *, step: int, restart: int) -> Merged:
     """W += (alpha / r) B A in every layer. A and B must start anew before the next step."""
-    squares = torch.zeros(3, dtype=torch.float64)  # of the updates, the weights, the residuals
     layers = [layer for _, layer in low_rank_layers(model)]
-    for layer in layers:
-        update = layer.update()
-        layer.frozen.add(update)
-        weight = local(layer.frozen.exact())
-        residual = weight - layer.frozen(torch.float32)
-        for part, tensor in enumerate((local(update), weight, residual)):
-            squares[part] += tensor.double().square().sum().cpu()
+    # of the updates, the weights, the residuals; read once, so that no layer waits for another
+    squares = torch.stack([_merge(layer) for layer in layers]).sum(dim=0)
     squares = summed(squares, like=layers[0].lora_b)
     update_norm, weight_norm, residual_norm = squares.sqrt().tolist()
     return Merged(
@@ -62,6 +57,15 @@ def merge(model: nn.Module, *, step: int, restart: int) -> Merged:
         weight_norm=weight_norm,
         residual_norm=residual_norm,
     )
+
+
+def _merge(layer: LowRankLinear) -> Tensor:
+    """Squares of the update, the weight with it and the part that is not stored; fp64 (3,)."""
+    update = layer.update()
+    weight = layer.frozen.add(update)
+    residual = weight - layer.frozen(torch.float32)
+    parts = (local(update), weight, residual)
+    return torch.stack([part.double().square().sum() for part in parts])
 
 
 @torch.no_grad()

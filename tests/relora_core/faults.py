@@ -2,19 +2,23 @@
 
 `kill:MODULE:FUNCTION:N` ends the process by SIGKILL in place of the N-th call of a function, as
 its MODULE knows it. `diverge:factors` lets rank 1 draw other factors at the first restart,
-`diverge:weights` lets it learn a little faster.
+`diverge:weights` lets it learn a little faster. `ask:N` asks rank 1 alone to stop, before the
+N-th step and from then on.
 """
 
 import importlib
+import itertools
 import os
 import signal
 import sys
 from collections.abc import Callable
 from typing import Any
 
+from relora_core import program
 from relora_core.__main__ import main
 from relora_core.lowrank.linear import LowRankLinear
-from relora_core.stepper import Stepper, StepResult
+from relora_core.step_result import PendingResult
+from relora_core.stepper import Stepper
 
 Function = Callable[..., Any]
 
@@ -47,13 +51,24 @@ def diverge(what: str) -> None:
     else:
         step = Stepper.step
 
-        def faster(self: Stepper, state: Any, batch: Any, learning_rate: float) -> StepResult:
-            return step(self, state, batch, learning_rate * 1.001)
+        def faster(
+            self: Stepper, state: Any, batch: Any, learning_rate: float, **asked: bool
+        ) -> PendingResult:
+            return step(self, state, batch, learning_rate * 1.001, **asked)
 
         Stepper.step = faster  # type: ignore[method-assign]
 
 
-FAULTS: dict[str, Callable[..., None]] = {"kill": kill, "diverge": diverge}
+def ask(number: str) -> None:
+    calls = itertools.count(1)
+
+    def stop_requested() -> bool:
+        return next(calls) >= int(number) and os.environ["RANK"] == "1"
+
+    program._stop_requests = lambda workdir: stop_requested  # noqa: ARG005 # one for all
+
+
+FAULTS: dict[str, Callable[..., None]] = {"kill": kill, "diverge": diverge, "ask": ask}
 
 if __name__ == "__main__":
     name, *arguments = sys.argv[1].split(":")

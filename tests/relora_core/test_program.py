@@ -36,6 +36,18 @@ def test_asked_to_stop_it_saves_and_leaves_cleanly(
     assert saved.step == stopped.step
 
 
+@pytest.mark.parametrize(("log_every", "stops_at"), [(1, 7), (50, 8)])
+def test_all_ranks_stop_at_the_step_at_which_they_hear_that_one_was_asked(
+    log_every: int, stops_at: int, start: Start, tmp_path: Path, make_spec: MakeSpec
+) -> None:
+    spec = make_spec(training={"steps": 100, "log_every": log_every}, checkpoint={"every": 50})
+    assert start(spec, processes=2, fault="ask:7").wait(120) == 0
+    *_, saved, stopped = events_in(tmp_path / "run")
+    assert isinstance(saved, CheckpointSaved)
+    assert isinstance(stopped, TrainStopped)
+    assert saved.step == stopped.step == stops_at
+
+
 @pytest.mark.parametrize("processes", [0, 2])
 def test_a_run_whose_supervisor_is_gone_exits_at_once(
     processes: int, start: Start, tmp_path: Path, make_spec: MakeSpec

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from relora_core import trainer
 from relora_core.data.batch import Batch
 from relora_core.data.loader import BatchLoader
 from relora_core.data.prepare import prepare
@@ -236,6 +237,53 @@ def test_a_stop_shortly_before_does_not_change_where_a_rewind_leads(
     resumed = run(spec)
     assert [(event.from_step, event.to_step) for event in resumed.of(Rewound)] == [(10, 5)]
     assert [event.step for event in resumed.of(CheckpointDeleted)][:1] == [stop_at]
+    assert_same_weights(run, other)
+
+
+LATE = {**REWINDING, "log_every": 50}  # nothing but checkpoints has the results read
+
+
+@pytest.mark.parametrize("positions", [{5, 8, 9}, {6, 10, 11}, {3, 4}])
+def test_results_that_are_read_late_change_no_bit_and_no_number(
+    positions: set[int],
+    run: Run,
+    other: Run,
+    make_spec: MakeSpec,
+    poison: Poison,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec = make_spec(training=LATE, checkpoint={"every": 3})
+    poison(spec, positions)
+    monkeypatch.setattr(trainer, "UNREAD", 0)
+    at_once = other(spec)
+    monkeypatch.setattr(trainer, "UNREAD", 2)
+    late = run(spec)
+    assert len(late.of(Rewound)) == 1
+    timeless = {"time", "pause_seconds", "seconds", "tokens_per_second"}
+    for kind in (Warned, Rewound, Merged, StepFinished, TrainFinished):
+        expected, found = (
+            [event.model_dump(exclude=timeless) for event in events.of(kind)]
+            for events in (at_once, late)
+        )
+        assert found == expected, kind
+    assert_same_weights(run, other)
+
+
+@pytest.mark.parametrize("stop_before", [6, 8, 9, 10])
+def test_a_stop_amid_unread_results_does_not_change_where_a_rewind_leads(
+    stop_before: int, run: Run, other: Run, make_spec: MakeSpec, poison: Poison
+) -> None:
+    spec = make_spec(training=LATE)
+    poison(spec, {7, 8})
+    expected = [(event.from_step, event.to_step) for event in other(spec).of(Rewound)]
+    assert expected == [(9, 5)]
+    begun = itertools.count()
+    train(spec, run.workdir, run.recorder, lambda: next(begun) == stop_before, cache=run.cache)
+    stopped = run.recorder
+    resumed = run(spec)
+    rewinds = [*stopped.of(Rewound), *resumed.of(Rewound)]
+    assert [(event.from_step, event.to_step) for event in rewinds] == expected
+    assert resumed.of(TrainFinished)[0].skipped_steps == 2
     assert_same_weights(run, other)
 
 

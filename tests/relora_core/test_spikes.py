@@ -9,6 +9,11 @@ from relora_core.events import LossSpiked
 from relora_core.spec import TrainingSpec
 from relora_core.spikes import find_spike
 from relora_core.state import Counters
+from relora_core.step_result import StepResult
+
+
+def result(step: int, loss: float) -> StepResult:
+    return StepResult(step, loss, grad_norm=1.0, asked_to_stop=False)
 
 
 def spikes(losses: Iterable[float], counters: Counters | None = None, **spec: Any) -> list[int]:
@@ -18,7 +23,7 @@ def spikes(losses: Iterable[float], counters: Counters | None = None, **spec: An
     found = []
     for loss in losses:
         counters.step += 1
-        if find_spike(counters, loss, training):
+        if find_spike(result(counters.step, loss), counters, training):
             found.append(counters.step)
     return found
 
@@ -29,11 +34,11 @@ def noisy(count: int, level: float = 3.0) -> list[float]:
 
 
 def test_a_loss_far_above_the_window_is_reported_with_its_numbers() -> None:
-    counters = Counters(step=5, recent_losses=[1.0, 3.0])
+    counters = Counters(recent_losses=[1.0, 3.0])
     spec = TrainingSpec(steps=9, spike_window=2, spike_z_score=6)
-    assert find_spike(counters, 8.0, spec) is None  # 6 deviations, not more
+    assert find_spike(result(5, 8.0), counters, spec) is None  # 6 deviations, not more
     counters.recent_losses = [1.0, 3.0]
-    spike = find_spike(counters, 8.5, spec)
+    spike = find_spike(result(5, 8.5), counters, spec)
     assert spike is not None
     assert (spike.step, spike.loss, spike.mean, spike.deviation) == (5, 8.5, 2.0, 1.0)
     assert spike.z_score == 6.5
@@ -81,6 +86,7 @@ def test_the_window_in_the_counters_is_all_there_is_to_resume() -> None:
 
 def test_a_smaller_window_takes_the_newest() -> None:
     counters = Counters(recent_losses=[9.0, 9.0, 1.0, 1.5])
-    assert find_spike(counters, 1.0, TrainingSpec(steps=9, spike_window=2)) is None
+    spec = TrainingSpec(steps=9, spike_window=2)
+    assert find_spike(result(1, 1.0), counters, spec) is None
     assert counters.recent_losses == [1.5, 1.0]
-    assert isinstance(find_spike(counters, 9.0, TrainingSpec(steps=9, spike_window=2)), LossSpiked)
+    assert isinstance(find_spike(result(2, 9.0), counters, spec), LossSpiked)

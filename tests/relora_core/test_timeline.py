@@ -40,6 +40,7 @@ RELORA = {"name": "relora", "rank": 4, "warm_start_steps": 20, "reset_every": 20
 def test_restarts_come_at_each_later_multiple_of_reset_every(timeline_of: Any) -> None:
     timeline = timeline_of(RELORA)
     assert [step for step in range(101) if timeline.is_restart(step)] == [40, 60, 80]
+    assert [step for step in range(101) if timeline.is_change(step)] == [20, 40, 60, 80]
 
 
 def test_a_warm_start_between_multiples_shortens_the_first_cycle(timeline_of: Any) -> None:

@@ -74,25 +74,28 @@ class FrozenWeight(nn.Module):
         return joined(self._exact_rows(), like=self.get_parameter(self.stored_type.names[0]))
 
     @torch.no_grad()
-    def add(self, update: Tensor) -> None:
-        """W += update, summed in fp32; `update` is (d_out, d_in)."""
+    def add(self, update: Tensor) -> Tensor:
+        """W += update, summed in fp32; `update` is (d_out, d_in). Return the rows that are here."""
         weight = self._exact_rows() + local(update).float()
         for mine, new in zip(self._stored(), self.stored_type.quantize(weight), strict=True):
             mine.copy_(new)
         self._keep_residual(weight)
+        return weight
 
     def _exact_rows(self) -> Tensor:
         held = self(torch.float32)
         if self.residual is None:
             return held
-        return (held.view(torch.int32) + self.residual.to(held.device)).view(torch.float32)
+        residual = self.residual.to(held.device, non_blocking=True)
+        return (held.view(torch.int32) + residual).view(torch.float32)
 
     @torch.no_grad()
     def _keep_residual(self, weight: Tensor) -> None:
         dtype = self.stored_type.residual_dtype
         if dtype is not None:
             bits = weight.view(torch.int32) - self(torch.float32).view(torch.int32)
-            self.residual = bits.to(dtype).cpu()
+            # from a GPU into pinned memory, without a wait: who reads it there synchronizes
+            self.residual = bits.to(dtype).to("cpu", non_blocking=True)
 
     def _stored(self) -> Stored:
         return tuple(local(self.get_parameter(name)) for name in self.stored_type.names)

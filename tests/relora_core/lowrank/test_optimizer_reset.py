@@ -9,7 +9,7 @@ from torch.optim import AdamW, Optimizer
 
 from relora_core.lowrank.adam_state import AdamState
 from relora_core.lowrank.optimizer_reset import reset_optimizer_state
-from relora_core.optimizers import build_optimizer
+from relora_core.optimizers import build_optimizer, step_if
 from relora_core.spec import MagnitudeReset, OptimizerReset, OptimizerSpec, RandomReset, ZeroReset
 
 METHOD_PAGE = Path(__file__).parents[3] / "docs/method.md"
@@ -254,3 +254,13 @@ def test_other_parameters_keep_their_state() -> None:
     before = {key: value.clone() for key, value in optimizer.state[norm].items()}
     reset_optimizer_state(optimizer, [factor], ZeroReset(), generator=Generator())
     assert all(torch.equal(optimizer.state[norm][key], value) for key, value in before.items())
+
+
+@each_mode
+def test_a_state_that_has_only_seen_skipped_steps_stays_as_it_is(mode: OptimizerReset) -> None:
+    factor = Factor()
+    factor.parameter.grad = factor.drawn()
+    step_if(torch.tensor(False), factor.optimizer)
+    assert factor.reset(mode) == 0
+    assert factor.state.step == 0
+    assert factor.train(1).max() <= 1 + 1e-4  # the first step of Adam
