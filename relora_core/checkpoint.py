@@ -278,6 +278,8 @@ def _load_model(model: nn.Module, tensors: dict[str, Tensor]) -> None:
                 f"the checkpoint has no {name} of shape {tuple(tensor.shape)} and {tensor.dtype}"
             )
         tensor.copy_(saved)
+    for _, layer in low_rank_layers(model):
+        layer.frozen.prepare()
 
 
 def _optimizer_tensors(state: TrainState) -> Iterator[tuple[str, Tensor]]:

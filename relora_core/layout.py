@@ -32,11 +32,18 @@ class InOnePiece:
 
     def place(self, model: PreTrainedModel) -> PreTrainedModel:
         model.to(self.device)  # type: ignore[arg-type] # transformers wraps `to` without its types
+        _prepare_frozen(model)
         return model
 
     def changed(self, model: PreTrainedModel, change: Change) -> PreTrainedModel:
         change(model)
+        _prepare_frozen(model)
         return model
+
+
+def _prepare_frozen(model: nn.Module) -> None:
+    for _, layer in low_rank_layers(model):
+        layer.frozen.prepare()
 
 
 class Sharded:

@@ -91,7 +91,12 @@ class LowRankLinear(LowRankUpdate):
         d_out, d_in = self.frozen.d_out, self.frozen.d_in
         tokens = x.shape[:-1].numel()
         return is_merged(
-            self.variant, tokens=tokens, d_in=d_in, d_out=d_out, dropout=self.dropout.p
+            self.variant,
+            tokens=tokens,
+            d_in=d_in,
+            d_out=d_out,
+            dropout=self.dropout.p,
+            as_stored=self.frozen.multiplies_as_stored(x),
         )
 
     @torch.no_grad()

@@ -11,17 +11,26 @@ With M tokens, W (o, i) frozen and rank r, in floating-point operations, forward
 paths of the same cost.) So `merged` is cheaper where M (i + o) > 2 i o, whatever the rank. What
 each adds to memory traffic, the sum of two outputs in both directions or the sum of two
 weights twice, grows as M (i + o) against i o too.
+
+That counts all products alike. Where W is multiplied as it is stored, in fp8 by a GPU's units for
+it, the products with W run at twice the speed of the others, and V would have to be quantized
+anew in each direction: there branches are taken, whatever the shape.
 """
 
 from relora_core.spec import Variant
 
 
-def is_merged(variant: Variant, *, tokens: int, d_in: int, d_out: int, dropout: float) -> bool:
+def is_merged(
+    variant: Variant, *, tokens: int, d_in: int, d_out: int, dropout: float, as_stored: bool
+) -> bool:
     """Whether a layer is computed as `merged`, for this many tokens at once.
 
-    A function of shapes and not of a measurement, so that a resumed run rounds as it did before.
-    Dropout acts on the low-rank branch alone, which `merged` does not have.
+    `as_stored`: the device multiplies W as it is stored. A function of spec, shapes and device, not
+    of a measurement, so that a resumed run rounds as it did before. Dropout acts on the low-rank
+    branch alone, which `merged` does not have.
     """
     if dropout or variant == "branches":
         return False
-    return variant == "merged" or tokens * (d_in + d_out) > 2 * d_in * d_out
+    if variant == "merged":
+        return True
+    return not as_stored and tokens * (d_in + d_out) > 2 * d_in * d_out

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from relora_core.spec.part import Spec, Steps
 
-FrozenDtype = Literal["fp32", "bf16", "int8", "nf4"]
+FrozenDtype = Literal["fp32", "bf16", "int8", "nf4", "fp8"]
 Variant = Literal["auto", "branches", "merged"]
 
 
@@ -68,7 +68,7 @@ class LowRank(Factors):
     frozen_dtype: FrozenDtype = Field(
         default="bf16",
         description="How W is stored; what that cannot hold is kept off the device, so that merges "
-        "and exports are exact. `nf4` needs bitsandbytes.",
+        "and exports are exact. `nf4` needs bitsandbytes. `fp8` is fast on GPUs that multiply fp8.",
     )
     variant: Variant = Field(
         default="auto",

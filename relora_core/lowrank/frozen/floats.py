@@ -20,6 +20,12 @@ class Fp32:
     def dequantize(self, stored: Stored, dtype: torch.dtype) -> Tensor:
         return stored[0].to(dtype)
 
+    def prepare(self, _: Stored, /) -> None:
+        return None
+
+    def multiplies_as_stored(self, _: Stored, _dtype: torch.dtype, /) -> bool:
+        return False
+
     def linear(self, x: Tensor, stored: Stored) -> Tensor:
         return F.linear(x, stored[0].to(x.dtype))
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from relora_core.lowrank.frozen.merged_product import register_merged
-from relora_core.lowrank.frozen.product import register_linear
+from relora_core.lowrank.frozen.product import register_dequantized
 from relora_core.lowrank.frozen.stored_type import Stored
 
 _LARGEST = 127  # -128 is left out: the codes of w and -w are opposite
@@ -24,6 +24,12 @@ class Int8:
         codes, scales = stored
         return (codes * scales).to(dtype)
 
+    def prepare(self, _: Stored, /) -> None:
+        return None
+
+    def multiplies_as_stored(self, _: Stored, _dtype: torch.dtype, /) -> bool:
+        return False
+
     def linear(self, x: Tensor, stored: Stored) -> Tensor:
         return _linear(x, *stored)
 
@@ -31,5 +37,5 @@ class Int8:
         return _merged(x, a, b, list(stored), scale)
 
 
-_linear = register_linear("int8", Int8().dequantize)
+_linear = register_dequantized("int8", Int8().dequantize)
 _merged = register_merged("int8", Int8().dequantize)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from relora_core.lowrank.frozen.merged_product import register_merged
-from relora_core.lowrank.frozen.product import register_linear
+from relora_core.lowrank.frozen.product import register_dequantized
 from relora_core.lowrank.frozen.stored_type import Stored
 from relora_core.quantization import require_bitsandbytes
 
@@ -32,6 +32,12 @@ class Nf4:
     def dequantize(self, stored: Stored, dtype: torch.dtype) -> Tensor:
         return _dequantize(stored, dtype)
 
+    def prepare(self, _: Stored, /) -> None:
+        return None
+
+    def multiplies_as_stored(self, _: Stored, _dtype: torch.dtype, /) -> bool:
+        return False
+
     def linear(self, x: Tensor, stored: Stored) -> Tensor:
         return _linear(x, *stored)
 
@@ -49,5 +55,5 @@ def _dequantize(stored: Stored, dtype: torch.dtype) -> Tensor:
     return dense.to(dtype)
 
 
-_linear = register_linear("nf4", _dequantize)
+_linear = register_dequantized("nf4", _dequantize)
 _merged = register_merged("nf4", _dequantize)

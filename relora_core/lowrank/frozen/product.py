@@ -15,17 +15,31 @@ from torch import Tensor
 from relora_core.lowrank.frozen.stored_type import Stored
 
 Linear = Callable[[Tensor, Tensor, Tensor], Tensor]
+Gradient = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 
 
-def register_linear(name: str, dequantize: Callable[[Stored, torch.dtype], Tensor]) -> Linear:
+def register_dequantized(name: str, dequantize: Callable[[Stored, torch.dtype], Tensor]) -> Linear:
+    """The operator that multiplies by W in the type of x, as `register_linear` has it."""
+
+    def product(x: Tensor, codes: Tensor, scales: Tensor) -> Tensor:
+        return F.linear(x, dequantize((codes, scales), x.dtype)[:, : x.shape[-1]])
+
+    def gradient(grad: Tensor, codes: Tensor, scales: Tensor, d_in: int) -> Tensor:
+        return grad @ dequantize((codes, scales), grad.dtype)[:, :d_in]
+
+    return register_linear(name, product, gradient)
+
+
+def register_linear(name: str, product: Linear, gradient: Gradient) -> Linear:
     """The operator (x, codes, scales) -> x W', named `relora::<name>_linear`.
 
-    x (..., d_in); W (d_out, d_in) in the type of x; only x gets a gradient.
+    x (..., d_in); W (d_out, d_in), as `codes` and `scales`; only x gets a gradient, by
+    (gradient of x W', codes, scales, d_in).
     """
 
     @torch.library.custom_op(f"relora::{name}_linear_backward", mutates_args=())
     def backward(grad: Tensor, codes: Tensor, scales: Tensor, d_in: int) -> Tensor:
-        return grad @ dequantize((codes, scales), grad.dtype)[:, :d_in]  # (..., d_in)
+        return gradient(grad, codes, scales, d_in)  # (..., d_in)
 
     @backward.register_fake
     def _(grad: Tensor, _codes: Tensor, _scales: Tensor, d_in: int) -> Tensor:
@@ -33,7 +47,7 @@ def register_linear(name: str, dequantize: Callable[[Stored, torch.dtype], Tenso
 
     @torch.library.custom_op(f"relora::{name}_linear", mutates_args=())
     def linear(x: Tensor, codes: Tensor, scales: Tensor) -> Tensor:
-        return F.linear(x, dequantize((codes, scales), x.dtype)[:, : x.shape[-1]])  # (..., d_out)
+        return product(x, codes, scales)  # (..., d_out)
 
     @linear.register_fake
     def _(x: Tensor, codes: Tensor, _scales: Tensor) -> Tensor:

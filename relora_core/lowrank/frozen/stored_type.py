@@ -25,8 +25,17 @@ class StoredType(Protocol):
     def dequantize(self, stored: Stored, dtype: torch.dtype) -> Tensor:
         """What is stored, rounded once to `dtype`: (rows, d_in or more), padded by columns."""
 
+    def prepare(self, stored: Stored, /) -> Tensor | None:
+        """What products would else make of W each time; None if they make nothing of it."""
+
+    def multiplies_as_stored(self, stored: Stored, dtype: torch.dtype, /) -> bool:
+        """Whether `linear` takes W as it is stored into a product with an x of this type."""
+
     def linear(self, x: Tensor, stored: Stored) -> Tensor:
-        """x (..., d_in) times the transposed W, in the type of x: (..., rows)."""
+        """x (..., d_in) times the transposed W, in the type of x: (..., rows).
+
+        `stored` ends with what `prepare` has made, if it was asked.
+        """
 
     def merged(self, x: Tensor, a: Tensor, b: Tensor, stored: Stored, scale: float) -> Tensor:
         """x (..., d_in) times the transposed W + s B A: (..., rows); A (r, d_in), B (rows, r).

@@ -1,7 +1,7 @@
 """W as it is stored, and what the stored type cannot hold.
 
-In bf16, an update a thousandth of W's size loses 78% of its entries to rounding; in int8
-and nf4, nearly all. So the difference between the fp32 sum and what is stored is kept off
+In bf16, an update a thousandth of W's size loses 78% of its entries to rounding; in 8 and 4
+bits, nearly all. So the difference between the fp32 sum and what is stored is kept off
 the device, as the difference of the two numbers' bits: an integer, so nothing of it is ever
 rounded away. It is carried into the next merge, and into every export.
 """
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from relora_core.lowrank.frozen.floats import Bf16, Fp32
+from relora_core.lowrank.frozen.fp8 import Fp8
 from relora_core.lowrank.frozen.int8 import Int8
 from relora_core.lowrank.frozen.nf4 import Nf4
 from relora_core.lowrank.frozen.stored_type import Stored, StoredType
@@ -30,6 +31,8 @@ def build_frozen(weight: Tensor, dtype: FrozenDtype) -> "FrozenWeight":
             return FrozenWeight(weight, Int8())
         case "nf4":
             return FrozenWeight(weight, Nf4())
+        case "fp8":
+            return FrozenWeight(weight, Fp8())
         case _:
             assert_never(dtype)
 
@@ -46,6 +49,7 @@ class FrozenWeight(nn.Module):
         self.d_out, self.d_in = weight.shape
         self.stored_type = stored_type
         self.residual: Tensor | None = None  # (d_out, d_in), an integer type, on the CPU
+        self.prepared: Tensor | None = None  # of what is stored; no buffer, which DDP would send
         weight = weight.detach().float().contiguous()
         for name, tensor in zip(stored_type.names, stored_type.quantize(weight), strict=True):
             # a copy of its own: in fp32, what is stored would be the given weight itself
@@ -58,7 +62,12 @@ class FrozenWeight(nn.Module):
 
     def linear(self, x: Tensor) -> Tensor:
         """x (..., d_in) times the transposed W as stored, in autocast's type or x's."""
-        return self.stored_type.linear(x.to(_compute_dtype(x)), self._stored())  # (..., d_out)
+        stored = self._stored() if self.prepared is None else (*self._stored(), self.prepared)
+        return self.stored_type.linear(x.to(_compute_dtype(x)), stored)  # (..., d_out)
+
+    def multiplies_as_stored(self, x: Tensor) -> bool:
+        """Whether `linear` takes W into a product with this x as it is stored."""
+        return self.stored_type.multiplies_as_stored(self._stored(), _compute_dtype(x))
 
     def merged(self, x: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
         """x (..., d_in) times the transposed W + s B A, in autocast's type or x's.
@@ -67,6 +76,14 @@ class FrozenWeight(nn.Module):
         """
         dtype = _compute_dtype(x)
         return self.stored_type.merged(x.to(dtype), a.to(dtype), b.to(dtype), self._stored(), scale)
+
+    @torch.no_grad()
+    def prepare(self) -> None:
+        """Make once, and anew with each change of W, what products would else make each time.
+
+        To be called where W is whole and on its device, and again after `stored` was written to.
+        """
+        self.prepared = self.stored_type.prepare(self._stored())
 
     @torch.no_grad()
     def exact(self) -> Tensor:
@@ -79,6 +96,8 @@ class FrozenWeight(nn.Module):
         weight = self._exact_rows() + local(update).float()
         for mine, new in zip(self._stored(), self.stored_type.quantize(weight), strict=True):
             mine.copy_(new)
+        if self.prepared is not None:
+            self.prepare()
         self._keep_residual(weight)
         return weight
 

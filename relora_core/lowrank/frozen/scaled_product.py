@@ -1,0 +1,89 @@
+"""x W' with W in e4m3, by the fp8 matrix units of a GPU, forward and for the gradient of x.
+
+Both are one `torch.nn.functional.scaled_mm` with a scale for each row of both factors. What the
+kernel asks for (torch 2.13, aten/src/ATen/native/cuda/ScaledBlas.cpp): compute capability 8.9 or
+more; a left factor by rows and a right one by columns, as Hopper's units know no other; an inner
+side and a right outer side that 16 divides; fp32 scales, (M, 1) and (1, N).
+
+The operators are plain ones, not opaque to torch.compile: quantizing x is four passes over it
+unless it is fused with what made x, and layers with the same x share it. W is never dense here.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.functional import ScalingType
+
+from relora_core.lowrank.frozen.e4m3 import E4M3, quantize_rows
+
+_SIDE = 16  # divides the sides of W
+_FIRST_WITH_FP8 = (8, 9)  # compute capability: Ada, then Hopper
+
+
+@torch.compiler.assume_constant_result
+def has_fp8_units(device: torch.device) -> bool:
+    """Whether the device multiplies e4m3 numbers, and torch has the kernel for it."""
+    if device.type != "cuda" or torch.version.hip is not None:
+        return False
+    return torch.cuda.get_device_capability(device) >= _FIRST_WITH_FP8
+
+
+def fits(d_out: int, d_in: int, dtype: torch.dtype) -> bool:
+    """Whether the kernel takes a W of this shape, and an x of this type."""
+    return dtype == torch.bfloat16 and d_out % _SIDE == 0 and d_in % _SIDE == 0
+
+
+def scaled_linear(
+    x: Tensor, codes: Tensor, scales: Tensor, columns: Tensor | None = None
+) -> Tensor:
+    """x (..., d_in) times the transposed W: (..., d_out), bf16.
+
+    codes (d_out, d_in) uint8, the bits of W / scales; scales (d_out, 1); columns (d_in, d_out),
+    the codes turned. Where there are none, backward turns the codes for itself.
+    """
+    y: Tensor = _ScaledLinear.apply(x, codes, scales, columns)
+    return y
+
+
+def turned(codes: Tensor) -> Tensor:
+    return codes.T.contiguous()
+
+
+class _ScaledLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, codes: Tensor, scales: Tensor, columns: Tensor | None
+    ) -> Tensor:
+        ctx.save_for_backward(codes, scales, columns)
+        return _times_rows(x, codes, scales, fast=True)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        """g W = (g S) C, with S the scales of the rows of W and C its codes."""
+        codes, scales, columns = ctx.saved_tensors
+        columns = turned(codes) if columns is None else columns
+        ones = torch.ones(columns.shape[0], 1, device=columns.device)
+        grad = grad * scales.T.to(grad.dtype)  # (..., d_out)
+        return _times_rows(grad, columns, ones, fast=False), None, None, None
+
+
+def _times_rows(left: Tensor, right: Tensor, scales: Tensor, *, fast: bool) -> Tensor:
+    """left (..., k) times the transposed e4m3 numbers right (n, k): (..., n).
+
+    `fast` sums inside the units, in fewer than fp32's bits; gradients need them all (the rule of
+    NVIDIA's Transformer Engine).
+    """
+    codes, left_scales = quantize_rows(left.reshape(-1, left.shape[-1]))
+    product = F.scaled_mm(
+        codes.contiguous(),
+        right.view(E4M3).T,
+        left_scales,
+        ScalingType.RowWise,
+        scales.T,
+        ScalingType.RowWise,
+        output_dtype=left.dtype,
+        use_fast_accum=fast,
+    )
+    return product.view(*left.shape[:-1], right.shape[0])
