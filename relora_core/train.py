@@ -14,6 +14,7 @@ from relora_core.distributed import World, joined_world
 from relora_core.errors import ModelError
 from relora_core.event_log import run_log, silent
 from relora_core.events import Emit, Warned
+from relora_core.lowrank.frozen.scaled_product import has_fp8_units
 from relora_core.methods import build_method
 from relora_core.methods.method import Method
 from relora_core.optimizers import first_optimizer
@@ -73,6 +74,7 @@ def train(
         _check_batch(spec, world)
         _check_parallelism(spec, world, report)
         _check_extras(spec)
+        _check_fp8(spec, world, report)
         task = build_task(spec, cache=cache or default_cache(), emit=report, staged=staged)
         checkpoints = Checkpoints(
             workdir,
@@ -170,6 +172,19 @@ def _check_extras(spec: TrainSpec) -> None:
         require_bitsandbytes("method.frozen_dtype nf4", instead="int8")
     if spec.optimizer.name == "adamw_8bit":
         require_bitsandbytes("optimizer.name adamw_8bit", instead="adamw")
+
+
+def _check_fp8(spec: TrainSpec, world: World, emit: Emit) -> None:
+    if not isinstance(spec.method, LowRank) or spec.method.frozen_dtype != "fp8":
+        return
+    if spec.training.precision == "bf16" and has_fp8_units(world.device):
+        return
+    message = (
+        "method.frozen_dtype fp8 is no faster here, for it needs training.precision bf16 and a GPU "
+        "with fp8 matrix units (Ada, Hopper or newer): products run with equal numbers in "
+        f"{spec.training.precision} on {world.device.type}; bf16 is nearer to W, and so is int8"
+    )
+    emit(Warned(code="fp8_not_faster", message=message))
 
 
 def _identity(spec: TrainSpec, task: Task) -> dict[str, Any]:

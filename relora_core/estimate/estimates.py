@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from relora_core.errors import ModelError
 from relora_core.estimate.activations import Pass
-from relora_core.estimate.flops import executed_flops, model_flops
+from relora_core.estimate.flops import executed_flops, fp8_flops, model_flops
 from relora_core.estimate.gpus import Gpu, gpu_named
 from relora_core.estimate.memory import Memory, memory
 from relora_core.estimate.phases import PlannedPhase, planned_phases
@@ -125,7 +125,8 @@ class _Run:
 
     @classmethod
     def of(cls, spec: TrainSpec, shape: ModelShape, hardware: Hardware) -> "_Run":
-        return cls(spec, shape, hardware, planned_phases(spec, shape))
+        fp8_units = hardware.gpu.fp8_flops is not None and spec.training.precision == "bf16"
+        return cls(spec, shape, hardware, planned_phases(spec, shape, fp8_units=fp8_units))
 
     @property
     def per_gpu(self) -> int:
@@ -182,7 +183,7 @@ class _Run:
         )
 
     def _phase(self, phase: PlannedPhase, micro_batch: int) -> PhaseEstimate:
-        training, gpu = self.spec.training, self.hardware.gpu
+        training = self.spec.training
         tokens = phase.steps * training.global_batch_size * self.sequence_length
         executed = executed_flops(
             phase.layout,
@@ -190,8 +191,6 @@ class _Run:
             sequences=micro_batch,
             recomputed=training.gradient_checkpointing,
         )
-        peak = gpu.bf16_flops if training.precision == "bf16" else gpu.fp32_flops
-        speed = peak * self.hardware.utilization * self.hardware.gpus
         return PhaseEstimate(
             phase=phase.phase,
             steps=phase.steps,
@@ -203,8 +202,19 @@ class _Run:
             largest_micro_batch_size=self.largest_micro_batch(phase),
             model_flops_per_token=model_flops(self.shape, self.sequence_length),
             executed_flops_per_token=executed,
-            seconds=tokens * executed / speed,
+            seconds=tokens * self._seconds_per_token(phase, executed, micro_batch),
         )
+
+    def _seconds_per_token(self, phase: PlannedPhase, executed: float, micro_batch: int) -> float:
+        training, gpu = self.spec.training, self.hardware.gpu
+        in_fp8 = fp8_flops(
+            phase.layout,
+            tokens=micro_batch * self.sequence_length,
+            recomputed=training.gradient_checkpointing,
+        )
+        peak = gpu.bf16_flops if training.precision == "bf16" else gpu.fp32_flops
+        at_peak = (executed - in_fp8) / peak + (in_fp8 / gpu.fp8_flops if gpu.fp8_flops else 0)
+        return at_peak / (self.hardware.utilization * self.hardware.gpus)
 
 
 def _ratios(run: RunEstimate, full: RunEstimate) -> Ratios:

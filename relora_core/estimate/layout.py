@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from relora_core.errors import ModelError
-from relora_core.lowrank.variant import is_merged
+from relora_core.lowrank.variant import fits_fp8, is_merged
 from relora_core.shapes import Linear, ModelShape
 from relora_core.spec import Factors, GaloreMethod, LowRank, LowrankMethod, Targets, Variant
 
@@ -27,6 +27,7 @@ class Layout:
     factored: bool = False  # the targets' W is s B A itself: there is no other
     variant: Variant = "branches"
     dropout: float = 0.0  # on the input of the update
+    fp8: bool = False  # W is in fp8, and the device multiplies fp8
     moments: int | None = None  # numbers of the optimizer's state, if not two for each trained
 
     @property
@@ -67,7 +68,17 @@ class Layout:
             d_in=linear.d_in,
             d_out=linear.d_out,
             dropout=self.dropout,
+            as_stored=self.is_stored_for_fp8_units(linear),
         )
+
+    def is_stored_for_fp8_units(self, linear: Linear) -> bool:
+        """Whether products with W may run in fp8."""
+        fits = fits_fp8(d_in=linear.d_in, d_out=linear.d_out)
+        return self.fp8 and fits and linear in self.frozen_linears
+
+    def is_in_fp8(self, linear: Linear, *, tokens: int) -> bool:
+        """Whether both products with W run in fp8, for this many tokens."""
+        return self.is_stored_for_fp8_units(linear) and not self.is_merged(linear, tokens=tokens)
 
     def factor_elements(self, linear: Linear) -> int:
         """Of A and B."""
@@ -78,9 +89,10 @@ def full_rank(shape: ModelShape) -> Layout:
     return Layout(shape, trained=shape.parameters)
 
 
-def low_rank(shape: ModelShape, method: LowRank) -> Layout:
+def low_rank(shape: ModelShape, method: LowRank, *, fp8_units: bool = False) -> Layout:
     """W is frozen beside trained factors, as `relora_core.lowrank.inject` does it.
 
+    `fp8_units`: the device multiplies fp8, and the run's precision lets it.
     Raises `ModelError` if the method fits no layer, or its rank does not fit one.
     """
     targets = _targets(shape, method)
@@ -97,6 +109,7 @@ def low_rank(shape: ModelShape, method: LowRank) -> Layout:
         targets=targets,
         variant=method.variant,
         dropout=method.dropout,
+        fp8=fp8_units and method.frozen_dtype == "fp8",
     )
 
 

@@ -53,7 +53,10 @@ def memory(
     """`accumulates`: the gradients of one micro-batch are there while the next one runs."""
     layout = step.layout
     weights = _FP32 * (layout.trained + layout.still)
-    frozen = sum(stored_bytes(linear, frozen_dtype) for linear in layout.frozen_linears)
+    frozen = sum(
+        stored_bytes(linear, frozen_dtype, turned=layout.is_stored_for_fp8_units(linear))
+        for linear in layout.frozen_linears
+    )
     gradients = _FP32 * layout.trained
     buckets = gradients if gpus > 1 else 0
     state = state_bytes(optimizer) * layout.state

@@ -26,10 +26,12 @@ class PlannedPhase:
     layout: Layout
 
 
-def planned_phases(spec: TrainSpec, shape: ModelShape) -> list[PlannedPhase]:
+def planned_phases(
+    spec: TrainSpec, shape: ModelShape, *, fp8_units: bool = False
+) -> list[PlannedPhase]:
     """The phases that the run has, in order. Raises `ModelError` if the method does not fit."""
     return [
-        PlannedPhase(phase, steps, _layout(shape, spec.method, phase))
+        PlannedPhase(phase, steps, _layout(shape, spec.method, phase, fp8_units=fp8_units))
         for phase, steps in _lengths(spec)
     ]
 
@@ -42,7 +44,7 @@ def _lengths(spec: TrainSpec) -> Iterator[tuple[Phase, int]]:
         yield "low_rank", spec.total_steps - first
 
 
-def _layout(shape: ModelShape, method: MethodSpec, phase: Phase) -> Layout:
+def _layout(shape: ModelShape, method: MethodSpec, phase: Phase, *, fp8_units: bool) -> Layout:
     match method:
         case FullMethod() | ControlMethod():
             return full_rank(shape)
@@ -51,6 +53,8 @@ def _layout(shape: ModelShape, method: MethodSpec, phase: Phase) -> Layout:
         case LowrankMethod():
             return factored(shape, method)
         case LoraMethod() | ReloraMethod():
-            return low_rank(shape, method) if phase == "low_rank" else full_rank(shape)
+            if phase != "low_rank":
+                return full_rank(shape)
+            return low_rank(shape, method, fp8_units=fp8_units)
         case _:
             assert_never(method)

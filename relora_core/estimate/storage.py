@@ -13,8 +13,8 @@ def frozen_dtype(method: MethodSpec) -> FrozenDtype:
     return method.frozen_dtype if isinstance(method, LowRank) else "fp32"
 
 
-def stored_bytes(linear: Linear, dtype: FrozenDtype) -> int:
-    """W as stored, with its scales."""
+def stored_bytes(linear: Linear, dtype: FrozenDtype, *, turned: bool = False) -> int:
+    """W as stored, with its scales; `turned`: and a second time, by columns."""
     match dtype:
         case "fp32":
             return 4 * linear.weights
@@ -22,6 +22,8 @@ def stored_bytes(linear: Linear, dtype: FrozenDtype) -> int:
             return 2 * linear.weights
         case "int8":
             return linear.weights + 4 * linear.d_out
+        case "fp8":
+            return (2 if turned else 1) * linear.weights + 4 * linear.d_out
         case "nf4":
             blocks = linear.d_out * -(-linear.d_in // _NF4_BLOCK)
             return blocks * (_NF4_BLOCK // 2 + 4)
@@ -36,7 +38,7 @@ def residual_bytes(linear: Linear, dtype: FrozenDtype) -> int:
             return 0
         case "bf16":
             return 2 * linear.weights
-        case "int8" | "nf4":
+        case "int8" | "nf4" | "fp8":
             return 4 * linear.weights
         case _:
             assert_never(dtype)
@@ -49,8 +51,8 @@ def kept_for_backward_bytes(dtype: FrozenDtype, *, compute_bytes: int) -> int:
             return 0 if compute_bytes == 4 else compute_bytes
         case "bf16":
             return 0 if compute_bytes == 2 else compute_bytes
-        case "int8" | "nf4":
-            return 0  # dequantized once more in backward
+        case "int8" | "nf4" | "fp8":
+            return 0  # dequantized once more in backward, or multiplied as it is stored
         case _:
             assert_never(dtype)
 

@@ -245,6 +245,21 @@ def test_every_way_to_store_w_resumes_to_the_same_bits(
         assert torch.equal(tensor, run.weights()[name]), name
 
 
+def test_fp8_without_fp8_units_says_that_it_is_no_faster_and_trains_as_with_them(
+    run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
+) -> None:
+    exact = losses(run(make_spec(method={"frozen_dtype": "fp32", "variant": "branches"})))
+    spec = make_spec(
+        method={"frozen_dtype": "fp8", "variant": "branches"}, training={"precision": "bf16"}
+    )
+    recorder = Run(tmp_path / "fp8", cache)(spec)
+    (warned,) = recorder.of(Warned)
+    assert warned.code == "fp8_not_faster"
+    assert "bf16 on cpu; bf16 is nearer to W, and so is int8" in warned.message
+    assert losses(recorder) == pytest.approx(exact, rel=2e-2)
+    assert losses(recorder) != exact
+
+
 @pytest.mark.parametrize(
     ("change", "instead"),
     [

@@ -1,7 +1,7 @@
 """x W' with W in e4m3, by the fp8 matrix units of a GPU, forward and for the gradient of x.
 
 Both are one `torch.nn.functional.scaled_mm` with a scale for each row of both factors. What the
-kernel asks for (torch 2.13, aten/src/ATen/native/cuda/ScaledBlas.cpp): compute capability 8.9 or
+kernels ask for (torch 2.13, aten/src/ATen/native/cuda/ScaledBlas.cpp): compute capability 8.9 or
 more; a left factor by rows and a right one by columns, as Hopper's units know no other; an inner
 side and a right outer side that 16 divides; fp32 scales, (M, 1) and (1, N).
 
@@ -18,7 +18,6 @@ from torch.nn.functional import ScalingType
 
 from relora_core.lowrank.frozen.e4m3 import E4M3, quantize_rows
 
-_SIDE = 16  # divides the sides of W
 _FIRST_WITH_FP8 = (8, 9)  # compute capability: Ada, then Hopper
 
 
@@ -28,11 +27,6 @@ def has_fp8_units(device: torch.device) -> bool:
     if device.type != "cuda" or torch.version.hip is not None:
         return False
     return torch.cuda.get_device_capability(device) >= _FIRST_WITH_FP8
-
-
-def fits(d_out: int, d_in: int, dtype: torch.dtype) -> bool:
-    """Whether the kernel takes a W of this shape, and an x of this type."""
-    return dtype == torch.bfloat16 and d_out % _SIDE == 0 and d_in % _SIDE == 0
 
 
 def scaled_linear(
@@ -47,26 +41,33 @@ def scaled_linear(
     return y
 
 
-def turned(codes: Tensor) -> Tensor:
-    return codes.T.contiguous()
-
-
 class _ScaledLinear(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, codes: Tensor, scales: Tensor, columns: Tensor | None
     ) -> Tensor:
         ctx.save_for_backward(codes, scales, columns)
-        return _times_rows(x, codes, scales, fast=True)
+        return product(x, codes, scales)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        """g W = (g S) C, with S the scales of the rows of W and C its codes."""
         codes, scales, columns = ctx.saved_tensors
         columns = turned(codes) if columns is None else columns
-        ones = torch.ones(columns.shape[0], 1, device=columns.device)
-        grad = grad * scales.T.to(grad.dtype)  # (..., d_out)
-        return _times_rows(grad, columns, ones, fast=False), None, None, None
+        return gradient(grad, columns, scales), None, None, None
+
+
+def turned(codes: Tensor) -> Tensor:
+    return codes.T.contiguous()
+
+
+def product(x: Tensor, codes: Tensor, scales: Tensor) -> Tensor:
+    return _times_rows(x, codes, scales, fast=True)  # (..., d_out)
+
+
+def gradient(grad: Tensor, columns: Tensor, scales: Tensor) -> Tensor:
+    """g W = (g S) C, with S the scales of the rows of W and C its codes: (..., d_in)."""
+    ones = torch.ones(columns.shape[0], 1, device=columns.device)
+    return _times_rows(grad * scales.T.to(grad.dtype), columns, ones, fast=False)
 
 
 def _times_rows(left: Tensor, right: Tensor, scales: Tensor, *, fast: bool) -> Tensor:

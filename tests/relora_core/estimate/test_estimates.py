@@ -7,6 +7,7 @@ from transformers import AutoModelForCausalLM
 
 from relora_core.errors import ModelError
 from relora_core.estimate import Estimate, estimate
+from relora_core.estimate.estimates import PhaseEstimate
 from relora_core.methods.control import control_shape
 from relora_core.model import make_config
 from relora_core.spec import TrainSpec
@@ -55,6 +56,37 @@ def test_time_is_the_arithmetic_over_the_share_of_the_peak() -> None:
 def test_fp32_runs_at_the_speed_of_fp32() -> None:
     run = estimated("full_60m", training={"precision": "fp32"}).run
     assert run.seconds == pytest.approx(run.executed_flops / (67e12 * 0.4))
+
+
+def low_rank_phase(frozen_dtype: str, *, gpu: str, precision: str = "bf16") -> PhaseEstimate:
+    method = {"warm_start_steps": 0, "frozen_dtype": frozen_dtype}
+    training = {"micro_batch_size": 16, "precision": precision}
+    return estimated(method=method, training=training, gpu=gpu).run.phases[0]
+
+
+@pytest.mark.parametrize(
+    ("gpu", "precision", "copies"),
+    [("h100", "bf16", 2), ("h100", "fp32", 1), ("a100_80gb", "bf16", 1)],
+)
+def test_fp8_is_held_a_second_time_by_columns_where_it_is_multiplied(
+    gpu: str, precision: str, copies: int
+) -> None:
+    int8, fp8 = (low_rank_phase(d, gpu=gpu, precision=precision) for d in ("int8", "fp8"))
+    layers = low_rank_phase("fp32", gpu=gpu, precision=precision).memory.frozen // 4
+    assert fp8.memory.frozen - int8.memory.frozen == (copies - 1) * layers
+    assert fp8.memory.residual == int8.memory.residual
+
+
+def test_fp8_takes_the_time_of_two_speeds() -> None:
+    slow, fast = (low_rank_phase("fp8", gpu=gpu) for gpu in ("a100_80gb", "h100"))
+    assert slow.seconds == pytest.approx(
+        slow.tokens * slow.executed_flops_per_token / (312e12 * 0.4)
+    )
+    in_fp8 = 4 * low_rank_phase("fp32", gpu="h100").memory.frozen / 4
+    others = fast.executed_flops_per_token - in_fp8
+    expected = fast.tokens * (others / 989e12 + in_fp8 / 1979e12) / 0.4
+    assert fast.seconds == pytest.approx(expected)
+    assert fast.seconds < 0.75 * low_rank_phase("bf16", gpu="h100").seconds
 
 
 def test_the_micro_batch_is_the_largest_that_fits_every_phase_and_full_rank() -> None:

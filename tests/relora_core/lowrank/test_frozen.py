@@ -52,14 +52,20 @@ def test_the_fp32_sum_itself_stays_within_rounding_of_the_true_one(dtype: Frozen
 
 @pytest.mark.parametrize(
     ("dtype", "after_5", "after_25", "after_50"),
-    [("bf16", 0.75, 0.75, 0.75), ("int8", 1.0, 1.05, 1.08), ("nf4", 1.15, 1.65, 2.1)],
+    [
+        ("bf16", 0.75, 0.75, 0.75),
+        ("int8", 1.0, 1.05, 1.08),
+        ("nf4", 1.15, 1.65, 2.1),
+        ("fp8", 0.97, 0.97, 0.97),
+    ],
 )
 def test_the_naive_way_loses_or_distorts_the_same_updates(
     dtype: FrozenDtype, after_5: float, after_25: float, after_50: float
 ) -> None:
     """Dequantize, add, quantize: the error of the change of W, as a share of that change.
 
-    In bf16 three quarters are lost; int8 and nf4 lose it all, and drift with the restarts.
+    In bf16 three quarters are lost, in fp8 nearly all; int8 and nf4 lose it all, and drift with the
+    restarts.
     """
     start = stored(build_frozen(weight(), dtype))
     naive, wanted, errors = start, torch.zeros_like(start), []
@@ -72,7 +78,9 @@ def test_the_naive_way_loses_or_distorts_the_same_updates(
     assert errors[49] > after_50
 
 
-@pytest.mark.parametrize(("dtype", "step"), [("bf16", 2e-3), ("int8", 8e-3), ("nf4", 0.1)])
+@pytest.mark.parametrize(
+    ("dtype", "step"), [("bf16", 2e-3), ("int8", 8e-3), ("nf4", 0.1), ("fp8", 3e-2)]
+)
 def test_what_is_stored_is_as_near_to_the_exact_weight_after_fifty_merges_as_before(
     dtype: FrozenDtype, step: float
 ) -> None:
@@ -115,6 +123,7 @@ def test_only_what_is_stored_is_on_the_device_and_none_of_it_is_trained(
         "bf16": (2, 2),
         "int8": (1 + 4 / COLUMNS, 4),
         "nf4": (1 / 2 + 4 / 64, 4),
+        "fp8": (1 + 4 / COLUMNS, 4),
     }[dtype]
     assert not any(p.requires_grad for p in frozen.parameters())
     assert frozen.residual is None or frozen.residual.device.type == "cpu"
@@ -161,6 +170,14 @@ def test_int8_has_one_scale_for_each_row_and_rounds_to_the_nearest() -> None:
     values = torch.tensor([[127.0, -127.0, 1.4, 1.6, 0.0], [0.0] * 5, [2.54, 0.009, 0.011, 0, 1]])
     expected = torch.tensor([[127.0, -127, 1, 2, 0], [0.0] * 5, [2.54, 0, 0.02, 0, 1]])
     assert torch.allclose(stored(build_frozen(values, "int8")), expected)
+
+
+def test_fp8_has_a_power_of_two_for_each_row_and_four_bits_of_each_number() -> None:
+    values = torch.tensor([[448.0, -30, 1.0625, 1.1875, 0], [0.0] * 5, [449.0, 2**-7, 1, 3, -17]])
+    expected = torch.tensor([[448.0, -30, 1, 1.25, 0], [0.0] * 5, [448.0, 2**-7, 1, 3, -16]])
+    frozen = build_frozen(values, "fp8")
+    assert torch.equal(stored(frozen), expected)
+    assert frozen.get_parameter("scales").flatten().tolist() == [1, 2**-126, 2]
 
 
 def test_nf4_is_one_fp32_product_of_a_level_and_a_scale_so_the_same_on_every_device() -> None:

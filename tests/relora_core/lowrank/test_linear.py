@@ -11,6 +11,8 @@ from relora_core.spec import FrozenDtype, LowrankMethod, ReloraMethod, Variant
 
 DTYPES = get_args(FrozenDtype)
 WAYS: tuple[Variant, ...] = ("branches", "merged")
+# In branches, fp8 rounds x and the gradient too: test_fp8 compares it with that.
+EXACT = [(dtype, way) for dtype in DTYPES for way in WAYS if (dtype, way) != ("fp8", "branches")]
 # torch 2.13 uses what it deprecates, where it first compiles.
 COMPILER_WARNS = pytest.mark.filterwarnings(
     "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning"
@@ -48,8 +50,7 @@ def test_the_layer_computes_w_plus_the_scaled_update() -> None:
     assert torch.allclose(nn.functional.linear(x, layer.merged(), layer.bias), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("variant", WAYS)
-@pytest.mark.parametrize("frozen_dtype", DTYPES)
+@pytest.mark.parametrize(("frozen_dtype", "variant"), EXACT)
 def test_gradients_agree_with_finite_differences(frozen_dtype: str, variant: Variant) -> None:
     layer = make_layer(frozen_dtype=frozen_dtype, variant=variant, trainable_scaling=True).double()
     nn.init.normal_(layer.lora_b)
@@ -108,9 +109,8 @@ def forward_backward(
 
 
 @COMPILER_WARNS
-@pytest.mark.parametrize("variant", WAYS)
+@pytest.mark.parametrize(("frozen_dtype", "variant"), EXACT)
 @pytest.mark.parametrize("autocast", [False, True])
-@pytest.mark.parametrize("frozen_dtype", DTYPES)
 def test_it_computes_with_the_stored_weight_however_it_is_run(
     frozen_dtype: str, variant: Variant, *, autocast: bool
 ) -> None:
@@ -140,7 +140,10 @@ def test_it_computes_with_the_stored_weight_however_it_is_run(
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize(
     ("frozen_dtype", "variant"),
-    [("int8", "branches"), ("nf4", "branches"), *((dtype, "merged") for dtype in DTYPES)],
+    [
+        *((dtype, "branches") for dtype in ("int8", "nf4", "fp8")),
+        *((dtype, "merged") for dtype in DTYPES),
+    ],
 )
 def test_no_dense_copy_of_the_weight_waits_for_backward(
     frozen_dtype: str, variant: Variant, *, compiled: bool

@@ -15,8 +15,16 @@ GPT2 = {"model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 4, "vocab_si
 NO_DROPOUT = {"attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0}
 
 
-def merged(variant: Variant = "auto", *, tokens: int = 4096, dropout: float = 0.0) -> bool:
-    return is_merged(variant, tokens=tokens, d_in=1024, d_out=2736, dropout=dropout)
+def merged(
+    variant: Variant = "auto",
+    *,
+    tokens: int = 4096,
+    dropout: float = 0.0,
+    as_stored: bool = False,
+) -> bool:
+    return is_merged(
+        variant, tokens=tokens, d_in=1024, d_out=2736, dropout=dropout, as_stored=as_stored
+    )
 
 
 def test_auto_merges_where_there_are_more_tokens_than_the_harmonic_mean_of_the_sides() -> None:
@@ -31,6 +39,13 @@ def test_what_the_spec_names_is_taken_for_any_number_of_tokens() -> None:
 
 def test_dropout_needs_the_branch_that_it_acts_on() -> None:
     assert not merged(dropout=0.1)
+
+
+def test_a_weight_that_is_multiplied_as_it_is_stored_is_merged_only_where_the_spec_says_so() -> (
+    None
+):
+    assert not merged(as_stored=True)
+    assert merged("merged", as_stored=True)
 
 
 def low_rank_model(make_model: MakeModel, config: dict[str, Any], variant: str) -> PreTrainedModel:
