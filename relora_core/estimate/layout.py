@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from relora_core.errors import ModelError
-from relora_core.lowrank.variant import fits_fp8, is_merged
+from relora_core.lowrank.variant import is_merged
 from relora_core.shapes import Linear, ModelShape
 from relora_core.spec import Factors, GaloreMethod, LowRank, LowrankMethod, Targets, Variant
 
@@ -68,17 +68,13 @@ class Layout:
             d_in=linear.d_in,
             d_out=linear.d_out,
             dropout=self.dropout,
-            as_stored=self.is_stored_for_fp8_units(linear),
+            as_stored=self.fp8,
         )
-
-    def is_stored_for_fp8_units(self, linear: Linear) -> bool:
-        """Whether products with W may run in fp8."""
-        fits = fits_fp8(d_in=linear.d_in, d_out=linear.d_out)
-        return self.fp8 and fits and linear in self.frozen_linears
 
     def is_in_fp8(self, linear: Linear, *, tokens: int) -> bool:
         """Whether both products with W run in fp8, for this many tokens."""
-        return self.is_stored_for_fp8_units(linear) and not self.is_merged(linear, tokens=tokens)
+        is_frozen_target = linear in self.frozen_linears
+        return self.fp8 and is_frozen_target and not self.is_merged(linear, tokens=tokens)
 
     def factor_elements(self, linear: Linear) -> int:
         """Of A and B."""

@@ -6,6 +6,7 @@ from relora_core.shapes import Linear
 from relora_core.spec import FrozenDtype, LowRank, MethodSpec, OptimizerSpec
 
 _NF4_BLOCK = 64  # numbers of a row that share a scale; the last block of a row is filled up
+_FP8_SIDE = 16  # divides both sides of what fp8 matrix units multiply
 
 
 def frozen_dtype(method: MethodSpec) -> FrozenDtype:
@@ -13,8 +14,8 @@ def frozen_dtype(method: MethodSpec) -> FrozenDtype:
     return method.frozen_dtype if isinstance(method, LowRank) else "fp32"
 
 
-def stored_bytes(linear: Linear, dtype: FrozenDtype, *, turned: bool = False) -> int:
-    """W as stored, with its scales; `turned`: and a second time, by columns."""
+def stored_bytes(linear: Linear, dtype: FrozenDtype, *, fp8_units: bool = False) -> int:
+    """W as stored, with its scales; for fp8 matrix units a second time, by columns."""
     match dtype:
         case "fp32":
             return 4 * linear.weights
@@ -23,12 +24,17 @@ def stored_bytes(linear: Linear, dtype: FrozenDtype, *, turned: bool = False) ->
         case "int8":
             return linear.weights + 4 * linear.d_out
         case "fp8":
-            return (2 if turned else 1) * linear.weights + 4 * linear.d_out
+            by_columns = _filled_up(linear.d_in) * _filled_up(linear.d_out) if fp8_units else 0
+            return linear.weights + 4 * linear.d_out + by_columns
         case "nf4":
             blocks = linear.d_out * -(-linear.d_in // _NF4_BLOCK)
             return blocks * (_NF4_BLOCK // 2 + 4)
         case _:
             assert_never(dtype)
+
+
+def _filled_up(side: int) -> int:
+    return side + -side % _FP8_SIDE
 
 
 def residual_bytes(linear: Linear, dtype: FrozenDtype) -> int:

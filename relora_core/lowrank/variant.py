@@ -19,8 +19,6 @@ anew in each direction: there branches are taken, whatever the shape.
 
 from relora_core.spec import Variant
 
-_FP8_SIDE = 16  # divides both sides of what the kernel of `lowrank.frozen.scaled_product` takes
-
 
 def is_merged(
     variant: Variant, *, tokens: int, d_in: int, d_out: int, dropout: float, as_stored: bool
@@ -36,8 +34,3 @@ def is_merged(
     if variant == "merged":
         return True
     return not as_stored and tokens * (d_in + d_out) > 2 * d_in * d_out
-
-
-def fits_fp8(*, d_in: int, d_out: int) -> bool:
-    """Whether a W of this shape can be multiplied in fp8, where the device has units for it."""
-    return d_in % _FP8_SIDE == 0 and d_out % _FP8_SIDE == 0

@@ -25,7 +25,6 @@ from relora_core.lowrank.frozen.merged_product import register_merged
 from relora_core.lowrank.frozen.product import register_linear
 from relora_core.lowrank.frozen.scaled_product import has_fp8_units, scaled_linear, turned
 from relora_core.lowrank.frozen.stored_type import Stored
-from relora_core.lowrank.variant import fits_fp8
 
 
 class Fp8:
@@ -46,9 +45,7 @@ class Fp8:
         return turned(stored[0]) if self.multiplies_as_stored(stored, torch.bfloat16) else None
 
     def multiplies_as_stored(self, stored: Stored, dtype: torch.dtype, /) -> bool:
-        d_out, d_in = stored[0].shape
-        fits = dtype == torch.bfloat16 and fits_fp8(d_in=d_in, d_out=d_out)
-        return fits and has_fp8_units(stored[0].device)
+        return dtype == torch.bfloat16 and has_fp8_units(stored[0].device)
 
     def linear(self, x: Tensor, stored: Stored) -> Tensor:
         codes, scales, *columns = stored

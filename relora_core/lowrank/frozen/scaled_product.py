@@ -3,7 +3,7 @@
 Both are one `torch.nn.functional.scaled_mm` with a scale for each row of both factors. What the
 kernels ask for (torch 2.13, aten/src/ATen/native/cuda/ScaledBlas.cpp): compute capability 8.9 or
 more; a left factor by rows and a right one by columns, as Hopper's units know no other; an inner
-side and a right outer side that 16 divides; fp32 scales, (M, 1) and (1, N).
+side and a right outer side that 16 divides, up to which zeros fill; fp32 scales, (M, 1) and (1, N).
 
 The operators are plain ones, not opaque to torch.compile: quantizing x is four passes over it
 unless it is fused with what made x, and layers with the same x share it. W is never dense here.
@@ -18,6 +18,7 @@ from torch.nn.functional import ScalingType
 
 from relora_core.lowrank.frozen.e4m3 import E4M3, quantize_rows
 
+_SIDE = 16  # divides the sides of both factors, but for the number of tokens
 _FIRST_WITH_FP8 = (8, 9)  # compute capability: Ada, then Hopper
 
 
@@ -34,8 +35,8 @@ def scaled_linear(
 ) -> Tensor:
     """x (..., d_in) times the transposed W: (..., d_out), bf16.
 
-    codes (d_out, d_in) uint8, the bits of W / scales; scales (d_out, 1); columns (d_in, d_out),
-    the codes turned. Where there are none, backward turns the codes for itself.
+    codes (d_out, d_in) uint8, the bits of W / scales; scales (d_out, 1); columns as `turned` makes
+    them. Where there are none, backward turns the codes for itself.
     """
     y: Tensor = _ScaledLinear.apply(x, codes, scales, columns)
     return y
@@ -46,6 +47,7 @@ class _ScaledLinear(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, codes: Tensor, scales: Tensor, columns: Tensor | None
     ) -> Tensor:
+        ctx.d_in = x.shape[-1]
         ctx.save_for_backward(codes, scales, columns)
         return product(x, codes, scales)
 
@@ -53,38 +55,47 @@ class _ScaledLinear(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         codes, scales, columns = ctx.saved_tensors
         columns = turned(codes) if columns is None else columns
-        return gradient(grad, columns, scales), None, None, None
+        return gradient(grad, columns, scales, ctx.d_in), None, None, None
 
 
 def turned(codes: Tensor) -> Tensor:
-    return codes.T.contiguous()
+    """By columns, and with zeros up to sides that the kernels take."""
+    return _filled_up(codes.T).contiguous()
 
 
 def product(x: Tensor, codes: Tensor, scales: Tensor) -> Tensor:
-    return _times_rows(x, codes, scales, fast=True)  # (..., d_out)
+    return _times_rows(x, _filled_up(codes), scales, fast=True)  # (..., d_out)
 
 
-def gradient(grad: Tensor, columns: Tensor, scales: Tensor) -> Tensor:
+def gradient(grad: Tensor, columns: Tensor, scales: Tensor, d_in: int) -> Tensor:
     """g W = (g S) C, with S the scales of the rows of W and C its codes: (..., d_in)."""
-    ones = torch.ones(columns.shape[0], 1, device=columns.device)
+    ones = torch.ones(d_in, 1, device=columns.device)
     return _times_rows(grad * scales.T.to(grad.dtype), columns, ones, fast=False)
 
 
 def _times_rows(left: Tensor, right: Tensor, scales: Tensor, *, fast: bool) -> Tensor:
-    """left (..., k) times the transposed e4m3 numbers right (n, k): (..., n).
+    """left (..., k) times the transposed e4m3 numbers right, scales (n, 1): (..., n).
 
-    `fast` sums inside the units, in fewer than fp32's bits; gradients need them all (the rule of
-    NVIDIA's Transformer Engine).
+    The sides of `right` may be filled up. `fast` sums inside the units, in fewer than fp32's bits;
+    gradients need them all (the rule of NVIDIA's Transformer Engine).
     """
-    codes, left_scales = quantize_rows(left.reshape(-1, left.shape[-1]))
-    product = F.scaled_mm(
+    (k, n), (rows, columns) = (left.shape[-1], scales.shape[0]), right.shape
+    flat = F.pad(left.reshape(-1, k), (0, columns - k)) if columns > k else left.reshape(-1, k)
+    codes, left_scales = quantize_rows(flat)
+    result = F.scaled_mm(
         codes.contiguous(),
         right.view(E4M3).T,
         left_scales,
         ScalingType.RowWise,
-        scales.T,
+        F.pad(scales.T, (0, rows - n)) if rows > n else scales.T,
         ScalingType.RowWise,
         output_dtype=left.dtype,
         use_fast_accum=fast,
     )
-    return product.view(*left.shape[:-1], right.shape[0])
+    return result.view(*left.shape[:-1], rows).narrow(-1, 0, n)
+
+
+def _filled_up(codes: Tensor) -> Tensor:
+    """A copy with zeros, where a side needs them: a copy of bytes, short beside the product."""
+    rows, columns = (-side % _SIDE for side in codes.shape)
+    return F.pad(codes, (0, columns, 0, rows)) if rows or columns else codes

@@ -188,27 +188,33 @@ def test_elsewhere_nothing_is_held_beside_what_is_stored() -> None:
     assert frozen.prepared is None
 
 
-@pytest.mark.parametrize(
-    ("shape", "dtype", "fits"),
-    [
-        ((32, 48), torch.bfloat16, True),
-        ((32, 48), torch.float32, False),
-        ((32, 40), torch.bfloat16, False),
-        ((24, 48), torch.bfloat16, False),
-    ],
-)
-def test_the_units_get_what_their_kernel_takes(
-    shape: tuple[int, int], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch, *, fits: bool
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("shape", [(32, 40), (24, 48), (21, 19), (1, 1)])
+def test_sides_that_the_kernel_does_not_take_are_filled_up(
+    shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch, *, held: bool
 ) -> None:
+    """The MLP of llama_1b is 5461 wide."""
     pretend_units(monkeypatch)
-    values, x = random(*shape, seed=0), random(3, shape[1], seed=1).to(dtype)
+    values, x = random(*shape, seed=0), random(3, shape[1], seed=1).bfloat16()
     frozen = build_frozen(values, "fp8")
-    assert frozen.multiplies_as_stored(x) is fits
-    grad = random(3, shape[0], seed=2).to(dtype)
+    if held:
+        frozen.prepare()
+    grad = random(3, shape[0], seed=2).bfloat16()
     for mine, expected in zip(
         forward_backward(frozen.linear, x), reference(x, values, grad), strict=True
     ):
+        assert mine.shape == expected.shape
         assert difference(mine, expected) < 2**-8
+
+
+def test_the_units_are_not_for_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_units(monkeypatch)
+    frozen = build_frozen(weight(), "fp8")
+    x = random(3, D_IN, seed=1)
+    assert not frozen.multiplies_as_stored(x)
+    assert frozen.multiplies_as_stored(x.bfloat16())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert frozen.multiplies_as_stored(x)
 
 
 @pytest.mark.parametrize("bits", [0x7F800000, -0x800000, 0x7FC00000, 0x7FFFFFFF])
@@ -242,20 +248,18 @@ def test_auto_leaves_w_as_it_is_stored_for_the_units(*, units: bool) -> None:
     assert difference(y, (rounded if units else x.double()) @ dense.T) < 2**-8
 
 
-def test_the_kernel_is_asked_for_what_a_gpu_has() -> None:
+@pytest.mark.parametrize(("d_out", "d_in"), [(32, 48), (21, 37)])
+def test_the_kernel_is_asked_for_what_a_gpu_has(d_out: int, d_in: int) -> None:
     """Layouts and shapes of both directions, as torch checks them for a GPU: without numbers."""
     with FakeTensorMode(), torch.device("cuda"):
-        x = torch.empty(6, 4, D_IN, dtype=torch.bfloat16).transpose(0, 1)
-        codes = torch.empty(D_OUT, D_IN, dtype=torch.uint8)
-        columns = torch.empty(D_IN, D_OUT, dtype=torch.uint8)
-        y = product(x, codes, torch.empty(D_OUT, 1))
-        grad = gradient(
-            torch.empty(6, 4, D_OUT, dtype=torch.bfloat16).transpose(0, 1),
-            columns,
-            torch.empty(D_OUT, 1),
-        )
-    assert (y.shape, y.dtype) == ((4, 6, D_OUT), torch.bfloat16)
-    assert (grad.shape, grad.dtype) == ((4, 6, D_IN), torch.bfloat16)
+        x = torch.empty(6, 4, d_in, dtype=torch.bfloat16).transpose(0, 1)
+        grad = torch.empty(6, 4, d_out, dtype=torch.bfloat16).transpose(0, 1)
+        codes = torch.empty(d_out, d_in, dtype=torch.uint8)
+        columns = torch.empty(-d_in % 16 + d_in, -d_out % 16 + d_out, dtype=torch.uint8)
+        scales = torch.empty(d_out, 1)
+        y, x_grad = product(x, codes, scales), gradient(grad, columns, scales, d_in)
+    assert (y.shape, y.dtype) == ((4, 6, d_out), torch.bfloat16)
+    assert (x_grad.shape, x_grad.dtype) == ((4, 6, d_in), torch.bfloat16)
 
 
 def test_a_cpu_has_no_units() -> None:
@@ -273,15 +277,16 @@ class TestOnAGpu:
         return torch.device("cuda")
 
     @pytest.mark.parametrize("tokens", [1, 100, 4096])
+    @pytest.mark.parametrize("d_out", [1376, 1365])
     @pytest.mark.parametrize("compiled", [False, True])
     def test_the_units_multiply_the_rounded_factors(
-        self, tokens: int, device: torch.device, *, compiled: bool
+        self, tokens: int, d_out: int, device: torch.device, *, compiled: bool
     ) -> None:
-        values, x = random(1376, 512, seed=0), random(tokens, 512, seed=1).bfloat16()
+        values, x = random(d_out, 512, seed=0), random(tokens, 512, seed=1).bfloat16()
         frozen = build_frozen(values, "fp8").to(device)
         frozen.prepare()
         call = torch.compile(frozen.linear, fullgraph=True) if compiled else frozen.linear
-        grad = random(tokens, 1376, seed=2).bfloat16()
+        grad = random(tokens, d_out, seed=2).bfloat16()
         moved = x.to(device).requires_grad_()
         y = call(moved)
         (x_grad,) = torch.autograd.grad(y, moved, grad.to(device))
