@@ -5,8 +5,8 @@ four significant bits that e4m3 has; a dequantized number is exact in bf16; and 
 from one factor of a product to the other without an error. A finer scale would gain nothing:
 the error of a float does not depend on where in its range the row lies.
 
-Within a row there is room for numbers 2^13 times smaller than the largest with all four bits;
-smaller ones lose a bit with each halving, and from 2^17 on they are zero.
+In a row, numbers down to 2^-13 of the largest keep all four bits. Smaller ones lose a bit with each
+halving, and under 2^-19 all are zero.
 """
 
 import torch

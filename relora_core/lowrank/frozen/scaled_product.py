@@ -22,7 +22,7 @@ _SIDE = 16  # divides the sides of both factors, but for the number of tokens
 _FIRST_WITH_FP8 = (8, 9)  # compute capability: Ada, then Hopper
 
 
-@torch.compiler.assume_constant_result
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator] # torch's
 def has_fp8_units(device: torch.device) -> bool:
     """Whether the device multiplies e4m3 numbers, and torch has the kernel for it."""
     if device.type != "cuda" or torch.version.hip is not None:
@@ -38,7 +38,7 @@ def scaled_linear(
     codes (d_out, d_in) uint8, the bits of W / scales; scales (d_out, 1); columns as `turned` makes
     them. Where there are none, backward turns the codes for itself.
     """
-    y: Tensor = _ScaledLinear.apply(x, codes, scales, columns)
+    y: Tensor = _ScaledLinear.apply(x, codes, scales, columns)  # type: ignore[no-untyped-call]
     return y
 
 

@@ -73,7 +73,7 @@ def difference(one: Tensor, other: Tensor) -> float:
 def pretend_units(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the CPU had fp8 matrix units."""
 
-    @torch.compiler.assume_constant_result
+    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator] # torch's
     def yes(_: torch.device) -> bool:
         return True
 
