@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import get_args
 
 import torch
 
@@ -18,13 +17,11 @@ from benchmarks.pauses import measure_pauses
 from benchmarks.results import Comparison, Results
 from benchmarks.turns import Contender, take_turns
 from benchmarks.workloads import MethodName, Workload, narrow, preset
-from relora_core.spec import FrozenDtype
 from relora_core.tasks import build_task
 
 Progress = Callable[[str], None]
 # Sequences that two contenders at a time can hold in the 80 GB of one GPU.
 _GPU_BATCHES = {"llama_130m": 64, "llama_350m": 32, "llama_1b": 16}
-_HAS_FP8 = "fp8" in get_args(FrozenDtype)
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ def gpu_plan(*, quick: bool, rounds: int | None = None) -> Plan:
     contests = []
     for name in ("llama_130m",) if quick else _GPU_BATCHES:
         workload = preset(name, sequences=_GPU_BATCHES[name], precision="bf16")
-        contenders = ("full", "relora", "relora_fp8") if _HAS_FP8 else ("full", "relora")
+        contenders = ("full", "relora", "relora_fp8")
         contests.append(Contest(name, workload, contenders, rounds or 5, 10))
     return Plan(device="cuda", quick=quick, contests=contests)
 

@@ -10,6 +10,7 @@ from benchmarks.plans import Contest, Plan, cpu_plan, gpu_plan, measure
 from benchmarks.results import Results
 from benchmarks.workloads import Workload
 from relora_core.presets import MODELS
+from relora_core.spec import ReloraMethod
 
 ISSUED = {
     "relora_over_full",
@@ -72,6 +73,14 @@ def test_the_plans_cover_every_figure_of_their_device(*, quick: bool) -> None:
     assert contests["memory"].contenders == ("full", "relora")
     gpu = gpu_plan(quick=False).contests
     assert [contest.name for contest in gpu] == ["llama_130m", "llama_350m", "llama_1b"]
+    assert {contest.contenders for contest in gpu} == {("full", "relora", "relora_fp8")}
+
+
+def test_every_workload_of_the_gpu_may_have_its_frozen_weights_in_fp8() -> None:
+    for contest in gpu_plan(quick=False).contests:
+        spec = replace(contest.workload, frozen_dtype="fp8").spec("relora")
+        assert isinstance(spec.method, ReloraMethod)
+        assert (spec.method.frozen_dtype, spec.training.precision) == ("fp8", "bf16")
 
 
 def test_rounds_can_be_asked_for() -> None:

@@ -182,6 +182,24 @@ def test_a_merge_turns_the_new_codes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not torch.equal(frozen.prepared, before)
 
 
+@COMPILER_WARNS
+def test_a_merge_reaches_what_is_compiled_and_compiles_nothing_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pretend_units(monkeypatch)
+    frozen, x = build_frozen(weight(), "fp8"), random(7, D_IN, seed=1).bfloat16()
+    frozen.prepare()
+    torch.compiler.reset()
+    compiled = torch.compile(frozen.linear, backend="aot_eager", fullgraph=True)
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        for restart in range(3):
+            for mine, expected in zip(
+                forward_backward(compiled, x), forward_backward(frozen.linear, x), strict=True
+            ):
+                assert torch.equal(mine, expected)
+            frozen.add(random(D_OUT, D_IN, seed=restart))
+
+
 def test_elsewhere_nothing_is_held_beside_what_is_stored() -> None:
     frozen = build_frozen(weight(), "fp8")
     frozen.prepare()
