@@ -15,10 +15,19 @@ from service.errors import HANDLERS, documented
 from service.key_policy import KeyPolicy
 from service.middleware import BodyLimit, RequestId
 from service.openapi import describe_errors
-from service.routes import artifacts, events, health, jobs, metrics, secrets
+from service.routes import artifacts, events, health, jobs, keys, metrics, projects, secrets
 from service.stream import EventHub
 
 MAX_BODY_BYTES = 1 << 20
+FOR_CALLERS = (  # who may call them is checked before each
+    jobs.router,
+    events.router,
+    artifacts.router,
+    metrics.router,
+    secrets.router,
+    projects.router,
+    keys.router,
+)
 
 
 def create_app(backends: Backends, policy: KeyPolicy = KeyPolicy.REQUIRED) -> FastAPI:
@@ -36,9 +45,9 @@ def create_app(backends: Backends, policy: KeyPolicy = KeyPolicy.REQUIRED) -> Fa
     app.state.dispatcher = Dispatcher(backends.store, backends.queue)
     app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES)
     app.add_middleware(RequestId)
-    for routes in (jobs, events, artifacts, secrets, metrics):
+    for router in FOR_CALLERS:
         app.include_router(
-            routes.router,
+            router,
             dependencies=[Depends(authorize), Depends(refuse_unknown_query)],
             responses=documented(401, 403),
         )

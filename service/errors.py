@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException
 
 from jobs.errors import (
@@ -143,6 +143,13 @@ def store_down(request: Request, error: OperationalError) -> JSONResponse:
     return respond(request, 503, "store_unavailable", detail, headers=headers)
 
 
+def not_storable(request: Request, error: DataError) -> JSONResponse:
+    """What one database takes and another does not: a NUL in a text, a number of 30 digits."""
+    detail = "The job store cannot hold this value; look for NUL characters and huge numbers."
+    logger.info("refused: %s", error.orig)
+    return respond(request, 422, "invalid_request", detail)
+
+
 def bug(request: Request, _: Exception) -> JSONResponse:
     detail = "An error of the service; its log has more under this request id."
     return respond(request, 500, "internal_error", detail)
@@ -155,6 +162,7 @@ HANDLERS: dict[int | type[Exception], Any] = {
     InvalidSpec: invalid_spec,
     RequestValidationError: invalid_request,
     HTTPException: http_error,
+    DataError: not_storable,
     OperationalError: store_down,
     Exception: bug,
 }

@@ -6,7 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from jobs.artifacts import Checkpoint
 from jobs.events import JobCancelled, JobEvent, JobFailed, JobSucceeded
+from jobs.keys.models import ApiKey
 from jobs.models import Artifact, Job
+from jobs.projects import Project
 from jobs.secrets import Secret
 
 PROBLEM = "application/problem+json"
@@ -63,6 +65,16 @@ class CheckpointPage(BaseModel):
 class SecretPage(BaseModel):
     items: list[Secret]
     next: str | None = Field(description="Give it as `cursor` for the page after this one.")
+
+
+class KeyPage(BaseModel):
+    items: list[ApiKey]
+    next: str | None = Field(description="Give it as `cursor` for the page of older keys.")
+
+
+class ProjectPage(BaseModel):
+    items: list[Project]
+    next: str | None = Field(description="Give it as `cursor` for the next page.")
 
 
 class Health(BaseModel):

@@ -1,9 +1,9 @@
 """An API key as a person asks for it and sees it, and what each scope allows."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
 from jobs.projects import ProjectName
 
@@ -30,7 +30,11 @@ class NewKey(BaseModel):
         json_schema_extra={"example": {"name": "nightly sweep", "scope": "write"}},
     )
 
-    name: str = Field(min_length=1, max_length=128, description="What it is for, to people.")
+    name: str = Field(
+        max_length=128,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        description="What it is for, in one line to people.",
+    )
     scope: Scope = Field(
         default=Scope.WRITE,
         description="`read`; `write` reads, too; `admin` also manages the project's keys; "
@@ -40,6 +44,13 @@ class NewKey(BaseModel):
     project: ProjectName | None = Field(
         default=None, description="Default: the caller's. Another one needs an operator's key."
     )
+
+    @field_validator("expires_at")
+    @classmethod
+    def _to_come(cls, expires_at: datetime | None) -> datetime | None:
+        if expires_at is not None and expires_at <= datetime.now(UTC):
+            raise ValueError("is over already; leave it out for a key that does not expire")
+        return expires_at
 
 
 class ApiKey(BaseModel):

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import Engine
 
+from jobs.database import open_engine
 from jobs.migrate import migrate
 from jobs.models import Job, JobSpec
+from jobs.projects import ProjectStore
 from jobs.schema import metadata
 from jobs.store import JobStore
 from relora_core.events import StepFinished
@@ -61,9 +64,21 @@ def _migrated_postgres(postgres_server: str) -> str:
 def postgresql_store_url(_migrated_postgres: str) -> str:
     """One database for all tests, emptied, for making one takes longer than most tests."""
     with psycopg.connect(_migrated_postgres) as connection:
-        connection.execute(f"TRUNCATE {', '.join(metadata.tables.keys() - {'projects'})}")
-        connection.execute("DELETE FROM projects WHERE name <> 'default'")
+        connection.execute(f"TRUNCATE {', '.join(metadata.tables)}")
+        connection.execute("INSERT INTO projects (name, created_at) VALUES ('default', now())")
     return _migrated_postgres
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    opened = open_engine(database_url)
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def projects(engine: Engine) -> ProjectStore:
+    return ProjectStore(engine)
 
 
 @pytest.fixture

@@ -1,18 +1,20 @@
 """Who is let in, to do what, and to whose jobs."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
 from jobs.backends import Backends
-from jobs.keys.models import CreatedKey, NewKey, Scope
+from jobs.keys.models import CreatedKey, Scope
 from jobs.models import Job, JobSpec
-from jobs.projects import NewProject
 from jobs.settings import Settings
+from tests.service.keys import bearing, make_key, problem
 from tests.service.serving import serving
 
 
@@ -23,22 +25,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def key(backends: Backends) -> Callable[..., CreatedKey]:
-    """Make a key of a project, which is made as well if it has to be."""
-
-    def make(scope: Scope = Scope.WRITE, project: str = "default", **values: Any) -> CreatedKey:
-        if project not in {existing.name for existing in backends.projects.list(limit=10)}:
-            backends.projects.create(NewProject(name=project))
-        return backends.keys.create(NewKey(name="test", scope=scope, **values), project=project)
-
-    return make
-
-
-def bearing(key: CreatedKey) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key.key}"}
-
-
-def problem(response: httpx.Response) -> tuple[int, str]:
-    return response.status_code, response.json()["code"]
+    return partial(make_key, backends)
 
 
 def test_without_a_key_nothing_but_the_health_is_told(http: httpx.Client, job: Job) -> None:
@@ -79,7 +66,8 @@ def test_another_scheme_is_no_key(http: httpx.Client, authorization: str) -> Non
 
 
 def test_an_expired_key_is_refused(http: httpx.Client, key: Callable[..., CreatedKey]) -> None:
-    late = key(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    late = key(expires_at=datetime.now(UTC) + timedelta(seconds=0.2))
+    time.sleep(0.2)
     response = http.get("/v1/jobs", headers=bearing(late))
     assert problem(response) == (401, "key_expired")
     assert late.prefix in response.json()["detail"]

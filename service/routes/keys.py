@@ -1,0 +1,81 @@
+"""API keys: who may use the service."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from jobs.keys.models import ApiKey, CreatedKey, NewKey, Scope
+from jobs.keys.store import KeyStore
+from service.access import Caller, CallerDep, admins_only, check_scope
+from service.dependencies import BackendsDep
+from service.errors import documented
+from service.responses import KeyPage
+
+router = APIRouter(prefix="/v1/keys", tags=["keys"], dependencies=[Depends(admins_only)])
+
+
+def _keys(backends: BackendsDep) -> KeyStore:
+    return backends.keys
+
+
+KeysDep = Annotated[KeyStore, Depends(_keys)]
+
+
+def _project(caller: Caller, asked: str | None) -> str:
+    """The project that is asked for: the caller's own or, for an operator, any."""
+    if asked is None or asked == caller.project:
+        return caller.project
+    check_scope(caller, Scope.OPERATOR)
+    return asked
+
+
+def _key(key_id: str, caller: Caller, keys: KeyStore) -> ApiKey:
+    everywhere = caller.scope.includes(Scope.OPERATOR)
+    return keys.get(key_id, project=None if everywhere else caller.project)
+
+
+@router.post(
+    "",
+    status_code=201,
+    responses={
+        201: {"headers": {"Location": {"schema": {"type": "string"}}}},
+        **documented(400, 404, 413, 422),
+    },
+)
+def create_key(new: NewKey, caller: CallerDep, keys: KeysDep, response: Response) -> CreatedKey:
+    """Make a key. The answer is the only one that shows it; its scope is within the caller's."""
+    project = _project(caller, new.project)
+    check_scope(caller, new.scope)
+    key = keys.create(new, project=project)
+    response.headers["Location"] = f"/v1/keys/{key.id}"
+    response.headers["Cache-Control"] = "no-store"
+    return key
+
+
+@router.get("", responses=documented(422))
+def list_keys(
+    caller: CallerDep,
+    keys: KeysDep,
+    project: Annotated[
+        str | None, Query(description="Default: the caller's. Another one needs an operator's key.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
+) -> KeyPage:
+    """A project's keys, the newest first, revoked and expired ones among them."""
+    items = keys.list(_project(caller, project), limit=limit, before=cursor)
+    return KeyPage(items=items, next=items[-1].id if len(items) == limit else None)
+
+
+@router.get("/{key_id}", responses=documented(404))
+def get_key(key_id: str, caller: CallerDep, keys: KeysDep) -> ApiKey:
+    """A key, but for its secret."""
+    return _key(key_id, caller, keys)
+
+
+@router.delete("/{key_id}", status_code=204, responses=documented(404))
+def revoke_key(key_id: str, caller: CallerDep, keys: KeysDep) -> None:
+    """Revoke a key, for good, within seconds. It stays in the list."""
+    key = _key(key_id, caller, keys)
+    check_scope(caller, key.scope)
+    keys.revoke(key.id)

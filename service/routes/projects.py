@@ -1,0 +1,67 @@
+"""Projects and what each may use."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from jobs.errors import ProjectNotFound
+from jobs.keys.models import Scope
+from jobs.projects import NewProject, Project, ProjectChanges, ProjectReport, ProjectStore
+from service.access import CallerDep, operators_only
+from service.dependencies import BackendsDep
+from service.errors import documented
+from service.responses import ProjectPage
+
+router = APIRouter(prefix="/v1/projects", tags=["projects"])
+
+
+def _projects(backends: BackendsDep) -> ProjectStore:
+    return backends.projects
+
+
+ProjectsDep = Annotated[ProjectStore, Depends(_projects)]
+for_operators = [Depends(operators_only)]
+
+
+@router.post(
+    "",
+    status_code=201,
+    dependencies=for_operators,
+    responses={
+        201: {"headers": {"Location": {"schema": {"type": "string"}}}},
+        **documented(400, 409, 413, 422),
+    },
+)
+def create_project(new: NewProject, projects: ProjectsDep, response: Response) -> Project:
+    """Make a project. Needs an operator's key, as do its first keys."""
+    project = projects.create(new)
+    response.headers["Location"] = f"/v1/projects/{project.name}"
+    return project
+
+
+@router.get("", dependencies=for_operators, responses=documented(422))
+def list_projects(
+    projects: ProjectsDep,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str, Query(description="The `next` of the page before.")] = "",
+) -> ProjectPage:
+    """All projects, by name. Needs an operator's key."""
+    items = projects.list(limit=limit, after=cursor)
+    return ProjectPage(items=items, next=items[-1].name if len(items) == limit else None)
+
+
+@router.get("/{project}", responses=documented(404))
+def get_project(project: str, caller: CallerDep, projects: ProjectsDep) -> ProjectReport:
+    """A project's quotas and what it uses of them: the caller's own, for an operator any."""
+    if project != caller.project and not caller.scope.includes(Scope.OPERATOR):
+        raise ProjectNotFound(project)
+    return projects.report(project)
+
+
+@router.patch("/{project}", dependencies=for_operators, responses=documented(400, 404, 413, 422))
+def change_project(project: str, changes: ProjectChanges, projects: ProjectsDep) -> Project:
+    """Change quotas; those that are left out stay. Needs an operator's key.
+
+    A quota below what is in use ends nothing: it holds for what comes.
+    """
+    return projects.change(project, changes)
