@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from jobs.artifacts import JobFiles
+from jobs.attempts import AttemptStore
 from jobs.database import open_engine
 from jobs.errors import SecretNotFound, StorageError
 from jobs.job_secrets import JobSecrets
 from jobs.keys.store import KeyStore
 from jobs.metrics.store import MetricStore
 from jobs.models import Job
+from jobs.outbox import Outbox
 from jobs.projects import ProjectStore
 from jobs.queue import JobQueue
 from jobs.secret_names import S3_VARIABLES
@@ -28,6 +30,8 @@ class Backends:
     settings: Settings
     engine: Engine
     store: JobStore
+    attempts: AttemptStore
+    outbox: Outbox
     projects: ProjectStore
     keys: KeyStore
     files: JobFiles
@@ -76,6 +80,8 @@ def open_backends(settings: Settings) -> Backends:
         settings=settings,
         engine=engine,
         store=JobStore(engine),
+        attempts=AttemptStore(engine),
+        outbox=Outbox(engine),
         projects=ProjectStore(engine),
         keys=KeyStore(engine),
         files=JobFiles(engine),

@@ -5,7 +5,6 @@ both succeed. Each returns the row as it is after the change, or None if its gua
 the rest of the transaction owns the row.
 """
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +15,6 @@ from sqlalchemy import (
     and_,
     case,
     cast,
-    exists,
     insert,
     literal,
     null,
@@ -37,9 +35,10 @@ from jobs.events import (
     WishMade,
 )
 from jobs.models import JobError, JobSpec, Progress
+from jobs.outbox import ring
 from jobs.rows import progress_document
 from jobs.status import FINAL, HELD, JobStatus, Wish, sources
-from jobs.tables import jobs, outbox
+from jobs.tables import jobs
 
 JobRow = Row[*tuple[Any, ...]]
 Target = ColumnElement[JobStatus]
@@ -103,22 +102,6 @@ def announce(connection: Connection, row: JobRow, event: AnyStatusEvent) -> None
     log.record(
         connection, [(None, event)], job_id=row.id, first=row.last_event, attempt=row.attempt
     )
-
-
-def ring(connection: Connection, *job_ids: str) -> None:
-    """Leave a message for the worker pool, to be sent when this transaction is done."""
-    connection.execute(insert(outbox), [{"job_id": job_id} for job_id in job_ids])
-
-
-def rung_before(connection: Connection, seconds: float) -> Sequence[str]:
-    """Queued jobs whose message was sent longer ago; they count as rung for now."""
-    waiting = and_(
-        jobs.c.status == JobStatus.QUEUED,
-        jobs.c.rung_at < database_now() - seconds,
-        ~exists().where(outbox.c.job_id == jobs.c.id),
-    )
-    statement = update(jobs).where(waiting).values(rung_at=database_now())
-    return connection.scalars(statement.returning(jobs.c.id)).all()
 
 
 def move(

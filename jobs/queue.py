@@ -12,7 +12,7 @@ from kombu.connection import Connection
 from kombu.exceptions import OperationalError
 
 from jobs.errors import QueueUnavailable
-from jobs.store import JobStore
+from jobs.outbox import Outbox
 
 TRAIN = "relora.train"  # the task's name; its one argument is the job's id
 QUEUE = "relora"
@@ -68,13 +68,13 @@ class JobQueue:
             raise QueueUnavailable(f"The broker does not answer: {error}") from error
 
 
-def dispatch(store: JobStore, queue: JobQueue) -> int:
+def dispatch(outbox: Outbox, queue: JobQueue) -> int:
     """Send what the outbox holds; return how many.
 
     Raises `QueueUnavailable`; what was not sent is still in the outbox.
     """
-    entries = store.unsent()
+    entries = outbox.unsent()
     for entry in entries:
         queue.send(entry.job_id)
-        store.mark_sent(entry.id)
+        outbox.mark_sent(entry.id)
     return len(entries)

@@ -42,7 +42,7 @@ def create_app(backends: Backends, policy: KeyPolicy = KeyPolicy.REQUIRED) -> Fa
     app.state.backends = backends
     app.state.access = Access(backends, policy)
     app.state.hub = EventHub(backends.store)
-    app.state.dispatcher = Dispatcher(backends.store, backends.queue)
+    app.state.dispatcher = Dispatcher(backends.outbox, backends.queue)
     app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES)
     app.add_middleware(RequestId)
     for router in FOR_CALLERS:

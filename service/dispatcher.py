@@ -3,8 +3,8 @@
 import logging
 from threading import Event, Thread
 
+from jobs.outbox import Outbox
 from jobs.queue import JobQueue, dispatch
-from jobs.store import JobStore
 
 logger = logging.getLogger(__name__)
 
@@ -15,8 +15,8 @@ class Dispatcher:
     With the broker down the outbox keeps what is in it, and jobs are still accepted.
     """
 
-    def __init__(self, store: JobStore, queue: JobQueue, *, every_seconds: float = 1.0) -> None:
-        self._store = store
+    def __init__(self, outbox: Outbox, queue: JobQueue, *, every_seconds: float = 1.0) -> None:
+        self._outbox = outbox
         self._queue = queue
         self._every_seconds = every_seconds
         self._rung = Event()
@@ -44,7 +44,7 @@ class Dispatcher:
 
     def _dispatch(self) -> None:
         try:
-            while dispatch(self._store, self._queue) and not self._stopping:
+            while dispatch(self._outbox, self._queue) and not self._stopping:
                 pass
         except Exception as error:  # whatever is down, the next look tries again
             if not self._failing:

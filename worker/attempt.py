@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TypeVar
 
+from jobs.attempts import AttemptStore
 from jobs.backends import Backends
 from jobs.job_secrets import JobSecrets
 from jobs.models import Job
 from jobs.storage import Storage, job_storage
-from jobs.store import JobStore
 from worker.lease import Lease
 from worker.patience import insist
 from worker.workdir import Workdir
@@ -37,8 +37,9 @@ class Attempt:
         return self.job.attempt
 
     @property
-    def store(self) -> JobStore:
-        return self.backends.store
+    def store(self) -> AttemptStore:
+        """What this attempt may write of its job."""
+        return self.backends.attempts
 
     @cached_property
     def secrets(self) -> JobSecrets:

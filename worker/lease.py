@@ -8,10 +8,10 @@ from typing import Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from jobs.attempts import AttemptStore
 from jobs.errors import LeaseLost
 from jobs.models import Job
 from jobs.status import Wish
-from jobs.store import JobStore
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class Lease:
     than the store's.
     """
 
-    def __init__(self, store: JobStore, job: Job, *, seconds: float, claimed_at: float) -> None:
+    def __init__(self, store: AttemptStore, job: Job, *, seconds: float, claimed_at: float) -> None:
         self.job_id = job.id
         self.attempt = job.attempt
         self.wish: Wish | None = job.wish

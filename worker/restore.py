@@ -54,7 +54,7 @@ def _on_this_node(attempt: Attempt) -> Iterator[Candidate]:
 
 def _in_storage(attempt: Attempt) -> Iterator[Candidate]:
     files: dict[int, list[str]] = {}
-    for artifact in attempt.insist(partial(attempt.store.artifacts, attempt.job.id)):
+    for artifact in attempt.insist(partial(attempt.backends.store.artifacts, attempt.job.id)):
         if artifact.kind == "checkpoint" and artifact.step is not None:
             name = artifact.path.removeprefix(checkpoint_path(artifact.step) + "/")
             files.setdefault(artifact.step, []).append(name)

@@ -37,7 +37,9 @@ def run(job: Job, backends: Backends, *, claimed_at: float, leaving: Callable[[]
     """
     settings = backends.settings
     workdir = Workdir.of(settings.scratch_dir, job.id, job.attempt)
-    with Lease(backends.store, job, seconds=settings.lease_seconds, claimed_at=claimed_at) as lease:
+    with Lease(
+        backends.attempts, job, seconds=settings.lease_seconds, claimed_at=claimed_at
+    ) as lease:
         attempt = Attempt(job, lease, workdir, backends, leaving)
         try:
             status = _settle(attempt, _verdict(attempt))

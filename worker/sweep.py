@@ -21,12 +21,12 @@ RING_AGAIN_SECONDS = 60.0  # a queued job that no message in the broker speaks o
 
 def sweep(backends: Backends) -> None:
     """One round. Any number of sweeps may run side by side: each step is one transaction."""
-    for job_id in backends.store.expire_leases():
+    for job_id in backends.attempts.expire_leases():
         logger.warning("job %s: its worker is lost", job_id)
         backends.wakeups.publish(job_id)
-    dispatch(backends.store, backends.queue)
+    dispatch(backends.outbox, backends.queue)
     if backends.queue.depth() == 0:
-        backends.store.ring_again(RING_AGAIN_SECONDS)
+        backends.outbox.ring_again(RING_AGAIN_SECONDS)
 
 
 def main() -> None:

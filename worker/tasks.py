@@ -48,7 +48,7 @@ def _leave(**_: object) -> None:
 def train(job_id: str) -> None:
     """Run a job, if it can be claimed: the message may be old, or be one of two."""
     claimed_at = time.monotonic()
-    job = backends().store.claim(
+    job = backends().attempts.claim(
         job_id, worker=f"{platform.node()}-{os.getpid()}", lease_seconds=settings.lease_seconds
     )
     if job is None:

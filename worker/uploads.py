@@ -90,7 +90,7 @@ class Uploads:
     def _delete_expired(self) -> None:
         """Counts the checkpoints of earlier attempts too, which this trainer may not know of."""
         attempt = self._attempt
-        artifacts = attempt.insist(partial(attempt.store.artifacts, attempt.job.id))
+        artifacts = attempt.insist(partial(attempt.backends.store.artifacts, attempt.job.id))
         steps = {file.step for file in artifacts if file.kind == "checkpoint" and file.step}
         for step in attempt.job.spec.checkpoint.expired(sorted(steps)):
             self._clear(checkpoint_path(step))

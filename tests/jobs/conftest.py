@@ -2,16 +2,17 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import psycopg
 import pytest
 from sqlalchemy import Engine
 
+from jobs.attempts import AttemptStore
 from jobs.database import open_engine
 from jobs.migrate import migrate
 from jobs.models import Job, JobSpec
+from jobs.outbox import Outbox
 from jobs.projects import ProjectStore
 from jobs.schema import metadata
 from jobs.store import JobStore
@@ -82,9 +83,18 @@ def projects(engine: Engine) -> ProjectStore:
 
 
 @pytest.fixture
-def store(database_url: str) -> Iterator[JobStore]:
-    with closing(JobStore.open(database_url)) as opened:
-        yield opened
+def store(engine: Engine) -> JobStore:
+    return JobStore(engine)
+
+
+@pytest.fixture
+def attempts(engine: Engine) -> AttemptStore:
+    return AttemptStore(engine)
+
+
+@pytest.fixture
+def outbox(engine: Engine) -> Outbox:
+    return Outbox(engine)
 
 
 @pytest.fixture
@@ -107,11 +117,11 @@ def job(store: JobStore, spec: JobSpec) -> Job:
 
 
 @pytest.fixture
-def running(store: JobStore, job: Job) -> Job:
+def running(store: JobStore, attempts: AttemptStore, job: Job) -> Job:
     """A job in its first attempt, held by worker `w1`."""
-    claimed = store.claim(job.id, worker="w1", lease_seconds=LEASE)
+    claimed = attempts.claim(job.id, worker="w1", lease_seconds=LEASE)
     assert claimed is not None
-    store.started(job.id, claimed.attempt, resumed_from=None)
+    attempts.started(job.id, claimed.attempt, resumed_from=None)
     return store.get(job.id)
 
 

@@ -1,26 +1,24 @@
 """The files of a job by kind, step and folder, on both databases."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import Engine
 
 from jobs.artifacts import ArtifactKind, JobFiles, Selection
-from jobs.database import open_engine
+from jobs.attempts import AttemptStore
 from jobs.errors import JobNotFound, ModelNotFound
 from jobs.models import Artifact, Job
-from jobs.store import JobStore
 from relora_core.events import Evaluated, StepFinished
 
 SAVED_AT = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 @pytest.fixture
-def files(database_url: str) -> Iterator[JobFiles]:
-    engine = open_engine(database_url)
-    yield JobFiles(engine)
-    engine.dispose()
+def files(engine: Engine) -> JobFiles:
+    return JobFiles(engine)
 
 
 def artifact(path: str, kind: ArtifactKind, step: int | None, size: int = 10) -> Artifact:
@@ -38,8 +36,8 @@ LOG = artifact("logs/attempt-1.log", "log", None)
 
 
 @pytest.fixture
-def saved(store: JobStore, running: Job) -> Job:
-    store.add_artifacts(running.id, 1, [*MERGED, *CHECKPOINTS, LOG])
+def saved(attempts: AttemptStore, running: Job) -> Job:
+    attempts.add_artifacts(running.id, 1, [*MERGED, *CHECKPOINTS, LOG])
     return running
 
 
@@ -62,10 +60,13 @@ def test_files_come_page_by_page(files: JobFiles, saved: Job) -> None:
 
 
 def test_checkpoints_and_models_are_listed_newest_first(
-    files: JobFiles, store: JobStore, saved: Job, step_finished: Callable[[int], StepFinished]
+    files: JobFiles,
+    attempts: AttemptStore,
+    saved: Job,
+    step_finished: Callable[[int], StepFinished],
 ) -> None:
     evaluated = Evaluated(step=30, loss=2.0, perplexity=float("inf"), tokens=1000)
-    store.append(saved.id, 1, [(1, step_finished(30)), (2, evaluated)])
+    attempts.append(saved.id, 1, [(1, step_finished(30)), (2, evaluated)])
     found = files.checkpoints(saved.id)
     assert [(one.step, one.kind, one.merged, one.metrics) for one in found] == [
         (40, "checkpoint", False, {"validation_loss": 2.0}),
@@ -89,14 +90,14 @@ def test_checkpoints_come_page_by_page(files: JobFiles, saved: Job) -> None:
 
 
 def test_a_model_is_the_final_one_or_else_the_newest(
-    files: JobFiles, store: JobStore, saved: Job
+    files: JobFiles, attempts: AttemptStore, saved: Job
 ) -> None:
     later = artifact("merged/step-00000060/a", "merged", 60)
     final = artifact("final/a", "final", 50)
-    store.add_artifacts(saved.id, 1, [later])
+    attempts.add_artifacts(saved.id, 1, [later])
     assert paths(files.model(saved.id)) == [later.path]
     assert paths(files.model(saved.id, 20)) == paths(MERGED)
-    store.add_artifacts(saved.id, 1, [final])
+    attempts.add_artifacts(saved.id, 1, [final])
     assert paths(files.model(saved.id)) == [final.path]
     assert paths(files.model(saved.id, 50)) == [final.path]
 

@@ -3,12 +3,14 @@
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import contextmanager
 from itertools import repeat
 from pathlib import Path
 
 import pytest
 
+from jobs.attempts import AttemptStore
+from jobs.database import open_engine
 from jobs.errors import LeaseLost
 from jobs.migrate import migrate
 from jobs.models import JobSpec
@@ -29,34 +31,41 @@ def processes() -> Iterator[ProcessPoolExecutor]:
         yield pool
 
 
+@contextmanager
+def opened(database_url: str) -> Iterator[tuple[JobStore, AttemptStore]]:
+    engine = open_engine(database_url)
+    yield JobStore(engine), AttemptStore(engine)
+    engine.dispose()
+
+
 def claim_all(database_url: str, worker: str) -> list[str]:
     """Run every queued job that this worker gets; return their ids."""
-    with closing(JobStore.open(database_url)) as store:
+    with opened(database_url) as (store, attempts):
         mine = []
         for job in store.list(status=JobStatus.QUEUED):
-            claimed = store.claim(job.id, worker=worker, lease_seconds=60)
+            claimed = attempts.claim(job.id, worker=worker, lease_seconds=60)
             if claimed is None:
                 continue
-            store.started(job.id, claimed.attempt, resumed_from=None)
+            attempts.started(job.id, claimed.attempt, resumed_from=None)
             for line in range(1, 6):
                 event = Warned(code="line", message=str(line))
-                store.append(job.id, claimed.attempt, [(line, event)])
-            store.finish(job.id, claimed.attempt, JobStatus.SUCCEEDED)
+                attempts.append(job.id, claimed.attempt, [(line, event)])
+            attempts.finish(job.id, claimed.attempt, JobStatus.SUCCEEDED)
             mine.append(job.id)
         return mine
 
 
 def append_and_warn(database_url: str, job_id: str, process: int) -> None:
-    with closing(JobStore.open(database_url)) as store:
+    with opened(database_url) as (store, attempts):
         for number in range(25):
-            store.warn(job_id, 1, "from", f"{process}-{number}")
-            store.append(job_id, 1, [(number, Warned(code="line", message=str(number)))])
+            attempts.warn(job_id, 1, "from", f"{process}-{number}")
+            attempts.append(job_id, 1, [(number, Warned(code="line", message=str(number)))])
             store.events(job_id, after=number)
 
 
 def expire(database_url: str) -> int:
-    with closing(JobStore.open(database_url)) as store:
-        return len(store.expire_leases())
+    with opened(database_url) as (_, attempts):
+        return len(attempts.expire_leases())
 
 
 def test_many_threads_share_a_store(store: JobStore, spec: JobSpec) -> None:
@@ -78,10 +87,14 @@ def test_a_job_is_claimed_by_one_of_many(
 
 
 def test_events_of_many_writers_have_no_gaps_and_no_doubles(
-    processes: ProcessPoolExecutor, store: JobStore, spec: JobSpec, database_url: str
+    processes: ProcessPoolExecutor,
+    store: JobStore,
+    attempts: AttemptStore,
+    spec: JobSpec,
+    database_url: str,
 ) -> None:
     job = store.create(spec)
-    store.claim(job.id, worker="w1", lease_seconds=60)
+    attempts.claim(job.id, worker="w1", lease_seconds=60)
     numbers = range(NUM_PROCESSES)
     list(processes.map(append_and_warn, repeat(database_url), repeat(job.id), numbers))
     events = store.events(job.id)
@@ -90,20 +103,24 @@ def test_events_of_many_writers_have_no_gaps_and_no_doubles(
 
 
 def test_a_lost_job_is_expired_by_one_of_many_sweeps(
-    processes: ProcessPoolExecutor, store: JobStore, spec: JobSpec, database_url: str
+    processes: ProcessPoolExecutor,
+    store: JobStore,
+    attempts: AttemptStore,
+    spec: JobSpec,
+    database_url: str,
 ) -> None:
     for _ in range(10):
-        store.claim(store.create(spec).id, worker="w1", lease_seconds=-1)
+        attempts.claim(store.create(spec).id, worker="w1", lease_seconds=-1)
     counts = list(processes.map(expire, [database_url] * NUM_PROCESSES))
     assert sum(counts) == 10
     for job in store.list():
         with pytest.raises(LeaseLost):
-            store.renew(job.id, 1, lease_seconds=60)
+            attempts.renew(job.id, 1, lease_seconds=60)
 
 
 def test_several_processes_may_migrate_at_once(
     processes: ProcessPoolExecutor, empty_database_url: str, spec: JobSpec
 ) -> None:
     list(processes.map(migrate, [empty_database_url] * NUM_PROCESSES))
-    with closing(JobStore.open(empty_database_url)) as store:
+    with opened(empty_database_url) as (store, _):
         assert store.create(spec).status is JobStatus.QUEUED

@@ -5,6 +5,7 @@ from contextlib import nullcontext, suppress
 
 import pytest
 
+from jobs.attempts import AttemptStore
 from jobs.errors import IllegalTransition, LeaseLost
 from jobs.models import JobError, JobSpec
 from jobs.status import HELD, MOVES, JobStatus, Wish
@@ -15,48 +16,50 @@ CRASH = JobError(code="crashed", message="It ended.")
 Status = JobStatus  # the tables below are easier to read so
 
 
-def bring(store: JobStore, job_id: str, status: JobStatus) -> None:
+def bring(store: JobStore, attempts: AttemptStore, job_id: str, status: JobStatus) -> None:
     """A new job into `status`, by the shortest way."""
     if status in {Status.PAUSED, Status.CANCELLED}:
         store.wish(job_id, Wish.PAUSE if status is Status.PAUSED else Wish.CANCEL)
     elif status is not Status.QUEUED:
-        store.claim(job_id, worker="w1", lease_seconds=60)
+        attempts.claim(job_id, worker="w1", lease_seconds=60)
         if status is not Status.STARTING:
-            store.started(job_id, 1, resumed_from=None)
+            attempts.started(job_id, 1, resumed_from=None)
         if status not in HELD:
-            store.finish(job_id, 1, status, error=CRASH if status is Status.FAILED else None)
+            attempts.finish(job_id, 1, status, error=CRASH if status is Status.FAILED else None)
 
 
-def try_to_move(store: JobStore, job_id: str, source: JobStatus, target: JobStatus) -> None:
+def try_to_move(
+    store: JobStore, attempts: AttemptStore, job_id: str, source: JobStatus, target: JobStatus
+) -> None:
     """The call that someone would make who takes the job for movable."""
     held = source in HELD
     calls: dict[JobStatus, Callable[[], object]] = {
-        Status.QUEUED: lambda: store.requeue(job_id, 1) if held else store.resume(job_id),
-        Status.STARTING: lambda: store.claim(job_id, worker="w2", lease_seconds=60),
-        Status.RUNNING: lambda: store.started(job_id, 1, resumed_from=None),
+        Status.QUEUED: lambda: attempts.requeue(job_id, 1) if held else store.resume(job_id),
+        Status.STARTING: lambda: attempts.claim(job_id, worker="w2", lease_seconds=60),
+        Status.RUNNING: lambda: attempts.started(job_id, 1, resumed_from=None),
         Status.PAUSED: lambda: (
-            store.finish(job_id, 1, target) if held else store.wish(job_id, Wish.PAUSE)
+            attempts.finish(job_id, 1, target) if held else store.wish(job_id, Wish.PAUSE)
         ),
         Status.CANCELLED: lambda: (
-            store.finish(job_id, 1, target) if held else store.wish(job_id, Wish.CANCEL)
+            attempts.finish(job_id, 1, target) if held else store.wish(job_id, Wish.CANCEL)
         ),
-        Status.SUCCEEDED: lambda: store.finish(job_id, 1, target),
-        Status.FAILED: lambda: store.finish(job_id, 1, target, error=CRASH),
+        Status.SUCCEEDED: lambda: attempts.finish(job_id, 1, target),
+        Status.FAILED: lambda: attempts.finish(job_id, 1, target, error=CRASH),
     }
     calls[target]()
 
 
 @pytest.mark.parametrize("source", JobStatus)
 def test_a_job_moves_only_as_the_table_says(
-    store: JobStore, spec: JobSpec, source: JobStatus
+    store: JobStore, attempts: AttemptStore, spec: JobSpec, source: JobStatus
 ) -> None:
     for target in JobStatus:
         job_id = store.create(spec).id
-        bring(store, job_id, source)
+        bring(store, attempts, job_id, source)
         assert store.get(job_id).status is source
         num_events = len(store.events(job_id))
         allowed = target in MOVES[source]
         with nullcontext() if allowed else suppress(IllegalTransition, LeaseLost):
-            try_to_move(store, job_id, source, target)
+            try_to_move(store, attempts, job_id, source, target)
         assert store.get(job_id).status is (target if allowed else source), target
         assert len(store.events(job_id)) == num_events + (1 if allowed else 0), target

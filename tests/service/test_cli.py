@@ -126,7 +126,7 @@ def test_a_paused_job_is_resumed(relora: Relora, job: Job) -> None:
 def test_following_a_job_that_succeeds_ends_well(
     relora: Relora, backends: Backends, running: Job
 ) -> None:
-    backends.store.finish(running.id, 1, JobStatus.SUCCEEDED)
+    backends.attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
     result = relora("jobs", "follow", running.id)
     assert result.exit_code == 0
     assert "succeeded" in result.stdout.splitlines()[-1]
@@ -136,7 +136,7 @@ def test_following_a_job_that_fails_ends_with_one(
     relora: Relora, backends: Backends, running: Job
 ) -> None:
     error = JobError(code="data_error", message="no text in /data")
-    backends.store.finish(running.id, 1, JobStatus.FAILED, error=error)
+    backends.attempts.finish(running.id, 1, JobStatus.FAILED, error=error)
     result = relora("jobs", "follow", running.id, "--json")
     assert result.exit_code == 1
     last = json.loads(result.stdout.splitlines()[-1])

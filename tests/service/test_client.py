@@ -62,7 +62,7 @@ def test_events_are_read_over_all_pages(
 
 
 def test_a_stream_ends_with_the_job(client: Client, backends: Backends, running: Job) -> None:
-    backends.store.finish(running.id, 1, JobStatus.SUCCEEDED)
+    backends.attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
     events = list(client.jobs.stream(running.id, after=3))
     assert [event.type for event in events] == ["train.step", "job.succeeded"]
     assert list(client.jobs.stream(running.id, after=5)) == []
@@ -80,7 +80,7 @@ def test_a_stream_outlives_a_restart_of_the_server_without_loss_or_repetition(
         report(running, step_finished(2))
         with serving(backends, int(url.rpartition(":")[2])):
             seen.append(next(stream).id)
-            backends.store.finish(running.id, 1, JobStatus.SUCCEEDED)
+            backends.attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
             seen += [event.id for event in stream]
     assert seen == [1, 2, 3, 4, 5, 6]
 
@@ -104,7 +104,7 @@ def model(backends: Backends, running: Job, tmp_path: Path) -> dict[str, bytes]:
             sha256=hashlib.sha256(content).hexdigest(),
             created_at=datetime.now(UTC),
         )
-        backends.store.add_artifacts(running.id, 1, [artifact])
+        backends.attempts.add_artifacts(running.id, 1, [artifact])
     return files
 
 
@@ -151,7 +151,7 @@ def test_a_file_cannot_be_written_outside_of_the_folder(
     artifact = Artifact(
         path="../escape", kind="log", step=None, size=0, sha256="0", created_at=datetime.now(UTC)
     )
-    backends.store.add_artifacts(running.id, 1, [artifact])
+    backends.attempts.add_artifacts(running.id, 1, [artifact])
     with pytest.raises(CorruptDownload, match="outside"):
         client.jobs.download(running.id, tmp_path / "down")
 

@@ -23,11 +23,11 @@ def wait_until(fulfilled: Callable[[], bool]) -> None:
 def test_a_ring_sends_at_once(
     backends: Backends, document: dict[str, Any], valkey_url: str
 ) -> None:
-    dispatcher = Dispatcher(backends.store, JobQueue(valkey_url), every_seconds=60)
+    dispatcher = Dispatcher(backends.outbox, JobQueue(valkey_url), every_seconds=60)
     dispatcher.start()
     backends.store.create(JobSpec.model_validate(document))
     dispatcher.ring()
-    wait_until(lambda: backends.store.unsent() == [])
+    wait_until(lambda: backends.outbox.unsent() == [])
     dispatcher.stop()
 
 
@@ -35,10 +35,10 @@ def test_a_ring_sends_at_once(
 def test_what_nobody_rang_for_is_sent_a_moment_later(
     backends: Backends, document: dict[str, Any], valkey_url: str
 ) -> None:
-    dispatcher = Dispatcher(backends.store, JobQueue(valkey_url), every_seconds=0.05)
+    dispatcher = Dispatcher(backends.outbox, JobQueue(valkey_url), every_seconds=0.05)
     dispatcher.start()
     backends.store.create(JobSpec.model_validate(document))
-    wait_until(lambda: backends.store.unsent() == [])
+    wait_until(lambda: backends.outbox.unsent() == [])
     dispatcher.stop()
 
 
@@ -46,10 +46,10 @@ def test_without_a_broker_the_outbox_keeps_its_messages_and_the_log_says_so_once
     backends: Backends, document: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     backends.store.create(JobSpec.model_validate(document))
-    dispatcher = Dispatcher(backends.store, backends.queue, every_seconds=0.01)
+    dispatcher = Dispatcher(backends.outbox, backends.queue, every_seconds=0.01)
     dispatcher.start()
     wait_until(lambda: bool(caplog.records))
     time.sleep(0.3)
     dispatcher.stop()
-    assert len(backends.store.unsent()) == 1
+    assert len(backends.outbox.unsent()) == 1
     assert [record.levelname for record in caplog.records] == ["ERROR"]

@@ -81,7 +81,7 @@ def test_an_id_that_the_log_does_not_hold_starts_over(backends: Backends, runnin
 
 
 def test_a_finished_job_is_told_to_its_end_without_a_wait(backends: Backends, running: Job) -> None:
-    backends.store.finish(running.id, 1, JobStatus.SUCCEEDED)
+    backends.attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
 
     async def scene() -> list[list[AnyJobEvent]]:
         hub = EventHub(backends.store, poll_seconds=60)

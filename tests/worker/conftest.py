@@ -101,9 +101,9 @@ def begin_attempt(backends: Backends, make_spec: MakeSpec) -> Iterator[BeginAtte
     def begin(spec: JobSpec | None = None, *, job_id: str | None = None) -> Attempt:
         claimed_at = time.monotonic()
         job_id = job_id or backends.store.create(spec or make_spec()).id
-        job = backends.store.claim(job_id, worker="w", lease_seconds=20)
+        job = backends.attempts.claim(job_id, worker="w", lease_seconds=20)
         assert job is not None
-        lease = Lease(backends.store, job, seconds=20, claimed_at=claimed_at)
+        lease = Lease(backends.attempts, job, seconds=20, claimed_at=claimed_at)
         held.enter_context(lease)
         workdir = Workdir.of(backends.settings.scratch_dir, job.id, job.attempt)
         workdir.create()

@@ -19,9 +19,9 @@ def lease(backends: Backends, make_spec: MakeSpec) -> Lease:
     """Of one second, not entered yet."""
     claimed_at = time.monotonic()
     job_id = backends.store.create(make_spec()).id
-    job = backends.store.claim(job_id, worker="w", lease_seconds=1)
+    job = backends.attempts.claim(job_id, worker="w", lease_seconds=1)
     assert job is not None
-    return Lease(backends.store, job, seconds=1, claimed_at=claimed_at)
+    return Lease(backends.attempts, job, seconds=1, claimed_at=claimed_at)
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def test_it_is_renewed_while_it_is_held(backends: Backends, lease: Lease) -> Non
     with lease:
         time.sleep(1.3)
         lease.check()
-    assert backends.store.expire_leases() == []
+    assert backends.attempts.expire_leases() == []
 
 
 def test_it_brings_the_wish_of_a_person(backends: Backends, lease: Lease) -> None:
@@ -51,7 +51,7 @@ def test_it_brings_the_wish_of_a_person(backends: Backends, lease: Lease) -> Non
 def test_it_is_lost_when_the_job_is_no_longer_ours(backends: Backends, lease: Lease) -> None:
     error = JobError(code="worker_lost", message="no sign of life")
     with lease:
-        backends.store.retry(lease.job_id, lease.attempt, error)
+        backends.attempts.retry(lease.job_id, lease.attempt, error)
         time.sleep(0.5)
         with pytest.raises(LeaseLost):
             lease.check()

@@ -29,7 +29,7 @@ LONG = 20_000  # steps: more than any test waits for
 def attempt(backends: Backends, job_id: str, leaving: Callable[[], bool] = lambda: False) -> Job:
     """Claim the job and run it to its next status."""
     claimed_at = time.monotonic()
-    job = backends.store.claim(job_id, worker="w", lease_seconds=backends.settings.lease_seconds)
+    job = backends.attempts.claim(job_id, worker="w", lease_seconds=backends.settings.lease_seconds)
     assert job is not None
     run(job, backends, claimed_at=claimed_at, leaving=leaving)
     return backends.store.get(job_id)
@@ -174,8 +174,8 @@ def test_a_job_that_was_taken_over_is_left_alone(backends: Backends, make_spec: 
 
     with attempt_in_background(backends, job.id):
         error = JobError(code="worker_lost", message="no sign of life")
-        backends.store.retry(job.id, 1, error)
-        taken = backends.store.claim(job.id, worker="another", lease_seconds=60)
+        backends.attempts.retry(job.id, 1, error)
+        taken = backends.attempts.claim(job.id, worker="another", lease_seconds=60)
 
     assert trainers(backends.settings.data_dir) == []
     left = backends.store.get(job.id)

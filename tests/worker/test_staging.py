@@ -63,7 +63,10 @@ def test_a_job_reads_and_writes_with_its_own_credentials(
     (staged,) = stage(attempt).values()
     attempt.storage.upload(find_files(staged)[0], "final/config.json")
     link = backends.storage_for(attempt.job).link(
-        "final/config.json", expires_seconds=60, filename="config.json"
+        "final/config.json",
+        expires_seconds=60,
+        filename="config.json",
+        media_type="application/json",
     )
     assert link is not None
     assert httpx.get(link).text == "text"

@@ -25,7 +25,7 @@ def test_a_job_whose_worker_is_silent_is_queued_again(
 ) -> None:
     job_id = backends.store.create(make_spec()).id
     sweep(backends)
-    backends.store.claim(job_id, worker="w", lease_seconds=0)
+    backends.attempts.claim(job_id, worker="w", lease_seconds=0)
     messages = backends.queue.depth()
 
     sweep(backends)
@@ -40,7 +40,7 @@ def test_it_works_through_the_outbox_until_it_is_told_to_end(
     backends.store.create(make_spec())
     process = subprocess.Popen([sys.executable, "-m", "worker.sweep"], env=environ(settings))
     try:
-        wait_until(lambda: not backends.store.unsent())
+        wait_until(lambda: not backends.outbox.unsent())
         process.send_signal(signal.SIGTERM)
         assert process.wait(5) == 0
     finally:

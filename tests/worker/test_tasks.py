@@ -61,7 +61,7 @@ def test_a_worker_that_is_told_to_leave_hands_its_job_to_the_next(
     backends: Backends, make_spec: MakeSpec, start_worker: StartWorker
 ) -> None:
     job_id = backends.store.create(make_spec(steps=STEPS)).id
-    dispatch(backends.store, backends.queue)
+    dispatch(backends.outbox, backends.queue)
     backends.queue.send(job_id)  # a second ring, for a job that is taken
     first = start_worker()
     wait_until(lambda: bool(saved_steps(backends, job_id)))
@@ -74,7 +74,7 @@ def test_a_worker_that_is_told_to_leave_hands_its_job_to_the_next(
     assert left.reason == "worker_left"
     stopped_at = saved_steps(backends, job_id)[-1]
 
-    dispatch(backends.store, backends.queue)
+    dispatch(backends.outbox, backends.queue)
     start_worker()
     wait_until(lambda: status(backends, job_id) is JobStatus.SUCCEEDED)
     assert starts(backends, job_id) == [(1, None), (2, stopped_at)]
@@ -84,7 +84,7 @@ def test_a_job_survives_the_sudden_death_of_its_worker(
     backends: Backends, make_spec: MakeSpec, start_worker: StartWorker
 ) -> None:
     job_id = backends.store.create(make_spec(steps=STEPS)).id
-    dispatch(backends.store, backends.queue)
+    dispatch(backends.outbox, backends.queue)
     first = start_worker()
     wait_until(lambda: bool(saved_steps(backends, job_id)))
 

@@ -46,7 +46,7 @@ def report(attempt: Attempt, **contents: str) -> SpectrumMeasured:
 
 
 def listed(attempt: Attempt) -> list[str]:
-    return [file.path for file in attempt.store.artifacts(attempt.job.id)]
+    return [file.path for file in attempt.backends.store.artifacts(attempt.job.id)]
 
 
 def stored(attempt: Attempt) -> list[str]:
@@ -54,7 +54,7 @@ def stored(attempt: Attempt) -> list[str]:
 
 
 def steps(attempt: Attempt) -> set[int | None]:
-    return {file.step for file in attempt.store.artifacts(attempt.job.id)}
+    return {file.step for file in attempt.backends.store.artifacts(attempt.job.id)}
 
 
 def test_a_checkpoint_is_listed_with_what_its_manifest_says(begin_attempt: BeginAttempt) -> None:
@@ -65,7 +65,7 @@ def test_a_checkpoint_is_listed_with_what_its_manifest_says(begin_attempt: Begin
     folder = "checkpoints/step-00000020"
     names = ["manifest.json", "model-00001.safetensors", "state.json"]
     assert listed(attempt) == stored(attempt) == [f"{folder}/{name}" for name in names]
-    model = attempt.store.artifact(attempt.job.id, f"{folder}/model-00001.safetensors")
+    model = attempt.backends.store.artifact(attempt.job.id, f"{folder}/model-00001.safetensors")
     assert (model.kind, model.step, model.size) == ("checkpoint", 20, 7)
     assert model.sha256 == sha256(b"weights").hexdigest()
 
@@ -75,7 +75,10 @@ def test_models_are_told_apart(begin_attempt: BeginAttempt) -> None:
 
     upload(attempt, export(attempt, "merged/step-00000060"), export(attempt, "final"))
 
-    kinds = {file.path: (file.kind, file.step) for file in attempt.store.artifacts(attempt.job.id)}
+    kinds = {
+        file.path: (file.kind, file.step)
+        for file in attempt.backends.store.artifacts(attempt.job.id)
+    }
     assert kinds == {
         "final/model.safetensors": ("final", 60),
         "merged/step-00000060/model.safetensors": ("merged", 60),
@@ -90,7 +93,7 @@ def test_a_report_and_its_picture_are_there_while_the_run_goes_on(
     upload(attempt, report(attempt, json="{}", png="picture"))
 
     assert listed(attempt) == stored(attempt) == ["reports/spectrum.json", "reports/spectrum.png"]
-    picture = attempt.store.artifact(attempt.job.id, "reports/spectrum.png")
+    picture = attempt.backends.store.artifact(attempt.job.id, "reports/spectrum.png")
     assert (picture.kind, picture.size) == ("report", 7)
 
 
@@ -102,7 +105,7 @@ def test_a_report_written_anew_takes_the_place_of_the_older(begin_attempt: Begin
     upload(attempt, report(attempt, json="another"))
 
     assert listed(attempt) == stored(attempt) == ["reports/spectrum.json"]
-    file = attempt.store.artifact(attempt.job.id, "reports/spectrum.json")
+    file = attempt.backends.store.artifact(attempt.job.id, "reports/spectrum.json")
     assert b"".join(attempt.storage.read(file.path)) == b"another"
     assert file.sha256 == sha256(b"another").hexdigest()
 
@@ -133,7 +136,7 @@ def test_the_log_is_uploaded_without_the_values_of_secrets(
         uploads.note_log(attempt.workdir)
         uploads.finish()
 
-    (log,) = attempt.store.artifacts(attempt.job.id)
+    (log,) = attempt.backends.store.artifacts(attempt.job.id)
     content = b"".join(attempt.storage.read(log.path))
     assert content == b"GET /model?token=***\r\n\xff\n"
     assert log.sha256 == sha256(content).hexdigest()
@@ -188,7 +191,9 @@ def test_a_checkpoint_saved_again_takes_the_place_of_the_first(
 
     upload(attempt, save_checkpoint(attempt, 20, content="other weights"))
 
-    model = attempt.store.artifact(attempt.job.id, f"{checkpoint_path(20)}/model-00001.safetensors")
+    model = attempt.backends.store.artifact(
+        attempt.job.id, f"{checkpoint_path(20)}/model-00001.safetensors"
+    )
     assert model.size == len("other weights")
     assert b"".join(attempt.storage.read(model.path)) == b"other weights"
 

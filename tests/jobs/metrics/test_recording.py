@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, func, select
+from sqlalchemy import Engine, delete, func, select
 
+from jobs.attempts import AttemptStore
 from jobs.errors import JobNotFound
 from jobs.metrics.models import MarkerKind, Metrics
 from jobs.metrics.pyramid import FANOUT, levels
@@ -30,24 +31,24 @@ StepMade = Callable[[int], StepFinished]
 
 
 @pytest.fixture
-def metrics(store: JobStore) -> MetricStore:
-    return MetricStore(store._engine)
+def metrics(engine: Engine) -> MetricStore:
+    return MetricStore(engine)
 
 
 class Trainer:
     """Reports events of a job's first attempt, line after line."""
 
-    def __init__(self, store: JobStore, job: Job) -> None:
-        self._store, self._job, self._lines = store, job, 0
+    def __init__(self, attempts: AttemptStore, job: Job) -> None:
+        self._attempts, self._job, self._lines = attempts, job, 0
 
     def __call__(self, *told: AnyTrainEvent) -> None:
-        self._store.append(self._job.id, 1, list(enumerate(told, self._lines + 1)))
+        self._attempts.append(self._job.id, 1, list(enumerate(told, self._lines + 1)))
         self._lines += len(told)
 
 
 @pytest.fixture
-def report(store: JobStore, running: Job) -> Trainer:
-    return Trainer(store, running)
+def report(attempts: AttemptStore, running: Job) -> Trainer:
+    return Trainer(attempts, running)
 
 
 @pytest.fixture
@@ -189,26 +190,26 @@ def test_a_step_that_is_reported_again_replaces_itself_and_those_after_it(
 
 @pytest.mark.parametrize("back_to", [0, 1, 15, 16, 63, 64, 99])
 def test_the_buckets_after_a_cut_are_those_of_a_curve_that_was_never_cut(
-    store: JobStore, report: Trainer, step: StepOf, back_to: int
+    engine: Engine, report: Trainer, step: StepOf, back_to: int
 ) -> None:
     report(*(step(n, loss=float(n % 13)) for n in range(1, 101)))
-    whole = stored(store)
+    whole = stored(engine)
     report(started(back_to))
-    assert len(stored(store)) == sum(back_to // FANOUT**level for level in levels(100))
+    assert len(stored(engine)) == sum(back_to // FANOUT**level for level in levels(100))
     for n in range(back_to + 1, 101, 7):
         report(*(step(m, loss=float(m % 13)) for m in range(n, min(n + 7, 101))))
-    assert stored(store) == whole
+    assert stored(engine) == whole
 
 
-def stored(store: JobStore) -> set[tuple[object, ...]]:
+def stored(engine: Engine) -> set[tuple[object, ...]]:
     loss = select(curves.c.id).where(curves.c.name == "loss").scalar_subquery()
-    with store._engine.begin() as connection:
+    with engine.begin() as connection:
         rows = connection.execute(select(buckets).where(buckets.c.curve_id == loss))
         return {tuple(row) for row in rows}
 
 
 def test_restarts_and_what_else_happens_at_a_step_are_marked(
-    metrics: MetricStore, running: Job, report: Trainer, step: StepOf
+    store: JobStore, metrics: MetricStore, running: Job, report: Trainer, step: StepOf
 ) -> None:
     report(
         started(0),
@@ -229,7 +230,7 @@ def test_restarts_and_what_else_happens_at_a_step_are_marked(
     ]
     (spike,) = [marker for marker in read.markers if marker.kind is MarkerKind.LOSS_SPIKE]
     assert spike.attempt == 1
-    (event,) = (e for e in report._store.events(running.id) if e.id == spike.event)
+    (event,) = (e for e in store.events(running.id) if e.id == spike.event)
     assert isinstance(event, LossSpiked)
     assert marked(metrics.get(running.id, steps=Steps(11, 19))) == [(15, "loss_spike")]
 
@@ -260,10 +261,10 @@ def test_the_table_has_a_row_for_each_step(
 
 
 def test_the_metrics_of_a_deleted_job_go_with_it(
-    store: JobStore, report: Trainer, step: StepOf
+    engine: Engine, report: Trainer, step: StepOf
 ) -> None:
     report(merged(1, restart=1), *losses(1, 20, 4.0, step))
-    with store._engine.begin() as connection:
+    with engine.begin() as connection:
         for table in (events, outbox, jobs):
             connection.execute(delete(table))
         for table in (curves, points, buckets, markers):

@@ -41,7 +41,7 @@ def store(
         sha256=SHA256,
         created_at=datetime(2026, 1, 2, tzinfo=UTC),
     )
-    backends.store.add_artifacts(job.id, 1, [artifact])
+    backends.attempts.add_artifacts(job.id, 1, [artifact])
 
 
 def test_files_are_listed_with_their_address(http: httpx.Client, running: Job, stored: str) -> None:
@@ -182,7 +182,7 @@ def test_an_empty_file_is_downloaded(
         sha256=hashlib.sha256().hexdigest(),
         created_at=datetime.now(UTC),
     )
-    backends.store.add_artifacts(running.id, 1, [artifact])
+    backends.attempts.add_artifacts(running.id, 1, [artifact])
     response = http.get(f"/v1/jobs/{running.id}/artifacts/logs/attempt-1.log")
     assert (response.status_code, response.content) == (200, b"")
 
@@ -212,7 +212,7 @@ def test_a_file_in_an_object_store_is_fetched_from_there(
 ) -> None:
     spec = JobSpec.model_validate({**document, "output": {"uri": f"{s3_url}/run"}})
     job = backends.store.create(spec)
-    backends.store.claim(job.id, worker="w1", lease_seconds=60)
+    backends.attempts.claim(job.id, worker="w1", lease_seconds=60)
     store(backends, job, NAME, tmp_path)
     with serving(backends) as url, httpx.Client(base_url=url) as http:
         path = f"/v1/jobs/{job.id}/artifacts/{NAME}"
@@ -279,7 +279,7 @@ def test_an_archive_comes_from_an_object_store_too(
 ) -> None:
     spec = JobSpec.model_validate({**document, "output": {"uri": f"{s3_url}/run"}})
     job = backends.store.create(spec)
-    backends.store.claim(job.id, worker="w1", lease_seconds=60)
+    backends.attempts.claim(job.id, worker="w1", lease_seconds=60)
     store(backends, job, NAME, tmp_path)
     with serving(backends) as url, httpx.Client(base_url=url) as http:
         whole = http.get(f"/v1/jobs/{job.id}/model.tar")

@@ -81,14 +81,14 @@ def test_a_stream_tells_all_that_was_then_what_happens_and_ends_with_the_job(
         step = next(told)
         assert (step["id"], step["event"]) == ("5", "train.step")
         assert json.loads(step["data"]).items() >= {"id": 5, "attempt": 1, "step": 2}.items()
-        backends.store.finish(running.id, 1, JobStatus.SUCCEEDED)
+        backends.attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
         assert [frame["event"] for frame in told] == ["job.succeeded"]
 
 
 def test_a_stream_resumes_after_the_last_event_that_was_seen(
     http: httpx.Client, backends: Backends, running: Job
 ) -> None:
-    backends.store.finish(running.id, 1, JobStatus.SUCCEEDED)
+    backends.attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
     headers = {**STREAM, "Last-Event-ID": "3"}
     with http.stream("GET", f"/v1/jobs/{running.id}/events?after=1", headers=headers) as response:
         told = [frame["id"] for frame in frames(response) if "id" in frame]
@@ -98,7 +98,7 @@ def test_a_stream_resumes_after_the_last_event_that_was_seen(
 def test_a_stream_of_some_types_still_ends_with_the_job(
     http: httpx.Client, backends: Backends, running: Job
 ) -> None:
-    backends.store.finish(running.id, 1, JobStatus.SUCCEEDED)
+    backends.attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
     path = f"/v1/jobs/{running.id}/events?type=train.step"
     with http.stream("GET", path, headers=STREAM) as response:
         assert [frame["event"] for frame in frames(response) if "id" in frame] == ["train.step"]
@@ -107,7 +107,7 @@ def test_a_stream_of_some_types_still_ends_with_the_job(
 def test_who_has_seen_the_end_is_told_not_to_come_back(
     http: httpx.Client, backends: Backends, running: Job
 ) -> None:
-    backends.store.finish(running.id, 1, JobStatus.SUCCEEDED)
+    backends.attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
     headers = {**STREAM, "Last-Event-ID": "5"}
     assert http.get(f"/v1/jobs/{running.id}/events", headers=headers).status_code == 204
 
@@ -145,7 +145,7 @@ def test_many_readers_see_the_same_events_whenever_they_came(
     for first, reader in enumerate(readers):
         reader.start()
         report(running, *many(20), first=2 + 20 * first)
-    backends.store.finish(running.id, 1, JobStatus.SUCCEEDED)
+    backends.attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
     for reader in readers:
         reader.join()
     assert sorted(map(len, seen)) == [101, 101, 103, 105, 105]

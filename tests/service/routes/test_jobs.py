@@ -53,7 +53,7 @@ def test_a_wrong_spec_names_each_field_and_queues_nothing(
         },
     ]
     assert backends.store.list() == []
-    assert backends.store.unsent() == []
+    assert backends.outbox.unsent() == []
 
 
 def test_fields_that_do_not_fit_together_are_named_by_the_one_to_change(
@@ -150,7 +150,7 @@ def test_a_paused_job_is_queued_again(http: httpx.Client, job: Job) -> None:
 def test_a_finished_job_does_not_move(
     http: httpx.Client, backends: Backends, running: Job, move: str
 ) -> None:
-    backends.store.finish(running.id, 1, JobStatus.SUCCEEDED)
+    backends.attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
     response = http.post(f"/v1/jobs/{running.id}/{move}")
     assert (response.status_code, response.json()["code"]) == (409, "illegal_transition")
     assert response.json()["detail"].startswith(f"Job {running.id} is succeeded")

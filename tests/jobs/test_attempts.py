@@ -1,0 +1,279 @@
+"""What the holder of a job may write, and how attempts end, on SQLite and PostgreSQL."""
+
+import math
+
+import pytest
+
+from jobs.attempts import AttemptStore
+from jobs.errors import ArtifactNotFound, LeaseLost
+from jobs.events import JobFailed, JobRetrying, JobStarted
+from jobs.models import Job, JobError, JobSpec
+from jobs.outbox import Outbox
+from jobs.status import JobStatus, Wish
+from jobs.store import JobStore
+from relora_core.events import StepFinished, TrainStarted
+from tests.jobs.samples import CRASH, StepMaker, artifact, types
+
+
+def test_a_job_is_claimed_once(attempts: AttemptStore, job: Job) -> None:
+    claimed = attempts.claim(job.id, worker="w1", lease_seconds=60)
+    assert claimed is not None
+    assert (claimed.status, claimed.attempt, claimed.worker) == (JobStatus.STARTING, 1, "w1")
+    assert attempts.claim(job.id, worker="w2", lease_seconds=60) is None
+    assert attempts.claim("job_none", worker="w2", lease_seconds=60) is None
+
+
+def test_a_job_is_started_with_its_worker_and_checkpoint_named(
+    store: JobStore, attempts: AttemptStore, job: Job
+) -> None:
+    attempts.claim(job.id, worker="w1", lease_seconds=60)
+    attempts.started(job.id, 1, resumed_from=200)
+    last = store.events(job.id)[-1]
+    assert isinstance(last, JobStarted)
+    assert (last.worker, last.resumed_from, last.attempt) == ("w1", 200, 1)
+    assert store.get(job.id).status is JobStatus.RUNNING
+    assert store.get(job.id).started_at is not None
+
+
+def test_an_attempt_that_is_over_can_write_nothing(
+    store: JobStore, attempts: AttemptStore, running: Job, step_finished: StepMaker
+) -> None:
+    attempts.requeue(running.id, 1)
+    before = store.events(running.id)
+    for number in (1, 2):  # over; not yet begun
+        for write in (
+            lambda n: attempts.started(running.id, n, resumed_from=None),
+            lambda n: attempts.renew(running.id, n, lease_seconds=60),
+            lambda n: attempts.append(running.id, n, [(1, step_finished(1))]),
+            lambda n: attempts.warn(running.id, n, "code", "message"),
+            lambda n: attempts.finish(running.id, n, JobStatus.SUCCEEDED),
+            lambda n: attempts.finish(running.id, n, JobStatus.CANCELLED),
+            lambda n: attempts.requeue(running.id, n),
+            lambda n: attempts.retry(running.id, n, CRASH),
+            lambda n: attempts.add_artifacts(running.id, n, [artifact("final/a")]),
+            lambda n: attempts.remove_artifacts(running.id, n, "final"),
+        ):
+            with pytest.raises(LeaseLost, match=f"Attempt {number} no longer holds"):
+                write(number)
+    assert store.events(running.id) == before
+    assert store.artifacts(running.id) == []
+
+
+def test_lines_that_are_stored_already_are_skipped(
+    store: JobStore, attempts: AttemptStore, running: Job, step_finished: StepMaker
+) -> None:
+    attempts.append(running.id, 1, [(1, step_finished(1)), (2, step_finished(2))])
+    attempts.append(running.id, 1, [(2, step_finished(2)), (3, step_finished(3))])
+    attempts.append(running.id, 1, [(1, step_finished(1))])
+    attempts.append(running.id, 1, [])
+    steps = store.events(running.id, types=["train.step"])
+    assert [(event.id, event.step) for event in steps if isinstance(event, StepFinished)] == [
+        (4, 1),
+        (5, 2),
+        (6, 3),
+    ]
+
+
+def test_the_lines_of_another_attempt_are_others(
+    store: JobStore, attempts: AttemptStore, running: Job, step_finished: StepMaker
+) -> None:
+    attempts.append(running.id, 1, [(1, step_finished(1))])
+    attempts.requeue(running.id, 1)
+    attempts.claim(running.id, worker="w2", lease_seconds=60)
+    attempts.append(running.id, 2, [(1, step_finished(1))])
+    steps = store.events(running.id, types=["train.step"])
+    assert [event.attempt for event in steps] == [1, 2]
+
+
+def test_progress_follows_the_events(
+    store: JobStore, attempts: AttemptStore, running: Job, step_finished: StepMaker
+) -> None:
+    attempts.append(running.id, 1, [(1, step_finished(10)), (2, step_finished(20))])
+    progress = store.progress(running.id)
+    assert progress == store.get(running.id).progress
+    assert (progress.status, progress.phase, progress.worker) == ("running", "low_rank", "w1")
+    assert (progress.step, progress.total_steps, progress.tokens_seen) == (20, 100, 20_000)
+    assert (progress.loss, progress.learning_rate, progress.restarts) == (4.0, 1e-3, 1)
+    assert progress.eta_seconds == 80 * 1000 / 500
+
+
+def test_a_job_that_no_trainer_works_on_has_no_pace(
+    store: JobStore, attempts: AttemptStore, running: Job, step_finished: StepMaker
+) -> None:
+    attempts.append(running.id, 1, [(1, step_finished(10))])
+    attempts.requeue(running.id, 1)
+    progress = store.progress(running.id)
+    assert (progress.step, progress.tokens_per_second, progress.eta_seconds) == (10, None, None)
+    assert progress.worker is None
+
+
+def test_a_loss_that_is_not_finite_is_kept_in_the_log_and_null_in_the_progress(
+    store: JobStore, attempts: AttemptStore, running: Job, step_finished: StepMaker
+) -> None:
+    event = step_finished(10).model_copy(update={"loss": math.nan, "grad_norm": math.inf})
+    attempts.append(running.id, 1, [(1, event)])
+    assert store.progress(running.id).loss is None
+    (stored,) = store.events(running.id, types=["train.step"])
+    assert isinstance(stored, StepFinished)
+    assert math.isnan(stored.loss)
+    assert stored.grad_norm == math.inf
+    assert '"loss":"NaN"' in stored.model_dump_json()
+
+
+def test_a_warning_is_an_event(store: JobStore, attempts: AttemptStore, running: Job) -> None:
+    attempts.warn(running.id, 1, "upload_slow", "The storage is slow.")
+    last = store.events(running.id)[-1]
+    assert last.model_dump(include={"type", "code", "message", "attempt"}) == {
+        "type": "job.warning",
+        "code": "upload_slow",
+        "message": "The storage is slow.",
+        "attempt": 1,
+    }
+
+
+def test_files_are_listed_by_path_and_replaced(
+    store: JobStore, attempts: AttemptStore, running: Job
+) -> None:
+    attempts.add_artifacts(running.id, 1, [artifact("b/2"), artifact("b/10"), artifact("B/1")])
+    attempts.add_artifacts(running.id, 1, [artifact("b/2", size=7)])
+    attempts.add_artifacts(running.id, 1, [])
+    assert [file.path for file in store.artifacts(running.id)] == ["B/1", "b/10", "b/2"]
+    assert store.artifact(running.id, "b/2").size == 7
+    with pytest.raises(ArtifactNotFound, match="has no file 'b/3'"):
+        store.artifact(running.id, "b/3")
+
+
+def test_a_folder_of_files_is_taken_off_the_list(
+    store: JobStore, attempts: AttemptStore, running: Job
+) -> None:
+    paths = ["checkpoints/step-1/a", "checkpoints/step-1/b/c", "checkpoints/step-10/a", "step_1"]
+    attempts.add_artifacts(running.id, 1, [artifact(path) for path in paths])
+    attempts.remove_artifacts(running.id, 1, "checkpoints/step-1")
+    attempts.remove_artifacts(running.id, 1, "step%1")
+    assert [file.path for file in store.artifacts(running.id)] == paths[2:]
+    attempts.remove_artifacts(running.id, 1, "step_1")
+    attempts.remove_artifacts(running.id, 1, "checkpoints/")
+    assert store.artifacts(running.id) == []
+
+
+# --- how an attempt ends -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [JobStatus.SUCCEEDED, JobStatus.CANCELLED, JobStatus.FAILED])
+def test_a_finished_job_says_when_and_why(
+    store: JobStore, attempts: AttemptStore, running: Job, status: JobStatus
+) -> None:
+    error = CRASH if status is JobStatus.FAILED else None
+    assert attempts.finish(running.id, 1, status, error=error) is status
+    job = store.get(running.id)
+    assert (job.status, job.error, job.worker) == (status, error, None)
+    assert job.finished_at is not None
+    assert types(store, job.id)[-1] == f"job.{status}"
+
+
+@pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.STARTING])
+def test_an_ending_that_makes_no_sense_changes_nothing(
+    store: JobStore, attempts: AttemptStore, running: Job, status: JobStatus
+) -> None:
+    with pytest.raises((ValueError, LeaseLost)):
+        attempts.finish(running.id, 1, status)  # a failure without an error; no ending at all
+    assert store.get(running.id) == running
+
+
+def test_a_worker_that_must_leave_puts_its_job_back(
+    store: JobStore, attempts: AttemptStore, outbox: Outbox, running: Job
+) -> None:
+    assert attempts.requeue(running.id, 1) is JobStatus.QUEUED
+    assert [entry.job_id for entry in outbox.unsent()] == [running.id, running.id]
+    last = store.events(running.id)[-1]
+    assert last.model_dump(include={"type", "reason"}) == {
+        "type": "job.queued",
+        "reason": "worker_left",
+    }
+
+
+def test_leaving_burns_no_attempt_but_failing_does(
+    store: JobStore, attempts: AttemptStore, job: Job
+) -> None:
+    for attempt in range(1, 5):
+        attempts.claim(job.id, worker="w1", lease_seconds=60)
+        assert attempts.requeue(job.id, attempt) is JobStatus.QUEUED
+    for attempt in (5, 6):
+        attempts.claim(job.id, worker="w1", lease_seconds=60)
+        assert attempts.retry(job.id, attempt, CRASH) is JobStatus.QUEUED
+    retrying = store.events(job.id)[-1]
+    assert isinstance(retrying, JobRetrying)
+    assert (retrying.reason, retrying.next_attempt, retrying.max_attempts) == (CRASH, 7, 3)
+    attempts.claim(job.id, worker="w1", lease_seconds=60)
+    assert attempts.retry(job.id, 7, CRASH) is JobStatus.FAILED
+    failed = store.events(job.id)[-1]
+    assert isinstance(failed, JobFailed)
+    assert failed.error == store.get(job.id).error == CRASH
+
+
+@pytest.mark.parametrize(
+    ("wish", "status"), [(Wish.CANCEL, JobStatus.CANCELLED), (Wish.PAUSE, JobStatus.PAUSED)]
+)
+@pytest.mark.parametrize("ending", ["requeue", "retry", "expire"])
+def test_a_job_with_a_wish_does_not_go_back_to_the_queue(
+    store: JobStore,
+    attempts: AttemptStore,
+    running: Job,
+    wish: Wish,
+    status: JobStatus,
+    ending: str,
+) -> None:
+    store.wish(running.id, wish)
+    match ending:
+        case "requeue":
+            assert attempts.requeue(running.id, 1) is status
+        case "retry":
+            assert attempts.retry(running.id, 1, CRASH) is status
+        case _:
+            attempts.renew(running.id, 1, lease_seconds=-1)
+            assert attempts.expire_leases() == [running.id]
+    job = store.get(running.id)
+    assert (job.status, job.wish, job.error) == (status, None, None)
+
+
+def test_a_lost_worker_is_found_by_its_lease(
+    store: JobStore, attempts: AttemptStore, running: Job, spec: JobSpec
+) -> None:
+    other = store.create(spec)
+    attempts.claim(other.id, worker="w2", lease_seconds=60)
+    assert attempts.expire_leases() == []
+    attempts.renew(running.id, 1, lease_seconds=-1)
+    assert attempts.expire_leases() == [running.id]
+    assert attempts.expire_leases() == []
+    retrying = store.events(running.id)[-1]
+    assert isinstance(retrying, JobRetrying)
+    assert retrying.reason == JobError(
+        code="worker_lost", message="Worker w1 gave no sign of life."
+    )
+    assert store.get(other.id).status is JobStatus.STARTING
+
+
+def test_a_lease_that_ran_out_unnoticed_can_be_renewed(
+    attempts: AttemptStore, running: Job
+) -> None:
+    attempts.renew(running.id, 1, lease_seconds=-1)
+    attempts.renew(running.id, 1, lease_seconds=60)
+    assert attempts.expire_leases() == []
+
+
+def test_a_resumed_run_steps_back_to_its_checkpoint(
+    store: JobStore, attempts: AttemptStore, running: Job, step_finished: StepMaker
+) -> None:
+    attempts.append(running.id, 1, [(1, step_finished(50))])
+    attempts.requeue(running.id, 1)
+    attempts.claim(running.id, worker="w2", lease_seconds=60)
+    started = TrainStarted(
+        step=40,
+        total_steps=100,
+        parameters=1,
+        tokens_per_step=1000,
+        world_size=1,
+        device="cpu",
+    )
+    attempts.append(running.id, 2, [(1, started)])
+    assert store.progress(running.id).step == 40
