@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,11 @@ class Checkpoints:
         started = time.perf_counter()
         self.wait()
         tensors = {
-            "model": self.world.on_main(_model_tensors(state.model)),
+            "model": {
+                **self.world.on_main(_weights(state.model)),
+                # a merge makes new ones and leaves these as they are
+                **self.world.on_main(_residuals(state.model), copy=False),
+            },
             "optimizer": self.world.on_main(_optimizer_tensors(state)),
             "reference": state.reference,
         }
@@ -257,13 +262,17 @@ def _shards(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
         yield shard
 
 
-def _model_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Each tensor once, tied ones under one name; then the residuals of frozen weights."""
+def _weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Each tensor once, tied ones under one name."""
     seen = set()
     for name, tensor in model.state_dict(keep_vars=True).items():
         if id(tensor) not in seen:
             seen.add(id(tensor))
             yield name, tensor
+
+
+def _residuals(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """What the stored frozen weights leave out."""
     for name, layer in low_rank_layers(model):
         if layer.frozen.residual is not None:
             yield f"{name}.frozen.residual", joined(layer.frozen.residual, like=layer.lora_b)
@@ -271,7 +280,7 @@ def _model_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 @torch.no_grad()
 def _load_model(model: nn.Module, tensors: dict[str, Tensor]) -> None:
-    for name, tensor in _model_tensors(model):
+    for name, tensor in chain(_weights(model), _residuals(model)):
         saved = tensors.get(name)
         if saved is None or (saved.shape, saved.dtype) != (tensor.shape, tensor.dtype):
             raise CheckpointError(

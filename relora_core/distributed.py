@@ -73,13 +73,18 @@ class World:
         return Sharded(init_device_mesh(self.device.type, (self.size,)), build)
 
     def on_main(
-        self, tensors: Iterable[tuple[str, Tensor]], dtype: torch.dtype | None = None
+        self,
+        tensors: Iterable[tuple[str, Tensor]],
+        dtype: torch.dtype | None = None,
+        *,
+        copy: bool = True,
     ) -> dict[str, Tensor]:
         """Copies in the main rank's memory, one after the other put together; none elsewhere.
 
-        All ranks call it, with the same tensors.
+        All ranks call it, with the same tensors. Without `copy`, what is there already is handed
+        over as it is.
         """
-        self._finish_copies()  # a residual may still be on its way to the CPU
+        _finish_copies()  # a residual may still be on its way to the CPU
         copies = {}
         for name, tensor in tensors:
             complete = whole(tensor.detach())
@@ -88,16 +93,12 @@ class World:
                 copies[name] = complete.to(
                     device="cpu",
                     dtype=dtype,
-                    copy=True,
+                    copy=copy,
                     non_blocking=True,
                     memory_format=torch.contiguous_format,
                 )
-        self._finish_copies()  # the next step may write to the tensors
+        _finish_copies()  # the next step may write to the tensors
         return copies
-
-    def _finish_copies(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
 
     def barrier(self) -> None:
         if self.size > 1:
@@ -125,6 +126,11 @@ class World:
 
 
 ALONE = World(rank=0, size=1, device=torch.device("cpu"))
+
+
+def _finish_copies() -> None:
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
 
 
 @contextmanager

@@ -19,7 +19,7 @@ def test_a_model_computes_the_same_without_the_look_at_its_positions(make_model:
 
 
 def test_a_traced_model_gets_no_mask(make_model: MakeModel) -> None:
-    masks = []
+    masks: list[object] = []
 
     def backend(graph: torch.fx.GraphModule, _: list[torch.Tensor]) -> torch.fx.GraphModule:
         masks.extend(

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from threading import Event
 from typing import Literal, get_args
 
 import pytest
@@ -107,16 +108,23 @@ def test_the_copy_is_of_the_moment_of_the_call(
 ) -> None:
     state = trained_state(make_model)
     before = embeddings(state).detach().clone()
+    exact = [layer.frozen.exact() for _, layer in low_rank_layers(state.model)]
+    goes_on = Event()
     checkpoints = Checkpoints(tmp_path, CheckpointSpec(), recorder, identity={})
+    checkpoints._writer.submit(goes_on.wait)  # writes come after what the trainer does next
     checkpoints.save(state)
     with torch.no_grad():
         embeddings(state).zero_()
+    merge(state.model, step=8, restart=2)
+    goes_on.set()
     checkpoints.wait()
     checkpoint = checkpoints.newest()
     assert checkpoint is not None
     loaded = low_rank_state(make_model)
     checkpoint.load_into(loaded)
     assert torch.equal(embeddings(loaded), before)
+    for (_, layer), expected in zip(low_rank_layers(loaded.model), exact, strict=True):
+        assert torch.equal(layer.frozen.exact(), expected)
 
 
 def test_the_last_ones_and_the_milestones_are_kept(
