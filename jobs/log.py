@@ -1,14 +1,33 @@
 """A job's log in the database. Its writers hold the lock of the job's row."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Select, insert, select, union_all
 
 from jobs.events import AnyJobEvent
-from jobs.tables import events
-from relora_core.events import AnyTrainEvent
+from jobs.tables import NOT_A_STEP, events
+from relora_core.events import AnyTrainEvent, StepFinished
 
 Lines = Sequence[tuple[int, AnyTrainEvent]]  # of a trainer's events.jsonl, by their number
+
+
+def search(job_id: str, *, after: int, limit: int, types: Collection[str] | None) -> Select[Any]:
+    """The first `limit` events of a job with a number above `after`, of some types or of all."""
+    later = select(events).where(events.c.job_id == job_id, events.c.id > after)
+    if types is None:
+        found = later
+    elif StepFinished.model_fields["type"].default in types:
+        found = later.where(events.c.type.in_(types))
+    else:
+        # Each type alone: of several at once, the index of rare events is not used.
+        rare = (
+            later.where(NOT_A_STEP, events.c.type == one).order_by(events.c.id).limit(limit)
+            for one in types
+        )
+        each = union_all(*(select(one.subquery()) for one in rare)).subquery()
+        return select(each).order_by(each.c.id).limit(limit)
+    return found.order_by(events.c.id).limit(limit)
 
 
 def not_recorded(connection: Connection, lines: Lines, *, job_id: str, attempt: int) -> Lines:

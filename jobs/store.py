@@ -9,6 +9,7 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, Engine, select, text
 
+from jobs import log
 from jobs.database import READ_ONLY, database_now
 from jobs.errors import ArtifactNotFound, IllegalTransition, JobNotFound
 from jobs.events import AnyJobEvent, JobQueued
@@ -19,7 +20,7 @@ from jobs.outbox import ring
 from jobs.quotas import check_submit
 from jobs.rows import PROGRESS_COLUMNS, artifact_from, event_from, job_from, progress_from
 from jobs.status import JobStatus, Wish
-from jobs.tables import DEFAULT_PROJECT, artifacts, events, jobs
+from jobs.tables import DEFAULT_PROJECT, artifacts, jobs
 
 
 class JobStore:
@@ -122,11 +123,9 @@ class JobStore:
         types: Collection[str] | None = None,
     ) -> builtins.list[AnyJobEvent]:
         """Those with a number above `after`, in order."""
-        query = select(events).where(events.c.job_id == job_id, events.c.id > after)
-        if types is not None:
-            query = query.where(events.c.type.in_(types))
+        query = log.search(job_id, after=after, limit=limit, types=types)
         with self._reads.begin() as connection:
-            rows = connection.execute(query.order_by(events.c.id).limit(limit)).all()
+            rows = connection.execute(query).all()
             if not rows:
                 _check_exists(connection, job_id)
         return [event_from(row) for row in rows]

@@ -109,9 +109,9 @@ class Jobs:
 
     def events(self, job_id: str, *, after: int = 0) -> Iterator[AnyJobEvent]:
         """The events up to now, page by page."""
-        position: int | None = after
+        position: str | None = str(after)
         while position is not None:
-            body = self._send("GET", f"/v1/jobs/{job_id}/events", query={"after": position})
+            body = self._send("GET", f"/v1/jobs/{job_id}/events", query={"cursor": position})
             page = EventPage.model_validate_json(body)
             yield from page.items
             position = page.next

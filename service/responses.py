@@ -43,7 +43,7 @@ class EventPage(BaseModel):
     model_config = ConfigDict(ser_json_inf_nan="strings")  # as each event alone
 
     items: list[JobEvent]
-    next: int | None = Field(description="Give it as `after` for the page of later events.")
+    next: str | None = Field(description="Give it as `cursor` for the page of later events.")
 
 
 class StoredArtifact(Artifact):

@@ -40,7 +40,10 @@ def serve(settings: Settings, listener: socket.socket) -> None:
 def listen(host: str, port: int) -> socket.socket:
     """A bound socket. Raises `OSError` if the address is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=2048)
+    listener = socket.create_server((host, port), family=family, backlog=2048)
+    # Connections inherit it. Without, the body of an answer waits 40 ms for the head's receipt.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def main() -> None:

@@ -1,15 +1,19 @@
-"""Events as they happen: the store is read once for all who listen to the same job."""
+"""Events as they happen: read and written out once for all who listen to the same job."""
 
 import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from itertools import takewhile
 
+from fastapi.sse import format_sse_event
 from starlette.concurrency import run_in_threadpool
 
 from jobs.events import AnyJobEvent
 from jobs.status import FINAL
 from jobs.store import JobStore
+from relora_core.events import to_line
 from service.responses import LAST_EVENTS
 
 logger = logging.getLogger(__name__)
@@ -18,31 +22,48 @@ PAGE = 500  # events a read
 REMEMBERED = 1000  # events of a job; who is further behind reads from the store
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """An event as it goes over the line."""
+
+    id: int
+    type: str
+    data: bytes
+    is_last: bool  # of its job
+
+    @classmethod
+    def of(cls, event: AnyJobEvent) -> "Frame":
+        assert event.id is not None  # noqa: S101 # the store numbers every event
+        data = format_sse_event(id=str(event.id), event=event.type, data_str=to_line(event))
+        return cls(event.id, event.type, data, isinstance(event, LAST_EVENTS))
+
+
 class Watch:
     """The newest events of one job. `changed` is set, and replaced, when there are more."""
 
     def __init__(self, after: int) -> None:
         self.newest = after
-        self.recent: deque[AnyJobEvent] = deque(maxlen=REMEMBERED)
+        self.recent: deque[Frame] = deque(maxlen=REMEMBERED)
         self.changed = asyncio.Event()
         self.woken = asyncio.Event()
         self.listeners = 0
 
-    def add(self, events: list[AnyJobEvent]) -> None:
-        self.recent.extend(events)
-        self.newest = _id(events[-1])
+    def add(self, frames: list[Frame]) -> None:
+        self.recent.extend(frames)
+        self.newest = frames[-1].id
         self.announce()
 
     def announce(self) -> None:
         changed, self.changed = self.changed, asyncio.Event()
         changed.set()
 
-    def after(self, position: int) -> list[AnyJobEvent] | None:
+    def after(self, position: int) -> list[Frame] | None:
         """The events later than `position`; None if they are not remembered any more."""
         if position >= self.newest:
             return []
-        if self.recent and _id(self.recent[0]) <= position + 1:
-            return [event for event in self.recent if _id(event) > position]
+        if self.recent and self.recent[0].id <= position + 1:
+            later = takewhile(lambda frame: frame.id > position, reversed(self.recent))
+            return list(later)[::-1]
         return None
 
 
@@ -69,7 +90,7 @@ class EventHub:
 
     async def listen(
         self, job_id: str, *, after: int, quiet_seconds: float
-    ) -> AsyncGenerator[list[AnyJobEvent], None]:
+    ) -> AsyncGenerator[list[Frame], None]:
         """The job's events later than `after`, to its last; an empty list for each quiet time.
 
         An `after` that the log does not hold yet starts over: the store was restored.
@@ -78,29 +99,29 @@ class EventHub:
             after = 0
         job = await run_in_threadpool(self._store.get, job_id)
         if job.status in FINAL:
-            while events := await self._read(job_id, after):
-                after = _id(events[-1])
-                yield events
+            while frames := await self._read(job_id, after):
+                after = frames[-1].id
+                yield frames
             return
         watch = self._join(job_id, after)
         try:
-            async for events in self._follow(job_id, watch, after, quiet_seconds):
-                yield events
+            async for frames in self._follow(job_id, watch, after, quiet_seconds):
+                yield frames
         finally:
             self._leave(job_id, watch)
 
     async def _follow(
         self, job_id: str, watch: Watch, position: int, quiet_seconds: float
-    ) -> AsyncGenerator[list[AnyJobEvent], None]:
+    ) -> AsyncGenerator[list[Frame], None]:
         while not self._closed:
             changed = watch.changed  # before the look, or a change between the two is missed
-            events = watch.after(position)
-            if events is None:
-                events = await self._read(job_id, position)
-            if events:
-                position = _id(events[-1])
-                yield events
-                if isinstance(events[-1], LAST_EVENTS):
+            frames = watch.after(position)
+            if frames is None:
+                frames = await self._read(job_id, position)
+            if frames:
+                position = frames[-1].id
+                yield frames
+                if frames[-1].is_last:
                     return
             elif not await _set_within(changed, quiet_seconds):
                 yield []
@@ -123,22 +144,20 @@ class EventHub:
         while True:
             watch.woken.clear()
             try:
-                events = await self._read(job_id, watch.newest)
+                frames = await self._read(job_id, watch.newest)
             except Exception as error:  # whatever it is, the listeners wait for the next try
                 logger.warning("cannot read the events of job %s: %s", job_id, error)
-                events = []
-            if events:
-                watch.add(events)
-            if len(events) < PAGE:
+                frames = []
+            if frames:
+                watch.add(frames)
+            if len(frames) < PAGE:
                 await _set_within(watch.woken, self._poll_seconds)
 
-    async def _read(self, job_id: str, after: int, limit: int = PAGE) -> list[AnyJobEvent]:
-        return await run_in_threadpool(self._store.events, job_id, after=after, limit=limit)
+    async def _read(self, job_id: str, after: int, limit: int = PAGE) -> list[Frame]:
+        return await run_in_threadpool(self._frames, job_id, after, limit)
 
-
-def _id(event: AnyJobEvent) -> int:
-    assert event.id is not None  # noqa: S101 # the store numbers every event
-    return event.id
+    def _frames(self, job_id: str, after: int, limit: int) -> list[Frame]:
+        return [Frame.of(event) for event in self._store.events(job_id, after=after, limit=limit)]
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:

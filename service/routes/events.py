@@ -1,5 +1,7 @@
 """A job's events: as pages of JSON, or as they happen (server-sent events)."""
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -9,20 +11,23 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pydantic import AfterValidator, WithJsonSchema
+from starlette.types import Message, Send
 
 from jobs.events import AnyJobEvent
 from jobs.status import FINAL
-from relora_core.events import to_line
 from service.dependencies import HubDep, StoreDep
 from service.errors import documented
 from service.responses import EventPage
 from service.stream import EventHub
 
+logger = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/jobs", tags=["events"])
 
 EVENT_STREAM = "text/event-stream"
 RETRY_MILLISECONDS = 2000  # how long a client waits before it connects again
 QUIET_SECONDS = 15.0  # without an event, until a comment keeps proxies from closing
+STALLED_SECONDS = 30.0  # a listener that takes nothing for so long is let go; it may come back
+CHUNK_FRAMES = 100  # sent at once, so that a listener far behind holds little
 EVENT_TYPES = sorted(event.model_fields["type"].default for event in get_args(AnyJobEvent))
 
 
@@ -48,10 +53,20 @@ class Selection:
 
 def _selection(
     after: Annotated[int, Query(ge=0, description="Only events with a greater id.")] = 0,
+    cursor: Annotated[
+        str | None,
+        Query(
+            pattern=r"^\d{1,18}$", description="The `next` of the page before; wins over `after`."
+        ),
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Of a JSON page.")] = 500,
     type: Annotated[list[EventType] | None, Query(description="Only these types.")] = None,  # noqa: A002 # the parameter's name
-    last_event_id: Annotated[int | None, Header(ge=0, description="Wins over `after`.")] = None,
+    last_event_id: Annotated[
+        int | None, Header(ge=0, description="Of a stream that is resumed; wins over both.")
+    ] = None,
 ) -> Selection:
+    if cursor is not None:
+        after = int(cursor)
     return Selection(
         after=after if last_event_id is None else last_event_id,
         limit=limit,
@@ -63,7 +78,11 @@ def _selection(
     "/{job_id}/events",
     response_model=EventPage,
     responses={
-        200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}},
+        200: {
+            "description": "A page, or a stream whose frames have the event's `id`, its type as "
+            "`event` and the event itself, as in a page, as `data`.",
+            "content": {EVENT_STREAM: {"schema": {"type": "string"}}},
+        },
         204: {"description": "A stream that has ended: do not connect again."},
         **documented(404, 422),
     },
@@ -82,16 +101,33 @@ def get_events(
     after, limit = selection.after, selection.limit
     if EVENT_STREAM not in request.headers.get("Accept", ""):
         events = store.events(job_id, after=after, limit=limit, types=selection.types)
-        page = EventPage(items=events, next=events[-1].id if len(events) == limit else None)
+        more = len(events) == limit
+        page = EventPage(items=events, next=str(events[-1].id) if more else None)
         # Not by FastAPI, which writes a loss that is not finite as null.
         return Response(page.model_dump_json(), media_type="application/json")
-    if store.get(job_id).status in FINAL and not store.events(job_id, after=after, limit=1):
+    if store.get(job_id).status in FINAL and not store.events(
+        job_id, after=after, limit=1, types=selection.types
+    ):
         return Response(status_code=204)
-    return StreamingResponse(
+    return EventStream(
         _lines(hub, job_id, after, selection.types),
         media_type=EVENT_STREAM,
         headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
     )
+
+
+class EventStream(StreamingResponse):
+    """Lets go of a listener that takes nothing; it resumes by `Last-Event-ID` when it can."""
+
+    async def stream_response(self, send: Send) -> None:
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(STALLED_SECONDS):
+                await send(message)
+
+        try:
+            await super().stream_response(send_in_time)
+        except TimeoutError:
+            logger.info("a listener took nothing for %.0f s and is let go", STALLED_SECONDS)
 
 
 async def _lines(
@@ -99,11 +135,9 @@ async def _lines(
 ) -> AsyncIterator[bytes]:
     yield format_sse_event(retry=RETRY_MILLISECONDS)
     async with aclosing(hub.listen(job_id, after=after, quiet_seconds=QUIET_SECONDS)) as batches:
-        async for events in batches:
-            if not events:
+        async for frames in batches:
+            if not frames:
                 yield KEEPALIVE_COMMENT
-            for event in events:
-                if types is None or event.type in types:
-                    yield format_sse_event(
-                        id=str(event.id), event=event.type, data_str=to_line(event)
-                    )
+            chosen = [frame.data for frame in frames if types is None or frame.type in types]
+            for start in range(0, len(chosen), CHUNK_FRAMES):
+                yield b"".join(chosen[start : start + CHUNK_FRAMES])

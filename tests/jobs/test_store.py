@@ -144,6 +144,17 @@ def test_events_are_read_after_a_number_by_type_and_in_pages(
     assert store.events(running.id, after=8) == []
 
 
+def test_events_of_several_rare_types_come_in_the_order_of_the_log(
+    store: JobStore, attempts: AttemptStore, running: Job, step_finished: StepMaker
+) -> None:
+    attempts.append(running.id, 1, [(line, step_finished(line)) for line in range(1, 6)])
+    attempts.warn(running.id, 1, "slow", "it is slow")
+    rare = {"job.warning", "job.claimed", "job.queued"}
+    found = store.events(running.id, types=rare, limit=3)
+    assert [event.id for event in found] == [1, 2, 9]
+    assert [event.id for event in store.events(running.id, types=rare, after=1, limit=1)] == [2]
+
+
 def test_a_store_answers_a_ping(store: JobStore) -> None:
     store.ping()
 

@@ -11,7 +11,7 @@ from jobs.events import AnyJobEvent
 from jobs.models import Job
 from jobs.status import JobStatus
 from service import stream
-from service.stream import EventHub
+from service.stream import EventHub, Frame
 from tests.service.serving import step_finished
 
 Report = Callable[..., None]
@@ -83,7 +83,7 @@ def test_an_id_that_the_log_does_not_hold_starts_over(backends: Backends, runnin
 def test_a_finished_job_is_told_to_its_end_without_a_wait(backends: Backends, running: Job) -> None:
     backends.attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
 
-    async def scene() -> list[list[AnyJobEvent]]:
+    async def scene() -> list[list[Frame]]:
         hub = EventHub(backends.store, poll_seconds=60)
         return [batch async for batch in hub.listen(running.id, after=0, quiet_seconds=60)]
 

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from jobs.backends import Backends
 from jobs.events import AnyJobEvent
 from jobs.models import Job
 from jobs.status import JobStatus
-from relora_core.events import Evaluated
+from relora_core.events import Evaluated, Warned
 from service.routes import events as events_route
 from tests.service.serving import step_finished
 
@@ -39,12 +40,17 @@ def ids(page: dict[str, Any]) -> list[int]:
 def test_events_come_in_pages(http: httpx.Client, running: Job) -> None:
     path = f"/v1/jobs/{running.id}/events"
     first = http.get(path, params={"limit": 3}).json()
-    second = http.get(path, params={"limit": 3, "after": first["next"]}).json()
+    second = http.get(path, params={"limit": 3, "cursor": first["next"]}).json()
     assert (ids(first), ids(second)) == ([1, 2, 3], [4])
     assert second["next"] is None
     types = [event["type"] for event in first["items"] + second["items"]]
     assert types == ["job.queued", "job.claimed", "job.started", "train.step"]
     assert second["items"][0]["attempt"] == 1
+
+
+def test_a_cursor_wins_over_an_id(http: httpx.Client, running: Job) -> None:
+    query = {"cursor": "3", "after": 1}
+    assert ids(http.get(f"/v1/jobs/{running.id}/events", params=query).json()) == [4]
 
 
 def test_events_are_chosen_by_type(http: httpx.Client, running: Job) -> None:
@@ -102,6 +108,40 @@ def test_a_stream_of_some_types_still_ends_with_the_job(
     path = f"/v1/jobs/{running.id}/events?type=train.step"
     with http.stream("GET", path, headers=STREAM) as response:
         assert [frame["event"] for frame in frames(response) if "id" in frame] == ["train.step"]
+
+
+def test_who_has_seen_the_last_of_the_chosen_types_is_told_not_to_come_back(
+    http: httpx.Client, backends: Backends, running: Job
+) -> None:
+    backends.attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
+    headers = {**STREAM, "Last-Event-ID": "4"}
+    path = f"/v1/jobs/{running.id}/events?type=train.step"
+    assert http.get(path, headers=headers).status_code == 204
+
+
+def test_a_listener_that_takes_nothing_is_let_go_and_the_others_hear_on(
+    url: str,
+    http: httpx.Client,
+    backends: Backends,
+    running: Job,
+    report: Report,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(events_route, "STALLED_SECONDS", 0.2)
+    caplog.set_level("INFO", logger=events_route.__name__)
+    long = Warned(code="long", message="x" * 100_000)
+    report(running, *[long] * 200)
+    path = f"/v1/jobs/{running.id}/events"
+    with httpx.Client(base_url=url) as stalled, stalled.stream("GET", path, headers=STREAM):
+        give_up_at = time.monotonic() + 20
+        while "is let go" not in caplog.text and time.monotonic() < give_up_at:
+            time.sleep(0.05)
+        assert "is let go" in caplog.text
+        backends.attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
+        headers = {**STREAM, "Last-Event-ID": "203"}
+        with http.stream("GET", path, headers=headers) as response:
+            assert [f["id"] for f in frames(response) if "id" in f] == ["204", "205"]
 
 
 def test_who_has_seen_the_end_is_told_not_to_come_back(
