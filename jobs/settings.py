@@ -44,10 +44,15 @@ class Settings(BaseSettings):
         gt=0,
         description="So long a worker waits out a storage that fails, before its attempt fails.",
     )
-
     authentication: Authentication = Field(
         default="auto",
         description="Whether the API asks for keys. auto: unless it listens on loopback alone.",
+    )
+    requests_per_minute: int = Field(
+        default=0, ge=0, le=1_000_000, description="Of each key to the API; 0 is no limit."
+    )
+    request_burst: int = Field(
+        default=60, ge=1, le=1_000_000, description="How many of them may come at once."
     )
     secret_keys: SecretStr | None = Field(
         default=None,

@@ -14,6 +14,7 @@ from jobs.keys.models import ApiKey, Scope
 from jobs.keys.secret import digest_of, looks_like_a_key
 from jobs.tables import DEFAULT_PROJECT
 from service.key_policy import KeyPolicy
+from service.rate_limit import RateLimiter
 from service.recent import Recent
 
 KEY_SECONDS = 5.0  # a key is looked up so often; it works for so long after it is revoked
@@ -123,7 +124,14 @@ async def authorize(
 ) -> Caller:
     """The check. Asynchronous, so that it costs no thread when all is remembered."""
     access = cast(Access, request.app.state.access)
-    caller = await access.caller(credentials.credentials if credentials else None)
+    limiter = cast(RateLimiter, request.app.state.limiter)
+    address = f"address:{request.client.host if request.client else ''}"
+    try:
+        caller = await access.caller(credentials.credentials if credentials else None)
+    except NotAuthenticated:
+        await limiter.take(address)  # who guesses keys is slowed down as well
+        raise
+    await limiter.take(caller.key_id or address)
     check_scope(caller, Scope.READ if request.method in READING else Scope.WRITE)
     if (job_id := request.path_params.get("job_id")) is not None:
         await access.check_job(job_id, caller)

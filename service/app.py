@@ -15,6 +15,7 @@ from service.errors import HANDLERS, documented
 from service.key_policy import KeyPolicy
 from service.middleware import BodyLimit, RequestId
 from service.openapi import describe_errors
+from service.rate_limit import RateLimiter
 from service.routes import artifacts, events, health, jobs, keys, metrics, projects, secrets
 from service.stream import EventHub
 
@@ -41,6 +42,11 @@ def create_app(backends: Backends, policy: KeyPolicy = KeyPolicy.REQUIRED) -> Fa
     )
     app.state.backends = backends
     app.state.access = Access(backends, policy)
+    app.state.limiter = RateLimiter(
+        backends.settings.broker_url,
+        per_minute=backends.settings.requests_per_minute,
+        burst=backends.settings.request_burst,
+    )
     app.state.hub = EventHub(backends.store)
     app.state.dispatcher = Dispatcher(backends.outbox, backends.queue)
     app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES)
@@ -49,7 +55,7 @@ def create_app(backends: Backends, policy: KeyPolicy = KeyPolicy.REQUIRED) -> Fa
         app.include_router(
             router,
             dependencies=[Depends(authorize), Depends(refuse_unknown_query)],
-            responses=documented(401, 403),
+            responses=documented(401, 403, 429),
         )
     app.include_router(health.router, dependencies=[Depends(refuse_unknown_query)])
     describe_errors(app)
@@ -63,6 +69,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     waking.cancel()
     app.state.hub.close()
+    await app.state.limiter.close()
     app.state.dispatcher.stop()
 
 

@@ -20,13 +20,15 @@ from jobs.errors import (
     ModelNotFound,
     ProjectExists,
     ProjectNotFound,
+    QuotaExceeded,
     SecretNotFound,
     SecretsUnavailable,
     StorageError,
 )
 from relora_core.problems import Problem as SpecProblem
 from service.access import NotAuthenticated, ScopeMissing
-from service.responses import PROBLEM, FieldProblem, Problem
+from service.rate_limit import RateLimited
+from service.responses import PROBLEM, ExceededQuota, FieldProblem, Problem
 
 logger = logging.getLogger(__name__)
 
@@ -70,9 +72,10 @@ def respond(
     code: str,
     detail: str,
     *,
-    errors: list[FieldProblem] | None = None,
     headers: Mapping[str, str] | None = None,
+    **members: object,
 ) -> JSONResponse:
+    """A problem; `members` are what it has beside those of every problem."""
     request_id = request.state.request_id
     body = Problem(
         type=f"urn:relora:problem:{code}",
@@ -81,7 +84,7 @@ def respond(
         detail=detail,
         code=code,
         request_id=request_id,
-        errors=errors,
+        **members,
     )
     return JSONResponse(
         body.model_dump(exclude_none=True),
@@ -94,6 +97,17 @@ def respond(
 def job_error(request: Request, error: JobsError) -> JSONResponse:
     status, code = JOB_ERRORS[type(error)]
     return respond(request, status, code, str(error))
+
+
+def quota_exceeded(request: Request, error: QuotaExceeded) -> JSONResponse:
+    """403, not 429: a client that waits and tries again by itself would do so for hours."""
+    quota = ExceededQuota(name=error.quota, used=error.used, asked=error.asked, limit=error.limit)
+    return respond(request, 403, "quota_exceeded", str(error), quota=quota)
+
+
+def rate_limited(request: Request, error: RateLimited) -> JSONResponse:
+    headers = {"Retry-After": str(error.retry_after)}
+    return respond(request, 429, "rate_limited", str(error), headers=headers)
 
 
 def not_authenticated(request: Request, error: NotAuthenticated) -> JSONResponse:
@@ -157,6 +171,8 @@ def bug(request: Request, _: Exception) -> JSONResponse:
 
 HANDLERS: dict[int | type[Exception], Any] = {
     **dict.fromkeys(JOB_ERRORS, job_error),
+    QuotaExceeded: quota_exceeded,
+    RateLimited: rate_limited,
     NotAuthenticated: not_authenticated,
     ScopeMissing: scope_missing,
     InvalidSpec: invalid_spec,

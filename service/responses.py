@@ -20,6 +20,13 @@ class FieldProblem(BaseModel):
     message: str = Field(examples=["Input should be greater than or equal to 1; got 0"])
 
 
+class ExceededQuota(BaseModel):
+    name: str = Field(description="As in the project's `quotas`.", examples=["queued_jobs"])
+    used: int = Field(examples=[100])
+    asked: int = Field(description="On top of what is used.", examples=[1])
+    limit: int = Field(examples=[100])
+
+
 class Problem(BaseModel):
     """An error, in the one shape that all have (RFC 9457)."""
 
@@ -31,6 +38,9 @@ class Problem(BaseModel):
     request_id: str = Field(description="The same as the X-Request-ID of the response.")
     errors: list[FieldProblem] | None = Field(
         default=None, description="The fields to change, where the request itself is wrong."
+    )
+    quota: ExceededQuota | None = Field(
+        default=None, description="The project's quota that would be exceeded."
     )
 
 

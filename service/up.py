@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -15,10 +15,12 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from jobs.backends import open_backends
 from jobs.migrate import migrate
 from jobs.settings import Settings
 from jobs.vault import key_in
 from service.children import Child, Children
+from service.key_policy import NoKeys, key_policy
 from service.server import listen
 
 START_SECONDS = 60.0
@@ -53,6 +55,7 @@ def run_up(
     with _locked(settings.data_dir), _listening(host, port) as listener:
         url = _url(listener)
         migrate(settings.database_url)
+        _check_keys(settings, listener)
         children = Children()
         try:
             _start(children, settings, listener, with_worker=with_worker, stop=stop)
@@ -111,6 +114,15 @@ def _secret_keys(settings: Settings) -> str:
     if settings.secret_keys is not None:
         return settings.secret_keys.get_secret_value()
     return key_in(settings.data_dir / "secret.key")
+
+
+def _check_keys(settings: Settings, listener: socket.socket) -> None:
+    """Here, since a person reads this; the API, whose process ends if it fails, does it again."""
+    with closing(open_backends(settings)) as backends:
+        try:
+            key_policy(settings.authentication, listener.getsockname()[0], backends.keys)
+        except NoKeys as error:
+            raise UpError(f"{error}\n(with RELORA_DATA_DIR={settings.data_dir})") from None
 
 
 def _valkey(data_dir: Path, port: int) -> Child:

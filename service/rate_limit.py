@@ -1,0 +1,77 @@
+"""How often a caller may ask: a bucket for each in Valkey, which all API processes share.
+
+A full bucket holds `burst` requests and is filled again at the allowed rate. What is stored is
+the time at which it will be full (the generic cell rate algorithm), so an idle caller costs
+nothing, and one script reads and writes it in one step.
+"""
+
+import logging
+import math
+import time
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+logger = logging.getLogger(__name__)
+
+_TIMEOUT_SECONDS = 0.25  # a request waits so long for Valkey, and no longer
+_PAUSE_SECONDS = 5.0  # after an error, in which no caller waits for it
+_KEY = "rate:"
+
+# Microseconds until a request is free, 0 if one was taken. KEYS: the bucket. ARGV: microseconds
+# that a request takes to come back, requests in a full bucket.
+_TAKE = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
+local full_at = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now)
+local wait = full_at + interval - now - interval * burst
+if wait > 0 then
+  return wait
+end
+local lasts = math.ceil((full_at + interval - now) / 1000)
+redis.call('SET', KEYS[1], string.format('%.0f', full_at + interval), 'PX', lasts)
+return 0
+"""
+
+
+class RateLimited(Exception):
+    def __init__(self, per_minute: int, retry_after: int) -> None:
+        super().__init__(
+            f"More than {per_minute} requests a minute; the next may be made in {retry_after} s."
+        )
+        self.retry_after = retry_after  # in whole seconds
+
+
+class RateLimiter:
+    def __init__(self, broker_url: str, *, per_minute: int, burst: int) -> None:
+        """With `per_minute` 0 there is no limit, and the broker is not asked."""
+        self._per_minute = per_minute
+        self._burst = burst
+        self._paused_until = 0.0
+        self._redis = Redis.from_url(
+            broker_url,
+            socket_timeout=_TIMEOUT_SECONDS,
+            socket_connect_timeout=_TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._take = self._redis.register_script(_TAKE)
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    async def take(self, caller: str) -> None:
+        """Count a request. Raises `RateLimited`; without Valkey, none is too many."""
+        if not self._per_minute or time.monotonic() < self._paused_until:
+            return
+        interval = round(60_000_000 / self._per_minute)
+        try:
+            wait = await self._take(keys=[_KEY + caller], args=[interval, self._burst])
+        except (RedisError, OSError) as error:
+            self._paused_until = time.monotonic() + _PAUSE_SECONDS
+            logger.warning("no rate limits for %g s: %s", _PAUSE_SECONDS, error)
+            return
+        if wait > 0:
+            raise RateLimited(self._per_minute, math.ceil(wait / 1_000_000))
