@@ -7,7 +7,19 @@ token, and raise `LeaseLost` when another attempt holds the job or none does.
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, Engine, and_, case, delete, func, insert, literal, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    and_,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+)
 
 from jobs import log
 from jobs.database import READ_ONLY, database_now
@@ -28,6 +40,7 @@ from jobs.moves import (
     wished_or,
 )
 from jobs.progress import advance
+from jobs.quotas import has_room, lock_project_of
 from jobs.rows import job_from, progress_document, progress_from
 from jobs.status import HELD, JobStatus, Wish
 from jobs.tables import artifacts, jobs
@@ -39,17 +52,24 @@ class AttemptStore:
         self._reads = engine.execution_options(**READ_ONLY)
 
     def claim(self, job_id: str, *, worker: str, lease_seconds: float) -> Job | None:
-        """Take a queued job under a lease; None if it is not queued (any more)."""
+        """Take a queued job under a lease.
+
+        None if it is not queued (any more), or if its project has no room for it now.
+        """
         with self._engine.begin() as connection:
+            lock_project_of(connection, job_id)
             row = move(
                 connection,
                 job_id,
                 JobStatus.STARTING,
+                has_room(),
+                held_back=False,
                 attempt=jobs.c.attempt + 1,
                 worker=worker,
                 lease_until=database_now() + lease_seconds,
             )
             if row is None:
+                _hold_back(connection, job_id)
                 return None
             announce(connection, row, JobClaimed(worker=worker))
         return job_from(row)
@@ -194,3 +214,17 @@ def _still_held(row: JobRow | None, job_id: str, attempt: int) -> JobRow:
     if row is None:
         raise LeaseLost(job_id, attempt)
     return row
+
+
+def _hold_back(connection: Connection, job_id: str) -> None:
+    """A job that is queued and yet could not be claimed waits for room in its project."""
+    row = change(
+        connection,
+        job_id,
+        and_(jobs.c.status == JobStatus.QUEUED, ~jobs.c.held_back),
+        held_back=True,
+        last_event=jobs.c.last_event + 1,
+    )
+    if row is not None:
+        message = f"Project {row.project!r} runs as much as its quotas allow; the job waits."
+        announce(connection, row, JobWarned(code="quota_reached", message=message))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, and_, delete, exists, insert, select, update
 
 from jobs.database import READ_ONLY, database_now
+from jobs.quotas import held_back_with_room
 from jobs.status import JobStatus
 from jobs.tables import jobs, outbox
 
@@ -35,6 +36,20 @@ class Outbox:
         with self._engine.begin() as connection:
             connection.execute(delete(outbox).where(outbox.c.id == outbox_id))
 
+    def ring_where_there_is_room(self) -> int:
+        """Queue another message for jobs that were held back, as far as their quotas go."""
+        with self._reads.begin() as connection:
+            ready = connection.scalars(held_back_with_room()).all()
+        if not ready:
+            return 0
+        still = and_(jobs.c.id.in_(ready), jobs.c.status == JobStatus.QUEUED, jobs.c.held_back)
+        changes = {"held_back": False, "rung_at": database_now()}
+        with self._engine.begin() as connection:
+            statement = update(jobs).where(still).values(changes).returning(jobs.c.id)
+            if rung := connection.scalars(statement).all():
+                ring(connection, *rung)
+        return len(rung)
+
     def ring_again(self, older_than_seconds: float) -> int:
         """For when the broker lost messages: queue another for each job that waits so long."""
         with self._engine.begin() as connection:
@@ -53,6 +68,7 @@ def _rung_before(connection: Connection, seconds: float) -> Sequence[str]:
     """Queued jobs whose message was sent longer ago; they count as rung for now."""
     waiting = and_(
         jobs.c.status == JobStatus.QUEUED,
+        ~jobs.c.held_back,
         jobs.c.rung_at < database_now() - seconds,
         ~exists().where(outbox.c.job_id == jobs.c.id),
     )

@@ -12,6 +12,8 @@ from sqlalchemy import (
     Connection,
     Row,
     ScalarSelect,
+    Select,
+    and_,
     exists,
     func,
     literal,
@@ -26,6 +28,7 @@ from jobs.tables import artifacts, jobs, projects
 _MAX_COUNT = 2**31 - 1  # of what the database's integers hold
 _MAX_BYTES = 2**63 - 1
 
+ProjectRow = Row[*tuple[Any, ...]]
 Count = Annotated[int, Field(ge=0, le=_MAX_COUNT)]
 Bytes = Annotated[int, Field(ge=0, le=_MAX_BYTES)]
 
@@ -54,7 +57,7 @@ class Usage(BaseModel):
     storage_bytes: int
 
 
-def quotas_from(row: Row[*tuple[Any, ...]]) -> Quotas:
+def quotas_from(row: ProjectRow) -> Quotas:
     return Quotas(**{name: getattr(row, f"max_{name}") for name in Quotas.model_fields})
 
 
@@ -65,13 +68,20 @@ def usage(connection: Connection, project: str) -> Usage:
 
 def check_submit(connection: Connection, project: str, *, gpus: int) -> None:
     """Raise `QuotaExceeded` unless the project may queue one more job, of so many GPUs."""
-    quotas = _lock(connection, projects.c.name == project)
-    if quotas is None:
+    locked = _lock(connection, projects.c.name == project)
+    if locked is None:
         raise ProjectNotFound(project)
-    _check_free(connection, project, "queued_jobs", limit=quotas.queued_jobs, asked=1)
-    check_storage(connection, project, asked=1)
-    if quotas.gpus is not None and gpus > quotas.gpus:  # it would wait for ever
-        raise QuotaExceeded(project, "gpus", used=0, asked=gpus, limit=quotas.gpus)
+    _check_free(connection, project, "queued_jobs", limit=locked.max_queued_jobs, asked=1)
+    _check_free(connection, project, "storage_bytes", limit=locked.max_storage_bytes, asked=1)
+    if locked.max_gpus is not None and gpus > locked.max_gpus:  # it would wait for ever
+        raise QuotaExceeded(project, "gpus", used=0, asked=gpus, limit=locked.max_gpus)
+
+
+def check_requeue(connection: Connection, job_id: str) -> None:
+    """Raise `QuotaExceeded` unless a person may put this job back into the queue."""
+    if locked := lock_project_of(connection, job_id):
+        limit = locked.max_queued_jobs
+        _check_free(connection, locked.name, "queued_jobs", limit=limit, asked=1)
 
 
 def check_storage(connection: Connection, project: str, *, asked: int) -> None:
@@ -92,19 +102,19 @@ def _check_free(
         raise QuotaExceeded(project, quota, used=used, asked=asked, limit=limit)
 
 
-def lock_project_of(connection: Connection, job_id: str) -> None:
-    """Before a claim that `has_room` guards."""
-    _lock(connection, projects.c.name == select(jobs.c.project).where(jobs.c.id == job_id))
+def lock_project_of(connection: Connection, job_id: str) -> ProjectRow | None:
+    """Before a claim that `has_room` guards. None if there is no such job."""
+    project = select(jobs.c.project).where(jobs.c.id == job_id).scalar_subquery()
+    return _lock(connection, projects.c.name == project)
 
 
-def _lock(connection: Connection, which: ColumnElement[bool]) -> Quotas | None:
+def _lock(connection: Connection, which: ColumnElement[bool]) -> ProjectRow | None:
     """Who inserts a key of the project need not wait, so it is not locked as if it were deleted.
 
     SQLite knows no such lock and needs none: there one transaction at a time writes.
     """
-    row = connection.execute(select(projects).where(which).with_for_update(key_share=True))
-    found = row.one_or_none()
-    return None if found is None else quotas_from(found)
+    query = select(projects).where(which).with_for_update(key_share=True)
+    return connection.execute(query).one_or_none()
 
 
 def has_room() -> ColumnElement[bool]:
@@ -115,6 +125,41 @@ def has_room() -> ColumnElement[bool]:
         projects.c.max_gpus < _gpus(project) + jobs.c.gpus,
     )
     return ~exists().where(project == jobs.c.project, full)
+
+
+def held_back_with_room(limit: int = 1000) -> Select[tuple[str]]:
+    """Of the queued jobs that were held back, those that may run now, the oldest of each project.
+
+    A message that is under way counts as if its job ran, so no more are sent than can be claimed.
+    """
+    under_way = and_(jobs.c.status == JobStatus.QUEUED, ~jobs.c.held_back)
+    taken = (
+        select(jobs.c.project, func.count().label("jobs"), func.sum(jobs.c.gpus).label("gpus"))
+        .where(or_(jobs.c.status.in_(HELD), under_way))
+        .group_by(jobs.c.project)
+        .subquery()
+    )
+    place = func.row_number().over(partition_by=jobs.c.project, order_by=jobs.c.id)
+    gpus = func.sum(jobs.c.gpus).over(partition_by=jobs.c.project, order_by=jobs.c.id)
+    fits_alone = or_(projects.c.max_gpus.is_(None), jobs.c.gpus <= projects.c.max_gpus)
+    waiting = (
+        select(
+            jobs.c.id,
+            projects.c.max_running_jobs,
+            projects.c.max_gpus,
+            (place + func.coalesce(taken.c.jobs, 0)).label("jobs"),
+            (gpus + func.coalesce(taken.c.gpus, 0)).label("gpus"),
+        )
+        .join(projects, projects.c.name == jobs.c.project)
+        .outerjoin(taken, taken.c.project == jobs.c.project)
+        .where(jobs.c.status == JobStatus.QUEUED, jobs.c.held_back, fits_alone)
+        .subquery()
+    )
+    free = and_(
+        or_(waiting.c.max_running_jobs.is_(None), waiting.c.jobs <= waiting.c.max_running_jobs),
+        or_(waiting.c.max_gpus.is_(None), waiting.c.gpus <= waiting.c.max_gpus),
+    )
+    return select(waiting.c.id).where(free).order_by(waiting.c.id).limit(limit)
 
 
 _others = jobs.alias("others")

@@ -17,7 +17,7 @@ from jobs.ids import new_job_id
 from jobs.models import Artifact, Job, JobSpec, Progress
 from jobs.moves import FULFILLED, add, announce, make_wish, move
 from jobs.outbox import ring
-from jobs.quotas import check_submit
+from jobs.quotas import check_requeue, check_submit
 from jobs.rows import PROGRESS_COLUMNS, artifact_from, event_from, job_from, progress_from
 from jobs.status import JobStatus, Wish
 from jobs.tables import DEFAULT_PROJECT, artifacts, jobs
@@ -98,8 +98,9 @@ class JobStore:
         return job
 
     def resume(self, job_id: str) -> Job:
-        """Queue a paused job again. Raises `IllegalTransition` for any other."""
+        """Queue a paused job again. Raises `IllegalTransition` for any other, `QuotaExceeded`."""
         with self._engine.begin() as connection:
+            check_requeue(connection, job_id)
             row = move(
                 connection,
                 job_id,

@@ -7,6 +7,7 @@ they are valid JSON even where a float is not finite.
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     literal_column,
 )
 
@@ -54,6 +56,8 @@ jobs = Table(
     Column("last_event", BigInteger, nullable=False),
     Column("lease_until", Float(53)),
     Column("rung_at", Float(53), nullable=False),
+    # Its message came when its project had no room; the sweep sends another when there is.
+    Column("held_back", Boolean, nullable=False, server_default=false()),
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),

@@ -24,6 +24,7 @@ def sweep(backends: Backends) -> None:
     for job_id in backends.attempts.expire_leases():
         logger.warning("job %s: its worker is lost", job_id)
         backends.wakeups.publish(job_id)
+    backends.outbox.ring_where_there_is_room()
     dispatch(backends.outbox, backends.queue)
     if backends.queue.depth() == 0:
         backends.outbox.ring_again(RING_AGAIN_SECONDS)

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from jobs.backends import Backends
+from jobs.projects import ProjectChanges
+from jobs.quotas import Quotas
 from jobs.settings import Settings
 from jobs.status import JobStatus
 from tests.worker.conftest import MakeSpec
@@ -32,6 +34,25 @@ def test_a_job_whose_worker_is_silent_is_queued_again(
 
     assert backends.store.get(job_id).status is JobStatus.QUEUED
     assert backends.queue.depth() == messages + 1
+
+
+def test_a_job_that_waited_for_its_quota_is_told_when_there_is_room(
+    backends: Backends, make_spec: MakeSpec
+) -> None:
+    backends.projects.change("default", ProjectChanges(quotas=Quotas(running_jobs=1)))
+    first, second = (backends.store.create(make_spec()).id for _ in range(2))
+    for job_id in (first, second):
+        backends.attempts.claim(job_id, worker="w", lease_seconds=60)
+    sweep(backends)
+    messages = backends.queue.depth()
+
+    sweep(backends)
+    assert backends.queue.depth() == messages
+    backends.attempts.finish(first, 1, JobStatus.CANCELLED)
+    sweep(backends)
+
+    assert backends.queue.depth() == messages + 1
+    assert backends.attempts.claim(second, worker="w", lease_seconds=60) is not None
 
 
 def test_it_works_through_the_outbox_until_it_is_told_to_end(

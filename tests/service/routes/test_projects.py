@@ -88,3 +88,15 @@ def test_a_wrong_project_is_refused(http: httpx.Client, operator: dict[str, str]
         assert problem(response) == (422, "invalid_request")
     unknown = http.patch("/v1/projects/none", json={"quotas": {}}, headers=operator)
     assert problem(unknown) == (404, "project_not_found")
+
+
+def test_a_job_over_a_quota_is_refused_with_the_quota(
+    http: httpx.Client, operator: dict[str, str], document: dict[str, Any]
+) -> None:
+    quotas = {"quotas": {"queued_jobs": 1}}
+    http.patch("/v1/projects/default", json=quotas, headers=operator)
+    assert http.post("/v1/jobs", json=document, headers=operator).status_code == 201
+    refused = http.post("/v1/jobs", json=document, headers=operator)
+    assert problem(refused) == (403, "quota_exceeded")
+    assert refused.json()["quota"] == {"name": "queued_jobs", "used": 1, "asked": 1, "limit": 1}
+    assert "Project 'default' may have 1 queued jobs" in refused.json()["detail"]
