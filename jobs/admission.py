@@ -3,13 +3,18 @@
 from collections.abc import Iterator
 
 from jobs.backends import Backends
+from jobs.datasets.models import SCHEME, DatasetStatus
 from jobs.models import JobSpec
 from relora_core.problems import Problem
+from relora_core.spec import Source
 
 
 def problems_of(spec: JobSpec, backends: Backends, *, project: str) -> list[Problem]:
     """Why a valid spec cannot be run here; each field to change. Empty for one that can."""
-    return [*_unknown_secrets(spec, backends, project)]
+    return [
+        *_unknown_secrets(spec, backends, project),
+        *_unusable_datasets(spec, backends, project),
+    ]
 
 
 def _unknown_secrets(spec: JobSpec, backends: Backends, project: str) -> Iterator[Problem]:
@@ -21,3 +26,26 @@ def _unknown_secrets(spec: JobSpec, backends: Backends, project: str) -> Iterato
         if name in missing:
             message = "the project has no secret of this name; store it with PUT /v1/secrets/{name}"
             yield Problem(path=f"secrets.{variable}", message=message)
+
+
+def _unusable_datasets(spec: JobSpec, backends: Backends, project: str) -> Iterator[Problem]:
+    named = {path: uri.removeprefix(SCHEME) for path, uri in _uploads(spec)}
+    if not named:
+        return
+    statuses = backends.datasets.statuses(project, set(named.values()))
+    for path, dataset_id in named.items():
+        if dataset_id not in statuses:
+            message = f"there is no dataset {dataset_id!r}; GET /v1/datasets lists them"
+            yield Problem(path=path, message=message)
+        elif statuses[dataset_id] is not DatasetStatus.READY:
+            message = f"dataset {dataset_id} is not here to its last byte; go on with its upload"
+            yield Problem(path=path, message=message)
+
+
+def _uploads(spec: JobSpec) -> Iterator[tuple[str, str]]:
+    for path, source in (
+        ("data.train.uri", spec.data.train),
+        ("data.validation.uri", spec.data.validation),
+    ):
+        if isinstance(source, Source) and source.uri.startswith(SCHEME):
+            yield path, source.uri

@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 from jobs.artifacts import JobFiles
 from jobs.attempts import AttemptStore
 from jobs.database import open_engine
+from jobs.datasets.store import DatasetStore
 from jobs.errors import SecretNotFound, StorageError
 from jobs.job_secrets import JobSecrets
 from jobs.keys.store import KeyStore
@@ -19,7 +20,7 @@ from jobs.queue import JobQueue
 from jobs.secret_names import S3_VARIABLES
 from jobs.secrets import SecretStore
 from jobs.settings import Settings
-from jobs.storage import S3Credentials, Storage, job_storage
+from jobs.storage import S3Credentials, Storage, job_storage, open_storage
 from jobs.store import JobStore
 from jobs.vault import Vault
 from jobs.wakeups import Wakeups
@@ -35,10 +36,15 @@ class Backends:
     projects: ProjectStore
     keys: KeyStore
     files: JobFiles
+    datasets: DatasetStore
     metrics: MetricStore
     queue: JobQueue
     wakeups: Wakeups
     secrets: SecretStore
+
+    def own_storage(self) -> Storage:
+        """That of the service, where uploads are."""
+        return open_storage(self.settings.storage_url)
 
     def storage_for(self, job: Job) -> Storage:
         """Where the job's files are."""
@@ -85,6 +91,7 @@ def open_backends(settings: Settings) -> Backends:
         projects=ProjectStore(engine),
         keys=KeyStore(engine),
         files=JobFiles(engine),
+        datasets=DatasetStore(engine),
         metrics=MetricStore(engine),
         queue=JobQueue(settings.broker_url),
         wakeups=Wakeups(settings.broker_url),

@@ -12,9 +12,16 @@ JobsError
 ├── SecretNotFound       the project has no such secret
 ├── SecretsUnavailable   no key opens it
 ├── ModelNotFound        the job has no merged model yet, or none of that step
+├── DatasetNotFound      no such dataset, or none of this project
+├── DatasetInUse         a job that is not over names the dataset
+├── OffsetMismatch       bytes of an upload do not begin where those before them end
+├── UploadTooLarge       more bytes than may be, or than were announced
+├── ChecksumMismatch     an upload is not what was announced
 ├── QueueUnavailable     the broker does not answer
 └── StorageError         the storage did not do what was asked
 """
+
+from collections.abc import Sequence
 
 
 class JobsError(Exception):
@@ -86,6 +93,38 @@ class ModelNotFound(JobsError):
         super().__init__(
             f"Job {job_id} has no merged model{which}. The final one comes with its last step; "
             "`export.every` in the spec makes others on the way."
+        )
+
+
+class DatasetNotFound(JobsError):
+    def __init__(self, dataset_id: str) -> None:
+        super().__init__(f"There is no dataset {dataset_id!r}.")
+
+
+class DatasetInUse(JobsError):
+    def __init__(self, dataset_id: str, job_ids: Sequence[str]) -> None:
+        super().__init__(
+            f"Dataset {dataset_id} is used by jobs that are not over: {', '.join(job_ids)}."
+        )
+
+
+class OffsetMismatch(JobsError):
+    def __init__(self, dataset_id: str, offset: int, received: int) -> None:
+        super().__init__(
+            f"Dataset {dataset_id} has {received} bytes; go on from there, not from {offset}."
+        )
+        self.received = received
+
+
+class UploadTooLarge(JobsError):
+    """The message says how large it may be."""
+
+
+class ChecksumMismatch(JobsError):
+    def __init__(self, dataset_id: str, *, announced: str, found: str) -> None:
+        super().__init__(
+            f"Dataset {dataset_id} was announced with sha256 {announced}; what came has {found}. "
+            "Nothing of it was kept; send it again from offset 0."
         )
 
 

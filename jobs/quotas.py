@@ -21,6 +21,7 @@ from sqlalchemy import (
     select,
 )
 
+from jobs.datasets.tables import datasets
 from jobs.errors import ProjectNotFound, QuotaExceeded
 from jobs.status import HELD, JobStatus
 from jobs.tables import artifacts, jobs, projects
@@ -42,7 +43,7 @@ class Quotas(BaseModel):
     running_jobs: Count | None = Field(default=None, description="Others wait in the queue.")
     gpus: Count | None = Field(default=None, description="Of running jobs; others wait.")
     storage_bytes: Bytes | None = Field(
-        default=None, description="Of the files of jobs; no job is taken above it."
+        default=None, description="Of the files of jobs and datasets; none is taken above it."
     )
 
 
@@ -86,9 +87,10 @@ def check_requeue(connection: Connection, job_id: str) -> None:
 
 def check_storage(connection: Connection, project: str, *, asked: int) -> None:
     """Raise `QuotaExceeded` unless the project may store so many bytes more."""
-    limit = connection.scalar(
-        select(projects.c.max_storage_bytes).where(projects.c.name == project)
-    )
+    locked = _lock(connection, projects.c.name == project)
+    if locked is None:
+        raise ProjectNotFound(project)
+    limit = locked.max_storage_bytes
     _check_free(connection, project, "storage_bytes", limit=limit, asked=asked)
 
 
@@ -185,9 +187,13 @@ def _gpus(project: ColumnElement[str]) -> ScalarSelect[int]:
     return _count(project, total, _others.c.status.in_(HELD))
 
 
-def _stored(project: ColumnElement[str]) -> ScalarSelect[int]:
-    total = func.coalesce(func.sum(artifacts.c.size), 0)
-    return _count(project, total, artifacts.c.job_id == _others.c.id)
+def _stored(project: ColumnElement[str]) -> ColumnElement[int]:
+    """Of jobs and of datasets, which count whole from when they are announced."""
+    made = func.coalesce(func.sum(artifacts.c.size), 0)
+    of_jobs = _count(project, made, artifacts.c.job_id == _others.c.id)
+    uploaded = select(func.coalesce(func.sum(datasets.c.size), 0))
+    of_datasets = uploaded.where(datasets.c.project == project).correlate(projects)
+    return of_jobs + of_datasets.scalar_subquery()
 
 
 _USED = {"queued_jobs": _queued, "running_jobs": _running, "gpus": _gpus, "storage_bytes": _stored}

@@ -2,7 +2,8 @@
 
 from jobs import secrets, tables
 from jobs.columns import metadata
+from jobs.datasets import tables as datasets
 from jobs.keys import tables as keys
 from jobs.metrics import tables as metrics
 
-__all__ = ["keys", "metadata", "metrics", "secrets", "tables"]
+__all__ = ["datasets", "keys", "metadata", "metrics", "secrets", "tables"]

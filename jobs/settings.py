@@ -44,6 +44,13 @@ class Settings(BaseSettings):
         gt=0,
         description="So long a worker waits out a storage that fails, before its attempt fails.",
     )
+
+    upload_max_bytes: int = Field(
+        default=100_000_000_000, ge=1, description="The largest dataset that may be uploaded."
+    )
+    upload_expires_seconds: float = Field(
+        default=86_400, gt=0, description="So long after its last byte an upload is given up."
+    )
     authentication: Authentication = Field(
         default="auto",
         description="Whether the API asks for keys. auto: unless it listens on loopback alone.",

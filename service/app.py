@@ -16,7 +16,17 @@ from service.key_policy import KeyPolicy
 from service.middleware import BodyLimit, RequestId
 from service.openapi import describe_errors
 from service.rate_limit import RateLimiter
-from service.routes import artifacts, events, health, jobs, keys, metrics, projects, secrets
+from service.routes import (
+    artifacts,
+    datasets,
+    events,
+    health,
+    jobs,
+    keys,
+    metrics,
+    projects,
+    secrets,
+)
 from service.stream import EventHub
 
 MAX_BODY_BYTES = 1 << 20
@@ -24,6 +34,7 @@ FOR_CALLERS = (  # who may call them is checked before each
     jobs.router,
     events.router,
     artifacts.router,
+    datasets.router,
     metrics.router,
     secrets.router,
     projects.router,

@@ -13,17 +13,22 @@ from starlette.exceptions import HTTPException
 
 from jobs.errors import (
     ArtifactNotFound,
+    ChecksumMismatch,
+    DatasetInUse,
+    DatasetNotFound,
     IllegalTransition,
     JobNotFound,
     JobsError,
     KeyNotFound,
     ModelNotFound,
+    OffsetMismatch,
     ProjectExists,
     ProjectNotFound,
     QuotaExceeded,
     SecretNotFound,
     SecretsUnavailable,
     StorageError,
+    UploadTooLarge,
 )
 from relora_core.problems import Problem as SpecProblem
 from service.access import NotAuthenticated, ScopeMissing
@@ -34,6 +39,10 @@ logger = logging.getLogger(__name__)
 
 JOB_ERRORS: dict[type[JobsError], tuple[int, str]] = {
     JobNotFound: (404, "job_not_found"),
+    DatasetNotFound: (404, "dataset_not_found"),
+    DatasetInUse: (409, "dataset_in_use"),
+    UploadTooLarge: (413, "upload_too_large"),
+    ChecksumMismatch: (422, "checksum_mismatch"),
     ArtifactNotFound: (404, "artifact_not_found"),
     KeyNotFound: (404, "key_not_found"),
     ProjectNotFound: (404, "project_not_found"),
@@ -121,6 +130,11 @@ def scope_missing(request: Request, error: ScopeMissing) -> JSONResponse:
     return respond(request, 403, "scope_missing", str(error), headers=headers)
 
 
+def offset_mismatch(request: Request, error: OffsetMismatch) -> JSONResponse:
+    headers = {"Upload-Offset": str(error.received)}
+    return respond(request, 409, "offset_mismatch", str(error), headers=headers)
+
+
 def invalid_spec(request: Request, error: InvalidSpec) -> JSONResponse:
     fields = [FieldProblem(path=item.path, message=item.message) for item in error.problems]
     detail = "The spec was not accepted; nothing is queued. `errors` says what to change."
@@ -175,6 +189,7 @@ HANDLERS: dict[int | type[Exception], Any] = {
     RateLimited: rate_limited,
     NotAuthenticated: not_authenticated,
     ScopeMissing: scope_missing,
+    OffsetMismatch: offset_mismatch,
     InvalidSpec: invalid_spec,
     RequestValidationError: invalid_request,
     HTTPException: http_error,

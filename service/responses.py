@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from jobs.artifacts import Checkpoint
+from jobs.datasets.models import Dataset
 from jobs.events import JobCancelled, JobEvent, JobFailed, JobSucceeded
 from jobs.keys.models import ApiKey
 from jobs.models import Artifact, Job
@@ -65,6 +66,11 @@ class StoredArtifact(Artifact):
 class ArtifactPage(BaseModel):
     items: list[StoredArtifact]
     next: str | None = Field(description="Give it as `cursor` for the next page.")
+
+
+class DatasetPage(BaseModel):
+    items: list[Dataset]
+    next: str | None = Field(description="Give it as `cursor` for the page of older ones.")
 
 
 class CheckpointPage(BaseModel):

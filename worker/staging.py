@@ -1,4 +1,5 @@
-"""Data in S3 is copied into the node's cache before the trainer, which knows no cloud, starts.
+"""Data in S3 and uploads are copied into the node's cache before the trainer starts, which knows
+no cloud and no service.
 
 A copy is named by what it is a copy of: objects that changed make another folder, and jobs
 with the same data share one.
@@ -8,10 +9,15 @@ import hashlib
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from jobs.datasets.models import SCHEME as UPLOAD
+from jobs.datasets.models import Dataset
+from jobs.errors import DatasetNotFound
 from jobs.storage import StoredFile, open_storage
 from relora_core.errors import DataError
-from relora_core.spec import Source
+from relora_core.files import sha256
+from relora_core.spec import STAGED_SCHEMES, Source
 from worker.attempt import Attempt
 
 SCHEME = "s3://"
@@ -19,14 +25,17 @@ WILDCARDS = "*?["
 
 
 def stage(attempt: Attempt) -> dict[str, str]:
-    """Return where the copy of each s3:// source is: the spec's URI to a local one.
+    """Return where the copy of each s3:// and upload:// source is: the spec's URI to a local one.
 
     Raises `DataError` if a source names nothing, `StopRequested` between two files.
     """
     data = attempt.job.spec.data
     sources = [source for source in (data.train, data.validation) if isinstance(source, Source)]
-    remote = {source.uri for source in sources if source.uri.startswith(SCHEME)}
-    return {uri: _copy(attempt, uri) for uri in sorted(remote)}
+    remote = {source.uri for source in sources if source.uri.startswith(STAGED_SCHEMES)}
+    return {
+        uri: _join_upload(attempt, uri) if uri.startswith(UPLOAD) else _copy(attempt, uri)
+        for uri in sorted(remote)
+    }
 
 
 def _copy(attempt: Attempt, uri: str) -> str:
@@ -42,6 +51,36 @@ def _copy(attempt: Attempt, uri: str) -> str:
         if not copy.exists():  # whole, if it is there
             attempt.insist(partial(storage.download, file.key, copy))
     return f"file://{folder}/*"
+
+
+def _join_upload(attempt: Attempt, uri: str) -> str:
+    backends, dataset_id = attempt.backends, uri.removeprefix(UPLOAD)
+    project = attempt.insist(partial(backends.store.project_of, attempt.job.id))
+    try:
+        dataset = attempt.insist(partial(backends.datasets.get, project, dataset_id))
+        folder = backends.settings.cache_dir / "staged" / dataset.id
+        copy = folder / dataset.filename
+        if not copy.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            attempt.insist(partial(_write_upload, attempt, dataset, copy))
+    except (DatasetNotFound, FileNotFoundError) as error:
+        raise DataError(f"the dataset of {uri!r} was deleted") from error
+    return f"file://{copy}"
+
+
+def _write_upload(attempt: Attempt, dataset: Dataset, copy: Path) -> None:
+    """Whole or not at all; two attempts may do it side by side."""
+    storage, parts = attempt.backends.own_storage(), attempt.backends.datasets.parts(dataset.id)
+    with TemporaryDirectory(prefix=".unfinished-", dir=copy.parent) as folder:
+        joined = Path(folder) / copy.name
+        with joined.open("wb") as file:
+            for part in parts:
+                attempt.check_stop()
+                for chunk in storage.read(part.key, 0, part.size):
+                    file.write(chunk)
+        if sha256(joined) != dataset.sha256:
+            raise DataError(f"the storage does not have dataset {dataset.id} as it was uploaded")
+        joined.replace(copy)
 
 
 def matches(key: str, pattern: str) -> bool:

@@ -9,7 +9,8 @@ from types import FrameType
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.backends import Backends, open_backends
-from jobs.errors import QueueUnavailable
+from jobs.datasets.content import remove_deleted
+from jobs.errors import QueueUnavailable, StorageError
 from jobs.queue import dispatch
 from jobs.settings import Settings
 
@@ -26,8 +27,18 @@ def sweep(backends: Backends) -> None:
         backends.wakeups.publish(job_id)
     backends.outbox.ring_where_there_is_room()
     dispatch(backends.outbox, backends.queue)
+    _remove_datasets(backends)
     if backends.queue.depth() == 0:
         backends.outbox.ring_again(RING_AGAIN_SECONDS)
+
+
+def _remove_datasets(backends: Backends) -> None:
+    for dataset_id in backends.datasets.expire_uploads(backends.settings.upload_expires_seconds):
+        logger.info("dataset %s: its upload was given up", dataset_id)
+    try:
+        remove_deleted(backends.datasets, backends.own_storage)
+    except StorageError as error:
+        logger.warning("deleted datasets wait for the storage: %s", error)
 
 
 def main() -> None:

@@ -9,17 +9,11 @@ from pathlib import Path
 
 from zstandard import ZstdDecompressor, ZstdError
 
-from relora_core.data import token_files
 from relora_core.data.hub import read_parquet
 from relora_core.data.rows import BadRow, Row, read_row
 from relora_core.errors import DataError
+from relora_core.file_formats import READABLE, file_format, is_readable
 
-COMPRESSED = frozenset({".gz", ".zst"})
-LINES = frozenset({".jsonl", ".json"})
-READABLE = (
-    "txt, jsonl, json (an object a line) and parquet; all but parquet also as .gz or .zst; and "
-    "token ids in npy and bin"
-)
 CHUNK = 2**20  # bytes
 
 
@@ -34,17 +28,9 @@ def find_files(uri: str) -> list[Path]:
     if not files:
         raise DataError(f"no file matches {uri!r} ({path})")
     for file in files:
-        if file_format(file) not in LINES | {".txt", ".parquet"} | token_files.EXTENSIONS:
+        if not is_readable(file):
             raise DataError(f"cannot read {file}; known formats are {READABLE}")
     return files
-
-
-def file_format(file: Path) -> str:
-    """Return the extension that says what the file holds, without its compression."""
-    if file.suffix in COMPRESSED:
-        inner = Path(file.stem).suffix
-        return inner if inner not in {".parquet"} | token_files.EXTENSIONS else ""
-    return file.suffix
 
 
 def read_file(file: Path, *, text_field: str) -> Iterator[Row]:

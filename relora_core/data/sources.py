@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from relora_core.data import token_files
 from relora_core.data.cache import digest, file_digest
-from relora_core.data.files import file_format, find_files, read_file
+from relora_core.data.files import find_files, read_file
 from relora_core.data.hub import parse_hub_uri, read_hub_dataset
 from relora_core.data.rows import BadRow, Row
 from relora_core.errors import DataError
-from relora_core.spec import Source
+from relora_core.file_formats import TOKENS, file_format
+from relora_core.spec import STAGED_SCHEMES, Source
 
 SHOWN_EXAMPLES = 3
 HOPELESS = 1000  # so many bad rows and not one good: wrong field or format, not bad luck
@@ -67,7 +67,7 @@ def token_source_files(source: Source) -> list[Path] | None:
     if source.uri.startswith("hf://"):
         return None
     files = _local_files(source)
-    ready = [file for file in files if file.suffix in token_files.EXTENSIONS]
+    ready = [file for file in files if file.suffix in TOKENS]
     if ready and len(ready) < len(files):
         raise DataError(
             f"{source.uri!r} matches both text and token ids, such as {ready[0]}; name one of them"
@@ -84,9 +84,9 @@ def _rows(source: Source) -> Iterator[Row]:
 
 
 def _local_files(source: Source) -> list[Path]:
-    if source.uri.startswith("s3://"):
+    if source.uri.startswith(STAGED_SCHEMES):
         raise DataError(
-            f"the trainer reads no S3 ({source.uri!r}); the service's worker copies the files to "
+            f"the trainer does not reach {source.uri!r}; the service's worker copies the files to "
             "the node first. Without the service, copy them and give their path"
         )
     return find_files(source.uri)

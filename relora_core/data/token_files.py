@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from relora_core.errors import DataError
 from relora_core.spec import Source
 
-EXTENSIONS = frozenset({".npy", ".bin"})
 CHUNK = 2**24  # tokens checked at once
 
 Ids = NDArray[np.integer]

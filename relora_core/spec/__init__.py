@@ -7,6 +7,7 @@ steps, sizes are sequences, tokens or images as the field says.
 from relora_core.spec.data import (
     DEFAULT_IMAGE_SIZE,
     SOURCE_SCHEMES,
+    STAGED_SCHEMES,
     DataSpec,
     HeldOut,
     Source,
@@ -58,6 +59,7 @@ __all__ = [
     "DEFAULT_IMAGE_SIZE",
     "SERVICE_FIELDS",
     "SOURCE_SCHEMES",
+    "STAGED_SCHEMES",
     "CheckpointSpec",
     "ConfigModel",
     "ControlMethod",

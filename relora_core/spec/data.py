@@ -6,7 +6,8 @@ from pydantic import Field, Tag, field_validator
 
 from relora_core.spec.part import Spec, one_of
 
-SOURCE_SCHEMES = ("file://", "s3://", "hf://")
+STAGED_SCHEMES = ("s3://", "upload://")  # the service's worker copies them to the node
+SOURCE_SCHEMES = ("file://", "hf://", *STAGED_SCHEMES)
 
 DEFAULT_IMAGE_SIZE = 224  # pixels; of the models in arXiv 2010.11929
 
@@ -14,7 +15,8 @@ DEFAULT_IMAGE_SIZE = 224  # pixels; of the models in arXiv 2010.11929
 class Source(Spec):
     uri: str = Field(
         description="file:///data/*.jsonl.gz, s3://bucket/key*.parquet, "
-        "hf://NAME?config=en&split=train&revision=..., or a plain path. "
+        "hf://NAME?config=en&split=train&revision=..., upload://DATASET_ID for a file that was "
+        "uploaded to the service, or a plain path. "
         "Formats by extension: txt (a file is one document), jsonl or json (an object a line) and "
         "parquet; all but parquet also as .gz or .zst. "
         "Token ids of the run's pretrained tokenizer: npy (a row of integers) and bin; a document "

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from relora_core.events import Unit
 from relora_core.presets import RECIPES, expand_recipe, preset_config
-from relora_core.spec.data import DataSpec, Source
+from relora_core.spec.data import STAGED_SCHEMES, DataSpec, Source
 from relora_core.spec.method import (
     ControlMethod,
     GaloreMethod,
@@ -141,11 +141,11 @@ class TrainSpec(Spec):
                 f"{self.model.preset} is a model for task {self.model.task}, not {self.task}",
             )
         for path, source in self._sources():
-            if self.task == "image_classification" and source.uri.startswith("s3://"):
+            if self.task == "image_classification" and source.uri.startswith(STAGED_SCHEMES):
                 raise SpecConflict(
                     path,
                     "images are read from a folder that the trainer sees or from hf://, not from "
-                    "s3://",
+                    f"{source.uri.partition('://')[0]}://",
                 )
 
     def _sources(self) -> Iterator[tuple[str, Source]]:

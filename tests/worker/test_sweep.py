@@ -1,11 +1,14 @@
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from jobs.backends import Backends
+from jobs.datasets import content
+from jobs.datasets.models import NewDataset
 from jobs.projects import ProjectChanges
 from jobs.quotas import Quotas
 from jobs.settings import Settings
@@ -53,6 +56,24 @@ def test_a_job_that_waited_for_its_quota_is_told_when_there_is_room(
 
     assert backends.queue.depth() == messages + 1
     assert backends.attempts.claim(second, worker="w", lease_seconds=60) is not None
+
+
+def test_an_upload_that_was_given_up_leaves_the_storage(
+    backends: Backends, settings: Settings, tmp_path: Path
+) -> None:
+    new = NewDataset(name="corpus", filename="corpus.txt", size=2, sha256="0" * 64)
+    dataset = backends.datasets.create("default", new)
+    (tmp_path / "part").write_bytes(b"1")
+    storage = backends.own_storage()
+    content.append(backends.datasets, storage, "default", dataset, tmp_path / "part")
+
+    sweep(backends)
+    assert len(list(storage.list("uploads"))) == 1
+
+    hurried = settings.model_copy(update={"upload_expires_seconds": 1e-9})
+    sweep(replace(backends, settings=hurried))
+    assert list(storage.list("uploads")) == []
+    assert backends.datasets.list("default") == []
 
 
 def test_it_works_through_the_outbox_until_it_is_told_to_end(

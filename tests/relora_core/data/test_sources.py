@@ -35,7 +35,7 @@ def test_a_wrong_field_is_noticed_long_before_the_end(write_rows: WriteRows) -> 
 
 
 def test_s3_is_left_to_the_worker(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="the trainer reads no S3"):
+    with pytest.raises(DataError, match="the trainer does not reach 's3://"):
         fingerprint(Source(uri="s3://bucket/*.jsonl"), cache=tmp_path)
 
 

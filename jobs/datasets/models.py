@@ -1,0 +1,71 @@
+"""A dataset as a person announces it, and as they see it while and after it is uploaded."""
+
+from datetime import datetime
+from enum import StrEnum
+from pathlib import PurePath
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from relora_core.file_formats import READABLE, is_readable
+
+SCHEME = "upload://"
+_DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", examples=[_DIGEST])]
+
+
+class DatasetStatus(StrEnum):
+    UPLOADING = "uploading"
+    READY = "ready"  # whole, with the sha256 that was announced; it never changes
+    DELETED = "deleted"  # nobody sees it any more; the sweep removes its bytes
+
+
+class NewDataset(BaseModel):
+    """A file that will be uploaded."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={
+            "example": {
+                "name": "wiki-2026",
+                "filename": "wiki.jsonl.gz",
+                "size": 52428800,
+                "sha256": _DIGEST,
+            }
+        },
+    )
+
+    name: str = Field(min_length=1, max_length=200, description="What it is, to people.")
+    filename: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
+        description=f"Its extension says what it holds: {READABLE}.",
+    )
+    size: int = Field(ge=1, le=2**63 - 1, description="In bytes.")
+    sha256: Sha256 = Field(description="Of the whole file, as `sha256sum` prints it.")
+
+    @field_validator("filename")
+    @classmethod
+    def _known_format(cls, filename: str) -> str:
+        if not is_readable(PurePath(filename)):
+            raise ValueError(f"cannot read {filename!r}; known formats are {READABLE}")
+        return filename
+
+
+class Dataset(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    id: str = Field(examples=["ds_01k3h4v5w6x7y8z9a0b1c2d3e4"])
+    uri: str = Field(
+        description="What a spec says as `data.train.uri`.",
+        examples=["upload://ds_01k3h4v5w6x7y8z9a0b1c2d3e4"],
+    )
+    name: str
+    filename: str
+    size: int = Field(description="In bytes.")
+    sha256: str
+    status: DatasetStatus = Field(description="Jobs may use it when it is `ready`.")
+    received: int = Field(description="How many bytes are here: the offset of the next.")
+    created_at: datetime
+    updated_at: datetime = Field(description="When bytes came last.")

@@ -1,0 +1,113 @@
+"""Datasets: announced, uploaded in any number of requests, used by jobs, deleted."""
+
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from jobs.datasets import content
+from jobs.datasets.models import Dataset, NewDataset
+from jobs.errors import OffsetMismatch, UploadTooLarge
+from service.dependencies import BackendsDep, ProjectDep
+from service.errors import documented
+from service.responses import DatasetPage
+from service.spool import receive
+
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+
+OFFSET, LENGTH = "Upload-Offset", "Upload-Length"
+_POSITION: dict[str, Any] = {
+    OFFSET: {"schema": {"type": "integer"}, "description": "Of the next byte."},
+    LENGTH: {"schema": {"type": "integer"}, "description": "The size of the whole file."},
+}
+_BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+
+
+@router.post(
+    "",
+    status_code=201,
+    responses={
+        201: {"headers": {"Location": {"schema": {"type": "string"}}}},
+        **documented(400, 409, 413, 422),
+    },
+)
+def create_dataset(
+    new: NewDataset, backends: BackendsDep, project: ProjectDep, response: Response
+) -> Dataset:
+    """Announce a file. Its bytes go to `/v1/datasets/{dataset_id}/content`."""
+    limit = backends.settings.upload_max_bytes
+    if new.size > limit:
+        raise UploadTooLarge(f"A dataset may have {limit} bytes here; this one has {new.size}.")
+    dataset = backends.datasets.create(project, new)
+    response.headers["Location"] = f"/v1/datasets/{dataset.id}"
+    return dataset
+
+
+@router.get("", responses=documented(422))
+def list_datasets(
+    backends: BackendsDep,
+    project: ProjectDep,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
+) -> DatasetPage:
+    """The newest first, those that are being uploaded among them."""
+    items = backends.datasets.list(project, limit=limit, before=cursor)
+    return DatasetPage(items=items, next=items[-1].id if len(items) == limit else None)
+
+
+@router.get("/{dataset_id}", responses=documented(404))
+def get_dataset(dataset_id: str, backends: BackendsDep, project: ProjectDep) -> Dataset:
+    return backends.datasets.get(project, dataset_id)
+
+
+@router.delete("/{dataset_id}", status_code=204, responses=documented(404, 409))
+def delete_dataset(dataset_id: str, backends: BackendsDep, project: ProjectDep) -> None:
+    """Forget a dataset that no job needs any more, or an upload."""
+    backends.datasets.delete(project, dataset_id)
+
+
+@router.head(
+    "/{dataset_id}/content",
+    response_class=Response,
+    responses={200: {"headers": _POSITION, "content": {}}, **documented(404)},
+)
+def get_upload_offset(dataset_id: str, backends: BackendsDep, project: ProjectDep) -> Response:
+    """Where to go on with an upload."""
+    dataset = backends.datasets.get(project, dataset_id)
+    return Response(headers={**_position(dataset), "Cache-Control": "no-store"})
+
+
+@router.patch(
+    "/{dataset_id}/content",
+    responses={200: {"headers": _POSITION}, **documented(404, 409, 413, 422, 502)},
+    openapi_extra={"requestBody": {"required": True, "content": _BYTES}},
+)
+async def upload_content(
+    dataset_id: str,
+    request: Request,
+    backends: BackendsDep,
+    project: ProjectDep,
+    response: Response,
+    offset: Annotated[
+        int,
+        Header(alias=OFFSET, ge=0, le=2**63 - 1, description="Of the body's first byte."),
+    ],
+) -> Dataset:
+    """Send the bytes from an offset on, as many as you like: all that arrive are kept.
+
+    The last one makes the dataset `ready`, if the whole has the sha256 that was announced.
+    """
+    dataset = await run_in_threadpool(backends.datasets.get, project, dataset_id)
+    if offset != dataset.received:
+        raise OffsetMismatch(dataset_id, offset, dataset.received)
+    storage = await run_in_threadpool(backends.own_storage)
+    keep = partial(content.append, backends.datasets, storage, project)
+    dataset = await receive(request.stream(), dataset, keep)
+    dataset = await run_in_threadpool(content.finish, backends.datasets, storage, project, dataset)
+    response.headers.update(_position(dataset))
+    return dataset
+
+
+def _position(dataset: Dataset) -> dict[str, str]:
+    return {OFFSET: str(dataset.received), LENGTH: str(dataset.size)}

@@ -1,0 +1,140 @@
+"""Datasets and their parts, on both databases."""
+
+from collections.abc import Iterator
+
+import pytest
+from pydantic import ValidationError
+
+from jobs.database import open_engine
+from jobs.datasets.models import Dataset, DatasetStatus, NewDataset
+from jobs.datasets.store import DatasetStore, Part
+from jobs.errors import DatasetInUse, DatasetNotFound, OffsetMismatch, QuotaExceeded
+from jobs.models import JobSpec
+from jobs.projects import NewProject, ProjectStore
+from jobs.quotas import Quotas
+from jobs.status import Wish
+from jobs.store import JobStore
+
+NEW = NewDataset(name="corpus", filename="corpus.jsonl.gz", size=100, sha256="0" * 64)
+
+
+@pytest.fixture
+def datasets(database_url: str) -> Iterator[DatasetStore]:
+    engine = open_engine(database_url)
+    yield DatasetStore(engine)
+    engine.dispose()
+
+
+@pytest.fixture
+def dataset(datasets: DatasetStore) -> Dataset:
+    return datasets.create("default", NEW)
+
+
+def part(start: int, size: int, key: str = "key") -> Part:
+    return Part(start, size, key)
+
+
+def test_a_dataset_is_announced_without_a_byte(datasets: DatasetStore, dataset: Dataset) -> None:
+    assert dataset.uri == f"upload://{dataset.id}"
+    assert (dataset.status, dataset.received, dataset.size) == ("uploading", 0, 100)
+    assert datasets.get("default", dataset.id) == dataset
+
+
+def test_parts_follow_each_other_without_gaps(datasets: DatasetStore, dataset: Dataset) -> None:
+    datasets.add_part("default", dataset.id, part(0, 60, "a"))
+    for start in (0, 59, 61):
+        with pytest.raises(OffsetMismatch, match="has 60 bytes; go on from there") as refused:
+            datasets.add_part("default", dataset.id, part(start, 10))
+        assert refused.value.received == 60
+    assert datasets.add_part("default", dataset.id, part(60, 40, "b")).received == 100
+    assert datasets.parts(dataset.id) == [part(0, 60, "a"), part(60, 40, "b")]
+
+
+def test_a_dataset_that_is_ready_takes_no_more(datasets: DatasetStore, dataset: Dataset) -> None:
+    whole = datasets.add_part("default", dataset.id, part(0, 100))
+    assert datasets.finish(whole) is True
+    assert datasets.statuses("default", [dataset.id]) == {dataset.id: DatasetStatus.READY}
+    with pytest.raises(OffsetMismatch):
+        datasets.add_part("default", dataset.id, part(100, 1))
+
+
+def test_what_was_found_counts_only_for_what_was_read(
+    datasets: DatasetStore, dataset: Dataset
+) -> None:
+    whole = datasets.add_part("default", dataset.id, part(0, 100, "wrong"))
+    assert datasets.start_over(whole) is True
+    assert datasets.parts(dataset.id) == []
+    again = datasets.add_part("default", dataset.id, part(0, 100, "right"))
+    assert datasets.start_over(whole) is False
+    assert datasets.finish(whole) is False
+    assert datasets.finish(again) is True
+
+
+def test_a_project_sees_its_own_datasets(datasets: DatasetStore, dataset: Dataset) -> None:
+    newer = datasets.create("default", NEW)
+    assert [one.id for one in datasets.list("default")] == [newer.id, dataset.id]
+    assert [one.id for one in datasets.list("default", before=newer.id)] == [dataset.id]
+    assert datasets.list("other") == []
+    assert datasets.statuses("other", [dataset.id]) == {}
+    for ask in (datasets.get, datasets.delete):
+        with pytest.raises(DatasetNotFound):
+            ask("other", dataset.id)
+    with pytest.raises(DatasetNotFound):
+        datasets.add_part("other", dataset.id, part(1, 1))
+
+
+def test_a_dataset_is_kept_while_a_job_needs_it(
+    datasets: DatasetStore, dataset: Dataset, store: JobStore, spec: JobSpec
+) -> None:
+    document = {**spec.model_dump(), "data": {"train": {"uri": dataset.uri}}}
+    job = store.create(JobSpec.model_validate(document))
+    with pytest.raises(DatasetInUse, match=f"jobs that are not over: {job.id}"):
+        datasets.delete("default", dataset.id)
+    store.wish(job.id, Wish.CANCEL)
+    datasets.delete("default", dataset.id)
+    assert datasets.list("default") == []
+    with pytest.raises(DatasetNotFound):
+        datasets.get("default", dataset.id)
+    assert datasets.deleted() == [dataset.id]
+
+
+def test_what_is_deleted_is_forgotten_with_its_parts(
+    datasets: DatasetStore, dataset: Dataset
+) -> None:
+    datasets.add_part("default", dataset.id, part(0, 100))
+    datasets.delete("default", dataset.id)
+    datasets.forget(dataset.id)
+    assert datasets.deleted() == []
+    assert datasets.parts(dataset.id) == []
+
+
+def test_an_upload_that_gets_no_byte_is_given_up(datasets: DatasetStore, dataset: Dataset) -> None:
+    assert datasets.expire_uploads(60) == []
+    ready = datasets.add_part("default", datasets.create("default", NEW).id, part(0, 100))
+    datasets.finish(ready)
+    assert datasets.expire_uploads(-1) == [dataset.id]
+    assert datasets.deleted() == [dataset.id]
+
+
+def test_an_announced_dataset_counts_for_the_quota(
+    datasets: DatasetStore, database_url: str
+) -> None:
+    engine = open_engine(database_url)
+    projects = ProjectStore(engine)
+    projects.create(NewProject(name="small", quotas=Quotas(storage_bytes=150)))
+    first = datasets.create("small", NEW)
+    assert projects.report("small").usage.storage_bytes == 100
+    with pytest.raises(QuotaExceeded):
+        datasets.create("small", NEW)
+    datasets.delete("small", first.id)
+    datasets.forget(first.id)
+    assert datasets.create("small", NEW).size == 100
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "filename", ["corpus.csv", "corpus", "../corpus.txt", "corpus*.txt", "x.parquet.gz", ".txt"]
+)
+def test_a_file_that_the_trainer_cannot_read_is_refused(filename: str) -> None:
+    with pytest.raises(ValidationError, match=r"known formats are txt|should match pattern"):
+        NewDataset(name="x", filename=filename, size=1, sha256="0" * 64)
