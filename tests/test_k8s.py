@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import shlex
 import shutil
 import subprocess
 import textwrap
@@ -23,6 +24,7 @@ from service.app import create_app
 
 ROOT = Path(__file__).parent.parent
 K8S = ROOT / "k8s"
+OPERATIONS = (ROOT / "docs/operations.md").read_text()
 OLDEST_KUBERNETES = "1.30"  # `preStop.sleep`
 WORKLOADS = {"Deployment", "StatefulSet", "Job"}
 HOME = "/var/lib/relora"
@@ -101,11 +103,8 @@ def test_kubernetes_accepts_every_document(manifests: list[Manifest], version: s
 
 
 def test_the_overlay_that_the_docs_show_renders(tmp_path: Path) -> None:
-    (example,) = re.findall(
-        r"```yaml\n(.*?kind: Kustomization.*?)```",
-        (ROOT / "docs/operations.md").read_text(),
-        re.S,
-    )
+    blocks = re.findall(r"```yaml\n(.*?)```", OPERATIONS, re.S)
+    (example,) = (block for block in blocks if "kind: Kustomization" in block)
     shutil.copytree(K8S, tmp_path / "k8s")
     overlay = tmp_path / "k8s/overlays/mine"
     overlay.mkdir()
@@ -189,13 +188,32 @@ def test_the_environment_is_what_the_settings_read(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     settings = Settings()
+    shown = {"authentication", "broker_url", "database_url", "storage_url"}
     names = {name.removeprefix("RELORA_").lower() for name in environment if "RELORA_" in name}
-    assert names == {"broker_url", "database_url", "storage_url"}
-    assert {name: str(getattr(settings, name)) for name in names} == {
-        name: environment[f"RELORA_{name.upper()}"] for name in names
+    assert names == shown | {"secret_keys"}
+    assert {name: getattr(settings, name) for name in shown} == {
+        name: environment[f"RELORA_{name.upper()}"] for name in shown
     }
     assert settings.database_url.startswith("postgresql")
     assert settings.storage_url.startswith("s3://")
+
+
+def test_nobody_is_let_in_without_a_key(manifests: list[Manifest]) -> None:
+    (config,) = of_kind(manifests, "ConfigMap")
+    assert config["data"]["RELORA_AUTHENTICATION"] == "required"
+    api = workloads(manifests)["relora-api"]
+    references = [entry.get("configMapRef", {}).get("name") for entry in container(api)["envFrom"]]
+    assert config["metadata"]["name"] in references
+
+
+def test_the_first_key_is_made_in_a_pod_of_the_api(manifests: list[Manifest]) -> None:
+    commands = re.findall(r"kubectl -n (\S+) exec deployment/(\S+) -- \\\s+(.*)", OPERATIONS)
+    (namespace, deployment, command) = commands[0]
+    assert namespace == of_kind(manifests, "Namespace")[0]["metadata"]["name"]
+    assert workloads(manifests)[deployment]["kind"] == "Deployment"
+    python, option, module, *_ = shlex.split(command)
+    assert (python, option) == ("python", "-m")
+    assert importlib.util.find_spec(f"{module}.__main__") is not None
 
 
 def test_the_broker_is_the_service_of_valkey(manifests: list[Manifest]) -> None:
