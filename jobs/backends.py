@@ -12,6 +12,7 @@ from jobs.datasets.store import DatasetStore
 from jobs.errors import SecretNotFound, StorageError
 from jobs.job_secrets import JobSecrets
 from jobs.keys.store import KeyStore
+from jobs.logs import LogStore
 from jobs.metrics.store import MetricStore
 from jobs.models import Job
 from jobs.outbox import Outbox
@@ -38,6 +39,7 @@ class Backends:
     files: JobFiles
     datasets: DatasetStore
     metrics: MetricStore
+    logs: LogStore
     queue: JobQueue
     wakeups: Wakeups
     secrets: SecretStore
@@ -93,6 +95,7 @@ def open_backends(settings: Settings) -> Backends:
         files=JobFiles(engine),
         datasets=DatasetStore(engine),
         metrics=MetricStore(engine),
+        logs=LogStore(engine),
         queue=JobQueue(settings.broker_url),
         wakeups=Wakeups(settings.broker_url),
         secrets=SecretStore(engine, Vault(keys.get_secret_value() if keys else None)),

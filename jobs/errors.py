@@ -5,6 +5,7 @@ JobsError
 ├── IllegalTransition    the job's status does not allow the move
 ├── LeaseLost            another attempt holds the job, or none does any more
 ├── ArtifactNotFound     the job has no such file
+├── LogNotFound          the job has no log of that attempt
 ├── KeyNotFound          no such API key, or none of this project
 ├── ProjectNotFound      no such project
 ├── ProjectExists        the name is taken
@@ -49,6 +50,11 @@ class LeaseLost(JobsError):
 class ArtifactNotFound(JobsError):
     def __init__(self, job_id: str, path: str) -> None:
         super().__init__(f"Job {job_id} has no file {path!r}.")
+
+
+class LogNotFound(JobsError):
+    def __init__(self, job_id: str, attempt: int) -> None:
+        super().__init__(f"Job {job_id} has no log of attempt {attempt}.")
 
 
 class KeyNotFound(JobsError):

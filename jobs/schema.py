@@ -1,9 +1,9 @@
 """All tables of the store, whichever module describes them: what migrations are compared with."""
 
-from jobs import secrets, tables
+from jobs import logs, secrets, tables
 from jobs.columns import metadata
 from jobs.datasets import tables as datasets
 from jobs.keys import tables as keys
 from jobs.metrics import tables as metrics
 
-__all__ = ["datasets", "keys", "metadata", "metrics", "secrets", "tables"]
+__all__ = ["datasets", "keys", "logs", "metadata", "metrics", "secrets", "tables"]

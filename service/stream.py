@@ -88,6 +88,10 @@ class EventHub:
         for watch in self._watches.values():
             watch.announce()
 
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
     async def listen(
         self, job_id: str, *, after: int, quiet_seconds: float
     ) -> AsyncGenerator[list[Frame], None]:

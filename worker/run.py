@@ -18,6 +18,7 @@ from worker.attempt import Attempt, StopRequested
 from worker.endings import Broken, Failed, Stopped, Succeeded, Verdict, judge
 from worker.launchers.torchrun import launch
 from worker.lease import Lease
+from worker.live_log import LiveLog
 from worker.patience import OUTAGES
 from worker.restore import restore
 from worker.staging import stage
@@ -100,7 +101,7 @@ def _train(attempt: Attempt) -> Verdict:
             num_processes=job.spec.resources.gpus,
             secrets=attempt.secrets.environment,
         )
-        ending = supervise(trainer, attempt, Recorder(attempt, uploads.note))
+        ending = supervise(trainer, attempt, Recorder(attempt, uploads.note), LiveLog(attempt))
         uploads.note_log(workdir)
         return _with_uploads(judge(ending), uploads, attempt)
 

@@ -10,6 +10,7 @@ from relora_core.events import AnyTrainEvent, TrainFailed, TrainFinished, TrainS
 from worker.attempt import Attempt
 from worker.endings import Ending, LastEvent
 from worker.launchers.torchrun import last_words
+from worker.live_log import LiveLog
 from worker.process import TrainerProcess
 from worker.tail import Line, Tail
 
@@ -59,7 +60,9 @@ class Recorder:
         self._on_event(event)
 
 
-def supervise(trainer: TrainerProcess, attempt: Attempt, recorder: Recorder) -> Ending:
+def supervise(
+    trainer: TrainerProcess, attempt: Attempt, recorder: Recorder, live_log: LiveLog
+) -> Ending:
     """Return when the trainer has ended and all it said is stored; `LeaseLost` ends it at once."""
     try:
         while (exit_code := trainer.exit_code()) is None:
@@ -67,11 +70,13 @@ def supervise(trainer: TrainerProcess, attempt: Attempt, recorder: Recorder) -> 
             if attempt.stop_requested():
                 attempt.workdir.stop.touch()
             recorder.record()
+            live_log.ship()
             time.sleep(POLL_SECONDS)
     finally:
         trainer.kill()
     while recorder.record():
         attempt.lease.check()
         time.sleep(DRAIN_SECONDS)
+    live_log.finish()
     said = attempt.secrets.masked(last_words(attempt.workdir.log))
     return Ending(exit_code, recorder.last, said)

@@ -120,6 +120,8 @@ class Uploads:
                 copy.parent.mkdir()
                 self._copy_masked(workdir.log, copy)
                 self._list([self._file(Path(name), copy, "log", None)])
+            forget = self._attempt.backends.logs.forget
+            self._attempt.insist(partial(forget, self._attempt.job.id, workdir.attempt))
         except OUTAGES as error:
             self._attempt.warn("log_not_uploaded", f"the log is on the worker alone: {error}")
 

@@ -1,0 +1,114 @@
+"""An attempt's log, wherever it is: in the database while the trainer runs, then in the storage."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator
+from dataclasses import dataclass
+
+from starlette.concurrency import run_in_threadpool
+
+from jobs.backends import Backends
+from jobs.errors import ArtifactNotFound, JobNotFound, LogNotFound
+from jobs.models import Artifact, Job
+from jobs.status import HELD
+
+BLOCK_BYTES = 1 << 16
+MOST_TAIL_BYTES = 4 << 20  # so far back the last lines are looked for
+POLL_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Log:
+    """The bytes [start, end) can be read; those before `start` once the attempt is over."""
+
+    job_id: str
+    attempt: int
+    start: int
+    end: int
+    is_whole: bool  # nothing will be added
+    read: Callable[[int, int], Iterator[bytes]]
+
+    def line_start(self, lines: int) -> int:
+        """Where the last `lines` lines begin."""
+        if lines == 0:
+            return self.end
+        position, found = self.end, b""
+        oldest = max(self.start, self.end - MOST_TAIL_BYTES)
+        while position > oldest and found.count(b"\n", 0, -1) < lines:
+            earlier = max(oldest, position - BLOCK_BYTES)
+            found = b"".join(self.read(earlier, position)) + found
+            position = earlier
+        at = len(found) - 1
+        for _ in range(lines):
+            at = found.rfind(b"\n", 0, max(at, 0))
+        return position + at + 1
+
+
+def open_log(backends: Backends, job_id: str, attempt: int | None) -> Log:
+    """The log of an attempt, by default of the last. Raises `LogNotFound`."""
+    job = backends.store.get(job_id)
+    number = job.attempt if attempt is None else attempt
+    if not 0 < number <= job.attempt:
+        raise LogNotFound(job_id, number)
+    # First the database, which forgets a log only when it is listed as a file.
+    here = backends.logs.extent(job_id, number)
+    if (file := _file(backends, job_id, number)) is not None:
+        return _in_storage(backends, job, number, file)
+    runs = number == job.attempt and job.status in HELD
+    if here is None and not runs:
+        raise LogNotFound(job_id, number)
+    return Log(
+        job_id=job_id,
+        attempt=number,
+        start=here.start if here else 0,
+        end=here.end if here else 0,
+        is_whole=not runs,
+        read=lambda start, end: backends.logs.read(job_id, number, start, end),
+    )
+
+
+def _file(backends: Backends, job_id: str, attempt: int) -> Artifact | None:
+    try:
+        return backends.store.artifact(job_id, f"logs/attempt-{attempt}.log")
+    except ArtifactNotFound:
+        return None
+
+
+def _in_storage(backends: Backends, job: Job, attempt: int, file: Artifact) -> Log:
+    storage = backends.storage_for(job)
+    return Log(
+        job_id=job.id,
+        attempt=attempt,
+        start=0,
+        end=file.size,
+        is_whole=True,
+        read=lambda start, end: storage.read(file.path, start, end),
+    )
+
+
+async def follow(
+    backends: Backends, log: Log, position: int, closed: Callable[[], bool]
+) -> AsyncGenerator[tuple[int, bytes], None]:
+    """What comes after `position`, with where it ends, until the attempt is over; empty bytes
+    for each look that finds nothing."""
+    while not closed():
+        try:
+            log = await run_in_threadpool(open_log, backends, log.job_id, log.attempt)
+        except (JobNotFound, LogNotFound):  # deleted meanwhile
+            return
+        position = max(position, log.start)
+        if new := await run_in_threadpool(_next, log, position):
+            position += len(new)
+            yield position, new
+        elif log.is_whole:
+            return
+        else:
+            yield position, b""
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def _next(log: Log, position: int) -> bytes:
+    """To the end of a line, where there is one."""
+    end = min(log.end, position + BLOCK_BYTES)
+    new = b"".join(log.read(position, end)) if position < end else b""
+    whole = new.rfind(b"\n") + 1
+    return new[:whole] if whole and end < log.end else new

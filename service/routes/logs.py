@@ -1,0 +1,127 @@
+"""What a job's trainer printed: the end of it, a part of it, or as it comes."""
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+
+from service.dependencies import BackendsDep, HubDep
+from service.errors import documented
+from service.logs import Log, follow, open_log
+from service.ranges import RangeNotSatisfiable, parse_range
+from service.routes.events import EVENT_STREAM, QUIET_SECONDS, RETRY_MILLISECONDS, EventStream
+
+router = APIRouter(prefix="/v1/jobs", tags=["logs"])
+
+TEXT = "text/plain; charset=utf-8"
+UNBUFFERED = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which part of a log is asked for."""
+
+    tail: Annotated[int | None, Query(ge=0, le=10_000, description="The last lines alone.")] = None
+    follow: Annotated[bool, Query(description="Go on with what comes.")] = False
+    range: Annotated[str | None, Header(description="Of bytes, when it is not followed.")] = None
+    last_event_id: Annotated[int | None, Header(ge=0, description="Wins over `tail`.")] = None
+
+
+@router.get(
+    "/{job_id}/logs",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The log, or its last lines. A stream's frames have where they end as "
+            "`id` and lines as `data`; the last one is the event `end`.",
+            "content": {
+                "text/plain": {"schema": {"type": "string"}},
+                EVENT_STREAM: {"schema": {"type": "string"}},
+            },
+        },
+        204: {"description": "A stream that has ended: do not connect again."},
+        206: {"description": "The part asked for.", "content": {"text/plain": {}}},
+        **documented(404, 416, 422, 502),
+    },
+)
+def get_log(
+    job_id: str,
+    request: Request,
+    backends: BackendsDep,
+    hub: HubDep,
+    part: Annotated[Part, Depends()],
+    attempt: Annotated[int | None, Query(ge=1, description="Default: the last.")] = None,
+) -> Response:
+    """What the trainer of an attempt printed, as text, secrets masked.
+
+    All of it, its last lines (`tail`), a range of bytes (`Range`), or with `follow=true` what
+    comes, to the end of the attempt; with `Accept: text/event-stream` as server-sent events,
+    which resume by `Last-Event-ID`. Of a running attempt the last MiB can be read.
+    """
+    log = open_log(backends, job_id, attempt)
+    streams = EVENT_STREAM in request.headers.get("Accept", "")
+    if not (streams or part.follow):
+        return _text(log, part)
+    start = log.start if part.tail is None else log.line_start(part.tail)
+    if part.last_event_id is not None:
+        start = part.last_event_id
+        if log.is_whole and start >= log.end:
+            return Response(status_code=204)
+    news = follow(backends, log, start, lambda: hub.closed)
+    frames, kind = (_frames(news), EVENT_STREAM) if streams else (_plain(news), TEXT)
+    return EventStream(frames, media_type=kind, headers=UNBUFFERED)
+
+
+def _text(log: Log, part: Part) -> Response:
+    if part.tail is not None:
+        return StreamingResponse(log.read(log.line_start(part.tail), log.end), media_type=TEXT)
+    asked = _range(log, part.range)
+    start, end = asked or (log.start, log.end)
+    headers = {"Accept-Ranges": "bytes"}
+    if asked:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{log.end if log.is_whole else '*'}"
+    return StreamingResponse(
+        log.read(start, end), status_code=206 if asked else 200, media_type=TEXT, headers=headers
+    )
+
+
+def _range(log: Log, header: str | None) -> tuple[int, int] | None:
+    try:
+        asked = parse_range(header, log.end)
+    except RangeNotSatisfiable:
+        raise _unsatisfiable(log, f"The log has {log.end} bytes so far.") from None
+    if asked and asked[0] < log.start:
+        message = f"Bytes before {log.start} can be read once the attempt is over."
+        raise _unsatisfiable(log, message)
+    return asked
+
+
+def _unsatisfiable(log: Log, message: str) -> HTTPException:
+    return HTTPException(416, message, headers={"Content-Range": f"bytes */{log.end}"})
+
+
+async def _plain(news: AsyncGenerator[tuple[int, bytes], None]) -> AsyncIterator[bytes]:
+    async with aclosing(news):
+        async for _, text in news:
+            if text:
+                yield text
+
+
+async def _frames(news: AsyncGenerator[tuple[int, bytes], None]) -> AsyncIterator[bytes]:
+    yield format_sse_event(retry=RETRY_MILLISECONDS)
+    end, quiet_since = 0, time.monotonic()
+    async with aclosing(news):
+        async for end, text in news:
+            if text:
+                data = text.decode(errors="replace").removesuffix("\n")
+                yield format_sse_event(id=str(end), event="log", data_str=data)
+                quiet_since = time.monotonic()
+            elif time.monotonic() - quiet_since > QUIET_SECONDS:
+                yield KEEPALIVE_COMMENT
+                quiet_since = time.monotonic()
+    yield format_sse_event(id=str(end), event="end", data_str="")
