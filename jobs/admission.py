@@ -5,8 +5,12 @@ from collections.abc import Iterator
 from jobs.backends import Backends
 from jobs.datasets.models import SCHEME, DatasetStatus
 from jobs.models import JobSpec
+from jobs.webhooks.addresses import AddressRefused, check_url
+from jobs.webhooks.models import WebhookSpec
 from relora_core.problems import Problem
 from relora_core.spec import Source
+
+UNKNOWN_NAME = "the project has no secret of this name; store it with PUT /v1/secrets/{name}"
 
 
 def problems_of(spec: JobSpec, backends: Backends, *, project: str) -> list[Problem]:
@@ -14,7 +18,26 @@ def problems_of(spec: JobSpec, backends: Backends, *, project: str) -> list[Prob
     return [
         *_unknown_secrets(spec, backends, project),
         *_unusable_datasets(spec, backends, project),
+        *_refused_webhooks(spec, backends, project),
     ]
+
+
+def webhook_problems(webhook: WebhookSpec, backends: Backends, *, project: str) -> list[Problem]:
+    """Why nothing can be sent there; paths are those of the webhook's fields."""
+    problems = []
+    try:
+        check_url(webhook.url, allow_private=backends.settings.webhook_allow_private)
+    except AddressRefused as error:
+        problems.append(Problem(path="url", message=str(error)))
+    if backends.secrets.missing(project, {webhook.secret}):
+        problems.append(Problem(path="secret", message=UNKNOWN_NAME))
+    return problems
+
+
+def _refused_webhooks(spec: JobSpec, backends: Backends, project: str) -> Iterator[Problem]:
+    for number, webhook in enumerate(spec.webhooks):
+        for problem in webhook_problems(webhook, backends, project=project):
+            yield Problem(path=f"webhooks.{number}.{problem.path}", message=problem.message)
 
 
 def _unknown_secrets(spec: JobSpec, backends: Backends, project: str) -> Iterator[Problem]:
@@ -24,8 +47,7 @@ def _unknown_secrets(spec: JobSpec, backends: Backends, project: str) -> Iterato
     missing = backends.secrets.missing(project, set(spec.secrets.values()))
     for variable, name in spec.secrets.items():
         if name in missing:
-            message = "the project has no secret of this name; store it with PUT /v1/secrets/{name}"
-            yield Problem(path=f"secrets.{variable}", message=message)
+            yield Problem(path=f"secrets.{variable}", message=UNKNOWN_NAME)
 
 
 def _unusable_datasets(spec: JobSpec, backends: Backends, project: str) -> Iterator[Problem]:

@@ -25,6 +25,7 @@ from jobs.storage import S3Credentials, Storage, job_storage, open_storage
 from jobs.store import JobStore
 from jobs.vault import Vault
 from jobs.wakeups import Wakeups
+from jobs.webhooks.store import WebhookStore
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Backends:
     queue: JobQueue
     wakeups: Wakeups
     secrets: SecretStore
+    webhooks: WebhookStore
 
     def own_storage(self) -> Storage:
         """That of the service, where uploads are."""
@@ -99,4 +101,5 @@ def open_backends(settings: Settings) -> Backends:
         queue=JobQueue(settings.broker_url),
         wakeups=Wakeups(settings.broker_url),
         secrets=SecretStore(engine, Vault(keys.get_secret_value() if keys else None)),
+        webhooks=WebhookStore(engine),
     )

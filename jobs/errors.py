@@ -18,6 +18,9 @@ JobsError
 ├── OffsetMismatch       bytes of an upload do not begin where those before them end
 ├── UploadTooLarge       more bytes than may be, or than were announced
 ├── ChecksumMismatch     an upload is not what was announced
+├── TooManyWebhooks      the project has all that one may have
+├── WebhookNotFound      the project has no such webhook
+├── DeliveryNotFound     the webhook has no such delivery
 ├── QueueUnavailable     the broker does not answer
 └── StorageError         the storage did not do what was asked
 """
@@ -132,6 +135,21 @@ class ChecksumMismatch(JobsError):
             f"Dataset {dataset_id} was announced with sha256 {announced}; what came has {found}. "
             "Nothing of it was kept; send it again from offset 0."
         )
+
+
+class TooManyWebhooks(JobsError):
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"A project may have {limit} webhooks; delete one that is not needed.")
+
+
+class WebhookNotFound(JobsError):
+    def __init__(self, webhook_id: str) -> None:
+        super().__init__(f"There is no webhook {webhook_id!r}.")
+
+
+class DeliveryNotFound(JobsError):
+    def __init__(self, delivery_id: str) -> None:
+        super().__init__(f"The webhook has no delivery {delivery_id!r}.")
 
 
 class QueueUnavailable(JobsError):

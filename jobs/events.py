@@ -1,6 +1,6 @@
 """A job's log: the trainer's events and the job's own, numbered by the store."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, TypeAdapter
 
@@ -111,5 +111,6 @@ AnyStatusEvent = (
     | JobWarned
 )
 AnyJobEvent = AnyTrainEvent | AnyStatusEvent
+EVENT_TYPES = frozenset(event.model_fields["type"].default for event in get_args(AnyJobEvent))
 JobEvent = Annotated[AnyJobEvent, Field(discriminator="type")]
 job_event_adapter: TypeAdapter[AnyJobEvent] = TypeAdapter(JobEvent)

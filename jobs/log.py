@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Select, insert, select, union_all
 
 from jobs.events import AnyJobEvent
 from jobs.tables import NOT_A_STEP, events
+from jobs.webhooks.outgoing import enqueue
 from relora_core.events import AnyTrainEvent, StepFinished
 
 Lines = Sequence[tuple[int, AnyTrainEvent]]  # of a trainer's events.jsonl, by their number
@@ -50,7 +51,10 @@ def record(
     first: int,
     attempt: int,
 ) -> None:
-    """Store events as numbers `first`, `first + 1`, ... of the job; its own have no line."""
+    """Store events as numbers `first`, `first + 1`, ... of the job; its own have no line.
+
+    In the same transaction they are put on their way to the webhooks that ask for them.
+    """
     rows = [
         {
             "job_id": job_id,
@@ -63,3 +67,8 @@ def record(
         for number, (line, event) in enumerate(lines, start=first)
     ]
     connection.execute(insert(events), rows)
+    numbered = (
+        event.model_copy(update={"id": number, "attempt": attempt})
+        for number, (_, event) in enumerate(lines, start=first)
+    )
+    enqueue(connection, numbered, job_id=job_id)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from jobs.secret_names import SecretNames, check_s3_variables
 from jobs.status import JobStatus, Wish
+from jobs.webhooks.models import WebhookSpec
 from relora_core.events import Phase
 from relora_core.spec import Spec, SpecConflict, TrainSpec
 
@@ -46,6 +47,9 @@ class JobSpec(TrainSpec):
         default_factory=dict,
         description="Environment variables of the trainer, each with the name of the secret that "
         "it holds: {HF_TOKEN: my-hf-token}.",
+    )
+    webhooks: tuple[WebhookSpec, ...] = Field(
+        default=(), max_length=10, description="Who is told of this job's events."
     )
 
     @model_validator(mode="after")

@@ -39,6 +39,7 @@ from jobs.outbox import ring
 from jobs.rows import progress_document
 from jobs.status import FINAL, HELD, JobStatus, Wish, sources
 from jobs.tables import jobs
+from jobs.webhooks.outgoing import attach
 
 JobRow = Row[*tuple[Any, ...]]
 Target = ColumnElement[JobStatus]
@@ -68,7 +69,7 @@ def wished_or(otherwise: Target) -> Target:
 
 
 def add(connection: Connection, job_id: str, spec: JobSpec, *, project: str) -> JobRow:
-    """A new job in the queue, with room for its first event."""
+    """A new job in the queue with its webhooks, and with room for its first event."""
     now = datetime.now(UTC)
     progress = Progress(status=JobStatus.QUEUED, total_steps=spec.total_steps, updated_at=now)
     statement = insert(jobs).values(
@@ -86,7 +87,10 @@ def add(connection: Connection, job_id: str, spec: JobSpec, *, project: str) -> 
         created_at=now,
         updated_at=now,
     )
-    return connection.execute(statement.returning(jobs)).one()
+    row = connection.execute(statement.returning(jobs)).one()
+    for webhook in spec.webhooks:
+        attach(connection, webhook, project=project, job_id=job_id)
+    return row
 
 
 def change(

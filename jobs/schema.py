@@ -5,5 +5,6 @@ from jobs.columns import metadata
 from jobs.datasets import tables as datasets
 from jobs.keys import tables as keys
 from jobs.metrics import tables as metrics
+from jobs.webhooks import tables as webhooks
 
-__all__ = ["datasets", "keys", "logs", "metadata", "metrics", "secrets", "tables"]
+__all__ = ["datasets", "keys", "logs", "metadata", "metrics", "secrets", "tables", "webhooks"]

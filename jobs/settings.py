@@ -67,6 +67,11 @@ class Settings(BaseSettings):
         "`relora up` makes one.",
     )
 
+    webhook_allow_private: bool = Field(
+        default=False,
+        description="Whether webhooks may point into private networks and to this machine.",
+    )
+
     @field_validator("data_dir")
     @classmethod
     def _absolute(cls, data_dir: Path) -> Path:

@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI
 from jobs.backends import Backends
 from jobs.wakeups import Wakeups
 from service.access import Access, authorize
+from service.deliverer import Deliverer
 from service.dependencies import refuse_unknown_query
 from service.dispatcher import Dispatcher
 from service.errors import HANDLERS, documented
@@ -27,6 +28,7 @@ from service.routes import (
     metrics,
     projects,
     secrets,
+    webhooks,
 )
 from service.stream import EventHub
 
@@ -39,6 +41,7 @@ FOR_CALLERS = (  # who may call them is checked before each
     metrics.router,
     logs.router,
     secrets.router,
+    webhooks.router,
     projects.router,
     keys.router,
 )
@@ -62,6 +65,7 @@ def create_app(backends: Backends, policy: KeyPolicy = KeyPolicy.REQUIRED) -> Fa
     )
     app.state.hub = EventHub(backends.store)
     app.state.dispatcher = Dispatcher(backends.outbox, backends.queue)
+    app.state.deliverer = Deliverer(backends)
     app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES)
     app.add_middleware(RequestId)
     for router in FOR_CALLERS:
@@ -78,11 +82,13 @@ def create_app(backends: Backends, policy: KeyPolicy = KeyPolicy.REQUIRED) -> Fa
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.dispatcher.start()
+    app.state.deliverer.start()
     waking = asyncio.create_task(_wake(app.state.hub, app.state.backends.wakeups))
     yield
     waking.cancel()
     app.state.hub.close()
     await app.state.limiter.close()
+    app.state.deliverer.stop()
     app.state.dispatcher.stop()
 
 

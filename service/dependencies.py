@@ -12,6 +12,7 @@ from jobs.backends import Backends
 from jobs.metrics.store import MetricStore
 from jobs.store import JobStore
 from service.access import CallerDep
+from service.deliverer import Deliverer
 from service.dispatcher import Dispatcher
 from service.stream import EventHub
 
@@ -30,6 +31,10 @@ def _metrics(request: Request) -> MetricStore:
 
 def _dispatcher(request: Request) -> Dispatcher:
     return cast(Dispatcher, request.app.state.dispatcher)
+
+
+def _deliverer(request: Request) -> Deliverer:
+    return cast(Deliverer, request.app.state.deliverer)
 
 
 def _hub(request: Request) -> EventHub:
@@ -66,5 +71,6 @@ BackendsDep = Annotated[Backends, Depends(_backends)]
 StoreDep = Annotated[JobStore, Depends(_store)]
 MetricsDep = Annotated[MetricStore, Depends(_metrics)]
 DispatcherDep = Annotated[Dispatcher, Depends(_dispatcher)]
+DelivererDep = Annotated[Deliverer, Depends(_deliverer)]
 HubDep = Annotated[EventHub, Depends(_hub)]
 ProjectDep = Annotated[str, Depends(_project)]

@@ -16,6 +16,7 @@ from jobs.errors import (
     ChecksumMismatch,
     DatasetInUse,
     DatasetNotFound,
+    DeliveryNotFound,
     IllegalTransition,
     JobNotFound,
     JobsError,
@@ -29,7 +30,9 @@ from jobs.errors import (
     SecretNotFound,
     SecretsUnavailable,
     StorageError,
+    TooManyWebhooks,
     UploadTooLarge,
+    WebhookNotFound,
 )
 from relora_core.problems import Problem as SpecProblem
 from service.access import NotAuthenticated, ScopeMissing
@@ -49,9 +52,12 @@ JOB_ERRORS: dict[type[JobsError], tuple[int, str]] = {
     KeyNotFound: (404, "key_not_found"),
     ProjectNotFound: (404, "project_not_found"),
     SecretNotFound: (404, "secret_not_found"),
+    WebhookNotFound: (404, "webhook_not_found"),
+    DeliveryNotFound: (404, "delivery_not_found"),
     ModelNotFound: (404, "model_not_found"),
     IllegalTransition: (409, "illegal_transition"),
     ProjectExists: (409, "project_exists"),
+    TooManyWebhooks: (409, "too_many_webhooks"),
     StorageError: (502, "storage_failed"),
     SecretsUnavailable: (503, "secrets_unavailable"),
 }

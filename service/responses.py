@@ -11,6 +11,7 @@ from jobs.keys.models import ApiKey
 from jobs.models import Artifact, Job
 from jobs.projects import Project
 from jobs.secrets import Secret
+from jobs.webhooks.models import Delivery, Webhook
 
 PROBLEM = "application/problem+json"
 LAST_EVENTS = (JobSucceeded, JobFailed, JobCancelled)  # none comes after one of them
@@ -91,6 +92,16 @@ class KeyPage(BaseModel):
 class ProjectPage(BaseModel):
     items: list[Project]
     next: str | None = Field(description="Give it as `cursor` for the next page.")
+
+
+class WebhookPage(BaseModel):
+    items: list[Webhook]
+    next: str | None = Field(description="Give it as `cursor` for the page of older ones.")
+
+
+class DeliveryPage(BaseModel):
+    items: list[Delivery]
+    next: str | None = Field(description="Give it as `cursor` for the page of older ones.")
 
 
 class Health(BaseModel):

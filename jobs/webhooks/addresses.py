@@ -1,0 +1,82 @@
+"""Where a webhook may point: the public internet alone, unless the operator allows more.
+
+A name is resolved when a webhook is made, and again before each request, which then goes to
+the very address that was checked. So a name that changes its address in between gains nothing.
+"""
+
+import socket
+from ipaddress import IPv6Address, ip_address, ip_network
+from urllib.parse import SplitResult, urlsplit
+
+_UNICAST = ip_network("2000::/3")
+# Public by their number, and yet a door into the network of a cloud: Azure's, Oracle's.
+_METADATA = (ip_network("168.63.129.16/32"), ip_network("192.0.0.0/24"))
+_PORTS = {"http": 80, "https": 443}
+
+
+class AddressRefused(ValueError):
+    """The message says why a request cannot go there."""
+
+
+def split_url(url: str) -> SplitResult:
+    """Raises `AddressRefused` for what is no plain address of a server."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise AddressRefused(f"is no URL: {error}") from None
+    if parts.scheme not in _PORTS or not parts.hostname or port == 0:
+        raise AddressRefused("must be https://host/path or http://host/path")
+    if parts.username is not None or parts.password is not None:
+        raise AddressRefused("must not hold credentials; the signature says who calls")
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise AddressRefused("must be plain ASCII; escape other characters")
+    return parts
+
+
+def port_of(parts: SplitResult) -> int:
+    return parts.port or _PORTS[parts.scheme]
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """The addresses of a host, IPv4 first. Raises `OSError` if it has none."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = dict.fromkeys(str(entry[4][0]) for entry in found)
+    return sorted(addresses, key=lambda address: ":" in address)
+
+
+def check_addresses(addresses: list[str]) -> None:
+    """Raise `AddressRefused` if any of them is not public."""
+    for address in addresses:
+        if not is_public(address):
+            raise AddressRefused(
+                f"points to {address}, which is not on the public internet; an operator may allow "
+                "it with RELORA_WEBHOOK_ALLOW_PRIVATE=true"
+            )
+
+
+def is_public(address: str) -> bool:
+    parsed = ip_address(address)
+    if "%" in address:  # a zone, which only addresses of a network nearby have
+        return False
+    if not parsed.is_global or parsed.is_multicast or parsed.is_reserved:
+        return False
+    if isinstance(parsed, IPv6Address):
+        # Nothing that stands for an IPv4 address: the embedded one may be private.
+        return parsed in _UNICAST and parsed.sixtofour is None and parsed.teredo is None
+    return not any(parsed in network for network in _METADATA)
+
+
+def check_url(url: str, *, allow_private: bool) -> None:
+    """Raise `AddressRefused` if no request can go to `url`.
+
+    A name that has no address now may have one later.
+    """
+    parts = split_url(url)
+    if allow_private:
+        return
+    try:
+        addresses = resolve(parts.hostname or "", port_of(parts))
+    except (OSError, UnicodeError):
+        return
+    check_addresses(addresses)

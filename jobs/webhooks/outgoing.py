@@ -1,0 +1,99 @@
+"""What is put on its way to webhooks, in the transaction that records what it tells of."""
+
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, exists, insert, or_, select
+
+from jobs.database import database_now
+from jobs.ids import new_id
+from jobs.tables import jobs
+from jobs.webhooks.models import DeliveryStatus, WebhookSpec
+from jobs.webhooks.patterns import matches
+from jobs.webhooks.tables import deliveries, webhooks
+from relora_core.events import Event
+
+GIVE_UP_SECONDS = 24 * 3600.0
+TEST_EVENT = "webhook.test"
+
+_DUE_NOW = insert(deliveries).values(
+    status=DeliveryStatus.PENDING,
+    attempts=0,
+    due_at=database_now(),
+    give_up_at=database_now() + GIVE_UP_SECONDS,
+)
+
+
+def attach(
+    connection: Connection, spec: WebhookSpec, *, project: str, job_id: str | None = None
+) -> Row[*tuple[Any, ...]]:
+    """A new webhook, of one job or of all of a project."""
+    statement = insert(webhooks).values(
+        id=new_id("whk_"),
+        project=project,
+        job_id=job_id,
+        url=spec.url,
+        events=json.dumps(spec.events),
+        secret=spec.secret,
+        created_at=datetime.now(UTC),
+        failures=0,
+        leased_until=0.0,
+        tried_at=0.0,
+    )
+    return connection.execute(statement.returning(webhooks)).one()
+
+
+def enqueue(connection: Connection, events: Iterable[Event], *, job_id: str) -> None:
+    """Put numbered events of a job on their way to all who asked for them."""
+    query = select(webhooks).where(
+        webhooks.c.project == select(jobs.c.project).where(jobs.c.id == job_id).scalar_subquery(),
+        or_(webhooks.c.job_id.is_(None), webhooks.c.job_id == job_id),
+    )
+    # The lock lets others change a webhook, but not delete it before this is done.
+    listeners = connection.execute(query.with_for_update(read=True, key_share=True)).all()
+    if not listeners:
+        return
+    rows = [row for event in events for row in _to_listeners(event, listeners, job_id)]
+    if rows:
+        connection.execute(_DUE_NOW, rows)
+
+
+def enqueue_test(connection: Connection, webhook: Row[*tuple[Any, ...]]) -> Row[*tuple[Any, ...]]:
+    """An event that happened to no job, whatever the webhook asked for."""
+    event = {"type": TEST_EVENT, "time": datetime.now(UTC).isoformat()}
+    row = _delivery(webhook, event, webhook.job_id)
+    return connection.execute(_DUE_NOW.values(row).returning(deliveries)).one()
+
+
+def forget_job(connection: Connection, job_id: str) -> None:
+    """The job is deleted: its webhooks go, with what is still on its way to them."""
+    own = webhooks.c.job_id == job_id
+    of_own = exists().where(webhooks.c.id == deliveries.c.webhook_id, own)
+    connection.execute(delete(deliveries).where(of_own))
+    connection.execute(delete(webhooks).where(own))
+
+
+def _to_listeners(
+    event: Event, listeners: Iterable[Row[*tuple[Any, ...]]], job_id: str
+) -> Iterator[dict[str, object]]:
+    document = event.model_dump(mode="json", exclude_none=True)
+    for webhook in listeners:
+        if matches(json.loads(webhook.events), document["type"]):
+            yield _delivery(webhook, document, job_id)
+
+
+def _delivery(
+    webhook: Row[*tuple[Any, ...]], event: dict[str, Any], job_id: str | None
+) -> dict[str, object]:
+    body = {"project": webhook.project, "job_id": job_id, "event": event}
+    return {
+        "id": new_id("dlv_"),
+        "webhook_id": webhook.id,
+        "job_id": job_id,
+        "event_type": event["type"],
+        "event_id": event.get("id"),
+        "body": json.dumps(body),
+        "created_at": datetime.now(UTC),
+    }

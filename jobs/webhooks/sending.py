@@ -1,0 +1,193 @@
+"""The sender's side: which webhooks have something due, and what became of it.
+
+A webhook is sent to by one sender at a time, under a lease, in the order of its events as far
+as retries allow; one that does not answer takes a place of the sender for one request at a time.
+A sender that dies has sent at most what it did not settle, which is then sent again.
+"""
+
+import random
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import (
+    Connection,
+    Engine,
+    and_,
+    case,
+    cast,
+    delete,
+    func,
+    literal,
+    null,
+    select,
+    update,
+)
+
+from jobs.database import READ_ONLY, database_now
+from jobs.events import JobWarned
+from jobs.moves import announce, change
+from jobs.status import FINAL
+from jobs.tables import jobs
+from jobs.webhooks.models import DeliveryStatus
+from jobs.webhooks.tables import deliveries, webhooks
+
+LEASE_SECONDS = 60.0
+FIRST_PAUSE, LONGEST_PAUSE = 10.0, 4 * 3600.0  # before the second attempt; tripled after each
+KEPT = timedelta(days=30)  # in the log
+WARN_AFTER = 5  # failures in a row, some minutes of them
+
+
+@dataclass(frozen=True)
+class Target:
+    """A webhook that this sender holds."""
+
+    id: str
+    project: str
+    url: str
+    secret: str
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A delivery that is due. `attempts` were made before."""
+
+    id: str
+    event_type: str
+    body: str = field(repr=False)
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an attempt came to; with an error, it failed."""
+
+    status: int | None = None
+    error: str | None = None
+
+
+class DeliveryQueue:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._reads = engine.execution_options(**READ_ONLY)
+
+    def claim(self, limit: int) -> list[Target]:
+        """Take webhooks that have something due and that no other sender holds."""
+        due = (
+            select(deliveries.c.webhook_id)
+            .where(deliveries.c.status == DeliveryStatus.PENDING)
+            .where(deliveries.c.due_at <= database_now())
+        )
+        free = webhooks.c.leased_until < database_now()
+        waiting = select(webhooks.c.id).where(free, webhooks.c.id.in_(due))
+        with self._reads.begin() as connection:  # mostly there is nothing, and nothing to lock
+            ids = connection.scalars(waiting.order_by(webhooks.c.tried_at).limit(limit)).all()
+        if not ids:
+            return []
+        statement = (
+            update(webhooks)
+            .where(webhooks.c.id.in_(ids), free)
+            .values(leased_until=database_now() + LEASE_SECONDS, tried_at=database_now())
+            .returning(webhooks)
+        )
+        with self._engine.begin() as connection:
+            rows = connection.execute(statement).all()
+        return [Target(row.id, row.project, row.url, row.secret) for row in rows]
+
+    def due(self, target: Target) -> Parcel | None:
+        """The oldest that is due."""
+        query = (
+            select(deliveries)
+            .where(deliveries.c.webhook_id == target.id)
+            .where(deliveries.c.status == DeliveryStatus.PENDING)
+            .where(deliveries.c.due_at <= database_now())
+            .order_by(deliveries.c.id)
+            .limit(1)
+        )
+        with self._reads.begin() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        return Parcel(row.id, row.event_type, row.body, row.attempts)
+
+    def settle(self, target: Target, parcel: Parcel, outcome: Outcome) -> None:
+        """Note how an attempt went, for the log and for what comes next."""
+        with self._engine.begin() as connection:
+            if _note(connection, parcel, outcome):
+                _count(connection, target, outcome)
+
+    def release(self, target: Target) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(webhooks).where(webhooks.c.id == target.id).values(leased_until=0.0)
+            )
+
+    def delete_old(self) -> None:
+        """Of the log, what is over since long."""
+        old = deliveries.c.finished_at < datetime.now(UTC) - KEPT
+        with self._engine.begin() as connection:
+            connection.execute(delete(deliveries).where(old))
+
+
+def _note(connection: Connection, parcel: Parcel, outcome: Outcome) -> bool:
+    """False if another sender did, or the webhook is gone."""
+    due = and_(
+        deliveries.c.id == parcel.id,
+        deliveries.c.status == DeliveryStatus.PENDING,
+        deliveries.c.attempts == parcel.attempts,
+    )
+    values = {
+        "attempts": parcel.attempts + 1,
+        "error": outcome.error,
+        "response_status": outcome.status,
+        **(_delivered() if outcome.error is None else _postponed(parcel.attempts)),
+    }
+    return connection.execute(update(deliveries).where(due).values(values)).rowcount == 1
+
+
+def _delivered() -> dict[str, object]:
+    return {"status": DeliveryStatus.DELIVERED, "finished_at": datetime.now(UTC)}
+
+
+def _postponed(attempts: int) -> dict[str, object]:
+    """Until later, or given up if that were too late."""
+    pause = min(FIRST_PAUSE * 3.0**attempts, LONGEST_PAUSE)
+    due_at = database_now() + pause * random.uniform(0.75, 1.25)  # noqa: S311 # spreads the load
+    too_late = due_at > deliveries.c.give_up_at
+    now = literal(datetime.now(UTC), deliveries.c.finished_at.type)
+    kind = deliveries.c.status.type
+    given_up, waits = cast(DeliveryStatus.FAILED, kind), cast(DeliveryStatus.PENDING, kind)
+    return {
+        "due_at": due_at,
+        "status": case((too_late, given_up), else_=waits),
+        "finished_at": case((too_late, now), else_=null()),
+    }
+
+
+def _count(connection: Connection, target: Target, outcome: Outcome) -> None:
+    """Failures in a row; a job hears of them once, while it still can."""
+    this = update(webhooks).where(webhooks.c.id == target.id)
+    if outcome.error is None:
+        connection.execute(this.where(webhooks.c.failures > 0).values(_WORKS))
+        return
+    now = literal(datetime.now(UTC), webhooks.c.failing_since.type)
+    failing = {
+        "failures": webhooks.c.failures + 1,
+        "failing_since": func.coalesce(webhooks.c.failing_since, now),
+    }
+    row = connection.execute(this.values(failing).returning(webhooks)).one_or_none()
+    if row is not None and row.job_id is not None and row.failures == WARN_AFTER:
+        _warn(connection, row.job_id, target, outcome.error)
+
+
+_WORKS = {"failures": 0, "failing_since": None}
+
+
+def _warn(connection: Connection, job_id: str, target: Target, error: str) -> None:
+    unfinished = jobs.c.status.not_in(FINAL)
+    row = change(connection, job_id, unfinished, last_event=jobs.c.last_event + 1)
+    if row is not None:
+        message = (
+            f"the webhook {target.id} has failed {WARN_AFTER} times in a row, the last time "
+            f"because {error}; GET /v1/webhooks/{target.id}/deliveries has more"
+        )
+        announce(connection, row, JobWarned(code="webhook_failing", message=message))

@@ -1,0 +1,93 @@
+"""One POST to somebody else's server: bounded in time and size, to an address that was checked."""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING
+
+from jobs.webhooks.addresses import AddressRefused, check_addresses, port_of, resolve, split_url
+from jobs.webhooks.sending import Outcome
+
+if TYPE_CHECKING:
+    import httpx
+
+TIMEOUT_SECONDS = 10.0  # for all of it, however slowly the answer drips
+MAX_ADDRESSES = 3
+EXCERPT_BYTES = 500  # of an answer that refuses
+
+
+def post(url: str, body: bytes, headers: Mapping[str, str], *, allow_private: bool) -> Outcome:
+    """Never raises for what the other side does. A redirect is followed by nobody."""
+    try:
+        parts = split_url(url)
+        host = parts.hostname or ""
+        addresses = resolve(host, port_of(parts))
+        if not allow_private:
+            check_addresses(addresses)
+    except AddressRefused as error:
+        return Outcome(error=f"the URL {error}")
+    except (OSError, UnicodeError) as error:
+        return Outcome(error=f"its name has no address: {error}")
+    headers = {**headers, "Host": parts.netloc}
+    return asyncio.run(_post(url, addresses[:MAX_ADDRESSES], body, headers=headers, host=host))
+
+
+async def _post(
+    url: str, addresses: list[str], body: bytes, *, headers: Mapping[str, str], host: str
+) -> Outcome:
+    import httpx  # late: not every process that can send does
+
+    try:
+        async with (
+            asyncio.timeout(TIMEOUT_SECONDS),
+            httpx.AsyncClient(
+                verify=_trusted(), trust_env=False, timeout=TIMEOUT_SECONDS
+            ) as client,
+        ):
+            for address in addresses:
+                request = client.build_request(
+                    "POST",
+                    httpx.URL(url).copy_with(host=address),
+                    content=body,
+                    headers=headers,
+                    extensions={"sni_hostname": host},
+                )
+                try:
+                    return await _outcome(client, request)
+                except httpx.ConnectError as error:
+                    failed = error
+            return Outcome(error=f"it cannot be reached: {failed}")
+    except (TimeoutError, httpx.TimeoutException):
+        return Outcome(error=f"it did not answer within {TIMEOUT_SECONDS:g} s")
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return Outcome(error=f"the connection failed: {error or type(error).__name__}")
+
+
+async def _outcome(client: "httpx.AsyncClient", request: "httpx.Request") -> Outcome:
+    """A status of 2xx is a success, whatever comes after it."""
+    response = await client.send(request, stream=True)
+    try:
+        status = response.status_code
+        if response.is_success:
+            return Outcome(status)
+        excerpt = await _excerpt(response)
+    finally:
+        await response.aclose()
+    return Outcome(status, error=f"it answered {status}" + (f": {excerpt}" if excerpt else ""))
+
+
+async def _excerpt(response: "httpx.Response") -> str:
+    """The beginning of the body as it came, in printable characters."""
+    start = b""
+    async for chunk in response.aiter_raw(EXCERPT_BYTES):
+        start += chunk
+        if len(start) >= EXCERPT_BYTES:
+            break
+    text = start[:EXCERPT_BYTES].decode(errors="replace")
+    return "".join(character if character.isprintable() else " " for character in text).strip()
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    return ssl.create_default_context()

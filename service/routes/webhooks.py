@@ -1,0 +1,111 @@
+"""Webhooks of a project, and the log of what was sent to them."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from fastapi.exceptions import RequestValidationError
+
+from jobs.admission import webhook_problems
+from jobs.webhooks.models import Delivery, DeliveryStatus, Webhook, WebhookSpec
+from service.dependencies import BackendsDep, DelivererDep, ProjectDep
+from service.errors import documented
+from service.responses import DeliveryPage, WebhookPage
+
+router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
+
+Limit = Annotated[int, Query(ge=1, le=200)]
+Cursor = Annotated[
+    str | None, Query(pattern="^[a-z0-9_]{1,64}$", description="The `next` of the page before.")
+]
+
+
+@router.post(
+    "",
+    status_code=201,
+    responses={
+        201: {"headers": {"Location": {"schema": {"type": "string"}}}},
+        **documented(400, 409, 422),
+    },
+)
+def create_webhook(
+    spec: WebhookSpec, backends: BackendsDep, project: ProjectDep, response: Response
+) -> Webhook:
+    """Be told of the events of all jobs of the project, from now on."""
+    if problems := webhook_problems(spec, backends, project=project):
+        raise RequestValidationError(
+            [
+                {"type": "value_error", "loc": ("body", item.path), "msg": item.message}
+                for item in problems
+            ]
+        )
+    webhook = backends.webhooks.create(project, spec)
+    response.headers["Location"] = f"/v1/webhooks/{webhook.id}"
+    return webhook
+
+
+@router.get("", responses=documented(422))
+def list_webhooks(
+    backends: BackendsDep,
+    project: ProjectDep,
+    job_id: Annotated[
+        str | None, Query(pattern="^[a-z0-9_]{1,64}$", description="Those of its spec.")
+    ] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> WebhookPage:
+    """The project's own or, with `job_id`, those of one job; the newest first."""
+    items = backends.webhooks.list(project, job_id=job_id, limit=limit, before=cursor)
+    return WebhookPage(items=items, next=items[-1].id if len(items) == limit else None)
+
+
+@router.get("/{webhook_id}", responses=documented(404))
+def get_webhook(webhook_id: str, backends: BackendsDep, project: ProjectDep) -> Webhook:
+    return backends.webhooks.get(project, webhook_id)
+
+
+@router.delete("/{webhook_id}", status_code=204, responses=documented(404))
+def delete_webhook(webhook_id: str, backends: BackendsDep, project: ProjectDep) -> None:
+    """Send nothing there any more, and forget what was sent."""
+    backends.webhooks.delete(project, webhook_id)
+
+
+@router.get("/{webhook_id}/deliveries", responses=documented(404, 422))
+def list_deliveries(
+    webhook_id: str,
+    backends: BackendsDep,
+    project: ProjectDep,
+    status: DeliveryStatus | None = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> DeliveryPage:
+    """What was sent or waits to be sent, the newest first; of what is over, the last 30 days."""
+    items = backends.webhooks.deliveries(
+        project, webhook_id, status=status, limit=limit, before=cursor
+    )
+    return DeliveryPage(items=items, next=items[-1].id if len(items) == limit else None)
+
+
+@router.post("/{webhook_id}/test", status_code=202, responses=documented(404))
+def test_webhook(
+    webhook_id: str, backends: BackendsDep, project: ProjectDep, deliverer: DelivererDep
+) -> Delivery:
+    """Send an event `webhook.test`, which happened to no job."""
+    delivery = backends.webhooks.test(project, webhook_id)
+    deliverer.ring()
+    return delivery
+
+
+@router.post(
+    "/{webhook_id}/deliveries/{delivery_id}/redeliver", status_code=202, responses=documented(404)
+)
+def redeliver(
+    webhook_id: str,
+    delivery_id: str,
+    backends: BackendsDep,
+    project: ProjectDep,
+    deliverer: DelivererDep,
+) -> Delivery:
+    """Send an event once more, under the same delivery id; a receiver may have seen it."""
+    delivery = backends.webhooks.redeliver(project, webhook_id, delivery_id)
+    deliverer.ring()
+    return delivery
