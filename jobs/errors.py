@@ -3,6 +3,7 @@
 JobsError
 ├── JobNotFound          no such job
 ├── IllegalTransition    the job's status does not allow the move
+├── IdempotencyConflict  the key was used for another body
 ├── LeaseLost            another attempt holds the job, or none does any more
 ├── ArtifactNotFound     the job has no such file
 ├── LogNotFound          the job has no log of that attempt
@@ -43,6 +44,14 @@ class IllegalTransition(JobsError):
         super().__init__(f"Job {job_id} is {status}; it cannot be {wish}.")
         self.job_id = job_id
         self.status = status
+
+
+class IdempotencyConflict(JobsError):
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"The Idempotency-Key {key!r} was used for another body; "
+            "send that body again, or this one with a key of its own."
+        )
 
 
 class LeaseLost(JobsError):

@@ -10,7 +10,7 @@ from relora_core.events import AnyTrainEvent, Event
 
 class JobQueued(Event):
     type: Literal["job.queued"] = "job.queued"
-    reason: Literal["submitted", "resumed", "worker_left"] = "submitted"
+    reason: Literal["submitted", "forked", "resumed", "retried", "worker_left"] = "submitted"
 
     def __str__(self) -> str:
         return f"queued ({self.reason.replace('_', ' ')})"

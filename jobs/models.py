@@ -1,7 +1,7 @@
 """The job as a person sees it: what they write (`JobSpec`) and what they read (`Job`)."""
 
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -12,6 +12,10 @@ from relora_core.events import Phase
 from relora_core.spec import Spec, SpecConflict, TrainSpec
 
 LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$")]
+
+Labels = dict[LabelKey, Annotated[str, Field(max_length=256)]]
+MAX_LABELS = 64
+Priority = Annotated[int, Field(ge=-100, le=100)]
 
 
 class Resources(Spec):
@@ -37,8 +41,9 @@ class Retries(Spec):
 class JobSpec(TrainSpec):
     """A training run, and the service's part of it."""
 
-    labels: dict[LabelKey, Annotated[str, Field(max_length=256)]] = Field(
-        default_factory=dict, max_length=64
+    labels: Labels = Field(default_factory=dict, max_length=MAX_LABELS)
+    priority: Priority = Field(
+        default=0, description="Of waiting jobs the highest goes first; of equals the oldest."
     )
     resources: Resources = Resources()
     output: Output | None = Field(default=None, description="Default: the service's own storage.")
@@ -88,6 +93,9 @@ class Progress(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     status: JobStatus
+    queue_position: int | None = Field(
+        default=None, description="1 is next; null for a job that is not queued."
+    )
     phase: Phase | None = None
     step: int = 0
     total_steps: int
@@ -101,6 +109,9 @@ class Progress(BaseModel):
     validation_accuracy: float | None = None
     attempt: int = 0
     worker: str | None = None
+    version: int = Field(
+        default=0, description="Grows with each event of the job; give it as `after` to wait."
+    )
     updated_at: datetime
 
 
@@ -110,16 +121,38 @@ class Job(BaseModel):
     id: str
     name: str
     labels: dict[str, str]
+    priority: int
     status: JobStatus
     wish: Wish | None = Field(description="Asked of the worker, and not yet fulfilled.")
     attempt: int = Field(description="0 until a worker claims the job.")
     worker: str | None
+    forked_from: str | None = Field(description="The job that this one was forked from.")
     spec: JobSpec
     progress: Progress
     error: JobError | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+
+class JobChanges(BaseModel):
+    """What to change of a job; what is left out stays as it is."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={"example": {"labels": {"team": "research"}, "priority": 10}},
+    )
+
+    name: str = Field(default="", min_length=1, max_length=200)
+    labels: Labels = Field(
+        default_factory=dict, max_length=MAX_LABELS, description="In place of those it had."
+    )
+    priority: Priority = Field(default=0, description="Only while the job is queued.")
+
+    @property
+    def given(self) -> dict[str, Any]:
+        return self.model_dump(exclude_unset=True)
 
 
 class Artifact(BaseModel):

@@ -34,6 +34,7 @@ from jobs.events import (
     JobSucceeded,
     WishMade,
 )
+from jobs.labels import set_labels
 from jobs.models import JobError, JobSpec, Progress
 from jobs.outbox import ring
 from jobs.rows import progress_document
@@ -68,7 +69,14 @@ def wished_or(otherwise: Target) -> Target:
     )
 
 
-def add(connection: Connection, job_id: str, spec: JobSpec, *, project: str) -> JobRow:
+def add(
+    connection: Connection,
+    job_id: str,
+    spec: JobSpec,
+    *,
+    project: str,
+    forked_from: str | None = None,
+) -> JobRow:
     """A new job in the queue with its webhooks, and with room for its first event."""
     now = datetime.now(UTC)
     progress = Progress(status=JobStatus.QUEUED, total_steps=spec.total_steps, updated_at=now)
@@ -80,6 +88,9 @@ def add(connection: Connection, job_id: str, spec: JobSpec, *, project: str) -> 
         failed_attempts=0,
         max_attempts=spec.retries.max_attempts,
         gpus=spec.resources.gpus,
+        priority=spec.priority,
+        method=spec.method.name,
+        forked_from=forked_from,
         spec=spec.model_dump_json(),
         progress=progress_document(progress),
         last_event=1,
@@ -88,6 +99,7 @@ def add(connection: Connection, job_id: str, spec: JobSpec, *, project: str) -> 
         updated_at=now,
     )
     row = connection.execute(statement.returning(jobs)).one()
+    set_labels(connection, job_id, spec.labels)
     for webhook in spec.webhooks:
         attach(connection, webhook, project=project, job_id=job_id)
     return row

@@ -69,9 +69,7 @@ def usage(connection: Connection, project: str) -> Usage:
 
 def check_submit(connection: Connection, project: str, *, gpus: int) -> None:
     """Raise `QuotaExceeded` unless the project may queue one more job, of so many GPUs."""
-    locked = _lock(connection, projects.c.name == project)
-    if locked is None:
-        raise ProjectNotFound(project)
+    locked = lock_project(connection, project)
     _check_free(connection, project, "queued_jobs", limit=locked.max_queued_jobs, asked=1)
     _check_free(connection, project, "storage_bytes", limit=locked.max_storage_bytes, asked=1)
     if locked.max_gpus is not None and gpus > locked.max_gpus:  # it would wait for ever
@@ -108,6 +106,14 @@ def lock_project_of(connection: Connection, job_id: str) -> ProjectRow | None:
     """Before a claim that `has_room` guards. None if there is no such job."""
     project = select(jobs.c.project).where(jobs.c.id == job_id).scalar_subquery()
     return _lock(connection, projects.c.name == project)
+
+
+def lock_project(connection: Connection, project: str) -> ProjectRow:
+    """Before something is queued in it. Raises `ProjectNotFound`."""
+    locked = _lock(connection, projects.c.name == project)
+    if locked is None:
+        raise ProjectNotFound(project)
+    return locked
 
 
 def _lock(connection: Connection, which: ColumnElement[bool]) -> ProjectRow | None:

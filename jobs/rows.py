@@ -11,28 +11,33 @@ from jobs.status import JobStatus
 from jobs.tables import jobs
 
 # The part of a progress that has columns of its own.
-_IN_COLUMNS = {"status", "attempt", "worker", "updated_at"}
+_IN_COLUMNS = {"status", "queue_position", "attempt", "worker", "version", "updated_at"}
 PROGRESS_COLUMNS = (
+    jobs.c.id,
+    jobs.c.priority,
     jobs.c.status,
     jobs.c.attempt,
     jobs.c.worker,
+    jobs.c.last_event,
     jobs.c.updated_at,
     jobs.c.progress,
 )
 
 
-def job_from(row: Row[*tuple[Any, ...]]) -> Job:
+def job_from(row: Row[*tuple[Any, ...]], queue_position: int | None = None) -> Job:
     spec = JobSpec.model_validate_json(row.spec)
     return Job(
         id=row.id,
         name=spec.name,
         labels=spec.labels,
+        priority=spec.priority,
         status=row.status,
         wish=row.wish,
         attempt=row.attempt,
         worker=row.worker,
+        forked_from=row.forked_from,
         spec=spec,
-        progress=progress_from(row),
+        progress=progress_from(row, queue_position),
         error=JobError.model_validate_json(row.error) if row.error else None,
         created_at=row.created_at,
         started_at=row.started_at,
@@ -44,7 +49,7 @@ def progress_document(progress: Progress) -> str:
     return progress.model_dump_json(exclude=_IN_COLUMNS)
 
 
-def progress_from(row: Row[*tuple[Any, ...]]) -> Progress:
+def progress_from(row: Row[*tuple[Any, ...]], queue_position: int | None = None) -> Progress:
     """A pace and a time left are those of a trainer at work; otherwise they are null."""
     told = json.loads(row.progress)
     if row.status is not JobStatus.RUNNING:
@@ -52,8 +57,10 @@ def progress_from(row: Row[*tuple[Any, ...]]) -> Progress:
     return Progress(
         **told,
         status=row.status,
+        queue_position=queue_position,
         attempt=row.attempt,
         worker=row.worker,
+        version=row.last_event,
         updated_at=row.updated_at,
     )
 

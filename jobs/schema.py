@@ -1,10 +1,21 @@
 """All tables of the store, whichever module describes them: what migrations are compared with."""
 
-from jobs import logs, secrets, tables
+from jobs import idempotency, labels, logs, secrets, tables
 from jobs.columns import metadata
 from jobs.datasets import tables as datasets
 from jobs.keys import tables as keys
 from jobs.metrics import tables as metrics
 from jobs.webhooks import tables as webhooks
 
-__all__ = ["datasets", "keys", "logs", "metadata", "metrics", "secrets", "tables", "webhooks"]
+__all__ = [
+    "datasets",
+    "idempotency",
+    "keys",
+    "labels",
+    "logs",
+    "metadata",
+    "metrics",
+    "secrets",
+    "tables",
+    "webhooks",
+]

@@ -42,11 +42,12 @@ MOVES: dict[JobStatus, frozenset[JobStatus]] = {
     ),
     JobStatus.PAUSED: frozenset({JobStatus.QUEUED, JobStatus.CANCELLED}),
     JobStatus.SUCCEEDED: frozenset(),
-    JobStatus.FAILED: frozenset(),
-    JobStatus.CANCELLED: frozenset(),
+    JobStatus.FAILED: frozenset({JobStatus.QUEUED}),  # a person wants it to be tried again
+    JobStatus.CANCELLED: frozenset({JobStatus.QUEUED}),
 }
 HELD = frozenset({JobStatus.STARTING, JobStatus.RUNNING})  # by a worker, under a lease
-FINAL = frozenset(status for status, moves in MOVES.items() if not moves)
+# Over, until a person retries it.
+FINAL = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED})
 
 
 def sources(target: JobStatus) -> frozenset[JobStatus]:

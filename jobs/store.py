@@ -6,21 +6,26 @@ while its row is locked, so a reader who saw one has seen all before it.
 
 import builtins
 from collections.abc import Collection
+from typing import Literal
 
-from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy import Connection, Engine, delete, select, text, true
 
 from jobs import log
 from jobs.database import READ_ONLY, database_now
 from jobs.errors import ArtifactNotFound, IllegalTransition, JobNotFound
 from jobs.events import AnyJobEvent, JobQueued
-from jobs.ids import new_job_id
-from jobs.models import Artifact, Job, JobSpec, Progress
-from jobs.moves import FULFILLED, add, announce, make_wish, move
+from jobs.idempotency import Request, forget, made_before, remember
+from jobs.labels import set_labels
+from jobs.listing import ALL_JOBS, JobFilter
+from jobs.models import Artifact, Job, JobChanges, JobSpec, Progress
+from jobs.moves import FULFILLED, announce, change, make_wish, move
 from jobs.outbox import ring
-from jobs.quotas import check_requeue, check_submit
+from jobs.quotas import check_requeue, lock_project
 from jobs.rows import PROGRESS_COLUMNS, artifact_from, event_from, job_from, progress_from
-from jobs.status import JobStatus, Wish
-from jobs.tables import DEFAULT_PROJECT, artifacts, jobs
+from jobs.status import FINAL, JobStatus, Wish
+from jobs.submitting import Submitted, enqueue
+from jobs.tables import DEFAULT_PROJECT, artifacts, events, jobs, outbox
+from jobs.waiting import position, positions
 
 
 class JobStore:
@@ -38,12 +43,29 @@ class JobStore:
 
         Raises `QuotaExceeded`.
         """
+        return self.submit(spec, project=project).job
+
+    def submit(
+        self,
+        spec: JobSpec,
+        *,
+        project: str,
+        key: str | None = None,
+        forked_from: str | None = None,
+    ) -> Submitted:
+        """As `create`; the same `key` and spec within a day give the job that was made first.
+
+        Raises `IdempotencyConflict` for the same key and another spec.
+        """
+        request = Request.of(key, "job", forked_from or "", spec.model_dump_json())
         with self._engine.begin() as connection:
-            check_submit(connection, project, gpus=spec.resources.gpus)
-            row = add(connection, new_job_id(), spec, project=project)
-            announce(connection, row, JobQueued())
-            ring(connection, row.id)
-        return job_from(row)
+            lock_project(connection, project)
+            if request and (made := made_before(connection, project, request)):
+                return Submitted(_get(connection, made), is_new=False)
+            row = enqueue(connection, spec, project=project, forked_from=forked_from)
+            if request:
+                remember(connection, project, request, row.id)
+            return Submitted(job_from(row, position(connection, row)), is_new=True)
 
     def get(self, job_id: str) -> Job:
         with self._reads.begin() as connection:
@@ -59,30 +81,42 @@ class JobStore:
 
     def list(
         self,
+        wanted: JobFilter = ALL_JOBS,
         *,
         project: str = DEFAULT_PROJECT,
-        status: JobStatus | None = None,
         limit: int = 50,
-        before: str | None = None,
     ) -> builtins.list[Job]:
-        """The newest first; `before` is the id of the last job of the page before."""
-        query = select(jobs).where(jobs.c.project == project)
-        query = query.order_by(jobs.c.id.desc()).limit(limit)
-        if status is not None:
-            query = query.where(jobs.c.status == status)
-        if before is not None:
-            query = query.where(jobs.c.id < before)
+        """The newest first."""
         with self._reads.begin() as connection:
-            return [job_from(row) for row in connection.execute(query)]
+            rows = connection.execute(wanted.query(project, limit)).all()
+            waiting = positions(connection, rows)
+        return [job_from(row, waiting.get(row.id)) for row in rows]
 
     def progress(self, job_id: str) -> Progress:
         """As `get(job_id).progress`, without reading the spec."""
         query = select(*PROGRESS_COLUMNS).where(jobs.c.id == job_id)
         with self._reads.begin() as connection:
             row = connection.execute(query).one_or_none()
-        if row is None:
-            raise JobNotFound(job_id)
-        return progress_from(row)
+            if row is None:
+                raise JobNotFound(job_id)
+            return progress_from(row, position(connection, row))
+
+    def change(self, job_id: str, changes: JobChanges) -> Job:
+        """Raises `IllegalTransition` for the priority of a job that is not queued."""
+        given = changes.given
+        with self._engine.begin() as connection:
+            spec = _locked_spec(connection, job_id).model_copy(update=given)
+            row = change(
+                connection,
+                job_id,
+                jobs.c.status == JobStatus.QUEUED if "priority" in given else true(),
+                spec=spec.model_dump_json(),
+                priority=spec.priority,
+            )
+            if row is None:
+                raise _illegal(connection, job_id, "given another priority")
+            set_labels(connection, job_id, spec.labels)
+            return job_from(row, position(connection, row))
 
     def wish(self, job_id: str, wish: Wish) -> Job:
         """Cancel or pause a job that waits, or ask the worker that holds it to.
@@ -99,21 +133,49 @@ class JobStore:
 
     def resume(self, job_id: str) -> Job:
         """Queue a paused job again. Raises `IllegalTransition` for any other, `QuotaExceeded`."""
+        return self._queue_again(job_id, {JobStatus.PAUSED}, "resumed")
+
+    def retry(self, job_id: str) -> Job:
+        """Queue a failed or cancelled job again, with all its attempts before it.
+
+        It goes on from its last checkpoint. Raises `IllegalTransition` for any other.
+        """
+        return self._queue_again(
+            job_id,
+            {JobStatus.FAILED, JobStatus.CANCELLED},
+            "retried",
+            failed_attempts=0,
+            error=None,
+            finished_at=None,
+        )
+
+    def _queue_again(
+        self,
+        job_id: str,
+        sources: Collection[JobStatus],
+        reason: Literal["resumed", "retried"],
+        **values: object,
+    ) -> Job:
+        allowed = jobs.c.status.in_(sources)
         with self._engine.begin() as connection:
             check_requeue(connection, job_id)
             row = move(
-                connection,
-                job_id,
-                JobStatus.QUEUED,
-                jobs.c.status == JobStatus.PAUSED,
-                rung_at=database_now(),
+                connection, job_id, JobStatus.QUEUED, allowed, rung_at=database_now(), **values
             )
             if row is None:
-                status = _get(connection, job_id).status
-                raise IllegalTransition(job_id, status.value, "resumed")
-            announce(connection, row, JobQueued(reason="resumed"))
+                raise _illegal(connection, job_id, reason)
+            announce(connection, row, JobQueued(reason=reason))
             ring(connection, job_id)
-        return job_from(row)
+            return job_from(row, position(connection, row))
+
+    def delete(self, job_id: str) -> None:
+        """All that is known of a job that is over. Raises `IllegalTransition` for any other."""
+        with self._engine.begin() as connection:
+            _lock_over(connection, job_id)
+            forget(connection, job_id)
+            for table in (events, artifacts, outbox):
+                connection.execute(delete(table).where(table.c.job_id == job_id))
+            connection.execute(delete(jobs).where(jobs.c.id == job_id))
 
     def events(
         self,
@@ -154,7 +216,26 @@ def _get(connection: Connection, job_id: str) -> Job:
     row = connection.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none()
     if row is None:
         raise JobNotFound(job_id)
-    return job_from(row)
+    return job_from(row, position(connection, row))
+
+
+def _locked_spec(connection: Connection, job_id: str) -> JobSpec:
+    """Until the transaction ends, nobody else changes it."""
+    query = select(jobs.c.spec).where(jobs.c.id == job_id).with_for_update()
+    document = connection.scalar(query)
+    if document is None:
+        raise JobNotFound(job_id)
+    return JobSpec.model_validate_json(document)
+
+
+def _lock_over(connection: Connection, job_id: str) -> None:
+    if change(connection, job_id, jobs.c.status.in_(FINAL)) is None:
+        raise _illegal(connection, job_id, "deleted")
+
+
+def _illegal(connection: Connection, job_id: str, wish: str) -> IllegalTransition:
+    """Raises `JobNotFound` if that is why."""
+    return IllegalTransition(job_id, _get(connection, job_id).status.value, wish)
 
 
 def _check_exists(connection: Connection, job_id: str) -> None:

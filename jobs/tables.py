@@ -50,6 +50,9 @@ jobs = Table(
     Column("max_attempts", Integer, nullable=False),
     Column("worker", String),
     Column("gpus", Integer, nullable=False, server_default="1"),
+    Column("priority", Integer, nullable=False, server_default="0"),
+    Column("method", String, nullable=False, server_default=""),
+    Column("forked_from", Key),
     Column("spec", Text, nullable=False),
     Column("progress", Text, nullable=False),
     Column("error", Text),
@@ -65,6 +68,7 @@ jobs = Table(
     Index(None, "status", "lease_until"),
     Index(None, "project", "id"),
     Index(None, "project", "status"),
+    Index(None, "status", "priority", "id"),
 )
 
 events = Table(

@@ -26,6 +26,7 @@ from service.routes import (
     keys,
     logs,
     metrics,
+    progress,
     projects,
     secrets,
     webhooks,
@@ -35,6 +36,7 @@ from service.stream import EventHub
 MAX_BODY_BYTES = 1 << 20
 FOR_CALLERS = (  # who may call them is checked before each
     jobs.router,
+    progress.router,
     events.router,
     artifacts.router,
     datasets.router,

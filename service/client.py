@@ -92,7 +92,7 @@ class Jobs:
     def list(
         self, *, status: JobStatus | None = None, limit: int = 50, before: str | None = None
     ) -> JobPage:
-        query = {"status": status, "limit": limit, "before": before}
+        query = {"status": status, "limit": limit, "cursor": before}
         return JobPage.model_validate_json(self._send("GET", "/v1/jobs", query=query))
 
     def progress(self, job_id: str) -> Progress:

@@ -14,7 +14,7 @@ from jobs.secrets import Secret
 from jobs.webhooks.models import Delivery, Webhook
 
 PROBLEM = "application/problem+json"
-LAST_EVENTS = (JobSucceeded, JobFailed, JobCancelled)  # none comes after one of them
+LAST_EVENTS = (JobSucceeded, JobFailed, JobCancelled)  # unless it is retried
 
 
 class FieldProblem(BaseModel):
@@ -48,7 +48,7 @@ class Problem(BaseModel):
 
 class JobPage(BaseModel):
     items: list[Job]
-    next: str | None = Field(description="Give it as `before` for the page of older jobs.")
+    next: str | None = Field(description="Give it as `cursor` for the page of older jobs.")
 
 
 class EventPage(BaseModel):

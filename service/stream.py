@@ -125,10 +125,15 @@ class EventHub:
             if frames:
                 position = frames[-1].id
                 yield frames
-                if frames[-1].is_last:
+                if frames[-1].is_last and await self._is_over(job_id):
                     return
             elif not await _set_within(changed, quiet_seconds):
                 yield []
+
+    async def _is_over(self, job_id: str) -> bool:
+        """A person may have retried the job since."""
+        progress = await run_in_threadpool(self._store.progress, job_id)
+        return progress.status in FINAL
 
     def _join(self, job_id: str, after: int) -> Watch:
         watch = self._watches.get(job_id)

@@ -39,7 +39,9 @@ from relora_core.spec.training import (
 )
 
 # The service's part of the one file a person writes (`jobs.models.JobSpec`); a run alone skips it.
-SERVICE_FIELDS = frozenset({"labels", "resources", "output", "retries", "secrets", "webhooks"})
+SERVICE_FIELDS = frozenset(
+    {"labels", "priority", "resources", "output", "retries", "secrets", "webhooks"}
+)
 
 
 class TrainSpec(Spec):

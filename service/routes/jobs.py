@@ -1,96 +1,126 @@
-"""Jobs: submit, look, cancel, pause, resume."""
+"""Jobs: submit, find, change, cancel, pause, resume, retry, delete."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, HTTPException, Query, Response
-from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import AwareDatetime, Field
 
-from jobs.admission import problems_of
-from jobs.models import Job, JobSpec, Progress
+from jobs.errors import StorageError
+from jobs.listing import JobFilter
+from jobs.models import Job, JobChanges
 from jobs.status import JobStatus, Wish
-from relora_core.problems import explain
+from jobs.storage import Storage
 from service.dependencies import BackendsDep, DispatcherDep, ProjectDep, StoreDep
-from service.errors import InvalidSpec, documented
+from service.errors import documented
 from service.responses import JobPage
+from service.specs import IdempotencyKey, SpecBody, check_admission
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
-EXAMPLE: dict[str, Any] = {
-    "name": "relora-130m",
-    "model": {"preset": "llama_130m"},
-    "tokenizer": {"train": {"vocab_size": 8192}},
-    "data": {"train": {"uri": "s3://corpus/c4/*.jsonl.gz"}, "sequence_length": 512},
-    "method": {"name": "relora", "rank": 128, "warm_start_steps": 5000, "reset_every": 5000},
-    "training": {"steps": 20000, "global_batch_size": 1152},
+Method = Literal["full", "control", "lowrank", "lora", "relora", "galore"]
+Label = Annotated[str, Field(pattern=r"^[^=]+=.*$", max_length=320)]
+CREATED: dict[int | str, dict[str, Any]] = {
+    200: {"model": Job, "description": "What the same Idempotency-Key made before."},
+    201: {"headers": {"Location": {"schema": {"type": "string"}}}},
 }
 
 
-def _explained(document: object, validate: ValidatorFunctionWrapHandler) -> JobSpec:
-    """Validate with errors in the words of the one who wrote the spec."""
-    if isinstance(document, bytes):
-        raise HTTPException(415, "Send the spec as JSON, with Content-Type: application/json.")
-    try:
-        spec: JobSpec = validate(document)
-    except ValidationError as error:
-        raise InvalidSpec(explain(error, document, JobSpec)) from None
-    return spec
-
-
-SpecBody = Annotated[
-    JobSpec,
-    WrapValidator(_explained),
-    Body(
-        openapi_examples={"relora": {"summary": "130M parameters, 20,000 steps", "value": EXAMPLE}}
-    ),
-]
-
-
-@router.post(
-    "",
-    status_code=201,
-    responses={
-        201: {"headers": {"Location": {"schema": {"type": "string"}}}},
-        **documented(400, 413, 415, 422),
-    },
-)
-def create_job(
+@router.post("", status_code=201, responses={**CREATED, **documented(400, 409, 413, 415, 422)})
+def create_job(  # what a request has
     spec: SpecBody,
     backends: BackendsDep,
     project: ProjectDep,
     dispatcher: DispatcherDep,
     response: Response,
+    key: IdempotencyKey = None,
 ) -> Job:
     """Store a training job and queue it for a worker."""
-    if problems := problems_of(spec, backends, project=project):
-        raise InvalidSpec(problems)
-    job = backends.store.create(spec, project=project)
+    check_admission(spec, backends, project=project)
+    submitted = backends.store.submit(spec, project=project, key=key)
     dispatcher.ring()
+    return located(submitted.job, response, is_new=submitted.is_new)
+
+
+def located(job: Job, response: Response, *, is_new: bool) -> Job:
+    """Say where the job is, and with 200 that it was there before."""
     response.headers["Location"] = f"/v1/jobs/{job.id}"
+    if not is_new:
+        response.status_code = 200
     return job
+
+
+def _filter(  # what a list is narrowed by
+    status: Annotated[list[JobStatus] | None, Query(description="Any of these.")] = None,
+    label: Annotated[
+        list[Label] | None, Query(description="KEY=VALUE; all of these.", examples=[["team=nlp"]])
+    ] = None,
+    method: Method | None = None,
+    created_after: Annotated[AwareDatetime | None, Query(description="Or just then.")] = None,
+    created_before: AwareDatetime | None = None,
+    cursor: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
+) -> JobFilter:
+    return JobFilter(
+        statuses=frozenset(status or ()),
+        labels=tuple(_key_and_value(one) for one in label or ()),
+        method=method,
+        created_after=created_after,
+        created_before=created_before,
+        before=cursor,
+    )
+
+
+def _key_and_value(label: str) -> tuple[str, str]:
+    key, _, value = label.partition("=")
+    return key, value
 
 
 @router.get("", responses=documented(422))
 def list_jobs(
     project: ProjectDep,
     store: StoreDep,
-    status: JobStatus | None = None,
+    wanted: Annotated[JobFilter, Depends(_filter)],
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    before: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
 ) -> JobPage:
     """Jobs, the newest first."""
-    jobs = store.list(project=project, status=status, limit=limit, before=before)
+    jobs = store.list(wanted, project=project, limit=limit)
     return JobPage(items=jobs, next=jobs[-1].id if len(jobs) == limit else None)
 
 
 @router.get("/{job_id}", responses=documented(404))
 def get_job(job_id: str, store: StoreDep) -> Job:
+    """The job, with its whole spec and where it is now."""
     return store.get(job_id)
 
 
-@router.get("/{job_id}/progress", responses=documented(404))
-def get_progress(job_id: str, store: StoreDep) -> Progress:
-    """Where the job is now: cheap enough to ask every second."""
-    return store.progress(job_id)
+@router.patch("/{job_id}", responses=documented(400, 404, 409, 413, 422))
+def change_job(job_id: str, changes: JobChanges, store: StoreDep) -> Job:
+    """Another name or other labels at any time; another priority while the job is queued."""
+    return store.change(job_id, changes)
+
+
+@router.delete("/{job_id}", status_code=204, responses=documented(404, 409, 422, 502))
+def delete_job(
+    job_id: str,
+    backends: BackendsDep,
+    artifacts: Annotated[bool, Query(description="Its files in the storage too.")] = False,  # noqa: FBT002 # a query parameter
+) -> None:
+    """Delete a job that is over, with its events. Without `artifacts`, its files stay."""
+    job = backends.store.get(job_id)
+    storage = backends.storage_for(job) if artifacts else None
+    listed = backends.store.artifacts(job_id)
+    backends.store.delete(job_id)
+    if storage is not None:
+        # A place of its own is emptied; one that the spec names may hold what others made.
+        paths = [""] if job.spec.output is None else [artifact.path for artifact in listed]
+        _delete_files(job_id, storage, paths)
+
+
+def _delete_files(job_id: str, storage: Storage, paths: list[str]) -> None:
+    try:
+        for path in paths:
+            storage.delete(path)
+    except StorageError as error:
+        raise StorageError(f"Job {job_id} is deleted, but not all of its files. {error}") from error
 
 
 @router.post("/{job_id}/cancel", status_code=202, responses=documented(404, 409))
@@ -109,5 +139,16 @@ def pause_job(job_id: str, store: StoreDep) -> Job:
 def resume_job(job_id: str, store: StoreDep, dispatcher: DispatcherDep) -> Job:
     """Put a paused job back into the queue; it goes on from its last checkpoint."""
     job = store.resume(job_id)
+    dispatcher.ring()
+    return job
+
+
+@router.post("/{job_id}/retry", status_code=202, responses=documented(404, 409))
+def retry_job(job_id: str, store: StoreDep, dispatcher: DispatcherDep) -> Job:
+    """Put a failed or cancelled job back into the queue; it goes on from its last checkpoint.
+
+    It has all attempts of `retries.max_attempts` before it again.
+    """
+    job = store.retry(job_id)
     dispatcher.ring()
     return job

@@ -42,7 +42,7 @@ def claim_all(database_url: str, worker: str) -> list[str]:
     """Run every queued job that this worker gets; return their ids."""
     with opened(database_url) as (store, attempts):
         mine = []
-        for job in store.list(status=JobStatus.QUEUED):
+        for job in store.list():
             claimed = attempts.claim(job.id, worker=worker, lease_seconds=60)
             if claimed is None:
                 continue

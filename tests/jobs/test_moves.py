@@ -33,8 +33,9 @@ def try_to_move(
 ) -> None:
     """The call that someone would make who takes the job for movable."""
     held = source in HELD
+    queue_again = store.resume if source is Status.PAUSED else store.retry
     calls: dict[JobStatus, Callable[[], object]] = {
-        Status.QUEUED: lambda: attempts.requeue(job_id, 1) if held else store.resume(job_id),
+        Status.QUEUED: lambda: attempts.requeue(job_id, 1) if held else queue_again(job_id),
         Status.STARTING: lambda: attempts.claim(job_id, worker="w2", lease_seconds=60),
         Status.RUNNING: lambda: attempts.started(job_id, 1, resumed_from=None),
         Status.PAUSED: lambda: (

@@ -8,6 +8,7 @@ import pytest
 from jobs.attempts import AttemptStore
 from jobs.database import open_engine
 from jobs.errors import IllegalTransition, JobNotFound
+from jobs.listing import JobFilter
 from jobs.models import Job, JobSpec
 from jobs.outbox import Outbox
 from jobs.status import JobStatus, Wish
@@ -48,9 +49,11 @@ def test_a_spec_made_from_a_recipe_comes_back_as_it_was(store: JobStore) -> None
 def test_jobs_are_listed_newest_first_in_pages(store: JobStore, spec: JobSpec) -> None:
     ids = [store.create(spec).id for _ in range(5)][::-1]
     assert [job.id for job in store.list(limit=2)] == ids[:2]
-    assert [job.id for job in store.list(limit=2, before=ids[1])] == ids[2:4]
+    assert [job.id for job in store.list(JobFilter(before=ids[1]), limit=2)] == ids[2:4]
     store.wish(ids[3], Wish.CANCEL)
-    assert [job.id for job in store.list(status=JobStatus.CANCELLED)] == [ids[3]]
+    assert [job.id for job in store.list(JobFilter(statuses=frozenset({JobStatus.CANCELLED})))] == [
+        ids[3]
+    ]
 
 
 @pytest.mark.parametrize(

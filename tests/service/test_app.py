@@ -9,7 +9,7 @@ import pytest
 from jobs.backends import open_backends
 from jobs.settings import Settings
 from relora_core.spec import TrainSpec
-from service.routes.jobs import EXAMPLE
+from service.specs import EXAMPLE
 from tests.service.serving import serving
 
 

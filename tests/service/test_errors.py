@@ -34,7 +34,7 @@ def test_a_route_that_does_not_exist_is_a_problem_too(http: httpx.Client) -> Non
 
 
 def test_a_method_that_is_not_possible_names_those_that_are(http: httpx.Client, job: Job) -> None:
-    response = http.delete(f"/v1/jobs/{job.id}")
+    response = http.put(f"/v1/jobs/{job.id}")
     assert (response.status_code, response.json()["code"]) == (405, "method_not_allowed")
     assert response.headers["Allow"] == "GET"
 
@@ -42,8 +42,13 @@ def test_a_method_that_is_not_possible_names_those_that_are(http: httpx.Client, 
 @pytest.mark.parametrize(
     ("path", "field", "message"),
     [
-        ("/v1/jobs?stauts=queued", "query.stauts", "unknown; there are before, limit, status"),
-        ("/v1/jobs/{job}/progress?after=1", "query.after", "unknown; it takes none"),
+        (
+            "/v1/jobs?stauts=queued",
+            "query.stauts",
+            "unknown; there are created_after, created_before, cursor, label, limit, method, "
+            "status",
+        ),
+        ("/v1/jobs/{job}?after=1", "query.after", "unknown; it takes none"),
         ("/v1/jobs?limit=0", "query.limit", "Input should be greater than or equal to 1"),
         ("/v1/jobs/{job}/events?limit=x", "query.limit", "Input should be a valid integer"),
     ],

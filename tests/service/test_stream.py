@@ -8,8 +8,8 @@ import pytest
 
 from jobs.backends import Backends
 from jobs.events import AnyJobEvent
-from jobs.models import Job
-from jobs.status import JobStatus
+from jobs.models import Job, JobError
+from jobs.status import JobStatus, Wish
 from service import stream
 from service.stream import EventHub, Frame
 from tests.service.serving import step_finished
@@ -39,6 +39,23 @@ def test_a_listener_hears_what_happens_while_it_listens(
         return await listener
 
     assert asyncio.run(scene()) == [3, 4, 5, 6]
+
+
+def test_a_job_that_was_retried_goes_on_after_its_failure(backends: Backends, running: Job) -> None:
+    backends.attempts.finish(
+        running.id, 1, JobStatus.FAILED, error=JobError(code="crashed", message="It ended.")
+    )
+    backends.store.retry(running.id)
+
+    async def scene() -> list[int | None]:
+        hub = EventHub(backends.store, poll_seconds=60)
+        listener = asyncio.create_task(numbers(hub, running, after=4, up_to=7))
+        await asyncio.sleep(0.2)
+        await asyncio.to_thread(backends.store.wish, running.id, Wish.CANCEL)
+        hub.wake(running.id)
+        return await asyncio.wait_for(listener, 10)
+
+    assert asyncio.run(scene()) == [5, 6, 7]
 
 
 def test_a_wake_up_spares_the_wait_for_the_next_look(

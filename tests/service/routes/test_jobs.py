@@ -1,13 +1,15 @@
 """Jobs over HTTP."""
 
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from jobs.backends import Backends
-from jobs.models import Job
-from jobs.status import JobStatus
+from jobs.models import Artifact, Job, JobSpec
+from jobs.status import JobStatus, Wish
 
 
 def test_a_submitted_job_is_created_where_its_location_says(
@@ -99,7 +101,7 @@ def test_jobs_are_listed_in_pages_the_newest_first(
 ) -> None:
     ids = [http.post("/v1/jobs", json=document).json()["id"] for _ in range(3)]
     first = http.get("/v1/jobs", params={"limit": 2}).json()
-    second = http.get("/v1/jobs", params={"limit": 2, "before": first["next"]}).json()
+    second = http.get("/v1/jobs", params={"limit": 2, "cursor": first["next"]}).json()
     assert [job["id"] for job in first["items"] + second["items"]] == ids[::-1]
     assert second["next"] is None
 
@@ -108,25 +110,6 @@ def test_jobs_are_listed_by_status(http: httpx.Client, running: Job) -> None:
     assert http.get("/v1/jobs", params={"status": "queued"}).json()["items"] == []
     items = http.get("/v1/jobs", params={"status": "running"}).json()["items"]
     assert [job["id"] for job in items] == [running.id]
-
-
-def test_progress_tells_where_a_running_job_is(http: httpx.Client, running: Job) -> None:
-    progress = http.get(f"/v1/jobs/{running.id}/progress").json()
-    expected = {
-        "status": "running",
-        "phase": "low_rank",
-        "step": 1,
-        "total_steps": 100,
-        "tokens_seen": 1000,
-        "loss": 4.0,
-        "learning_rate": 1e-3,
-        "tokens_per_second": 500.0,
-        "restarts": 1,
-        "attempt": 1,
-        "worker": "w1",
-    }
-    assert progress.items() >= expected.items()
-    assert progress["eta_seconds"] > 0
 
 
 def test_a_waiting_job_is_cancelled_at_once(http: httpx.Client, job: Job) -> None:
@@ -146,7 +129,7 @@ def test_a_paused_job_is_queued_again(http: httpx.Client, job: Job) -> None:
     assert (response.status_code, response.json()["status"]) == (202, "queued")
 
 
-@pytest.mark.parametrize("move", ["cancel", "pause", "resume"])
+@pytest.mark.parametrize("move", ["cancel", "pause", "resume", "retry"])
 def test_a_finished_job_does_not_move(
     http: httpx.Client, backends: Backends, running: Job, move: str
 ) -> None:
@@ -154,6 +137,125 @@ def test_a_finished_job_does_not_move(
     response = http.post(f"/v1/jobs/{running.id}/{move}")
     assert (response.status_code, response.json()["code"]) == (409, "illegal_transition")
     assert response.json()["detail"].startswith(f"Job {running.id} is succeeded")
+
+
+def test_the_same_idempotency_key_gives_the_same_job(
+    http: httpx.Client, backends: Backends, document: dict[str, Any]
+) -> None:
+    headers = {"Idempotency-Key": "a-key"}
+    first = http.post("/v1/jobs", json=document, headers=headers)
+    second = http.post("/v1/jobs", json=document, headers=headers)
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert second.json() == first.json()
+    assert second.headers["Location"] == first.headers["Location"]
+    third = http.post("/v1/jobs", json={**document, "name": "other"}, headers=headers)
+    assert (third.status_code, third.json()["code"]) == (409, "idempotency_conflict")
+    assert len(backends.store.list()) == 1
+
+
+def test_an_idempotency_key_is_printable_and_short(
+    http: httpx.Client, document: dict[str, Any]
+) -> None:
+    for key in ("two words", "x" * 256):
+        response = http.post("/v1/jobs", json=document, headers={"Idempotency-Key": key})
+        assert (response.status_code, response.json()["code"]) == (422, "invalid_request")
+
+
+def test_jobs_are_listed_by_all_that_is_asked(http: httpx.Client, document: dict[str, Any]) -> None:
+    asked = {"status": ["queued", "failed"], "label": ["team=nlp", "stage=1"], "method": "full"}
+    full = {**document, "method": "full", "labels": {"team": "nlp", "stage": "1"}}
+    job = http.post("/v1/jobs", json=full).json()
+    http.post("/v1/jobs", json={**full, "method": "lora"})
+    http.post("/v1/jobs", json={**full, "labels": {"team": "nlp"}})
+    assert [one["id"] for one in http.get("/v1/jobs", params=asked).json()["items"]] == [job["id"]]
+    later = {**asked, "created_after": "2099-01-01T00:00:00Z"}
+    assert http.get("/v1/jobs", params=later).json() == {"items": [], "next": None}
+
+
+@pytest.mark.parametrize(
+    "query", [{"label": "team"}, {"method": "other"}, {"created_after": "2026-01-01T00:00:00"}]
+)
+def test_a_filter_that_makes_no_sense_is_named(http: httpx.Client, query: dict[str, str]) -> None:
+    response = http.get("/v1/jobs", params=query)
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["path"].startswith(f"query.{next(iter(query))}")
+
+
+def test_a_job_is_changed(http: httpx.Client, job: Job) -> None:
+    changes = {"name": "better", "labels": {"team": "nlp"}, "priority": 5}
+    changed = http.patch(f"/v1/jobs/{job.id}", json=changes).json()
+    assert {key: changed[key] for key in changes} == changes
+    assert http.get(f"/v1/jobs/{job.id}").json() == changed
+
+
+@pytest.mark.parametrize(
+    "changes", [{"nmae": "x"}, {"name": ""}, {"name": None}, {"priority": 101}]
+)
+def test_a_change_that_makes_no_sense_is_refused(
+    http: httpx.Client, job: Job, changes: dict[str, Any]
+) -> None:
+    response = http.patch(f"/v1/jobs/{job.id}", json=changes)
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_request")
+
+
+def test_the_priority_of_a_running_job_stays(http: httpx.Client, running: Job) -> None:
+    response = http.patch(f"/v1/jobs/{running.id}", json={"priority": 1})
+    assert (response.status_code, response.json()["code"]) == (409, "illegal_transition")
+
+
+def test_a_cancelled_job_is_retried(http: httpx.Client, job: Job) -> None:
+    http.post(f"/v1/jobs/{job.id}/cancel")
+    response = http.post(f"/v1/jobs/{job.id}/retry")
+    assert (response.status_code, response.json()["status"]) == (202, "queued")
+    assert response.json()["progress"]["queue_position"] == 1
+
+
+@pytest.fixture
+def finished(backends: Backends, running: Job, tmp_path: Path) -> Job:
+    """A job that is over, with a file."""
+    file = tmp_path / "config.json"
+    file.write_text("{}")
+    backends.storage_for(running).upload(file, "final/config.json")
+    listed = Artifact(
+        path="final/config.json",
+        kind="final",
+        step=1,
+        size=2,
+        sha256="0" * 64,
+        created_at=datetime.now(UTC),
+    )
+    backends.attempts.add_artifacts(running.id, 1, [listed])
+    backends.attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
+    return backends.store.get(running.id)
+
+
+@pytest.mark.parametrize("files", ["kept", "deleted"])
+def test_a_job_that_is_over_is_deleted_and_its_files_if_asked(
+    http: httpx.Client, backends: Backends, finished: Job, files: str
+) -> None:
+    query = {"artifacts": files == "deleted"}
+    response = http.delete(f"/v1/jobs/{finished.id}", params=query)
+    assert (response.status_code, response.content) == (204, b"")
+    assert http.get(f"/v1/jobs/{finished.id}").status_code == 404
+    left = [file.key for file in backends.storage_for(finished).list("")]
+    assert left == ([] if files == "deleted" else ["final/config.json"])
+
+
+def test_in_a_place_that_the_spec_names_only_the_jobs_own_files_are_deleted(
+    http: httpx.Client, backends: Backends, document: dict[str, Any], tmp_path: Path
+) -> None:
+    document["output"] = {"uri": (tmp_path / "models").as_uri()}
+    job = backends.store.create(JobSpec.model_validate(document))
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "notes.txt").write_text("mine")
+    backends.store.wish(job.id, Wish.CANCEL)
+    assert http.delete(f"/v1/jobs/{job.id}", params={"artifacts": True}).status_code == 204
+    assert (tmp_path / "models" / "notes.txt").read_text() == "mine"
+
+
+def test_a_job_that_is_not_over_is_not_deleted(http: httpx.Client, running: Job) -> None:
+    response = http.delete(f"/v1/jobs/{running.id}", params={"artifacts": True})
+    assert (response.status_code, response.json()["code"]) == (409, "illegal_transition")
 
 
 REQUESTS: list[tuple[str, str]] = [
@@ -165,11 +267,16 @@ REQUESTS: list[tuple[str, str]] = [
     ("POST", "/cancel"),
     ("POST", "/pause"),
     ("POST", "/resume"),
+    ("POST", "/retry"),
+    ("PATCH", ""),
+    ("DELETE", ""),
 ]
 
 
 @pytest.mark.parametrize(("method", "path"), REQUESTS)
 def test_a_job_that_is_not_there_is_not_found(http: httpx.Client, method: str, path: str) -> None:
-    response = http.request(method, f"/v1/jobs/job_none{path}")
+    response = http.request(
+        method, f"/v1/jobs/job_none{path}", json={} if method == "PATCH" else None
+    )
     assert (response.status_code, response.json()["code"]) == (404, "job_not_found")
     assert response.json()["detail"] == "There is no job 'job_none'."

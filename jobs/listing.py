@@ -1,0 +1,41 @@
+"""Which jobs a person wants to see."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Select, select
+
+from jobs.labels import has_labels
+from jobs.status import JobStatus
+from jobs.tables import jobs
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """All of what is given; `before` is the id of the last job of the page before."""
+
+    statuses: frozenset[JobStatus] = frozenset()
+    labels: tuple[tuple[str, str], ...] = ()
+    method: str | None = None
+    created_after: datetime | None = None  # this moment too
+    created_before: datetime | None = None
+    before: str | None = None
+
+    def query(self, project: str, limit: int) -> Select[tuple[object, ...]]:
+        """The newest first."""
+        conditions: list[ColumnElement[bool]] = [jobs.c.project == project]
+        if self.statuses:
+            conditions.append(jobs.c.status.in_(self.statuses))
+        if self.method is not None:
+            conditions.append(jobs.c.method == self.method)
+        if self.created_after is not None:
+            conditions.append(jobs.c.created_at >= self.created_after)
+        if self.created_before is not None:
+            conditions.append(jobs.c.created_at < self.created_before)
+        if self.before is not None:
+            conditions.append(jobs.c.id < self.before)
+        conditions += has_labels(self.labels)
+        return select(jobs).where(*conditions).order_by(jobs.c.id.desc()).limit(limit)
+
+
+ALL_JOBS = JobFilter()

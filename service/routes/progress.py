@@ -1,0 +1,43 @@
+"""Where a job is now; or where it is once that has changed."""
+
+from contextlib import aclosing
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.concurrency import run_in_threadpool
+
+from jobs.models import Progress
+from jobs.status import FINAL
+from service.dependencies import HubDep, StoreDep
+from service.errors import documented
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+LONGEST_WAIT_SECONDS = 60
+
+
+@router.get("/{job_id}/progress", responses=documented(404, 422))
+async def get_progress(
+    job_id: str,
+    store: StoreDep,
+    hub: HubDep,
+    wait: Annotated[
+        float,
+        Query(ge=0, le=LONGEST_WAIT_SECONDS, description="Seconds to wait for a change, at most."),
+    ] = 0,
+    after: Annotated[
+        int | None, Query(ge=0, description="The `version` that is known; default: the present.")
+    ] = None,
+) -> Progress:
+    """Where the job is now: cheap enough to ask every second.
+
+    With `wait`, the answer comes when the version is another than `after`, when the job is over,
+    or when the time is. A waiting request holds no thread.
+    """
+    progress = await run_in_threadpool(store.progress, job_id)
+    known = progress.version if after is None else after
+    if wait and progress.version == known and progress.status not in FINAL:
+        async with aclosing(hub.listen(job_id, after=known, quiet_seconds=wait)) as news:
+            await anext(news, None)
+        progress = await run_in_threadpool(store.progress, job_id)
+    return progress

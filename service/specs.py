@@ -1,0 +1,64 @@
+"""A job spec in the body of a request, with errors in the words of the one who wrote it."""
+
+from typing import Annotated, Any
+
+from fastapi import Body, Header, HTTPException
+from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+
+from jobs.admission import problems_of
+from jobs.backends import Backends
+from jobs.models import JobSpec
+from relora_core.problems import explain
+from service.errors import InvalidSpec
+
+EXAMPLE: dict[str, Any] = {
+    "name": "relora-130m",
+    "model": {"preset": "llama_130m"},
+    "tokenizer": {"train": {"vocab_size": 8192}},
+    "data": {"train": {"uri": "s3://corpus/c4/*.jsonl.gz"}, "sequence_length": 512},
+    "method": {"name": "relora", "rank": 128, "warm_start_steps": 5000, "reset_every": 5000},
+    "training": {"steps": 20000, "global_batch_size": 1152},
+}
+
+
+def _explained(document: object, validate: ValidatorFunctionWrapHandler) -> JobSpec:
+    if isinstance(document, bytes):
+        raise HTTPException(415, "Send the spec as JSON, with Content-Type: application/json.")
+    try:
+        spec: JobSpec = validate(document)
+    except ValidationError as error:
+        raise InvalidSpec(explain(error, document, JobSpec)) from None
+    return spec
+
+
+SpecBody = Annotated[
+    JobSpec,
+    WrapValidator(_explained),
+    Body(
+        openapi_examples={"relora": {"summary": "130M parameters, 20,000 steps", "value": EXAMPLE}}
+    ),
+]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description="Of your choice. For a day, the same key and body give what was made first, "
+        "with 200; the same key and another body are refused.",
+    ),
+]
+
+
+def spec_of(document: dict[str, Any]) -> JobSpec:
+    """Raises `InvalidSpec`."""
+    try:
+        return JobSpec.model_validate(document)
+    except ValidationError as error:
+        raise InvalidSpec(explain(error, document, JobSpec)) from None
+
+
+def check_admission(spec: JobSpec, backends: Backends, *, project: str) -> None:
+    """Raise `InvalidSpec` for a valid spec that cannot be run here."""
+    if problems := problems_of(spec, backends, project=project):
+        raise InvalidSpec(problems)
