@@ -54,7 +54,7 @@ def test_the_example_is_a_spec() -> None:
 def test_every_path_has_its_parameters_documented(openapi: dict[str, Any]) -> None:
     parameters = openapi["paths"]["/v1/jobs/{job_id}/events"]["get"]["parameters"]
     names = {parameter["name"] for parameter in parameters}
-    assert names == {"job_id", "after", "limit", "type", "last-event-id"}
+    assert names == {"job_id", "after", "cursor", "limit", "type", "last-event-id"}
 
 
 @pytest.mark.integration

@@ -49,7 +49,7 @@ def test_events_come_in_pages(http: httpx.Client, running: Job) -> None:
 
 
 def test_a_cursor_wins_over_an_id(http: httpx.Client, running: Job) -> None:
-    query = {"cursor": "3", "after": 1}
+    query: dict[str, str | int] = {"cursor": "3", "after": 1}
     assert ids(http.get(f"/v1/jobs/{running.id}/events", params=query).json()) == [4]
 
 
