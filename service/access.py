@@ -1,8 +1,10 @@
 """Who asks, what their key allows, and whose the job is: one check before every route."""
 
+import ipaddress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, cast
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Security
 from fastapi.concurrency import run_in_threadpool
@@ -19,7 +21,7 @@ from service.recent import Recent
 
 KEY_SECONDS = 5.0  # a key is looked up so often; it works for so long after it is revoked
 REMEMBERED_KEYS = 10_000
-REMEMBERED_JOBS = 100_000
+REMEMBERED_JOBS = 20_000
 READING = {"GET", "HEAD"}
 
 BEARER = HTTPBearer(
@@ -71,19 +73,17 @@ class Access:
         self._known: Recent[str, ApiKey] = Recent(REMEMBERED_KEYS, KEY_SECONDS)
         self._projects: Recent[str, str] = Recent(REMEMBERED_JOBS)  # of jobs: they never change
 
-    async def caller(self, secret: str | None) -> Caller:
-        """Raises `NotAuthenticated`."""
+    async def caller(self, secret: str | None, *, host: str) -> Caller:
+        """Of a request to the address `host`, as its header says. Raises `NotAuthenticated`."""
         if self._policy is KeyPolicy.IGNORED:
             return ANYBODY
         if secret is not None:
             key = await self._key(secret)
             _check_usable(key)
             return Caller(key.project, key.scope, key.id)
-        if self._policy is KeyPolicy.OPTIONAL:
+        if self._policy is KeyPolicy.OPTIONAL and _names_this_machine(host):
             return ANYBODY
-        raise NotAuthenticated(
-            "key_required", "This needs an API key, as the header `Authorization: Bearer rlk_...`."
-        )
+        raise NotAuthenticated("key_required", _why_a_key(self._policy, host))
 
     async def _key(self, secret: str) -> ApiKey:
         digest = digest_of(secret)
@@ -111,6 +111,22 @@ class Access:
             raise JobNotFound(job_id)
 
 
+def _names_this_machine(host: str) -> bool:
+    """A page of the web whose name leads to 127.0.0.1 (DNS rebinding) still says its own name."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _why_a_key(policy: KeyPolicy, host: str) -> str:
+    needed = "This needs an API key, as the header `Authorization: Bearer rlk_...`."
+    if policy is KeyPolicy.OPTIONAL:
+        return f"{needed} Without one, ask at localhost or 127.0.0.1; this was sent to {host!r}."
+    return needed
+
+
 def _check_usable(key: ApiKey) -> None:
     if key.revoked_at is not None:
         raise NotAuthenticated("key_revoked", f"The key {key.prefix}... was revoked.")
@@ -126,8 +142,9 @@ async def authorize(
     access = cast(Access, request.app.state.access)
     limiter = cast(RateLimiter, request.app.state.limiter)
     address = f"address:{request.client.host if request.client else ''}"
+    secret = credentials.credentials if credentials else None
     try:
-        caller = await access.caller(credentials.credentials if credentials else None)
+        caller = await access.caller(secret, host=request.headers.get("Host", ""))
     except NotAuthenticated:
         await limiter.take(address)  # who guesses keys is slowed down as well
         raise

@@ -15,7 +15,7 @@ from service.dispatcher import Dispatcher
 from service.errors import HANDLERS, documented
 from service.key_policy import KeyPolicy
 from service.middleware import BodyLimit, RequestId
-from service.openapi import describe_errors
+from service.openapi import describe_truly
 from service.rate_limit import RateLimiter
 from service.routes import (
     artifacts,
@@ -77,7 +77,7 @@ def create_app(backends: Backends, policy: KeyPolicy = KeyPolicy.REQUIRED) -> Fa
             responses=documented(401, 403, 429),
         )
     app.include_router(health.router, dependencies=[Depends(refuse_unknown_query)])
-    describe_errors(app)
+    describe_truly(app, policy)
     return app
 
 

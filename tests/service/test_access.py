@@ -164,6 +164,29 @@ def test_on_loopback_no_key_is_needed_but_one_that_is_given_counts(
     )
 
 
+@pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1", "[::1]:80", "127.0.0.1:1"])
+def test_without_a_key_the_service_answers_to_the_names_of_its_machine(
+    open_url: str, host: str
+) -> None:
+    assert httpx.get(f"{open_url}/v1/jobs", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "10.0.0.7", "[", ""])
+def test_a_web_page_whose_name_leads_to_this_machine_needs_a_key(
+    open_url: str, key: Callable[..., CreatedKey], host: str
+) -> None:
+    refused = httpx.get(f"{open_url}/v1/jobs", headers={"Host": host})
+    assert problem(refused) == (401, "key_required")
+    assert f"this was sent to {host!r}" in refused.json()["detail"]
+    let_in = httpx.get(f"{open_url}/v1/jobs", headers={"Host": host, **bearing(key())})
+    assert let_in.status_code == 200
+
+
+def test_where_no_key_is_needed_the_description_says_so(open_url: str) -> None:
+    document = httpx.get(f"{open_url}/openapi.json").json()
+    assert document["paths"]["/v1/jobs"]["get"]["security"] == [{"ApiKey": []}, {}]
+
+
 def test_every_operation_but_the_health_asks_for_a_key(http: httpx.Client) -> None:
     document = http.get("/openapi.json").json()
     (scheme,) = document["components"]["securitySchemes"].items()
