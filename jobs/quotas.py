@@ -85,10 +85,7 @@ def check_requeue(connection: Connection, job_id: str) -> None:
 
 def check_storage(connection: Connection, project: str, *, asked: int) -> None:
     """Raise `QuotaExceeded` unless the project may store so many bytes more."""
-    locked = _lock(connection, projects.c.name == project)
-    if locked is None:
-        raise ProjectNotFound(project)
-    limit = locked.max_storage_bytes
+    limit = lock_project(connection, project).max_storage_bytes
     _check_free(connection, project, "storage_bytes", limit=limit, asked=asked)
 
 
