@@ -56,7 +56,7 @@ class NewKey(BaseModel):
 class ApiKey(BaseModel):
     """A key without its secret."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, from_attributes=True)
 
     id: str = Field(examples=["key_01k3h4v5w6x7y8z9a0b1c2d3e4"])
     name: str

@@ -2,9 +2,8 @@
 
 import builtins
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Engine, Row, and_, exists, insert, or_, select, update
+from sqlalchemy import Engine, and_, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from jobs.database import READ_ONLY
@@ -40,7 +39,7 @@ class KeyStore:
                 row = connection.execute(statement.returning(api_keys)).one()
         except IntegrityError:
             raise ProjectNotFound(project) from None
-        return CreatedKey(**dict(key_from(row)), key=secret)
+        return CreatedKey(**dict(ApiKey.model_validate(row)), key=secret)
 
     def list(self, project: str, *, limit: int, before: str | None = None) -> builtins.list[ApiKey]:
         """The newest first, revoked and expired ones among them."""
@@ -49,7 +48,7 @@ class KeyStore:
             query = query.where(api_keys.c.id < before)
         with self._reads.begin() as connection:
             rows = connection.execute(query.order_by(api_keys.c.id.desc()).limit(limit))
-            return [key_from(row) for row in rows]
+            return [ApiKey.model_validate(row) for row in rows]
 
     def get(self, key_id: str, *, project: str | None) -> ApiKey:
         """Of `project`; with None, of whichever."""
@@ -60,7 +59,7 @@ class KeyStore:
             row = connection.execute(query).one_or_none()
         if row is None:
             raise KeyNotFound(key_id)
-        return key_from(row)
+        return ApiKey.model_validate(row)
 
     def revoke(self, key_id: str) -> None:
         """For good. A key that was revoked before keeps the time of that."""
@@ -75,7 +74,7 @@ class KeyStore:
         query = select(api_keys).where(api_keys.c.digest == digest_of(secret))
         with self._reads.begin() as connection:
             row = connection.execute(query).one_or_none()
-        return key_from(row) if row is not None else None
+        return ApiKey.model_validate(row) if row is not None else None
 
     def note_use(self, key: ApiKey) -> None:
         """Once a minute at most, so that hardly a request costs a write."""
@@ -96,17 +95,3 @@ class KeyStore:
         )
         with self._reads.begin() as connection:
             return bool(connection.scalar(select(exists().where(usable))))
-
-
-def key_from(row: Row[*tuple[Any, ...]]) -> ApiKey:
-    return ApiKey(
-        id=row.id,
-        name=row.name,
-        project=row.project,
-        scope=row.scope,
-        prefix=row.prefix,
-        created_at=row.created_at,
-        expires_at=row.expires_at,
-        revoked_at=row.revoked_at,
-        last_used_at=row.last_used_at,
-    )
