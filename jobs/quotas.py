@@ -25,6 +25,7 @@ from jobs.datasets.tables import datasets
 from jobs.errors import ProjectNotFound, QuotaExceeded
 from jobs.status import HELD, JobStatus
 from jobs.tables import artifacts, jobs, projects
+from jobs.waiting import IN_ORDER
 
 _MAX_COUNT = 2**31 - 1  # of what the database's integers hold
 _MAX_BYTES = 2**63 - 1
@@ -133,7 +134,7 @@ def has_room() -> ColumnElement[bool]:
 
 
 def held_back_with_room(limit: int = 1000) -> Select[tuple[str]]:
-    """Of the queued jobs that were held back, those that may run now, the oldest of each project.
+    """Of the queued jobs that were held back, those that may run now, the first of each project.
 
     A message that is under way counts as if its job ran, so no more are sent than can be claimed.
     """
@@ -144,8 +145,8 @@ def held_back_with_room(limit: int = 1000) -> Select[tuple[str]]:
         .group_by(jobs.c.project)
         .subquery()
     )
-    place = func.row_number().over(partition_by=jobs.c.project, order_by=jobs.c.id)
-    gpus = func.sum(jobs.c.gpus).over(partition_by=jobs.c.project, order_by=jobs.c.id)
+    place = func.row_number().over(partition_by=jobs.c.project, order_by=IN_ORDER)
+    gpus = func.sum(jobs.c.gpus).over(partition_by=jobs.c.project, order_by=IN_ORDER)
     fits_alone = or_(projects.c.max_gpus.is_(None), jobs.c.gpus <= projects.c.max_gpus)
     waiting = (
         select(

@@ -167,7 +167,8 @@ def test_the_bell_rings_for_as_many_as_there_is_room_for(
     allow: Callable[..., None],
 ) -> None:
     allow(running_jobs=1)
-    waiting = [store.create(spec) for _ in range(3)]
+    urgent = spec.model_copy(update={"priority": 1})
+    waiting = [store.create(spec), store.create(urgent), store.create(spec)]
     send_all(outbox)
     assert [claim(attempts, job) for job in waiting] == [None, None, None]
     assert outbox.ring_where_there_is_room() == 0
@@ -175,8 +176,8 @@ def test_the_bell_rings_for_as_many_as_there_is_room_for(
     attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
     assert outbox.ring_where_there_is_room() == 1
     assert outbox.ring_where_there_is_room() == 0  # the place is promised
-    assert send_all(outbox) == [waiting[0].id]
-    assert claim(attempts, waiting[0]) is not None
+    assert send_all(outbox) == [waiting[1].id]
+    assert claim(attempts, waiting[1]) is not None
     allow(running_jobs=None)
     assert outbox.ring_where_there_is_room() == 2
 
