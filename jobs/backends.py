@@ -24,6 +24,7 @@ from jobs.settings import Settings
 from jobs.storage import S3Credentials, Storage, job_storage, open_storage
 from jobs.store import JobStore
 from jobs.vault import Vault
+from jobs.vitals import VitalStore
 from jobs.wakeups import Wakeups
 from jobs.webhooks.store import WebhookStore
 
@@ -41,6 +42,7 @@ class Backends:
     datasets: DatasetStore
     metrics: MetricStore
     logs: LogStore
+    vitals: VitalStore
     queue: JobQueue
     wakeups: Wakeups
     secrets: SecretStore
@@ -98,6 +100,7 @@ def open_backends(settings: Settings) -> Backends:
         datasets=DatasetStore(engine),
         metrics=MetricStore(engine),
         logs=LogStore(engine),
+        vitals=VitalStore(engine),
         queue=JobQueue(settings.broker_url),
         wakeups=Wakeups(settings.broker_url),
         secrets=SecretStore(engine, Vault(keys.get_secret_value() if keys else None)),

@@ -1,6 +1,6 @@
 """All tables of the store, whichever module describes them: what migrations are compared with."""
 
-from jobs import idempotency, labels, logs, secrets, tables
+from jobs import idempotency, labels, logs, secrets, tables, vitals
 from jobs.columns import metadata
 from jobs.datasets import tables as datasets
 from jobs.keys import tables as keys
@@ -17,5 +17,6 @@ __all__ = [
     "metrics",
     "secrets",
     "tables",
+    "vitals",
     "webhooks",
 ]

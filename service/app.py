@@ -16,7 +16,9 @@ from service.errors import HANDLERS, documented
 from service.key_policy import KeyPolicy
 from service.middleware import BodyLimit, RequestId
 from service.openapi import describe_truly
+from service.prometheus import HttpLatency, Timing
 from service.rate_limit import RateLimiter
+from service.readiness import Probes
 from service.routes import (
     artifacts,
     datasets,
@@ -28,6 +30,7 @@ from service.routes import (
     metrics,
     progress,
     projects,
+    prometheus,
     secrets,
     webhooks,
 )
@@ -42,6 +45,7 @@ FOR_CALLERS = (  # who may call them is checked before each
     datasets.router,
     metrics.router,
     logs.router,
+    prometheus.router,
     secrets.router,
     webhooks.router,
     projects.router,
@@ -66,10 +70,13 @@ def create_app(backends: Backends, policy: KeyPolicy = KeyPolicy.REQUIRED) -> Fa
         burst=backends.settings.request_burst,
     )
     app.state.hub = EventHub(backends.store)
+    app.state.probes = Probes(backends)
     app.state.dispatcher = Dispatcher(backends.outbox, backends.queue)
     app.state.deliverer = Deliverer(backends)
+    app.state.latency = HttpLatency()
     app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES)
     app.add_middleware(RequestId)
+    app.add_middleware(Timing, latency=app.state.latency)
     for router in FOR_CALLERS:
         app.include_router(
             router,
@@ -89,6 +96,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     waking.cancel()
     app.state.hub.close()
+    app.state.probes.close()
     await app.state.limiter.close()
     app.state.deliverer.stop()
     app.state.dispatcher.stop()

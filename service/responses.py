@@ -109,8 +109,10 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Without the broker jobs are still taken, and sent once it is back; so it is not unready."""
+    """Without the broker jobs are still taken, and sent once it is back, and without the storage
+    they are still watched; so it is not unready."""
 
     status: Literal["ready", "degraded", "unready"]
     store: str = Field(description="`ok`, or what is wrong with it.")
     broker: str = Field(description="`ok`, or what is wrong with it.")
+    storage: str = Field(description="`ok`, or what is wrong with it.")

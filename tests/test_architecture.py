@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
@@ -31,13 +32,23 @@ def named(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+def requirements_of(name: str) -> list[str]:
+    """Our own are those of pyproject.toml, which an installed relora may be older than."""
+    if name != "relora":
+        return requires(name) or []
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    optional = project["optional-dependencies"]
+    extras = [f"{one}; extra == '{extra}'" for extra, names in optional.items() for one in names]
+    return [*project["dependencies"], *extras]
+
+
 def extra_of(name: str, extra: str, seen: set[tuple[str, str]]) -> Iterator[str]:
     """The distributions that `name[extra]` brings, itself included."""
     if (name, extra) in seen:
         return
     seen.add((name, extra))
     yield name
-    for requirement in map(Requirement, requires(name) or []):
+    for requirement in map(Requirement, requirements_of(name)):
         if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
             for wanted in ("", *requirement.extras):
                 yield from extra_of(canonicalize_name(requirement.name), wanted, seen)

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
@@ -10,6 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Literal, Self
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.models import Artifact
 from relora_core.errors import CheckpointError
@@ -106,9 +109,11 @@ class Uploads:
         files = [file for file in folder.rglob("*") if file.is_file()]
         files.sort(key=lambda file: (file.name == MANIFEST, file))  # nothing after the manifest
         self._clear(path)
-        self._list(
+        started = time.monotonic()
+        num_bytes = self._list(
             self._file(self._root, file, kind, step, (known or {}).get(file.name)) for file in files
         )
+        self._count(kind, num_bytes, time.monotonic() - started)
 
     def _log(self, workdir: Workdir) -> None:
         """From a copy without the values of secrets."""
@@ -167,9 +172,19 @@ class Uploads:
             raise FileNotFoundError(file)
         self._attempt.storage.upload(file, key)
 
-    def _list(self, artifacts: Iterable[Artifact]) -> None:
+    def _list(self, artifacts: Iterable[Artifact]) -> int:
+        """Return the size of all."""
         attempt, whole = self._attempt, list(artifacts)
         attempt.insist(partial(attempt.store.add_artifacts, attempt.job.id, attempt.number, whole))
+        return sum(artifact.size for artifact in whole)
+
+    def _count(self, kind: Kind, num_bytes: int, seconds: float) -> None:
+        """For operators; without it nothing is wrong."""
+        try:
+            vitals = self._attempt.backends.vitals
+            vitals.add_upload(kind, num_bytes=num_bytes, seconds=seconds)
+        except SQLAlchemyError as error:
+            logger.warning("job %s: an upload is not counted: %s", self._attempt.job.id, error)
 
     def _clear(self, path: str) -> None:
         """First from the list: what is listed is whole. It also asks whether the job is ours."""

@@ -17,6 +17,12 @@ class LocalStorage:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    def ping(self) -> None:
+        """The folder may be still to make."""
+        there = next(folder for folder in (self.root, *self.root.parents) if folder.exists())
+        if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+            raise StorageError(f"The storage failed at {self.root}: {there} cannot be written to.")
+
     def upload(self, file: Path, key: str) -> None:
         with _named_errors(self._path(key)):
             _copy_whole(file, self._path(key))

@@ -23,6 +23,9 @@ class Storage(Protocol):
     Every method raises `StorageError`, which says which address and why.
     """
 
+    def ping(self) -> None:
+        """Whether it answers, and files could be put there; nothing is written."""
+
     def upload(self, file: Path, key: str) -> None:
         """Store `file` under `key`, whole or not at all; replace what was there."""
 

@@ -45,6 +45,10 @@ class S3Storage:
         # A session of its own: boto3's default one is not safe to use from many threads.
         self._client = _session(credentials).client("s3", config=_CONFIG)
 
+    def ping(self) -> None:
+        with self._named_errors(""):
+            self._client.list_objects_v2(Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1)
+
     def upload(self, file: Path, key: str) -> None:
         name = self._name(key)
         with self._named_errors(key):

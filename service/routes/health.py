@@ -1,14 +1,12 @@
 """Whether the process lives, and whether it can work."""
 
-import logging
-from collections.abc import Callable
+from typing import cast
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
-from service.dependencies import BackendsDep
+from service.readiness import OK, Probes
 from service.responses import Health, Readiness
 
-logger = logging.getLogger(__name__)
 router = APIRouter(tags=["health"])
 
 
@@ -19,19 +17,15 @@ def healthz() -> Health:
 
 
 @router.get("/readyz", responses={503: {"model": Readiness, "description": "No job store."}})
-def readyz(backends: BackendsDep, response: Response) -> Readiness:
-    """Whether requests can be served; without the broker they can, and jobs wait to be sent."""
-    store, broker = _check(backends.store.ping), _check(backends.queue.ping)
-    if store != "ok":
+def readyz(request: Request, response: Response) -> Readiness:
+    """Whether requests can be served, and which part is down.
+
+    Without the broker jobs are taken, and wait to be sent; without the storage they are taken and
+    watched, and their files are not to be had.
+    """
+    parts = cast(Probes, request.app.state.probes).check()
+    if parts["store"] != OK:
         response.status_code = 503
-        return Readiness(status="unready", store=store, broker=broker)
-    return Readiness(status="ready" if broker == "ok" else "degraded", store=store, broker=broker)
-
-
-def _check(ping: Callable[[], None]) -> str:
-    try:
-        ping()
-    except Exception as error:  # any failure of a part is the answer
-        logger.warning("a part is down: %s", error)
-        return f"down: {type(error).__name__}"
-    return "ok"
+        return Readiness(status="unready", **parts)
+    all_well = set(parts.values()) == {OK}
+    return Readiness(status="ready" if all_well else "degraded", **parts)

@@ -44,6 +44,23 @@ def keys(storage: Storage, prefix: str = "") -> list[str]:
     return [file.key for file in storage.list(prefix)]
 
 
+def test_a_storage_that_answers_to_a_ping_can_be_empty(storage: Storage) -> None:
+    storage.ping()
+    assert list(storage.list("")) == []
+
+
+def test_a_folder_that_cannot_be_made_fails_a_ping(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(StorageError, match="cannot be written to"):
+        open_storage((tmp_path / "file" / "below").as_uri()).ping()
+
+
+@pytest.mark.integration
+def test_a_bucket_that_is_not_there_fails_a_ping(s3_url: str) -> None:
+    with pytest.raises(StorageError, match="s3://nobodys-bucket"):
+        open_storage(s3_url.replace("relora-tests", "nobodys-bucket")).ping()
+
+
 def test_a_file_comes_back_as_it_went(storage: Storage, put: Put, tmp_path: Path) -> None:
     put("final/model.safetensors", b"weights")
     target = tmp_path / "new" / "folder" / "model.safetensors"

@@ -1,12 +1,14 @@
 """Liveness and readiness over HTTP."""
 
+import threading
 from contextlib import closing
 
 import httpx
 import pytest
 
-from jobs.backends import open_backends
+from jobs.backends import Backends, open_backends
 from jobs.settings import Settings
+from service import readiness
 from tests.service.serving import serving
 
 
@@ -22,6 +24,7 @@ def test_without_its_broker_the_service_still_takes_jobs_and_says_so(http: httpx
         "status": "degraded",
         "store": "ok",
         "broker": "down: QueueUnavailable",
+        "storage": "ok",
     }
 
 
@@ -32,7 +35,38 @@ def test_with_all_its_parts_the_service_is_ready(settings: Settings, valkey_url:
         closing(open_backends(settings)) as backends,
         serving(backends) as url,
     ):
-        assert httpx.get(f"{url}/readyz").json()["status"] == "ready"
+        assert httpx.get(f"{url}/readyz").json() == {
+            "status": "ready",
+            "store": "ok",
+            "broker": "ok",
+            "storage": "ok",
+        }
+
+
+def test_without_its_storage_the_service_is_degraded(settings: Settings) -> None:
+    (settings.data_dir / "storage").write_text("a file where the folder should be")
+    with closing(open_backends(settings)) as backends, serving(backends) as url:
+        ready = httpx.get(f"{url}/readyz")
+    assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+    assert ready.json()["storage"] == "down: StorageError"
+
+
+def test_a_part_that_does_not_answer_is_down_in_time_and_asked_once(
+    http: httpx.Client, backends: Backends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "PATIENCE_SECONDS", 0.1)
+    answered, asked = threading.Event(), []
+
+    def hang() -> None:
+        asked.append(1)
+        answered.wait(20)
+
+    monkeypatch.setattr(backends.store, "ping", hang)
+    for _ in range(3):
+        ready = http.get("/readyz")
+        assert (ready.status_code, ready.json()["store"]) == (503, "down: no answer in 0.1 s")
+    assert asked == [1]
+    answered.set()
 
 
 def test_without_its_store_the_service_is_not_ready(settings: Settings) -> None:

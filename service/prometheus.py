@@ -1,0 +1,161 @@
+"""What Prometheus scrapes: the jobs as the store has them at that moment, and HTTP latency."""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
+from prometheus_client.registry import Collector
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from jobs.vitals import HeldJob, Vitals
+
+NO_ROUTE = "none"  # requests of a path that is not there share a label, whatever they ask for
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+# Of the jobs that workers hold: the name below relora_job_, its field of the progress, its help.
+OF_PROGRESS = (
+    ("step", "step", "Steps that are done."),
+    ("loss", "loss", "Training loss of the last report."),
+    ("learning_rate", "learning_rate", "Of the last report."),
+    ("tokens_per_second", "tokens_per_second", "Of the last report; images, of a classifier."),
+    ("restarts", "restarts", "ReLoRA restarts that are done."),
+    ("eta_seconds", "eta_seconds", "Time left, at the pace of the last report."),
+)
+
+
+class HttpLatency:
+    """From a request's arrival to the first byte of its answer, by route and status."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._seconds = Histogram(
+            "relora_http_request_seconds",
+            "Until the first byte of the answer.",
+            ["method", "route", "status"],
+            registry=self.registry,
+        )
+
+    def observe(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", NO_ROUTE)
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        self._seconds.labels(method, route, status).observe(seconds)
+
+
+class Timing:
+    """Observes every request."""
+
+    def __init__(self, app: ASGIApp, latency: HttpLatency) -> None:
+        self.app = app
+        self.latency = latency
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        start, answered = time.perf_counter(), False
+
+        async def send_timed(message: Message) -> None:
+            nonlocal answered
+            if message["type"] == "http.response.start" and not answered:
+                answered = True
+                self.latency.observe(scope, message["status"], time.perf_counter() - start)
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_timed)
+        except Exception:
+            if not answered:
+                self.latency.observe(scope, 500, time.perf_counter() - start)
+            raise
+
+
+@dataclass(frozen=True, eq=False)  # a registry compares by identity
+class JobFigures(Collector):
+    """The store's figures as Prometheus names them."""
+
+    vitals: Vitals
+    lease_seconds: float
+
+    def collect(self) -> Iterator[Metric]:
+        yield self._by_status()
+        yield GaugeMetricFamily(
+            "relora_unsent_messages",
+            "Messages to workers that wait for the broker.",
+            value=self.vitals.unsent_messages,
+        )
+        yield from self._held_jobs()
+        yield from self._uploads()
+
+    def _by_status(self) -> Metric:
+        family = GaugeMetricFamily(
+            "relora_jobs", "Jobs by status; queued is the depth of the queue.", labels=["status"]
+        )
+        for status, count in self.vitals.jobs.items():
+            family.add_metric([status.value], count)
+        return family
+
+    def _held_jobs(self) -> Iterator[Metric]:
+        yield self._of_jobs(
+            "attempt", "Attempts so far.", ((job, job.attempt) for job in self._held)
+        )
+        yield self._of_jobs(
+            "failed_attempts",
+            "Attempts that failed.",
+            ((job, job.failed_attempts) for job in self._held),
+        )
+        yield self._of_jobs(
+            "lease_age_seconds",
+            f"Since the worker's last sign; it is lost after {self.lease_seconds:g}.",
+            ((job, self.lease_seconds - job.lease_left) for job in self._held),
+        )
+        yield self._of_jobs(
+            "steps_per_second",
+            "At the pace of the last report.",
+            ((job, _steps_per_second(job)) for job in self._held),
+        )
+        for name, field, text in OF_PROGRESS:
+            yield self._of_jobs(name, text, ((job, job.progress.get(field)) for job in self._held))
+
+    @property
+    def _held(self) -> tuple[HeldJob, ...]:
+        return self.vitals.held
+
+    def _of_jobs(
+        self, name: str, text: str, values: Iterable[tuple[HeldJob, float | None]]
+    ) -> Metric:
+        family = GaugeMetricFamily(f"relora_job_{name}", text, labels=["job", "project"])
+        for job, value in values:
+            if value is not None:
+                family.add_metric([job.id, job.project], value)
+        return family
+
+    def _uploads(self) -> Iterator[Metric]:
+        seconds = SummaryMetricFamily(
+            "relora_upload_seconds", "How long workers took to upload.", labels=["kind"]
+        )
+        size = CounterMetricFamily(
+            "relora_uploaded_bytes", "How much workers have uploaded.", labels=["kind"]
+        )
+        for kind, of in self.vitals.uploads.items():
+            seconds.add_metric([kind], of.count, of.seconds)
+            size.add_metric([kind], of.bytes)
+        yield from (seconds, size)
+
+
+def _steps_per_second(job: HeldJob) -> float | None:
+    pace, seen, step = (job.progress.get(n) for n in ("tokens_per_second", "tokens_seen", "step"))
+    return pace * step / seen if pace and seen and step else None
+
+
+def exposition(figures: JobFigures, latency: HttpLatency) -> bytes:
+    """All of it, in the text format."""
+    jobs = CollectorRegistry()
+    jobs.register(figures)
+    return generate_latest(jobs) + generate_latest(latency.registry)

@@ -1,0 +1,56 @@
+"""Which of the parts that the service needs answer, asked at once and in bounded time."""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import cache
+from threading import Lock
+
+from jobs.backends import Backends
+from jobs.storage import Storage, open_storage
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 2.0
+
+OK = "ok"
+
+
+class Probes:
+    """One check of each part at a time: a part that hangs keeps one thread, not one a request."""
+
+    def __init__(self, backends: Backends) -> None:
+        @cache  # a client of S3 takes long to make
+        def storage() -> Storage:
+            return open_storage(backends.settings.storage_url)
+
+        self._pings: dict[str, Callable[[], None]] = {
+            "store": lambda: backends.store.ping(),
+            "broker": lambda: backends.queue.ping(),
+            "storage": lambda: storage().ping(),
+        }
+        self._pool = ThreadPoolExecutor(len(self._pings), thread_name_prefix="readiness")
+        self._lock = Lock()
+        self._running: dict[str, Future[None]] = {}
+
+    def check(self) -> dict[str, str]:
+        """For each part `ok`, or what is wrong with it."""
+        with self._lock:
+            for part, ping in self._pings.items():
+                if part not in self._running or self._running[part].done():
+                    self._running[part] = self._pool.submit(ping)
+            checks = dict(self._running)
+        wait(checks.values(), PATIENCE_SECONDS)
+        return {part: _answer(part, check) for part, check in checks.items()}
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _answer(part: str, check: Future[None]) -> str:
+    if not check.done():
+        return f"down: no answer in {PATIENCE_SECONDS:g} s"
+    if error := check.exception():
+        logger.warning("the %s is down: %s", part, error)
+        return f"down: {type(error).__name__}"
+    return OK

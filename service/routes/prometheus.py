@@ -1,0 +1,30 @@
+"""Figures for Prometheus."""
+
+from typing import cast
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from jobs.keys.models import Scope
+from service.access import CallerDep
+from service.dependencies import BackendsDep
+from service.prometheus import HttpLatency, JobFigures, exposition
+
+router = APIRouter(tags=["health"])
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+def get_prometheus_metrics(request: Request, backends: BackendsDep, caller: CallerDep) -> Response:
+    """Jobs by status, the jobs that workers hold, uploads, and HTTP latency, as text.
+
+    An operator's key shows the jobs of all projects, any other those of its own.
+    """
+    everyone = caller.scope.includes(Scope.OPERATOR)
+    vitals = backends.vitals.read(None if everyone else caller.project)
+    latency = cast(HttpLatency, request.app.state.latency)
+    figures = JobFigures(vitals, backends.settings.lease_seconds)
+    return Response(exposition(figures, latency), media_type=CONTENT_TYPE_LATEST)
