@@ -44,6 +44,7 @@ from jobs.quotas import has_room, lock_project_of
 from jobs.rows import job_from, progress_document, progress_from
 from jobs.status import HELD, JobStatus, Wish
 from jobs.tables import artifacts, jobs
+from jobs.waiting import IN_ORDER
 
 
 class AttemptStore:
@@ -73,6 +74,21 @@ class AttemptStore:
                 return None
             announce(connection, row, JobClaimed(worker=worker))
         return job_from(row)
+
+    def claim_next(self, *, worker: str, lease_seconds: float) -> Job | None:
+        """Take the first job of the queue that has room in its project; None if there is none."""
+        while (job_id := self._first()) is not None:
+            job = self.claim(job_id, worker=worker, lease_seconds=lease_seconds)
+            if job is not None:  # or another took it, or it is held back from now on
+                return job
+        return None
+
+    def _first(self) -> str | None:
+        may_run = or_(~jobs.c.held_back, has_room())
+        query = select(jobs.c.id).where(jobs.c.status == JobStatus.QUEUED, may_run)
+        with self._reads.begin() as connection:
+            job_id: str | None = connection.scalar(query.order_by(*IN_ORDER).limit(1))
+        return job_id
 
     def started(self, job_id: str, attempt: int, *, resumed_from: int | None) -> None:
         """The trainer runs, from the checkpoint of step `resumed_from` if there was one."""

@@ -25,8 +25,10 @@ from jobs.storage import S3Credentials, Storage, job_storage, open_storage
 from jobs.store import JobStore
 from jobs.vault import Vault
 from jobs.vitals import VitalStore
+from jobs.waiting import WaitingJobs
 from jobs.wakeups import Wakeups
 from jobs.webhooks.store import WebhookStore
+from jobs.workers import WorkerStore
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Backends:
     store: JobStore
     attempts: AttemptStore
     outbox: Outbox
+    waiting: WaitingJobs
+    workers: WorkerStore
     projects: ProjectStore
     keys: KeyStore
     files: JobFiles
@@ -94,6 +98,8 @@ def open_backends(settings: Settings) -> Backends:
         store=JobStore(engine),
         attempts=AttemptStore(engine),
         outbox=Outbox(engine),
+        waiting=WaitingJobs(engine),
+        workers=WorkerStore(engine),
         projects=ProjectStore(engine),
         keys=KeyStore(engine),
         files=JobFiles(engine),

@@ -1,6 +1,6 @@
 """All tables of the store, whichever module describes them: what migrations are compared with."""
 
-from jobs import idempotency, labels, logs, secrets, tables, vitals
+from jobs import idempotency, labels, logs, secrets, tables, vitals, workers
 from jobs.columns import metadata
 from jobs.datasets import tables as datasets
 from jobs.keys import tables as keys
@@ -19,4 +19,5 @@ __all__ = [
     "tables",
     "vitals",
     "webhooks",
+    "workers",
 ]

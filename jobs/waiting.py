@@ -1,10 +1,25 @@
 """The order of the queue: the higher priority first, and of equals the older job."""
 
-from collections.abc import Collection, Sequence
+import builtins
+import json
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, or_, select
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    Subquery,
+    and_,
+    func,
+    or_,
+    select,
+)
 
+from jobs.database import READ_ONLY
 from jobs.status import JobStatus
 from jobs.tables import jobs
 
@@ -15,9 +30,7 @@ def position(connection: Connection, row: Row[*tuple[Any, ...]]) -> int | None:
     """Of a job in the whole queue: 1 is next. None for one that does not wait."""
     if row.status is not JobStatus.QUEUED:
         return None
-    before = or_(
-        jobs.c.priority > row.priority, and_(jobs.c.priority == row.priority, jobs.c.id < row.id)
-    )
+    before = _before(row.priority, row.id)
     ahead = select(func.count()).where(jobs.c.status == JobStatus.QUEUED, before)
     return 1 + (connection.scalar(ahead) or 0)
 
@@ -25,11 +38,76 @@ def position(connection: Connection, row: Row[*tuple[Any, ...]]) -> int | None:
 def positions(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> dict[str, int]:
     """As `position`, of many jobs in one look."""
     waiting = {row.id for row in rows if row.status is JobStatus.QUEUED}
-    return _ranked(connection, waiting) if waiting else {}
-
-
-def _ranked(connection: Connection, job_ids: Collection[str]) -> dict[str, int]:
-    rank = func.row_number().over(order_by=IN_ORDER).label("rank")
-    queue = select(jobs.c.id, rank).where(jobs.c.status == JobStatus.QUEUED).subquery()
-    query = select(queue.c.id, queue.c.rank).where(queue.c.id.in_(job_ids))
+    if not waiting:
+        return {}
+    queue = _queue()
+    query = select(queue.c.id, queue.c.rank).where(queue.c.id.in_(waiting))
     return {row.id: row.rank for row in connection.execute(query)}
+
+
+def _before(priority: int, job_id: str) -> ColumnElement[bool]:
+    """Whether a job goes before the one with this priority and id."""
+    as_old = and_(jobs.c.priority == priority, jobs.c.id < job_id)
+    return or_(jobs.c.priority > priority, as_old)
+
+
+def _queue() -> Subquery:
+    rank = func.row_number().over(order_by=IN_ORDER).label("rank")
+    return select(jobs.c.id, rank).where(jobs.c.status == JobStatus.QUEUED).subquery()
+
+
+class QueuedJob(BaseModel):
+    """A job that waits, and where."""
+
+    model_config = ConfigDict(frozen=True)
+
+    position: int = Field(description="In the queue of all projects; 1 is next.")
+    job_id: str
+    name: str
+    priority: int
+    held_back: bool = Field(description="It waits for room in its project's quotas.")
+    created_at: datetime
+
+    @property
+    def cursor(self) -> str:
+        return f"{self.priority}.{self.job_id}"
+
+
+class WaitingJobs:
+    """The queue as a project sees it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._reads = engine.execution_options(**READ_ONLY)
+
+    def list(
+        self, *, project: str, limit: int, cursor: str | None = None
+    ) -> builtins.list[QueuedJob]:
+        """In the order in which they will run; after the job whose `cursor` is given."""
+        queue = _queue()
+        query = select(jobs, queue.c.rank).join(queue, queue.c.id == jobs.c.id)
+        query = query.where(jobs.c.project == project)
+        if cursor is not None:
+            priority, _, job_id = cursor.partition(".")
+            query = query.where(~_before(int(priority), job_id), jobs.c.id != job_id)
+        with self._reads.begin() as connection:
+            rows = connection.execute(query.order_by(queue.c.rank).limit(limit))
+            return [_queued_job_from(row) for row in rows]
+
+    def counts(self, *, project: str) -> dict[JobStatus, int]:
+        """How many jobs have each status, those that none has among them."""
+        query = select(jobs.c.status, func.count()).where(jobs.c.project == project)
+        with self._reads.begin() as connection:
+            rows = connection.execute(query.group_by(jobs.c.status)).all()
+        found = {status: count for status, count in rows}  # noqa: C416 # a row is no pair to dict()
+        return {status: found.get(status, 0) for status in JobStatus}
+
+
+def _queued_job_from(row: Row[*tuple[Any, ...]]) -> QueuedJob:
+    return QueuedJob(
+        position=row.rank,
+        job_id=row.id,
+        name=json.loads(row.spec)["name"],
+        priority=row.priority,
+        held_back=row.held_back,
+        created_at=row.created_at,
+    )

@@ -22,15 +22,18 @@ from service.readiness import Probes
 from service.routes import (
     artifacts,
     datasets,
+    estimates,
     events,
     health,
     jobs,
     keys,
     logs,
     metrics,
+    presets,
     progress,
     projects,
     prometheus,
+    queue,
     secrets,
     webhooks,
 )
@@ -40,6 +43,9 @@ MAX_BODY_BYTES = 1 << 20
 FOR_CALLERS = (  # who may call them is checked before each
     jobs.router,
     progress.router,
+    estimates.router,
+    queue.router,
+    presets.router,
     events.router,
     artifacts.router,
     datasets.router,

@@ -80,6 +80,14 @@ class InvalidSpec(Exception):
         self.problems = problems
 
 
+class NameUnknown(Exception):
+    """There is none of this kind with the name."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(f"There is no {kind} {name!r}; GET /v1/{kind}s lists them.")
+        self.code = f"{kind}_not_found"
+
+
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The error responses of a route, for its OpenAPI entry."""
     return {status: {"model": Problem} for status in statuses}
@@ -151,6 +159,10 @@ def invalid_spec(request: Request, error: InvalidSpec) -> JSONResponse:
     return respond(request, 422, "invalid_spec", detail, errors=fields)
 
 
+def name_unknown(request: Request, error: NameUnknown) -> JSONResponse:
+    return respond(request, 404, error.code, str(error))
+
+
 def invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:
     details = error.errors()
     if details[0]["type"] == "json_invalid":
@@ -201,6 +213,7 @@ HANDLERS: dict[int | type[Exception], Any] = {
     ScopeMissing: scope_missing,
     OffsetMismatch: offset_mismatch,
     InvalidSpec: invalid_spec,
+    NameUnknown: name_unknown,
     RequestValidationError: invalid_request,
     HTTPException: http_error,
     DataError: not_storable,

@@ -11,7 +11,10 @@ from jobs.keys.models import ApiKey
 from jobs.models import Artifact, Job
 from jobs.projects import Project
 from jobs.secrets import Secret
+from jobs.status import JobStatus
+from jobs.waiting import QueuedJob
 from jobs.webhooks.models import Delivery, Webhook
+from jobs.workers import Worker
 
 PROBLEM = "application/problem+json"
 LAST_EVENTS = (JobSucceeded, JobFailed, JobCancelled)  # unless it is retried
@@ -72,6 +75,19 @@ class ArtifactPage(BaseModel):
 class DatasetPage(BaseModel):
     items: list[Dataset]
     next: str | None = Field(description="Give it as `cursor` for the page of older ones.")
+
+
+class Queue(BaseModel):
+    """What waits in a project, and how many jobs it has of each status."""
+
+    items: list[QueuedJob]
+    next: str | None = Field(description="Give it as `cursor` for the jobs behind these.")
+    counts: dict[JobStatus, int]
+
+
+class WorkerPage(BaseModel):
+    items: list[Worker]
+    next: None = Field(default=None, description="Always null: the workers are one page.")
 
 
 class CheckpointPage(BaseModel):

@@ -1,4 +1,6 @@
-"""The Celery worker: an id in, claim, hand over. `celery -A worker.tasks worker` runs it.
+"""The Celery worker: rung, it claims a job and hands it over.
+
+`celery -A worker.tasks worker` runs it.
 
 The composition root: settings are read here, once, and what they name is opened when the
 worker starts.
@@ -6,16 +8,16 @@ worker starts.
 
 import functools
 import logging
-import os
-import platform
 import threading
 import time
 
-from celery.signals import worker_init, worker_shutting_down
+from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 
 from jobs.backends import Backends, open_backends
 from jobs.queue import TRAIN, celery_app
 from jobs.settings import Settings
+from jobs.workers import Registration
+from worker.heartbeat import Heartbeat, registration
 from worker.run import run
 
 logger = logging.getLogger(__name__)
@@ -33,9 +35,19 @@ def backends() -> Backends:
     return open_backends(settings)
 
 
+@functools.cache
+def me() -> Registration:
+    return registration()
+
+
+@functools.cache
+def heartbeat() -> Heartbeat:
+    return Heartbeat(backends().workers, me())
+
+
 @worker_init.connect
 def _open(**_: object) -> None:
-    backends()
+    heartbeat().start()
 
 
 @worker_shutting_down.connect
@@ -44,15 +56,18 @@ def _leave(**_: object) -> None:
     leaving.set()
 
 
+@worker_shutdown.connect
+def _left(**_: object) -> None:
+    heartbeat().stop()
+
+
 @app.task(name=TRAIN)
 def train(job_id: str) -> None:
-    """Run a job, if it can be claimed: the message may be old, or be one of two."""
+    """Run the first job of the queue, which need not be the one whose message rang."""
     claimed_at = time.monotonic()
-    job = backends().attempts.claim(
-        job_id, worker=f"{platform.node()}-{os.getpid()}", lease_seconds=settings.lease_seconds
-    )
+    job = backends().attempts.claim_next(worker=me().name, lease_seconds=settings.lease_seconds)
     if job is None:
-        logger.info("job %s: nothing to do, it is not in the queue", job_id)
+        logger.info("rung for job %s: nothing to do, no job can run now", job_id)
         return
     logger.info("job %s: attempt %d begins", job.id, job.attempt)
     run(job, backends(), claimed_at=claimed_at, leaving=leaving.is_set)

@@ -2,5 +2,6 @@
 
 from relora_core.estimate.estimates import UTILIZATION, Estimate, estimate
 from relora_core.estimate.gpus import GPUS
+from relora_core.estimate.shape_of import needs_trainer
 
-__all__ = ["GPUS", "UTILIZATION", "Estimate", "estimate"]
+__all__ = ["GPUS", "UTILIZATION", "Estimate", "estimate", "needs_trainer"]

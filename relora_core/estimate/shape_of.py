@@ -24,7 +24,7 @@ def shape_of(spec: TrainSpec) -> ModelShape:
     transformers. Raises `ModelError` if that is not installed, or the model cannot be read.
     """
     config = _written_config(spec)
-    if config and config["model_type"] in FAMILIES and not isinstance(spec.method, ControlMethod):
+    if config and not needs_trainer(spec):
         return model_shape(config)
     try:
         from relora_core.estimate.meta import shape_from_transformers
@@ -34,6 +34,16 @@ def shape_of(spec: TrainSpec) -> ModelShape:
             'control needs the trainer\'s packages: pip install "relora[trainer]"'
         ) from error
     return shape_from_transformers(spec, _of_the_data(spec))
+
+
+def needs_trainer(spec: TrainSpec) -> bool:
+    """Whether the shape is more than the spec says, and is read with transformers and torch."""
+    config = _written_config(spec)
+    return (
+        config is None
+        or config["model_type"] not in FAMILIES
+        or isinstance(spec.method, ControlMethod)
+    )
 
 
 def _of_the_data(spec: TrainSpec) -> dict[str, Any]:

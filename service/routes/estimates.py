@@ -1,0 +1,63 @@
+"""What a job would cost, with nothing queued."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
+
+from jobs.models import JobSpec
+from relora_core.errors import ModelError
+from relora_core.estimate import GPUS, UTILIZATION, Estimate, estimate, needs_trainer
+from service.dependencies import BackendsDep, ProjectDep
+from service.errors import documented
+from service.specs import SpecBody, check_admission
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+
+def _known(gpu: str) -> str:
+    if gpu not in GPUS:
+        raise ValueError(f"no GPU {gpu!r} is known; there are {', '.join(GPUS)}")
+    return gpu
+
+
+GpuName = Annotated[
+    str, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": list(GPUS)})
+]
+
+
+class JobEstimate(BaseModel):
+    """A spec that would be accepted, with its defaults, and what it would cost."""
+
+    spec: JobSpec
+    estimate: Estimate | None
+    not_estimated: str | None = Field(description="Why there is no estimate, if so.")
+
+
+@router.post("/estimate", responses=documented(400, 413, 415, 422))
+def estimate_job(  # what a request has
+    spec: SpecBody,
+    backends: BackendsDep,
+    project: ProjectDep,
+    gpu: Annotated[GpuName, Query(description="Each of `resources.gpus`.")] = "h100",
+    utilization: Annotated[
+        float, Query(gt=0, le=1, description="The share of the GPU's peak that is reached.")
+    ] = UTILIZATION,
+) -> JobEstimate:
+    """Check a spec as a submit does, and say its parameters, memory, arithmetic and time.
+
+    Beside them are those of full-rank training. Nothing is queued.
+    """
+    check_admission(spec, backends, project=project)
+    if needs_trainer(spec):
+        reason = (
+            "A model that is only named, a family without a known shape and the method control "
+            "are estimated where the trainer is installed: python -m relora_core estimate."
+        )
+        return JobEstimate(spec=spec, estimate=None, not_estimated=reason)
+    try:
+        gpus = spec.resources.gpus
+        found = estimate(spec.train, gpu=gpu, gpus=gpus, utilization=utilization)
+    except ModelError as error:
+        return JobEstimate(spec=spec, estimate=None, not_estimated=str(error))
+    return JobEstimate(spec=spec, estimate=found, not_estimated=None)

@@ -1,0 +1,45 @@
+"""Model shapes and recipes that a spec may name."""
+
+from fastapi import APIRouter
+
+from service.errors import NameUnknown, documented
+from service.presets import (
+    PresetConfig,
+    PresetPage,
+    RecipeEntry,
+    RecipePage,
+    all_presets,
+    all_recipes,
+    preset,
+    recipe,
+)
+
+router = APIRouter(prefix="/v1", tags=["presets"])
+
+
+@router.get("/presets")
+def list_presets() -> PresetPage:
+    """Model shapes by name, with their sizes."""
+    return PresetPage(items=all_presets())
+
+
+@router.get("/presets/{name}", responses=documented(404))
+def get_preset(name: str) -> PresetConfig:
+    """A model's shape, with its Hugging Face config."""
+    if (found := preset(name)) is None:
+        raise NameUnknown("preset", name)
+    return found
+
+
+@router.get("/recipes")
+def list_recipes() -> RecipePage:
+    """The paper's runs by name, each with its source."""
+    return RecipePage(items=all_recipes())
+
+
+@router.get("/recipes/{name}", responses=documented(404))
+def get_recipe(name: str) -> RecipeEntry:
+    """A run of the paper, with the part of a spec that it fills in."""
+    if (found := recipe(name)) is None:
+        raise NameUnknown("recipe", name)
+    return found

@@ -1,0 +1,41 @@
+"""What waits, and who works."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from service.dependencies import BackendsDep, ProjectDep
+from service.errors import documented
+from service.responses import Queue, WorkerPage
+
+router = APIRouter(prefix="/v1", tags=["queue"])
+
+
+@router.get("/queue", responses=documented(422))
+def get_queue(
+    project: ProjectDep,
+    backends: BackendsDep,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[
+        str | None,
+        Query(
+            pattern=r"^-?[0-9]{1,3}\.job_[0-9a-z]+$", description="The `next` of the page before."
+        ),
+    ] = None,
+) -> Queue:
+    """The jobs that wait, in the order in which workers take them, and the count of each status.
+
+    The workers serve all projects: between two positions there may be jobs of others.
+    """
+    items = backends.waiting.list(project=project, limit=limit, cursor=cursor)
+    return Queue(
+        items=items,
+        next=items[-1].cursor if len(items) == limit else None,
+        counts=backends.waiting.counts(project=project),
+    )
+
+
+@router.get("/workers")
+def list_workers(project: ProjectDep, backends: BackendsDep) -> WorkerPage:
+    """The workers that gave a sign of life within the last minute, busy or idle, by name."""
+    return WorkerPage(items=backends.workers.list(project=project))
