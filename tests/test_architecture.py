@@ -22,7 +22,7 @@ DRAWERS = {"base", "common", "helpers", "manager", "misc", "shared", "utils"}
 PROGRAMS = {
     "": "relora_core.spec relora_core.events relora_core.presets.__main__ relora_core.estimate",
     "trainer": "relora_core.__main__ relora_core.program",
-    "jobs": "jobs.backends jobs.migrate worker.sweep",
+    "jobs": "jobs.backends jobs.migrate jobs.keys.__main__ worker.sweep",
     "server": "service.server service.cli jobs.migrate worker.sweep",
     "worker": "worker.tasks relora_core.__main__ relora_core.program",
 }
