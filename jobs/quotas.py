@@ -28,7 +28,7 @@ from jobs.tables import artifacts, jobs, projects
 from jobs.waiting import IN_ORDER
 
 _MAX_COUNT = 2**31 - 1  # of what the database's integers hold
-_MAX_BYTES = 2**63 - 1
+_MAX_BYTES = 2**53  # up to here every reader of JSON takes numbers exactly
 
 ProjectRow = Row[*tuple[Any, ...]]
 Count = Annotated[int, Field(ge=0, le=_MAX_COUNT)]

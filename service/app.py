@@ -83,6 +83,7 @@ def create_app(backends: Backends, policy: KeyPolicy = KeyPolicy.REQUIRED) -> Fa
     app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES)
     app.add_middleware(RequestId)
     app.add_middleware(Timing, latency=app.state.latency)
+    app.state.routers = (*FOR_CALLERS, health.router)
     for router in FOR_CALLERS:
         app.include_router(
             router,

@@ -178,12 +178,20 @@ def invalid_request(request: Request, error: RequestValidationError) -> JSONResp
 
 def http_error(request: Request, error: HTTPException) -> JSONResponse:
     code = HTTP_CODES.get(error.status_code, "http_error")
-    detail = error.detail
+    detail, headers = error.detail, error.headers
     if error.status_code == 404:
         detail = f"There is nothing at {request.url.path}."
     elif error.status_code == 405:
         detail = f"{request.method} is not possible at {request.url.path}."
-    return respond(request, error.status_code, code, detail, headers=error.headers)
+        headers = {"Allow": ", ".join(_methods_at(request))}
+    return respond(request, error.status_code, code, detail, headers=headers)
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Of all routes with this path: the framework names those of one alone."""
+    routes = (route for router in request.app.state.routers for route in router.routes)
+    matching = (route for route in routes if route.path_regex.match(request.url.path))
+    return sorted({method for route in matching for method in route.methods})
 
 
 def store_down(request: Request, error: OperationalError) -> JSONResponse:

@@ -6,7 +6,6 @@ For the first key, which no key can ask for. Whoever can read the database's set
 import argparse
 import sys
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
 
 from pydantic import ValidationError
 from sqlalchemy.exc import OperationalError, ProgrammingError
@@ -24,7 +23,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     create = commands.add_parser("create", help="make a key and print it, this once")
     create.add_argument("--name", required=True, help="what it is for")
     create.add_argument("--scope", choices=[scope.value for scope in Scope], default="operator")
-    create.add_argument("--days", type=float, help="until it expires; default: it never does")
+    create.add_argument(
+        "--days", type=float, metavar="N", help="until it expires; default: it never does"
+    )
     listing = commands.add_parser("list", help="list the newest keys of a project")
     for command in (create, listing):
         command.add_argument("--project", default=DEFAULT_PROJECT)
@@ -36,15 +37,13 @@ def _run(asked: argparse.Namespace, backends: Backends) -> str:
     """What to print."""
     match asked.command:
         case "create":
-            days = None if asked.days is None else timedelta(days=asked.days)
-            expires_at = None if days is None else datetime.now(UTC) + days
-            new = NewKey(name=asked.name, scope=asked.scope, expires_at=expires_at)
+            new = NewKey(name=asked.name, scope=asked.scope, expires_in_days=asked.days)
             return backends.keys.create(new, project=asked.project).key
         case "list":
             backends.projects.report(asked.project)  # or an empty list would hide a wrong name
-            return "\n".join(map(_line, backends.keys.list(asked.project, limit=200)))
+            keys = backends.keys.list(asked.project, limit=200, revoked=True)
+            return "\n".join(map(_line, keys))
         case _:
-            backends.keys.get(asked.key_id, project=None)
             backends.keys.revoke(asked.key_id)
             return f"revoked {asked.key_id}"
 

@@ -1,9 +1,9 @@
 """An API key as a person asks for it and sees it, and what each scope allows."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from jobs.projects import ProjectName
 
@@ -27,7 +27,9 @@ class NewKey(BaseModel):
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
-        json_schema_extra={"example": {"name": "nightly sweep", "scope": "write"}},
+        json_schema_extra={
+            "example": {"name": "nightly sweep", "scope": "write", "expires_in_days": 90}
+        },
     )
 
     name: str = Field(
@@ -40,17 +42,12 @@ class NewKey(BaseModel):
         description="`read`; `write` reads, too; `admin` also manages the project's keys; "
         "`operator` also manages projects and their quotas.",
     )
-    expires_at: AwareDatetime | None = Field(default=None, description="Default: never.")
+    expires_in_days: float | None = Field(
+        default=None, gt=0, le=36_500, description="Default: it does not expire."
+    )
     project: ProjectName | None = Field(
         default=None, description="Default: the caller's. Another one needs an operator's key."
     )
-
-    @field_validator("expires_at")
-    @classmethod
-    def _to_come(cls, expires_at: datetime | None) -> datetime | None:
-        if expires_at is not None and expires_at <= datetime.now(UTC):
-            raise ValueError("is over already; leave it out for a key that does not expire")
-        return expires_at
 
 
 class ApiKey(BaseModel):

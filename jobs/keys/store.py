@@ -3,7 +3,7 @@
 import builtins
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Engine, and_, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Engine, and_, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from jobs.database import READ_ONLY
@@ -23,7 +23,8 @@ class KeyStore:
 
     def create(self, new: NewKey, *, project: str) -> CreatedKey:
         """In `project`, whichever `new` names."""
-        secret = new_secret()
+        secret, now = new_secret(), datetime.now(UTC)
+        days = new.expires_in_days
         statement = insert(api_keys).values(
             id=new_id("key_"),
             project=project,
@@ -31,8 +32,8 @@ class KeyStore:
             scope=new.scope,
             prefix=prefix_of(secret),
             digest=digest_of(secret),
-            created_at=datetime.now(UTC),
-            expires_at=new.expires_at,
+            created_at=now,
+            expires_at=None if days is None else now + timedelta(days=days),
         )
         try:
             with self._engine.begin() as connection:
@@ -41,18 +42,22 @@ class KeyStore:
             raise ProjectNotFound(project) from None
         return CreatedKey(**dict(ApiKey.model_validate(row)), key=secret)
 
-    def list(self, project: str, *, limit: int, before: str | None = None) -> builtins.list[ApiKey]:
-        """The newest first, revoked and expired ones among them."""
+    def list(
+        self, project: str, *, limit: int, before: str | None = None, revoked: bool = False
+    ) -> builtins.list[ApiKey]:
+        """The newest first; those that were `revoked` only if they are asked for, too."""
         query = select(api_keys).where(api_keys.c.project == project)
         if before is not None:
             query = query.where(api_keys.c.id < before)
+        if not revoked:
+            query = query.where(api_keys.c.revoked_at.is_(None))
         with self._reads.begin() as connection:
             rows = connection.execute(query.order_by(api_keys.c.id.desc()).limit(limit))
             return [ApiKey.model_validate(row) for row in rows]
 
     def get(self, key_id: str, *, project: str | None) -> ApiKey:
-        """Of `project`; with None, of whichever."""
-        query = select(api_keys).where(api_keys.c.id == key_id)
+        """One of `project`, with None of any, that is not revoked."""
+        query = select(api_keys).where(_unrevoked(key_id))
         if project is not None:
             query = query.where(api_keys.c.project == project)
         with self._reads.begin() as connection:
@@ -62,12 +67,11 @@ class KeyStore:
         return ApiKey.model_validate(row)
 
     def revoke(self, key_id: str) -> None:
-        """For good. A key that was revoked before keeps the time of that."""
-        unrevoked = and_(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
+        """For good; its row stays, to tell when."""
+        statement = update(api_keys).where(_unrevoked(key_id)).values(revoked_at=datetime.now(UTC))
         with self._engine.begin() as connection:
-            connection.execute(
-                update(api_keys).where(unrevoked).values(revoked_at=datetime.now(UTC))
-            )
+            if not connection.execute(statement).rowcount:
+                raise KeyNotFound(key_id)
 
     def find(self, secret: str) -> ApiKey | None:
         """The key with this secret, which may be revoked or expired."""
@@ -95,3 +99,7 @@ class KeyStore:
         )
         with self._reads.begin() as connection:
             return bool(connection.scalar(select(exists().where(usable))))
+
+
+def _unrevoked(key_id: str) -> ColumnElement[bool]:
+    return and_(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))

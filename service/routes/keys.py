@@ -56,14 +56,16 @@ def create_key(new: NewKey, caller: CallerDep, keys: KeysDep, response: Response
 def list_keys(
     caller: CallerDep,
     keys: KeysDep,
+    *,
     project: Annotated[
         str | None, Query(description="Default: the caller's. Another one needs an operator's key.")
     ] = None,
+    revoked: Annotated[bool, Query(description="Show those that were revoked, too.")] = False,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
 ) -> KeyPage:
-    """A project's keys, the newest first, revoked and expired ones among them."""
-    items = keys.list(_project(caller, project), limit=limit, before=cursor)
+    """A project's keys, the newest first, expired ones among them."""
+    items = keys.list(_project(caller, project), limit=limit, before=cursor, revoked=revoked)
     return KeyPage(items=items, next=items[-1].id if len(items) == limit else None)
 
 
@@ -75,7 +77,7 @@ def get_key(key_id: str, caller: CallerDep, keys: KeysDep) -> ApiKey:
 
 @router.delete("/{key_id}", status_code=204, responses=documented(404))
 def revoke_key(key_id: str, caller: CallerDep, keys: KeysDep) -> None:
-    """Revoke a key, for good, within seconds. It stays in the list."""
+    """Revoke a key, for good, within seconds. `GET /v1/keys?revoked=true` still shows it."""
     key = _key(key_id, caller, keys)
     check_scope(caller, key.scope)
     keys.revoke(key.id)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -37,12 +38,12 @@ def test_the_first_key_is_made_listed_and_revoked(
         assert key is not None
         assert (key.name, key.project, key.scope) == ("admin", "default", Scope.OPERATOR)
         assert key.expires_at is not None
-        assert (key.expires_at - key.created_at).days in {29, 30}
+        assert key.expires_at - key.created_at == timedelta(days=30)
         assert main(["list"]) is None
         (line,) = capsys.readouterr().out.splitlines()
         assert line.split()[:4] == [key.id, key.prefix, "operator", "admin"]
         assert main(["revoke", key.id]) is None
-        assert backends.keys.get(key.id, project=None).revoked_at is not None
+        assert backends.keys.any_usable() is False
         capsys.readouterr()
         main(["list"])
         assert capsys.readouterr().out.split()[-1] == "revoked"
@@ -53,7 +54,7 @@ def test_the_first_key_is_made_listed_and_revoked(
     ("arguments", "error"),
     [
         ("create --name admin --project speech", "There is no project 'speech'."),
-        ("create --name admin --days -1", "expires_at: Value error, is over already"),
+        ("create --name admin --days -1", "expires_in_days: Input should be greater than 0"),
         ("list --project speech", "There is no project 'speech'."),
         ("revoke key_1", "There is no key 'key_1'."),
     ],
