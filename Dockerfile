@@ -51,7 +51,7 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends g++ libc6-dev \
     && rm -rf /var/lib/apt/lists/*
 RUN --mount=type=cache,target=/var/cache/pip \
-    pip install --constraint constraints.txt '.[worker,quantization,vision]'
+    pip install --constraint constraints.txt '.[worker,quantization,trackers,vision]'
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     pip install --no-deps --force-reinstall /wheels/*.whl
 USER 10001:10001

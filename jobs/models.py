@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from jobs.secret_names import SecretNames, check_s3_variables
 from jobs.status import JobStatus, Wish
+from jobs.trackers import TrackerSpec, check_each_once
 from jobs.webhooks.models import WebhookSpec
 from relora_core.events import Phase
 from relora_core.spec import Spec, SpecConflict, TrainSpec
@@ -53,6 +54,9 @@ class JobSpec(TrainSpec):
         description="Environment variables of the trainer, each with the name of the secret that "
         "it holds: {HF_TOKEN: my-hf-token}.",
     )
+    trackers: tuple[TrackerSpec, ...] = Field(
+        default=(), description="Where its curves go besides the service: one of each at most."
+    )
     webhooks: tuple[WebhookSpec, ...] = Field(
         default=(), max_length=10, description="Who is told of this job's events."
     )
@@ -70,6 +74,11 @@ class JobSpec(TrainSpec):
     @model_validator(mode="after")
     def _has_whole_credentials(self) -> Self:
         check_s3_variables(self.secrets)
+        return self
+
+    @model_validator(mode="after")
+    def _has_each_tracker_once(self) -> Self:
+        check_each_once(self.trackers)
         return self
 
     @property

@@ -26,6 +26,7 @@ from jobs.status import FINAL, JobStatus, Wish
 from jobs.submitting import Submitted, enqueue
 from jobs.tables import DEFAULT_PROJECT, artifacts, events, jobs, outbox
 from jobs.waiting import position, positions
+from jobs.webhooks.outgoing import forget_webhooks
 
 
 class JobStore:
@@ -173,6 +174,7 @@ class JobStore:
         with self._engine.begin() as connection:
             _lock_over(connection, job_id)
             forget(connection, job_id)
+            forget_webhooks(connection, job_id)
             for table in (events, artifacts, outbox):
                 connection.execute(delete(table).where(table.c.job_id == job_id))
             connection.execute(delete(jobs).where(jobs.c.id == job_id))

@@ -1,4 +1,4 @@
-"""The trainer as a process: started apart from the worker, ended with all that it started."""
+"""Processes of an attempt: started apart from the worker, ended with all that they started."""
 
 import contextlib
 import os
@@ -10,11 +10,12 @@ from pathlib import Path
 GRACE_SECONDS = 3.0
 
 
-class TrainerProcess:
-    """A trainer in a session of its own, so that a signal to the worker does not reach it.
+class TiedProcess:
+    """One in a session of its own, so that a signal to the worker does not reach it.
 
     Its standard input is a pipe that this process holds open. When it closes, by `kill` or
-    because the worker died, the trainer's ranks exit at once, whatever their parent does.
+    because the worker died, it ends by itself: of a trainer, every rank exits at once, whatever
+    their parent does.
     """
 
     def __init__(self, command: Sequence[str], *, environ: Mapping[str, str], log: Path) -> None:
@@ -36,16 +37,27 @@ class TrainerProcess:
         """None while it lives; -9 when signal 9 ended it."""
         return self._process.poll()
 
-    def kill(self) -> None:
-        """End it at once; return when its ranks are gone. One that has ended is left as it is.
+    def kill(self, grace_seconds: float = GRACE_SECONDS) -> None:
+        """End it; return when all of it is gone. One that has ended is left as it is.
 
-        The ranks go by themselves, then the parent that waits for them; what does not is killed.
+        The ranks go by themselves, then the parent that waits for them; what does not within
+        the grace is killed.
         """
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
-            self._process.wait(GRACE_SECONDS)
+            self._process.wait(grace_seconds)
         except subprocess.TimeoutExpired:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+
+
+def inherited_environ() -> dict[str, str]:
+    """The worker's environment without what is the service's own: the database's address, with
+    its password, is none of a trainer's business."""
+    return {name: value for name, value in os.environ.items() if not is_ours(name)}
+
+
+def is_ours(variable: str) -> bool:
+    return variable.startswith("RELORA_")

@@ -23,6 +23,7 @@ from worker.patience import OUTAGES
 from worker.restore import restore
 from worker.staging import stage
 from worker.supervisor import Recorder, supervise
+from worker.tracking import Tracking
 from worker.uploads import Uploads
 from worker.workdir import Workdir, remove_workdirs
 
@@ -101,7 +102,10 @@ def _train(attempt: Attempt) -> Verdict:
             num_processes=job.spec.resources.gpus,
             secrets=attempt.secrets.environment,
         )
-        ending = supervise(trainer, attempt, Recorder(attempt, uploads.note), LiveLog(attempt))
+        with Tracking(attempt) as tracking:
+            recorder = Recorder(attempt, uploads.note, tracking.note)
+            ending = supervise(trainer, attempt, recorder, LiveLog(attempt))
+            tracking.finish()
         uploads.note_log(workdir)
         return _with_uploads(judge(ending), uploads, attempt)
 

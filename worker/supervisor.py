@@ -11,7 +11,7 @@ from worker.attempt import Attempt
 from worker.endings import Ending, LastEvent
 from worker.launchers.torchrun import last_words
 from worker.live_log import LiveLog
-from worker.process import TrainerProcess
+from worker.process import TiedProcess
 from worker.tail import Line, Tail
 
 logger = logging.getLogger(__name__)
@@ -24,11 +24,11 @@ PAUSE_AFTER_OUTAGE = 2.0  # seconds until the store is tried again
 class Recorder:
     """Copies the trainer's events into the store, each once, in order."""
 
-    def __init__(self, attempt: Attempt, on_event: Callable[[AnyTrainEvent], None]) -> None:
+    def __init__(self, attempt: Attempt, *listeners: Callable[[AnyTrainEvent], None]) -> None:
         self.last: LastEvent | None = None
         self._attempt = attempt
         self._tail = Tail(attempt.workdir.events, attempt.secrets.masked)
-        self._on_event = on_event
+        self._listeners = listeners
         self._unstored: list[Line] = []
         self._wait_until = 0.0
 
@@ -57,11 +57,12 @@ class Recorder:
     def _note(self, event: AnyTrainEvent) -> None:
         if isinstance(event, TrainFinished | TrainStopped | TrainFailed):
             self.last = event
-        self._on_event(event)
+        for listener in self._listeners:
+            listener(event)
 
 
 def supervise(
-    trainer: TrainerProcess, attempt: Attempt, recorder: Recorder, live_log: LiveLog
+    trainer: TiedProcess, attempt: Attempt, recorder: Recorder, live_log: LiveLog
 ) -> Ending:
     """Return when the trainer has ended and all it said is stored; `LeaseLost` ends it at once."""
     try:

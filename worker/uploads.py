@@ -53,6 +53,8 @@ class Uploads:
         match event:
             case CheckpointSaved(step=step):
                 self._submit(partial(self._checkpoint, step))
+                if self._attempt.job.spec.trackers:  # some write files, as TensorBoard
+                    self._submit(partial(self._reports, self._attempt.workdir))
             case Exported(path=path, step=step):
                 kind: Kind = "final" if path == "final" else "merged"
                 self._submit(partial(self._folder, path, kind, step))
@@ -146,9 +148,12 @@ class Uploads:
             with TemporaryDirectory() as name:
                 root = Path(name)
                 copy = shutil.copytree(
-                    workdir.reports, root / "reports", ignore=shutil.ignore_patterns(".*")
+                    workdir.reports,
+                    root / "reports",
+                    ignore=shutil.ignore_patterns(".*", "latest-run"),
                 )
-                self._list([self._file(root, file, "report", None) for file in copy.iterdir()])
+                files = sorted(file for file in copy.rglob("*") if file.is_file())
+                self._list([self._file(root, file, "report", None) for file in files])
         except OUTAGES as error:
             self._attempt.warn("report_not_uploaded", f"reports are on the worker alone: {error}")
 

@@ -67,7 +67,7 @@ def enqueue_test(connection: Connection, webhook: Row[*tuple[Any, ...]]) -> Row[
     return connection.execute(_DUE_NOW.values(row).returning(deliveries)).one()
 
 
-def forget_job(connection: Connection, job_id: str) -> None:
+def forget_webhooks(connection: Connection, job_id: str) -> None:
     """The job is deleted: its webhooks go, with what is still on its way to them."""
     own = webhooks.c.job_id == job_id
     of_own = exists().where(webhooks.c.id == deliveries.c.webhook_id, own)

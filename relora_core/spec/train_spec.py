@@ -40,7 +40,7 @@ from relora_core.spec.training import (
 
 # The service's part of the one file a person writes (`jobs.models.JobSpec`); a run alone skips it.
 SERVICE_FIELDS = frozenset(
-    {"labels", "priority", "resources", "output", "retries", "secrets", "webhooks"}
+    {"labels", "priority", "resources", "output", "retries", "secrets", "trackers", "webhooks"}
 )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.worker.processes import wait_until
-from worker.process import TrainerProcess
+from worker.process import TiedProcess
 
 # As torchrun does: the rank is in a session of its own, out of reach of a signal to its parent.
 PARENT = """
@@ -26,8 +26,8 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "trainer.log"
 
 
-def start(program: str, log: Path) -> TrainerProcess:
-    return TrainerProcess([sys.executable, "-c", program], environ=os.environ, log=log)
+def start(program: str, log: Path) -> TiedProcess:
+    return TiedProcess([sys.executable, "-c", program], environ=os.environ, log=log)
 
 
 def is_alive(pid: int) -> bool:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -85,8 +86,12 @@ def test_a_job_is_cancelled_with_its_last_step_saved(
     assert max(stored) == saved_steps(backends, job.id)[-1]
 
 
-def test_a_paused_job_goes_on_where_it_was(backends: Backends, make_spec: MakeSpec) -> None:
-    job = backends.store.create(make_spec(steps=1200))
+def test_a_paused_job_goes_on_where_it_was_and_so_do_its_curves(
+    backends: Backends, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    database = tmp_path / "mlflow.db"
+    trackers = [{"name": "tensorboard"}, {"name": "mlflow", "uri": f"sqlite:///{database}"}]
+    job = backends.store.create(make_spec(steps=1200, trackers=trackers))
     with attempt_in_background(backends, job.id):
         backends.store.wish(job.id, Wish.PAUSE)
     assert backends.store.get(job.id).status is JobStatus.PAUSED
@@ -102,6 +107,12 @@ def test_a_paused_job_goes_on_where_it_was(backends: Backends, make_spec: MakeSp
     steps = backends.store.events(job.id, types={"train.step"}, limit=1000)
     numbers = [event.step for event in steps if isinstance(event, StepFinished)]
     assert numbers == sorted(set(numbers))
+    with closing(sqlite3.connect(database)) as tracked:
+        drawn = "SELECT step FROM metrics WHERE key = 'train/loss' ORDER BY step"
+        assert [step for (step,) in tracked.execute(drawn)] == numbers
+        assert list(tracked.execute("SELECT name, status FROM runs")) == [(job.name, "FINISHED")]
+    paths = [file.path for file in backends.store.artifacts(job.id)]
+    assert len([path for path in paths if path.startswith("reports/tensorboard/")]) == 2
 
 
 def test_the_trainer_finds_secrets_in_its_environment_and_they_are_nowhere_else(

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from worker.process import TrainerProcess
+from worker.process import TiedProcess, inherited_environ
 from worker.workdir import Workdir
 
 LAST_BYTES, LAST_LINES = 16_000, 20
@@ -14,12 +14,12 @@ RANK_FAILED = "] failed (exitcode:"  # after this line, torchrun explains itself
 
 def launch(
     workdir: Workdir, *, cache: Path, num_processes: int, secrets: Mapping[str, str]
-) -> TrainerProcess:
+) -> TiedProcess:
     """Start the trainer on `workdir.spec`, in the interpreter that the worker runs in.
 
     `secrets` are environment variables: nothing else may hold them.
     """
-    return TrainerProcess(
+    return TiedProcess(
         command(workdir, cache=cache, num_processes=num_processes),
         environ={**environ(num_processes), **secrets},
         log=workdir.log,
@@ -40,13 +40,7 @@ def environ(num_processes: int) -> dict[str, str]:
     """Without a word from the operator the processes share the cores (torchrun gives one each)."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     share = max(1, (cores or 1) // num_processes)
-    inherited = {name: value for name, value in os.environ.items() if not is_ours(name)}
-    return {"OMP_NUM_THREADS": str(share)} | inherited
-
-
-def is_ours(variable: str) -> bool:
-    """The address of the database, with its password, is none of the trainer's business."""
-    return variable.startswith("RELORA_")
+    return {"OMP_NUM_THREADS": str(share)} | inherited_environ()
 
 
 def last_words(log: Path) -> str:

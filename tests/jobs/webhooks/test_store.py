@@ -11,7 +11,7 @@ from jobs.models import Job, JobSpec
 from jobs.status import Wish
 from jobs.store import JobStore
 from jobs.webhooks.models import Delivery, DeliveryStatus, WebhookSpec
-from jobs.webhooks.outgoing import forget_job
+from jobs.webhooks.outgoing import forget_webhooks
 from jobs.webhooks.store import MAX_OF_PROJECT, WebhookStore
 from jobs.webhooks.tables import deliveries
 from relora_core.events import Evaluated
@@ -96,7 +96,7 @@ def test_a_deleted_jobs_webhooks_go_with_it(
     kept = webhooks.create("default", hook)
     webhooks.test("default", kept.id)
     with engine.begin() as connection:
-        forget_job(connection, job.id)
+        forget_webhooks(connection, job.id)
     assert webhooks.list("default", job_id=job.id) == []
     assert len(webhooks.deliveries("default", kept.id)) == 1
 

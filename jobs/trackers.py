@@ -1,0 +1,61 @@
+"""Where a job's curves go besides the service itself: one line of the spec for each."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from relora_core.spec import Spec, SpecConflict
+
+Name = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class TensorboardTracker(Spec):
+    """Event files among the job's artifacts, in `reports/tensorboard/`."""
+
+    name: Literal["tensorboard"] = "tensorboard"
+
+
+class WandbTracker(Spec):
+    """A run of Weights & Biases, with the job's id as its own."""
+
+    name: Literal["wandb"] = "wandb"
+    project: Name
+    entity: Name | None = Field(default=None, description="Default: that of the API key.")
+    mode: Literal["online", "offline"] = Field(
+        default="online",
+        description="offline: files in `reports/wandb/`, for `wandb sync`; without an API key.",
+    )
+
+
+class MlflowTracker(Spec):
+    """A run of MLflow, found again by its tag `relora.job_id`."""
+
+    name: Literal["mlflow"] = "mlflow"
+    uri: str = Field(description="https://host, http://host or sqlite:////file of the workers.")
+    experiment: Name = "relora"
+
+    @field_validator("uri")
+    @classmethod
+    def _known_scheme(cls, uri: str) -> str:
+        if not uri.startswith(("https://", "http://", "sqlite:///")):
+            raise ValueError("use https://host, http://host or sqlite:////file")
+        if "@" in urlsplit(uri).netloc:
+            raise ValueError(
+                "must not hold credentials; give MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD in `secrets`"
+            )
+        return uri
+
+
+TrackerSpec = Annotated[
+    TensorboardTracker | WandbTracker | MlflowTracker, Field(discriminator="name")
+]
+
+
+def check_each_once(trackers: Sequence[TrackerSpec]) -> None:
+    names = [tracker.name for tracker in trackers]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise SpecConflict(f"trackers.{number}.name", f"{name} is there already")

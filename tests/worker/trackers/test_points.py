@@ -1,0 +1,61 @@
+"""What is drawn of events."""
+
+from datetime import UTC, datetime
+
+from relora_core.events import Evaluated, Merged, Rewound, TrainStarted, TrainStopped
+from tests.worker.reports import step_finished
+from worker.trackers.points import GoesOn, OnlyNew, Point, read
+
+NOW = datetime.now(UTC)
+
+
+def started(step: int) -> TrainStarted:
+    return TrainStarted(
+        step=step, total_steps=100, parameters=1, tokens_per_step=1, world_size=1, device="cpu"
+    )
+
+
+def test_a_step_is_a_point_of_each_of_its_curves() -> None:
+    point = read(step_finished(5))
+    assert isinstance(point, Point)
+    assert point.step == 5
+    assert point.values == {
+        "train/loss": 4.0,
+        "train/learning_rate": 1e-3,
+        "train/grad_norm": 0.5,
+        "train/tokens_seen": 5000.0,
+        "train/tokens_per_second": 500.0,
+        "train/restarts": 1.0,
+    }
+
+
+def test_scores_and_restarts_are_drawn() -> None:
+    scores = read(Evaluated(step=5, loss=2.0, perplexity=7.4))
+    assert isinstance(scores, Point)
+    assert scores.values == {"eval/loss": 2.0, "eval/perplexity": 7.4}
+    merged = Merged(step=6, restart=1, layers=2, update_norm=1, weight_norm=2, residual_norm=0)
+    point = read(merged)
+    assert isinstance(point, Point)
+    assert point.values == {
+        "restart/update_norm": 1.0,
+        "restart/weight_norm": 2.0,
+        "restart/residual_norm": 0.0,
+    }
+    assert read(TrainStopped(step=7)) is None
+
+
+def test_a_resume_and_a_rewind_say_from_where_the_run_goes_on() -> None:
+    assert read(started(0)) is None
+    resumed = read(started(20))
+    assert isinstance(resumed, GoesOn)
+    assert resumed.step == 20
+    rewound = read(Rewound(from_step=50, to_step=40, passed_over_steps=10, number=1))
+    assert isinstance(rewound, GoesOn)
+    assert rewound.step == 40
+
+
+def test_a_curve_that_can_only_grow_takes_no_step_twice() -> None:
+    new = OnlyNew({"train/loss": 20})
+    assert new.of(Point(20, NOW, {"train/loss": 1.0, "eval/loss": 2.0})) == {"eval/loss": 2.0}
+    assert new.of(Point(21, NOW, {"train/loss": 1.0})) == {"train/loss": 1.0}
+    assert new.of(Point(21, NOW, {"train/loss": 9.0})) == {}

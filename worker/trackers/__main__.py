@@ -1,0 +1,103 @@
+"""The process that feeds the trackers of an attempt: `python -m worker.trackers DESCRIPTION`.
+
+It reads the trainer's events as the supervisor does, from their file, until its standard input
+closes, which says that there are no more to come. It is a process of its own so that nothing a
+tracker does reaches the worker: its threads, its memory, its crash.
+"""
+
+import logging
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import assert_never
+
+from jobs.trackers import MlflowTracker, TensorboardTracker, TrackerSpec, WandbTracker
+from relora_core.events import AnyTrainEvent, TrainFailed, TrainFinished
+from worker.tail import Tail
+from worker.trackers.feed import Feed
+from worker.trackers.points import read
+from worker.trackers.tracker import Outcome, Tracked, Tracker
+
+POLL_SECONDS = 0.5
+
+
+def follow(tail: Tail, feeds: Sequence[Feed], over: threading.Event) -> None:
+    """Return when `over` is set and all is read and drawn."""
+    outcome: Outcome = "stopped"
+    while True:
+        last = over.is_set()
+        events = [event for _, event in tail.read()]
+        for event in events:
+            outcome = _outcome(event, outcome)
+        news = [new for new in map(read, events) if new is not None]
+        for feed in feeds:
+            feed.take(news)
+            feed.flush()
+        if not events and last:
+            break
+        if not events:
+            over.wait(POLL_SECONDS)
+    for feed in feeds:
+        feed.finish(outcome)
+
+
+def _outcome(event: AnyTrainEvent, before: Outcome) -> Outcome:
+    match event:
+        case TrainFinished():
+            return "finished"
+        case TrainFailed():
+            return "failed"
+    return before
+
+
+def opener(spec: TrackerSpec, run: Tracked) -> Callable[[], Tracker]:
+    """Each tracker's package is loaded when it is needed, and may be missing."""
+    match spec:
+        case TensorboardTracker():
+            return partial(_open_tensorboard, run)
+        case WandbTracker():
+            return partial(_open_wandb, spec, run)
+        case MlflowTracker():
+            return partial(_open_mlflow, spec, run)
+        case _:
+            assert_never(spec)
+
+
+def _open_tensorboard(run: Tracked) -> Tracker:
+    from worker.trackers.tensorboard import TensorboardRun
+
+    return TensorboardRun(run)
+
+
+def _open_wandb(spec: WandbTracker, run: Tracked) -> Tracker:
+    from worker.trackers.wandb import WandbRun
+
+    return WandbRun(spec, run)
+
+
+def _open_mlflow(spec: MlflowTracker, run: Tracked) -> Tracker:
+    from worker.trackers.mlflow import MlflowRun
+
+    return MlflowRun(spec, run)
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    run = Tracked.model_validate_json(Path(sys.argv[1]).read_text())
+    run.reports.mkdir(exist_ok=True)
+    feeds = [Feed(spec.name, opener(spec, run)) for spec in run.trackers]
+    over = threading.Event()
+    threading.Thread(target=_wait_for_end, args=(over,), daemon=True).start()
+    follow(Tail(run.workdir / "events.jsonl", str), feeds, over)
+    return 1 if any(feed.lost for feed in feeds) else 0
+
+
+def _wait_for_end(over: threading.Event) -> None:
+    sys.stdin.buffer.read()
+    over.set()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

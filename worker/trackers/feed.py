@@ -1,0 +1,71 @@
+"""Feeding one tracker: what it cannot take now is kept, and given to it later."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+
+from worker.trackers.points import GoesOn, Point
+from worker.trackers.tracker import Outcome, Tracker
+
+logger = logging.getLogger(__name__)
+
+MAX_FAILURES = 6  # in a row
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds
+MAX_AT_ONCE = 1000
+
+
+class Feed:
+    """`lost` once the tracker failed so often in a row that it gets nothing more."""
+
+    def __init__(
+        self, name: str, open_run: Callable[[], Tracker], *, first_pause: float = FIRST_PAUSE
+    ) -> None:
+        self.name = name
+        self.lost = False
+        self._open_run = open_run
+        self._tracker: Tracker | None = None
+        self._waiting: list[Point | GoesOn] = []
+        self._failures = 0
+        self._first_pause = first_pause
+        self._wait_until = 0.0
+
+    def take(self, news: Iterable[Point | GoesOn]) -> None:
+        if not self.lost:
+            self._waiting += news
+
+    def flush(self) -> None:
+        """Give it what waits, unless it failed just now."""
+        if self.lost or time.monotonic() < self._wait_until:
+            return
+        try:
+            if self._tracker is None:
+                self._tracker = self._open_run()
+            while batch := self._waiting[:MAX_AT_ONCE]:
+                self._tracker.draw(batch)
+                del self._waiting[: len(batch)]
+            self._failures = 0
+        except Exception as error:  # whatever a tracker does wrong, the run is none of it
+            self._note(error)
+
+    def finish(self, outcome: Outcome) -> None:
+        """Give it the rest, however long it pauses between two tries, and close its run."""
+        while self._waiting and not self.lost:
+            time.sleep(max(0.0, self._wait_until - time.monotonic()))
+            self.flush()
+        if self._tracker is None:
+            return
+        try:
+            self._tracker.finish(outcome)
+        except Exception as error:
+            self.lost = True
+            logger.error("%s: its run was not closed: %s", self.name, error)
+
+    def _note(self, error: Exception) -> None:
+        self._failures += 1
+        pause = min(self._first_pause * 2.0**self._failures, LONGEST_PAUSE)
+        self._wait_until = time.monotonic() + pause
+        logger.error("%s: %s: %s", self.name, type(error).__name__, error)
+        if self._failures >= MAX_FAILURES:
+            self.lost = True
+            self._waiting.clear()
+            logger.error("%s gets nothing more of this attempt", self.name)

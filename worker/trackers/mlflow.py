@@ -1,0 +1,75 @@
+"""MLflow: one run for all attempts of a job, found by its tag."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run
+from mlflow.exceptions import MlflowException
+
+from jobs.trackers import MlflowTracker
+from worker.trackers.points import GoesOn, OnlyNew, Point
+from worker.trackers.tracker import Outcome, Tracked
+
+JOB_TAG = "relora.job_id"
+MAX_METRICS, MAX_PARAMS, MAX_PARAM_LENGTH = 1000, 100, 500  # of one request, of any server
+STATUS = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
+
+
+class MlflowRun:
+    def __init__(self, spec: MlflowTracker, run: Tracked) -> None:
+        self._client = MlflowClient(tracking_uri=spec.uri)
+        experiment_id = self._experiment(spec.experiment)
+        found = self._find(experiment_id, run.job_id) or self._create(experiment_id, run)
+        self._id: str = found.info.run_id
+        self._client.update_run(self._id, status="RUNNING")
+        metrics = self._client.get_run(self._id).data.to_proto().metrics  # the last of each curve
+        self._new = OnlyNew({metric.key: metric.step for metric in metrics})
+
+    def draw(self, news: Sequence[Point | GoesOn]) -> None:
+        metrics = (
+            Metric(curve, value, int(new.time.timestamp() * 1000), new.step)
+            for new in news
+            if isinstance(new, Point)
+            for curve, value in self._new.of(new).items()
+        )
+        while batch := list(islice(metrics, MAX_METRICS)):
+            self._client.log_batch(self._id, metrics=batch)
+
+    def finish(self, outcome: Outcome) -> None:
+        self._client.set_terminated(self._id, STATUS[outcome])
+
+    def _experiment(self, name: str) -> str:
+        if (experiment := self._client.get_experiment_by_name(name)) is not None:
+            return str(experiment.experiment_id)
+        try:
+            return str(self._client.create_experiment(name))
+        except MlflowException:  # another job made it meanwhile, if anything
+            if (experiment := self._client.get_experiment_by_name(name)) is None:
+                raise
+            return str(experiment.experiment_id)
+
+    def _find(self, experiment_id: str, job_id: str) -> Run | None:
+        query = f"tags.`{JOB_TAG}` = '{job_id}'"
+        runs = self._client.search_runs([experiment_id], query, max_results=1)
+        return runs[0] if runs else None
+
+    def _create(self, experiment_id: str, run: Tracked) -> Run:
+        tags = {**run.labels, JOB_TAG: run.job_id}
+        created = self._client.create_run(experiment_id, tags=tags, run_name=run.name)
+        params = (Param(name, value) for name, value in _flat(run.spec))
+        while batch := list(islice(params, MAX_PARAMS)):
+            self._client.log_batch(created.info.run_id, params=batch)
+        return created
+
+
+def _flat(spec: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """`{"method": {"rank": 4}}` as `method.rank`, `4`."""
+    for name, value in spec.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value)
+            yield prefix + name, text[:MAX_PARAM_LENGTH]

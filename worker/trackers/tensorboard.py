@@ -1,0 +1,35 @@
+"""TensorBoard: a file of events for each attempt, all in one folder."""
+
+from collections.abc import Sequence
+
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+from worker.trackers.points import GoesOn, Point
+from worker.trackers.tracker import Outcome, Tracked
+
+
+class TensorboardRun:
+    """Where a start is noted, TensorBoard drops what earlier files say of the steps from there."""
+
+    def __init__(self, run: Tracked) -> None:
+        folder = str(run.reports / "tensorboard")
+        self._writer = EventFileWriter(folder, filename_suffix=f".attempt-{run.attempt}")
+
+    def draw(self, news: Sequence[Point | GoesOn]) -> None:
+        for new in news:
+            self._writer.add_event(_event(new))
+        self._writer.flush()
+
+    def finish(self, outcome: Outcome) -> None:  # noqa: ARG002 # it has no place for it
+        self._writer.close()
+
+
+def _event(new: Point | GoesOn) -> Event:
+    at = new.time.timestamp()
+    if isinstance(new, GoesOn):
+        start = SessionLog(status=SessionLog.START)
+        return Event(wall_time=at, step=new.step + 1, session_log=start)
+    values = [Summary.Value(tag=curve, simple_value=value) for curve, value in new.values.items()]
+    return Event(wall_time=at, step=new.step, summary=Summary(value=values))

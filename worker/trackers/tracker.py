@@ -1,0 +1,40 @@
+"""What each tracker is told, and what it does with it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from jobs.trackers import TrackerSpec
+from worker.trackers.points import GoesOn, Point
+
+Outcome = Literal["finished", "failed", "stopped"]
+
+
+class Tracked(BaseModel):
+    """The run that is tracked, as the worker describes it to the process that does it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    job_id: str
+    name: str
+    attempt: int
+    labels: dict[str, str]
+    spec: dict[str, Any]
+    trackers: tuple[TrackerSpec, ...]
+    workdir: Path
+
+    @property
+    def reports(self) -> Path:
+        """What is written here becomes artifacts of the job."""
+        return self.workdir / "reports"
+
+
+class Tracker(Protocol):
+    """An open run. Every method may raise; `draw` is then called again with the same."""
+
+    def draw(self, news: Sequence[Point | GoesOn]) -> None: ...
+
+    def finish(self, outcome: Outcome) -> None:
+        """`stopped`: another attempt may go on with the run."""

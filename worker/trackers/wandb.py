@@ -1,0 +1,50 @@
+"""Weights & Biases: one run for all attempts of a job."""
+
+from collections.abc import Sequence
+
+import wandb
+
+from jobs.trackers import WandbTracker
+from worker.trackers.points import GoesOn, OnlyNew, Point
+from worker.trackers.tracker import Outcome, Tracked
+
+
+class WandbRun:
+    """Steps are those of the trainer; the server takes none twice, and in rising order alone."""
+
+    def __init__(self, spec: WandbTracker, run: Tracked) -> None:
+        offline = spec.mode == "offline"
+        folder = run.reports if offline else run.workdir / "trackers"
+        folder.mkdir(exist_ok=True)
+        self._run = wandb.init(
+            project=spec.project,
+            entity=spec.entity,
+            id=run.job_id,
+            resume="allow",
+            name=run.name,
+            config=run.spec,
+            tags=[f"{key}:{value}"[:64] for key, value in run.labels.items()],
+            dir=str(folder),
+            mode=spec.mode,
+            settings=wandb.Settings(
+                silent=True,
+                console="off",
+                disable_git=True,
+                disable_code=True,
+                x_save_requirements=False,
+                init_timeout=60,
+            ),
+        )
+        self._next_step = self._run.step if self._run.resumed else 0
+        self._new = OnlyNew()
+
+    def draw(self, news: Sequence[Point | GoesOn]) -> None:
+        for new in news:
+            if not isinstance(new, Point) or new.step < self._next_step:
+                continue
+            if values := self._new.of(new):
+                self._run.log(values, step=new.step)
+
+    def finish(self, outcome: Outcome) -> None:
+        self._run.finish(exit_code=1 if outcome == "failed" else 0)
+        wandb.teardown()  # only now its files are whole
