@@ -1,9 +1,15 @@
 """The shape of errors, whatever went wrong."""
 
+from contextlib import closing
+
 import httpx
 import pytest
 
+from jobs.backends import open_backends
+from jobs.migrate import migrate
 from jobs.models import Job
+from jobs.settings import Settings
+from tests.service.serving import serving
 
 
 def test_an_error_is_a_problem_with_the_id_of_its_request(http: httpx.Client) -> None:
@@ -73,3 +79,15 @@ def test_a_bug_is_a_problem_that_tells_nothing_of_the_inside(
     assert (response.status_code, response.json()["code"]) == (500, "internal_error")
     assert response.headers["X-Request-ID"] == "mine-2"
     assert "ZeroDivision" not in response.text
+
+
+@pytest.mark.integration
+def test_what_postgresql_cannot_hold_is_refused(settings: Settings, postgres_url: str) -> None:
+    migrate(postgres_url)
+    settings = settings.model_copy(update={"database_url": postgres_url})
+    with closing(open_backends(settings)) as backends, serving(backends) as url:
+        key = httpx.get(f"{url}/v1/keys/key_%00")
+        job = httpx.get(f"{url}/v1/jobs/job_%00")
+    assert (key.status_code, key.json()["code"]) == (422, "invalid_request")
+    assert "NUL" in key.json()["detail"]
+    assert (job.status_code, job.json()["code"]) == (422, "invalid_request")
