@@ -10,6 +10,7 @@ from jobs.attempts import AttemptStore
 from jobs.database import open_engine
 from jobs.datasets.store import DatasetStore
 from jobs.errors import SecretNotFound, StorageError
+from jobs.generations.store import GenerationStore
 from jobs.job_secrets import JobSecrets
 from jobs.keys.store import KeyStore
 from jobs.logs import LogStore
@@ -44,6 +45,7 @@ class Backends:
     keys: KeyStore
     files: JobFiles
     datasets: DatasetStore
+    generations: GenerationStore
     metrics: MetricStore
     logs: LogStore
     vitals: VitalStore
@@ -104,6 +106,7 @@ def open_backends(settings: Settings) -> Backends:
         keys=KeyStore(engine),
         files=JobFiles(engine),
         datasets=DatasetStore(engine),
+        generations=GenerationStore(engine),
         metrics=MetricStore(engine),
         logs=LogStore(engine),
         vitals=VitalStore(engine),

@@ -14,6 +14,8 @@ JobsError
 ├── SecretNotFound       the project has no such secret
 ├── SecretsUnavailable   no key opens it
 ├── ModelNotFound        the job has no merged model yet, or none of that step
+├── NoTextModel          the job's model is no language model
+├── GenerationNotFound   the job has no such generation
 ├── DatasetNotFound      no such dataset, or none of this project
 ├── DatasetInUse         a job that is not over names the dataset
 ├── OffsetMismatch       bytes of an upload do not begin where those before them end
@@ -106,12 +108,22 @@ class SecretsUnavailable(JobsError):
 
 
 class ModelNotFound(JobsError):
-    def __init__(self, job_id: str, step: int | None) -> None:
+    def __init__(self, job_id: str, step: int | None, what: str = "merged model") -> None:
         which = "" if step is None else f" of step {step}"
         super().__init__(
-            f"Job {job_id} has no merged model{which}. The final one comes with its last step; "
-            "`export.every` in the spec makes others on the way."
+            f"Job {job_id} has no {what}{which}. The final model comes with its last step; "
+            "`export.every` and `checkpoint.every` in the spec say what there is before."
         )
+
+
+class NoTextModel(JobsError):
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"Job {job_id} trains no language model; there is no text to sample.")
+
+
+class GenerationNotFound(JobsError):
+    def __init__(self, job_id: str, generation_id: str) -> None:
+        super().__init__(f"Job {job_id} has no generation {generation_id!r}.")
 
 
 class DatasetNotFound(JobsError):

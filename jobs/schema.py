@@ -3,12 +3,14 @@
 from jobs import idempotency, labels, logs, secrets, tables, vitals, workers
 from jobs.columns import metadata
 from jobs.datasets import tables as datasets
+from jobs.generations import tables as generations
 from jobs.keys import tables as keys
 from jobs.metrics import tables as metrics
 from jobs.webhooks import tables as webhooks
 
 __all__ = [
     "datasets",
+    "generations",
     "idempotency",
     "keys",
     "labels",

@@ -51,6 +51,11 @@ class Settings(BaseSettings):
     upload_expires_seconds: float = Field(
         default=86_400, gt=0, description="So long after its last byte an upload is given up."
     )
+    generation_seconds: float = Field(
+        default=600,
+        gt=0,
+        description="So long a generation may wait for a generator, and then take.",
+    )
     authentication: Authentication = Field(
         default="auto",
         description="Whether the API asks for keys. auto: unless it listens on loopback alone.",

@@ -51,7 +51,25 @@ def _train(options: argparse.Namespace) -> int:
 def _export(options: argparse.Namespace) -> int:
     from relora_core.program import export_model  # loads torch
 
-    return export_model(options.workdir, options.to, step=options.step, dtype=options.dtype)
+    return export_model(
+        options.workdir,
+        options.to,
+        step=options.step,
+        dtype=options.dtype,
+        supervised=options.supervised,
+    )
+
+
+def _generate(options: argparse.Namespace) -> int:
+    from relora_core.program import generate_text  # loads torch
+
+    return generate_text(
+        options.model,
+        options.request,
+        options.result,
+        device=options.device,
+        supervised=options.supervised,
+    )
 
 
 def _estimate(options: argparse.Namespace) -> int:
@@ -87,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_train(commands.add_parser("train", help="train a spec; in the same workdir, resume it"))
     _add_export(commands.add_parser("export", help="write the merged model of a checkpoint"))
+    _add_generate(commands.add_parser("generate", help="text from an exported model"))
     _add_estimate(commands.add_parser("estimate", help="what a spec will cost, before it runs"))
     return parser
 
@@ -111,11 +130,7 @@ def _add_train(train: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a JSON object: where copies of remote sources lie, URI to local URI",
     )
-    train.add_argument(
-        "--supervised",
-        action="store_true",
-        help="exit at once when standard input closes: the supervisor is gone",
-    )
+    _add_supervised(train)
 
 
 def _add_export(export: argparse.ArgumentParser) -> None:
@@ -136,6 +151,24 @@ def _add_export(export: argparse.ArgumentParser) -> None:
     )
     export.add_argument(
         "--dtype", choices=["bf16", "fp16", "fp32"], help="default: as the spec of the run says"
+    )
+    _add_supervised(export)
+
+
+def _add_generate(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=_generate)
+    command.add_argument("--model", type=Path, required=True, help="an exported folder")
+    command.add_argument("--request", type=Path, required=True, help="JSON: prompt, seed, ...")
+    command.add_argument("--result", type=Path, required=True, help="gets the text, as JSON")
+    command.add_argument("--device", default="cpu", help="default: %(default)s")
+    _add_supervised(command)
+
+
+def _add_supervised(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--supervised",
+        action="store_true",
+        help="exit at once when standard input closes: the supervisor is gone",
     )
 
 

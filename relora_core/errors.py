@@ -7,6 +7,7 @@ TrainError
 ├── CheckpointError  a checkpoint does not verify or belongs to another run
 ├── ReplicasDiffer   ranks that should hold the same weights do not
 ├── ExportError      the merged model cannot be written there
+├── GenerationError  the model cannot sample what is asked
 └── Diverged         too many non-finite steps in a row, and no going back
 """
 
@@ -43,6 +44,10 @@ class ReplicasDiffer(TrainError):
 
 class ExportError(TrainError):
     code = "export_error"
+
+
+class GenerationError(TrainError):
+    code = "generation_error"
 
 
 class Diverged(TrainError):

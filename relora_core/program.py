@@ -1,10 +1,12 @@
 """The trainer as a process: its event log, how it is asked to stop, how it fails."""
 
+import json
 import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
@@ -14,6 +16,7 @@ from relora_core.checkpoint_export import export_checkpoint
 from relora_core.errors import TrainError
 from relora_core.event_log import run_log
 from relora_core.events import TrainFailed
+from relora_core.generate import SampleRequest, generate
 from relora_core.spec import TrainSpec
 from relora_core.train import train
 
@@ -33,7 +36,7 @@ def run(
 ) -> int:
     """Train, with `workdir/events.jsonl` as the report. Return the exit code."""
     if supervised:
-        Thread(target=_exit_with_supervisor, daemon=True).start()
+        _exit_with_supervisor_gone()
     else:
         (workdir / STOP_FILE).unlink(missing_ok=True)  # it stopped the run before this one
     stop_requested = _stop_requests(workdir)
@@ -46,8 +49,12 @@ def run(
     return 0
 
 
-def export_model(workdir: Path, folder: Path, *, step: int | None, dtype: str | None) -> int:
+def export_model(
+    workdir: Path, folder: Path, *, step: int | None, dtype: str | None, supervised: bool = False
+) -> int:
     """Write the merged model of a checkpoint. Return the exit code."""
+    if supervised:
+        _exit_with_supervisor_gone()
     try:
         exported = export_checkpoint(workdir, folder, step=step, dtype=dtype)
     except TrainError as error:
@@ -55,6 +62,26 @@ def export_model(workdir: Path, folder: Path, *, step: int | None, dtype: str | 
         return 1
     logger.info("%s", exported)
     return 0
+
+
+def generate_text(
+    model: Path, request: Path, result: Path, *, device: str, supervised: bool
+) -> int:
+    """Sample what the JSON file `request` asks for into the JSON file `result`."""
+    if supervised:
+        _exit_with_supervisor_gone()
+    try:
+        asked = SampleRequest.model_validate_json(request.read_bytes())
+        sample = generate(model, asked, device=device)
+    except TrainError as error:
+        logger.error("%s", error)
+        return 1
+    result.write_text(json.dumps(asdict(sample)))
+    return 0
+
+
+def _exit_with_supervisor_gone() -> None:
+    Thread(target=_exit_with_supervisor, daemon=True).start()
 
 
 def _stop_requests(workdir: Path) -> Callable[[], bool]:

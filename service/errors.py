@@ -17,6 +17,7 @@ from jobs.errors import (
     DatasetInUse,
     DatasetNotFound,
     DeliveryNotFound,
+    GenerationNotFound,
     IdempotencyConflict,
     IllegalTransition,
     JobNotFound,
@@ -24,6 +25,7 @@ from jobs.errors import (
     KeyNotFound,
     LogNotFound,
     ModelNotFound,
+    NoTextModel,
     OffsetMismatch,
     ProjectExists,
     ProjectNotFound,
@@ -44,6 +46,8 @@ logger = logging.getLogger(__name__)
 
 JOB_ERRORS: dict[type[JobsError], tuple[int, str]] = {
     JobNotFound: (404, "job_not_found"),
+    GenerationNotFound: (404, "generation_not_found"),
+    NoTextModel: (409, "no_text_model"),
     DatasetNotFound: (404, "dataset_not_found"),
     DatasetInUse: (409, "dataset_in_use"),
     UploadTooLarge: (413, "upload_too_large"),

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from jobs.artifacts import Checkpoint
 from jobs.datasets.models import Dataset
 from jobs.events import JobCancelled, JobEvent, JobFailed, JobSucceeded
+from jobs.generations.models import Generation
 from jobs.keys.models import ApiKey
 from jobs.models import Artifact, Job
 from jobs.projects import Project
@@ -88,6 +89,11 @@ class Queue(BaseModel):
 class WorkerPage(BaseModel):
     items: list[Worker]
     next: None = Field(default=None, description="Always null: the workers are one page.")
+
+
+class GenerationPage(BaseModel):
+    items: list[Generation]
+    next: str | None = Field(description="Give it as `cursor` for the page of older ones.")
 
 
 class CheckpointPage(BaseModel):

@@ -108,6 +108,7 @@ def _start(
         worker = python("worker", "celery", "-A", "worker.tasks", "worker", "--loglevel", "info")
         worker.grace_seconds = WORKER_GRACE_SECONDS
         children.start(worker)
+        children.start(python("generator", "worker.generator"))
 
 
 def _secret_keys(settings: Settings) -> str:

@@ -28,6 +28,8 @@ def sweep(backends: Backends) -> None:
     backends.outbox.ring_where_there_is_room()
     dispatch(backends.outbox, backends.queue)
     _remove_datasets(backends)
+    for generation_id in backends.generations.expire():
+        logger.warning("generation %s: nobody ended it in time", generation_id)
     if backends.queue.depth() == 0:
         backends.outbox.ring_again(RING_AGAIN_SECONDS)
 

@@ -35,7 +35,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_spec(corpus: Path) -> MakeSpec:
     """A ReLoRA job of some seconds; its steps take milliseconds."""
 

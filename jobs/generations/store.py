@@ -1,0 +1,169 @@
+"""Generations in SQLite or PostgreSQL: asked by people, taken by generators.
+
+Every method is one transaction. The number of its attempt fences a generation: who was too
+slow, or has given it back, writes nothing to it any more.
+"""
+
+import builtins
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, insert, select, update
+
+from jobs.database import READ_ONLY, database_now
+from jobs.errors import GenerationNotFound, JobNotFound
+from jobs.generations.models import (
+    GeneratedText,
+    Generation,
+    GenerationStatus,
+    NewGeneration,
+)
+from jobs.generations.tables import generations
+from jobs.ids import new_id
+from jobs.models import JobError
+from jobs.tables import jobs
+
+NOBODY = JobError(
+    code="no_generator",
+    message="No generator took it in time. Is one running? (`python -m worker.generator`)",
+)
+LOST = JobError(code="generator_lost", message="Its generator gave no result in time; ask again.")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A generation in the hands of one generator."""
+
+    generation: Generation
+    attempt: int
+
+
+class GenerationStore:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._reads = engine.execution_options(**READ_ONLY)
+
+    def create(self, job_id: str, new: NewGeneration, *, step: int, seconds: float) -> Generation:
+        """Ask for it; who takes it must begin within `seconds`."""
+        statement = insert(generations).values(
+            id=new_id("gen_"),
+            job_id=job_id,
+            status=GenerationStatus.QUEUED,
+            step=step,
+            request=new.model_dump_json(),
+            attempt=0,
+            deadline=database_now() + seconds,
+            created_at=datetime.now(UTC),
+        )
+        with self._engine.begin() as connection:
+            return _generation_from(connection.execute(statement.returning(generations)).one())
+
+    def get(self, job_id: str, generation_id: str) -> Generation:
+        which = and_(generations.c.job_id == job_id, generations.c.id == generation_id)
+        with self._reads.begin() as connection:
+            row = connection.execute(select(generations).where(which)).one_or_none()
+        if row is None:
+            raise GenerationNotFound(job_id, generation_id)
+        return _generation_from(row)
+
+    def list(
+        self, job_id: str, *, limit: int = 50, before: str | None = None
+    ) -> builtins.list[Generation]:
+        """The newest first; `before` is the id of the last of the page before."""
+        query = select(generations).where(generations.c.job_id == job_id)
+        if before is not None:
+            query = query.where(generations.c.id < before)
+        with self._reads.begin() as connection:
+            rows = connection.execute(query.order_by(generations.c.id.desc()).limit(limit)).all()
+            if not rows and connection.scalar(select(jobs.c.id).where(jobs.c.id == job_id)) is None:
+                raise JobNotFound(job_id)
+        return [_generation_from(row) for row in rows]
+
+    # --- what a generator does -------------------------------------------------------------
+
+    def claim(self, *, worker: str, seconds: float) -> Claim | None:
+        """Take the one that waits longest, for so long; None if none waits."""
+        with self._reads.begin() as connection:
+            oldest = select(generations.c.id).where(_QUEUED).order_by(generations.c.id).limit(1)
+            waiting = connection.scalar(oldest)
+        if waiting is None:
+            return None
+        with self._engine.begin() as connection:
+            row = _change(
+                connection,
+                and_(generations.c.id == waiting, _QUEUED),
+                status=GenerationStatus.RUNNING,
+                attempt=generations.c.attempt + 1,
+                worker=worker,
+                deadline=database_now() + seconds,
+            )
+        return None if row is None else Claim(_generation_from(row), row.attempt)
+
+    def succeed(self, claim: Claim, result: GeneratedText) -> None:
+        self._end(claim, GenerationStatus.SUCCEEDED, result=result.model_dump_json())
+
+    def fail(self, claim: Claim, error: JobError) -> None:
+        self._end(claim, GenerationStatus.FAILED, error=error.model_dump_json())
+
+    def give_back(self, claim: Claim, *, seconds: float) -> None:
+        """The generator must leave; another one may take it within `seconds`."""
+        deadline = database_now() + seconds
+        with self._engine.begin() as connection:
+            _change(
+                connection,
+                _held(claim),
+                status=GenerationStatus.QUEUED,
+                worker=None,
+                deadline=deadline,
+            )
+
+    def expire(self) -> builtins.list[str]:
+        """Fail those that nobody took, or ended, in time; return their ids."""
+        late = generations.c.deadline < database_now()
+        ended: builtins.list[str] = []
+        for status, error in ((_QUEUED, NOBODY), (_RUNNING, LOST)):
+            values = {
+                "status": GenerationStatus.FAILED,
+                "error": error.model_dump_json(),
+                "finished_at": datetime.now(UTC),
+            }
+            statement = update(generations).where(status, late).values(values)
+            with self._engine.begin() as connection:
+                ended += connection.scalars(statement.returning(generations.c.id))
+        return ended
+
+    def _end(self, claim: Claim, status: GenerationStatus, **values: str) -> None:
+        now = datetime.now(UTC)
+        with self._engine.begin() as connection:
+            _change(connection, _held(claim), status=status, finished_at=now, **values)
+
+
+_QUEUED = generations.c.status == GenerationStatus.QUEUED
+_RUNNING = generations.c.status == GenerationStatus.RUNNING
+
+
+def _held(claim: Claim) -> ColumnElement[bool]:
+    mine = and_(generations.c.id == claim.generation.id, generations.c.attempt == claim.attempt)
+    return and_(mine, _RUNNING)
+
+
+def _change(
+    connection: Connection, which: ColumnElement[bool], **values: object
+) -> Row[*tuple[Any, ...]] | None:
+    statement = update(generations).where(which).values(values).returning(generations)
+    return connection.execute(statement).one_or_none()
+
+
+def _generation_from(row: Row[*tuple[Any, ...]]) -> Generation:
+    return Generation(
+        id=row.id,
+        job_id=row.job_id,
+        status=row.status,
+        step=row.step,
+        request=NewGeneration.model_validate_json(row.request),
+        result=GeneratedText.model_validate_json(row.result) if row.result else None,
+        error=JobError.model_validate_json(row.error) if row.error else None,
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+    )

@@ -1,0 +1,82 @@
+"""Text from a merged model, on the CPU or a GPU: what a person tries a model with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from relora_core.data.tokenizer import text_encoder
+from relora_core.errors import GenerationError
+from relora_core.quiet import no_progress_bars
+
+
+class SampleRequest(BaseModel):
+    """What to sample; a temperature of 0 takes the likeliest token each time."""
+
+    model_config = ConfigDict(frozen=True)
+
+    prompt: str
+    max_new_tokens: int
+    temperature: float
+    top_p: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    text: str  # without the prompt
+    prompt_tokens: int
+    new_tokens: int
+    finish_reason: Literal["end_of_text", "length"]
+
+
+def generate(folder: Path, request: SampleRequest, *, device: str) -> Sample:
+    """Continue the prompt as the beginning of a document, which is how the model saw text.
+
+    Raises `GenerationError` if prompt and new tokens do not fit the model.
+    """
+    with no_progress_bars():
+        model: Any = AutoModelForCausalLM.from_pretrained(folder)
+    model.to(device).eval()
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    prompt = text_encoder(tokenizer).encode(request.prompt, add_special_tokens=False).ids
+    _check_fits(model, len(prompt) + 1 + request.max_new_tokens)
+    # In training, EOS is what comes before a document.
+    ids = torch.tensor([[tokenizer.eos_token_id, *prompt]], device=device)
+    torch.manual_seed(request.seed)
+    new = _continue(model, ids, request, eos=tokenizer.eos_token_id)
+    ended = bool(new) and new[-1] == tokenizer.eos_token_id
+    return Sample(
+        text=tokenizer.decode(new[:-1] if ended else new),
+        prompt_tokens=len(prompt),
+        new_tokens=len(new),
+        finish_reason="end_of_text" if ended else "length",
+    )
+
+
+def _continue(model: Any, ids: torch.Tensor, request: SampleRequest, *, eos: int) -> list[int]:
+    sampling = {"temperature": request.temperature, "top_p": request.top_p, "top_k": 0}
+    with torch.inference_mode():
+        output = model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=request.max_new_tokens,
+            do_sample=request.temperature > 0,
+            eos_token_id=eos,
+            pad_token_id=eos,
+            **(sampling if request.temperature > 0 else {}),
+        )
+    new: list[int] = output[0, ids.shape[1] :].tolist()
+    return new
+
+
+def _check_fits(model: Any, tokens: int) -> None:
+    room = getattr(model.config, "max_position_embeddings", None)
+    if room is not None and tokens > room:
+        raise GenerationError(
+            f"prompt and new tokens are {tokens} together, and the model sees {room} at once; "
+            "shorten the prompt or lower max_new_tokens"
+        )

@@ -1,0 +1,95 @@
+"""Text from a job's model: asked for, waited for, looked up."""
+
+import asyncio
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from fastapi.concurrency import run_in_threadpool
+
+from jobs.backends import Backends
+from jobs.errors import ModelNotFound, NoTextModel
+from jobs.generations.models import OVER, Generation, NewGeneration
+from service.dependencies import BackendsDep
+from service.errors import documented
+from service.responses import GenerationPage
+
+router = APIRouter(prefix="/v1/jobs", tags=["generations"])
+
+POLL_SECONDS = 0.2
+
+Wait = Annotated[
+    float, Query(ge=0, le=60, description="Seconds to wait for the text, if it is not there.")
+]
+
+
+@router.post(
+    "/{job_id}/generate",
+    status_code=202,
+    responses={
+        200: {"model": Generation, "description": "It was over within `wait` seconds."},
+        202: {"headers": {"Location": {"schema": {"type": "string"}}}},
+        **documented(400, 404, 409, 413, 422),
+    },
+)
+async def generate(
+    job_id: str, new: NewGeneration, backends: BackendsDep, response: Response, wait: Wait = 0
+) -> Generation:
+    """Sample text from a model of the job, also while it trains.
+
+    A checkpoint that has no merged model yet is merged for it, which takes a while at first.
+    """
+    asked = await run_in_threadpool(_create, backends, job_id, new)
+    generation = await _when_over(backends, asked, wait)
+    response.headers["Location"] = f"/v1/jobs/{job_id}/generations/{generation.id}"
+    if generation.status in OVER:
+        response.status_code = 200
+    return generation
+
+
+@router.get("/{job_id}/generations", responses=documented(404, 422))
+def list_generations(
+    job_id: str,
+    backends: BackendsDep,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
+) -> GenerationPage:
+    """The newest first."""
+    items = backends.generations.list(job_id, limit=limit, before=cursor)
+    return GenerationPage(items=items, next=items[-1].id if len(items) == limit else None)
+
+
+@router.get("/{job_id}/generations/{generation_id}", responses=documented(404, 422))
+async def get_generation(
+    job_id: str, generation_id: str, backends: BackendsDep, wait: Wait = 0
+) -> Generation:
+    """A generation, once it is over or `wait` seconds have passed."""
+    found = await run_in_threadpool(backends.generations.get, job_id, generation_id)
+    return await _when_over(backends, found, wait)
+
+
+def _create(backends: Backends, job_id: str, new: NewGeneration) -> Generation:
+    if backends.store.get(job_id).spec.task != "causal_lm":
+        raise NoTextModel(job_id)
+    step = _step_of(backends, job_id, new.step)
+    seconds = backends.settings.generation_seconds
+    return backends.generations.create(job_id, new, step=step, seconds=seconds)
+
+
+def _step_of(backends: Backends, job_id: str, step: int | None) -> int:
+    """The step whose model will be asked: that of the final one, or else the newest."""
+    saved = backends.files.checkpoints(job_id)
+    matching = [one for one in saved if step in (None, one.step)]
+    if not matching:
+        raise ModelNotFound(job_id, step, "model or checkpoint")
+    return max(matching, key=lambda one: (one.kind == "final", one.step)).step
+
+
+async def _when_over(backends: Backends, generation: Generation, wait: float) -> Generation:
+    give_up_at = time.monotonic() + wait
+    while generation.status not in OVER and time.monotonic() < give_up_at:
+        await asyncio.sleep(POLL_SECONDS)
+        generation = await run_in_threadpool(
+            backends.generations.get, generation.job_id, generation.id
+        )
+    return generation

@@ -1,0 +1,121 @@
+"""Text from real models of real jobs, by the real subprocesses."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from jobs.backends import Backends, open_backends
+from jobs.generations.models import Generation, NewGeneration
+from jobs.migrate import migrate
+from jobs.models import Job
+from jobs.settings import Settings
+from tests.worker.conftest import MakeSpec
+from tests.worker.processes import environ, wait_until
+from worker.generator import Generator
+from worker.run import run
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory: pytest.TempPathFactory, make_spec: MakeSpec) -> Path:
+    """The data folder of a service that has trained a job."""
+    folder = tmp_path_factory.mktemp("trained")
+    settings = Settings(data_dir=folder, broker_url="redis://127.0.0.1:9/0")
+    migrate(settings.database_url)
+    with closing(open_backends(settings)) as backends:
+        job_id = backends.store.create(make_spec(steps=30, checkpoint_every=20)).id
+        claimed_at = time.monotonic()
+        job = backends.attempts.claim(job_id, worker="w", lease_seconds=60)
+        assert job is not None
+        run(job, backends, claimed_at=claimed_at, leaving=lambda: False)
+    return folder
+
+
+@pytest.fixture
+def settings(settings: Settings, trained_once: Path) -> Settings:
+    shutil.copytree(trained_once, settings.data_dir)
+    return settings
+
+
+@pytest.fixture
+def trained(backends: Backends) -> Job:
+    """A job with a checkpoint of step 20 and its final model, of step 30."""
+    (job,) = backends.store.list()
+    return job
+
+
+def ask(backends: Backends, job: Job, *, step: int = 30, **asked: object) -> Generation:
+    new = NewGeneration.model_validate({"prompt": "the word was", "max_new_tokens": 8, **asked})
+    return backends.generations.create(job.id, new, step=step, seconds=60)
+
+
+def test_models_and_checkpoints_answer(backends: Backends, trained: Job) -> None:
+    generator = Generator(backends, leaving=lambda: False)
+    sampled = ask(backends, trained, seed=1)
+    merged_for_it = ask(backends, trained, step=20, temperature=0)
+    assert [generator.work() for _ in range(3)] == [True, True, False]
+
+    done = [backends.generations.get(trained.id, one.id) for one in (sampled, merged_for_it)]
+    assert [one.error for one in done] == [None, None]
+    results = [one.result for one in done if one.result]
+    assert len(results) == 2
+    assert all(result.prompt_tokens > 0 and 1 <= result.new_tokens <= 8 for result in results)
+
+
+def failure(backends: Backends, asked: Generation) -> tuple[str, str]:
+    error = backends.generations.get(asked.job_id, asked.id).error
+    assert error is not None
+    return error.code, error.message
+
+
+def test_what_does_not_fit_the_model_says_so(backends: Backends, trained: Job) -> None:
+    asked = ask(backends, trained, max_new_tokens=500)
+    Generator(backends, leaving=lambda: False).work()
+    code, message = failure(backends, asked)
+    assert code == "generation_failed"
+    assert "the model sees 64 at once; shorten the prompt or lower max_new_tokens" in message
+
+
+def test_a_model_that_is_gone_is_told(backends: Backends, trained: Job) -> None:
+    backends.storage_for(trained).delete("final")
+    gone, never = ask(backends, trained), ask(backends, trained, step=10)
+    generator = Generator(backends, leaving=lambda: False)
+    generator.work()
+    generator.work()
+    for asked in (gone, never):
+        assert failure(backends, asked)[0] == "model_unavailable"
+
+
+def test_one_that_takes_too_long_is_ended(backends: Backends, trained: Job) -> None:
+    settings = backends.settings.model_copy(update={"generation_seconds": 0.1})
+    asked = ask(backends, trained)
+    Generator(replace(backends, settings=settings), leaving=lambda: False).work()
+    code, message = failure(backends, asked)
+    assert (code, message) == (
+        "generation_too_slow",
+        "It took longer than 0.1 s; ask for fewer tokens.",
+    )
+
+
+def test_a_generator_that_must_leave_gives_it_back(
+    backends: Backends, settings: Settings, trained: Job
+) -> None:
+    asked = ask(backends, trained)
+    Generator(backends, leaving=lambda: True).work()
+    assert backends.generations.get(trained.id, asked.id).status == "queued"
+
+    process = subprocess.Popen([sys.executable, "-m", "worker.generator"], env=environ(settings))
+    try:
+        wait_until(lambda: backends.generations.get(trained.id, asked.id).status == "succeeded")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()

@@ -1,0 +1,147 @@
+"""`python -m worker.generator`: samples text from the models of jobs, also while they train.
+
+It is a process of its own, so that no training job keeps a person waiting. Torch runs in
+subprocesses, with a time limit, and on the CPU unless it is told otherwise: a GPU of this node
+may be a trainer's.
+"""
+
+import argparse
+import json
+import logging
+import os
+import platform
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from jobs.backends import Backends, open_backends
+from jobs.errors import JobsError
+from jobs.generations.models import GeneratedText
+from jobs.generations.store import Claim
+from jobs.models import JobError
+from jobs.settings import Settings
+from relora_core.errors import CheckpointError
+from worker.launchers.torchrun import environ, last_words
+from worker.model_cache import model_folder
+from worker.process import TrainerProcess
+
+logger = logging.getLogger(__name__)
+
+EVERY_SECONDS = 0.25  # a person waits
+POLL_SECONDS = 0.05
+AFTER_OUTAGE_SECONDS = 2.0
+SPARE_SECONDS = 30.0  # to tell the store of a time limit, before it is the store that gives up
+
+
+class Leaving(Exception):
+    """The generator must go."""
+
+
+class GenerationFailed(Exception):
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Generator:
+    backends: Backends
+    leaving: Callable[[], bool]
+    device: str = "cpu"
+    name: str = f"{platform.node()}-{os.getpid()}"
+
+    def work(self) -> bool:
+        """Take a generation to its end; False if none waits."""
+        store, seconds = self.backends.generations, self._seconds
+        claim = store.claim(worker=self.name, seconds=seconds + SPARE_SECONDS)
+        if claim is None:
+            return False
+        try:
+            store.succeed(claim, self._generate(claim, give_up_at=time.monotonic() + seconds))
+        except Leaving:
+            store.give_back(claim, seconds=seconds)
+        except GenerationFailed as error:
+            store.fail(claim, JobError(code=error.code, message=str(error)))
+        except (CheckpointError, JobsError) as error:
+            store.fail(claim, JobError(code="model_unavailable", message=str(error)))
+        except SQLAlchemyError:
+            raise
+        except Exception as error:
+            logger.exception("generation %s broke", claim.generation.id)
+            message = f"{type(error).__name__}: {error}"
+            store.fail(claim, JobError(code="generator_error", message=message))
+        logger.info("generation %s of job %s is over", claim.generation.id, claim.generation.job_id)
+        return True
+
+    def _generate(self, claim: Claim, *, give_up_at: float) -> GeneratedText:
+        generation = claim.generation
+        job = self.backends.store.get(generation.job_id)
+        with TemporaryDirectory(prefix="relora-generation-") as name:
+            folder = Path(name)
+            run = partial(self._run, log=folder / "log", give_up_at=give_up_at)
+
+            def merge(workdir: Path, to: Path) -> None:
+                run(["export", "--workdir", str(workdir), "--to", str(to)])
+
+            model = model_folder(self.backends, job, generation.step, merge)
+            request, result = folder / "request.json", folder / "result.json"
+            request.write_text(generation.request.model_dump_json(exclude={"step"}))
+            run(
+                [
+                    *("generate", "--model", str(model), "--request", str(request)),
+                    *("--result", str(result), "--device", self.device),
+                ]
+            )
+            return GeneratedText.model_validate(json.loads(result.read_text()))
+
+    def _run(self, arguments: Sequence[str], *, log: Path, give_up_at: float) -> None:
+        """A command of the trainer; half of the cores, for a job may train beside it."""
+        command = [sys.executable, "-m", "relora_core", *arguments, "--supervised"]
+        process = TrainerProcess(command, environ=environ(2), log=log)
+        try:
+            while (exit_code := process.exit_code()) is None:
+                if self.leaving():
+                    raise Leaving
+                if time.monotonic() > give_up_at:
+                    message = f"It took longer than {self._seconds:g} s; ask for fewer tokens."
+                    raise GenerationFailed("generation_too_slow", message)
+                time.sleep(POLL_SECONDS)
+        finally:
+            process.kill()
+        if exit_code:
+            raise GenerationFailed("generation_failed", last_words(log))
+
+    @property
+    def _seconds(self) -> float:
+        return self.backends.settings.generation_seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m worker.generator", description=__doc__)
+    parser.add_argument("--device", default="cpu", help="of torch, such as cuda (default: cpu)")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    leaving = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: leaving.set())
+    generator = Generator(open_backends(Settings()), leaving.is_set, device=arguments.device)
+    logger.info("generating on %s", arguments.device)
+    while not leaving.is_set():
+        try:
+            if not generator.work():
+                leaving.wait(EVERY_SECONDS)
+        except SQLAlchemyError as error:
+            logger.warning("the store does not answer, trying again: %s", error)
+            leaving.wait(AFTER_OUTAGE_SECONDS)
+
+
+if __name__ == "__main__":
+    main()
