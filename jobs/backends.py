@@ -24,6 +24,7 @@ from jobs.secrets import SecretStore
 from jobs.settings import Settings
 from jobs.storage import S3Credentials, Storage, job_storage, open_storage
 from jobs.store import JobStore
+from jobs.sweeps.store import SweepStore
 from jobs.vault import Vault
 from jobs.vitals import VitalStore
 from jobs.waiting import WaitingJobs
@@ -41,6 +42,7 @@ class Backends:
     outbox: Outbox
     waiting: WaitingJobs
     workers: WorkerStore
+    sweeps: SweepStore
     projects: ProjectStore
     keys: KeyStore
     files: JobFiles
@@ -102,6 +104,7 @@ def open_backends(settings: Settings) -> Backends:
         outbox=Outbox(engine),
         waiting=WaitingJobs(engine),
         workers=WorkerStore(engine),
+        sweeps=SweepStore(engine),
         projects=ProjectStore(engine),
         keys=KeyStore(engine),
         files=JobFiles(engine),

@@ -3,6 +3,7 @@
 JobsError
 ├── JobNotFound          no such job
 ├── IllegalTransition    the job's status does not allow the move
+├── SweepNotFound        no such sweep in this project
 ├── IdempotencyConflict  the key was used for another body
 ├── LeaseLost            another attempt holds the job, or none does any more
 ├── ArtifactNotFound     the job has no such file
@@ -46,6 +47,11 @@ class IllegalTransition(JobsError):
         super().__init__(f"Job {job_id} is {status}; it cannot be {wish}.")
         self.job_id = job_id
         self.status = status
+
+
+class SweepNotFound(JobsError):
+    def __init__(self, sweep_id: str) -> None:
+        super().__init__(f"There is no sweep {sweep_id!r}.")
 
 
 class IdempotencyConflict(JobsError):

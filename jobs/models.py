@@ -116,6 +116,9 @@ class Progress(BaseModel):
     eta_seconds: float | None = None
     validation_perplexity: float | None = None
     validation_accuracy: float | None = None
+    peak_memory_bytes: int | None = Field(
+        default=None, description="Of a GPU, once the run is complete."
+    )
     attempt: int = 0
     worker: str | None = None
     version: int = Field(

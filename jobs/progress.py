@@ -47,6 +47,7 @@ def _told_by(event: AnyTrainEvent) -> dict[str, object]:
                 "tokens_seen": event.tokens_seen,
                 "restarts": event.restarts,
                 "eta_seconds": 0.0,
+                "peak_memory_bytes": event.peak_memory_bytes,
             }
         case _:
             return {}

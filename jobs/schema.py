@@ -6,6 +6,7 @@ from jobs.datasets import tables as datasets
 from jobs.generations import tables as generations
 from jobs.keys import tables as keys
 from jobs.metrics import tables as metrics
+from jobs.sweeps import tables as sweeps
 from jobs.webhooks import tables as webhooks
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "metadata",
     "metrics",
     "secrets",
+    "sweeps",
     "tables",
     "vitals",
     "webhooks",

@@ -58,6 +58,12 @@ class World:
     def maximum(self, value: int) -> int:
         return -self.minimum(-value)
 
+    def peak_memory_bytes(self) -> int | None:
+        """What torch took at most of a rank's GPU since its process began; None on the CPU."""
+        if self.device.type != "cuda":
+            return None
+        return self.maximum(torch.cuda.max_memory_allocated(self.device))
+
     def sum(self, values: Tensor) -> Tensor:
         if self.size > 1:
             dist.all_reduce(values)

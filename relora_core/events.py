@@ -327,6 +327,7 @@ class TrainFinished(Event):
     loss: float | None = Field(default=None, description="Validation loss at the end.")
     perplexity: float | None = None
     accuracy: float | None = None
+    peak_memory_bytes: int | None = Field(default=None, description="Of a GPU, in this attempt.")
 
     def __str__(self) -> str:
         return (

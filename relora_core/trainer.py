@@ -289,6 +289,7 @@ class Trainer:
                 loss=self.counters.metrics["validation_loss"],
                 perplexity=self.counters.metrics.get("validation_perplexity"),
                 accuracy=self.counters.metrics.get("validation_accuracy"),
+                peak_memory_bytes=self.world.peak_memory_bytes(),
             )
         )
 

@@ -36,6 +36,7 @@ from service.routes import (
     prometheus,
     queue,
     secrets,
+    sweeps,
     webhooks,
 )
 from service.stream import EventHub
@@ -45,6 +46,7 @@ FOR_CALLERS = (  # who may call them is checked before each
     jobs.router,
     progress.router,
     estimates.router,
+    sweeps.router,
     queue.router,
     presets.router,
     events.router,

@@ -13,6 +13,7 @@ from jobs.models import Artifact, Job
 from jobs.projects import Project
 from jobs.secrets import Secret
 from jobs.status import JobStatus
+from jobs.sweeps.models import SweepSummary
 from jobs.waiting import QueuedJob
 from jobs.webhooks.models import Delivery, Webhook
 from jobs.workers import Worker
@@ -84,6 +85,11 @@ class Queue(BaseModel):
     items: list[QueuedJob]
     next: str | None = Field(description="Give it as `cursor` for the jobs behind these.")
     counts: dict[JobStatus, int]
+
+
+class SweepPage(BaseModel):
+    items: list[SweepSummary]
+    next: str | None = Field(description="Give it as `cursor` for the page of older sweeps.")
 
 
 class WorkerPage(BaseModel):

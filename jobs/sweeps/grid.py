@@ -1,0 +1,168 @@
+"""From a base spec and a grid of changes to the specs of a sweep's jobs."""
+
+import json
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from jobs.models import JobSpec
+from relora_core.problems import Problem, explain
+
+MAX_JOBS = 200
+MAX_NAME = 200  # of a job
+
+
+class InvalidSweep(Exception):
+    """A grid or combinations that cannot be run; each field that is wrong, and why."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("; ".join(f"{item.path}: {item.message}" for item in problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A job to be: what it has of the grid, by the names that the person wrote."""
+
+    changes: Mapping[str, Any]
+    spec: JobSpec
+
+
+@dataclass(frozen=True, eq=False)  # so that it can be a key
+class _Axis:
+    written: str
+    path: tuple[str, ...]
+    values: list[Any]
+
+
+def plan(base: Mapping[str, Any], grid: Mapping[str, Any]) -> list[Planned]:
+    """A job for each combination; those that come to the same run are one.
+
+    Raises `InvalidSweep`.
+    """
+    axes = [_axis(written, values) for written, values in _flat(grid)]
+    _check_size(axes)
+    planned: dict[str, Planned] = {}
+    problems: list[Problem] = []
+    for values in product(*(axis.values for axis in axes)):
+        chosen = dict(zip(axes, values, strict=True))
+        try:
+            one = _planned(base, chosen)
+        except InvalidSweep as error:
+            problems += error.problems
+        else:
+            planned.setdefault(one.spec.model_dump_json(exclude={"name"}), one)
+    if problems:
+        raise InvalidSweep(problems)
+    return list(planned.values())
+
+
+def _flat(grid: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in grid.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield above + key, value
+
+
+def _axis(written: str, values: Any) -> _Axis:
+    if not isinstance(values, list) or not values:
+        raise _wrong(written, "give a list of at least one value")
+    return _Axis(written, _path(written, values), values)
+
+
+def _path(written: str, values: list[Any]) -> tuple[str, ...]:
+    if written == "method" and all(isinstance(value, str) for value in values):
+        return ("method", "name")
+    if written == "name":
+        raise _wrong(written, "the jobs are named by the sweep; change another field")
+    if "." in written or written in JobSpec.model_fields:
+        return tuple(written.split("."))
+    owners = [part for part, fields in _FIELDS.items() if written in fields]
+    if "method" in owners:
+        return ("method", written)
+    if len(owners) == 1:
+        return (owners[0], written)
+    choices = ", ".join(f"`{part}.{written}`" for part in owners)
+    raise _wrong(written, f"which one? write {choices}" if owners else "no part has this field")
+
+
+def _fields(annotation: Any) -> set[str]:
+    """Of a part of the spec, or of any of its variants."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return set(annotation.model_fields)
+    return {field for variant in get_args(annotation) for field in _fields(variant)}
+
+
+_FIELDS = {name: _fields(field.annotation) for name, field in JobSpec.model_fields.items()}
+
+
+def _check_size(axes: list[_Axis]) -> None:
+    size = 1
+    for axis in axes:
+        size *= len(axis.values)
+    if size > MAX_JOBS:
+        message = f"{size:,} combinations; a sweep has at most {MAX_JOBS}"
+        raise InvalidSweep([Problem(path="grid", message=message)])
+
+
+def _planned(base: Mapping[str, Any], chosen: Mapping[_Axis, Any]) -> Planned:
+    document = deepcopy(dict(base))
+    for axis, value in chosen.items():
+        _put(document, axis, value)
+    try:
+        spec = JobSpec.model_validate(document)
+    except ValidationError as error:
+        where = ", ".join(f"{axis.written}={_shown(value)}" for axis, value in chosen.items())
+        raise InvalidSweep(
+            [
+                Problem(path=f"base.{item.path}", message=f"with {where}: {item.message}")
+                for item in explain(error, document, JobSpec)
+            ]
+        ) from None
+    kept = _kept(spec, chosen)
+    return Planned(kept, spec.model_copy(update={"name": _name(spec.name, kept)}))
+
+
+def _put(document: dict[str, Any], axis: _Axis, value: Any) -> None:
+    *parts, last = axis.path
+    for part in parts:
+        inner = document.get(part)
+        if part == "method" and isinstance(inner, str):  # short for its name
+            inner = {"name": inner}
+        if inner is not None and not isinstance(inner, Mapping):
+            raise _wrong(axis.written, f"`{part}` of the base has no fields")
+        document[part] = dict(inner or {})
+        document = document[part]
+    document[last] = deepcopy(value)
+
+
+def _kept(spec: JobSpec, chosen: Mapping[_Axis, Any]) -> dict[str, Any]:
+    """What the run takes notice of: full-rank training has no rank."""
+    document = spec.model_dump(mode="json")
+    return {axis.written: value for axis, value in chosen.items() if _has(document, axis.path)}
+
+
+def _has(document: Any, path: tuple[str, ...]) -> bool:
+    for part in path:
+        if not isinstance(document, Mapping) or part not in document:
+            return False
+        document = document[part]
+    return True
+
+
+def _name(base: str, changes: Mapping[str, Any]) -> str:
+    told = ",".join(f"{written}={_shown(value)}" for written, value in changes.items())
+    return f"{base}/{told}"[:MAX_NAME]
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _wrong(written: str, message: str) -> InvalidSweep:
+    return InvalidSweep([Problem(path=f"grid.{written}", message=message)])

@@ -1,0 +1,71 @@
+"""A sweep as a person sees it: a base spec, a grid of changes, and its jobs side by side."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from jobs.models import JobError
+from jobs.status import JobStatus
+
+EXAMPLE: dict[str, Any] = {
+    "base": {
+        "name": "llama-60m",
+        "model": {"preset": "llama_60m"},
+        "data": {"train": {"uri": "s3://corpus/c4/*.jsonl.gz"}},
+        "training": {"steps": 10000},
+    },
+    "grid": {"method": ["full", "lora", "relora"], "rank": [64, 128]},
+}
+
+
+class NewSweep(BaseModel):
+    """What to make jobs of."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra={"example": EXAMPLE})
+
+    name: str | None = Field(
+        default=None, min_length=1, max_length=100, description="Default: that of the base."
+    )
+    base: dict[str, Any] = Field(
+        description="A job spec; a field that the grid has may be missing."
+    )
+    grid: dict[str, Any] = Field(
+        min_length=1,
+        description="Fields, each with a list of values: there is a job for every combination. "
+        "A field is a dotted path (`optimizer.learning_rate`), parts in parts, or its last name "
+        "where only one has it (`rank`); `method` is the method's name.",
+    )
+
+
+class SweepJob(BaseModel):
+    """One combination, and what came of it so far. What is not known yet is null."""
+
+    model_config = ConfigDict(frozen=True)
+
+    job_id: str
+    name: str
+    changes: dict[str, Any] = Field(description="What it has of the grid.")
+    status: JobStatus
+    step: int
+    total_steps: int
+    loss: float | None = Field(description="Of training, at the last report.")
+    validation_perplexity: float | None
+    validation_accuracy: float | None
+    tokens_per_second: float | None = Field(description="At the last report.")
+    peak_memory_bytes: int | None = Field(description="Of a GPU, once the run is complete.")
+    error: JobError | None
+
+
+class SweepSummary(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str
+    counts: dict[JobStatus, int] = Field(description="How many of its jobs have each status.")
+    created_at: datetime
+
+
+class Sweep(SweepSummary):
+    grid: dict[str, Any] = Field(description="As it was asked for.")
+    jobs: list[SweepJob] = Field(description="In the order of the grid; deleted ones are left out.")

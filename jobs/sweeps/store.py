@@ -1,0 +1,151 @@
+"""Sweeps in the database. Each method is one transaction: all jobs of a sweep are made, or none."""
+
+import builtins
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, insert, select
+
+from jobs.database import READ_ONLY
+from jobs.errors import SweepNotFound
+from jobs.idempotency import Request, made_before, remember
+from jobs.ids import new_id
+from jobs.models import JobError
+from jobs.moves import make_wish
+from jobs.quotas import lock_project
+from jobs.status import JobStatus, Wish
+from jobs.submitting import enqueue
+from jobs.sweeps.grid import Planned
+from jobs.sweeps.models import NewSweep, Sweep, SweepJob, SweepSummary
+from jobs.sweeps.tables import sweep_jobs, sweeps
+from jobs.tables import jobs
+
+SweepRow = Row[*tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class SubmittedSweep:
+    sweep: Sweep
+    is_new: bool
+
+
+class SweepStore:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._reads = engine.execution_options(**READ_ONLY)
+
+    def create(
+        self, new: NewSweep, planned: Sequence[Planned], *, project: str, key: str | None = None
+    ) -> SubmittedSweep:
+        """Queue the planned jobs. Raises `QuotaExceeded`, `IdempotencyConflict`."""
+        request = Request.of(key, "sweep", new.model_dump_json())
+        with self._engine.begin() as connection:
+            lock_project(connection, project)
+            made = made_before(connection, project, request) if request else None
+            sweep_id = made or _add(connection, new, planned, project)
+            if request and made is None:
+                remember(connection, project, request, sweep_id)
+            sweep = _get(connection, sweep_id, project)
+        return SubmittedSweep(sweep, is_new=made is None)
+
+    def get(self, sweep_id: str, *, project: str) -> Sweep:
+        with self._reads.begin() as connection:
+            return _get(connection, sweep_id, project)
+
+    def list(
+        self, *, project: str, limit: int, before: str | None = None
+    ) -> builtins.list[SweepSummary]:
+        """The newest first."""
+        query = select(sweeps).where(sweeps.c.project == project)
+        if before is not None:
+            query = query.where(sweeps.c.id < before)
+        with self._reads.begin() as connection:
+            rows = connection.execute(query.order_by(sweeps.c.id.desc()).limit(limit)).all()
+            counts = _counts(connection, [row.id for row in rows])
+        return [
+            SweepSummary(id=row.id, name=row.name, counts=counts[row.id], created_at=row.created_at)
+            for row in rows
+        ]
+
+    def cancel(self, sweep_id: str, *, project: str) -> Sweep:
+        """As a cancel of each of its jobs; those that are over stay as they are."""
+        with self._engine.begin() as connection:
+            for job in _get(connection, sweep_id, project).jobs:
+                make_wish(connection, job.job_id, Wish.CANCEL)
+            return _get(connection, sweep_id, project)
+
+
+def _add(connection: Connection, new: NewSweep, planned: Sequence[Planned], project: str) -> str:
+    sweep_id = new_id("swp_")
+    values = {
+        "id": sweep_id,
+        "project": project,
+        "name": new.name or new.base.get("name") or planned[0].spec.name.partition("/")[0],
+        "grid": json.dumps(new.grid),
+        "created_at": datetime.now(UTC),
+    }
+    connection.execute(insert(sweeps).values(values))
+    rows = [
+        {
+            "sweep_id": sweep_id,
+            "job_id": enqueue(connection, one.spec, project=project).id,
+            "position": position,
+            "changes": json.dumps(one.changes),
+        }
+        for position, one in enumerate(planned)
+    ]
+    connection.execute(insert(sweep_jobs), rows)
+    return sweep_id
+
+
+def _get(connection: Connection, sweep_id: str, project: str) -> Sweep:
+    query = select(sweeps).where(sweeps.c.id == sweep_id, sweeps.c.project == project)
+    sweep = connection.execute(query).one_or_none()
+    if sweep is None:
+        raise SweepNotFound(sweep_id)
+    members = select(jobs, sweep_jobs.c.changes).join(sweep_jobs)
+    members = members.where(sweep_jobs.c.sweep_id == sweep_id).order_by(sweep_jobs.c.position)
+    side_by_side = [_job_from(row) for row in connection.execute(members)]
+    return Sweep(
+        id=sweep.id,
+        name=sweep.name,
+        grid=json.loads(sweep.grid),
+        counts=Counter(job.status for job in side_by_side),
+        created_at=sweep.created_at,
+        jobs=side_by_side,
+    )
+
+
+def _counts(connection: Connection, ids: Sequence[str]) -> dict[str, Counter[JobStatus]]:
+    counts: dict[str, Counter[JobStatus]] = {sweep_id: Counter() for sweep_id in ids}
+    query = select(sweep_jobs.c.sweep_id, jobs.c.status).join(jobs)
+    for row in connection.execute(query.where(sweep_jobs.c.sweep_id.in_(ids))):
+        counts[row.sweep_id][row.status] += 1
+    return counts
+
+
+def _job_from(row: SweepRow) -> SweepJob:
+    told = json.loads(row.progress)
+    return SweepJob(
+        job_id=row.id,
+        name=json.loads(row.spec)["name"],
+        changes=json.loads(row.changes),
+        status=row.status,
+        **{name: told.get(name) for name in _TOLD},
+        error=JobError.model_validate_json(row.error) if row.error else None,
+    )
+
+
+_TOLD = (
+    "step",
+    "total_steps",
+    "loss",
+    "validation_perplexity",
+    "validation_accuracy",
+    "tokens_per_second",
+    "peak_memory_bytes",
+)

@@ -1,0 +1,81 @@
+"""Sweeps: many jobs from one spec and a grid of changes, side by side."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+
+from jobs.admission import problems_of
+from jobs.sweeps.grid import InvalidSweep, Planned, plan
+from jobs.sweeps.models import NewSweep, Sweep
+from relora_core.problems import Problem
+from service.dependencies import BackendsDep, DispatcherDep, ProjectDep
+from service.errors import InvalidSpec, documented
+from service.responses import SweepPage
+from service.specs import IdempotencyKey
+
+router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"])
+
+CREATED: dict[int | str, dict[str, Any]] = {
+    200: {"model": Sweep, "description": "What the same Idempotency-Key made before."},
+    201: {"headers": {"Location": {"schema": {"type": "string"}}}},
+}
+
+
+@router.post("", status_code=201, responses={**CREATED, **documented(400, 409, 413, 422)})
+def create_sweep(  # what a request has
+    new: NewSweep,
+    backends: BackendsDep,
+    project: ProjectDep,
+    dispatcher: DispatcherDep,
+    response: Response,
+    key: IdempotencyKey = None,
+) -> Sweep:
+    """Queue a job for each combination of the grid: all of them or, if one is wrong, none.
+
+    Combinations that come to the same run are one job.
+    """
+    try:
+        planned = plan(new.base, new.grid)
+    except InvalidSweep as error:
+        raise InvalidSpec(error.problems) from None
+    _check_admission(planned, backends, project)
+    submitted = backends.sweeps.create(new, planned, project=project, key=key)
+    dispatcher.ring()
+    response.headers["Location"] = f"/v1/sweeps/{submitted.sweep.id}"
+    if not submitted.is_new:
+        response.status_code = 200
+    return submitted.sweep
+
+
+def _check_admission(planned: list[Planned], backends: BackendsDep, project: str) -> None:
+    problems = {
+        Problem(path=f"base.{item.path}", message=item.message): None
+        for one in planned
+        for item in problems_of(one.spec, backends, project=project)
+    }
+    if problems:
+        raise InvalidSpec(list(problems))
+
+
+@router.get("", responses=documented(422))
+def list_sweeps(
+    project: ProjectDep,
+    backends: BackendsDep,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
+) -> SweepPage:
+    """Sweeps, the newest first, each with the count of its jobs by status."""
+    items = backends.sweeps.list(project=project, limit=limit, before=cursor)
+    return SweepPage(items=items, next=items[-1].id if len(items) == limit else None)
+
+
+@router.get("/{sweep_id}", responses=documented(404))
+def get_sweep(sweep_id: str, project: ProjectDep, backends: BackendsDep) -> Sweep:
+    """The jobs of a sweep side by side: loss, perplexity, pace, memory and status."""
+    return backends.sweeps.get(sweep_id, project=project)
+
+
+@router.post("/{sweep_id}/cancel", status_code=202, responses=documented(404))
+def cancel_sweep(sweep_id: str, project: ProjectDep, backends: BackendsDep) -> Sweep:
+    """Cancel its jobs, as each alone; those that are over stay as they are."""
+    return backends.sweeps.cancel(sweep_id, project=project)
