@@ -10,11 +10,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
-from relora_core.layout import InOnePiece, Layout, Sharded
+from relora_core.layout import InOnePiece, Layout, Sharded, is_sharded
 from relora_core.rows import whole
 from relora_core.spec import TrainingSpec
 
@@ -112,7 +111,7 @@ class World:
 
     def replicate(self, model: nn.Module) -> nn.Module:
         """The model, averaging the trainable gradients over all ranks in backward."""
-        if self.size == 1 or isinstance(model, FSDPModule):  # which averages by itself
+        if self.size == 1 or is_sharded(model):  # which averages by itself
             return model
         return DistributedDataParallel(model)
 

@@ -80,9 +80,13 @@ class Sharded:
         return self.place(plain)
 
 
+def is_sharded(model: nn.Module) -> bool:
+    return any(isinstance(module, FSDPModule) for module in model.modules())
+
+
 def compiled_parts(model: nn.Module) -> list[nn.Module]:
     """What torch.compile takes as one: of a sharded model each block, as it is put together."""
-    return list(blocks(model)) if isinstance(model, FSDPModule) else [model]
+    return list(blocks(model)) if is_sharded(model) else [model]
 
 
 def blocks(model: nn.Module) -> Iterator[nn.Module]:

@@ -34,23 +34,31 @@ class Stepper:
         self.emit = emit
         self.sequences_per_rank = spec.training.global_batch_size // world.size
         self.micro_batch_size = 1
+        self._objective: nn.Module | None = None
         self._replica: nn.Module | None = None
+
+    @property
+    def objective(self) -> nn.Module:
+        """What the task makes of the model, for scores; without the other ranks."""
+        assert self._objective is not None, "prepare comes first"
+        return self._objective
 
     def prepare(self, model: PreTrainedModel, sample: Batch) -> None:
         """Compile, fit the micro-batch and replicate; `sample` is any batch of the data."""
-        self._replica = None  # of the phase before, with its buckets
+        self.release()  # the phase before, with its buckets
+        self._objective = self.task.objective(model)
         if compiles(self.spec.training, self.world.device):
             torch.compiler.reset()
-            for part in compiled_parts(model):
+            for part in compiled_parts(self.objective):
                 part.compile()
         elif self.spec.training.compile:
             self.emit(Warned(code="no_compiler", message="no C++ compiler found: running eagerly"))
         self.micro_batch_size = self._fitting_micro_batch(model, sample)
-        self._replica = self.world.replicate(model)
+        self._replica = self.world.replicate(self.objective)
 
     def release(self) -> None:
         """Let go of the model, so that its memory is free for another."""
-        self._replica = None
+        self._objective = self._replica = None
 
     def step(
         self,
@@ -65,7 +73,7 @@ class Stepper:
         Whether any rank was asked to stop comes with the result, so that all learn it together.
         """
         assert self._replica is not None, "prepare comes first"
-        state.model.train()
+        self._replica.train()
         loss = self._gradients_that_fit(self._replica, batch, state.counters.step)
         grad_norm = nn.utils.clip_grad_norm_(
             [p for p in state.model.parameters() if p.requires_grad],
@@ -143,7 +151,7 @@ class Stepper:
 
         def attempt(size: int) -> None:
             try:
-                self._backward(model, sample.repeated(size), targets=1)
+                self._backward(self.objective, sample.repeated(size), targets=1)
             finally:
                 model.zero_grad(set_to_none=True)
                 torch.cuda.empty_cache()

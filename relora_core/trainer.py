@@ -230,12 +230,11 @@ class Trainer:
         self.step_seconds, self.reported_step = 0.0, counters.step
 
     def _evaluate(self) -> None:
-        model = self.state.model
-        model.eval()
+        objective = self.stepper.objective.eval()
 
         def measure(batch: Batch) -> Tensor:
             with self.stepper.autocast():
-                return self.task.measure(model, batch)
+                return self.task.measure(objective, batch)
 
         event = evaluate(
             self.task,

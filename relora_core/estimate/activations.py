@@ -1,12 +1,15 @@
 """What autograd keeps between forward and backward, in bytes."""
 
+import math
 from dataclasses import dataclass
 
 from relora_core.estimate.layout import Layout
+from relora_core.shapes import Linear
 
 _FP32 = 4
 # For each output of the head, eager: the softmax in fp32, its gradient, that of the logits.
-_AROUND_THE_LOSS = 3 * _FP32
+_EAGER_LOSS = 3 * _FP32
+_CHUNK_BYTES = 64 * 1024**2  # of logits at once (`relora_core.tasks.head_loss`)
 
 
 @dataclass(frozen=True)
@@ -66,13 +69,29 @@ def block_input(step: Pass) -> int:
 
 
 def end_activations(step: Pass) -> int:
-    """After the last block: the input and the inside of the last norm, and the head's input."""
+    """After the last block: the input and the inside of the last norm, and the head's input or,
+    where the loss goes through the head in chunks, its gradient."""
     return (2 * _FP32 + step.compute_bytes) * step.layout.shape.hidden * step.tokens
 
 
+def head_in_chunks(step: Pass) -> Linear | None:
+    """The head, if the loss goes through it in chunks: not in a classifier of images, nor where
+    it is a target."""
+    if step.layout.shape.image_tokens is not None:
+        return None
+    heads = (linear for linear in step.layout.shape.linears if not linear.in_block)
+    return next((head for head in heads if head not in step.layout.targets), None)
+
+
 def around_the_loss(step: Pass) -> int:
+    """With chunks: the head's gradient and its copy, and the logits of one chunk with theirs."""
     shape = step.layout.shape
-    heads = step.sequences if shape.image_tokens is not None else step.tokens
-    if step.compiled and shape.image_tokens is None:  # the logits and their gradient
-        return 2 * step.compute_bytes * shape.outputs * heads
-    return _AROUND_THE_LOSS * shape.outputs * heads
+    head = head_in_chunks(step)
+    if head is None:
+        heads = step.sequences if shape.image_tokens is not None else step.tokens
+        return _EAGER_LOSS * shape.outputs * heads
+    logits = shape.outputs * step.tokens
+    chunk = logits // math.ceil(logits * step.compute_bytes / _CHUNK_BYTES)
+    copy = step.compute_bytes * head.weights if step.autocast else 0
+    with_gradient = 2 * step.compute_bytes if step.compiled else step.compute_bytes + _EAGER_LOSS
+    return _FP32 * head.weights + copy + with_gradient * chunk

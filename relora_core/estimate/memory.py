@@ -89,7 +89,10 @@ def memory(
 
 def _trained_copies(step: Pass) -> int:
     """Autocast casts a weight once and keeps the copy."""
-    return step.compute_bytes * step.layout.cast if step.autocast else 0
+    if not step.autocast:
+        return 0
+    head = activations.head_in_chunks(step)  # whose copy does not outlast the loss
+    return step.compute_bytes * (step.layout.cast - (head.weights if head else 0))
 
 
 def _frozen_copies(step: Pass, dtype: FrozenDtype) -> int:

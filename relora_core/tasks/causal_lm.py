@@ -23,10 +23,7 @@ from relora_core.methods.method import Method
 from relora_core.model import AUTO_MODELS, AutoModel, build_model, make_config
 from relora_core.presets import MODELS
 from relora_core.spec import PresetModel, TrainSpec
-from relora_core.tasks.token_loss import (
-    compiled_sum_of_cross_entropies,
-    sum_of_cross_entropies,
-)
+from relora_core.tasks.next_token import next_token_objective
 
 
 @dataclass(frozen=True)
@@ -87,16 +84,17 @@ class CausalLM:
         """The logits of one sequence: with a usual vocabulary they are the largest part."""
         return 4 * self.spec.data.sequence_length * model.config.vocab_size
 
-    def sum_of_losses(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Cross-entropy of each next token, summed."""
-        logits = model(input_ids=batch.inputs).logits  # (n, sequence_length, vocabulary)
-        if compiles(self.spec.training, logits.device):
-            return compiled_sum_of_cross_entropies(logits, batch.targets)
-        return sum_of_cross_entropies(logits, batch.targets)
+    def objective(self, model: PreTrainedModel) -> nn.Module:
+        return next_token_objective(model, compiled=compiles(self.spec.training, model.device))
 
-    def measure(self, model: nn.Module, batch: Batch) -> Tensor:
+    def sum_of_losses(self, objective: nn.Module, batch: Batch) -> Tensor:
+        """Cross-entropy of each next token, summed."""
+        losses: Tensor = objective(batch.inputs, batch.targets)
+        return losses
+
+    def measure(self, objective: nn.Module, batch: Batch) -> Tensor:
         """The sum of losses and the number of tokens, (2,)."""
-        losses = self.sum_of_losses(model, batch).double()
+        losses = self.sum_of_losses(objective, batch).double()
         return torch.stack([losses, losses.new_tensor(batch.targets.numel())])
 
     def evaluated(self, step: int, sums: Tensor) -> Evaluated:

@@ -75,13 +75,16 @@ class ImageClassification:
         del output
         return sum(kept.values())
 
-    def sum_of_losses(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Cross-entropy of each image's label, summed."""
-        return _losses(self.logits(model, batch), batch.targets)
+    def objective(self, model: PreTrainedModel) -> nn.Module:
+        return model
 
-    def measure(self, model: nn.Module, batch: Batch) -> Tensor:
+    def sum_of_losses(self, objective: nn.Module, batch: Batch) -> Tensor:
+        """Cross-entropy of each image's label, summed."""
+        return _losses(self.logits(objective, batch), batch.targets)
+
+    def measure(self, objective: nn.Module, batch: Batch) -> Tensor:
         """The sum of losses, the images, and how many have their label first and in the first 5."""
-        logits = self.logits(model, batch)  # (n, labels)
+        logits = self.logits(objective, batch)  # (n, labels)
         ranked = logits.topk(min(TOP, logits.shape[1])).indices == batch.targets[:, None]
         sums = [_losses(logits, batch.targets), ranked[:, 0].sum(), ranked.sum()]
         losses, first, in_top = (value.double() for value in sums)

@@ -51,14 +51,17 @@ class Task(TaskParts, Protocol):
     def example_bytes(self, model: PreTrainedModel) -> int:
         """Roughly the memory that one example takes in a forward pass in fp32."""
 
-    def sum_of_losses(self, model: nn.Module, batch: Batch) -> Tensor:
+    def objective(self, model: PreTrainedModel) -> nn.Module:
+        """The module that a step calls, compiles and replicates: the model, or one around it."""
+
+    def sum_of_losses(self, objective: nn.Module, batch: Batch) -> Tensor:
         """The loss summed over the batch's targets, with a graph to differentiate."""
 
     @property
     def num_sums(self) -> int:
         """How many numbers `measure` returns."""
 
-    def measure(self, model: nn.Module, batch: Batch) -> Tensor:
+    def measure(self, objective: nn.Module, batch: Batch) -> Tensor:
         """Score a batch: sums that add up over batches and ranks, fp64 (num_sums,)."""
 
     def evaluated(self, step: int, sums: Tensor) -> Evaluated:

@@ -15,8 +15,9 @@ from torch import Tensor
 
 
 def sum_of_cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
-    """Summed over all targets, fp32: logits (n, length, vocabulary), targets (n, length)."""
-    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="sum")
+    """Summed over all targets, fp32: logits (..., vocabulary), targets (...)."""
+    wide = logits.flatten(0, -2).to(torch.promote_types(logits.dtype, torch.float32))
+    return F.cross_entropy(wide, targets.flatten(), reduction="sum")
 
 
 def compiled_sum_of_cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:

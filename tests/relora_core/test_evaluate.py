@@ -36,8 +36,10 @@ def model(task: Task) -> PreTrainedModel:
 
 
 def score(task: Task, model: PreTrainedModel, batch_size: int) -> Evaluated:
+    objective = task.objective(model)
+
     def measure(batch: Batch) -> torch.Tensor:
-        return task.measure(model, batch)
+        return task.measure(objective, batch)
 
     return evaluate(task, measure, CPU, step=0, batch_size=batch_size)
 

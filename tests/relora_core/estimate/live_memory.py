@@ -55,7 +55,8 @@ def saved_for_backward(
 ) -> tuple[Tensor, int]:
     """The result of `forward`, and the bytes that autograd keeps but for the parameters."""
     own = {p.untyped_storage().data_ptr() for p in parameters}
-    kept: dict[int, Tensor] = {}
+    # what a graph within the forward pass kept is gone again when that is over
+    kept: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
 
     def keep(tensor: Tensor) -> Tensor:
         address = tensor.untyped_storage().data_ptr()
@@ -65,4 +66,4 @@ def saved_for_backward(
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         result = forward()
-    return result, bytes_of(kept.values())
+    return result, bytes_of(list(kept.values()))

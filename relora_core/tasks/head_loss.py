@@ -1,0 +1,113 @@
+"""The cross-entropy of next tokens without the logits of all of them: head and loss in chunks.
+
+With a usual vocabulary the logits are the largest tensor of a step, and their gradient is as
+large. The loss is one number, so its gradient is known, but for a factor, as soon as it is: each
+chunk of tokens goes through the head, is scored and differentiated, and only the gradients of the
+head's input and weight are kept (Liger Kernel, arXiv 2410.10989, section 3.2). No product is
+computed twice.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from relora_core.tasks.token_loss import (
+    compiled_sum_of_cross_entropies,
+    sum_of_cross_entropies,
+)
+
+CHUNK_BYTES = 64 * 1024**2  # of logits at once
+
+_Score = Callable[[Tensor, Tensor], Tensor]
+
+
+def head_loss(hidden: Tensor, head: nn.Linear, targets: Tensor, *, compiled: bool) -> Tensor:
+    """The sum over all targets, fp32 (or wider): hidden (n, length, d), targets (n, length).
+
+    Products run in autocast's type or that of `hidden`; all sums are in fp32.
+    """
+    hidden, targets = hidden.flatten(0, 1), targets.flatten()  # (M, d), (M,)
+    if torch.is_autocast_enabled(hidden.device.type):
+        hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
+    score = compiled_sum_of_cross_entropies if compiled else sum_of_cross_entropies
+    if not torch.is_grad_enabled():
+        return _score_alone(hidden, head, targets, score)
+    if hidden.is_cuda and find_spec("liger_kernel"):
+        return _liger()(head.weight, hidden, targets, head.bias)
+    loss: Tensor = _HeadLoss.apply(hidden, head.weight, head.bias, targets, score)
+    return loss
+
+
+def _score_alone(hidden: Tensor, head: nn.Linear, targets: Tensor, score: _Score) -> Tensor:
+    matrix = head.weight.to(hidden.dtype)
+    chunks = _chunks(hidden, targets, outputs=head.out_features)
+    return torch.stack([score(_logits(x, matrix, head.bias), t) for x, t in chunks]).sum()
+
+
+class _HeadLoss(torch.autograd.Function):
+    """Differentiated in its forward pass; its backward, which can run once, multiplies."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,  # (M, d)
+        weight: Tensor,  # (vocabulary, d)
+        bias: Tensor | None,  # (vocabulary,)
+        targets: Tensor,  # (M,)
+        score: _Score,
+    ) -> Tensor:
+        losses: list[Tensor] = []
+        gradients: list[Tensor] = []
+        of_weight, of_bias = (
+            torch.zeros_like(parameter) if wanted and parameter is not None else None
+            for parameter, wanted in zip((weight, bias), ctx.needs_input_grad[1:3], strict=True)
+        )
+        matrix = weight.to(hidden.dtype)
+        for x, chosen in _chunks(hidden, targets, outputs=len(weight)):
+            loss, gradient = _differentiated(score, _logits(x, matrix, bias), chosen)
+            losses.append(loss)
+            gradients.append(gradient @ matrix)  # (m, d)
+            if of_weight is not None:
+                of_weight += gradient.T @ x
+            if of_bias is not None:
+                of_bias += gradient.sum(0, dtype=of_bias.dtype)
+        ctx.save_for_backward(torch.cat(gradients), of_weight, of_bias)
+        return torch.stack(losses).sum()
+
+    @staticmethod
+    def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        # in place: a copy of the head's gradient would be as large as the head
+        scaled = [None if kept is None else kept.mul_(factor) for kept in ctx.saved_tensors]
+        return *scaled, None, None
+
+
+def _differentiated(score: _Score, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The loss of a chunk and its gradient by the logits, (m, vocabulary)."""
+    with torch.enable_grad():
+        loss = score(logits.requires_grad_(), targets)
+    [gradient] = torch.autograd.grad(loss, logits)
+    return loss.detach(), gradient
+
+
+def _logits(x: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
+    return F.linear(x, matrix, None if bias is None else bias.to(x.dtype))  # (m, vocabulary)
+
+
+def _chunks(hidden: Tensor, targets: Tensor, *, outputs: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """As few as `CHUNK_BYTES` allows, of nearly equal size: kernels are compiled for a size."""
+    count = math.ceil(len(hidden) * outputs * hidden.itemsize / CHUNK_BYTES)
+    return zip(hidden.chunk(count), targets.chunk(count), strict=True)
+
+
+@cache
+def _liger() -> Callable[..., Tensor]:
+    from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
+
+    loss: nn.Module = LigerFusedLinearCrossEntropyLoss(reduction="sum", accum_dtype=torch.float32)
+    return loss

@@ -1,0 +1,70 @@
+"""What a language model is trained on: from tokens to the loss of those that follow them."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from relora_core.layout import is_sharded
+from relora_core.tasks.head_loss import head_loss
+from relora_core.tasks.token_loss import compiled_sum_of_cross_entropies, sum_of_cross_entropies
+
+
+def next_token_objective(model: PreTrainedModel, *, compiled: bool) -> nn.Module:
+    """A module (inputs, targets) -> sum of losses; both are (n, length).
+
+    The loss goes through the head in chunks where the model's logits are what its head makes of
+    its last hidden state. Some families scale or cap them after that, and a sharded model puts
+    its head together only within its own forward pass: these give all logits at once.
+    """
+    if not is_sharded(model) and _logits_are_the_head_s(model):
+        return _InChunks(model, compiled=compiled)
+    return _AllAtOnce(model, compiled=compiled)
+
+
+class _InChunks(nn.Module):
+    def __init__(self, model: PreTrainedModel, *, compiled: bool) -> None:
+        super().__init__()
+        self.model = model
+        self.compiled = compiled
+
+    def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        hidden = self.model.base_model(input_ids=inputs).last_hidden_state  # (n, length, d)
+        head = self.model.get_output_embeddings()
+        return head_loss(hidden, head, targets, compiled=self.compiled)
+
+    def compile(self, *arguments: Any, **keywords: Any) -> None:
+        """All but the loss, which has kernels of its own."""
+        self.model.base_model.compile(*arguments, **keywords)
+
+
+class _AllAtOnce(nn.Module):
+    def __init__(self, model: PreTrainedModel, *, compiled: bool) -> None:
+        super().__init__()
+        self.model = model
+        self.score = compiled_sum_of_cross_entropies if compiled else sum_of_cross_entropies
+
+    def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        return self.score(self.model(input_ids=inputs).logits, targets)
+
+    def compile(self, *arguments: Any, **keywords: Any) -> None:
+        self.model.compile(*arguments, **keywords)
+
+
+@torch.no_grad()
+def _logits_are_the_head_s(model: PreTrainedModel) -> bool:
+    """Tried on two tokens, because no field of a config says it for all families."""
+    head = model.get_output_embeddings()
+    if not isinstance(head, nn.Linear):
+        return False
+    # the last two, for the first may be padding, which some families embed as zero
+    tokens = torch.arange(-2, 0, device=model.device)[None] + head.out_features  # (1, 2)
+    was_training = model.training
+    model.eval()
+    try:
+        hidden = model.base_model(input_ids=tokens).last_hidden_state
+        logits = model(input_ids=tokens).logits
+        return bool(logits.any()) and torch.equal(head(hidden), logits)
+    finally:
+        model.train(was_training)
