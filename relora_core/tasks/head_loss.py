@@ -40,7 +40,9 @@ def head_loss(hidden: Tensor, head: nn.Linear, targets: Tensor, *, compiled: boo
         return _score_alone(hidden, head, targets, score)
     if hidden.is_cuda and find_spec("liger_kernel"):
         return _liger()(head.weight, hidden, targets, head.bias)
-    loss: Tensor = _HeadLoss.apply(hidden, head.weight, head.bias, targets, score)
+    loss: Tensor = _HeadLoss.apply(  # type: ignore[no-untyped-call] # torch's, without types
+        hidden, head.weight, head.bias, targets, score
+    )
     return loss
 
 
@@ -81,7 +83,7 @@ class _HeadLoss(torch.autograd.Function):
         return torch.stack(losses).sum()
 
     @staticmethod
-    def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
         # in place: a copy of the head's gradient would be as large as the head
         scaled = [None if kept is None else kept.mul_(factor) for kept in ctx.saved_tensors]
         return *scaled, None, None
