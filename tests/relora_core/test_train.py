@@ -70,7 +70,9 @@ def score(spec: TrainSpec, folder: Path, cache: Path) -> float:
     """The validation loss of an exported model, in plain transformers."""
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
     task = build_task(spec, cache=cache, emit=Recorder())
-    scored = evaluate(task, partial(task.measure, model), CPU, step=12, batch_size=4)
+    scored = evaluate(
+        task, partial(task.measure, task.objective(model)), CPU, step=12, batch_size=4
+    )
     return scored.loss
 
 
