@@ -95,7 +95,7 @@ class CausalLM:
     def measure(self, objective: nn.Module, batch: Batch) -> Tensor:
         """The sum of losses and the number of tokens, (2,)."""
         losses = self.sum_of_losses(objective, batch).double()
-        return torch.stack([losses, losses.new_tensor(batch.targets.numel())])
+        return torch.stack([losses, losses.new_full((), batch.targets.numel())])
 
     def evaluated(self, step: int, sums: Tensor) -> Evaluated:
         losses, tokens = sums.tolist()

@@ -88,7 +88,7 @@ class ImageClassification:
         ranked = logits.topk(min(TOP, logits.shape[1])).indices == batch.targets[:, None]
         sums = [_losses(logits, batch.targets), ranked[:, 0].sum(), ranked.sum()]
         losses, first, in_top = (value.double() for value in sums)
-        return torch.stack([losses, losses.new_tensor(len(batch)), first, in_top])
+        return torch.stack([losses, losses.new_full((), len(batch)), first, in_top])
 
     def evaluated(self, step: int, sums: Tensor) -> Evaluated:
         losses, images, first, in_top = sums.tolist()
