@@ -24,7 +24,7 @@ PROGRAMS = {
     "trainer": "relora_core.__main__ relora_core.program",
     "jobs": "jobs.backends jobs.migrate jobs.keys.__main__ worker.sweep",
     "server": "service.server service.cli jobs.migrate worker.sweep",
-    "worker": "worker.tasks relora_core.__main__ relora_core.program",
+    "worker": "worker.tasks worker.generator relora_core.__main__ relora_core.program",
 }
 
 
@@ -80,7 +80,9 @@ for module in {PROGRAMS[extra].split()!r}:
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("module", ["service.app", "service.cli", "jobs.backends", "worker.sweep"])
+@pytest.mark.parametrize(
+    "module", ["service.app", "service.cli", "jobs.backends", "worker.sweep", "worker.generator"]
+)
 def test_importing_it_loads_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -31,7 +31,7 @@ from jobs.settings import Settings
 from relora_core.errors import CheckpointError
 from worker.launchers.torchrun import environ, last_words
 from worker.model_cache import model_folder
-from worker.process import TrainerProcess
+from worker.process import TiedProcess
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class Generator:
     def _run(self, arguments: Sequence[str], *, log: Path, give_up_at: float) -> None:
         """A command of the trainer; half of the cores, for a job may train beside it."""
         command = [sys.executable, "-m", "relora_core", *arguments, "--supervised"]
-        process = TrainerProcess(command, environ=environ(2), log=log)
+        process = TiedProcess(command, environ=environ(2), log=log)
         try:
             while (exit_code := process.exit_code()) is None:
                 if self.leaving():
