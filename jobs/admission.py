@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 
+from jobs.artifacts import Selection
 from jobs.backends import Backends
 from jobs.datasets.models import SCHEME, DatasetStatus
+from jobs.errors import JobNotFound
+from jobs.job_uris import parse, uris_of
 from jobs.models import JobSpec
 from jobs.webhooks.addresses import AddressRefused, check_url
 from jobs.webhooks.models import WebhookSpec
@@ -19,6 +22,7 @@ def problems_of(spec: JobSpec, backends: Backends, *, project: str) -> list[Prob
         *_unknown_secrets(spec, backends, project),
         *_unusable_datasets(spec, backends, project),
         *_refused_webhooks(spec, backends, project),
+        *_unknown_jobs(spec, backends, project),
     ]
 
 
@@ -62,6 +66,25 @@ def _unusable_datasets(spec: JobSpec, backends: Backends, project: str) -> Itera
         elif statuses[dataset_id] is not DatasetStatus.READY:
             message = f"dataset {dataset_id} is not here to its last byte; go on with its upload"
             yield Problem(path=path, message=message)
+
+
+def _unknown_jobs(spec: JobSpec, backends: Backends, project: str) -> Iterator[Problem]:
+    for path, uri in uris_of(spec):
+        named = parse(uri)
+        if named is None:
+            message = f"write job://JOB_ID/final, …/merged/STEP or …/checkpoints/STEP; got {uri!r}"
+            yield Problem(path=path, message=message)
+        elif not _has_files(backends, project, *named):
+            yield Problem(path=path, message=f"there is no {named[1]} of a job {named[0]!r}")
+
+
+def _has_files(backends: Backends, project: str, job_id: str, folder: str) -> bool:
+    try:
+        if backends.store.project_of(job_id) != project:
+            return False
+        return bool(backends.files.list(job_id, Selection(prefix=f"{folder}/"), limit=1))
+    except JobNotFound:
+        return False
 
 
 def _uploads(spec: JobSpec) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from relora_core.attention import one_sequence_a_row
 from relora_core.checkpoint import Checkpoint, Checkpoints
+from relora_core.copies import with_copies
 from relora_core.data.cache import default_cache
 from relora_core.data.loader import BatchLoader
 from relora_core.description import Description
@@ -65,6 +66,7 @@ def train(
     `~/.cache/relora`; `staged` maps remote sources to their local copies. Raises
     `relora_core.errors.TrainError`.
     """
+    local = with_copies(spec, staged or {})
     with (
         joined_world() as world,
         no_progress_bars(),
@@ -75,7 +77,7 @@ def train(
         _check_parallelism(spec, world, report)
         _check_extras(spec)
         _check_fp8(spec, world, report)
-        task = build_task(spec, cache=cache or default_cache(), emit=report, staged=staged)
+        task = build_task(local, cache=cache or default_cache(), emit=report, staged=staged)
         checkpoints = Checkpoints(
             workdir,
             spec.checkpoint,
@@ -90,7 +92,7 @@ def train(
             method = build_method(spec, timeline)
 
             def build(checkpoint: Checkpoint | None) -> TrainState:
-                return _build_state(spec, method, task, checkpoint, world, report)
+                return _build_state(local, method, task, checkpoint, world, report)
 
             state = build(agreed(world, checkpoints, checkpoints.newest))
             trainer = Trainer(

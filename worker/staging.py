@@ -13,9 +13,11 @@ from tempfile import TemporaryDirectory
 
 from jobs.datasets.models import SCHEME as UPLOAD
 from jobs.datasets.models import Dataset
-from jobs.errors import DatasetNotFound
+from jobs.errors import DatasetNotFound, JobNotFound
+from jobs.job_uris import parse, uris_of
+from jobs.models import Artifact, Job
 from jobs.storage import StoredFile, open_storage
-from relora_core.errors import DataError
+from relora_core.errors import DataError, ModelError
 from relora_core.files import sha256
 from relora_core.spec import STAGED_SCHEMES, Source
 from worker.attempt import Attempt
@@ -25,17 +27,20 @@ WILDCARDS = "*?["
 
 
 def stage(attempt: Attempt) -> dict[str, str]:
-    """Return where the copy of each s3:// and upload:// source is: the spec's URI to a local one.
+    """Return where the copy of each s3://, upload:// and job:// source is: the spec's URI to a
+    local one.
 
     Raises `DataError` if a source names nothing, `StopRequested` between two files.
     """
     data = attempt.job.spec.data
     sources = [source for source in (data.train, data.validation) if isinstance(source, Source)]
     remote = {source.uri for source in sources if source.uri.startswith(STAGED_SCHEMES)}
-    return {
+    copies = {
         uri: _join_upload(attempt, uri) if uri.startswith(UPLOAD) else _copy(attempt, uri)
         for uri in sorted(remote)
     }
+    of_jobs = {uri for _, uri in uris_of(attempt.job.spec)}
+    return copies | {uri: _copy_of_a_job(attempt, uri) for uri in sorted(of_jobs)}
 
 
 def _copy(attempt: Attempt, uri: str) -> str:
@@ -51,6 +56,36 @@ def _copy(attempt: Attempt, uri: str) -> str:
         if not copy.exists():  # whole, if it is there
             attempt.insist(partial(storage.download, file.key, copy))
     return f"file://{folder}/*"
+
+
+def _copy_of_a_job(attempt: Attempt, uri: str) -> str:
+    """A folder with what another job saved. Raises `ModelError` if that is gone."""
+    backends = attempt.backends
+    try:
+        other, files = _saved(attempt, uri)
+        name = repr([(file.path, file.sha256) for file in files]).encode()
+        folder = backends.settings.cache_dir / "staged" / hashlib.sha256(name).hexdigest()[:32]
+        storage = backends.storage_for(other)
+        for file in files:
+            attempt.check_stop()
+            copy = folder / Path(file.path).name
+            if not copy.exists():  # whole, if it is there
+                attempt.insist(partial(storage.download, file.path, copy))
+    except (JobNotFound, FileNotFoundError) as error:
+        raise ModelError(f"{uri} names files that are no longer there") from error
+    return str(folder)
+
+
+def _saved(attempt: Attempt, uri: str) -> tuple[Job, list[Artifact]]:
+    """The job that the URI names, and its files there. Raises `FileNotFoundError` without any."""
+    job_id, folder = parse(uri) or (uri, "")
+    store = attempt.backends.store
+    job = attempt.insist(partial(store.get, job_id))
+    listed = attempt.insist(partial(store.artifacts, job_id))
+    files = [file for file in listed if file.path.rpartition("/")[0] == folder]
+    if not files:
+        raise FileNotFoundError(uri)
+    return job, files
 
 
 def _join_upload(attempt: Attempt, uri: str) -> str:

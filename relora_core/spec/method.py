@@ -80,14 +80,15 @@ class LowRank(Factors):
         default=None,
         min_length=1,
         description="Instead of warm_start_steps: weights of an earlier run (a checkpoint, a "
-        "merged model or a workdir) or of a Hugging Face model, by name or folder.",
+        "merged model or a workdir) or of a Hugging Face model, by name or folder; in the service "
+        "also job://JOB_ID/FOLDER.",
     )
 
     @field_validator("warm_start_from")
     @classmethod
     def _no_other_scheme(cls, source: str | None) -> str | None:
         scheme, separator, _ = (source or "").partition("://")
-        if separator and scheme != "file":
+        if separator and scheme not in {"file", "job"}:
             raise ValueError(
                 f"the trainer reads no {scheme}:// ({source!r}); copy the files to the node and "
                 "give their folder"

@@ -42,7 +42,11 @@ class ConfigModel(Spec):
 
 
 class PretrainedModel(Spec):
-    pretrained: str = Field(min_length=1, description="A Hugging Face model: a name or a folder.")
+    pretrained: str = Field(
+        min_length=1,
+        description="A Hugging Face model: a name or a folder; in the service also "
+        "job://JOB_ID/final.",
+    )
     init: Literal["weights", "random"] = Field(
         default="weights", description="Start from its weights, or from its shape alone."
     )

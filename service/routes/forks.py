@@ -1,0 +1,63 @@
+"""New jobs from others."""
+
+from fastapi import APIRouter, Response
+
+from jobs.artifacts import Selection
+from jobs.errors import ArtifactNotFound
+from jobs.forks import CHECKPOINTS, Fork, forked
+from jobs.models import Job, JobSpec
+from relora_core.problems import Problem
+from relora_core.spec import LowRank
+from service.dependencies import BackendsDep, DispatcherDep, ProjectDep
+from service.errors import InvalidSpec, documented
+from service.routes.jobs import CREATED, located
+from service.specs import IdempotencyKey, check_admission, spec_of
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+
+@router.post(
+    "/{job_id}/fork",
+    status_code=201,
+    responses={**CREATED, **documented(400, 404, 409, 413, 422)},
+)
+def fork_job(  # noqa: PLR0913 # what a request has
+    job_id: str,
+    fork: Fork,
+    backends: BackendsDep,
+    project: ProjectDep,
+    dispatcher: DispatcherDep,
+    response: Response,
+    key: IdempotencyKey = None,
+) -> Job:
+    """Queue a new job with this one's spec and changes to it, from the start or from its weights.
+
+    The new job counts its own steps from 0. What it begins with must be there until it starts.
+    """
+    job = backends.store.get(job_id)
+    if fork.source is not None and not _has(backends, job_id, fork.source):
+        raise ArtifactNotFound(job_id, fork.source)
+    spec = spec_of(forked(job, fork))
+    _check(job, fork, spec)
+    check_admission(spec, backends, project=project)
+    submitted = backends.store.submit(spec, project=project, key=key, forked_from=job_id)
+    dispatcher.ring()
+    return located(submitted.job, response, is_new=submitted.is_new)
+
+
+def _has(backends: BackendsDep, job_id: str, folder: str) -> bool:
+    return bool(backends.files.list(job_id, Selection(prefix=f"{folder}/"), limit=1))
+
+
+def _check(job: Job, fork: Fork, spec: JobSpec) -> None:
+    """Raise `InvalidSpec` for what the spec alone does not show to be wrong."""
+    if spec.output is not None and spec.output == job.spec.output:
+        message = f"job {job.id} writes there; give another place in `changes`"
+        raise InvalidSpec([Problem(path="output.uri", message=message)])
+    from_checkpoint = fork.source is not None and fork.source.startswith(CHECKPOINTS)
+    if from_checkpoint and not isinstance(spec.method, LowRank):
+        message = (
+            f"a checkpoint starts lora and relora, not {spec.method.name}; "
+            "begin with `final` or a merged model"
+        )
+        raise InvalidSpec([Problem(path="from", message=message)])
