@@ -1,18 +1,27 @@
 """A dataset as a person announces it, and as they see it while and after it is uploaded."""
 
+import re
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
-from pathlib import PurePath
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from relora_core.file_formats import READABLE, is_readable
+from relora_core.file_formats import COMPRESSED, LINES, READABLE, TOKENS
 
 SCHEME = "upload://"
 _DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", examples=[_DIGEST])]
+
+
+def _one_of(extensions: Iterable[str]) -> str:
+    return "|".join(sorted(extension.removeprefix(".") for extension in extensions))
+
+
+_PACKED = rf"({_one_of(LINES | {'.txt'})})(\.({_one_of(COMPRESSED)}))?"
+FILENAME = rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,127}}\.({_PACKED}|{_one_of(TOKENS | {'.parquet'})})$"
 
 
 class DatasetStatus(StrEnum):
@@ -39,7 +48,7 @@ class NewDataset(BaseModel):
 
     name: str = Field(min_length=1, max_length=200, description="What it is, to people.")
     filename: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
+        json_schema_extra={"pattern": FILENAME},
         description=f"Its extension says what it holds: {READABLE}.",
     )
     size: int = Field(ge=1, le=2**63 - 1, description="In bytes.")
@@ -48,8 +57,11 @@ class NewDataset(BaseModel):
     @field_validator("filename")
     @classmethod
     def _known_format(cls, filename: str) -> str:
-        if not is_readable(PurePath(filename)):
-            raise ValueError(f"cannot read {filename!r}; known formats are {READABLE}")
+        if not re.fullmatch(FILENAME, filename):
+            raise ValueError(
+                f"cannot take {filename!r}: letters, digits, `.`, `_` and `-`, and an extension "
+                f"that says what it holds; known formats are {READABLE}"
+            )
         return filename
 
 
