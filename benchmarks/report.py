@@ -15,7 +15,6 @@ from relora_core.text_table import text_table
 
 PAGE = ROOT / "docs" / "performance.md"
 PICTURE = ROOT / "docs" / "pictures" / "performance.png"
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 NOT_MEASURED = "not measured"
 TITLES = {
     "full": "full rank, compiled",
@@ -39,11 +38,12 @@ def read_results(folder: Path = FOLDER) -> dict[Device, Results | None]:
     return {device: Results.read(file) if file.exists() else None for device, file in files.items()}
 
 
-def with_measured(page: str, part: str) -> str:
-    """The page with `part` between its markers."""
-    pattern = re.compile(f"{BEGIN}.*{END}", re.S)
+def with_measured(page: str, part: str, name: str = "measured") -> str:
+    """The page with `part` between the markers of this name."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    pattern = re.compile(f"{begin}.*{end}", re.S)
     assert pattern.search(page), f"{PAGE} has both markers"
-    return pattern.sub(lambda _: f"{BEGIN}\n{part}\n{END}", page)
+    return pattern.sub(lambda _: f"{begin}\n{part}\n{end}", page)
 
 
 def measured_part(results: dict[Device, Results | None]) -> str:

@@ -1,0 +1,68 @@
+"""The API's table of docs/performance.md, from the committed results.
+
+`python -m benchmarks.api.report` writes it anew, without measuring.
+"""
+
+from collections.abc import Iterator
+
+from benchmarks.api.figures import GOALS, Goal
+from benchmarks.api.results import FILE, ApiResults
+from benchmarks.report import PAGE, with_measured
+from relora_core.text_table import text_table
+
+MARKERS = "api"
+NOT_MEASURED = "Not measured."
+
+
+def write_page() -> None:
+    PAGE.write_text(with_measured(PAGE.read_text(), measured_part(read_results()), MARKERS))
+
+
+def read_results() -> ApiResults | None:
+    return ApiResults.read() if FILE.exists() else None
+
+
+def measured_part(results: ApiResults | None) -> str:
+    return "\n".join(_lines(results)) if results else NOT_MEASURED
+
+
+def as_text(results: ApiResults) -> str:
+    """For the terminal."""
+    return text_table(["figure", "at most", "measured", ""], [_cells(g, results) for g in GOALS])
+
+
+def _lines(results: ApiResults) -> Iterator[str]:
+    yield "| figure | at most | measured | |"
+    yield "| --- | ---: | ---: | --- |"
+    for goal in GOALS:
+        yield f"| {' | '.join(_cells(goal, results))} |"
+    yield ""
+    machine, steady, archive = results.machine, results.progress, results.archive
+    yield (
+        f"{machine.cpu}: {machine.cores} cores for the server and who asks it, "
+        f"{machine.memory_gib} GiB; Python {machine.python}, SQLite, commit {machine.commit}, "
+        f"{results.measured_at:%Y-%m-%d}, load average before {machine.load_average}, after "
+        f"{results.load_average_after}; {results.seconds:.0f} s. {steady.times.count:,} answers at "
+        f"{steady.per_second:.0f} a second, the longest after {steady.times.longest:.0f} ms; "
+        f"{results.listeners.events} events to {results.listeners.listeners:,} listeners; "
+        f"{archive.bytes / 1e9:.1f} GB in {archive.seconds:.1f} s."
+    )
+
+
+def _cells(goal: Goal, results: ApiResults) -> list[str]:
+    return [
+        goal.title,
+        f"{goal.most:,g} {goal.unit}".strip(),
+        f"{_written(goal.number(results))} {goal.unit}".strip(),
+        "" if goal.met_by(results) else "missed",
+    ]
+
+
+def _written(number: float) -> str:
+    if number == int(number):
+        return f"{number:,.0f}"
+    return f"{number:,.1f}" if number >= 10 else f"{number:.2f}"
+
+
+if __name__ == "__main__":
+    write_page()
