@@ -13,6 +13,9 @@ from service.app import create_app
 from service.key_policy import NoKeys, key_policy
 from service.stream import EventHub
 
+# Longer than load balancers keep an idle connection (mostly 60 s): or they send a request into one
+# that is just being closed, and their caller sees a 502.
+KEEP_ALIVE_SECONDS = 75
 GRACE_SECONDS = 10  # for the requests that are under way when the server is asked to stop
 
 
@@ -33,7 +36,11 @@ def serve(settings: Settings, listener: socket.socket) -> None:
     with closing(open_backends(settings)) as backends:
         policy = key_policy(settings.authentication, listener.getsockname()[0], backends.keys)
         app = create_app(backends, policy)
-        config = uvicorn.Config(app, timeout_graceful_shutdown=GRACE_SECONDS)
+        config = uvicorn.Config(
+            app,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
         Server(config, app.state.hub).run(sockets=[listener])
 
 
