@@ -24,7 +24,7 @@ from sqlalchemy import (
 from jobs import log
 from jobs.database import READ_ONLY, database_now
 from jobs.errors import LeaseLost
-from jobs.events import JobClaimed, JobStarted, JobWarned
+from jobs.events import JobClaimed, JobPublished, JobStarted, JobWarned
 from jobs.metrics import recording
 from jobs.models import Artifact, Job, JobError
 from jobs.moves import (
@@ -135,10 +135,11 @@ class AttemptStore:
 
     def warn(self, job_id: str, attempt: int, code: str, message: str) -> None:
         """Tell the person something about the job that is not the trainer's to tell."""
-        with self._engine.begin() as connection:
-            row = change(connection, job_id, held_by(attempt), last_event=jobs.c.last_event + 1)
-            row = _still_held(row, job_id, attempt)
-            announce(connection, row, JobWarned(code=code, message=message))
+        self._say(job_id, attempt, JobWarned(code=code, message=message))
+
+    def published(self, job_id: str, attempt: int, *, repo: str, url: str) -> None:
+        """The model is on the Hub, at `url`."""
+        self._say(job_id, attempt, JobPublished(repo=repo, url=url))
 
     def add_artifacts(self, job_id: str, attempt: int, files: Sequence[Artifact]) -> None:
         """List files that are whole in the storage; a path listed before is replaced."""
@@ -203,6 +204,11 @@ class AttemptStore:
         error = JobError(code="worker_lost", message=f"Worker {worker} gave no sign of life.")
         with self._engine.begin() as connection:
             return release(connection, job_id, overdue, _RETRIED, error) is not None
+
+    def _say(self, job_id: str, attempt: int, event: JobWarned | JobPublished) -> None:
+        with self._engine.begin() as connection:
+            row = change(connection, job_id, held_by(attempt), last_event=jobs.c.last_event + 1)
+            announce(connection, _still_held(row, job_id, attempt), event)
 
     def _release(
         self,

@@ -71,7 +71,7 @@ class Backends:
     def _s3_credentials(self, job: Job) -> S3Credentials | None:
         """None where the job's files are in the service's storage, or have no keys of their own."""
         names = {name: job.spec.secrets[name] for name in S3_VARIABLES if name in job.spec.secrets}
-        if job.spec.output is None or not names:
+        if job.spec.output_uri is None or not names:
             return None
         try:
             return self._opened(job.id, names).s3

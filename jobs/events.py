@@ -98,6 +98,17 @@ class JobWarned(Event):
         return f"warning: {self.message}"
 
 
+class JobPublished(Event):
+    """The merged model of the finished run is on the Hugging Face Hub."""
+
+    type: Literal["job.published"] = "job.published"
+    repo: str
+    url: str = Field(description="Of the commit.")
+
+    def __str__(self) -> str:
+        return f"the model is on the Hub: {self.url}"
+
+
 AnyStatusEvent = (
     JobQueued
     | JobClaimed
@@ -109,6 +120,7 @@ AnyStatusEvent = (
     | JobFailed
     | JobCancelled
     | JobWarned
+    | JobPublished
 )
 AnyJobEvent = AnyTrainEvent | AnyStatusEvent
 EVENT_TYPES = frozenset(event.model_fields["type"].default for event in get_args(AnyJobEvent))

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from jobs.secret_names import SecretNames, check_s3_variables
+from jobs.secret_names import HUB_TOKEN, SecretNames, check_s3_variables
 from jobs.status import JobStatus, Wish
 from jobs.trackers import TrackerSpec, check_each_once
 from jobs.webhooks.models import WebhookSpec
@@ -24,12 +24,31 @@ class Resources(Spec):
     nodes: Literal[1] = Field(default=1, description="One node; many are for a later version.")
 
 
+class HubRepo(Spec):
+    """A repository of the Hugging Face Hub."""
+
+    repo: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}$",
+        description="Organization or user, and name: my-org/relora-130m. It is made if needed.",
+    )
+    private: bool = Field(default=True, description="Of a repository that is made.")
+
+
 class Output(Spec):
-    uri: str = Field(description="Where checkpoints and models go: s3://bucket/prefix or file://.")
+    uri: str | None = Field(
+        default=None,
+        description="Where checkpoints and models go: s3://bucket/prefix or file:///folder. "
+        "Default: the service's own storage.",
+    )
+    hub: HubRepo | None = Field(
+        default=None, description="Where the merged model of the finished run is pushed, besides."
+    )
 
     @field_validator("uri")
     @classmethod
-    def _known_scheme(cls, uri: str) -> str:
+    def _known_scheme(cls, uri: str | None) -> str | None:
+        if uri is None:
+            return None
         if not uri.startswith(("s3://", "file:///")):
             raise ValueError(f"cannot write to {uri!r}; use s3://bucket/prefix or file:///folder")
         return uri.rstrip("/")
@@ -74,12 +93,26 @@ class JobSpec(TrainSpec):
     @model_validator(mode="after")
     def _has_whole_credentials(self) -> Self:
         check_s3_variables(self.secrets)
+        if self.hub is not None and HUB_TOKEN not in self.secrets:
+            raise SpecConflict(
+                "output.hub",
+                f"needs a token that may write there, as `secrets: {{{HUB_TOKEN}: ...}}`",
+            )
         return self
 
     @model_validator(mode="after")
     def _has_each_tracker_once(self) -> Self:
         check_each_once(self.trackers)
         return self
+
+    @property
+    def output_uri(self) -> str | None:
+        """The place of its own that the job has for its files."""
+        return self.output.uri if self.output else None
+
+    @property
+    def hub(self) -> HubRepo | None:
+        return self.output.hub if self.output else None
 
     @property
     def train(self) -> TrainSpec:

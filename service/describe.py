@@ -18,6 +18,7 @@ SIGNS: dict[type[train.Event], tuple[str, str]] = {
     job.JobFailed: ("✗", BAD),
     job.JobCancelled: ("■", NOTE),
     job.JobWarned: ("!", NOTE),
+    job.JobPublished: ("▣", GOOD),
     train.DataPrepared: ("●", MOVE),
     train.WarmStarted: ("●", MOVE),
     train.TrainStarted: ("▶", MOVE),

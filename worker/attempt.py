@@ -70,3 +70,7 @@ class Attempt:
         message = self.secrets.masked(message)
         logger.warning("job %s: %s", self.job.id, message)
         self.insist(partial(self.store.warn, self.job.id, self.number, code, message))
+
+    def published(self, repo: str, url: str) -> None:
+        """Say that the model is on the Hub."""
+        self.insist(partial(self.store.published, self.job.id, self.number, repo=repo, url=url))

@@ -16,6 +16,7 @@ from jobs.status import FINAL, JobStatus
 from relora_core.errors import TrainError
 from worker.attempt import Attempt, StopRequested
 from worker.endings import Broken, Failed, Stopped, Succeeded, Verdict, judge
+from worker.hub import publish
 from worker.launchers.torchrun import launch
 from worker.lease import Lease
 from worker.live_log import LiveLog
@@ -107,7 +108,10 @@ def _train(attempt: Attempt) -> Verdict:
             ending = supervise(trainer, attempt, recorder, LiveLog(attempt))
             tracking.finish()
         uploads.note_log(workdir)
-        return _with_uploads(judge(ending), uploads, attempt)
+        verdict = _with_uploads(judge(ending), uploads, attempt)
+    if isinstance(verdict, Succeeded):
+        publish(attempt)
+    return verdict
 
 
 def _with_uploads(verdict: Verdict, uploads: Uploads, attempt: Attempt) -> Verdict:

@@ -33,6 +33,6 @@ def job_storage(storage_url: str, job: Job, credentials: S3Credentials | None = 
 
     The service's storage is opened with the service's credentials, not with the job's.
     """
-    if job.spec.output is not None:
-        return open_storage(job.spec.output.uri, credentials)
+    if job.spec.output_uri is not None:
+        return open_storage(job.spec.output_uri, credentials)
     return open_storage(f"{storage_url.rstrip('/')}/jobs/{job.id}")

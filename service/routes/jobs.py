@@ -111,7 +111,7 @@ def delete_job(
     backends.store.delete(job_id)
     if storage is not None:
         # A place of its own is emptied; one that the spec names may hold what others made.
-        paths = [""] if job.spec.output is None else [artifact.path for artifact in listed]
+        paths = [""] if job.spec.output_uri is None else [artifact.path for artifact in listed]
         _delete_files(job_id, storage, paths)
 
 

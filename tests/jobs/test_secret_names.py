@@ -50,3 +50,12 @@ def test_half_of_the_s3_credentials_is_refused(document: dict[str, Any], given: 
     (problem,) = problems(document, **{given: "name"})
     assert problem.path == f"secrets.{given}"
     assert problem.message.startswith("needs AWS_")
+
+
+def test_a_push_to_the_hub_needs_a_token(document: dict[str, Any]) -> None:
+    document["output"] = {"hub": {"repo": "org/model"}}
+    (problem,) = problems(document)
+    assert (problem.path, problem.message[:25]) == ("output.hub", "needs a token that may wr")
+    document["secrets"] = {"HF_TOKEN": "hub-token"}
+    spec = JobSpec.model_validate(document)
+    assert (spec.output_uri, spec.hub and spec.hub.repo) == (None, "org/model")
