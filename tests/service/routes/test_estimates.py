@@ -1,6 +1,5 @@
 """What a job would cost, over HTTP."""
 
-import sys
 from typing import Any
 
 import httpx
@@ -45,7 +44,6 @@ def test_what_only_the_trainer_can_read_is_checked_and_not_estimated(
     body = http.post("/v1/jobs/estimate", json={**document, **part}).json()
     assert body["estimate"] is None
     assert "python -m relora_core estimate" in body["not_estimated"]
-    assert "torch" not in sys.modules
 
 
 @pytest.mark.parametrize("query", [{"gpu": "abacus"}, {"utilization": 0}, {"utilization": 1.1}])
