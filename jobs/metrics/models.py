@@ -4,6 +4,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from jobs.metrics.names import METRICS
+
 
 class MarkerKind(StrEnum):
     RESTART = "restart"  # of ReLoRA: merged, drawn anew, the optimizer's state pruned
@@ -37,6 +39,23 @@ class Curve(BaseModel):
 
 class Metrics(BaseModel):
     """Curves, and what to mark on them."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "curves": [
+                    {
+                        "name": "loss",
+                        "description": METRICS["loss"].description,
+                        "num_points": 4,
+                        "steps": [10, 20, 30, 40],
+                        "values": [7.91, 6.02, None, 5.43],
+                    }
+                ],
+                "markers": [{"step": 30, "kind": "restart", "attempt": 1, "event": 17}],
+            }
+        }
+    )
 
     curves: list[Curve]
     markers: list[Marker] = Field(description="In the order of their steps.")

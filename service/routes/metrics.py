@@ -43,8 +43,8 @@ def get_metrics(
     metrics: MetricsDep,
     names: Names = None,
     max_points: Annotated[int, Query(ge=10, le=10_000, description="Of each curve.")] = 1000,
-    from_step: Annotated[int | None, Query(ge=0)] = None,
-    to_step: Annotated[int | None, Query(ge=0, description="The last step, itself in it.")] = None,
+    from_step: Annotated[int | None, Query(ge=0, description="The first step.")] = None,
+    to_step: Annotated[int | None, Query(ge=0, description="The last step.")] = None,
 ) -> Metrics:
     """Curves of at most `max_points` points each, and the steps to mark on them.
 
