@@ -1,7 +1,6 @@
 """What a run reports. Torch-free; the trainer writes them as JSON lines to `events.jsonl`.
 
-A person reads `type` and `step`; every event also says when. `id` and `attempt` are unset
-until a job's store numbers the event.
+Every event says when. `id` and `attempt` are unset until a job's store numbers the event.
 """
 
 from collections.abc import Callable
@@ -10,12 +9,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from relora_core.numbers import Number
+
 Phase = Literal["warm_start", "low_rank", "full_rank"]
 Unit = Literal["tokens", "images"]
 
 
 class Event(BaseModel):
-    # A loss that is not finite is written as "NaN", which is valid JSON and reads back as it was.
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     id: int | None = Field(default=None, description="Position in the job's log: 1, 2, ...")
@@ -109,11 +109,11 @@ class StepFinished(Event):
     step: int
     total_steps: int
     phase: Phase
-    loss: float
+    loss: Number
     learning_rate: float
-    grad_norm: float
+    grad_norm: Number
     tokens_seen: int
-    tokens_per_second: float
+    tokens_per_second: Number
     unit: Unit = Field(default="tokens", description="What the two above count.")
     restarts: int
 
@@ -132,9 +132,9 @@ class Merged(Event):
     step: int
     restart: int = Field(description="1 for the first.")
     layers: int
-    update_norm: float = Field(description="Frobenius norm of the merged update, all layers.")
-    weight_norm: float = Field(description="Frobenius norm of the weights after it.")
-    residual_norm: float = Field(description="Norm of what the frozen type could not hold.")
+    update_norm: Number = Field(description="Frobenius norm of the merged update, all layers.")
+    weight_norm: Number = Field(description="Frobenius norm of the weights after it.")
+    residual_norm: Number = Field(description="Norm of what the frozen type could not hold.")
 
     def __str__(self) -> str:
         return (
@@ -149,7 +149,7 @@ class Reinitialized(Event):
     type: Literal["train.reinit"] = "train.reinit"
     step: int
     restart: int
-    factors_norm: float
+    factors_norm: Number
     factors_hash: str = Field(description="sha256 of all A; the same on every rank.")
 
     def __str__(self) -> str:
@@ -192,8 +192,8 @@ class Evaluated(Event):
 
     type: Literal["train.eval"] = "train.eval"
     step: int
-    loss: float
-    perplexity: float | None = Field(default=None, description="Of language models.")
+    loss: Number
+    perplexity: Number | None = Field(default=None, description="Of language models.")
     tokens: int | None = Field(default=None, description="How many were scored.")
     accuracy: float | None = Field(
         default=None, description="Of image classifiers: share of images with the right label."
@@ -288,10 +288,10 @@ class LossSpiked(Event):
 
     type: Literal["train.loss_spike"] = "train.loss_spike"
     step: int
-    loss: float
-    mean: float = Field(description="Of the steps before.")
-    deviation: float = Field(description="Their standard deviation.")
-    z_score: float
+    loss: Number
+    mean: Number = Field(description="Of the steps before.")
+    deviation: Number = Field(description="Their standard deviation.")
+    z_score: Number
 
     def __str__(self) -> str:
         return (
@@ -324,8 +324,8 @@ class TrainFinished(Event):
     restarts: int
     skipped_steps: int
     seconds: float
-    loss: float | None = Field(default=None, description="Validation loss at the end.")
-    perplexity: float | None = None
+    loss: Number | None = Field(default=None, description="Validation loss at the end.")
+    perplexity: Number | None = None
     accuracy: float | None = None
     peak_memory_bytes: int | None = Field(default=None, description="Of a GPU, in this attempt.")
 

@@ -45,6 +45,8 @@ _LOW, _HIGH = attrgetter("low"), attrgetter("high")
 
 def joined(buckets: Sequence[Bucket]) -> Bucket:
     """One bucket for some that follow each other."""
+    if len(buckets) == 1:
+        return buckets[0]
     finite = [bucket for bucket in buckets if bucket.low is not None] or buckets[:1]
     return Bucket(
         *buckets[0][:2],

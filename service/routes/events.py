@@ -62,7 +62,9 @@ def _selection(
     limit: Annotated[int, Query(ge=1, le=1000, description="Of a JSON page.")] = 500,
     type: Annotated[list[EventType] | None, Query(description="Only these types.")] = None,  # noqa: A002 # the parameter's name
     last_event_id: Annotated[
-        int | None, Header(ge=0, description="Of a stream that is resumed; wins over both.")
+        int | None,
+        Header(ge=0, description="Of a stream that is resumed; wins over both."),
+        WithJsonSchema({"type": "integer", "minimum": 0}),
     ] = None,
 ) -> Selection:
     if cursor is not None:

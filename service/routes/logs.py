@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from pydantic import WithJsonSchema
 
 from service.dependencies import BackendsDep, HubDep
 from service.errors import documented
@@ -29,7 +30,11 @@ class Part:
     tail: Annotated[int | None, Query(ge=0, le=10_000, description="The last lines alone.")] = None
     follow: Annotated[bool, Query(description="Go on with what comes.")] = False
     range: Annotated[str | None, Header(description="Of bytes, when it is not followed.")] = None
-    last_event_id: Annotated[int | None, Header(ge=0, description="Wins over `tail`.")] = None
+    last_event_id: Annotated[
+        int | None,
+        Header(ge=0, description="Of a stream that is resumed; wins over `tail`."),
+        WithJsonSchema({"type": "integer", "minimum": 0}),
+    ] = None
 
 
 @router.get(
