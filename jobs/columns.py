@@ -5,6 +5,8 @@ from enum import StrEnum
 
 from sqlalchemy import BigInteger, DateTime, Dialect, Enum, Integer, MetaData, String, TypeDecorator
 
+MAX_WHOLE = 2**53 - 1  # the largest whole number that all readers of JSON have exactly
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """An aware UTC time, on SQLite too, which stores none."""

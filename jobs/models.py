@@ -14,9 +14,12 @@ from relora_core.spec import Spec, SpecConflict, TrainSpec
 
 LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$")]
 
-Labels = dict[LabelKey, Annotated[str, Field(max_length=256)]]
+Labels = Annotated[
+    dict[LabelKey, Annotated[str, Field(max_length=256)]],
+    Field(json_schema_extra={"additionalProperties": False}),  # but those of the pattern
+]
 MAX_LABELS = 64
-Priority = Annotated[int, Field(ge=-100, le=100)]
+Priority = Annotated[int, Field(strict=True, ge=-100, le=100)]
 
 
 class Resources(Spec):

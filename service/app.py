@@ -73,6 +73,7 @@ def create_app(backends: Backends, policy: KeyPolicy = KeyPolicy.REQUIRED) -> Fa
         version="1",
         lifespan=_lifespan,
         exception_handlers=HANDLERS,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.backends = backends
     app.state.access = Access(backends, policy)

@@ -194,10 +194,12 @@ def http_error(request: Request, error: HTTPException) -> JSONResponse:
 
 
 def _methods_at(request: Request) -> list[str]:
-    """Of all routes with this path: the framework names those of one alone."""
-    routes = (route for router in request.app.state.routers for route in router.routes)
-    matching = (route for route in routes if route.path_regex.match(request.url.path))
-    return sorted({method for route in matching for method in route.methods})
+    """Of all routes with this path: the framework names those of one alone. A path that is
+    written out, as /v1/jobs/estimate, is no job's."""
+    routes = [route for router in request.app.state.routers for route in router.routes]
+    matching = [route for route in routes if route.path_regex.match(request.url.path)]
+    path = min(matching, key=lambda route: len(route.param_convertors)).path
+    return sorted({method for route in matching if route.path == path for method in route.methods})
 
 
 def store_down(request: Request, error: OperationalError) -> JSONResponse:

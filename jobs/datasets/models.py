@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from jobs.columns import MAX_WHOLE
 from relora_core.file_formats import COMPRESSED, LINES, READABLE, TOKENS
 
 SCHEME = "upload://"
@@ -51,7 +52,7 @@ class NewDataset(BaseModel):
         json_schema_extra={"pattern": FILENAME},
         description=f"Its extension says what it holds: {READABLE}.",
     )
-    size: int = Field(ge=1, le=2**63 - 1, description="In bytes.")
+    size: int = Field(ge=1, le=MAX_WHOLE, description="In bytes.")
     sha256: Sha256 = Field(description="Of the whole file, as `sha256sum` prints it.")
 
     @field_validator("filename")

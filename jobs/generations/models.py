@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from jobs.columns import MAX_WHOLE
 from jobs.models import JobError
-
-MAX_STEP = 2**63 - 1
 
 Prompt = Annotated[str, StringConstraints(max_length=32_768, pattern=r"^[^\x00]*$")]
 
@@ -38,7 +37,7 @@ class NewGeneration(BaseModel):
     step: int | None = Field(
         default=None,
         ge=0,
-        le=MAX_STEP,
+        le=MAX_WHOLE,
         description="Whose model or checkpoint; default the final model, before it is there the "
         "newest of either.",
     )

@@ -158,9 +158,10 @@ def _set_aside_fields_of_other_methods(value: object) -> object:
     """Let a comparison change `name` alone: what only another method knows is left out."""
     if isinstance(value, str):
         value = {"name": value}
-    if not isinstance(value, Mapping) or value.get("name") not in _METHODS:
+    name = value.get("name") if isinstance(value, Mapping) else None
+    if not isinstance(name, str) or name not in _METHODS:
         return value
-    own = _METHODS[value["name"]].model_fields
+    own = _METHODS[name].model_fields
     known = {field for method in _METHODS.values() for field in method.model_fields}
     return {key: item for key, item in value.items() if key in own or key not in known}
 

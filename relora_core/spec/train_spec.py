@@ -68,7 +68,7 @@ class TrainSpec(Spec):
     @model_validator(mode="before")
     @classmethod
     def _fill_in_recipe(cls, data: object) -> object:
-        if not isinstance(data, Mapping) or data.get("recipe") is None:
+        if not isinstance(data, Mapping) or not isinstance(data.get("recipe"), str):
             return data
         if data["recipe"] not in RECIPES:
             raise SpecConflict(

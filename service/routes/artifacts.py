@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import RedirectResponse
 
 from jobs.artifacts import ArtifactKind, Selection, folder_of
+from jobs.columns import MAX_WHOLE
 from jobs.errors import ArtifactNotFound
 from jobs.models import Artifact
 from jobs.storage import Storage
@@ -19,7 +20,6 @@ from service.tar_stream import TarFile, TarStream
 router = APIRouter(prefix="/v1/jobs", tags=["artifacts"])
 
 LINK_SECONDS = 3600
-MAX_STEP = 2**63 - 1  # of what the database can be asked for
 BYTES = "application/octet-stream"
 TAR = "application/x-tar"
 MEDIA_TYPES = {
@@ -31,9 +31,9 @@ MEDIA_TYPES = {
 }
 
 
-def _downloads(media_type: str) -> dict[int | str, dict[str, Any]]:
+def _downloads(*media_types: str) -> dict[int | str, dict[str, Any]]:
     """The good answers of a download, for its OpenAPI entry."""
-    content = {media_type: {"schema": {"type": "string", "format": "binary"}}}
+    content = {kind: {"schema": {"format": "binary"}} for kind in media_types}
     return {
         200: {"content": content, "description": "The whole of it."},
         206: {"content": content, "description": "The part asked for."},
@@ -62,7 +62,7 @@ def list_checkpoints(
 def _selection(
     kind: Annotated[ArtifactKind | None, Query(description="Only files of this kind.")] = None,
     step: Annotated[
-        int | None, Query(ge=0, le=MAX_STEP, description="Only files of this step.")
+        int | None, Query(ge=0, le=MAX_WHOLE, description="Only files of this step.")
     ] = None,
     prefix: Annotated[str, Query(description="Only files whose path starts so.")] = "",
 ) -> Selection:
@@ -90,7 +90,7 @@ def list_artifacts(
     "/{job_id}/artifacts/{path:path}",
     response_class=Response,
     responses={
-        **_downloads(BYTES),
+        **_downloads(BYTES, *sorted(set(MEDIA_TYPES.values()))),
         307: {"description": "The file is at this address of the object store, for an hour."},
         **documented(404, 416, 502),
     },
@@ -134,7 +134,7 @@ def download_model(
         int | None,
         Query(
             ge=0,
-            le=MAX_STEP,
+            le=MAX_WHOLE,
             description="Default: the final model, before that the newest of the others.",
         ),
     ] = None,

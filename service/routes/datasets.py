@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+from jobs.columns import MAX_WHOLE
 from jobs.datasets import content
 from jobs.datasets.models import Dataset, NewDataset
 from jobs.errors import OffsetMismatch, UploadTooLarge
@@ -81,7 +82,7 @@ def get_upload_offset(dataset_id: str, backends: BackendsDep, project: ProjectDe
 @router.patch(
     "/{dataset_id}/content",
     responses={200: {"headers": _POSITION}, **documented(404, 409, 413, 422, 502)},
-    openapi_extra={"requestBody": {"required": True, "content": _BYTES}},
+    openapi_extra={"requestBody": {"content": _BYTES}},
 )
 async def upload_content(
     dataset_id: str,
@@ -91,7 +92,7 @@ async def upload_content(
     response: Response,
     offset: Annotated[
         int,
-        Header(alias=OFFSET, ge=0, le=2**63 - 1, description="Of the body's first byte."),
+        Header(alias=OFFSET, ge=0, le=MAX_WHOLE, description="Of the body's first byte."),
     ],
 ) -> Dataset:
     """Send the bytes from an offset on, as many as you like: all that arrive are kept.

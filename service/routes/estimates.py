@@ -41,7 +41,7 @@ def estimate_job(  # what a request has
     project: ProjectDep,
     gpu: Annotated[GpuName, Query(description="Each of `resources.gpus`.")] = "h100",
     utilization: Annotated[
-        float, Query(gt=0, le=1, description="The share of the GPU's peak that is reached.")
+        float, Query(ge=0.01, le=1, description="The share of the GPU's peak that is reached.")
     ] = UTILIZATION,
 ) -> JobEstimate:
     """Check a spec as a submit does, and say its parameters, memory, arithmetic and time.

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, BeforeValidator, Field
 
 from jobs.errors import StorageError
 from jobs.listing import JobFilter
@@ -17,7 +17,16 @@ from service.specs import IdempotencyKey, SpecBody, check_admission
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
+
+def _as_text(moment: str) -> str:
+    """Pydantic takes a number too, as seconds or milliseconds by its size."""
+    if "T" not in moment:
+        raise ValueError("write it as 2026-01-31T12:00:00Z")
+    return moment
+
+
 Method = Literal["full", "control", "lowrank", "lora", "relora", "galore"]
+Moment = Annotated[AwareDatetime, BeforeValidator(_as_text)]
 Label = Annotated[str, Field(pattern=r"^[^=]+=.*$", max_length=320)]
 CREATED: dict[int | str, dict[str, Any]] = {
     200: {"model": Job, "description": "What the same Idempotency-Key made before."},
@@ -55,8 +64,8 @@ def _filter(  # what a list is narrowed by
         list[Label] | None, Query(description="KEY=VALUE; all of these.", examples=[["team=nlp"]])
     ] = None,
     method: Method | None = None,
-    created_after: Annotated[AwareDatetime | None, Query(description="Or just then.")] = None,
-    created_before: AwareDatetime | None = None,
+    created_after: Annotated[Moment | None, Query(description="Or just then.")] = None,
+    created_before: Moment | None = None,
     cursor: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
 ) -> JobFilter:
     return JobFilter(

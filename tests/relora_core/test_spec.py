@@ -223,6 +223,8 @@ def test_a_recipe_fills_in_and_what_is_written_wins() -> None:
         ),
         ({"method": {"name": "galore", "rank": 800}}, "method.rank: must be at most the hidden"),
         ({"recipe": "relora_2t"}, "recipe: no recipe 'relora_2t'; there are relora_60m"),
+        ({"recipe": ["relora_60m"]}, "recipe: Input should be a valid string"),
+        ({"method": {"name": {}}}, "method: no name '{}'; there are full"),
         ({"unheard": 1}, "unheard: unknown field"),
         ({"spectrum": {"since_step": 20_000}}, "spectrum.since_step: must be less than the 20000"),
         ({"schedule": {"decay_steps": 5}}, "schedule.decay_steps: belongs to wsd; the schedule is"),

@@ -43,6 +43,7 @@ def test_a_method_that_is_not_possible_names_those_that_are(http: httpx.Client, 
     response = http.put(f"/v1/jobs/{job.id}")
     assert (response.status_code, response.json()["code"]) == (405, "method_not_allowed")
     assert response.headers["Allow"] == "DELETE, GET, PATCH"
+    assert http.put("/v1/jobs/estimate").headers["Allow"] == "POST"
     missing = http.post(f"/v1/jobs/{job.id}/artifacts/final/config.json")
     assert missing.headers["Allow"] == "GET, HEAD"
 
@@ -57,6 +58,11 @@ def test_a_method_that_is_not_possible_names_those_that_are(http: httpx.Client, 
             "status",
         ),
         ("/v1/jobs/{job}?after=1", "query.after", "unknown; it takes none"),
+        (
+            "/v1/jobs?created_before=0.5",
+            "query.created_before",
+            "Value error, write it as 2026-01-31T12:00:00Z",
+        ),
         ("/v1/jobs?limit=0", "query.limit", "Input should be greater than or equal to 1"),
         ("/v1/jobs/{job}/events?limit=x", "query.limit", "Input should be a valid integer"),
     ],
