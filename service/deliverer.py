@@ -3,13 +3,14 @@
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event, Lock, Thread
+from threading import Lock
 
 from jobs.backends import Backends
 from jobs.errors import SecretNotFound, SecretsUnavailable
 from jobs.webhooks.sending import LEASE_SECONDS, DeliveryQueue, Outcome, Parcel, Target
 from jobs.webhooks.signature import SIGNATURE_HEADER, sign
 from service.posting import post
+from service.rounds import Rounds, first_line
 
 logger = logging.getLogger(__name__)
 
@@ -17,61 +18,34 @@ AT_ONCE = 8  # webhooks that are sent to at the same time
 CLEAN_EVERY_SECONDS = 3600.0
 
 
-class Deliverer:
-    """Looks for what is due when it is rung, and every `every_seconds`.
-
-    Any number of processes may run one: each webhook is held by one of them at a time.
-    """
+class Deliverer(Rounds):
+    """Any number of processes may run one: each webhook is held by one of them at a time."""
 
     def __init__(self, backends: Backends, *, every_seconds: float = 1.0) -> None:
+        super().__init__(
+            "deliverer", self._deliver, every_seconds=every_seconds, task="look for webhooks"
+        )
         self._backends = backends
         self._queue = DeliveryQueue(backends.engine)
-        self._every_seconds = every_seconds
-        self._rung = Event()
-        self._stopping = False
-        self._failing = False
         self._busy = 0
         self._lock = Lock()
         self._clean_at = 0.0
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhook")
-        self._thread = Thread(target=self._run, name="deliverer", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def ring(self) -> None:
-        """Say that something is due."""
-        self._rung.set()
 
     def stop(self) -> None:
         """What is being sent is settled first."""
-        self._stopping = True
-        self.ring()
-        self._thread.join()
+        super().stop()
         self._pool.shutdown()
 
-    def _run(self) -> None:
-        while not self._stopping:
-            self._rung.wait(self._every_seconds)
-            self._rung.clear()
-            self._look()
-
-    def _look(self) -> None:
-        try:
-            self._clean()
-            for target in self._queue.claim(self._free_places()):
-                self._occupy(+1)
-                self._pool.submit(self._serve, target)
-        except Exception as error:  # whatever is down, the next look tries again
-            if not self._failing:
-                logger.error("cannot look for webhooks, trying on: %s", _first_line(error))
-            self._failing = True
-        else:
-            self._failing = False
+    def _deliver(self) -> None:
+        self._clean()
+        for target in self._queue.claim(self._free_places()):
+            self._occupy(+1)
+            self._pool.submit(self._serve, target)
 
     def _free_places(self) -> int:
         with self._lock:
-            return 0 if self._stopping else AT_ONCE - self._busy
+            return 0 if self.stopping else AT_ONCE - self._busy
 
     def _occupy(self, places: int) -> None:
         with self._lock:
@@ -86,7 +60,7 @@ class Deliverer:
         """Send to one webhook what is due, for half of the lease, then let others have a turn."""
         until = time.monotonic() + LEASE_SECONDS / 2
         try:
-            while not self._stopping and time.monotonic() < until:
+            while not self.stopping and time.monotonic() < until:
                 if (parcel := self._queue.due(target)) is None:
                     break
                 outcome = self._send(target, parcel)
@@ -95,7 +69,7 @@ class Deliverer:
                     break
             self._queue.release(target)
         except Exception as error:  # the lease ends by itself, and what is due is sent again
-            logger.error("webhook %s: sending broke off: %s", target.id, _first_line(error))
+            logger.error("webhook %s: sending broke off: %s", target.id, first_line(error))
         finally:
             self._occupy(-1)
             self.ring()
@@ -115,7 +89,3 @@ class Deliverer:
         }
         allow_private = self._backends.settings.webhook_allow_private
         return post(target.url, body, headers, allow_private=allow_private)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

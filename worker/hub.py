@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
-from huggingface_hub.utils import disable_progress_bars
+from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from jobs.models import HubRepo
 from jobs.secret_names import HUB_TOKEN
