@@ -53,7 +53,7 @@ def cpu_plan(*, quick: bool, rounds: int | None = None) -> Plan:
     ours = ("full", "relora") if quick else ("full", "lora", "relora")
     contenders = (*ours, "peft_trainer", "peft_compiled")
     memory = preset("llama_130m", sequences=4, precision=precision)
-    slim = replace(narrow(2, precision=precision, hidden=256), compile=False)
+    slim = replace(narrow(2, precision=precision, hidden=256, sequences=4), compile=False)
     return Plan(
         device="cpu",
         quick=quick,

@@ -19,6 +19,15 @@ from relora_core.estimate import GPUS, estimate
 FOLDER = Path(__file__).parent / "results"
 
 
+class Counts(BaseModel):
+    """By `relora_core.estimate`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    executed_flops: float  # for a token
+    tensor_bytes: int  # of a step at its peak; on a CPU with the residuals, which lie beside them
+
+
 class Measured(BaseModel):
     """One contender; one number for each round."""
 
@@ -28,6 +37,7 @@ class Measured(BaseModel):
     peak_bytes: int
     mfu: float | None = None  # model FLOPs over the peak of the GPU, at the median
     hfu: float | None = None  # executed FLOPs, the same way
+    counts: Counts | None = None  # of this project's methods
 
     @property
     def median(self) -> float:
@@ -79,6 +89,18 @@ class Comparison(BaseModel):
         pairs = zip(mine.tokens_per_second, theirs.tokens_per_second, strict=True)
         return [a / b for a, b in pairs]
 
+    def counted(self, contender: str, other: str) -> tuple[float, float] | None:
+        """What the counts alone say: how many times as fast, and the share of memory."""
+        if contender not in self.contenders or other not in self.contenders:
+            return None
+        mine, theirs = self.contenders[contender], self.contenders[other]
+        if mine.counts is None or theirs.counts is None:
+            return None
+        return (
+            theirs.counts.executed_flops / mine.counts.executed_flops,
+            mine.counts.tensor_bytes / theirs.counts.tensor_bytes,
+        )
+
     def memory_ratio(self, contender: str, other: str) -> float:
         return self.contenders[contender].peak_bytes / self.contenders[other].peak_bytes
 
@@ -116,16 +138,19 @@ def _measured(
     name: str, turns: Sequence[Turn], workload: Workload, *, steps: int, gpu: str | None
 ) -> Measured:
     speeds = [steps * workload.tokens / turn.seconds for turn in turns]
-    known = gpu_key(gpu)
-    mfu = hfu = None
-    if known is not None and name in {"full", "relora"}:
-        phase = estimate(workload.spec("full" if name == "full" else "relora")).run.phases[-1]
-        share = median(speeds) / GPUS[known].bf16_flops
-        mfu = share * phase.model_flops_per_token
-        hfu = share * phase.executed_flops_per_token
-    return Measured(
-        tokens_per_second=speeds,
-        peak_bytes=max(turn.peak_bytes for turn in turns),
-        mfu=mfu,
-        hfu=hfu,
+    measured = Measured(tokens_per_second=speeds, peak_bytes=max(turn.peak_bytes for turn in turns))
+    if name not in {"full", "relora"}:
+        return measured
+    phase = estimate(workload.spec("full" if name == "full" else "relora")).run.phases[-1]
+    memory, known = phase.memory, gpu_key(gpu)
+    share = measured.median / GPUS[known].bf16_flops if known else None
+    return measured.model_copy(
+        update={
+            "mfu": share and share * phase.model_flops_per_token,
+            "hfu": share and share * phase.executed_flops_per_token,
+            "counts": Counts(
+                executed_flops=phase.executed_flops_per_token,
+                tensor_bytes=memory.peak + (memory.residual if gpu is None else 0),
+            ),
+        }
     )

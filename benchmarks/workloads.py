@@ -10,6 +10,7 @@ from relora_core.presets import MODELS
 from relora_core.spec import TrainSpec
 
 RANK = 128
+VOCABULARY = 5376  # of a model cut to few layers
 RESET_EVERY = 1000  # the paper's highest frequency, and so the dearest
 CORPUS = ROOT / "examples" / "data" / "kjv.jsonl.gz"
 
@@ -41,7 +42,7 @@ class Workload:
             {
                 "name": self.name,
                 "model": {"config": self.config},
-                "tokenizer": {"train": {"vocab_size": min(8192, self.config["vocab_size"])}},
+                "tokenizer": {"train": {"vocab_size": min(VOCABULARY, self.config["vocab_size"])}},
                 "data": {"train": {"uri": str(CORPUS)}, "sequence_length": self.sequence_length},
                 "method": self._method(method),
                 "training": {
@@ -69,16 +70,16 @@ class Workload:
 
 
 def narrow(
-    layers: int, *, precision: Precision, hidden: int = 1024, sequences: int = 4
+    layers: int, *, precision: Precision, hidden: int = 1024, sequences: int = 8
 ) -> Workload:
     """Layers of llama_350m, or narrower ones, few enough for a CPU.
 
-    With 8192 tokens, the default of a trained tokenizer, the head takes about the share of the
-    arithmetic that it takes in the whole model with its 32,100.
+    With so few tokens the head of 4 layers takes the share of the arithmetic, a tenth, that it
+    takes in the whole llama_350m with its 32,100.
     """
     sizes = {1024: ("llama_350m", 16), 256: ("llama_20m", 4)}
     preset, heads = sizes[hidden]
-    shape = {"num_hidden_layers": layers, "num_attention_heads": heads, "vocab_size": 8192}
+    shape = {"num_hidden_layers": layers, "num_attention_heads": heads, "vocab_size": VOCABULARY}
     config = {**MODELS[preset], **shape}
     return Workload(f"llama, hidden {hidden}, {layers} layers", config, sequences, precision)
 
