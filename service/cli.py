@@ -88,12 +88,13 @@ def list_jobs(
 ) -> None:
     """List the jobs, the newest first."""
     with _service(url) as client:
-        page = client.jobs.list(status=status, limit=limit)
+        items = list(client.jobs.list(status=status or (), limit=limit))
     if json:
-        _print_json(page)
+        for item in items:
+            _print_json(item)
     else:
         screen = out if out.is_terminal else Console(width=PIPE_WIDTH, highlight=False)
-        screen.print(overview(page.items))
+        screen.print(overview(items))
 
 
 @jobs.command()

@@ -9,7 +9,7 @@ from jobs.datasets.models import Dataset
 from jobs.events import JobCancelled, JobEvent, JobFailed, JobSucceeded
 from jobs.generations.models import Generation
 from jobs.keys.models import ApiKey
-from jobs.models import Artifact, Job
+from jobs.models import Artifact, Job, JobSpec
 from jobs.projects import Project
 from jobs.secrets import Secret
 from jobs.status import JobStatus
@@ -17,6 +17,7 @@ from jobs.sweeps.models import SweepSummary
 from jobs.waiting import QueuedJob
 from jobs.webhooks.models import Delivery, Webhook
 from jobs.workers import Worker
+from relora_core.estimate import Estimate
 
 PROBLEM = "application/problem+json"
 LAST_EVENTS = (JobSucceeded, JobFailed, JobCancelled)  # unless it is retried
@@ -54,6 +55,14 @@ class Problem(BaseModel):
 class JobPage(BaseModel):
     items: list[Job]
     next: str | None = Field(description="Give it as `cursor` for the page of older jobs.")
+
+
+class JobEstimate(BaseModel):
+    """A spec that would be accepted, with its defaults, and what it would cost."""
+
+    spec: JobSpec
+    estimate: Estimate | None
+    not_estimated: str | None = Field(description="Why there is no estimate, if so.")
 
 
 class EventPage(BaseModel):

@@ -3,13 +3,13 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
+from pydantic import AfterValidator, WithJsonSchema
 
-from jobs.models import JobSpec
 from relora_core.errors import ModelError
-from relora_core.estimate import GPUS, UTILIZATION, Estimate, estimate, needs_trainer
+from relora_core.estimate import GPUS, UTILIZATION, estimate, needs_trainer
 from service.dependencies import BackendsDep, ProjectDep
 from service.errors import documented
+from service.responses import JobEstimate
 from service.specs import SpecBody, check_admission
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -24,14 +24,6 @@ def _known(gpu: str) -> str:
 GpuName = Annotated[
     str, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": list(GPUS)})
 ]
-
-
-class JobEstimate(BaseModel):
-    """A spec that would be accepted, with its defaults, and what it would cost."""
-
-    spec: JobSpec
-    estimate: Estimate | None
-    not_estimated: str | None = Field(description="Why there is no estimate, if so.")
 
 
 @router.post("/estimate", responses=documented(400, 413, 415, 422))

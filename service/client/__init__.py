@@ -1,0 +1,6 @@
+"""The service from Python, with the models that the service itself speaks."""
+
+from service.client.clients import AsyncClient, Client
+from service.client.errors import ApiError, CorruptDownload, Unreachable
+
+__all__ = ["ApiError", "AsyncClient", "Client", "CorruptDownload", "Unreachable"]

@@ -1,0 +1,88 @@
+"""Who may use the service, and what they keep in it: keys, projects, secrets."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from jobs.keys.models import ApiKey, CreatedKey, Scope
+from jobs.projects import Project, ProjectReport
+from jobs.quotas import Quotas
+from jobs.secrets import Secret
+from service.client.calls import AnyTransport, Group, answered, iterated
+from service.client.requests import Listing, Request, at, changes, model, nothing
+from service.responses import KeyPage, ProjectPage, SecretPage
+
+GivenQuotas = Quotas | Mapping[str, Any]
+
+
+class Keys(Group[AnyTransport]):
+    @answered
+    def create(
+        self,
+        name: str,
+        *,
+        scope: Scope | str = Scope.WRITE,
+        expires_at: datetime | None = None,
+        project: str | None = None,
+    ) -> Request[CreatedKey]:
+        """Make a key; `.key` of the answer is shown this once."""
+        document = {
+            "name": name,
+            "scope": scope,
+            "expires_at": expires_at and expires_at.isoformat(),
+            "project": project,
+        }
+        return Request("POST", at("keys"), model(CreatedKey), json=document)
+
+    @iterated
+    def list(self, *, project: str | None = None, limit: int | None = None) -> Listing[ApiKey]:
+        """The newest first, revoked and expired ones among them."""
+        return Listing(at("keys"), model(KeyPage), query={"project": project}, limit=limit)
+
+    @answered
+    def get(self, key_id: str) -> Request[ApiKey]:
+        return Request("GET", at("keys", key_id), model(ApiKey))
+
+    @answered
+    def revoke(self, key_id: str) -> Request[None]:
+        """For good, within seconds."""
+        return Request("DELETE", at("keys", key_id), nothing)
+
+
+class Projects(Group[AnyTransport]):
+    @answered
+    def create(self, name: str, *, quotas: GivenQuotas | None = None) -> Request[Project]:
+        document = {"name": name, "quotas": changes(quotas or {})}
+        return Request("POST", at("projects"), model(Project), json=document)
+
+    @iterated
+    def list(self, *, limit: int | None = None) -> Listing[Project]:
+        """By name."""
+        return Listing(at("projects"), model(ProjectPage), limit=limit)
+
+    @answered
+    def get(self, project: str) -> Request[ProjectReport]:
+        """A project's quotas, and what it uses of them."""
+        return Request("GET", at("projects", project), model(ProjectReport))
+
+    @answered
+    def change(self, project: str, *, quotas: GivenQuotas) -> Request[Project]:
+        """Quotas that are left out stay."""
+        document = {"quotas": changes(quotas)}
+        return Request("PATCH", at("projects", project), model(Project), json=document)
+
+
+class Secrets(Group[AnyTransport]):
+    @answered
+    def put(self, name: str, value: str) -> Request[Secret]:
+        """Store a value, in place of the one before. No answer has it again."""
+        return Request("PUT", at("secrets", name), model(Secret), json={"value": value})
+
+    @iterated
+    def list(self, *, limit: int | None = None) -> Listing[Secret]:
+        """The names, sorted, without the values."""
+        return Listing(at("secrets"), model(SecretPage), limit=limit)
+
+    @answered
+    def delete(self, name: str) -> Request[None]:
+        return Request("DELETE", at("secrets", name), nothing)

@@ -1,0 +1,97 @@
+"""The two clients. All that they can do is described once, by the groups that they hold."""
+
+from types import TracebackType
+from typing import Generic, Self
+
+from service.client.access import Keys, Projects, Secrets
+from service.client.calls import AnyTransport
+from service.client.datasets import Datasets
+from service.client.installation import Presets, Recipes, Waiting, Workers
+from service.client.jobs import Jobs
+from service.client.transport import AsyncTransport, Connection, Transport
+from service.client.webhooks import Webhooks
+
+TIMEOUT_SECONDS = 30.0
+RETRIES = 4
+
+
+class _Groups(Generic[AnyTransport]):
+    def __init__(self, transport: AnyTransport) -> None:
+        self._transport = transport
+        self.jobs = Jobs(transport)
+        self.datasets = Datasets(transport)
+        self.presets = Presets(transport)
+        self.recipes = Recipes(transport)
+        self.queue = Waiting(transport)
+        self.workers = Workers(transport)
+        self.webhooks = Webhooks(transport)
+        self.secrets = Secrets(transport)
+        self.keys = Keys(transport)
+        self.projects = Projects(transport)
+
+
+class Client(_Groups[Transport]):
+    """The service from Python. Close it, or use it in a `with`.
+
+    What is not given comes from RELORA_URL and RELORA_API_KEY. Its methods raise `ApiError` and
+    `Unreachable`. A request that failed for a moment is sent again, `retries` times, if that can
+    do no harm: what makes a job has an Idempotency-Key.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        api_key: str | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        retries: int = RETRIES,
+    ) -> None:
+        connection = Connection.to(
+            base_url, api_key=api_key, timeout_seconds=timeout_seconds, retries=retries
+        )
+        super().__init__(Transport(connection))
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class AsyncClient(_Groups[AsyncTransport]):
+    """As `Client`: what that gives, this lets you await, and what that yields, `async for`."""
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        api_key: str | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        retries: int = RETRIES,
+    ) -> None:
+        connection = Connection.to(
+            base_url, api_key=api_key, timeout_seconds=timeout_seconds, retries=retries
+        )
+        super().__init__(AsyncTransport(connection))
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()

@@ -1,0 +1,105 @@
+"""Server-sent events: read from bytes, resumed where they were cut."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Generic
+
+from service.client.errors import ApiError, Unreachable
+from service.client.requests import Item, Query, Request, nothing
+from service.client.retry import Patience
+
+QUIET_SECONDS = 15.0  # of a service that lives; then it says that it does
+OVER = 204  # do not connect again
+
+
+@dataclass(frozen=True)
+class Frame:
+    id: str
+    event: str
+    data: str
+
+
+@dataclass(frozen=True)
+class Feed(Generic[Item]):
+    """A stream of items, and whether a frame may be its last: then no wait is due after it."""
+
+    path: str
+    read: Callable[[Frame], Item | None]
+    ends_with: Callable[[Frame], bool]
+    query: Query = field(default_factory=dict)
+    after: str | None = None
+
+
+class Frames:
+    """Cuts bytes into frames. Not by `iter_lines`, which also cuts at U+2028 and the like."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._fields: dict[str, list[str]] = {}
+
+    def cut(self, chunk: bytes) -> Iterator[Frame]:
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            if frame := self._line(line.decode(errors="replace").removesuffix("\r")):
+                yield frame
+
+    def _line(self, line: str) -> Frame | None:
+        if line:
+            name, _, value = line.partition(":")
+            self._fields.setdefault(name, []).append(value.removeprefix(" "))
+            return None
+        fields, self._fields = self._fields, {}
+        if "data" not in fields:  # a comment, or how long to wait
+            return None
+        last = {name: values[-1] for name, values in fields.items()}
+        return Frame(last.get("id", ""), last.get("event", ""), "\n".join(fields["data"]))
+
+
+class Reception(Generic[Item]):
+    """A feed over as many connections as it takes."""
+
+    def __init__(self, feed: Feed[Item]) -> None:
+        self.over = False
+        self._feed = feed
+        self._position = feed.after
+        self._frames = Frames()
+        self._ending = False
+        self._connected = False
+        self._patience = Patience()
+
+    def request(self) -> Request[None]:
+        headers = {"Accept": "text/event-stream"}
+        if self._position is not None:
+            headers["Last-Event-ID"] = self._position
+        return Request(
+            "GET",
+            self._feed.path,
+            nothing,
+            query=self._feed.query,
+            headers=headers,
+            seconds=QUIET_SECONDS,
+        )
+
+    def begin(self, status: int) -> None:
+        """A connection is open."""
+        self._frames, self._connected = Frames(), True
+        self.over = status == OVER
+
+    def take(self, chunk: bytes) -> Iterator[Item]:
+        self._patience.heard()
+        for frame in self._frames.cut(chunk):
+            self._position = frame.id or self._position
+            self._ending = self._feed.ends_with(frame)
+            if (item := self._feed.read(frame)) is not None:
+                yield item
+
+    def pause(self, error: ApiError | Unreachable | None) -> float:
+        """Seconds until the next connection. Raises `error` if there is no use in one.
+
+        A service that never answered is an error at once; one that did may come back.
+        """
+        if error and not self._connected:
+            raise error
+        if self.over or (self._ending and not error):
+            return 0.0
+        return self._patience.after(error)

@@ -1,0 +1,50 @@
+"""What the service has to offer, and how it is: presets, recipes, workers, the queue, health."""
+
+from jobs.waiting import QueuedJob
+from jobs.workers import Worker
+from service.client.calls import AnyTransport, Group, answered, iterated
+from service.client.requests import Listing, Request, at, model
+from service.presets import Preset, PresetConfig, PresetPage, RecipeEntry, RecipePage
+from service.responses import Queue, WorkerPage
+
+
+class Presets(Group[AnyTransport]):
+    @iterated
+    def list(self) -> Listing[Preset]:
+        """Model shapes by name, with their sizes."""
+        return Listing(at("presets"), model(PresetPage), page_size=None)
+
+    @answered
+    def get(self, name: str) -> Request[PresetConfig]:
+        """A model's shape, with its Hugging Face config."""
+        return Request("GET", at("presets", name), model(PresetConfig))
+
+
+class Recipes(Group[AnyTransport]):
+    @iterated
+    def list(self) -> Listing[RecipeEntry]:
+        """The paper's runs by name, each with its source."""
+        return Listing(at("recipes"), model(RecipePage), page_size=None)
+
+    @answered
+    def get(self, name: str) -> Request[RecipeEntry]:
+        return Request("GET", at("recipes", name), model(RecipeEntry))
+
+
+class Workers(Group[AnyTransport]):
+    @iterated
+    def list(self) -> Listing[Worker]:
+        """Those that gave a sign of life within the last minute, by name."""
+        return Listing(at("workers"), model(WorkerPage), page_size=None)
+
+
+class Waiting(Group[AnyTransport]):
+    @iterated
+    def list(self, *, limit: int | None = None) -> Listing[QueuedJob]:
+        """The jobs that wait, in the order in which workers take them."""
+        return Listing(at("queue"), model(Queue), limit=limit)
+
+    @answered
+    def get(self) -> Request[Queue]:
+        """The first of them, and how many jobs there are of each status."""
+        return Request("GET", at("queue"), model(Queue))

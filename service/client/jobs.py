@@ -1,0 +1,262 @@
+"""Jobs: one method for each route below /v1/jobs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jobs.artifacts import ArtifactKind, Checkpoint
+from jobs.events import AnyJobEvent, job_event_adapter
+from jobs.metrics.models import Metrics
+from jobs.models import Job, JobChanges, JobSpec, Progress
+from jobs.status import FINAL, JobStatus
+from relora_core.estimate import UTILIZATION
+from service.client.calls import AnyTransport, Group, answered, iterated, threaded
+from service.client.download import CONNECTIONS, Download, Listener, unnoticed
+from service.client.feed import Feed, Frame
+from service.client.requests import (
+    Listing,
+    Query,
+    Request,
+    Steps,
+    at,
+    body,
+    changes,
+    model,
+    nothing,
+    once,
+    text,
+)
+from service.client.transport import Transport
+from service.responses import (
+    LAST_EVENTS,
+    ArtifactPage,
+    CheckpointPage,
+    EventPage,
+    JobEstimate,
+    JobPage,
+    StoredArtifact,
+)
+
+Spec = JobSpec | Mapping[str, Any]
+LAST_TYPES = frozenset(event.model_fields["type"].default for event in LAST_EVENTS)
+LONGEST_WAIT_SECONDS = 30
+
+
+class Jobs(Group[AnyTransport]):
+    @answered
+    def create(self, spec: Spec) -> Request[Job]:
+        """Submit a job. A mapping goes as it is: the service says what is wrong with it."""
+        return Request("POST", at("jobs"), model(Job), json=body(spec), headers=once())
+
+    @answered
+    def estimate(
+        self, spec: Spec, *, gpu: str = "h100", utilization: float = UTILIZATION
+    ) -> Request[JobEstimate]:
+        """Check a spec as `create` does, and say what it would cost. Nothing is queued."""
+        query: Query = {"gpu": gpu, "utilization": utilization}
+        return Request(
+            "POST", at("jobs", "estimate"), model(JobEstimate), json=body(spec), query=query
+        )
+
+    @answered
+    def get(self, job_id: str) -> Request[Job]:
+        return Request("GET", at("jobs", job_id), model(Job))
+
+    @iterated
+    def list(
+        self,
+        *,
+        status: JobStatus | Iterable[JobStatus] = (),
+        labels: Mapping[str, str] | None = None,
+        method: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        limit: int | None = None,
+    ) -> Listing[Job]:
+        """The newest first, page after page; with `limit`, so many of them."""
+        query = {
+            "status": _several(status),
+            "label": [f"{key}={value}" for key, value in (labels or {}).items()],
+            "method": method,
+            "created_after": created_after,
+            "created_before": created_before,
+        }
+        return Listing(at("jobs"), model(JobPage), query=query, limit=limit)
+
+    @answered
+    def change(self, job_id: str, new: JobChanges | Mapping[str, Any]) -> Request[Job]:
+        """Another name or other labels; another priority while the job is queued."""
+        return Request("PATCH", at("jobs", job_id), model(Job), json=changes(new))
+
+    @answered
+    def cancel(self, job_id: str) -> Request[Job]:
+        """Ask the job to save a checkpoint and end."""
+        return Request("POST", at("jobs", job_id, "cancel"), model(Job))
+
+    @answered
+    def pause(self, job_id: str) -> Request[Job]:
+        """Ask the job to save a checkpoint and wait off the queue."""
+        return Request("POST", at("jobs", job_id, "pause"), model(Job))
+
+    @answered
+    def resume(self, job_id: str) -> Request[Job]:
+        """Put a paused job back into the queue."""
+        return Request("POST", at("jobs", job_id, "resume"), model(Job))
+
+    @answered
+    def retry(self, job_id: str) -> Request[Job]:
+        """Put a failed or cancelled job back into the queue."""
+        return Request("POST", at("jobs", job_id, "retry"), model(Job))
+
+    @answered
+    def delete(self, job_id: str, *, artifacts: bool = False) -> Request[None]:
+        """Delete a job that is over; with `artifacts`, its files in the storage too."""
+        return Request("DELETE", at("jobs", job_id), nothing, query={"artifacts": artifacts})
+
+    @answered
+    def progress(
+        self, job_id: str, *, wait: float = 0, after: int | None = None
+    ) -> Request[Progress]:
+        """Where the job is; with `wait`, once its version is another than `after`, or so many
+        seconds have passed."""
+        query = {"wait": wait or None, "after": after}
+        path = at("jobs", job_id, "progress")
+        return Request("GET", path, model(Progress), query=query, seconds=wait)
+
+    @answered
+    def wait(self, job_id: str) -> Steps[Job]:
+        """The job, once it is over."""
+        path, version, status = at("jobs", job_id, "progress"), None, JobStatus.QUEUED
+        while status not in FINAL:
+            query = {"wait": LONGEST_WAIT_SECONDS if version is not None else 0, "after": version}
+            progress = yield Request(
+                "GET", path, model(Progress), query=query, seconds=LONGEST_WAIT_SECONDS
+            )
+            version, status = progress.version, progress.status
+        job: Job = yield Request("GET", at("jobs", job_id), model(Job))
+        return job
+
+    @iterated
+    def events(
+        self, job_id: str, *, after: int = 0, types: Sequence[str] = ()
+    ) -> Listing[AnyJobEvent]:
+        """The events up to now, page by page."""
+        return Listing(
+            at("jobs", job_id, "events"),
+            model(EventPage),
+            query={"type": types},
+            cursor=str(after),
+            page_size=500,
+        )
+
+    @iterated
+    def stream(
+        self, job_id: str, *, after: int = 0, types: Sequence[str] = ()
+    ) -> Feed[AnyJobEvent]:
+        """The events as they happen, to the job's last.
+
+        When the line is cut it connects again, for five minutes, and goes on where it was.
+        """
+        return Feed(
+            at("jobs", job_id, "events"),
+            read=lambda frame: job_event_adapter.validate_json(frame.data),
+            ends_with=lambda frame: frame.event in LAST_TYPES,
+            query={"type": types},
+            after=str(after),
+        )
+
+    @answered
+    def metrics(
+        self,
+        job_id: str,
+        *,
+        names: Sequence[str] = (),
+        max_points: int = 1000,
+        from_step: int | None = None,
+        to_step: int | None = None,
+    ) -> Request[Metrics]:
+        """Curves thinned to `max_points` so that peaks stay, and what to mark on them."""
+        query = {
+            "names": ",".join(names) or None,
+            "max_points": max_points,
+            "from_step": from_step,
+            "to_step": to_step,
+        }
+        return Request("GET", at("jobs", job_id, "metrics"), model(Metrics), query=query)
+
+    @answered
+    def metrics_csv(self, job_id: str, *, names: Sequence[str] = ()) -> Request[str]:
+        """Every point, a row for each step."""
+        query = {"names": ",".join(names) or None}
+        return Request("GET", at("jobs", job_id, "metrics.csv"), text, query=query)
+
+    @answered
+    def logs(
+        self, job_id: str, *, attempt: int | None = None, tail: int | None = None
+    ) -> Request[str]:
+        """What the trainer of an attempt, by default the last, printed; or its `tail` lines."""
+        query = {"attempt": attempt, "tail": tail}
+        return Request("GET", at("jobs", job_id, "logs"), text, query=query)
+
+    @iterated
+    def stream_logs(
+        self, job_id: str, *, attempt: int | None = None, tail: int | None = None
+    ) -> Feed[str]:
+        """The same as it comes, to the end of the attempt: lines, one or many at once."""
+        return Feed(
+            at("jobs", job_id, "logs"),
+            read=_log_lines,
+            ends_with=lambda frame: frame.event == "end",
+            query={"attempt": attempt, "tail": tail},
+        )
+
+    @iterated
+    def checkpoints(self, job_id: str) -> Listing[Checkpoint]:
+        """What the job saved, the newest first: checkpoints and merged models."""
+        return Listing(at("jobs", job_id, "checkpoints"), model(CheckpointPage))
+
+    @iterated
+    def artifacts(
+        self,
+        job_id: str,
+        *,
+        kind: ArtifactKind | None = None,
+        step: int | None = None,
+        prefix: str = "",
+    ) -> Listing[StoredArtifact]:
+        """The files that the job made, by path."""
+        return Listing(
+            at("jobs", job_id, "artifacts"),
+            model(ArtifactPage),
+            query={"kind": kind, "step": step, "prefix": prefix or None},
+            page_size=1000,
+        )
+
+    @threaded
+    def download(
+        self,
+        transport: Transport,
+        job_id: str,
+        directory: Path | str,
+        *,
+        prefix: str = "",
+        connections: int = CONNECTIONS,
+        listener: Listener = unnoticed,
+    ) -> Sequence[Path]:
+        """Fetch the files whose path starts with `prefix`; each appears whole and verified.
+
+        Parts of files come over several connections at once. A file that is there already is
+        kept, and one that is there in part goes on. Raises `CorruptDownload`.
+        """
+        files = tuple(Jobs(transport).artifacts(job_id, prefix=prefix))
+        download = Download(transport, Path(directory), connections, listener)
+        return download.fetch(files)
+
+
+def _several(status: JobStatus | Iterable[JobStatus]) -> Sequence[str]:
+    return [status] if isinstance(status, JobStatus) else [*status]
+
+
+def _log_lines(frame: Frame) -> str | None:
+    return None if frame.event == "end" else frame.data + "\n"

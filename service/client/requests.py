@@ -1,0 +1,126 @@
+"""A request as a value: the same for those who wait for the answer and those who await it."""
+
+import uuid
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, Protocol, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel
+
+Answer = TypeVar("Answer")
+Item = TypeVar("Item")
+Item_co = TypeVar("Item_co", covariant=True)
+Model = TypeVar("Model", bound=BaseModel)
+
+Value = str | int | float | bool | datetime | None
+Query = Mapping[str, Value | Sequence[str]]
+
+SAFE = frozenset({"GET", "HEAD", "PUT", "DELETE"})  # to be sent twice, as HTTP says
+
+
+@dataclass(frozen=True)
+class Request(Generic[Answer]):
+    """What to send, and how to read the answer."""
+
+    method: str
+    path: str
+    read: Callable[[httpx.Response], Answer]
+    query: Query = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    json: object = None
+    content: bytes | None = None
+    seconds: float = 0.0  # that the service may take on purpose before it answers
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it does no harm to send it again when nobody knows whether it arrived."""
+        return self.method in SAFE or "Idempotency-Key" in self.headers
+
+    @property
+    def parameters(self) -> dict[str, str | list[str]]:
+        return {
+            name: value
+            for name, given in self.query.items()
+            if (value := _written(given)) is not None
+        }
+
+
+def _written(value: Value | Sequence[str]) -> str | list[str] | None:
+    match value:
+        case None | str():
+            return value
+        case bool():
+            return str(value).lower()
+        case datetime():
+            return value.isoformat()
+        case int() | float():
+            return str(value)
+        case _:
+            return list(value)
+
+
+class Page(Protocol[Item_co]):
+    @property
+    def items(self) -> Sequence[Item_co]: ...
+    @property
+    def next(self) -> str | None: ...
+
+
+@dataclass(frozen=True)
+class Listing(Generic[Item]):
+    """A list that comes in pages; `limit` is how many items are wanted of it, None all."""
+
+    path: str
+    read: Callable[[httpx.Response], Page[Item]]
+    query: Query = field(default_factory=dict)
+    limit: int | None = None
+    page_size: int | None = 200
+    cursor: str | None = None
+
+    def page(self, cursor: str | None, so_far: int) -> Request[Page[Item]]:
+        size = self.page_size
+        if size is not None and self.limit is not None:
+            size = min(size, self.limit - so_far)
+        query = {**self.query, "limit": size, "cursor": cursor}
+        return Request("GET", self.path, self.read, query=query)
+
+
+Steps = Generator[Request[Any], Any, Answer]
+"""Several requests, of which each may depend on the answers before it."""
+
+
+def at(*parts: str) -> str:
+    """The path of a route: `at("jobs", job_id, "cancel")`."""
+    return "/v1/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def once() -> dict[str, str]:
+    """The header that lets a request be sent again, and make one thing."""
+    return {"Idempotency-Key": uuid.uuid4().hex}
+
+
+def body(given: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping goes as it is: the service says what is wrong with it."""
+    return given.model_dump(mode="json") if isinstance(given, BaseModel) else dict(given)
+
+
+def changes(given: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
+    """As `body`, without what was not said."""
+    if isinstance(given, BaseModel):
+        return given.model_dump(mode="json", exclude_unset=True)
+    return dict(given)
+
+
+def model(kind: type[Model]) -> Callable[[httpx.Response], Model]:
+    return lambda response: kind.model_validate_json(response.content)
+
+
+def nothing(_: httpx.Response) -> None:
+    return None
+
+
+def text(response: httpx.Response) -> str:
+    return response.content.decode(errors="replace")

@@ -1,0 +1,80 @@
+"""When a request is sent again, and how long to wait before."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx
+
+from service.client.errors import GATEWAY_ERRORS, ApiError, Unreachable
+from service.client.requests import Request
+
+FIRST_SECONDS, LONGEST_SECONDS = 0.5, 8.0
+LONGEST_ASKED_SECONDS = 60.0  # who must wait longer should know it
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+RATE_LIMITED = 429
+PATIENCE_SECONDS = 300.0  # without a word from the service
+
+Outcome = httpx.Response | httpx.TransportError
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Doubling waits with full jitter, so that many who were cut off do not come back at once."""
+
+    times: int = 4
+    chance: Callable[[], float] = random.random
+
+    def delay(self, request: Request[object], outcome: Outcome, tried: int) -> float | None:
+        """Seconds until the request is sent again, after it was `tried` times; None: no more."""
+        if tried > self.times or not _may_pass(request, outcome):
+            return None
+        if isinstance(outcome, httpx.Response) and (asked := _asked(outcome)) is not None:
+            return asked + self.chance() if asked <= LONGEST_ASKED_SECONDS else None
+        return backoff(tried, self.chance)
+
+
+class Patience:
+    """Of what takes long, and goes on where it was when it is cut off."""
+
+    def __init__(self) -> None:
+        self._tried = 0
+        self._heard_at = time.monotonic()
+
+    def heard(self) -> None:
+        self._tried, self._heard_at = 0, time.monotonic()
+
+    def after(self, error: ApiError | Unreachable | None) -> float:
+        """Seconds to wait before the next try. Raises `error` if there is no use in one."""
+        if error and not (_may_return(error) and self._is_left):
+            raise error
+        self._tried += 1
+        return backoff(self._tried)
+
+    @property
+    def _is_left(self) -> bool:
+        return time.monotonic() - self._heard_at < PATIENCE_SECONDS
+
+
+def _may_return(error: ApiError | Unreachable) -> bool:
+    return isinstance(error, Unreachable) or error.status in GATEWAY_ERRORS | {RATE_LIMITED}
+
+
+def backoff(tried: int, chance: Callable[[], float] = random.random) -> float:
+    longest: float = min(FIRST_SECONDS * 2 ** (tried - 1), LONGEST_SECONDS)
+    return longest * (0.5 + chance() / 2)
+
+
+def _may_pass(request: Request[object], outcome: Outcome) -> bool:
+    if isinstance(outcome, httpx.Response):
+        if outcome.status_code == RATE_LIMITED:  # nothing was done
+            return True
+        return outcome.status_code in GATEWAY_ERRORS and request.repeatable
+    return isinstance(outcome, NOT_SENT) or request.repeatable
+
+
+def _asked(response: httpx.Response) -> float | None:
+    """What `Retry-After` says. As a date, which our service never sends, it is not read."""
+    value = response.headers.get("Retry-After", "")
+    return float(value) if value.isdecimal() else None

@@ -1,0 +1,233 @@
+"""Sends requests, again if need be: one class that waits, and one that awaits."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from service.client.errors import ApiError, Unreachable, error_of
+from service.client.feed import Feed, Reception
+from service.client.requests import Answer, Item, Listing, Request, Steps
+from service.client.retry import Outcome, Retry
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Where the service is and how to speak to it."""
+
+    url: str
+    headers: dict[str, str]
+    timeout_seconds: float
+    retry: Retry
+
+    @classmethod
+    def to(
+        cls, url: str | None, *, api_key: str | None, timeout_seconds: float, retries: int
+    ) -> "Connection":
+        """What is not given comes from RELORA_URL and RELORA_API_KEY."""
+        key = api_key or os.environ.get("RELORA_API_KEY")
+        return cls(
+            url=url or os.environ.get("RELORA_URL") or DEFAULT_URL,
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout_seconds=timeout_seconds,
+            retry=Retry(retries),
+        )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of httpx's clients."""
+        return {
+            "base_url": self.url,
+            "headers": self.headers,
+            "timeout": self.timeout_seconds,
+            "follow_redirects": True,  # to the object store; the key does not go with it
+        }
+
+    def timeout(self, seconds: float) -> httpx.Timeout:
+        """With time for what the service waits on purpose."""
+        return httpx.Timeout(self.timeout_seconds, read=self.timeout_seconds + seconds)
+
+    def pause(self, request: Request[Any], outcome: Outcome, tried: int) -> float:
+        """How long to wait before the request is sent again; raises if it is not."""
+        delay = self.retry.delay(request, outcome, tried)
+        if delay is not None:
+            return delay
+        raise error_of(outcome) if isinstance(outcome, httpx.Response) else self.silent(outcome)
+
+    def silent(self, error: httpx.TransportError) -> Unreachable:
+        return Unreachable(f"{self.url} does not answer: {str(error) or type(error).__name__}")
+
+
+def _arguments(connection: Connection, request: Request[Any]) -> dict[str, Any]:
+    return {
+        "method": request.method,
+        "url": request.path,
+        "params": request.parameters,
+        "headers": request.headers,
+        "json": request.json,
+        "content": request.content,
+        "timeout": connection.timeout(request.seconds),
+    }
+
+
+class Transport:
+    """Blocks until the answer is there. Threads may use it together."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._http = httpx.Client(**connection.options)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def send(self, request: Request[Answer]) -> Answer:
+        tried = 0
+        while True:
+            outcome = self._try(request)
+            if isinstance(outcome, httpx.Response) and not outcome.is_error:
+                return request.read(outcome)
+            tried += 1
+            time.sleep(self._connection.pause(request, outcome, tried))
+
+    def _try(self, request: Request[Any]) -> Outcome:
+        try:
+            return self._http.request(**_arguments(self._connection, request))
+        except httpx.TransportError as error:
+            return error
+
+    def answer(self, call: Request[Answer] | Steps[Answer]) -> Answer:
+        return self.send(call) if isinstance(call, Request) else self._run(call)
+
+    def iterate(self, call: Listing[Item] | Feed[Item]) -> Iterator[Item]:
+        return self._pages(call) if isinstance(call, Listing) else self._listen(call)
+
+    def _pages(self, listing: Listing[Item]) -> Iterator[Item]:
+        cursor, seen = listing.cursor, 0
+        while listing.limit is None or seen < listing.limit:
+            page = self.send(listing.page(cursor, seen))
+            yield from page.items
+            seen, cursor = seen + len(page.items), page.next
+            if cursor is None:
+                return
+
+    def _run(self, steps: Steps[Answer]) -> Answer:
+        answer: Any = None
+        try:
+            while True:
+                answer = self.send(steps.send(answer))
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return] # a generator's, which has no type
+
+    def _listen(self, feed: Feed[Item]) -> Iterator[Item]:
+        reception = Reception(feed)
+        while not reception.over:
+            error: ApiError | Unreachable | None = None
+            try:
+                with self.open(reception.request()) as response:
+                    reception.begin(response.status_code)
+                    for chunk in response.iter_bytes():
+                        yield from reception.take(chunk)
+            except (ApiError, Unreachable) as cut:
+                error = cut
+            time.sleep(reception.pause(error))
+
+    @contextmanager
+    def open(self, request: Request[Any]) -> Iterator[httpx.Response]:
+        """The response before its content, which may be long. It is tried once."""
+        arguments = _arguments(self._connection, request)
+        try:
+            with self._http.stream(**arguments) as response:
+                if response.is_error:
+                    response.read()
+                    raise error_of(response)
+                yield response
+        except httpx.TransportError as error:
+            raise self._connection.silent(error) from error
+
+
+class AsyncTransport:
+    """As `Transport`, for an event loop."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._http = httpx.AsyncClient(**connection.options)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    def blocking(self) -> Transport:
+        """For what reads and writes files, in a thread."""
+        return Transport(self._connection)
+
+    async def send(self, request: Request[Answer]) -> Answer:
+        tried = 0
+        while True:
+            outcome = await self._try(request)
+            if isinstance(outcome, httpx.Response) and not outcome.is_error:
+                return request.read(outcome)
+            tried += 1
+            await asyncio.sleep(self._connection.pause(request, outcome, tried))
+
+    async def _try(self, request: Request[Any]) -> Outcome:
+        try:
+            return await self._http.request(**_arguments(self._connection, request))
+        except httpx.TransportError as error:
+            return error
+
+    async def answer(self, call: Request[Answer] | Steps[Answer]) -> Answer:
+        return await (self.send(call) if isinstance(call, Request) else self._run(call))
+
+    def iterate(self, call: Listing[Item] | Feed[Item]) -> AsyncIterator[Item]:
+        return self._pages(call) if isinstance(call, Listing) else self._listen(call)
+
+    async def _pages(self, listing: Listing[Item]) -> AsyncIterator[Item]:
+        cursor, seen = listing.cursor, 0
+        while listing.limit is None or seen < listing.limit:
+            page = await self.send(listing.page(cursor, seen))
+            for item in page.items:
+                yield item
+            seen, cursor = seen + len(page.items), page.next
+            if cursor is None:
+                return
+
+    async def _run(self, steps: Steps[Answer]) -> Answer:
+        answer: Any = None
+        try:
+            while True:
+                answer = await self.send(steps.send(answer))
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return] # a generator's, which has no type
+
+    async def _listen(self, feed: Feed[Item]) -> AsyncIterator[Item]:
+        reception = Reception(feed)
+        while not reception.over:
+            error: ApiError | Unreachable | None = None
+            try:
+                async with self.open(reception.request()) as response:
+                    reception.begin(response.status_code)
+                    async for chunk in response.aiter_bytes():
+                        for item in reception.take(chunk):
+                            yield item
+            except (ApiError, Unreachable) as cut:
+                error = cut
+            await asyncio.sleep(reception.pause(error))
+
+    @asynccontextmanager
+    async def open(self, request: Request[Any]) -> AsyncIterator[httpx.Response]:
+        """The response before its content, which may be long. It is tried once."""
+        arguments = _arguments(self._connection, request)
+        try:
+            async with self._http.stream(**arguments) as response:
+                if response.is_error:
+                    await response.aread()
+                    raise error_of(response)
+                yield response
+        except httpx.TransportError as error:
+            raise self._connection.silent(error) from error

@@ -1,0 +1,95 @@
+"""A file on its way to the service: in parts, from where an earlier try came to."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs.datasets.models import Dataset, DatasetStatus, NewDataset
+from relora_core.files import sha256
+from service.client.errors import ApiError, Unreachable
+from service.client.requests import Listing, Request, at, model
+from service.client.retry import Patience
+from service.client.transport import Transport
+from service.responses import DatasetPage
+
+PART_BYTES = 16 << 20
+CONFLICT = 409
+
+Listener = Callable[[int], None]
+"""Is told how many bytes the service has."""
+
+
+def unnoticed(_: int) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Upload:
+    transport: Transport
+    file: Path
+    listener: Listener
+
+    def send(self, name: str) -> Dataset:
+        new = NewDataset(
+            name=name,
+            filename=self.file.name,
+            size=self.file.stat().st_size,
+            sha256=sha256(self.file),
+        )
+        dataset = self._known(new) or self._announce(new)
+        patience = Patience()
+        while dataset.status is DatasetStatus.UPLOADING:
+            self.listener(dataset.received)
+            try:
+                dataset = self._send_part(dataset)
+                patience.heard()
+            except (ApiError, Unreachable) as error:
+                time.sleep(patience.after(None if _is_elsewhere(error) else error))
+                dataset = self._get(dataset.id)
+        self.listener(dataset.received)
+        return dataset
+
+    def _known(self, new: NewDataset) -> Dataset | None:
+        """The same file, which was uploaded before or begun."""
+        for dataset in self._datasets():
+            if (dataset.name, dataset.filename, dataset.size, dataset.sha256) == (
+                new.name,
+                new.filename,
+                new.size,
+                new.sha256,
+            ):
+                return dataset
+        return None
+
+    def _datasets(self) -> Iterator[Dataset]:
+        return self.transport.iterate(Listing(at("datasets"), model(DatasetPage)))
+
+    def _announce(self, new: NewDataset) -> Dataset:
+        document = new.model_dump(mode="json")
+        return self.transport.send(Request("POST", at("datasets"), model(Dataset), json=document))
+
+    def _get(self, dataset_id: str) -> Dataset:
+        return self.transport.send(Request("GET", at("datasets", dataset_id), model(Dataset)))
+
+    def _send_part(self, dataset: Dataset) -> Dataset:
+        with self.file.open("rb") as file:
+            file.seek(dataset.received)
+            content = file.read(PART_BYTES)
+        return self.transport.send(
+            Request(
+                "PATCH",
+                at("datasets", dataset.id, "content"),
+                model(Dataset),
+                headers={
+                    "Upload-Offset": str(dataset.received),
+                    "Content-Type": "application/octet-stream",
+                },
+                content=content,
+            )
+        )
+
+
+def _is_elsewhere(error: ApiError | Unreachable) -> bool:
+    """More of a part arrived than was answered: the service says from where to go on."""
+    return isinstance(error, ApiError) and error.code == "offset_mismatch"

@@ -1,0 +1,49 @@
+"""Webhooks: what is below /v1/webhooks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jobs.webhooks.models import Delivery, DeliveryStatus, Webhook, WebhookSpec
+from service.client.calls import AnyTransport, Group, answered, iterated
+from service.client.requests import Listing, Request, at, body, model, nothing
+from service.responses import DeliveryPage, WebhookPage
+
+
+class Webhooks(Group[AnyTransport]):
+    @answered
+    def create(self, spec: WebhookSpec | Mapping[str, Any]) -> Request[Webhook]:
+        """Be told of the events of all jobs of the project, from now on."""
+        return Request("POST", at("webhooks"), model(Webhook), json=body(spec))
+
+    @iterated
+    def list(self, *, job_id: str | None = None, limit: int | None = None) -> Listing[Webhook]:
+        """The project's own or, with `job_id`, those of one job; the newest first."""
+        return Listing(at("webhooks"), model(WebhookPage), query={"job_id": job_id}, limit=limit)
+
+    @answered
+    def get(self, webhook_id: str) -> Request[Webhook]:
+        return Request("GET", at("webhooks", webhook_id), model(Webhook))
+
+    @answered
+    def delete(self, webhook_id: str) -> Request[None]:
+        """Send nothing there any more, and forget what was sent."""
+        return Request("DELETE", at("webhooks", webhook_id), nothing)
+
+    @iterated
+    def deliveries(
+        self, webhook_id: str, *, status: DeliveryStatus | None = None, limit: int | None = None
+    ) -> Listing[Delivery]:
+        """What was sent or waits to be sent, the newest first."""
+        path = at("webhooks", webhook_id, "deliveries")
+        return Listing(path, model(DeliveryPage), query={"status": status}, limit=limit)
+
+    @answered
+    def test(self, webhook_id: str) -> Request[Delivery]:
+        """Send an event `webhook.test`, which happened to no job."""
+        return Request("POST", at("webhooks", webhook_id, "test"), model(Delivery))
+
+    @answered
+    def redeliver(self, webhook_id: str, delivery_id: str) -> Request[Delivery]:
+        """Send an event once more, under the same delivery id."""
+        path = at("webhooks", webhook_id, "deliveries", delivery_id, "redeliver")
+        return Request("POST", path, model(Delivery))

@@ -1,0 +1,74 @@
+"""What the clients ask for is what the API has."""
+
+import inspect
+import re
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from jobs.backends import open_backends
+from jobs.settings import Settings
+from service.app import create_app
+from service.client import Client
+from service.client.calls import Group
+from service.client.requests import Listing, Request
+
+GIVEN: dict[str, Any] = {"spec": {}, "new": {}, "labels": {"a": "b"}, "quotas": {}}
+
+
+class Recorder:
+    """A transport that sends nothing."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request[Any]] = []
+
+    def answer(self, call: Any) -> None:
+        self.requests.append(call if isinstance(call, Request) else next(call))
+
+    def iterate(self, call: Any) -> None:
+        self.requests.append(
+            call.page(None, 0) if isinstance(call, Listing) else Request("GET", call.path, repr)
+        )
+
+
+def all_requests() -> list[Request[Any]]:
+    recorder = Recorder()
+    with Client("http://nowhere") as client:
+        groups = [group for group in vars(client).values() if isinstance(group, Group)]
+    for group in groups:
+        for name, described in vars(type(group)).items():
+            if hasattr(described, "_describe"):
+                call = getattr(type(group)(recorder), name)
+                names = [one for one in inspect.signature(call).parameters if one != "self"]
+                call(
+                    **{
+                        one: GIVEN.get(one, "x")
+                        for one in names
+                        if one in GIVEN
+                        or "_id" in one
+                        or one in {"name", "value", "project", "job_id"}
+                    }
+                )
+    return recorder.requests
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    settings = Settings(data_dir=tmp_path_factory.mktemp("data"))
+    with closing(open_backends(settings)) as backends:
+        described: dict[str, Any] = create_app(backends).openapi()["paths"]
+    return described
+
+
+def test_every_request_has_its_route_and_its_parameters(paths: dict[str, Any]) -> None:
+    for request in all_requests():
+        operations = [
+            operations[request.method.lower()]
+            for path, operations in paths.items()
+            if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), request.path)
+            and request.method.lower() in operations
+        ]
+        assert operations, (request.method, request.path)
+        known = {one["name"] for one in operations[0].get("parameters", [])}
+        assert request.parameters.keys() | request.headers.keys() <= known | {"Accept"}

@@ -1,0 +1,101 @@
+"""Events as they happen, over broken lines."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import pytest
+
+from jobs.backends import Backends
+from jobs.models import Job
+from jobs.status import JobStatus
+from relora_core.events import Warned
+from service.client import AsyncClient, Client
+from service.client.feed import Frame, Frames
+from tests.service.client.conftest import Service
+from tests.service.serving import serving, step_finished
+
+Report = Callable[..., None]
+
+
+def test_events_are_read_over_all_pages(client: Client, running: Job, report: Report) -> None:
+    report(running, *(step_finished(n) for n in range(2, 1101)))
+    assert [event.id for event in client.jobs.events(running.id)] == list(range(1, 1104))
+    assert [event.id for event in client.jobs.events(running.id, after=1101)] == [1102, 1103]
+    assert [event.id for event in client.jobs.events(running.id, types=["job.claimed"])] == [2]
+
+
+def test_a_stream_ends_with_the_job(client: Client, backends: Backends, running: Job) -> None:
+    backends.attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
+    events = list(client.jobs.stream(running.id, after=3))
+    assert [event.type for event in events] == ["train.step", "job.succeeded"]
+    assert list(client.jobs.stream(running.id, after=5)) == []
+    assert [event.id for event in client.jobs.stream(running.id, types=["train.step"])] == [4]
+
+
+def test_a_job_that_failed_and_was_retried_is_told_to_its_end(
+    client: Client, backends: Backends, running: Job
+) -> None:
+    backends.attempts.finish(running.id, 1, JobStatus.FAILED)
+    backends.store.retry(running.id)
+    backends.attempts.claim(running.id, worker="w2", lease_seconds=60)
+    backends.attempts.finish(running.id, 2, JobStatus.SUCCEEDED)
+    assert [event.type for event in client.jobs.stream(running.id, after=4)] == [
+        "job.failed",
+        "job.queued",
+        "job.claimed",
+        "job.succeeded",
+    ]
+
+
+def test_a_stream_outlives_a_restart_of_the_server_without_loss_or_repetition(
+    backends: Backends, running: Job, report: Report
+) -> None:
+    first = ExitStack()
+    url = first.enter_context(serving(backends))
+    with Client(url) as client:
+        stream = client.jobs.stream(running.id)
+        seen = [next(stream).id for _ in range(4)]
+        first.close()
+        report(running, step_finished(2))
+        with serving(backends, int(url.rpartition(":")[2])):
+            seen.append(next(stream).id)
+            backends.attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
+            seen += [event.id for event in stream]
+    assert seen == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.integration
+def test_a_stream_outlives_a_server_that_is_killed(
+    service: Service, backends: Backends, running: Job, report: Report
+) -> None:
+    async def follow() -> list[int | None]:
+        seen = []
+        async with AsyncClient(service.url) as client:
+            async for event in client.jobs.stream(running.id):
+                seen.append(event.id)
+                if event.id == 4:
+                    service.kill()
+                    report(running, step_finished(2))
+                    await asyncio.to_thread(service.start)
+                    backends.attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
+        return seen
+
+    assert asyncio.run(follow()) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_text_with_separators_of_lines_stays_whole(
+    client: Client, running: Job, report: Report
+) -> None:
+    report(running, Warned(step=1, code="odd", message="a\u2028b\x0cc\x85d"))
+    stream = client.jobs.stream(running.id, after=4)
+    event = next(stream)
+    assert isinstance(event, Warned)
+    assert event.message == "a\u2028b\x0cc\x85d"
+
+
+def test_frames_are_cut_wherever_the_bytes_are() -> None:
+    stream = "retry: 2000\n\n: ping\n\nid: 7\nevent: log\ndata: é\ndata: \n\nid: 8\ndata:x\r\n\r\n"
+    frames = Frames()
+    found = [frame for byte in stream.encode() for frame in frames.cut(bytes([byte]))]
+    assert found == [Frame("7", "log", "é\n"), Frame("8", "", "x")]
