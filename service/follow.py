@@ -26,12 +26,14 @@ from relora_core.events import (
     CheckpointDeleted,
     Evaluated,
     Event,
+    Merged,
     PhaseStarted,
     Reinitialized,
     StepFinished,
 )
 from service.client import Client
 from service.describe import describe
+from service.loss_curve import LossCurve
 
 STATUS_AFTER: dict[type[Event], JobStatus] = {
     JobQueued: JobStatus.QUEUED,
@@ -82,7 +84,7 @@ def _print_plainly(client: Client, job_id: str, console: Console) -> None:
 
 
 class Now:
-    """The state of a job, folded from its events; rich draws it as a bar with its numbers."""
+    """The state of a job, folded from its events; rich draws its loss, a bar and its numbers."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -90,19 +92,25 @@ class Now:
         self._phase: str | None = None
         self._step: StepFinished | None = None
         self._evaluated: Evaluated | None = None
+        self._curve = LossCurve(job.spec.total_steps)
 
     def apply(self, event: AnyJobEvent) -> None:
         self._status = STATUS_AFTER.get(type(event), self._status)
         match event:
             case StepFinished():
                 self._step, self._phase = event, event.phase
+                self._curve.add(event.step, event.loss)
+            case Merged():
+                self._curve.mark_restart(event.step)
             case PhaseStarted():
                 self._phase = event.phase
             case Evaluated():
                 self._evaluated = event
 
     def __rich__(self) -> ConsoleRenderable:
-        return Padding(Group(self._title(), self._bar(), self._numbers()), (1, 0, 0, 0))
+        return Padding(
+            Group(self._curve, self._title(), self._bar(), self._numbers()), (1, 0, 0, 0)
+        )
 
     def _title(self) -> Text:
         title = Text.assemble(

@@ -1,10 +1,21 @@
-"""Jobs as tables for a terminal."""
+"""What the service says, as tables for a terminal."""
 
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
+from jobs.artifacts import Checkpoint
+from jobs.datasets.models import Dataset
+from jobs.keys.models import ApiKey
 from jobs.models import Job
+from jobs.secrets import Secret
+from jobs.status import JobStatus
+from jobs.sweeps.models import SweepJob, SweepSummary
 from service.follow import STYLES
+from service.presets import Preset
 
 
 def sheet(job: Job) -> Table:
@@ -12,9 +23,9 @@ def sheet(job: Job) -> Table:
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="dim")
     rows.add_row("id", job.id)
-    rows.add_row("name", job.name)
-    rows.add_row("status", _status(job))
-    rows.add_row("step", _step(job))
+    rows.add_row("name", Text(job.name))
+    rows.add_row("status", _wished(job))
+    rows.add_row("step", _step(job.progress.step, job.progress.total_steps))
     rows.add_row("loss", _number(job.progress.loss))
     if job.spec.task == "image_classification":
         rows.add_row("accuracy", _number(job.progress.validation_accuracy))
@@ -28,33 +39,148 @@ def sheet(job: Job) -> Table:
     return rows
 
 
-def overview(items: list[Job]) -> Table:
+def overview(items: Sequence[Job]) -> Table:
     """A line for each job."""
-    table = Table(box=None)
-    table.add_column("id", no_wrap=True, min_width=max((len(job.id) for job in items), default=2))
-    for name in ("name", "status", "step", "loss", "restarts", "created"):
-        table.add_column(name, no_wrap=True)
+    table = _table([job.id for job in items], "name", "status", "step", "loss", "restarts")
+    table.add_column("created", no_wrap=True)
     for job in items:
         table.add_row(
             job.id,
             Text(job.name),
-            _status(job),
-            _step(job),
+            _wished(job),
+            _step(job.progress.step, job.progress.total_steps),
             _number(job.progress.loss),
             str(job.progress.restarts),
-            f"{job.created_at.astimezone():%Y-%m-%d %H:%M}",
+            _time(job.created_at),
         )
     return table
 
 
-def _status(job: Job) -> Text:
-    text = Text(job.status, style=STYLES[job.status])
+def comparison_table(items: Sequence[SweepJob]) -> Table:
+    """Jobs side by side: what is other in each, and how far each came."""
+    fields = list(dict.fromkeys(field for item in items for field in item.changes))
+    names = [*fields, "status", "step", "loss", "perplexity", "tokens/s", "memory"]
+    table = _table([item.job_id for item in items], "name", *names)
+    for item in items:
+        score = item.validation_perplexity or item.validation_accuracy
+        table.add_row(
+            item.job_id,
+            Text(item.name),
+            *(str(item.changes.get(field, "-")) for field in fields),
+            _status(item.status),
+            _step(item.step, item.total_steps),
+            _number(item.loss),
+            _number(score),
+            "-" if item.tokens_per_second is None else f"{item.tokens_per_second:,.0f}",
+            "-" if item.peak_memory_bytes is None else decimal(item.peak_memory_bytes),
+        )
+    return table
+
+
+def sweep_table(items: Sequence[SweepSummary]) -> Table:
+    table = _table([item.id for item in items], "name", "jobs", "created")
+    for item in items:
+        counts = [f"{count} {status}" for status, count in item.counts.items() if count]
+        table.add_row(item.id, Text(item.name), ", ".join(counts), _time(item.created_at))
+    return table
+
+
+def checkpoint_table(items: Sequence[Checkpoint]) -> Table:
+    table = _table([item.path for item in items], "kind", "step", "files", "size", "perplexity")
+    for item in items:
+        table.add_row(
+            item.path,
+            item.kind,
+            f"{item.step:,}",
+            str(item.files),
+            decimal(item.size),
+            _number(item.metrics.get("validation_perplexity")),
+        )
+    return table
+
+
+def dataset_table(items: Sequence[Dataset]) -> Table:
+    table = _table([item.id for item in items], "name", "file", "status", "size", "created")
+    for item in items:
+        here = f" ({item.received / item.size:.0%})" if item.received < item.size else ""
+        table.add_row(
+            item.id,
+            Text(item.name),
+            item.filename,
+            item.status + here,
+            decimal(item.size),
+            _time(item.created_at),
+        )
+    return table
+
+
+def key_table(items: Sequence[ApiKey]) -> Table:
+    table = _table([item.id for item in items], "name", "scope", "begins", "state", "last used")
+    for item in items:
+        state = "revoked" if item.revoked_at else f"until {_time(item.expires_at)}"
+        table.add_row(
+            item.id,
+            Text(item.name),
+            item.scope,
+            item.prefix,
+            state if item.revoked_at or item.expires_at else "usable",
+            _time(item.last_used_at),
+        )
+    return table
+
+
+def secret_table(items: Sequence[Secret]) -> Table:
+    table = _table([item.name for item in items], "changed", first="name")
+    for item in items:
+        table.add_row(item.name, _time(item.updated_at))
+    return table
+
+
+def preset_table(items: Sequence[Preset]) -> Table:
+    names = ("family", "layers", "hidden", "heads", "parameters", "trainable at rank 128")
+    table = _table([item.name for item in items], *names, first="name")
+    for item in items:
+        table.add_row(
+            item.name,
+            item.family,
+            str(item.layers),
+            f"{item.hidden:,}",
+            str(item.heads),
+            _millions(item.parameters),
+            _millions(item.trainable_at_rank_128),
+        )
+    return table
+
+
+def _table(ids: Sequence[str], *names: str, first: str = "id") -> Table:
+    """The ids stand whole, however narrow the terminal is."""
+    table = Table(box=None)
+    table.add_column(first, no_wrap=True, min_width=max(map(len, ids), default=2))
+    for name in names:
+        table.add_column(name, no_wrap=True)
+    return table
+
+
+def _wished(job: Job) -> Text:
+    text = _status(job.status)
     return text.append(f" ({job.wish} asked)", style="dim") if job.wish else text
 
 
-def _step(job: Job) -> str:
-    return f"{job.progress.step:,}/{job.progress.total_steps:,}"
+def _status(status: JobStatus) -> Text:
+    return Text(status, style=STYLES[status])
+
+
+def _step(step: int, total: int) -> str:
+    return f"{step:,}/{total:,}"
 
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:,.3f}"
+
+
+def _millions(value: int | None) -> str:
+    return "-" if value is None else f"{value / 1e6:,.1f}M"
+
+
+def _time(moment: datetime | None) -> str:
+    return "-" if moment is None else f"{moment.astimezone():%Y-%m-%d %H:%M}"

@@ -1,7 +1,6 @@
 """Who may use the service, and what they keep in it: keys, projects, secrets."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from jobs.keys.models import ApiKey, CreatedKey, Scope
@@ -9,7 +8,7 @@ from jobs.projects import Project, ProjectReport
 from jobs.quotas import Quotas
 from jobs.secrets import Secret
 from service.client.calls import AnyTransport, Group, answered, iterated
-from service.client.requests import Listing, Request, at, changes, model, nothing
+from service.client.requests import Listing, Request, at, changes_of, model, nothing
 from service.responses import KeyPage, ProjectPage, SecretPage
 
 GivenQuotas = Quotas | Mapping[str, Any]
@@ -22,14 +21,14 @@ class Keys(Group[AnyTransport]):
         name: str,
         *,
         scope: Scope | str = Scope.WRITE,
-        expires_at: datetime | None = None,
+        expires_in_days: float | None = None,
         project: str | None = None,
     ) -> Request[CreatedKey]:
         """Make a key; `.key` of the answer is shown this once."""
         document = {
             "name": name,
             "scope": scope,
-            "expires_at": expires_at and expires_at.isoformat(),
+            "expires_in_days": expires_in_days,
             "project": project,
         }
         return Request("POST", at("keys"), model(CreatedKey), json=document)
@@ -52,7 +51,7 @@ class Keys(Group[AnyTransport]):
 class Projects(Group[AnyTransport]):
     @answered
     def create(self, name: str, *, quotas: GivenQuotas | None = None) -> Request[Project]:
-        document = {"name": name, "quotas": changes(quotas or {})}
+        document = {"name": name, "quotas": changes_of(quotas or {})}
         return Request("POST", at("projects"), model(Project), json=document)
 
     @iterated
@@ -68,7 +67,7 @@ class Projects(Group[AnyTransport]):
     @answered
     def change(self, project: str, *, quotas: GivenQuotas) -> Request[Project]:
         """Quotas that are left out stay."""
-        document = {"quotas": changes(quotas)}
+        document = {"quotas": changes_of(quotas)}
         return Request("PATCH", at("projects", project), model(Project), json=document)
 
 

@@ -8,6 +8,7 @@ from service.client.calls import AnyTransport
 from service.client.datasets import Datasets
 from service.client.installation import Presets, Recipes, Waiting, Workers
 from service.client.jobs import Jobs
+from service.client.sweeps import Sweeps
 from service.client.transport import AsyncTransport, Connection, Transport
 from service.client.webhooks import Webhooks
 
@@ -19,6 +20,7 @@ class _Groups(Generic[AnyTransport]):
     def __init__(self, transport: AnyTransport) -> None:
         self._transport = transport
         self.jobs = Jobs(transport)
+        self.sweeps = Sweeps(transport)
         self.datasets = Datasets(transport)
         self.presets = Presets(transport)
         self.recipes = Recipes(transport)

@@ -7,6 +7,7 @@ from typing import Any
 
 from jobs.artifacts import ArtifactKind, Checkpoint
 from jobs.events import AnyJobEvent, job_event_adapter
+from jobs.generations.models import OVER, Generation, NewGeneration
 from jobs.metrics.models import Metrics
 from jobs.models import Job, JobChanges, JobSpec, Progress
 from jobs.status import FINAL, JobStatus
@@ -21,7 +22,7 @@ from service.client.requests import (
     Steps,
     at,
     body,
-    changes,
+    changes_of,
     model,
     nothing,
     once,
@@ -33,6 +34,7 @@ from service.responses import (
     ArtifactPage,
     CheckpointPage,
     EventPage,
+    GenerationPage,
     JobEstimate,
     JobPage,
     StoredArtifact,
@@ -87,7 +89,7 @@ class Jobs(Group[AnyTransport]):
     @answered
     def change(self, job_id: str, new: JobChanges | Mapping[str, Any]) -> Request[Job]:
         """Another name or other labels; another priority while the job is queued."""
-        return Request("PATCH", at("jobs", job_id), model(Job), json=changes(new))
+        return Request("PATCH", at("jobs", job_id), model(Job), json=changes_of(new))
 
     @answered
     def cancel(self, job_id: str) -> Request[Job]:
@@ -108,6 +110,20 @@ class Jobs(Group[AnyTransport]):
     def retry(self, job_id: str) -> Request[Job]:
         """Put a failed or cancelled job back into the queue."""
         return Request("POST", at("jobs", job_id, "retry"), model(Job))
+
+    @answered
+    def fork(
+        self, job_id: str, *, source: str | None = None, changes: Mapping[str, Any] | None = None
+    ) -> Request[Job]:
+        """Queue a new job with this one's spec and `changes` to it, a JSON merge patch.
+
+        It begins with the weights of `source`, a folder of this job's files (`final`,
+        `merged/step-00005000`, `checkpoints/step-00005000`) or, without one, from the start.
+        """
+        document = {"from": source, "changes": dict(changes or {})}
+        return Request(
+            "POST", at("jobs", job_id, "fork"), model(Job), json=document, headers=once()
+        )
 
     @answered
     def delete(self, job_id: str, *, artifacts: bool = False) -> Request[None]:
@@ -210,6 +226,31 @@ class Jobs(Group[AnyTransport]):
             ends_with=lambda frame: frame.event == "end",
             query={"attempt": attempt, "tail": tail},
         )
+
+    @answered
+    def generate(
+        self, job_id: str, new: NewGeneration | Mapping[str, Any] | None = None
+    ) -> Steps[Generation]:
+        """Text from a model of the job, also while it trains; once it is there, or failed."""
+        seconds = LONGEST_WAIT_SECONDS
+        asked: Generation = yield Request(
+            "POST", at("jobs", job_id, "generate"), model(Generation), json=changes_of(new or {})
+        )
+        while asked.status not in OVER:
+            asked = yield Request(
+                "GET",
+                at("jobs", job_id, "generations", asked.id),
+                model(Generation),
+                query={"wait": seconds},
+                seconds=seconds,
+            )
+        return asked
+
+    @iterated
+    def generations(self, job_id: str, *, limit: int | None = None) -> Listing[Generation]:
+        """The newest first."""
+        path = at("jobs", job_id, "generations")
+        return Listing(path, model(GenerationPage), limit=limit)
 
     @iterated
     def checkpoints(self, job_id: str) -> Listing[Checkpoint]:

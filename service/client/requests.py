@@ -107,7 +107,7 @@ def body(given: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
     return given.model_dump(mode="json") if isinstance(given, BaseModel) else dict(given)
 
 
-def changes(given: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
+def changes_of(given: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
     """As `body`, without what was not said."""
     if isinstance(given, BaseModel):
         return given.model_dump(mode="json", exclude_unset=True)

@@ -1,7 +1,11 @@
 """A real server on a free port over a real store; jobs that a test moves along itself."""
 
+import hashlib
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +16,13 @@ from pydantic import SecretStr
 
 from jobs.backends import Backends, open_backends
 from jobs.migrate import migrate
-from jobs.models import Job, JobSpec
+from jobs.models import Artifact, Job, JobSpec
 from jobs.settings import Settings
 from relora_core.events import AnyTrainEvent
 from service.client import Client
+from tests.service.files import AddFile
 from tests.service.serving import serving, step_finished
+from tests.service.stranger import Stranger
 
 SECRET_KEY = SecretStr(Fernet.generate_key().decode())
 NOBODY = "redis://127.0.0.1:9/0"  # no broker: jobs are taken, and wait in the outbox
@@ -96,3 +102,44 @@ def report(backends: Backends) -> Callable[..., None]:
         backends.attempts.append(job.id, 1, list(enumerate(events, first)))
 
     return append
+
+
+@pytest.fixture
+def add_file(backends: Backends, running: Job, tmp_path: Path) -> AddFile:
+    """Put a file into the storage of the running job, and list it."""
+
+    def add(path: str, content: bytes) -> None:
+        (tmp_path / "file").write_bytes(content)
+        backends.storage_for(running).upload(tmp_path / "file", path)
+        artifact = Artifact(
+            path=path,
+            kind="final" if path.startswith("final/") else "log",
+            step=None,
+            size=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+            created_at=datetime.now(UTC),
+        )
+        backends.attempts.add_artifacts(running.id, 1, [artifact])
+
+    return add
+
+
+@pytest.fixture
+def stranger() -> Iterator[Callable[..., tuple[str, list[tuple[str, str, dict[str, str]]]]]]:
+    """Starts a server that is not ours; gives its address and the requests that it sees."""
+    servers = []
+
+    def start(
+        *statuses: tuple[int, dict[str, str]],
+    ) -> tuple[str, list[tuple[str, str, dict[str, str]]]]:
+        seen: list[tuple[str, str, dict[str, str]]] = []
+        handler = type("Handler", (Stranger,), {"statuses": list(statuses), "seen": seen})
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        return f"http://127.0.0.1:{server.server_port}", seen
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()

@@ -1,18 +1,21 @@
 """Both clients, against a real server."""
 
 import asyncio
+import threading
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from jobs.backends import Backends
+from jobs.backends import Backends, open_backends
 from jobs.keys.models import Scope
 from jobs.models import Job, JobSpec
 from jobs.settings import Settings
 from jobs.status import JobStatus
 from service.client import ApiError, AsyncClient, Client, Unreachable
 from service.responses import FieldProblem
+from tests.service.files import AddFile, play_generator
 from tests.service.keys import make_key
 from tests.service.serving import serving
 
@@ -87,10 +90,38 @@ def test_a_wrong_spec_is_an_error_with_its_fields(client: Client, document: dict
     ]
 
 
+def test_a_job_is_forked_with_changes(client: Client, job: Job) -> None:
+    fork = client.jobs.fork(job.id, changes={"name": "longer", "training": {"steps": 200}})
+    assert (fork.name, fork.forked_from, fork.spec.training.steps) == ("longer", job.id, 200)
+    with pytest.raises(ApiError, match="final"):
+        client.jobs.fork(job.id, source="final")
+
+
+def test_a_sweep_makes_a_job_for_each_method(client: Client, document: dict[str, Any]) -> None:
+    sweep = client.sweeps.create({"base": document, "grid": {"method": ["full", "lora"]}})
+    assert [one.changes for one in sweep.jobs] == [{"method": "full"}, {"method": "lora"}]
+    assert [one.id for one in client.sweeps.list()] == [sweep.id]
+    client.sweeps.cancel(sweep.id)
+    assert client.sweeps.get(sweep.id).counts[JobStatus.CANCELLED] == 2
+
+
+def test_generated_text_is_waited_for(
+    client: Client, backends: Backends, running: Job, add_file: AddFile
+) -> None:
+    add_file("final/config.json", b"{}")
+    generator = threading.Thread(target=play_generator, args=(backends,))
+    generator.start()
+    done = client.jobs.generate(running.id, {"prompt": "In the beginning"})
+    generator.join()
+    assert done.result is not None
+    assert done.result.text == " was"
+    assert list(client.jobs.generations(running.id)) == [done]
+
+
 def test_an_estimate_queues_nothing(client: Client, document: dict[str, Any]) -> None:
-    estimate = client.jobs.estimate(document, gpu="a100_80gb").estimate
-    assert estimate is not None
-    assert estimate.gpu == "a100_80gb"
+    on_one, on_another = (client.jobs.estimate(document, gpu=gpu) for gpu in ("h100", "a100_80gb"))
+    assert on_one.estimate is not None
+    assert on_one.estimate != on_another.estimate
     assert list(client.jobs.list()) == []
 
 
@@ -107,17 +138,12 @@ def test_a_wait_ends_with_the_job(client: Client, backends: Backends, running: J
     assert client.jobs.wait(running.id).status is JobStatus.SUCCEEDED
 
 
-def test_an_id_is_one_part_of_the_path(client: Client) -> None:
-    with pytest.raises(ApiError, match="There is nothing at"):
-        client.jobs.get("job_1/events")
-
-
 def test_the_address_and_the_key_come_from_the_environment(
     settings: Settings, backends: Backends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = make_key(backends, Scope.READ)
-    settings.authentication = "required"
-    with serving(backends) as url:
+    strict = settings.model_copy(update={"authentication": "required"})
+    with closing(open_backends(strict)) as guarded, serving(guarded) as url:
         monkeypatch.setenv("RELORA_URL", url)
         with Client() as nobody, pytest.raises(ApiError, match="needs an API key"):
             next(nobody.jobs.list())

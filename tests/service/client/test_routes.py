@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
@@ -14,7 +15,7 @@ from service.client import Client
 from service.client.calls import Group
 from service.client.requests import Listing, Request
 
-GIVEN: dict[str, Any] = {"spec": {}, "new": {}, "labels": {"a": "b"}, "quotas": {}}
+GIVEN: dict[str, Any] = {"spec": {}, "new": {}, "sweep": {}, "quotas": {}}
 
 
 class Recorder:
@@ -32,6 +33,15 @@ class Recorder:
         )
 
 
+def required(call: Callable[..., Any]) -> list[str]:
+    parameters = inspect.signature(call).parameters
+    return [
+        name
+        for name, parameter in parameters.items()
+        if parameter.default is inspect.Parameter.empty and name != "self"
+    ]
+
+
 def all_requests() -> list[Request[Any]]:
     recorder = Recorder()
     with Client("http://nowhere") as client:
@@ -40,16 +50,7 @@ def all_requests() -> list[Request[Any]]:
         for name, described in vars(type(group)).items():
             if hasattr(described, "_describe"):
                 call = getattr(type(group)(recorder), name)
-                names = [one for one in inspect.signature(call).parameters if one != "self"]
-                call(
-                    **{
-                        one: GIVEN.get(one, "x")
-                        for one in names
-                        if one in GIVEN
-                        or "_id" in one
-                        or one in {"name", "value", "project", "job_id"}
-                    }
-                )
+                call(**{one: GIVEN.get(one, "x") for one in required(call)})
     return recorder.requests
 
 

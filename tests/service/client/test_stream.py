@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from jobs.backends import Backends
-from jobs.models import Job
+from jobs.models import Job, JobError
 from jobs.status import JobStatus
 from relora_core.events import Warned
 from service.client import AsyncClient, Client
@@ -36,14 +36,17 @@ def test_a_stream_ends_with_the_job(client: Client, backends: Backends, running:
 def test_a_job_that_failed_and_was_retried_is_told_to_its_end(
     client: Client, backends: Backends, running: Job
 ) -> None:
-    backends.attempts.finish(running.id, 1, JobStatus.FAILED)
+    error = JobError(code="data_error", message="no text")
+    backends.attempts.finish(running.id, 1, JobStatus.FAILED, error=error)
     backends.store.retry(running.id)
     backends.attempts.claim(running.id, worker="w2", lease_seconds=60)
+    backends.attempts.started(running.id, 2, resumed_from=None)
     backends.attempts.finish(running.id, 2, JobStatus.SUCCEEDED)
     assert [event.type for event in client.jobs.stream(running.id, after=4)] == [
         "job.failed",
         "job.queued",
         "job.claimed",
+        "job.started",
         "job.succeeded",
     ]
 

@@ -1,38 +1,18 @@
 """The command line, against a real server."""
 
 import json
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from typer.testing import CliRunner, Result
 
 from jobs.backends import Backends
-from jobs.models import Job, JobError
-from jobs.status import JobStatus
-from service.cli import app
-
-Relora = Callable[..., Result]
-
-
-@pytest.fixture
-def relora(url: str, monkeypatch: pytest.MonkeyPatch) -> Relora:
-    """Runs `relora` with some arguments, against the test's own service."""
-    monkeypatch.setenv("COLUMNS", "60")  # no id is cut, even so
-
-    def run(*arguments: str | Path, at: str = url) -> Result:
-        return CliRunner().invoke(app, list(map(str, arguments)), env={"RELORA_URL": at})
-
-    return run
-
-
-@pytest.fixture
-def spec_file(tmp_path: Path, document: dict[str, Any]) -> Path:
-    file = tmp_path / "spec.yaml"
-    file.write_text(yaml.safe_dump(document))
-    return file
+from jobs.models import Job, JobError, JobSpec
+from jobs.status import JobStatus, Wish
+from tests.service.cli.conftest import Relora
 
 
 def test_a_spec_is_submitted(relora: Relora, backends: Backends, spec_file: Path) -> None:
@@ -152,7 +132,64 @@ def test_events_are_printed(relora: Relora, running: Job) -> None:
     assert [json.loads(line)["id"] for line in as_json] == [1, 2, 3, 4]
 
 
-def test_nothing_to_download_is_said(relora: Relora, running: Job, tmp_path: Path) -> None:
-    result = relora("jobs", "download", running.id, "--to", tmp_path)
-    assert result.exit_code == 1
-    assert "has no files at 'final/'" in result.stderr
+def test_a_spec_is_submitted_and_followed_in_json(
+    relora: Relora, backends: Backends, spec_file: Path
+) -> None:
+    def cancel() -> None:
+        while not (waiting := backends.store.list()):
+            time.sleep(0.02)
+        backends.store.wish(waiting[0].id, Wish.CANCEL)
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    result = relora("jobs", "submit", spec_file, "--follow", "--json")
+    thread.join()
+    job, *events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert (result.exit_code, job["status"]) == (1, "queued")
+    assert [event["type"] for event in events] == ["job.queued", "job.cancelled"]
+
+
+def test_a_list_is_narrowed_and_is_a_line_for_each_in_json(
+    relora: Relora, backends: Backends, document: dict[str, Any]
+) -> None:
+    spec = JobSpec.model_validate({**document, "labels": {"team": "nlp"}})
+    wanted, _ = backends.store.create(spec), backends.store.create(JobSpec(**document))
+    narrowed = relora("jobs", "list", "--label", "team=nlp", "--status", "queued", "--json")
+    assert [json.loads(line)["id"] for line in narrowed.stdout.splitlines()] == [wanted.id]
+    assert len(relora("jobs", "list", "--json").stdout.splitlines()) == 2
+
+
+def test_a_job_is_forked_retried_and_deleted(relora: Relora, job: Job) -> None:
+    settings = ("--set", "training.steps=200", "--set", "name=longer")
+    fork = json.loads(relora("jobs", "fork", job.id, *settings, "--json").stdout)
+    assert (fork["name"], fork["spec"]["training"]["steps"]) == ("longer", 200)
+    relora("jobs", "cancel", job.id)
+    assert "queued" in relora("jobs", "retry", job.id).stdout
+    relora("jobs", "cancel", job.id)
+    assert relora("jobs", "delete", job.id, "--artifacts").exit_code == 0
+    assert relora("jobs", "get", job.id).exit_code == 2
+
+
+@pytest.mark.parametrize("setting", ["steps", "training.steps=[", "=1"])
+def test_a_wrong_change_is_refused(relora: Relora, job: Job, setting: str) -> None:
+    result = relora("jobs", "fork", job.id, "--set", setting)
+    assert result.exit_code == 2
+    assert repr(setting) in result.stderr
+
+
+def test_an_estimate_says_what_a_spec_costs(relora: Relora, spec_file: Path) -> None:
+    assert "memory" in relora("estimate", spec_file).stdout
+    assert json.loads(relora("estimate", spec_file, "--json").stdout)["estimate"]["name"] == "tiny"
+
+
+def test_presets_are_listed(relora: Relora) -> None:
+    assert "llama_130m" in relora("presets").stdout
+    assert json.loads(relora("presets", "llama_130m").stdout)["config"]["model_type"] == "llama"
+
+
+def test_a_service_that_cannot_answer_now_is_as_one_that_does_not(
+    relora: Relora, stranger: Callable[..., tuple[str, list[Any]]]
+) -> None:
+    url, seen = stranger((503, {"Retry-After": "0"}))
+    assert relora("jobs", "list", at=url).exit_code == 3
+    assert len(seen) == 3

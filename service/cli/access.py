@@ -1,0 +1,108 @@
+"""`relora keys`, `relora secrets`: who may use the service, and what they keep in it."""
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from jobs.keys.models import Scope
+from service.cli.session import (
+    URL,
+    AsJson,
+    Limit,
+    Url,
+    connected,
+    err,
+    group,
+    out,
+    print_json,
+    print_lines,
+    show,
+)
+from service.tables import key_table, secret_table
+
+keys = group("API keys: who may use the service.")
+secrets = group("Values that jobs name and nobody reads back.")
+
+Project = Annotated[
+    str | None, typer.Option(help="Default: one's own; another needs an operator's key.")
+]
+
+
+@keys.command()
+def create(  # what a key has
+    name: Annotated[str, typer.Argument(help="What it is for.")],
+    *,
+    scope: Annotated[Scope, typer.Option(help="What it may do.")] = Scope.WRITE,
+    expires_in_days: Annotated[float | None, typer.Option(help="Default: never.")] = None,
+    project: Project = None,
+    url: Url = URL,
+    json: AsJson = False,
+) -> None:
+    """Make a key. It is shown this once."""
+    with connected(url) as client:
+        key = client.keys.create(
+            name, scope=scope, expires_in_days=expires_in_days, project=project
+        )
+    if json:
+        print_json(key)
+    else:
+        err.print(f"{key.scope} key {key.id} of project {key.project}; it is shown this once:")
+        out.print(Text(key.key, style="bold"), soft_wrap=True)
+
+
+@keys.command("list")
+def list_keys(
+    *, project: Project = None, limit: Limit = 50, url: Url = URL, json: AsJson = False
+) -> None:
+    """List a project's keys, the newest first."""
+    with connected(url) as client:
+        found = client.keys.list(project=project, limit=limit)
+        print_lines(found) if json else show(key_table(list(found)))
+
+
+@keys.command()
+def revoke(
+    key_id: Annotated[str, typer.Argument(metavar="KEY", help="The id of the key.")],
+    *,
+    url: Url = URL,
+    json: AsJson = False,
+) -> None:
+    """Revoke a key, for good."""
+    with connected(url) as client:
+        client.keys.revoke(key_id)
+        if json:
+            print_json(client.keys.get(key_id))
+
+
+SecretName = Annotated[str, typer.Argument(metavar="NAME", help="Its name.")]
+
+
+@secrets.command("set")
+def set_secret(name: SecretName, *, url: Url = URL, json: AsJson = False) -> None:
+    """Store a value, typed or from stdin, in place of the one before."""
+    typed = typer.get_text_stream("stdin")
+    value = typer.prompt("value", hide_input=True, err=True) if typed.isatty() else typed.read()
+    with connected(url) as client:
+        secret = client.secrets.put(name, value.removesuffix("\n"))
+    print_json(secret) if json else out.print(f"stored {secret.name}")
+
+
+@secrets.command("list")
+def list_secrets(*, limit: Limit = 50, url: Url = URL, json: AsJson = False) -> None:
+    """List the names of the secrets."""
+    with connected(url) as client:
+        found = client.secrets.list(limit=limit)
+        print_lines(found) if json else show(secret_table(list(found)))
+
+
+@secrets.command()
+def delete(
+    name: SecretName,
+    *,
+    url: Url = URL,
+    json: AsJson = False,  # noqa: ARG001 # there is nothing to say
+) -> None:
+    """Forget a value."""
+    with connected(url) as client:
+        client.secrets.delete(name)

@@ -1,0 +1,69 @@
+"""`relora datasets`: files to train on."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from service.cli.files import transfer
+from service.cli.session import (
+    REFUSED,
+    URL,
+    AsJson,
+    Limit,
+    Url,
+    connected,
+    fail,
+    group,
+    out,
+    print_json,
+    print_lines,
+    show,
+)
+from service.tables import dataset_table
+
+datasets = group("Files to train on: uploaded once, used by many jobs.")
+
+
+@datasets.command()
+def upload(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The file.")],
+    *,
+    name: Annotated[str | None, typer.Option(help="Default: that of the file.")] = None,
+    url: Url = URL,
+    json: AsJson = False,
+) -> None:
+    """Upload a file and print what a spec says as data.train.uri.
+
+    Broken off, it goes on where it was.
+    """
+    with connected(url) as client, transfer() as progress:
+        task = progress.add_task(file.name, total=file.stat().st_size)
+        try:
+            dataset = client.datasets.upload(
+                file, name=name, listener=lambda there: progress.update(task, completed=there)
+            )
+        except ValidationError as error:
+            fail("; ".join(problem["msg"] for problem in error.errors()), REFUSED)
+    print_json(dataset) if json else out.print(dataset.uri)
+
+
+@datasets.command("list")
+def list_datasets(*, limit: Limit = 50, url: Url = URL, json: AsJson = False) -> None:
+    """List the datasets, the newest first."""
+    with connected(url) as client:
+        found = client.datasets.list(limit=limit)
+        print_lines(found) if json else show(dataset_table(list(found)))
+
+
+@datasets.command()
+def delete(
+    dataset_id: Annotated[str, typer.Argument(metavar="DATASET", help="Its id.")],
+    *,
+    url: Url = URL,
+    json: AsJson = False,  # noqa: ARG001 # there is nothing to say
+) -> None:
+    """Forget a dataset that no job needs any more."""
+    with connected(url) as client:
+        client.datasets.delete(dataset_id)

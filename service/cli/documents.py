@@ -1,0 +1,68 @@
+"""What a person wrote: specs in files, and changes to them in arguments."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from service.cli.session import REFUSED, fail
+
+
+def read_document(file: Path, what: str) -> dict[str, Any]:
+    """A mapping, from YAML or JSON; `what` says what it should have been."""
+    try:
+        document = yaml.safe_load(file.read_text())
+    except OSError as error:
+        fail(f"cannot read {file}: {error.strerror}", REFUSED)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        fail(f"{file} is neither YAML nor JSON: {error}", REFUSED)
+    if not isinstance(document, dict):
+        fail(f"{file} holds no {what}", REFUSED)
+    return document
+
+
+def read_spec(file: Path) -> dict[str, Any]:
+    return read_document(file, "job spec: a mapping with `model`, `data` and `training`")
+
+
+def parse_changes(settings: Iterable[str]) -> dict[str, Any]:
+    """`training.steps=200` as `{"training": {"steps": 200}}`; null takes a field away."""
+    changes: dict[str, Any] = {}
+    for setting in settings:
+        path, value = _split(setting, "training.steps=200")
+        *parents, name = path.split(".")
+        place = changes
+        for parent in parents:
+            place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                fail(f"{setting!r} says of {parent!r} what another --set says, too", REFUSED)
+        place[name] = _value(value, setting)
+    return changes
+
+
+def parse_grid(settings: Iterable[str]) -> dict[str, list[Any]]:
+    """`rank=64,128` as `{"rank": [64, 128]}`."""
+    grid = {}
+    for setting in settings:
+        field, values = _split(setting, "rank=64,128")
+        grid[field] = _value(f"[{values}]", setting)
+    return grid
+
+
+def parse_labels(labels: Iterable[str]) -> dict[str, str]:
+    return dict(_split(label, "team=nlp") for label in labels)
+
+
+def _split(setting: str, example: str) -> tuple[str, str]:
+    name, equals, value = setting.partition("=")
+    if not (name and equals):
+        fail(f"{setting!r} is not like {example}", REFUSED)
+    return name, value
+
+
+def _value(text: str, setting: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        fail(f"cannot read the value of {setting!r}", REFUSED)

@@ -1,0 +1,194 @@
+"""`relora jobs`: what one job or many are asked to do."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from jobs.models import Job
+from jobs.status import JobStatus
+from relora_core.events import to_line
+from service.cli.documents import parse_changes, parse_labels, read_document, read_spec
+from service.cli.session import (
+    FAILED,
+    INTERRUPTED,
+    URL,
+    AsJson,
+    JobId,
+    Limit,
+    Url,
+    connected,
+    group,
+    out,
+    print_json,
+    print_line,
+    print_lines,
+    show,
+)
+from service.client import Client
+from service.describe import describe
+from service.follow import follow
+from service.tables import overview, sheet
+
+jobs = group("Submit jobs, watch them, fetch what they made.")
+
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="A field otherwise: training.steps=200.")
+]
+
+
+@jobs.command()
+def submit(
+    spec: Annotated[Path, typer.Argument(help="The job spec, YAML or JSON.")],
+    *,
+    follow_: Annotated[bool, typer.Option("--follow", help="Watch it until it is over.")] = False,
+    url: Url = URL,
+    json: AsJson = False,
+) -> None:
+    """Submit a job."""
+    document = read_spec(spec)
+    with connected(url) as client:
+        _made(client, client.jobs.create(document), follow_=follow_, json=json)
+
+
+@jobs.command("list")
+def list_jobs(  # what a list is narrowed by
+    *,
+    status: Annotated[list[JobStatus] | None, typer.Option(help="Only these.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="KEY=VALUE; all of these.")] = None,
+    method: Annotated[str | None, typer.Option(help="Only of this method.")] = None,
+    limit: Limit = 20,
+    url: Url = URL,
+    json: AsJson = False,
+) -> None:
+    """List the jobs, the newest first."""
+    labels = parse_labels(label or ())
+    with connected(url) as client:
+        found = client.jobs.list(status=status or (), labels=labels, method=method, limit=limit)
+        print_lines(found) if json else show(overview(list(found)))
+
+
+@jobs.command()
+def get(job_id: JobId, *, url: Url = URL, json: AsJson = False) -> None:
+    """Show a job."""
+    with connected(url) as client:
+        _show(client.jobs.get(job_id), json=json)
+
+
+@jobs.command("follow")
+def follow_job(job_id: JobId, *, url: Url = URL, json: AsJson = False) -> None:
+    """Watch a job until it is over."""
+    with connected(url) as client:
+        _follow(client, job_id, json=json)
+
+
+@jobs.command()
+def events(
+    job_id: JobId,
+    *,
+    after: Annotated[int, typer.Option(help="Only events with a greater id.")] = 0,
+    url: Url = URL,
+    json: AsJson = False,
+) -> None:
+    """Print what happened to a job so far."""
+    with connected(url) as client:
+        for event in client.jobs.events(job_id, after=after):
+            if json:
+                typer.echo(to_line(event))
+            else:
+                out.print(describe(event), soft_wrap=True)
+
+
+@jobs.command()
+def cancel(job_id: JobId, *, url: Url = URL, json: AsJson = False) -> None:
+    """Ask a job to save a checkpoint and end."""
+    with connected(url) as client:
+        _show(client.jobs.cancel(job_id), json=json)
+
+
+@jobs.command()
+def pause(job_id: JobId, *, url: Url = URL, json: AsJson = False) -> None:
+    """Ask a job to save a checkpoint and wait off the queue."""
+    with connected(url) as client:
+        _show(client.jobs.pause(job_id), json=json)
+
+
+@jobs.command()
+def resume(job_id: JobId, *, url: Url = URL, json: AsJson = False) -> None:
+    """Put a paused job back into the queue."""
+    with connected(url) as client:
+        _show(client.jobs.resume(job_id), json=json)
+
+
+@jobs.command()
+def retry(job_id: JobId, *, url: Url = URL, json: AsJson = False) -> None:
+    """Put a failed or cancelled job back into the queue."""
+    with connected(url) as client:
+        _show(client.jobs.retry(job_id), json=json)
+
+
+@jobs.command()
+def fork(  # noqa: PLR0913 # what a fork has
+    job_id: JobId,
+    *,
+    source: Annotated[
+        str | None,
+        typer.Option("--from", help="Weights to begin with: final, merged/step-00005000, ..."),
+    ] = None,
+    set_: Set = None,
+    changes: Annotated[Path | None, typer.Option(help="A file with the changes.")] = None,
+    follow_: Annotated[bool, typer.Option("--follow", help="Watch it until it is over.")] = False,
+    url: Url = URL,
+    json: AsJson = False,
+) -> None:
+    """Submit a new job with another's spec and changes to it."""
+    written = read_document(changes, "changes: a part of a job spec") if changes else {}
+    with connected(url) as client:
+        job = client.jobs.fork(
+            job_id, source=source, changes={**written, **parse_changes(set_ or ())}
+        )
+        _made(client, job, follow_=follow_, json=json)
+
+
+@jobs.command()
+def delete(
+    job_id: JobId,
+    *,
+    artifacts: Annotated[bool, typer.Option("--artifacts", help="Its files, too.")] = False,
+    url: Url = URL,
+    json: AsJson = False,  # noqa: ARG001 # there is nothing to say
+) -> None:
+    """Delete a job that is over."""
+    with connected(url) as client:
+        client.jobs.delete(job_id, artifacts=artifacts)
+
+
+def _made(client: Client, job: Job, *, follow_: bool, json: bool) -> None:
+    if not json:
+        out.print(Text.assemble("submitted ", (job.id, "bold")))
+    elif follow_:
+        print_line(job)
+    else:
+        print_json(job)
+    if follow_:
+        _follow(client, job.id, json=json)
+
+
+def _follow(client: Client, job_id: str, *, json: bool) -> None:
+    if json:
+        for event in client.jobs.stream(job_id):
+            typer.echo(to_line(event))
+        job = client.jobs.get(job_id)
+    else:
+        try:
+            job = follow(client, job_id, out)
+        except KeyboardInterrupt:
+            out.print(f"the job goes on; `relora jobs follow {job_id}` shows it again")
+            raise typer.Exit(INTERRUPTED) from None
+    if job.status is not JobStatus.SUCCEEDED:
+        raise typer.Exit(FAILED)
+
+
+def _show(job: Job, *, json: bool) -> None:
+    print_json(job) if json else out.print(sheet(job))

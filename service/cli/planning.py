@@ -1,0 +1,50 @@
+"""`relora estimate`, `relora presets`: before a job is submitted."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from relora_core.estimate import UTILIZATION
+from relora_core.estimate.report import as_text
+from service.cli.documents import read_spec
+from service.cli.session import URL, AsJson, Url, connected, out, print_json, print_lines, show
+from service.tables import preset_table
+
+
+def estimate(
+    spec: Annotated[Path, typer.Argument(help="The job spec, YAML or JSON.")],
+    *,
+    gpu: Annotated[str, typer.Option(help="Each of resources.gpus.")] = "h100",
+    utilization: Annotated[
+        float, typer.Option(help="The share of the GPU's peak that is reached.")
+    ] = UTILIZATION,
+    url: Url = URL,
+    json: AsJson = False,
+) -> None:
+    """Check a spec as a submit does, and say what it would cost. Nothing is queued."""
+    document = read_spec(spec)
+    with connected(url) as client:
+        found = client.jobs.estimate(document, gpu=gpu, utilization=utilization)
+    if json:
+        print_json(found)
+    elif found.estimate is None:
+        out.print(f"the spec is accepted; {found.not_estimated}")
+    else:
+        out.print(as_text(found.estimate), soft_wrap=True)
+
+
+def presets(
+    name: Annotated[str | None, typer.Argument(help="Only this one, with its config.")] = None,
+    *,
+    url: Url = URL,
+    json: AsJson = False,
+) -> None:
+    """List the model shapes that a spec may name."""
+    with connected(url) as client:
+        if name is not None:
+            print_json(client.presets.get(name))
+        elif json:
+            print_lines(client.presets.list())
+        else:
+            show(preset_table(list(client.presets.list())))

@@ -1,0 +1,51 @@
+"""The program `relora`, put together."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.cli import files
+from service.cli.access import keys, secrets
+from service.cli.datasets import datasets
+from service.cli.jobs import jobs
+from service.cli.planning import estimate, presets
+from service.cli.session import REFUSED, fail, out
+from service.cli.sweeps import compare, sweeps
+
+assert files  # noqa: S101 # it adds commands to `jobs`
+
+app = typer.Typer(help="Pretrain language models with ReLoRA.", no_args_is_help=True)
+
+
+@app.command()
+def up(
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8000,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Database, storage and logs; default ~/.relora.")
+    ] = None,
+    worker: Annotated[bool, typer.Option(help="Run a worker, too.")] = True,
+) -> None:
+    """Run the whole service on this machine, until Ctrl-C."""
+    from service.up import UpError, run_up  # it alone needs the embedded Valkey
+
+    try:
+        run_up(host=host, port=port, data_dir=data_dir, with_worker=worker, console=out)
+    except UpError as error:
+        fail(str(error), REFUSED)
+
+
+app.add_typer(jobs, name="jobs")
+app.command()(estimate)
+app.add_typer(sweeps, name="sweep")
+app.command()(compare)
+app.command()(presets)
+app.add_typer(datasets, name="datasets")
+app.add_typer(secrets, name="secrets")
+app.add_typer(keys, name="keys")
+
+
+def main() -> None:
+    app()

@@ -1,0 +1,76 @@
+"""What all commands share: their options, how they print, and how they end."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, NoReturn
+
+import httpx
+import typer
+from pydantic import BaseModel
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from service.client import ApiError, Client, CorruptDownload, Unreachable
+from service.client.transport import DEFAULT_URL as URL
+
+RETRIES = 2  # of a request that nobody answers: a person waits
+PIPE_WIDTH = 200  # of a table that no terminal limits
+FAILED, REFUSED, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+Url = Annotated[str, typer.Option("--url", envvar="RELORA_URL", help="Address of the service.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON, for programs.")]
+Limit = Annotated[int, typer.Option(min=1, help="How many, the newest first.")]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="The id of the job.")]
+
+__all__ = ["URL", "AsJson", "JobId", "Limit", "Url"]
+
+
+def group(about: str) -> typer.Typer:
+    return typer.Typer(help=about, no_args_is_help=True)
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Client]:
+    """A client whose errors end the command with a line that says what to do.
+
+    Its key, if there is one, is in RELORA_API_KEY: a command line is seen by all on the machine.
+    """
+    try:
+        with Client(url, retries=RETRIES) as client:
+            yield client
+    except ApiError as error:
+        fail(str(error), REFUSED if error.status < 500 else UNREACHABLE)
+    except (Unreachable, httpx.InvalidURL) as error:
+        hint = "`relora up` starts a service; --url or RELORA_URL names another."
+        fail(f"{error}\n  {hint}", UNREACHABLE)
+    except CorruptDownload as error:
+        fail(str(error), FAILED)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    err.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
+    raise typer.Exit(code)
+
+
+def print_json(model: BaseModel) -> None:
+    """One document, for the whole command."""
+    typer.echo(model.model_dump_json(indent=2))
+
+
+def print_line(model: BaseModel) -> None:
+    """One of many, a line each."""
+    typer.echo(model.model_dump_json())
+
+
+def print_lines(models: Iterable[BaseModel]) -> None:
+    for model in models:
+        print_line(model)
+
+
+def show(table: RenderableType) -> None:
+    """Nothing is cut where a program reads it."""
+    screen = out if out.is_terminal else Console(width=PIPE_WIDTH, highlight=False)
+    screen.print(table)

@@ -1,0 +1,85 @@
+"""`relora sweep`, `relora compare`: jobs side by side."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from service.cli.documents import parse_grid, read_spec
+from service.cli.session import (
+    URL,
+    AsJson,
+    Limit,
+    Url,
+    connected,
+    group,
+    out,
+    print_json,
+    print_lines,
+    show,
+)
+from service.comparison import compared
+from service.tables import comparison_table, sweep_table
+
+sweeps = group("Many jobs from one spec and a grid of changes.")
+
+SweepId = Annotated[str, typer.Argument(metavar="SWEEP", help="The id of the sweep.")]
+
+
+@sweeps.command()
+def submit(  # what a sweep has
+    spec: Annotated[Path, typer.Argument(help="The spec that all jobs begin with.")],
+    *,
+    grid: Annotated[
+        list[str], typer.Option(help="A field and its values: method=full,lora,relora.")
+    ],
+    name: Annotated[str | None, typer.Option(help="Default: that of the spec.")] = None,
+    url: Url = URL,
+    json: AsJson = False,
+) -> None:
+    """Submit a job for each combination of the grid: all of them or, if one is wrong, none."""
+    new = {"base": read_spec(spec), "grid": parse_grid(grid), "name": name}
+    with connected(url) as client:
+        sweep = client.sweeps.create(new)
+    if json:
+        print_json(sweep)
+    else:
+        out.print(Text.assemble("submitted ", (sweep.id, "bold"), f", {len(sweep.jobs)} jobs"))
+        show(comparison_table(sweep.jobs))
+
+
+@sweeps.command("list")
+def list_sweeps(*, limit: Limit = 20, url: Url = URL, json: AsJson = False) -> None:
+    """List the sweeps, the newest first."""
+    with connected(url) as client:
+        found = client.sweeps.list(limit=limit)
+        print_lines(found) if json else show(sweep_table(list(found)))
+
+
+@sweeps.command()
+def get(sweep_id: SweepId, *, url: Url = URL, json: AsJson = False) -> None:
+    """Show a sweep's jobs side by side."""
+    with connected(url) as client:
+        sweep = client.sweeps.get(sweep_id)
+    print_json(sweep) if json else show(comparison_table(sweep.jobs))
+
+
+@sweeps.command()
+def cancel(sweep_id: SweepId, *, url: Url = URL, json: AsJson = False) -> None:
+    """Cancel a sweep's jobs."""
+    with connected(url) as client:
+        sweep = client.sweeps.cancel(sweep_id)
+    print_json(sweep) if json else show(comparison_table(sweep.jobs))
+
+
+def compare(
+    job_ids: Annotated[list[str], typer.Argument(metavar="JOB...", help="Their ids.")],
+    *,
+    url: Url = URL,
+    json: AsJson = False,
+) -> None:
+    """Show jobs side by side: loss, perplexity, pace, memory."""
+    with connected(url) as client:
+        found = [compared(client, job_id) for job_id in job_ids]
+    print_lines(found) if json else show(comparison_table(found))

@@ -1,0 +1,31 @@
+"""Sweeps: what is below /v1/sweeps."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jobs.sweeps.models import NewSweep, Sweep, SweepSummary
+from service.client.calls import AnyTransport, Group, answered, iterated
+from service.client.requests import Listing, Request, at, body, model, once
+from service.responses import SweepPage
+
+
+class Sweeps(Group[AnyTransport]):
+    @answered
+    def create(self, sweep: NewSweep | Mapping[str, Any]) -> Request[Sweep]:
+        """Queue a job for each combination of a grid: all of them or, if one is wrong, none."""
+        return Request("POST", at("sweeps"), model(Sweep), json=body(sweep), headers=once())
+
+    @iterated
+    def list(self, *, limit: int | None = None) -> Listing[SweepSummary]:
+        """The newest first, each with the count of its jobs by status."""
+        return Listing(at("sweeps"), model(SweepPage), limit=limit)
+
+    @answered
+    def get(self, sweep_id: str) -> Request[Sweep]:
+        """The jobs of a sweep side by side."""
+        return Request("GET", at("sweeps", sweep_id), model(Sweep))
+
+    @answered
+    def cancel(self, sweep_id: str) -> Request[Sweep]:
+        """Cancel those of its jobs that are not over."""
+        return Request("POST", at("sweeps", sweep_id, "cancel"), model(Sweep))

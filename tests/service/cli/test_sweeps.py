@@ -1,0 +1,48 @@
+"""Jobs side by side, on the command line."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from jobs.backends import Backends
+from jobs.models import Job
+from relora_core.events import Evaluated, TrainFinished
+from tests.service.cli.conftest import Relora
+
+
+def test_a_sweep_is_submitted_listed_and_cancelled(
+    relora: Relora, backends: Backends, spec_file: Path
+) -> None:
+    result = relora("sweep", "submit", spec_file, "--grid", "method=full,lora", "--json")
+    sweep = json.loads(result.stdout)
+    assert [job["changes"] for job in sweep["jobs"]] == [{"method": "full"}, {"method": "lora"}]
+    assert len(backends.store.list()) == 2
+    _, *rows = relora("sweep", "get", sweep["id"]).stdout.splitlines()
+    assert [row.split()[2:4] for row in rows] == [["full", "queued"], ["lora", "queued"]]
+    assert "2 queued" in relora("sweep", "list").stdout
+    assert "cancelled" in relora("sweep", "cancel", sweep["id"]).stdout
+
+
+def test_a_wrong_grid_is_refused(relora: Relora, spec_file: Path) -> None:
+    result = relora("sweep", "submit", spec_file, "--grid", "rank")
+    assert (result.exit_code, result.stderr) == (2, "error: 'rank' is not like rank=64,128\n")
+
+
+def test_jobs_are_compared(
+    relora: Relora, running: Job, report: Callable[..., None], backends: Backends
+) -> None:
+    evaluated = Evaluated(step=1, loss=3.0, perplexity=20.1, tokens=1000)
+    finished = TrainFinished(
+        step=100,
+        tokens_seen=1,
+        restarts=0,
+        skipped_steps=0,
+        seconds=1.0,
+        peak_memory_bytes=2_000_000_000,
+    )
+    report(running, evaluated, finished)
+    other = backends.store.create(running.spec)
+    _, row, empty = relora("compare", running.id, other.id).stdout.splitlines()
+    assert row.split()[:5] == [running.id, "tiny", "relora", "running", "1/100"]
+    assert row.split()[5:] == ["4.000", "20.100", "500", "2.0", "GB"]
+    assert empty.split()[5:] == ["-", "-", "-", "-"]
