@@ -15,6 +15,7 @@ from service.cli.session import (
     err,
     group,
     out,
+    print_gone,
     print_json,
     print_lines,
     show,
@@ -53,11 +54,16 @@ def create(  # what a key has
 
 @keys.command("list")
 def list_keys(
-    *, project: Project = None, limit: Limit = 50, url: Url = URL, json: AsJson = False
+    *,
+    project: Project = None,
+    revoked: Annotated[bool, typer.Option("--revoked", help="Revoked ones, too.")] = False,
+    limit: Limit = 50,
+    url: Url = URL,
+    json: AsJson = False,
 ) -> None:
     """List a project's keys, the newest first."""
     with connected(url) as client:
-        found = client.keys.list(project=project, limit=limit)
+        found = client.keys.list(project=project, revoked=revoked, limit=limit)
         print_lines(found) if json else show(key_table(list(found)))
 
 
@@ -71,8 +77,7 @@ def revoke(
     """Revoke a key, for good."""
     with connected(url) as client:
         client.keys.revoke(key_id)
-        if json:
-            print_json(client.keys.get(key_id))
+    print_gone(key_id, json=json)
 
 
 SecretName = Annotated[str, typer.Argument(metavar="NAME", help="Its name.")]
@@ -97,12 +102,8 @@ def list_secrets(*, limit: Limit = 50, url: Url = URL, json: AsJson = False) -> 
 
 
 @secrets.command()
-def delete(
-    name: SecretName,
-    *,
-    url: Url = URL,
-    json: AsJson = False,  # noqa: ARG001 # there is nothing to say
-) -> None:
+def delete(name: SecretName, *, url: Url = URL, json: AsJson = False) -> None:
     """Forget a value."""
     with connected(url) as client:
         client.secrets.delete(name)
+    print_gone(name, json=json)

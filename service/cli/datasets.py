@@ -17,6 +17,7 @@ from service.cli.session import (
     fail,
     group,
     out,
+    print_gone,
     print_json,
     print_lines,
     show,
@@ -62,8 +63,9 @@ def delete(
     dataset_id: Annotated[str, typer.Argument(metavar="DATASET", help="Its id.")],
     *,
     url: Url = URL,
-    json: AsJson = False,  # noqa: ARG001 # there is nothing to say
+    json: AsJson = False,
 ) -> None:
     """Forget a dataset that no job needs any more."""
     with connected(url) as client:
         client.datasets.delete(dataset_id)
+    print_gone(dataset_id, json=json)

@@ -21,6 +21,7 @@ from service.cli.session import (
     connected,
     group,
     out,
+    print_gone,
     print_json,
     print_line,
     print_lines,
@@ -157,11 +158,12 @@ def delete(
     *,
     artifacts: Annotated[bool, typer.Option("--artifacts", help="Its files, too.")] = False,
     url: Url = URL,
-    json: AsJson = False,  # noqa: ARG001 # there is nothing to say
+    json: AsJson = False,
 ) -> None:
     """Delete a job that is over."""
     with connected(url) as client:
         client.jobs.delete(job_id, artifacts=artifacts)
+    print_gone(job_id, json=json)
 
 
 def _made(client: Client, job: Job, *, follow_: bool, json: bool) -> None:

@@ -70,6 +70,16 @@ def print_lines(models: Iterable[BaseModel]) -> None:
         print_line(model)
 
 
+class Gone(BaseModel):
+    """What --json says of what is not there any more."""
+
+    id: str
+
+
+def print_gone(what: str, *, json: bool) -> None:
+    print_json(Gone(id=what)) if json else out.print(f"deleted {what}")
+
+
 def show(table: RenderableType) -> None:
     """Nothing is cut where a program reads it."""
     screen = out if out.is_terminal else Console(width=PIPE_WIDTH, highlight=False)

@@ -8,7 +8,7 @@ from jobs.projects import Project, ProjectReport
 from jobs.quotas import Quotas
 from jobs.secrets import Secret
 from service.client.calls import AnyTransport, Group, answered, iterated
-from service.client.requests import Listing, Request, at, changes_of, model, nothing
+from service.client.requests import Listing, Query, Request, at, changes_of, model, nothing
 from service.responses import KeyPage, ProjectPage, SecretPage
 
 GivenQuotas = Quotas | Mapping[str, Any]
@@ -34,9 +34,12 @@ class Keys(Group[AnyTransport]):
         return Request("POST", at("keys"), model(CreatedKey), json=document)
 
     @iterated
-    def list(self, *, project: str | None = None, limit: int | None = None) -> Listing[ApiKey]:
-        """The newest first, revoked and expired ones among them."""
-        return Listing(at("keys"), model(KeyPage), query={"project": project}, limit=limit)
+    def list(
+        self, *, project: str | None = None, revoked: bool = False, limit: int | None = None
+    ) -> Listing[ApiKey]:
+        """The newest first, expired ones among them and, if they are asked for, revoked ones."""
+        query: Query = {"project": project, "revoked": revoked}
+        return Listing(at("keys"), model(KeyPage), query=query, limit=limit)
 
     @answered
     def get(self, key_id: str) -> Request[ApiKey]:

@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 
@@ -26,7 +27,7 @@ class Retry:
     times: int = 4
     chance: Callable[[], float] = random.random
 
-    def delay(self, request: Request[object], outcome: Outcome, tried: int) -> float | None:
+    def delay(self, request: Request[Any], outcome: Outcome, tried: int) -> float | None:
         """Seconds until the request is sent again, after it was `tried` times; None: no more."""
         if tried > self.times or not _may_pass(request, outcome):
             return None
@@ -66,7 +67,7 @@ def backoff(tried: int, chance: Callable[[], float] = random.random) -> float:
     return longest * (0.5 + chance() / 2)
 
 
-def _may_pass(request: Request[object], outcome: Outcome) -> bool:
+def _may_pass(request: Request[Any], outcome: Outcome) -> bool:
     if isinstance(outcome, httpx.Response):
         if outcome.status_code == RATE_LIMITED:  # nothing was done
             return True

@@ -15,8 +15,9 @@ def test_a_key_is_made_listed_and_revoked(relora: Relora) -> None:
     _, row = relora("keys", "list").stdout.splitlines()
     key_id, *rest = row.split()
     assert rest == ["nightly", "read", result.stdout[:12], "usable", "-"]
-    assert json.loads(relora("keys", "revoke", key_id, "--json").stdout)["revoked_at"]
-    assert "revoked" in relora("keys", "list").stdout
+    assert json.loads(relora("keys", "revoke", key_id, "--json").stdout) == {"id": key_id}
+    assert key_id not in relora("keys", "list").stdout
+    assert "revoked" in relora("keys", "list", "--revoked").stdout
 
 
 def test_a_secret_comes_from_stdin_and_is_never_shown(relora: Relora, backends: Backends) -> None:

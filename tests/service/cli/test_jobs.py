@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from jobs.backends import Backends
 from jobs.models import Job, JobError, JobSpec

@@ -43,6 +43,6 @@ def test_jobs_are_compared(
     report(running, evaluated, finished)
     other = backends.store.create(running.spec)
     _, row, empty = relora("compare", running.id, other.id).stdout.splitlines()
-    assert row.split()[:5] == [running.id, "tiny", "relora", "running", "1/100"]
+    assert row.split()[:5] == [running.id, "tiny", "relora", "running", "100/100"]
     assert row.split()[5:] == ["4.000", "20.100", "500", "2.0", "GB"]
     assert empty.split()[5:] == ["-", "-", "-", "-"]

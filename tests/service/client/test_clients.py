@@ -164,7 +164,8 @@ def test_keys_projects_and_secrets_are_made_and_listed(client: Client) -> None:
     key = client.keys.create("nightly", scope="read", project="speech")
     assert key.key.startswith(client.keys.get(key.id).prefix)
     client.keys.revoke(key.id)
-    (listed,) = client.keys.list(project="speech")
+    assert list(client.keys.list(project="speech")) == []
+    (listed,) = client.keys.list(project="speech", revoked=True)
     assert listed.revoked_at is not None
     client.secrets.put("hf", "hf_0123")
     assert [secret.name for secret in client.secrets.list()] == ["hf"]
