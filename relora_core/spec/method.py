@@ -158,7 +158,9 @@ def _set_aside_fields_of_other_methods(value: object) -> object:
     """Let a comparison change `name` alone: what only another method knows is left out."""
     if isinstance(value, str):
         value = {"name": value}
-    name = value.get("name") if isinstance(value, Mapping) else None
+    if not isinstance(value, Mapping):
+        return value
+    name = value.get("name")
     if not isinstance(name, str) or name not in _METHODS:
         return value
     own = _METHODS[name].model_fields
