@@ -142,7 +142,7 @@ class Now:
             f"{self._step.unit}/s": f"{self._step.tokens_per_second:,.0f}",
             "ETA": self._eta(self._step),
         }
-        parts = [((f"{name} ", "dim"), (value, "bold"), "   ") for name, value in values.items()]
+        parts = [((f"{name} ", "dim"), (value, "bold"), "  ") for name, value in values.items()]
         return Text.assemble(*(piece for part in parts for piece in part))
 
     def _score(self) -> dict[str, str]:
@@ -150,7 +150,7 @@ class Now:
             accuracy = self._evaluated and self._evaluated.accuracy
             return {"accuracy": "-" if accuracy is None else f"{accuracy:.1%}"}
         perplexity = self._evaluated and self._evaluated.perplexity
-        return {"perplexity": "-" if perplexity is None else f"{perplexity:,.1f}"}
+        return {"ppl": "-" if perplexity is None else f"{perplexity:,.1f}"}
 
     def _eta(self, step: StepFinished) -> str:
         if step.tokens_per_second <= 0 or self._status is not JobStatus.RUNNING:

@@ -68,19 +68,31 @@ class LossCurve:
     def _cells(self, width: int, low: float, high: float) -> list[list[int]]:
         cells = [[BLANK] * width for _ in range(self.height)]
         rows = self.height * 4
-        for x, (bottom, top) in self._spans(width * 2).items():
-            for y in range(_dot(top, low, high, rows), _dot(bottom, low, high, rows) + 1):
+        for x, (least, greatest) in self._spans(width * 2).items():
+            if least > high:  # the fall of the beginning comes in from above
+                continue
+            for y in range(_dot(greatest, low, high, rows), _dot(least, low, high, rows) + 1):
                 cells[y // 4][x // 2] |= DOTS[y % 4][x % 2]
         return cells
 
     def _spans(self, columns: int) -> dict[int, tuple[float, float]]:
-        """The least and the greatest loss of each column of dots."""
+        """The least and the greatest loss of each column of dots, points joined by lines."""
         spans: dict[int, tuple[float, float]] = {}
-        for step, loss in zip(self.steps, self.losses, strict=True):
-            x = self._column(step, columns)
+        for x, loss in self._path(columns):
             least, greatest = spans.get(x, (loss, loss))
             spans[x] = min(least, loss), max(greatest, loss)
         return spans
+
+    def _path(self, columns: int) -> Iterator[tuple[int, float]]:
+        before_x, before = self._column(self.steps[0], columns), self.losses[0]
+        for step, loss in zip(self.steps, self.losses, strict=True):
+            x = self._column(step, columns)
+            for between in range(before_x + 1, x + 1):
+                yield between, before  # so that neighbours touch
+                before += (loss - before) / (x - between + 1)
+                yield between, before
+            yield x, loss
+            before_x, before = x, loss
 
 
 def _range(losses: Sequence[float]) -> tuple[float, float]:

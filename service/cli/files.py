@@ -17,7 +17,6 @@ from rich.progress import (
 from rich.text import Text
 
 from jobs.generations.models import GenerationStatus
-from service.cli.jobs import jobs
 from service.cli.session import (
     FAILED,
     URL,
@@ -35,6 +34,8 @@ from service.cli.session import (
 )
 from service.client.download import Received
 from service.tables import checkpoint_table
+
+files = typer.Typer()
 
 
 class Downloaded(BaseModel):
@@ -66,7 +67,7 @@ def transfer() -> Progress:
     )
 
 
-@jobs.command()
+@files.command()
 def download(
     job_id: JobId,
     *,
@@ -98,7 +99,7 @@ def download(
             out.print(f"{file}  {decimal(one.size)}", soft_wrap=True)
 
 
-@jobs.command()
+@files.command()
 def checkpoints(job_id: JobId, *, url: Url = URL, json: AsJson = False) -> None:
     """List what a job saved, the newest first: checkpoints and merged models."""
     with connected(url) as client:
@@ -106,7 +107,7 @@ def checkpoints(job_id: JobId, *, url: Url = URL, json: AsJson = False) -> None:
         print_lines(found) if json else show(checkpoint_table(list(found)))
 
 
-@jobs.command()
+@files.command()
 def logs(  # what a log is narrowed by
     job_id: JobId,
     *,
@@ -127,7 +128,7 @@ def logs(  # what a log is narrowed by
             print_line(LogText(text=text)) if json else typer.echo(text, nl=False)
 
 
-@jobs.command()
+@files.command()
 def generate(  # noqa: PLR0913 # what a generation has
     job_id: JobId,
     prompt: Annotated[str, typer.Argument(help="The beginning of a text, to go on with.")] = "",

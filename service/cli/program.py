@@ -5,17 +5,20 @@ from typing import Annotated
 
 import typer
 
-from service.cli import files
 from service.cli.access import keys, secrets
 from service.cli.datasets import datasets
+from service.cli.files import files
 from service.cli.jobs import jobs
 from service.cli.planning import estimate, presets
 from service.cli.session import REFUSED, fail, out
 from service.cli.sweeps import compare, sweeps
 
-assert files  # noqa: S101 # it adds commands to `jobs`
+EXIT_CODES = """Exit codes: 0 done; 1 the job did not succeed, or there is nothing; 2 the command
+was wrong, or the service refused it; 3 nobody answers, or not now; 130 interrupted."""
 
-app = typer.Typer(help="Pretrain language models with ReLoRA.", no_args_is_help=True)
+app = typer.Typer(
+    help="Pretrain language models with ReLoRA.", epilog=EXIT_CODES, no_args_is_help=True
+)
 
 
 @app.command()
@@ -37,6 +40,7 @@ def up(
         fail(str(error), REFUSED)
 
 
+jobs.add_typer(files)
 app.add_typer(jobs, name="jobs")
 app.command()(estimate)
 app.add_typer(sweeps, name="sweep")

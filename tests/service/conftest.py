@@ -21,6 +21,7 @@ from jobs.settings import Settings
 from relora_core.events import AnyTrainEvent
 from service.client import Client
 from tests.service.files import AddFile
+from tests.service.process import Service
 from tests.service.serving import serving, step_finished
 from tests.service.stranger import Stranger
 
@@ -143,3 +144,11 @@ def stranger() -> Iterator[Callable[..., tuple[str, list[tuple[str, str, dict[st
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture
+def service(settings: Settings) -> Iterator[Service]:
+    service = Service(settings)
+    service.start()
+    yield service
+    service.kill()

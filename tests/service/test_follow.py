@@ -1,5 +1,7 @@
 """A job in a terminal, and where there is none."""
 
+import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -15,6 +17,7 @@ from relora_core.events import Evaluated, PhaseStarted
 from relora_core.spec import TrainSpec
 from service.client import Client
 from service.follow import Now, follow
+from tests.service.process import Service
 from tests.service.serving import step_finished
 
 Report = Callable[..., None]
@@ -57,10 +60,10 @@ def test_a_running_job_shows_its_numbers_and_how_long_it_will_take(job: Job) -> 
     assert title == f"tiny  running  low rank  {job.id}"
     assert bar.endswith("40/100  40%")
     # 60 steps of 10 sequences of 100 tokens, 500 tokens a second: two minutes.
-    assert numbers.split("   ") == [
+    assert numbers.split("  ") == [
         "loss 4.000",
         "lr 1.00e-03",
-        "perplexity 2,981.0",
+        "ppl 2,981.0",
         "restarts 1",
         "tokens/s 500",
         "ETA 0:02:00",
@@ -86,7 +89,7 @@ def test_an_image_classifier_shows_its_accuracy_and_counts_images(job: Job) -> N
     assert "accuracy 25.0%" in numbers
     assert "images/s 500" in numbers
     assert "ETA 0:00:01" in numbers  # 60 steps of 10 images
-    assert "perplexity" not in numbers
+    assert "ppl" not in numbers
 
 
 def test_a_paused_job_promises_no_end(job: Job) -> None:
@@ -125,3 +128,24 @@ def test_without_a_terminal_the_loss_is_a_line_every_five_seconds(
     steps = [line for line in lines if "· step" in line]
     assert [line.split()[3] for line in steps[:3]] == ["1/100", "2/100", "7/100"]
     assert lines[-1].endswith("✓ succeeded")
+
+
+@pytest.mark.integration
+def test_it_outlives_a_server_that_is_killed(
+    service: Service, backends: Backends, running: Job, report: Report
+) -> None:
+    def go_on() -> None:
+        time.sleep(0.5)
+        service.kill()
+        report(running, Evaluated(step=2, loss=3.0, perplexity=20.1, tokens=1000))
+        service.start()
+        backends.attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
+
+    screen = console(terminal=False)
+    outage = threading.Thread(target=go_on)
+    with Client(service.url) as client:
+        outage.start()
+        assert follow(client, running.id, screen).status is JobStatus.SUCCEEDED
+    outage.join()
+    signs = [line.split()[1] for line in printed(screen).splitlines()]
+    assert signs == ["●", "●", "▶", "·", "◆", "✓"]

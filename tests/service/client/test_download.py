@@ -12,8 +12,8 @@ from jobs.backends import Backends
 from jobs.models import Artifact, Job
 from service.client import AsyncClient, Client, CorruptDownload, download
 from service.client.download import Received
-from tests.service.client.conftest import Service
 from tests.service.files import AddFile
+from tests.service.process import Service
 
 MODEL = "final/model.safetensors"
 WEIGHTS = os.urandom(3_000_000)

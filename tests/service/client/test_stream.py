@@ -12,7 +12,7 @@ from jobs.status import JobStatus
 from relora_core.events import Warned
 from service.client import AsyncClient, Client
 from service.client.feed import Frame, Frames
-from tests.service.client.conftest import Service
+from tests.service.process import Service
 from tests.service.serving import serving, step_finished
 
 Report = Callable[..., None]

@@ -7,7 +7,7 @@ import pytest
 
 from jobs.datasets.models import DatasetStatus
 from service.client import ApiError, AsyncClient, Client, upload
-from tests.service.client.conftest import Service
+from tests.service.process import Service
 
 TEXT = b'{"text": "In the beginning"}\n' * 1000
 

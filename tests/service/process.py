@@ -1,13 +1,11 @@
-"""Files of a job to fetch, a service that can be killed, and a server that is not ours."""
+"""The service in a process of its own."""
 
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
 import httpx
-import pytest
 
 from jobs.settings import Settings
 from service.server import listen
@@ -44,11 +42,3 @@ class Service:
             return httpx.get(f"{self.url}/healthz").is_success
         except httpx.TransportError:
             return False
-
-
-@pytest.fixture
-def service(settings: Settings) -> Iterator[Service]:
-    service = Service(settings)
-    service.start()
-    yield service
-    service.kill()
