@@ -13,8 +13,10 @@ from service.cli.planning import estimate, presets
 from service.cli.session import REFUSED, fail, out
 from service.cli.sweeps import compare, sweeps
 
-EXIT_CODES = """Exit codes: 0 done; 1 the job did not succeed, or there is nothing; 2 the command
-was wrong, or the service refused it; 3 nobody answers, or not now; 130 interrupted."""
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 the job did not succeed, or there is nothing; 2 the command was wrong, "
+    "or the service refused it; 3 nobody answers, or not now; 130 interrupted."
+)
 
 app = typer.Typer(
     help="Pretrain language models with ReLoRA.", epilog=EXIT_CODES, no_args_is_help=True

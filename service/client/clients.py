@@ -1,5 +1,6 @@
 """The two clients. All that they can do is described once, by the groups that they hold."""
 
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Generic, Self
 
@@ -16,9 +17,19 @@ TIMEOUT_SECONDS = 30.0
 RETRIES = 4
 
 
-class _Groups(Generic[AnyTransport]):
-    def __init__(self, transport: AnyTransport) -> None:
-        self._transport = transport
+class _Groups(ABC, Generic[AnyTransport]):
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        api_key: str | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        retries: int = RETRIES,
+    ) -> None:
+        connection = Connection.to(
+            base_url, api_key=api_key, timeout_seconds=timeout_seconds, retries=retries
+        )
+        self._transport = transport = self._open(connection)
         self.jobs = Jobs(transport)
         self.sweeps = Sweeps(transport)
         self.datasets = Datasets(transport)
@@ -31,6 +42,10 @@ class _Groups(Generic[AnyTransport]):
         self.keys = Keys(transport)
         self.projects = Projects(transport)
 
+    @staticmethod
+    @abstractmethod
+    def _open(connection: Connection) -> AnyTransport: ...
+
 
 class Client(_Groups[Transport]):
     """The service from Python. Close it, or use it in a `with`.
@@ -40,18 +55,9 @@ class Client(_Groups[Transport]):
     do no harm: what makes a job has an Idempotency-Key.
     """
 
-    def __init__(
-        self,
-        base_url: str | None = None,
-        *,
-        api_key: str | None = None,
-        timeout_seconds: float = TIMEOUT_SECONDS,
-        retries: int = RETRIES,
-    ) -> None:
-        connection = Connection.to(
-            base_url, api_key=api_key, timeout_seconds=timeout_seconds, retries=retries
-        )
-        super().__init__(Transport(connection))
+    @staticmethod
+    def _open(connection: Connection) -> Transport:
+        return Transport(connection)
 
     def close(self) -> None:
         self._transport.close()
@@ -71,18 +77,9 @@ class Client(_Groups[Transport]):
 class AsyncClient(_Groups[AsyncTransport]):
     """As `Client`: what that gives, this lets you await, and what that yields, `async for`."""
 
-    def __init__(
-        self,
-        base_url: str | None = None,
-        *,
-        api_key: str | None = None,
-        timeout_seconds: float = TIMEOUT_SECONDS,
-        retries: int = RETRIES,
-    ) -> None:
-        connection = Connection.to(
-            base_url, api_key=api_key, timeout_seconds=timeout_seconds, retries=retries
-        )
-        super().__init__(AsyncTransport(connection))
+    @staticmethod
+    def _open(connection: Connection) -> AsyncTransport:
+        return AsyncTransport(connection)
 
     async def close(self) -> None:
         await self._transport.close()
