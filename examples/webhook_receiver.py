@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from jobs.webhooks.signature import SIGNATURE_HEADER, InvalidSignature, verify_signature
 
 SECRET = os.environ.get("WEBHOOK_SECRET", "")
-PORT = 9000
+PORT = int(os.environ.get("PORT", "9000"))
 
 
 class Receiver(BaseHTTPRequestHandler):
@@ -33,7 +33,7 @@ class Receiver(BaseHTTPRequestHandler):
     def handle_once(self, delivery: str, message: dict[str, dict[str, str]]) -> None:
         if delivery not in self.seen:
             self.seen.add(delivery)
-            print(message["job_id"], message["event"]["type"], message["event"])
+            print(message["job_id"], message["event"]["type"], message["event"], flush=True)
 
 
 if __name__ == "__main__":

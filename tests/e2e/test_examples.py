@@ -1,0 +1,128 @@
+"""The programs of examples/, each against the whole service on a free port, in fewer steps."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from jobs.webhooks.signature import SIGNATURE_HEADER, sign
+from tests.fixtures.servers import free_ports
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 90
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(280)]
+
+
+@pytest.fixture
+def examples(tmp_path: Path) -> Path:
+    """Copies of the programs that train for a fiftieth of the steps."""
+    folder = tmp_path / "examples"
+    folder.mkdir()
+    (folder / "data").symlink_to(ROOT / "examples" / "data")
+    for file in (ROOT / "examples").glob("*.py"):
+        steps = r'("steps"|"warm_start_steps"|"reset_every"|"every"): (\d+)00'
+        text = re.sub(steps, lambda found: f"{found[1]}: {2 * int(found[2])}", file.read_text())
+        (folder / file.name).write_text(text)
+    return folder
+
+
+@pytest.fixture
+def url(tmp_path: Path, s3_url: str) -> Iterator[str]:  # noqa: ARG001 # it finds S3 by AWS_*
+    data_dir = tmp_path / "relora"
+    command = [
+        sys.executable,
+        "-m",
+        "service.cli",
+        "up",
+        "--port",
+        "0",
+        "--data-dir",
+        str(data_dir),
+    ]
+    with (tmp_path / "up.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not (data_dir / "url").exists():
+            assert process.poll() is None, (tmp_path / "up.log").read_text()
+            assert time.monotonic() < deadline, "relora up is not up"
+            time.sleep(0.1)
+        yield (data_dir / "url").read_text().strip()
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(150)
+
+
+def run(program: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, program, *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=program.parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_model_is_trained_and_another_goes_on_from_it(
+    examples: Path, url: str, tmp_path: Path
+) -> None:
+    """The first model stands for one of the Hub: both are a folder with a config and weights."""
+    told = run(examples / "submit_and_follow.py", url)
+    [model] = tmp_path.glob("models/*/final")
+    assert f"from_pretrained('{model.relative_to(tmp_path)}')" in told
+    assert (model / "model.safetensors").stat().st_size > 1_000_000
+    told = run(examples / "warm_start.py", url, str(model))
+    assert "succeeded" in told.splitlines()[-1]
+
+
+def test_three_methods_are_compared(examples: Path, url: str) -> None:
+    lines = run(examples / "sweep.py", url).splitlines()
+    rows = [line.split() for line in lines[lines.index("method  loss  perplexity  tokens/s") + 1 :]]
+    assert [row[0] for row in rows] == ["full", "lora", "relora"]
+    assert all(float(perplexity) > 1 for _, _, perplexity, _ in rows)
+
+
+def test_a_model_is_written_to_a_bucket(examples: Path, url: str, s3_url: str) -> None:
+    told = run(examples / "s3_output.py", s3_url, url)
+    assert f"{s3_url}/final/model.safetensors" in told
+
+
+def test_a_receiver_of_webhooks_takes_what_is_signed_once(examples: Path) -> None:
+    [port] = free_ports(1)
+    process = subprocess.Popen(
+        [sys.executable, examples / "webhook_receiver.py"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "WEBHOOK_SECRET": "word", "PORT": str(port)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    body = b'{"project": "default", "job_id": "job_1", "event": {"id": 7, "type": "job.succeeded"}}'
+    headers = {
+        "Relora-Delivery": "dlv_1",
+        SIGNATURE_HEADER: sign(body, "word", at=int(time.time())),
+    }
+    forged = {**headers, SIGNATURE_HEADER: sign(body, "another", at=int(time.time()))}
+    try:
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", transport=httpx.HTTPTransport(retries=8)
+        ) as http:
+            statuses = [
+                http.post("/", content=body, headers=some).status_code
+                for some in (headers, headers, forged)
+            ]
+    finally:
+        process.terminate()
+        told = process.communicate(timeout=30)[0]
+    assert statuses == [204, 204, 400]
+    assert told.count("job_1 job.succeeded") == 1
