@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "api.md").read_text()
 ADDRESS = "http://127.0.0.1:8000"
-SUBMITTED = re.compile(r"^(JOB=.*)$", re.M)
+SUBMITTED = re.compile(r"^(JOB=.*|job = client.jobs.create.*)$", re.M)
 # An answer that is an error ends the script, and so does a stream that was not asked to end.
 QUIET = """curl() {
     local code=0
@@ -95,3 +96,23 @@ def test_the_shell_lines_do_what_they_say(
     assert (folder / "metrics.csv").read_text().startswith("step,loss")
     assert (folder / "model.tar").stat().st_size > 512
     assert (folder / "config.json").read_bytes() == b"{}"
+
+
+def test_the_python_lines_do_what_they_say(backends: Backends, folder: Path, training: Job) -> None:
+    text, count = SUBMITTED.subn(rf"\1\njob = client.jobs.get('{training.id}')", script("python"))
+    assert count == 1
+    (folder / "spec.json").write_text(training.spec.model_dump_json())
+    with serving(backends) as url:
+        done = subprocess.run(
+            [sys.executable, "-c", text.replace(ADDRESS, url)],
+            env={"PYTHONPATH": str(ROOT)},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=150,
+        )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert (folder / "my-model/final/config.json").read_bytes() == b"{}"
+    assert "upload://" in done.stdout
+    assert "answer 400" in done.stdout
+    assert "invalid_spec [('method.rnk', 'unknown field; did you mean `rank`?')]" in done.stdout
