@@ -41,8 +41,7 @@ def sheet(job: Job) -> Table:
 
 def overview(items: Sequence[Job]) -> Table:
     """A line for each job."""
-    table = _table([job.id for job in items], "name", "status", "step", "loss", "restarts")
-    table.add_column("created", no_wrap=True)
+    table = _table([job.id for job in items], "name", "status", "step", "loss", "created")
     for job in items:
         table.add_row(
             job.id,
@@ -50,7 +49,6 @@ def overview(items: Sequence[Job]) -> Table:
             _wished(job),
             _step(job.progress.step, job.progress.total_steps),
             _number(job.progress.loss),
-            str(job.progress.restarts),
             _time(job.created_at),
         )
     return table
@@ -59,20 +57,21 @@ def overview(items: Sequence[Job]) -> Table:
 def comparison_table(items: Sequence[SweepJob]) -> Table:
     """Jobs side by side: what is other in each, and how far each came."""
     fields = list(dict.fromkeys(field for item in items for field in item.changes))
-    names = [*fields, "status", "step", "loss", "perplexity", "tokens/s", "memory"]
-    table = _table([item.job_id for item in items], "name", *names)
+    table = _table(
+        [item.job_id for item in items],
+        *fields,
+        *("status", "loss", "ppl", "tokens/s", "memory", "name"),
+    )
     for item in items:
-        score = item.validation_perplexity or item.validation_accuracy
         table.add_row(
             item.job_id,
-            Text(item.name),
             *(str(item.changes.get(field, "-")) for field in fields),
-            _status(item.status),
-            _step(item.step, item.total_steps),
+            _status_and_share(item),
             _number(item.loss),
-            _number(score),
+            _number(item.validation_perplexity or item.validation_accuracy),
             "-" if item.tokens_per_second is None else f"{item.tokens_per_second:,.0f}",
             "-" if item.peak_memory_bytes is None else decimal(item.peak_memory_bytes),
+            Text(item.name),
         )
     return table
 
@@ -117,16 +116,21 @@ def dataset_table(items: Sequence[Dataset]) -> Table:
 def key_table(items: Sequence[ApiKey]) -> Table:
     table = _table([item.id for item in items], "name", "scope", "begins", "state", "last used")
     for item in items:
-        state = "revoked" if item.revoked_at else f"until {_time(item.expires_at)}"
         table.add_row(
             item.id,
             Text(item.name),
             item.scope,
             item.prefix,
-            state if item.revoked_at or item.expires_at else "usable",
+            _usable(item),
             _time(item.last_used_at),
         )
     return table
+
+
+def _usable(key: ApiKey) -> str:
+    if key.revoked_at:
+        return "revoked"
+    return f"until {key.expires_at:%Y-%m-%d}" if key.expires_at else "usable"
 
 
 def secret_table(items: Sequence[Secret]) -> Table:
@@ -153,11 +157,11 @@ def preset_table(items: Sequence[Preset]) -> Table:
 
 
 def _table(ids: Sequence[str], *names: str, first: str = "id") -> Table:
-    """The ids stand whole, however narrow the terminal is."""
-    table = Table(box=None)
+    """The ids stand whole, however narrow the terminal is; names of people's choice give way."""
+    table = Table(box=None, padding=(0, 1, 0, 0))
     table.add_column(first, no_wrap=True, min_width=max(map(len, ids), default=2))
     for name in names:
-        table.add_column(name, no_wrap=True)
+        table.add_column(name, no_wrap=name != "name", overflow="ellipsis")
     return table
 
 
@@ -168,6 +172,13 @@ def _wished(job: Job) -> Text:
 
 def _status(status: JobStatus) -> Text:
     return Text(status, style=STYLES[status])
+
+
+def _status_and_share(item: SweepJob) -> Text:
+    text = _status(item.status)
+    if item.status is JobStatus.RUNNING:
+        text.append(f" {item.step / item.total_steps:.0%}", style="dim")
+    return text
 
 
 def _step(step: int, total: int) -> str:
@@ -183,4 +194,4 @@ def _millions(value: int | None) -> str:
 
 
 def _time(moment: datetime | None) -> str:
-    return "-" if moment is None else f"{moment.astimezone():%Y-%m-%d %H:%M}"
+    return "-" if moment is None else f"{moment.astimezone():%m-%d %H:%M}"

@@ -18,7 +18,7 @@ def test_a_sweep_is_submitted_listed_and_cancelled(
     assert [job["changes"] for job in sweep["jobs"]] == [{"method": "full"}, {"method": "lora"}]
     assert len(backends.store.list()) == 2
     _, *rows = relora("sweep", "get", sweep["id"]).stdout.splitlines()
-    assert [row.split()[2:4] for row in rows] == [["full", "queued"], ["lora", "queued"]]
+    assert [row.split()[1:3] for row in rows] == [["full", "queued"], ["lora", "queued"]]
     assert "2 queued" in relora("sweep", "list").stdout
     assert "cancelled" in relora("sweep", "cancel", sweep["id"]).stdout
 
@@ -43,6 +43,6 @@ def test_jobs_are_compared(
     report(running, evaluated, finished)
     other = backends.store.create(running.spec)
     _, row, empty = relora("compare", running.id, other.id).stdout.splitlines()
-    assert row.split()[:5] == [running.id, "tiny", "relora", "running", "100/100"]
-    assert row.split()[5:] == ["4.000", "20.100", "500", "2.0", "GB"]
-    assert empty.split()[5:] == ["-", "-", "-", "-"]
+    assert row.split()[:4] == [running.id, "relora", "running", "100%"]
+    assert row.split()[4:] == ["4.000", "20.100", "500", "2.0", "GB", "tiny"]
+    assert empty.split()[2:] == ["queued", "-", "-", "-", "-", "tiny"]
