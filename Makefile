@@ -34,6 +34,7 @@ format: $(VENV)/installed-dev ## Format the code and fix what can be fixed.
 
 bench: $(VENV)/installed-bench ## Compare the training speed on this CPU; writes docs/performance.md.
 	$(BIN)/python -m benchmarks.training --save
+	$(BIN)/python -m benchmarks.profile --save
 
 bench-gpu: $(VENV)/installed-bench ## The same on one NVIDIA GPU, in under 9 minutes.
 	$(BIN)/python -m benchmarks.training --device cuda --save

@@ -1,0 +1,125 @@
+"""Where the time of a step goes, full rank beside relora: why their ratio is what it is.
+
+`python -m benchmarks.profile --save` writes it into docs/performance.md.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.contenders import Ours
+from benchmarks.machine import Machine, describe_machine, fastest_precision, matrix_flags
+from benchmarks.report import PAGE, TITLES, with_measured
+from benchmarks.results import FOLDER
+from benchmarks.turns import WARM_UP_STEPS, TurnsOver
+from benchmarks.workloads import MethodName, Workload, narrow
+
+FILE = FOLDER / "profile.json"
+STEPS = 5
+METHODS: tuple[MethodName, MethodName] = ("full", "relora")
+# By what the profiler calls them; the first that fits. The rest of a step is "other".
+PARTS = {
+    "matrix products": ("aten::mm", "aten::addmm", "aten::bmm"),
+    "attention": ("aten::_scaled_dot_product",),
+    "fused elementwise kernels": ("## Call CompiledFxGraph",),
+    "optimizer": ("aten::_fused_adamw_",),
+    "other": ("",),
+}
+
+
+class StepProfile(BaseModel):
+    """Seconds of a step by part, for each method."""
+
+    model_config = ConfigDict(frozen=True)
+
+    machine: Machine
+    model: str
+    sequences: int
+    sequence_length: int
+    seconds: dict[MethodName, dict[str, float]]
+
+    @classmethod
+    def measure(cls, workload: Workload, cache: Path) -> Self:
+        return cls(
+            machine=describe_machine(),
+            model=workload.name,
+            sequences=workload.sequences,
+            sequence_length=workload.sequence_length,
+            seconds={method: _profiled(workload, method, cache) for method in METHODS},
+        )
+
+
+def _profiled(workload: Workload, method: MethodName, cache: Path) -> dict[str, float]:
+    """CPU time, which is that of the waiting thread: the same as the wall's to a few percent."""
+    steps, profiler = 0, profile(activities=[ProfilerActivity.CPU])
+
+    def between_steps() -> None:
+        nonlocal steps
+        steps += 1
+        if steps == WARM_UP_STEPS + 1:
+            profiler.__enter__()
+        if steps == WARM_UP_STEPS + 1 + STEPS:
+            profiler.__exit__(None, None, None)
+            raise TurnsOver
+
+    with suppress(TurnsOver):
+        Ours(method, workload, method, cache).train(between_steps)
+    seconds = dict.fromkeys(PARTS, 0.0)
+    for event in profiler.key_averages():
+        seconds[_part(event.key)] += event.self_cpu_time_total / 1e6 / STEPS
+    return seconds
+
+
+def _part(operator: str) -> str:
+    return next(part for part, names in PARTS.items() if operator.startswith(names))
+
+
+def table(measured: StepProfile) -> Iterator[str]:
+    full, relora = (measured.seconds[method] for method in METHODS)
+    yield (
+        f"{measured.model}, {measured.sequences} x {measured.sequence_length} tokens a step, on "
+        f"{measured.machine.cpu} with {measured.machine.threads} threads, commit "
+        f"{measured.machine.commit}, load average before {measured.machine.load_average}."
+    )
+    yield ""
+    yield f"| seconds of a step | {TITLES['full']} | {TITLES['relora']} | ratio |"
+    yield "| --- | ---: | ---: | ---: |"
+    for part in PARTS:
+        yield _row(part, full[part], relora[part])
+    yield _row("all", sum(full.values()), sum(relora.values()))
+
+
+def _row(part: str, full: float, relora: float) -> str:
+    return f"| {part} | {full:.3f} | {relora:.3f} | {full / relora:.2f} |"
+
+
+def write_page() -> None:
+    measured = StepProfile.model_validate_json(FILE.read_text())
+    PAGE.write_text(with_measured(PAGE.read_text(), "\n".join(table(measured)), "profile"))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser("python -m benchmarks.profile", description=__doc__)
+    parser.add_argument(
+        "--save", action="store_true", help="write benchmarks/results/ and docs/performance.md"
+    )
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="relora-bench-") as cache:
+        workload = narrow(4, precision=fastest_precision(matrix_flags()))
+        measured = StepProfile.measure(workload, Path(cache))
+    if options.save:
+        FILE.write_text(measured.model_dump_json(indent=1) + "\n")
+        write_page()
+    print("\n".join(table(measured)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

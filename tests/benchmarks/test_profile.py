@@ -1,0 +1,39 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks import profile
+from benchmarks.profile import FILE, METHODS, PARTS, StepProfile, table
+from benchmarks.report import PAGE, with_measured
+from benchmarks.workloads import narrow
+
+
+def test_the_page_shows_the_committed_profile() -> None:
+    page = PAGE.read_text()
+    measured = StepProfile.model_validate_json(FILE.read_text())
+    assert page == with_measured(page, "\n".join(table(measured)), "profile")
+
+
+@pytest.mark.parametrize(
+    ("operator", "part"),
+    [
+        ("aten::mm", "matrix products"),
+        ("aten::_scaled_dot_product_flash_attention_for_cpu_backward", "attention"),
+        ("## Call CompiledFxGraph fabc ##", "fused elementwise kernels"),
+        ("aten::_fused_adamw_", "optimizer"),
+        ("aten::copy_", "other"),
+    ],
+)
+def test_each_operator_counts_once(operator: str, part: str) -> None:
+    assert profile._part(operator) == part
+
+
+@pytest.mark.integration
+def test_a_profile_is_of_real_steps_of_both_methods(tmp_path: Path) -> None:
+    tiny = narrow(1, precision="fp32", hidden=256, sequences=1)
+    measured = StepProfile.measure(replace(tiny, compile=False), tmp_path)
+    for method in METHODS:
+        assert set(measured.seconds[method]) == set(PARTS)
+        assert measured.seconds[method]["matrix products"] > 0
+        assert measured.seconds[method]["optimizer"] > 0
