@@ -3,10 +3,13 @@
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import chain
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import datasets
 from pydantic import BaseModel, ConfigDict
@@ -18,6 +21,7 @@ from relora_core.data.tokenizer import make_tokenizer
 from relora_core.spec import Source, TokenizerTraining, TrainedTokenizer
 
 SEQUENCE_LENGTH = 512
+Measure = Callable[[Source, PreTrainedTokenizerFast, Path], float]
 Examples = dict[str, list[list[int]]]
 
 
@@ -42,9 +46,16 @@ def measure_packing(*, copies: int, rounds: int, cache: Path) -> Packing:
         ours, others = [], []
         for number in range(rounds):
             scratch = folder / str(number)
-            ours.append(megabytes / pack_seconds(source, tokenizer, scratch / "ours"))
-            others.append(megabytes / _map_seconds(source, tokenizer, scratch / "datasets"))
+            ours.append(megabytes / _alone(pack_seconds, source, tokenizer, scratch / "ours"))
+            others.append(megabytes / _alone(_map_seconds, source, tokenizer, scratch / "datasets"))
     return Packing(megabytes=megabytes, processes=_processes(), ours=ours, datasets_map=others)
+
+
+def _alone(seconds: Measure, *given: Any) -> float:
+    """In a process of its own: `datasets.map` leaves TOKENIZERS_PARALLELISM=false behind it, and
+    whoever tokenizes next in the same process would do so with one thread."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(seconds, *given).result()
 
 
 def train_tokenizer(cache: Path) -> PreTrainedTokenizerFast:

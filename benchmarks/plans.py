@@ -58,7 +58,7 @@ def cpu_plan(*, quick: bool, rounds: int | None = None) -> Plan:
         device="cpu",
         quick=quick,
         contests=[
-            Contest("speed", speed, contenders, rounds or (4 if quick else 9), 1 if quick else 3),
+            Contest("speed", speed, contenders, rounds or (5 if quick else 9), 2 if quick else 3),
             Contest("memory", memory, ("full", "relora"), 1, 1),
         ],
         pauses=replace(speed, compile=False),
