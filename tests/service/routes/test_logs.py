@@ -1,6 +1,5 @@
 """Logs over HTTP: their end, a part, what comes; from the database and from the storage."""
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -142,10 +141,11 @@ def test_who_follows_reads_on_from_the_database_into_the_file(
 def test_who_follows_a_silent_attempt_hears_it_end(
     http: httpx.Client, backends: Backends, running: Job
 ) -> None:
-    end = threading.Timer(0.2, backends.attempts.requeue, (running.id, 1))
-    end.start()
-    assert http.get(f"/v1/jobs/{running.id}/logs?follow=true").text == ""
-    end.join()
+    with http.stream("GET", f"/v1/jobs/{running.id}/logs", headers=STREAM) as response:
+        lines = response.iter_lines()
+        assert next(lines) == "retry: 2000"  # the server listens before the attempt ends
+        backends.attempts.requeue(running.id, 1)
+        assert [line for line in lines if line] == ["event: end", "data: ", "id: 0"]
 
 
 def test_a_stream_resumes_after_the_last_lines_that_were_seen(
