@@ -137,7 +137,7 @@ def measured_perplexity(folder: Path, spec: dict[str, Any], cache: Path) -> floa
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
     scored = evaluate(
         task,
-        partial(task.measure, model),
+        partial(task.measure, task.objective(model)),
         World(rank=0, size=1, device=torch.device("cpu")),
         step=train_spec.total_steps,
         batch_size=8,
