@@ -1,15 +1,14 @@
 """What autograd keeps between forward and backward, in bytes."""
 
-import math
 from dataclasses import dataclass
 
 from relora_core.estimate.layout import Layout
+from relora_core.loss_chunks import number_of_chunks
 from relora_core.shapes import Linear
 
 _FP32 = 4
 # For each output of the head, eager: the softmax in fp32, its gradient, that of the logits.
 _EAGER_LOSS = 3 * _FP32
-_CHUNK_BYTES = 64 * 1024**2  # of logits at once (`relora_core.tasks.head_loss`)
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def around_the_loss(step: Pass) -> int:
         heads = step.sequences if shape.image_tokens is not None else step.tokens
         return _EAGER_LOSS * shape.outputs * heads
     logits = shape.outputs * step.tokens
-    chunk = logits // math.ceil(logits * step.compute_bytes / _CHUNK_BYTES)
+    chunk = logits // number_of_chunks(logits, itemsize=step.compute_bytes)
     copy = step.compute_bytes * head.weights if step.autocast else 0
     with_gradient = 2 * step.compute_bytes if step.compiled else step.compute_bytes + _EAGER_LOSS
     return _FP32 * head.weights + copy + with_gradient * chunk

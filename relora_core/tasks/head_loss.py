@@ -7,7 +7,6 @@ head's input and weight are kept (Liger Kernel, arXiv 2410.10989, section 3.2). 
 computed twice.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.util import find_spec
@@ -17,12 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from relora_core.loss_chunks import number_of_chunks
 from relora_core.tasks.token_loss import (
     compiled_sum_of_cross_entropies,
     sum_of_cross_entropies,
 )
-
-CHUNK_BYTES = 64 * 1024**2  # of logits at once
 
 _Score = Callable[[Tensor, Tensor], Tensor]
 
@@ -102,8 +100,8 @@ def _logits(x: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _chunks(hidden: Tensor, targets: Tensor, *, outputs: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """As few as `CHUNK_BYTES` allows, of nearly equal size: kernels are compiled for a size."""
-    count = math.ceil(len(hidden) * outputs * hidden.itemsize / CHUNK_BYTES)
+    """Of nearly equal size: kernels are compiled for a size."""
+    count = number_of_chunks(len(hidden) * outputs, itemsize=hidden.itemsize)
     return zip(hidden.chunk(count), targets.chunk(count), strict=True)
 
 

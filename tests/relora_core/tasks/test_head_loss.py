@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from relora_core import loss_chunks
 from relora_core.compilation import compiler_found
-from relora_core.tasks import head_loss as chunked
 from relora_core.tasks.head_loss import head_loss
 from relora_core.tasks.token_loss import sum_of_cross_entropies
 from tests.relora_core.estimate.live_memory import LiveMemory
@@ -15,7 +15,7 @@ VOCABULARY, WIDTH = 1000, 16
 
 @pytest.fixture
 def in_many_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunked, "CHUNK_BYTES", 10 * VOCABULARY * 4)  # 10 tokens in fp32
+    monkeypatch.setattr(loss_chunks, "CHUNK_BYTES", 10 * VOCABULARY * 4)  # 10 tokens in fp32
 
 
 def example(
