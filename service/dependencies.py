@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -73,4 +73,5 @@ MetricsDep = Annotated[MetricStore, Depends(_metrics)]
 DispatcherDep = Annotated[Dispatcher, Depends(_dispatcher)]
 DelivererDep = Annotated[Deliverer, Depends(_deliverer)]
 HubDep = Annotated[EventHub, Depends(_hub)]
+PageLimit = Annotated[int, Query(ge=1, le=200)]
 ProjectDep = Annotated[str, Depends(_project)]

@@ -20,6 +20,8 @@ from jobs.workers import Worker
 from relora_core.estimate import Estimate
 
 PROBLEM = "application/problem+json"
+# For OpenAPI: a response that says where what was made is.
+LOCATION = {"headers": {"Location": {"schema": {"type": "string"}}}}
 LAST_EVENTS = (JobSucceeded, JobFailed, JobCancelled)  # unless it is retried
 
 

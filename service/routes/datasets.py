@@ -10,9 +10,9 @@ from jobs.columns import MAX_WHOLE
 from jobs.datasets import content
 from jobs.datasets.models import Dataset, NewDataset
 from jobs.errors import OffsetMismatch, UploadTooLarge
-from service.dependencies import BackendsDep, ProjectDep
+from service.dependencies import BackendsDep, PageLimit, ProjectDep
 from service.errors import documented
-from service.responses import DatasetPage
+from service.responses import LOCATION, DatasetPage
 from service.spool import receive
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
@@ -29,7 +29,7 @@ _BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "b
     "",
     status_code=201,
     responses={
-        201: {"headers": {"Location": {"schema": {"type": "string"}}}},
+        201: LOCATION,
         **documented(400, 409, 413, 422),
     },
 )
@@ -49,7 +49,7 @@ def create_dataset(
 def list_datasets(
     backends: BackendsDep,
     project: ProjectDep,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    limit: PageLimit = 50,
     cursor: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
 ) -> DatasetPage:
     """The newest first, those that are being uploaded among them."""

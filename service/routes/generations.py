@@ -10,9 +10,9 @@ from fastapi.concurrency import run_in_threadpool
 from jobs.backends import Backends
 from jobs.errors import ModelNotFound, NoTextModel
 from jobs.generations.models import OVER, Generation, NewGeneration
-from service.dependencies import BackendsDep
+from service.dependencies import BackendsDep, PageLimit
 from service.errors import documented
-from service.responses import GenerationPage
+from service.responses import LOCATION, GenerationPage
 
 router = APIRouter(prefix="/v1/jobs", tags=["generations"])
 
@@ -28,7 +28,7 @@ Wait = Annotated[
     status_code=202,
     responses={
         200: {"model": Generation, "description": "It was over within `wait` seconds."},
-        202: {"headers": {"Location": {"schema": {"type": "string"}}}},
+        202: LOCATION,
         **documented(400, 404, 409, 413, 422),
     },
 )
@@ -51,7 +51,7 @@ async def generate(
 def list_generations(
     job_id: str,
     backends: BackendsDep,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    limit: PageLimit = 50,
     cursor: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
 ) -> GenerationPage:
     """The newest first."""

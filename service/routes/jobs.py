@@ -10,9 +10,9 @@ from jobs.listing import JobFilter
 from jobs.models import Job, JobChanges
 from jobs.status import JobStatus, Wish
 from jobs.storage import Storage
-from service.dependencies import BackendsDep, DispatcherDep, ProjectDep, StoreDep
+from service.dependencies import BackendsDep, DispatcherDep, PageLimit, ProjectDep, StoreDep
 from service.errors import documented
-from service.responses import JobPage
+from service.responses import LOCATION, JobPage
 from service.specs import IdempotencyKey, SpecBody, check_admission
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -30,7 +30,7 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_as_text)]
 Label = Annotated[str, Field(pattern=r"^[^=]+=.*$", max_length=320)]
 CREATED: dict[int | str, dict[str, Any]] = {
     200: {"model": Job, "description": "What the same Idempotency-Key made before."},
-    201: {"headers": {"Location": {"schema": {"type": "string"}}}},
+    201: LOCATION,
 }
 
 
@@ -88,7 +88,7 @@ def list_jobs(
     project: ProjectDep,
     store: StoreDep,
     wanted: Annotated[JobFilter, Depends(_filter)],
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    limit: PageLimit = 50,
 ) -> JobPage:
     """Jobs, the newest first."""
     jobs = store.list(wanted, project=project, limit=limit)

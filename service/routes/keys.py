@@ -7,9 +7,9 @@ from fastapi import APIRouter, Depends, Query, Response
 from jobs.keys.models import ApiKey, CreatedKey, NewKey, Scope
 from jobs.keys.store import KeyStore
 from service.access import Caller, CallerDep, admins_only, check_scope
-from service.dependencies import BackendsDep
+from service.dependencies import BackendsDep, PageLimit
 from service.errors import documented
-from service.responses import KeyPage
+from service.responses import LOCATION, KeyPage
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"], dependencies=[Depends(admins_only)])
 
@@ -38,7 +38,7 @@ def _key(key_id: str, caller: Caller, keys: KeyStore) -> ApiKey:
     "",
     status_code=201,
     responses={
-        201: {"headers": {"Location": {"schema": {"type": "string"}}}},
+        201: LOCATION,
         **documented(400, 404, 413, 422),
     },
 )
@@ -61,7 +61,7 @@ def list_keys(
         str | None, Query(description="Default: the caller's. Another one needs an operator's key.")
     ] = None,
     revoked: Annotated[bool, Query(description="Show those that were revoked, too.")] = False,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    limit: PageLimit = 50,
     cursor: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
 ) -> KeyPage:
     """A project's keys, the newest first, expired ones among them."""

@@ -8,9 +8,9 @@ from jobs.errors import ProjectNotFound
 from jobs.keys.models import Scope
 from jobs.projects import NewProject, Project, ProjectChanges, ProjectReport, ProjectStore
 from service.access import CallerDep, operators_only
-from service.dependencies import BackendsDep
+from service.dependencies import BackendsDep, PageLimit
 from service.errors import documented
-from service.responses import ProjectPage
+from service.responses import LOCATION, ProjectPage
 
 router = APIRouter(prefix="/v1/projects", tags=["projects"])
 
@@ -28,7 +28,7 @@ for_operators = [Depends(operators_only)]
     status_code=201,
     dependencies=for_operators,
     responses={
-        201: {"headers": {"Location": {"schema": {"type": "string"}}}},
+        201: LOCATION,
         **documented(400, 409, 413, 422),
     },
 )
@@ -42,7 +42,7 @@ def create_project(new: NewProject, projects: ProjectsDep, response: Response) -
 @router.get("", dependencies=for_operators, responses=documented(422))
 def list_projects(
     projects: ProjectsDep,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    limit: PageLimit = 50,
     cursor: Annotated[str, Query(description="The `next` of the page before.")] = "",
 ) -> ProjectPage:
     """All projects, by name. Needs an operator's key."""

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from service.dependencies import BackendsDep, ProjectDep
+from service.dependencies import BackendsDep, PageLimit, ProjectDep
 from service.errors import documented
 from service.responses import Queue, WorkerPage
 
@@ -15,7 +15,7 @@ router = APIRouter(prefix="/v1", tags=["queue"])
 def get_queue(
     project: ProjectDep,
     backends: BackendsDep,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    limit: PageLimit = 50,
     cursor: Annotated[
         str | None,
         Query(

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from jobs.secret_names import SecretName
 from jobs.secrets import Secret
-from service.dependencies import BackendsDep, ProjectDep
+from service.dependencies import BackendsDep, PageLimit, ProjectDep
 from service.errors import documented
 from service.responses import SecretPage
 
@@ -47,7 +47,7 @@ def put_secret(name: Name, body: SecretValue, backends: BackendsDep, project: Pr
 def list_secrets(
     backends: BackendsDep,
     project: ProjectDep,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    limit: PageLimit = 50,
     cursor: Annotated[
         SecretName | None, Query(description="The `next` of the page before.")
     ] = None,

@@ -8,16 +8,16 @@ from jobs.admission import problems_of
 from jobs.sweeps.grid import InvalidSweep, Planned, plan
 from jobs.sweeps.models import NewSweep, Sweep
 from relora_core.problems import Problem
-from service.dependencies import BackendsDep, DispatcherDep, ProjectDep
+from service.dependencies import BackendsDep, DispatcherDep, PageLimit, ProjectDep
 from service.errors import InvalidSpec, documented
-from service.responses import SweepPage
+from service.responses import LOCATION, SweepPage
 from service.specs import IdempotencyKey
 
 router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"])
 
 CREATED: dict[int | str, dict[str, Any]] = {
     200: {"model": Sweep, "description": "What the same Idempotency-Key made before."},
-    201: {"headers": {"Location": {"schema": {"type": "string"}}}},
+    201: LOCATION,
 }
 
 
@@ -61,7 +61,7 @@ def _check_admission(planned: list[Planned], backends: BackendsDep, project: str
 def list_sweeps(
     project: ProjectDep,
     backends: BackendsDep,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    limit: PageLimit = 50,
     cursor: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
 ) -> SweepPage:
     """Sweeps, the newest first, each with the count of its jobs by status."""

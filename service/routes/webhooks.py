@@ -7,13 +7,12 @@ from fastapi.exceptions import RequestValidationError
 
 from jobs.admission import webhook_problems
 from jobs.webhooks.models import Delivery, DeliveryStatus, Webhook, WebhookSpec
-from service.dependencies import BackendsDep, DelivererDep, ProjectDep
+from service.dependencies import BackendsDep, DelivererDep, PageLimit, ProjectDep
 from service.errors import documented
-from service.responses import DeliveryPage, WebhookPage
+from service.responses import LOCATION, DeliveryPage, WebhookPage
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
-Limit = Annotated[int, Query(ge=1, le=200)]
 Cursor = Annotated[
     str | None, Query(pattern="^[a-z0-9_]{1,64}$", description="The `next` of the page before.")
 ]
@@ -23,7 +22,7 @@ Cursor = Annotated[
     "",
     status_code=201,
     responses={
-        201: {"headers": {"Location": {"schema": {"type": "string"}}}},
+        201: LOCATION,
         **documented(400, 409, 422),
     },
 )
@@ -50,7 +49,7 @@ def list_webhooks(
     job_id: Annotated[
         str | None, Query(pattern="^[a-z0-9_]{1,64}$", description="Those of its spec.")
     ] = None,
-    limit: Limit = 50,
+    limit: PageLimit = 50,
     cursor: Cursor = None,
 ) -> WebhookPage:
     """The project's own or, with `job_id`, those of one job; the newest first."""
@@ -75,7 +74,7 @@ def list_deliveries(
     backends: BackendsDep,
     project: ProjectDep,
     status: DeliveryStatus | None = None,
-    limit: Limit = 50,
+    limit: PageLimit = 50,
     cursor: Cursor = None,
 ) -> DeliveryPage:
     """What was sent or waits to be sent, the newest first; of what is over, the last 30 days."""
