@@ -17,6 +17,7 @@ from jobs.projects import ProjectStore
 from jobs.schema import metadata
 from jobs.store import JobStore
 from relora_core.events import StepFinished
+from tests.fixtures import reports
 
 LEASE = 60.0
 
@@ -127,19 +128,4 @@ def running(store: JobStore, attempts: AttemptStore, job: Job) -> Job:
 
 @pytest.fixture
 def step_finished() -> Callable[[int], StepFinished]:
-    """The report of a step; 1000 tokens each, 500 tokens a second."""
-
-    def make(step: int) -> StepFinished:
-        return StepFinished(
-            step=step,
-            total_steps=100,
-            phase="low_rank",
-            loss=4.0,
-            learning_rate=1e-3,
-            grad_norm=0.5,
-            tokens_seen=1000 * step,
-            tokens_per_second=500.0,
-            restarts=1,
-        )
-
-    return make
+    return reports.step_finished

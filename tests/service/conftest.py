@@ -20,9 +20,10 @@ from jobs.models import Artifact, Job, JobSpec
 from jobs.settings import Settings
 from relora_core.events import AnyTrainEvent
 from service.client import Client
+from tests.fixtures.reports import step_finished
 from tests.service.files import AddFile
 from tests.service.process import Service
-from tests.service.serving import serving, step_finished
+from tests.service.serving import serving
 from tests.service.stranger import Stranger
 
 SECRET_KEY = SecretStr(Fernet.generate_key().decode())

@@ -4,29 +4,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import uvicorn
 
 from jobs.backends import Backends
-from relora_core.events import StepFinished
 from service.app import create_app
 from service.key_policy import key_policy
 from service.server import Server, listen
-
-
-def step_finished(step: int, **values: Any) -> StepFinished:
-    facts = {
-        "total_steps": 100,
-        "phase": "low_rank",
-        "loss": 4.0,
-        "learning_rate": 1e-3,
-        "grad_norm": 0.5,
-        "tokens_seen": 1000 * step,
-        "tokens_per_second": 500.0,
-        "restarts": 1,
-    }
-    return StepFinished(step=step, **{**facts, **values})
 
 
 @contextmanager

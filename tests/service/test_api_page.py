@@ -14,7 +14,8 @@ from jobs.backends import Backends, open_backends
 from jobs.models import Artifact, Job, JobSpec
 from jobs.settings import Settings
 from jobs.status import Wish
-from tests.service.serving import serving, step_finished
+from tests.fixtures.reports import step_finished
+from tests.service.serving import serving
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 

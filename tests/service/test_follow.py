@@ -17,8 +17,8 @@ from relora_core.events import Evaluated, PhaseStarted
 from relora_core.spec import TrainSpec
 from service.client import Client
 from service.follow import Now, follow
+from tests.fixtures.reports import step_finished
 from tests.service.process import Service
-from tests.service.serving import step_finished
 
 Report = Callable[..., None]
 

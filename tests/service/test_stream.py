@@ -12,7 +12,7 @@ from jobs.models import Job, JobError
 from jobs.status import JobStatus, Wish
 from service import stream
 from service.stream import EventHub, Frame
-from tests.service.serving import step_finished
+from tests.fixtures.reports import step_finished
 
 Report = Callable[..., None]
 

@@ -7,10 +7,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from jobs.backends import Backends
 from relora_core.events import to_line
+from tests.fixtures.reports import step_finished
 from tests.worker.checkpoints import warnings
 from tests.worker.conftest import BeginAttempt, MakeSpec
 from tests.worker.processes import wait_until
-from tests.worker.reports import step_finished
 from worker import tracking
 from worker.attempt import Attempt
 from worker.tracking import Tracking

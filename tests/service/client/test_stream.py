@@ -12,8 +12,9 @@ from jobs.status import JobStatus
 from relora_core.events import Warned
 from service.client import AsyncClient, Client
 from service.client.feed import Frame, Frames
+from tests.fixtures.reports import step_finished
 from tests.service.process import Service
-from tests.service.serving import serving, step_finished
+from tests.service.serving import serving
 
 Report = Callable[..., None]
 

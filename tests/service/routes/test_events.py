@@ -15,7 +15,7 @@ from jobs.models import Job
 from jobs.status import JobStatus
 from relora_core.events import Evaluated, Warned
 from service.routes import events as events_route
-from tests.service.serving import step_finished
+from tests.fixtures.reports import step_finished
 
 STREAM = {"Accept": "text/event-stream"}
 Report = Callable[..., None]

@@ -7,7 +7,7 @@ import pytest
 
 from jobs.models import Job
 from relora_core.events import Evaluated, Merged
-from tests.service.serving import step_finished
+from tests.fixtures.reports import step_finished
 
 Report = Callable[..., None]
 

@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from jobs.backends import Backends
 from jobs.models import Job
-from tests.service.serving import step_finished
+from tests.fixtures.reports import step_finished
 
 Figures = Callable[..., float | None]
 

@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 
 from relora_core.events import TrainFailed, TrainFinished, TrainStopped, to_line
-from tests.worker.reports import step_finished
+from tests.fixtures.reports import step_finished
 from tests.worker.trackers.conftest import points
 from worker.tail import Tail
 from worker.trackers.__main__ import follow

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from relora_core.events import Evaluated, Merged, Rewound, TrainStarted, TrainStopped
-from tests.worker.reports import step_finished
+from tests.fixtures.reports import step_finished
 from worker.trackers.points import GoesOn, OnlyNew, Point, read
 
 NOW = datetime.now(UTC)
