@@ -56,7 +56,7 @@ def demo(client: Client, url: str, data_dir: Path) -> bool:
     console.print(Text.assemble("job ", (job.id, "bold"), f" is {job.status}"))
 
     step("Watch it", f"curl -N -H 'Accept: text/event-stream' {jobs}/{job.id}/events")
-    job = follow(client, job.id, console)
+    job = follow(client, job.id, console, Console(stderr=True, highlight=False))
     if job.status is not JobStatus.SUCCEEDED:
         console.print(f"the job {job.status}; the logs are in {data_dir / 'logs'}", style="red")
         return False

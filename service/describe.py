@@ -1,9 +1,12 @@
 """An event in a line, for a terminal."""
 
+from datetime import datetime
+
 from rich.text import Text
 
 from jobs import events as job
 from relora_core import events as train
+from service.client.feed import Back, Cut
 
 GOOD, BAD, NOTE, MOVE, RESTART = "green", "red", "yellow", "cyan", "magenta"
 
@@ -40,6 +43,20 @@ LESSER = ("·", "dim")
 
 def describe(event: job.AnyJobEvent) -> Text:
     """When, a sign, and what happened."""
-    sign, style = SIGNS.get(type(event), LESSER)
-    time = f"{event.time.astimezone():%H:%M:%S}"
-    return Text.assemble((f"{time} ", "dim"), (f"{sign} ", f"bold {style}"), str(event))
+    return _line(event.time, SIGNS.get(type(event), LESSER), str(event))
+
+
+def describe_line(news: Cut | Back) -> Text:
+    """As an event: the stream of events itself broke off, or is back."""
+    match news:
+        case Cut():
+            sign, text = ("!", NOTE), f"the stream was cut, connecting again: {news.reason}"
+        case Back():
+            sign, text = ("●", GOOD), f"connected again after {news.seconds:.0f} s"
+    return _line(datetime.now().astimezone(), sign, text)
+
+
+def _line(time: datetime, sign: tuple[str, str], text: str) -> Text:
+    symbol, style = sign
+    clock = f"{time.astimezone():%H:%M:%S} "
+    return Text.assemble((clock, "dim"), (f"{symbol} ", f"bold {style}"), text)

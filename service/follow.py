@@ -32,7 +32,8 @@ from relora_core.events import (
     StepFinished,
 )
 from service.client import Client
-from service.describe import describe
+from service.client.feed import Listener
+from service.describe import describe, describe_line
 from service.loss_curve import LossCurve
 
 STATUS_AFTER: dict[type[Event], JobStatus] = {
@@ -58,23 +59,38 @@ UNTOLD = (StepFinished, Reinitialized, CheckpointDeleted)  # the bar shows them,
 PLAIN_EVERY = timedelta(seconds=5)  # between the lines of loss where there is no bar
 
 
-def follow(client: Client, job_id: str, console: Console) -> Job:
-    """Show the job until it is over, and return it as it then is."""
-    now = Now(client.jobs.get(job_id))
+def follow(client: Client, job_id: str, console: Console, notices: Console) -> Job:
+    """Show the job until it is over, and return it as it then is.
+
+    `notices`, which is stderr, has a line when the stream is cut and one when it is back.
+    """
+    job = client.jobs.get(job_id)
     if console.is_terminal:
-        with Live(now, console=console, refresh_per_second=8) as live:
-            for event in client.jobs.stream(job_id):
-                now.apply(event)
-                if not isinstance(event, UNTOLD):
-                    live.console.print(describe(event))
+        _draw(client, job, console, notices)
     else:
-        _print_plainly(client, job_id, console)
+        _print_plainly(client, job_id, console, notices)
     return client.jobs.get(job_id)
 
 
-def _print_plainly(client: Client, job_id: str, console: Console) -> None:
+def _draw(client: Client, job: Job, console: Console, notices: Console) -> None:
+    now = Now(job)
+    # Where both are the terminal, a line may not be written into the picture: it goes above.
+    above = console if notices.is_terminal else notices
+    with Live(now, console=console, refresh_per_second=8):
+        for event in client.jobs.stream(job.id, listener=told_on(above)):
+            now.apply(event)
+            if not isinstance(event, UNTOLD):
+                console.print(describe(event))
+
+
+def told_on(console: Console) -> Listener:
+    """Says on the console when a stream is cut and when it is back."""
+    return lambda news: console.print(describe_line(news), soft_wrap=True)
+
+
+def _print_plainly(client: Client, job_id: str, console: Console, notices: Console) -> None:
     last: datetime | None = None
-    for event in client.jobs.stream(job_id):
+    for event in client.jobs.stream(job_id, listener=told_on(notices)):
         due = last is None or event.time - last >= PLAIN_EVERY
         if isinstance(event, StepFinished) and due:
             last = event.time

@@ -31,6 +31,7 @@ from service.cli.session import (
     print_line,
     print_lines,
     show,
+    tell,
 )
 from service.client.download import Received
 from service.tables import checkpoint_table
@@ -120,7 +121,7 @@ def logs(  # what a log is narrowed by
     """Print what a job's trainer printed."""
     with connected(url) as client:
         texts = (
-            client.jobs.stream_logs(job_id, attempt=attempt, tail=tail)
+            client.jobs.stream_logs(job_id, attempt=attempt, tail=tail, listener=tell)
             if follow
             else iter([client.jobs.logs(job_id, attempt=attempt, tail=tail)])
         )

@@ -19,6 +19,7 @@ from service.cli.session import (
     Limit,
     Url,
     connected,
+    err,
     group,
     out,
     print_gone,
@@ -26,6 +27,7 @@ from service.cli.session import (
     print_line,
     print_lines,
     show,
+    tell,
 )
 from service.client import Client
 from service.describe import describe
@@ -179,12 +181,12 @@ def _made(client: Client, job: Job, *, follow_: bool, json: bool) -> None:
 
 def _follow(client: Client, job_id: str, *, json: bool) -> None:
     if json:
-        for event in client.jobs.stream(job_id):
+        for event in client.jobs.stream(job_id, listener=tell):
             typer.echo(to_line(event))
         job = client.jobs.get(job_id)
     else:
         try:
-            job = follow(client, job_id, out)
+            job = follow(client, job_id, out, err)
         except KeyboardInterrupt:
             out.print(f"the job goes on; `relora jobs follow {job_id}` shows it again")
             raise typer.Exit(INTERRUPTED) from None

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from service.client import ApiError, Client, CorruptDownload, Unreachable
 from service.client.transport import DEFAULT_URL as URL
+from service.follow import told_on
 
 RETRIES = 2  # of a request that nobody answers: a person waits
 PIPE_WIDTH = 200  # of a table that no terminal limits
@@ -19,6 +20,7 @@ FAILED, REFUSED, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+tell = told_on(err)  # of a stream that is cut or back
 
 Url = Annotated[str, typer.Option("--url", envvar="RELORA_URL", help="Address of the service.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, for programs.")]

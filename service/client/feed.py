@@ -1,5 +1,6 @@
 """Server-sent events: read from bytes, resumed where they were cut."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic
@@ -20,6 +21,28 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class Cut:
+    """A stream broke off before its end. It is tried again, for five minutes."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Back:
+    """It goes on where it broke off."""
+
+    seconds: float  # that it was away
+
+
+Listener = Callable[[Cut | Back], None]
+"""Is told once of each time that a stream breaks off, and once when it goes on."""
+
+
+def unnoticed(_: Cut | Back) -> None:
+    pass
+
+
+@dataclass(frozen=True)
 class Feed(Generic[Item]):
     """A stream of items, and whether a frame may be its last: then no wait is due after it."""
 
@@ -28,6 +51,7 @@ class Feed(Generic[Item]):
     ends_with: Callable[[Frame], bool]
     query: Query = field(default_factory=dict)
     after: str | None = None
+    listener: Listener = unnoticed
 
 
 class Frames:
@@ -65,6 +89,7 @@ class Reception(Generic[Item]):
         self._frames = Frames()
         self._ending = False
         self._connected = False
+        self._cut_at: float | None = None
         self._patience = Patience()
 
     def request(self) -> Request[None]:
@@ -84,6 +109,9 @@ class Reception(Generic[Item]):
         """A connection is open."""
         self._frames, self._connected = Frames(), True
         self.over = status == OVER
+        if self._cut_at is not None:
+            self._feed.listener(Back(time.monotonic() - self._cut_at))
+            self._cut_at = None
 
     def take(self, chunk: bytes) -> Iterator[Item]:
         self._patience.heard()
@@ -102,4 +130,8 @@ class Reception(Generic[Item]):
             raise error
         if self.over or (self._ending and not error):
             return 0.0
-        return self._patience.after(error)
+        seconds = self._patience.after(error)
+        if self._cut_at is None:
+            self._cut_at = time.monotonic()
+            self._feed.listener(Cut(str(error) if error else "closed by the service"))
+        return seconds

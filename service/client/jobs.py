@@ -12,8 +12,9 @@ from jobs.metrics.models import Metrics
 from jobs.models import Job, JobChanges, JobSpec, Progress
 from jobs.status import FINAL, JobStatus
 from relora_core.estimate import UTILIZATION
+from service.client import download, feed
 from service.client.calls import AnyTransport, Group, answered, iterated, threaded
-from service.client.download import CONNECTIONS, Download, Listener, unnoticed
+from service.client.download import CONNECTIONS, Download
 from service.client.feed import Feed, Frame
 from service.client.requests import (
     Listing,
@@ -168,11 +169,17 @@ class Jobs(Group[AnyTransport]):
 
     @iterated
     def stream(
-        self, job_id: str, *, after: int = 0, types: Sequence[str] = ()
+        self,
+        job_id: str,
+        *,
+        after: int = 0,
+        types: Sequence[str] = (),
+        listener: feed.Listener = feed.unnoticed,
     ) -> Feed[AnyJobEvent]:
         """The events as they happen, to the job's last.
 
-        When the line is cut it connects again, for five minutes, and goes on where it was.
+        When the line is cut it connects again, for five minutes, and goes on where it was; the
+        listener is told.
         """
         return Feed(
             at("jobs", job_id, "events"),
@@ -180,6 +187,7 @@ class Jobs(Group[AnyTransport]):
             ends_with=lambda frame: frame.event in LAST_TYPES,
             query={"type": types},
             after=str(after),
+            listener=listener,
         )
 
     @answered
@@ -217,7 +225,12 @@ class Jobs(Group[AnyTransport]):
 
     @iterated
     def stream_logs(
-        self, job_id: str, *, attempt: int | None = None, tail: int | None = None
+        self,
+        job_id: str,
+        *,
+        attempt: int | None = None,
+        tail: int | None = None,
+        listener: feed.Listener = feed.unnoticed,
     ) -> Feed[str]:
         """The same as it comes, to the end of the attempt: lines, one or many at once."""
         return Feed(
@@ -225,6 +238,7 @@ class Jobs(Group[AnyTransport]):
             read=_log_lines,
             ends_with=lambda frame: frame.event == "end",
             query={"attempt": attempt, "tail": tail},
+            listener=listener,
         )
 
     @answered
@@ -283,7 +297,7 @@ class Jobs(Group[AnyTransport]):
         *,
         prefix: str = "",
         connections: int = CONNECTIONS,
-        listener: Listener = unnoticed,
+        listener: download.Listener = download.unnoticed,
     ) -> Sequence[Path]:
         """Fetch the files whose path starts with `prefix`; each appears whole and verified.
 
@@ -291,8 +305,7 @@ class Jobs(Group[AnyTransport]):
         kept, and one that is there in part goes on. Raises `CorruptDownload`.
         """
         files = tuple(Jobs(transport).artifacts(job_id, prefix=prefix))
-        download = Download(transport, Path(directory), connections, listener)
-        return download.fetch(files)
+        return Download(transport, Path(directory), connections, listener).fetch(files)
 
 
 def _several(status: JobStatus | Iterable[JobStatus]) -> Sequence[str]:

@@ -110,30 +110,38 @@ def told(client: Client, backends: Backends, running: Job, report: Report) -> Jo
 
 def test_in_a_terminal_what_happened_scrolls_above_the_bar(client: Client, told: Job) -> None:
     screen = console(terminal=True)
-    job = follow(client, told.id, screen)
+    notices = console(terminal=True)
+    job = follow(client, told.id, screen, notices)
     text = printed(screen)
     assert job == told
     assert "claimed by w1" in text
     assert "perplexity 20.1" in text
     assert "step 57/100" not in text
     assert "100/100  100%" in text.splitlines()[-3]
+    assert printed(notices) == ""
 
 
 def test_without_a_terminal_the_loss_is_a_line_every_five_seconds(
     client: Client, told: Job
 ) -> None:
-    screen = console(terminal=False)
-    follow(client, told.id, screen)
+    screen, notices = console(terminal=False), console(terminal=False)
+    follow(client, told.id, screen, notices)
     lines = printed(screen).splitlines()
     steps = [line for line in lines if "· step" in line]
     assert [line.split()[3] for line in steps[:3]] == ["1/100", "2/100", "7/100"]
     assert lines[-1].endswith("✓ succeeded")
+    assert printed(notices) == ""
 
 
 @pytest.mark.integration
-def test_it_outlives_a_server_that_is_killed(
-    service: Service, backends: Backends, running: Job, report: Report
+@pytest.mark.parametrize(
+    "terminals", [set(), {"stdout"}, {"stdout", "stderr"}], ids=["piped", "2>file", "terminal"]
+)
+def test_a_server_that_is_killed_is_told_once_beside_what_is_shown(
+    service: Service, backends: Backends, running: Job, report: Report, terminals: set[str]
 ) -> None:
+    """Where stderr is the terminal of the picture, it is told above that."""
+
     def go_on() -> None:
         time.sleep(0.5)
         service.kill()
@@ -141,11 +149,16 @@ def test_it_outlives_a_server_that_is_killed(
         service.start()
         backends.attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
 
-    screen = console(terminal=False)
+    screen, notices = (console(terminal=one in terminals) for one in ("stdout", "stderr"))
     outage = threading.Thread(target=go_on)
     with Client(service.url) as client:
         outage.start()
-        assert follow(client, running.id, screen).status is JobStatus.SUCCEEDED
+        assert follow(client, running.id, screen, notices).status is JobStatus.SUCCEEDED
     outage.join()
-    signs = [line.split()[1] for line in printed(screen).splitlines()]
-    assert signs == ["●", "●", "▶", "·", "◆", "✓"]
+    above = "stderr" in terminals
+    told, untold = (screen, notices) if above else (notices, screen)
+    for words in ("! the stream was cut, connecting again", "● connected again after"):
+        assert printed(told).count(words) == 1
+        assert words not in printed(untold)
+    signs = [sign for sign in "●▶◆✓" for _ in range(printed(screen).count(f" {sign} "))]
+    assert signs == ["●", "●", *("●" * above), "▶", "◆", "✓"]

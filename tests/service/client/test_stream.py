@@ -11,7 +11,7 @@ from jobs.models import Job, JobError
 from jobs.status import JobStatus
 from relora_core.events import Warned
 from service.client import AsyncClient, Client
-from service.client.feed import Frame, Frames
+from service.client.feed import Back, Cut, Frame, Frames
 from tests.fixtures.reports import step_finished
 from tests.service.process import Service
 from tests.service.serving import serving
@@ -55,10 +55,11 @@ def test_a_job_that_failed_and_was_retried_is_told_to_its_end(
 def test_a_stream_outlives_a_restart_of_the_server_without_loss_or_repetition(
     backends: Backends, running: Job, report: Report
 ) -> None:
+    news: list[Cut | Back] = []
     first = ExitStack()
     url = first.enter_context(serving(backends))
     with Client(url) as client:
-        stream = client.jobs.stream(running.id)
+        stream = client.jobs.stream(running.id, listener=news.append)
         seen = [next(stream).id for _ in range(4)]
         first.close()
         report(running, step_finished(2))
@@ -67,6 +68,19 @@ def test_a_stream_outlives_a_restart_of_the_server_without_loss_or_repetition(
             backends.attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
             seen += [event.id for event in stream]
     assert seen == [1, 2, 3, 4, 5, 6]
+    cut, back = news
+    assert cut == Cut("closed by the service")
+    assert isinstance(back, Back)
+
+
+def test_a_stream_that_is_not_cut_tells_its_listener_nothing(
+    client: Client, backends: Backends, running: Job
+) -> None:
+    backends.attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
+    news: list[Cut | Back] = []
+    assert len(list(client.jobs.stream(running.id, listener=news.append))) == 5
+    assert list(client.jobs.stream(running.id, after=5, listener=news.append)) == []
+    assert news == []
 
 
 @pytest.mark.integration
