@@ -176,7 +176,11 @@ def invalid_request(request: Request, error: RequestValidationError) -> JSONResp
         message = f"The body is not JSON: {reason} at character {position}."
         return respond(request, 400, "malformed_body", message)
     fields = [
-        FieldProblem(path=".".join(map(str, item["loc"])), message=item["msg"]) for item in details
+        FieldProblem(
+            path=".".join(map(str, item["loc"])),
+            message=item["msg"].removeprefix("Value error, "),  # what pydantic puts before ours
+        )
+        for item in details
     ]
     detail = "The request was not accepted. `errors` says what to change."
     return respond(request, 422, "invalid_request", detail, errors=fields)

@@ -61,7 +61,7 @@ def test_a_method_that_is_not_possible_names_those_that_are(http: httpx.Client, 
         (
             "/v1/jobs?created_before=0.5",
             "query.created_before",
-            "Value error, write it as 2026-01-31T12:00:00Z",
+            "write it as 2026-01-31T12:00:00Z",
         ),
         ("/v1/jobs?limit=0", "query.limit", "Input should be greater than or equal to 1"),
         ("/v1/jobs/{job}/events?limit=x", "query.limit", "Input should be a valid integer"),
