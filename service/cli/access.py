@@ -20,11 +20,12 @@ from service.cli.session import (
     print_lines,
     show,
 )
-from service.tables import key_table, secret_table
+from service.tables.access import key_sheet, key_table, secret_table
 
 keys = group("API keys: who may use the service.")
 secrets = group("Values that jobs name and nobody reads back.")
 
+KeyId = Annotated[str, typer.Argument(metavar="KEY", help="The id of the key.")]
 Project = Annotated[
     str | None, typer.Option(help="Default: one's own; another needs an operator's key.")
 ]
@@ -48,7 +49,10 @@ def create(  # what a key has
     if json:
         print_json(key)
     else:
-        err.print(f"{key.scope} key {key.id} of project {key.project}; it is shown this once:")
+        err.print(
+            f"{key.scope} key {key.id} of project {key.project}; it is shown this once:",
+            soft_wrap=True,
+        )
         out.print(Text(key.key, style="bold"), soft_wrap=True)
 
 
@@ -68,12 +72,15 @@ def list_keys(
 
 
 @keys.command()
-def revoke(
-    key_id: Annotated[str, typer.Argument(metavar="KEY", help="The id of the key.")],
-    *,
-    url: Url = URL,
-    json: AsJson = False,
-) -> None:
+def get(key_id: KeyId, *, url: Url = URL, json: AsJson = False) -> None:
+    """Show a key, without the key itself."""
+    with connected(url) as client:
+        key = client.keys.get(key_id)
+    print_json(key) if json else show(key_sheet(key))
+
+
+@keys.command()
+def revoke(key_id: KeyId, *, url: Url = URL, json: AsJson = False) -> None:
     """Revoke a key, for good."""
     with connected(url) as client:
         client.keys.revoke(key_id)

@@ -22,8 +22,9 @@ from service.cli.session import (
     print_lines,
     show,
 )
-from service.tables import dataset_table
+from service.tables.files import dataset_sheet, dataset_table
 
+DatasetId = Annotated[str, typer.Argument(metavar="DATASET", help="Its id.")]
 datasets = group("Files to train on: uploaded once, used by many jobs.")
 
 
@@ -59,12 +60,15 @@ def list_datasets(*, limit: Limit = 50, url: Url = URL, json: AsJson = False) ->
 
 
 @datasets.command()
-def delete(
-    dataset_id: Annotated[str, typer.Argument(metavar="DATASET", help="Its id.")],
-    *,
-    url: Url = URL,
-    json: AsJson = False,
-) -> None:
+def get(dataset_id: DatasetId, *, url: Url = URL, json: AsJson = False) -> None:
+    """Show a dataset, and what a spec says as data.train.uri."""
+    with connected(url) as client:
+        dataset = client.datasets.get(dataset_id)
+    print_json(dataset) if json else show(dataset_sheet(dataset))
+
+
+@datasets.command()
+def delete(dataset_id: DatasetId, *, url: Url = URL, json: AsJson = False) -> None:
     """Forget a dataset that no job needs any more."""
     with connected(url) as client:
         client.datasets.delete(dataset_id)

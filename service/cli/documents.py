@@ -1,5 +1,6 @@
-"""What a person wrote: specs in files, and changes to them in arguments."""
+"""What a person wrote: specs in files, changes to them and limits in arguments."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,10 @@ from typing import Any
 import yaml
 
 from service.cli.session import REFUSED, fail
+
+UNITS: dict[str, int] = {
+    unit: 1000**power for power, unit in enumerate(("", "kB", "MB", "GB", "TB", "PB"))
+}
 
 
 def read_document(file: Path, what: str) -> dict[str, Any]:
@@ -52,6 +57,20 @@ def parse_grid(settings: Iterable[str]) -> dict[str, list[Any]]:
 
 def parse_labels(labels: Iterable[str]) -> dict[str, str]:
     return dict(_split(label, "team=nlp") for label in labels)
+
+
+def parse_quotas(settings: Iterable[str]) -> dict[str, int | None]:
+    """`gpus=8`, `storage_bytes=2TB`; `gpus=none` is no limit."""
+    return {name: _limit(value, name) for name, value in (_split(s, "gpus=8") for s in settings)}
+
+
+def _limit(text: str, quota: str) -> int | None:
+    if text == "none":
+        return None
+    units = "|".join(UNITS)
+    if not (found := re.fullmatch(rf"(\d+(?:\.\d+)?) ?({units})", text)):
+        fail(f"{quota}={text}: a limit is a whole number, a size like 500GB, or none", REFUSED)
+    return round(float(found[1]) * UNITS[found[2]])
 
 
 def _split(setting: str, example: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""`relora jobs`, what a job made: its files, its log, text of its model."""
+"""`relora jobs`, what a job made: its files and its log."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,9 +14,8 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.text import Text
 
-from jobs.generations.models import GenerationStatus
+from jobs.artifacts import ArtifactKind
 from service.cli.session import (
     FAILED,
     URL,
@@ -27,14 +26,13 @@ from service.cli.session import (
     err,
     fail,
     out,
-    print_json,
     print_line,
     print_lines,
     show,
     tell,
 )
 from service.client.download import Received
-from service.tables import checkpoint_table
+from service.tables.files import artifact_table, checkpoint_table
 
 files = typer.Typer()
 
@@ -100,6 +98,22 @@ def download(
             out.print(f"{file}  {decimal(one.size)}", soft_wrap=True)
 
 
+@files.command("files")
+def list_files(  # what a list is narrowed by
+    job_id: JobId,
+    *,
+    kind: Annotated[ArtifactKind | None, typer.Option(help="Only of this kind.")] = None,
+    step: Annotated[int | None, typer.Option(min=0, help="Only of this step.")] = None,
+    prefix: Annotated[str, typer.Option(help="Only below it: final/.")] = "",
+    url: Url = URL,
+    json: AsJson = False,
+) -> None:
+    """List a job's files, by path; `download` fetches them."""
+    with connected(url) as client:
+        found = client.jobs.artifacts(job_id, kind=kind, step=step, prefix=prefix)
+        print_lines(found) if json else show(artifact_table(list(found)))
+
+
 @files.command()
 def checkpoints(job_id: JobId, *, url: Url = URL, json: AsJson = False) -> None:
     """List what a job saved, the newest first: checkpoints and merged models."""
@@ -127,35 +141,3 @@ def logs(  # what a log is narrowed by
         )
         for text in texts:
             print_line(LogText(text=text)) if json else typer.echo(text, nl=False)
-
-
-@files.command()
-def generate(  # noqa: PLR0913 # what a generation has
-    job_id: JobId,
-    prompt: Annotated[str, typer.Argument(help="The beginning of a text, to go on with.")] = "",
-    *,
-    max_new_tokens: Annotated[int, typer.Option(min=1)] = 64,
-    temperature: Annotated[float, typer.Option(min=0, help="0: the likeliest token.")] = 1.0,
-    top_p: Annotated[float, typer.Option(help="Only of the likeliest of this share.")] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="The same one gives the same text.")] = 0,
-    step: Annotated[int | None, typer.Option(help="Whose model; default the last.")] = None,
-    url: Url = URL,
-    json: AsJson = False,
-) -> None:
-    """Let a job's model write, also while it trains."""
-    new = {
-        "prompt": prompt,
-        "max_new_tokens": max_new_tokens,
-        "temperature": temperature,
-        "top_p": top_p,
-        "seed": seed,
-        "step": step,
-    }
-    with connected(url) as client:
-        done = client.jobs.generate(job_id, new)
-    if json:
-        print_json(done)
-    elif done.result:
-        out.print(Text.assemble((prompt, "bold"), done.result.text), soft_wrap=True)
-    if done.status is GenerationStatus.FAILED:
-        fail(done.error.message if done.error else "it failed", FAILED)

@@ -1,7 +1,8 @@
 """`relora jobs`: what one job or many are asked to do."""
 
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
@@ -13,6 +14,7 @@ from service.cli.documents import parse_changes, parse_labels, read_document, re
 from service.cli.session import (
     FAILED,
     INTERRUPTED,
+    REFUSED,
     URL,
     AsJson,
     JobId,
@@ -20,6 +22,7 @@ from service.cli.session import (
     Url,
     connected,
     err,
+    fail,
     group,
     out,
     print_gone,
@@ -30,14 +33,23 @@ from service.cli.session import (
     tell,
 )
 from service.client import Client
+from service.client.jobs import LAST_TYPES
 from service.describe import describe
 from service.follow import follow
-from service.tables import overview, sheet
+from service.tables.jobs import job_sheet, overview
 
 jobs = group("Submit jobs, watch them, fetch what they made.")
 
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="A field otherwise: training.steps=200.")
+]
+TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
+After = Annotated[
+    datetime | None,
+    typer.Option(formats=TIMES, metavar="TIME", help="From then on: 2026-01-31T12:00:00."),
+]
+Before = Annotated[
+    datetime | None, typer.Option(formats=TIMES, metavar="TIME", help="Until then: 2026-02-01.")
 ]
 
 
@@ -56,11 +68,13 @@ def submit(
 
 
 @jobs.command("list")
-def list_jobs(  # what a list is narrowed by
+def list_jobs(  # noqa: PLR0913 # what a list is narrowed by
     *,
     status: Annotated[list[JobStatus] | None, typer.Option(help="Only these.")] = None,
     label: Annotated[list[str] | None, typer.Option(help="KEY=VALUE; all of these.")] = None,
     method: Annotated[str | None, typer.Option(help="Only of this method.")] = None,
+    created_after: After = None,
+    created_before: Before = None,
     limit: Limit = 20,
     url: Url = URL,
     json: AsJson = False,
@@ -68,7 +82,14 @@ def list_jobs(  # what a list is narrowed by
     """List the jobs, the newest first."""
     labels = parse_labels(label or ())
     with connected(url) as client:
-        found = client.jobs.list(status=status or (), labels=labels, method=method, limit=limit)
+        found = client.jobs.list(
+            status=status or (),
+            labels=labels,
+            method=method,
+            created_after=created_after and created_after.astimezone(),
+            created_before=created_before and created_before.astimezone(),
+            limit=limit,
+        )
         print_lines(found) if json else show(overview(list(found)))
 
 
@@ -87,20 +108,59 @@ def follow_job(job_id: JobId, *, url: Url = URL, json: AsJson = False) -> None:
 
 
 @jobs.command()
+def wait(job_id: JobId, *, url: Url = URL, json: AsJson = False) -> None:
+    """Wait until a job is over, saying nothing, and show how it ended."""
+    with connected(url) as client:
+        for _ in client.jobs.stream(job_id, types=sorted(LAST_TYPES), listener=tell):
+            pass
+        job = client.jobs.get(job_id)
+    _show(job, json=json)
+    _end_as(job)
+
+
+@jobs.command()
 def events(
     job_id: JobId,
     *,
     after: Annotated[int, typer.Option(help="Only events with a greater id.")] = 0,
+    type_: Annotated[
+        list[str] | None, typer.Option("--type", help="Only these: train.merge, job.failed, ...")
+    ] = None,
     url: Url = URL,
     json: AsJson = False,
 ) -> None:
     """Print what happened to a job so far."""
     with connected(url) as client:
-        for event in client.jobs.events(job_id, after=after):
+        for event in client.jobs.events(job_id, after=after, types=type_ or ()):
             if json:
                 typer.echo(to_line(event))
             else:
                 out.print(describe(event), soft_wrap=True)
+
+
+@jobs.command()
+def change(  # noqa: PLR0913 # what can be changed
+    job_id: JobId,
+    *,
+    name: Annotated[str | None, typer.Option(help="Another name.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE; these in place of all that it has.")
+    ] = None,
+    no_labels: Annotated[bool, typer.Option("--no-labels", help="No label any more.")] = False,
+    priority: Annotated[
+        int | None, typer.Option(help="-100 to 100, the highest goes first; while it is queued.")
+    ] = None,
+    url: Url = URL,
+    json: AsJson = False,
+) -> None:
+    """Give a job another name, other labels, another place in the queue."""
+    labels = {} if no_labels else None if label is None else parse_labels(label)
+    asked: dict[str, Any] = {"name": name, "labels": labels, "priority": priority}
+    changes = {field: value for field, value in asked.items() if value is not None}
+    if not changes:
+        fail("nothing to change: give --name, --label, --no-labels or --priority", REFUSED)
+    with connected(url) as client:
+        _show(client.jobs.change(job_id, changes), json=json)
 
 
 @jobs.command()
@@ -190,9 +250,13 @@ def _follow(client: Client, job_id: str, *, json: bool) -> None:
         except KeyboardInterrupt:
             out.print(f"the job goes on; `relora jobs follow {job_id}` shows it again")
             raise typer.Exit(INTERRUPTED) from None
+    _end_as(job)
+
+
+def _end_as(job: Job) -> None:
     if job.status is not JobStatus.SUCCEEDED:
         raise typer.Exit(FAILED)
 
 
 def _show(job: Job, *, json: bool) -> None:
-    print_json(job) if json else out.print(sheet(job))
+    print_json(job) if json else out.print(job_sheet(job))

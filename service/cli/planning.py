@@ -1,4 +1,4 @@
-"""`relora estimate`, `relora presets`: before a job is submitted."""
+"""`relora estimate`: before a job is submitted."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,8 +8,7 @@ import typer
 from relora_core.estimate import UTILIZATION
 from relora_core.estimate.report import as_text
 from service.cli.documents import read_spec
-from service.cli.session import URL, AsJson, Url, connected, out, print_json, print_lines, show
-from service.tables import preset_table
+from service.cli.session import URL, AsJson, Url, connected, out, print_json
 
 
 def estimate(
@@ -32,19 +31,3 @@ def estimate(
         out.print(f"the spec is accepted; {found.not_estimated}")
     else:
         out.print(as_text(found.estimate), soft_wrap=True)
-
-
-def presets(
-    name: Annotated[str | None, typer.Argument(help="Only this one, with its config.")] = None,
-    *,
-    url: Url = URL,
-    json: AsJson = False,
-) -> None:
-    """List the model shapes that a spec may name."""
-    with connected(url) as client:
-        if name is not None:
-            print_json(client.presets.get(name))
-        elif json:
-            print_lines(client.presets.list())
-        else:
-            show(preset_table(list(client.presets.list())))

@@ -6,21 +6,30 @@ from typing import Annotated
 import typer
 
 from service.cli.access import keys, secrets
+from service.cli.catalogue import presets, recipes
 from service.cli.datasets import datasets
 from service.cli.files import files
+from service.cli.generations import generations
+from service.cli.installation import queue, workers
 from service.cli.jobs import jobs
-from service.cli.planning import estimate, presets
+from service.cli.metrics import metrics
+from service.cli.planning import estimate
+from service.cli.projects import projects
 from service.cli.session import REFUSED, fail, out
 from service.cli.sweeps import compare, sweeps
+from service.cli.webhooks import webhooks
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 the job did not succeed, or there is nothing; 2 the command was wrong, "
     "or the service refused it; 3 nobody answers, or not now; 130 interrupted."
 )
 
-app = typer.Typer(
-    help="Pretrain language models with ReLoRA.", epilog=EXIT_CODES, no_args_is_help=True
-)
+ABOUT = """Pretrain language models with ReLoRA.
+
+RELORA_URL says where the service is, RELORA_API_KEY holds the key, if it asks for one.
+"""
+
+app = typer.Typer(help=ABOUT, epilog=EXIT_CODES, no_args_is_help=True)
 
 
 @app.command()
@@ -42,15 +51,21 @@ def up(
         fail(str(error), REFUSED)
 
 
-jobs.add_typer(files)
+for more in (files, metrics, generations):
+    jobs.add_typer(more)
 app.add_typer(jobs, name="jobs")
 app.command()(estimate)
 app.add_typer(sweeps, name="sweep")
 app.command()(compare)
-app.command()(presets)
+app.command()(queue)
+app.command()(workers)
+app.add_typer(recipes, name="recipes")
+app.add_typer(presets, name="presets")
 app.add_typer(datasets, name="datasets")
+app.add_typer(webhooks, name="webhooks")
 app.add_typer(secrets, name="secrets")
 app.add_typer(keys, name="keys")
+app.add_typer(projects, name="projects")
 
 
 def main() -> None:

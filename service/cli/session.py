@@ -15,7 +15,7 @@ from service.client.transport import DEFAULT_URL as URL
 from service.follow import told_on
 
 RETRIES = 2  # of a request that nobody answers: a person waits
-PIPE_WIDTH = 200  # of a table that no terminal limits
+PIPE_WIDTH = 4000  # of a table that no terminal limits
 FAILED, REFUSED, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 
 out = Console(highlight=False)

@@ -20,7 +20,7 @@ from service.cli.session import (
     show,
 )
 from service.comparison import compared
-from service.tables import comparison_table, sweep_table
+from service.tables.jobs import comparison_table, sweep_table
 
 sweeps = group("Many jobs from one spec and a grid of changes.")
 

@@ -45,6 +45,6 @@ class Waiting(Group[AnyTransport]):
         return Listing(at("queue"), model(Queue), limit=limit)
 
     @answered
-    def get(self) -> Request[Queue]:
+    def get(self, *, limit: int | None = None) -> Request[Queue]:
         """The first of them, and how many jobs there are of each status."""
-        return Request("GET", at("queue"), model(Queue))
+        return Request("GET", at("queue"), model(Queue), query={"limit": limit})

@@ -15,6 +15,9 @@ def test_a_key_is_made_listed_and_revoked(relora: Relora) -> None:
     _, row = relora("keys", "list").stdout.splitlines()
     key_id, *rest = row.split()
     assert rest == ["nightly", "read", result.stdout[:12], "usable", "-"]
+    shown = relora("keys", "get", key_id).stdout
+    assert "default" in shown
+    assert result.stdout.strip() not in shown
     assert json.loads(relora("keys", "revoke", key_id, "--json").stdout) == {"id": key_id}
     assert key_id not in relora("keys", "list").stdout
     assert "revoked" in relora("keys", "list", "--revoked").stdout
@@ -40,6 +43,7 @@ def test_a_dataset_is_uploaded_listed_and_deleted(
     assert (result.exit_code, result.stdout) == (0, f"{dataset.uri}\n")
     _, row = relora("datasets", "list").stdout.splitlines()
     assert row.split()[:4] == [dataset.id, "words.jsonl", "words.jsonl", "ready"]
+    assert dataset.sha256 in relora("datasets", "get", dataset.id).stdout
     assert relora("datasets", "delete", dataset.id).exit_code == 0
 
 

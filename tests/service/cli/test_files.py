@@ -1,15 +1,13 @@
 """What a job made, on the command line."""
 
 import json
-import threading
 from pathlib import Path
 
 import pytest
 
-from jobs.backends import Backends
 from jobs.models import Job
 from tests.service.cli.conftest import Relora
-from tests.service.files import AddFile, play_generator
+from tests.service.files import AddFile
 
 
 def test_the_model_is_downloaded(
@@ -34,6 +32,20 @@ def test_nothing_to_download_is_said(relora: Relora, running: Job, tmp_path: Pat
     assert "has no files at 'final/'" in result.stderr
 
 
+def test_files_are_listed_and_narrowed(relora: Relora, running: Job, add_file: AddFile) -> None:
+    add_file("final/config.json", b"{}")
+    add_file("logs/attempt-1.log", b"hello")
+    header, *rows = relora("jobs", "files", running.id).stdout.splitlines()
+    assert header.split() == ["path", "kind", "step", "size"]
+    assert [row.split() for row in rows] == [
+        ["final/config.json", "final", "-", "2", "bytes"],
+        ["logs/attempt-1.log", "log", "-", "5", "bytes"],
+    ]
+    for narrowing in (("--kind", "log"), ("--prefix", "logs/")):
+        line = relora("jobs", "files", running.id, *narrowing, "--json").stdout
+        assert json.loads(line)["path"] == "logs/attempt-1.log"
+
+
 def test_what_was_saved_is_listed(relora: Relora, running: Job, add_file: AddFile) -> None:
     add_file("final/config.json", b"{}")
     _, row = relora("jobs", "checkpoints", running.id).stdout.splitlines()
@@ -49,14 +61,3 @@ def test_a_log_is_printed(
     assert relora("jobs", "logs", running.id, "--tail", "1", *follow).stdout == "two\n"
     as_json = relora("jobs", "logs", running.id, "--json", *follow).stdout.splitlines()
     assert [json.loads(line) for line in as_json] == [{"text": "one\ntwo\n"}]
-
-
-def test_a_model_writes(
-    relora: Relora, backends: Backends, running: Job, add_file: AddFile
-) -> None:
-    add_file("final/config.json", b"{}")
-    generator = threading.Thread(target=play_generator, args=(backends,))
-    generator.start()
-    result = relora("jobs", "generate", running.id, "In the beginning")
-    generator.join()
-    assert (result.exit_code, result.stdout) == (0, "In the beginning was\n")

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from jobs.backends import Backends
 from jobs.models import Job, JobError, JobSpec
 from jobs.status import JobStatus, Wish
 from tests.service.cli.conftest import Relora
+
+ERROR = JobError(code="data_error", message="no text in /data")
 
 
 def test_a_spec_is_submitted(relora: Relora, backends: Backends, spec_file: Path) -> None:
@@ -116,13 +119,27 @@ def test_following_a_job_that_succeeds_ends_well(
 def test_following_a_job_that_fails_ends_with_one(
     relora: Relora, backends: Backends, running: Job
 ) -> None:
-    error = JobError(code="data_error", message="no text in /data")
-    backends.attempts.finish(running.id, 1, JobStatus.FAILED, error=error)
+    backends.attempts.finish(running.id, 1, JobStatus.FAILED, error=ERROR)
     result = relora("jobs", "follow", running.id, "--json")
     assert result.exit_code == 1
     last = json.loads(result.stdout.splitlines()[-1])
     assert (last["type"], last["error"]["message"]) == ("job.failed", "no text in /data")
     assert "no text in /data" in relora("jobs", "get", running.id).stdout
+
+
+def test_waiting_for_a_job_says_nothing_but_how_it_ended(
+    relora: Relora, backends: Backends, running: Job
+) -> None:
+    outcome = threading.Timer(
+        0.3, backends.attempts.finish, (running.id, 1, JobStatus.FAILED), {"error": ERROR}
+    )
+    outcome.start()
+    result = relora("jobs", "wait", running.id)
+    outcome.join()
+    assert (result.exit_code, result.stderr) == (1, "")
+    facts = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
+    assert facts["status"].strip() == "failed"
+    assert facts["error"].strip() == "no text in /data"
 
 
 def test_events_are_printed(relora: Relora, running: Job) -> None:
@@ -131,6 +148,8 @@ def test_events_are_printed(relora: Relora, running: Job) -> None:
     assert lines[0].endswith("▶ the trainer starts")
     as_json = relora("jobs", "events", running.id, "--json").stdout.splitlines()
     assert [json.loads(line)["id"] for line in as_json] == [1, 2, 3, 4]
+    chosen = relora("jobs", "events", running.id, "--type", "job.started", "--type", "train.step")
+    assert [line.split()[1] for line in chosen.stdout.splitlines()] == ["▶", "·"]
 
 
 def test_a_spec_is_submitted_and_followed_in_json(
@@ -160,6 +179,39 @@ def test_a_list_is_narrowed_and_is_a_line_for_each_in_json(
     assert len(relora("jobs", "list", "--json").stdout.splitlines()) == 2
 
 
+def test_a_list_is_narrowed_by_time_in_this_zone(relora: Relora, job: Job) -> None:
+    second = timedelta(seconds=2)
+    before, after = (
+        f"{job.created_at.astimezone() + d:%Y-%m-%dT%H:%M:%S}" for d in (-second, second)
+    )
+    assert job.id in relora("jobs", "list", "--created-after", before).stdout
+    assert job.id not in relora("jobs", "list", "--created-after", after).stdout
+    assert job.id in relora("jobs", "list", "--created-before", after).stdout
+    assert (
+        job.id not in relora("jobs", "list", "--created-before", "2026-01-31T12:00:00+0100").stdout
+    )
+
+
+def test_a_waiting_job_is_changed_and_shows_its_place(relora: Relora, job: Job) -> None:
+    changes = ("--name", "better", "--label", "team=nlp", "--label", "lang=en", "--priority", "-5")
+    lines = relora("jobs", "change", job.id, *changes).stdout.splitlines()
+    facts = [[part.strip() for part in line.split("  ", 1)] for line in lines]
+    assert facts[1:3] == [["name", "better"], ["labels", "lang=en, team=nlp"]]
+    assert facts[4] == ["in the queue", "place 1, priority -5"]
+    assert "labels" not in relora("jobs", "change", job.id, "--no-labels").stdout
+
+
+def test_a_change_of_nothing_is_a_wrong_command(relora: Relora, job: Job) -> None:
+    result = relora("jobs", "change", job.id)
+    assert result.exit_code == 2
+    assert "--priority" in result.stderr
+
+
+def test_a_running_job_keeps_its_priority(relora: Relora, running: Job) -> None:
+    result = relora("jobs", "change", running.id, "--priority", "5")
+    assert (result.exit_code, "cannot be given another priority" in result.stderr) == (2, True)
+
+
 def test_a_job_is_forked_retried_and_deleted(relora: Relora, job: Job) -> None:
     settings = ("--set", "training.steps=200", "--set", "name=longer")
     fork = json.loads(relora("jobs", "fork", job.id, *settings, "--json").stdout)
@@ -181,11 +233,6 @@ def test_a_wrong_change_is_refused(relora: Relora, job: Job, setting: str) -> No
 def test_an_estimate_says_what_a_spec_costs(relora: Relora, spec_file: Path) -> None:
     assert "memory" in relora("estimate", spec_file).stdout
     assert json.loads(relora("estimate", spec_file, "--json").stdout)["estimate"]["name"] == "tiny"
-
-
-def test_presets_are_listed(relora: Relora) -> None:
-    assert "llama_130m" in relora("presets").stdout
-    assert json.loads(relora("presets", "llama_130m").stdout)["config"]["model_type"] == "llama"
 
 
 def test_a_service_that_cannot_answer_now_is_as_one_that_does_not(

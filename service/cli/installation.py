@@ -1,0 +1,45 @@
+"""`relora queue`, `relora workers`: what waits, and who works."""
+
+from typing import Annotated
+
+import typer
+
+from service.cli.session import (
+    URL,
+    AsJson,
+    Url,
+    connected,
+    out,
+    print_json,
+    print_lines,
+    show,
+)
+from service.tables.installation import queue_table, worker_table
+
+
+def queue(
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many, the next first.")] = 50,
+    url: Url = URL,
+    json: AsJson = False,
+) -> None:
+    """Show the jobs that wait, the next first, and how many there are of each status.
+
+    `relora jobs change JOB --priority` moves one.
+    """
+    with connected(url) as client:
+        waiting = client.queue.get(limit=limit)
+    if json:
+        print_json(waiting)
+        return
+    counts = [f"{count} {status}" for status, count in waiting.counts.items() if count]
+    out.print(", ".join(counts) or "no jobs")
+    if waiting.items:
+        show(queue_table(waiting.items))
+
+
+def workers(*, url: Url = URL, json: AsJson = False) -> None:
+    """List the workers that gave a sign of life within the last minute."""
+    with connected(url) as client:
+        found = client.workers.list()
+        print_lines(found) if json else show(worker_table(list(found)))

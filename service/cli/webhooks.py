@@ -1,0 +1,116 @@
+"""`relora webhooks`: who else is told of what happens to jobs."""
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from jobs.webhooks.models import DeliveryStatus
+from service.cli.session import (
+    URL,
+    AsJson,
+    Limit,
+    Url,
+    connected,
+    group,
+    out,
+    print_gone,
+    print_json,
+    print_lines,
+    show,
+)
+from service.tables.webhooks import delivery_table, webhook_sheet, webhook_table
+
+webhooks = group("Other servers that are told of what happens to jobs.")
+
+WebhookId = Annotated[str, typer.Argument(metavar="WEBHOOK", help="The id of the webhook.")]
+
+
+@webhooks.command()
+def create(
+    to: Annotated[str, typer.Argument(metavar="ADDRESS", help="https://host/path.")],
+    *,
+    secret: Annotated[str, typer.Option(help="The secret to sign with; `relora secrets set`.")],
+    event: Annotated[
+        list[str] | None, typer.Option(help="Of this type, or job.*, train.*, *.")
+    ] = None,
+    url: Url = URL,
+    json: AsJson = False,
+) -> None:
+    """Tell a server of the events of all jobs of the project, from now on; of job.* by default."""
+    spec = {"url": to, "secret": secret, **({"events": event} if event else {})}
+    with connected(url) as client:
+        webhook = client.webhooks.create(spec)
+    if json:
+        print_json(webhook)
+    else:
+        out.print(Text.assemble("made ", (webhook.id, "bold"), f" for {', '.join(webhook.events)}"))
+
+
+@webhooks.command("list")
+def list_webhooks(
+    *,
+    job: Annotated[
+        str | None, typer.Option(metavar="JOB", help="Those in the spec of this job.")
+    ] = None,
+    limit: Limit = 50,
+    url: Url = URL,
+    json: AsJson = False,
+) -> None:
+    """List the project's webhooks, the newest first."""
+    with connected(url) as client:
+        found = client.webhooks.list(job_id=job, limit=limit)
+        print_lines(found) if json else show(webhook_table(list(found)))
+
+
+@webhooks.command()
+def get(webhook_id: WebhookId, *, url: Url = URL, json: AsJson = False) -> None:
+    """Show a webhook."""
+    with connected(url) as client:
+        webhook = client.webhooks.get(webhook_id)
+    print_json(webhook) if json else show(webhook_sheet(webhook))
+
+
+@webhooks.command()
+def deliveries(
+    webhook_id: WebhookId,
+    *,
+    status: Annotated[DeliveryStatus | None, typer.Option(help="Only these.")] = None,
+    limit: Limit = 20,
+    url: Url = URL,
+    json: AsJson = False,
+) -> None:
+    """List what was sent or waits to be sent, the newest first, and what the server answered."""
+    with connected(url) as client:
+        found = client.webhooks.deliveries(webhook_id, status=status, limit=limit)
+        print_lines(found) if json else show(delivery_table(list(found)))
+
+
+@webhooks.command("test")
+def send_test(webhook_id: WebhookId, *, url: Url = URL, json: AsJson = False) -> None:
+    """Send an event `webhook.test`; `deliveries` shows what came of it."""
+    with connected(url) as client:
+        delivery = client.webhooks.test(webhook_id)
+    print_json(delivery) if json else show(delivery_table([delivery]))
+
+
+@webhooks.command()
+def redeliver(
+    webhook_id: WebhookId,
+    delivery_id: Annotated[str, typer.Argument(metavar="DELIVERY", help="As in `deliveries`.")],
+    *,
+    url: Url = URL,
+    json: AsJson = False,
+) -> None:
+    """Send an event once more, under the same id."""
+    with connected(url) as client:
+        delivery = client.webhooks.redeliver(webhook_id, delivery_id)
+    print_json(delivery) if json else show(delivery_table([delivery]))
+
+
+@webhooks.command()
+def delete(webhook_id: WebhookId, *, url: Url = URL, json: AsJson = False) -> None:
+    """Send nothing there any more, and forget what was sent."""
+    with connected(url) as client:
+        client.webhooks.delete(webhook_id)
+    print_gone(webhook_id, json=json)

@@ -1,0 +1,75 @@
+"""What jobs made and what they train on, as tables for a terminal."""
+
+from collections.abc import Sequence
+
+from rich.filesize import decimal
+from rich.table import Table
+
+from jobs.artifacts import Checkpoint
+from jobs.datasets.models import Dataset
+from service.responses import StoredArtifact
+from service.tables.layout import line, moment, number, sheet, table
+
+
+def checkpoint_table(items: Sequence[Checkpoint]) -> Table:
+    rows = table(
+        [item.path for item in items], "kind", "step", "files", "size", "perplexity", first="path"
+    )
+    for item in items:
+        rows.add_row(
+            item.path,
+            item.kind,
+            f"{item.step:,}",
+            str(item.files),
+            decimal(item.size),
+            number(item.metrics.get("validation_perplexity")),
+        )
+    return rows
+
+
+def dataset_table(items: Sequence[Dataset]) -> Table:
+    names = ("name", "file", "status", "size", "created")
+    rows = table([item.id for item in items], *names, giving_way="name file")
+    for item in items:
+        rows.add_row(
+            item.id,
+            line(item.name),
+            line(item.filename),
+            _here(item),
+            decimal(item.size),
+            moment(item.created_at),
+        )
+    return rows
+
+
+def _here(dataset: Dataset) -> str:
+    is_whole = dataset.received >= dataset.size
+    share = "" if is_whole else f" ({dataset.received / dataset.size:.0%})"
+    return dataset.status + share
+
+
+def artifact_table(items: Sequence[StoredArtifact]) -> Table:
+    rows = table([item.path for item in items], "kind", "step", "size", first="path")
+    for item in items:
+        rows.add_row(
+            item.path,
+            item.kind,
+            "-" if item.step is None else f"{item.step:,}",
+            decimal(item.size),
+        )
+    return rows
+
+
+def dataset_sheet(dataset: Dataset) -> Table:
+    return sheet(
+        [
+            ("id", dataset.id),
+            ("uri", dataset.uri),
+            ("name", dataset.name),
+            ("file", dataset.filename),
+            ("status", _here(dataset)),
+            ("size", decimal(dataset.size)),
+            ("sha256", dataset.sha256),
+            ("created", moment(dataset.created_at)),
+        ]
+    )

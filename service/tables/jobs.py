@@ -1,0 +1,118 @@
+"""Jobs and sweeps, as tables for a terminal."""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+from rich.filesize import decimal
+from rich.table import Table
+from rich.text import Text
+
+from jobs.models import Job
+from jobs.status import JobStatus
+from jobs.sweeps.models import SweepJob, SweepSummary
+from service.follow import STYLES
+from service.tables.layout import Fact, line, moment, number, sheet, table
+
+
+def job_sheet(job: Job) -> Table:
+    return sheet([*_who(job), *_where(job), *_how(job)])
+
+
+def _who(job: Job) -> Iterator[Fact]:
+    yield "id", job.id
+    yield "name", job.name
+    if job.labels:
+        yield "labels", ", ".join(f"{key}={value}" for key, value in sorted(job.labels.items()))
+    if job.forked_from:
+        yield "forked from", job.forked_from
+    yield "status", _wished(job)
+
+
+def _where(job: Job) -> Iterator[Fact]:
+    now = job.progress
+    if now.queue_position is not None:
+        yield "in the queue", f"place {now.queue_position}, priority {job.priority}"
+    if now.phase and job.status is JobStatus.RUNNING:
+        yield "phase", now.phase.replace("_", " ")
+    yield "step", _step(now.step, now.total_steps)
+    if now.eta_seconds is not None and job.status is JobStatus.RUNNING:
+        yield "ETA", str(timedelta(seconds=round(now.eta_seconds)))
+
+
+def _how(job: Job) -> Iterator[Fact]:
+    yield "loss", number(job.progress.loss)
+    if job.spec.task == "image_classification":
+        yield "accuracy", number(job.progress.validation_accuracy)
+    else:
+        yield "perplexity", number(job.progress.validation_perplexity)
+    yield "restarts", str(job.progress.restarts)
+    yield "attempt", f"{job.attempt} of {job.spec.retries.max_attempts}"
+    yield "worker", job.worker or "-"
+    if job.error:
+        yield "error", Text(job.error.message, style="red")
+
+
+def overview(items: Sequence[Job]) -> Table:
+    """A line for each job."""
+    rows = table([job.id for job in items], "name", "status", "step", "loss", "created")
+    for job in items:
+        rows.add_row(
+            job.id,
+            line(job.name),
+            _wished(job),
+            _step(job.progress.step, job.progress.total_steps),
+            number(job.progress.loss),
+            moment(job.created_at),
+        )
+    return rows
+
+
+def comparison_table(items: Sequence[SweepJob]) -> Table:
+    """Jobs side by side: what is other in each, and how far each came."""
+    fields = list(dict.fromkeys(field for item in items for field in item.changes))
+    rows = table(
+        [item.job_id for item in items],
+        *fields,
+        *("status", "loss", "ppl", "tokens/s", "memory", "name"),
+    )
+    for item in items:
+        rows.add_row(
+            item.job_id,
+            *(str(item.changes.get(field, "-")) for field in fields),
+            _status_and_share(item),
+            number(item.loss),
+            number(item.validation_perplexity or item.validation_accuracy),
+            "-" if item.tokens_per_second is None else f"{item.tokens_per_second:,.0f}",
+            "-" if item.peak_memory_bytes is None else decimal(item.peak_memory_bytes),
+            line(item.name),
+        )
+    return rows
+
+
+def sweep_table(items: Sequence[SweepSummary]) -> Table:
+    names = ("name", "jobs", "created")
+    rows = table([item.id for item in items], *names, giving_way="name jobs")
+    for item in items:
+        counts = [f"{count} {status}" for status, count in item.counts.items() if count]
+        rows.add_row(item.id, line(item.name), line(", ".join(counts)), moment(item.created_at))
+    return rows
+
+
+def _wished(job: Job) -> Text:
+    text = _status(job.status)
+    return text.append(f" ({job.wish} asked)", style="dim") if job.wish else text
+
+
+def _status(status: JobStatus) -> Text:
+    return Text(status, style=STYLES[status])
+
+
+def _status_and_share(item: SweepJob) -> Text:
+    text = _status(item.status)
+    if item.status is JobStatus.RUNNING:
+        text.append(f" {item.step / item.total_steps:.0%}", style="dim")
+    return text
+
+
+def _step(step: int, total: int) -> str:
+    return f"{step:,}/{total:,}"
