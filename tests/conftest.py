@@ -4,7 +4,7 @@ import pytest
 
 pytest_plugins = ["tests.fixtures.servers"]
 
-_MARKS = {"integration", "e2e", "browser", "gpu"}
+_MARKS = {"integration", "e2e", "gpu"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

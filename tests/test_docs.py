@@ -57,6 +57,17 @@ def test_a_link_leads_to_a_file(page: Path) -> None:
 
 
 @each_page
+def test_a_numbered_list_counts_up(page: Path) -> None:
+    last = 0
+    for line in page.read_text().splitlines():
+        if number := re.match(r"(\d+)\. ", line):
+            assert int(number[1]) == last + 1, line
+            last += 1
+        elif line and not line.startswith(" "):  # no part of the list
+            last = 0
+
+
+@each_page
 def test_a_command_of_relora_exists(page: Path) -> None:
     for line in shell_lines(page):
         if words := re.findall(r"^(?:\S*/)?relora ((?:[a-z]+ ?)+)", line):

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from transformers import PreTrainedModel
 
 from relora_core.distributed import World
 from relora_core.lowrank.inject import inject
@@ -25,11 +27,16 @@ def world(tmp_path: Path) -> Iterator[World]:
     dist.destroy_process_group()
 
 
-def test_only_trainable_gradients_travel(world: World, make_model: MakeModel) -> None:
+@pytest.fixture
+def model(make_model: MakeModel) -> PreTrainedModel:
     model = make_model()
     inject(model, ReloraMethod(rank=4))
     reinitialize(model, step=0, restart=0, seed=0)
-    replica = world.replicate(model)
+    return model
+
+
+def sizes_sent(replica: nn.Module) -> list[int]:
+    """The bytes of each bucket of gradients, from now on."""
     assert isinstance(replica, DistributedDataParallel)
     sent: list[int] = []
 
@@ -43,7 +50,32 @@ def test_only_trainable_gradients_travel(world: World, make_model: MakeModel) ->
         return done
 
     replica.register_comm_hook(None, count)
+    return sent
+
+
+def backward(replica: nn.Module) -> None:
     replica(torch.arange(16).unsqueeze(0)).logits.sum().backward()
-    trainable = sum(p.nbytes for p in model.parameters() if p.requires_grad)
-    assert sum(sent) == trainable
-    assert trainable < sum(p.nbytes for p in model.parameters())
+
+
+def trainable_bytes(model: PreTrainedModel) -> int:
+    return sum(p.nbytes for p in model.parameters() if p.requires_grad)
+
+
+def test_only_trainable_gradients_travel(world: World, model: PreTrainedModel) -> None:
+    replica = world.replicate(model)
+    sent = sizes_sent(replica)
+    backward(replica)
+    assert sum(sent) == trainable_bytes(model) < sum(p.nbytes for p in model.parameters())
+
+
+def test_gradients_travel_once_for_all_micro_batches_of_a_step(
+    world: World, model: PreTrainedModel
+) -> None:
+    replica = world.replicate(model)
+    sent = sizes_sent(replica)
+    for _ in range(2):
+        with world.no_sync(replica):
+            backward(replica)
+    assert sent == []
+    backward(replica)
+    assert sum(sent) == trainable_bytes(model)

@@ -75,6 +75,10 @@ def test_a_step_on_condition_is_the_plain_step_to_the_bit() -> None:
     assert_equal(bits(layers[0], optimizers[0]), bits(layers[1], optimizers[1]))
 
 
+def test_adamw_is_fused() -> None:
+    assert build_optimizer(model(), OptimizerSpec()).defaults["fused"] is True
+
+
 def test_8_bits_hold_the_moments_of_matrices_in_a_quarter_of_the_memory() -> None:
     layer = nn.Linear(256, 256, bias=False)
     sizes = []
