@@ -12,6 +12,7 @@ from jobs.backends import open_backends
 from jobs.settings import Settings
 from service.app import create_app
 from service.key_policy import NoKeys, key_policy
+from service.open_files import raise_limit
 from service.stream import EventHub
 
 # Longer than load balancers keep an idle connection (mostly 60 s): or they send a request into one
@@ -37,6 +38,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
     with closing(open_backends(settings)) as backends:
         policy = key_policy(settings.authentication, listener.getsockname()[0], backends.keys)
         app = create_app(backends, policy)
+        raise_limit()
         _settle()
         config = uvicorn.Config(
             app,

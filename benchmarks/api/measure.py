@@ -15,7 +15,7 @@ from benchmarks.api.archive import read_archive
 from benchmarks.api.asking import at_a_rate, meanwhile, one_after_the_other
 from benchmarks.api.imports import import_server
 from benchmarks.api.listening import listen
-from benchmarks.api.process import allow_many_connections, free_port, server_process
+from benchmarks.api.process import free_port, server_process
 from benchmarks.api.results import (
     ApiResults,
     Archive,
@@ -29,6 +29,7 @@ from benchmarks.api.results import (
 from benchmarks.machine import describe_machine, load_average
 from jobs.backends import Backends
 from jobs.settings import Settings
+from service.open_files import raise_limit
 
 GIGABYTE = 1_000_000_000
 
@@ -156,7 +157,7 @@ class _Bench:
 def measure(sizes: Sizes, folder: Path, progress: Callable[[str], None]) -> ApiResults:
     began = time.monotonic()
     machine = describe_machine()
-    allow_many_connections()
+    raise_limit()  # the listeners are in this process
     port = free_port()
     settings = Settings(
         data_dir=folder,

@@ -1,7 +1,6 @@
 """The server as its users run it: a process of its own, on SQLite and a real Valkey."""
 
 import os
-import resource
 import socket
 import subprocess
 import sys
@@ -18,7 +17,6 @@ from jobs.settings import Settings
 
 START_SECONDS = 60.0
 MEGABYTE = 1_000_000
-CONNECTIONS = 8192  # files that a process may have open: those of its listeners
 
 
 @dataclass(frozen=True)
@@ -54,14 +52,6 @@ def server_process(settings: Settings) -> Iterator[ServerProcess]:
         finally:
             process.terminate()
             process.wait()
-
-
-def allow_many_connections() -> None:
-    """In this process and those that it starts."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < CONNECTIONS:
-        wanted = CONNECTIONS if hard == resource.RLIM_INFINITY else min(CONNECTIONS, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def free_port() -> int:
