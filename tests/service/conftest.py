@@ -23,6 +23,7 @@ from service.client import Client
 from tests.fixtures.reports import step_finished
 from tests.service.files import AddFile
 from tests.service.process import Service
+from tests.service.receiver import Receiver, receiving
 from tests.service.serving import serving
 from tests.service.stranger import Stranger
 
@@ -145,6 +146,13 @@ def stranger() -> Iterator[Callable[..., tuple[str, list[tuple[str, str, dict[st
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Somebody else's server, to which webhooks point."""
+    with receiving() as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from jobs.status import Wish
 from jobs.webhooks.models import DeliveryStatus, Webhook, WebhookSpec
 from jobs.webhooks.signature import SIGNATURE_HEADER, verify_signature
 from service.deliverer import Deliverer
-from tests.service.receiver import Receiver, receiving, status
+from tests.service.receiver import Receiver, status
 
 KEY = "whsec_0123456789"
 
@@ -30,12 +30,6 @@ def wait_until(fulfilled: Callable[[], bool]) -> None:
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"webhook_allow_private": True})
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as opened:
-        yield opened
 
 
 @pytest.fixture

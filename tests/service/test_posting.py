@@ -3,7 +3,6 @@
 import contextlib
 import ssl
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -17,13 +16,7 @@ from cryptography.x509.oid import NameOID
 from service import posting
 from service.posting import post
 from tests.fixtures.servers import free_ports
-from tests.service.receiver import Receiver, receiving, status
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as opened:
-        yield opened
+from tests.service.receiver import Receiver, status
 
 
 def resolves_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:

@@ -14,12 +14,11 @@ from typer.main import get_group
 
 from jobs.backends import Backends
 from jobs.models import Job
-from jobs.settings import Settings
 from jobs.status import JobStatus
 from service.cli import app
 from tests.service.cli.conftest import Relora
 from tests.service.files import AddFile, play_generator
-from tests.service.receiver import Receiver, receiving
+from tests.service.receiver import Receiver
 
 Route = tuple[str, str]
 Use = Callable[..., Any]
@@ -33,17 +32,6 @@ NOT_REACHED = {
     ("HEAD", "/v1/datasets/{dataset_id}/content"): "`datasets get` and each part's answer say it",
 }
 NO_ROUTE = {"up": "starts the service"}
-
-
-@pytest.fixture
-def settings(settings: Settings) -> Settings:
-    return settings.model_copy(update={"webhook_allow_private": True})
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as opened:
-        yield opened
 
 
 @pytest.fixture

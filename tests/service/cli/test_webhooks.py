@@ -2,25 +2,12 @@
 
 import json
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from jobs.backends import Backends
-from jobs.settings import Settings
 from tests.service.cli.conftest import Relora
-from tests.service.receiver import Receiver, receiving, status
-
-
-@pytest.fixture
-def settings(settings: Settings) -> Settings:
-    return settings.model_copy(update={"webhook_allow_private": True})
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as opened:
-        yield opened
+from tests.service.receiver import Receiver, status
 
 
 @pytest.fixture

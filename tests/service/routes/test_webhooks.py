@@ -1,7 +1,6 @@
 """Webhooks over HTTP."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -9,7 +8,7 @@ import pytest
 
 from jobs.settings import Settings
 from jobs.webhooks.signature import SIGNATURE_HEADER, verify_signature
-from tests.service.receiver import Receiver, receiving
+from tests.service.receiver import Receiver
 
 KEY = "whsec_0123456789"
 
@@ -17,12 +16,6 @@ KEY = "whsec_0123456789"
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"webhook_allow_private": True})
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as opened:
-        yield opened
 
 
 @pytest.fixture
