@@ -18,8 +18,7 @@ TEXT = Path(__file__).parent / "data" / "kjv.jsonl.gz"
 def spec(model: str) -> dict[str, object]:
     return {
         "name": "warm-start",
-        "model": {"pretrained": model, "init": "weights"},
-        "tokenizer": {"pretrained": model},
+        "model": {"pretrained": model, "init": "weights"},  # and its tokenizer
         "data": {"train": {"uri": str(TEXT.resolve())}, "sequence_length": 128},
         # The weights are trained already: no full-rank steps of its own.
         "method": {"name": "relora", "rank": 16, "warm_start_steps": 0, "reset_every": 100},

@@ -1,5 +1,6 @@
 """Where the model and the tokenizer come from."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, Tag, field_validator
@@ -76,3 +77,15 @@ TokenizerSpec = Annotated[
     Annotated[TrainedTokenizer, Tag("train")] | Annotated[PretrainedTokenizer, Tag("pretrained")],
     one_of("train", "pretrained"),
 ]
+
+
+def with_own_tokenizer(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Pretrained weights come with their tokenizer, where a spec as it was written names none."""
+    model = document.get("model")
+    written = model.model_dump() if isinstance(model, PretrainedModel) else model
+    match written:
+        case {"pretrained": str(name), **rest} if name and rest.get("init", "weights") == "weights":
+            of_images = document.get("task", "causal_lm") == "image_classification"
+            if not of_images and "tokenizer" not in document:
+                return {**document, "tokenizer": {"pretrained": name}}
+    return document

@@ -24,6 +24,7 @@ from relora_core.spec.model import (
     PretrainedModel,
     TokenizerSpec,
     TrainedTokenizer,
+    with_own_tokenizer,
 )
 from relora_core.spec.part import Spec, SpecConflict
 from relora_core.spec.phases import Phases, phases_of
@@ -54,7 +55,11 @@ class TrainSpec(Spec):
     )
     task: TaskName = Field(default="causal_lm", description="What the model is trained to do.")
     model: ModelSpec
-    tokenizer: TokenizerSpec = TrainedTokenizer()
+    tokenizer: TokenizerSpec = Field(
+        default=TrainedTokenizer(),
+        description="Default for a model that starts from pretrained weights: the model's own, "
+        "whose tokens its embeddings stand for.",
+    )
     data: DataSpec
     method: MethodSpec = ReloraMethod()
     training: TrainingSpec
@@ -67,8 +72,12 @@ class TrainSpec(Spec):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_in_recipe(cls, data: object) -> object:
-        if not isinstance(data, Mapping) or not isinstance(data.get("recipe"), str):
+    def _fill_in(cls, data: object) -> object:
+        """What is written wins over a recipe, and so does the tokenizer of a written model."""
+        if not isinstance(data, Mapping):
+            return data
+        data = with_own_tokenizer(data)
+        if not isinstance(data.get("recipe"), str):
             return data
         if data["recipe"] not in RECIPES:
             raise SpecConflict(
@@ -114,10 +123,16 @@ class TrainSpec(Spec):
         return self
 
     def _check_tokenizer(self) -> None:
-        sources = [self.data.train, self.data.validation]
-        if isinstance(self.tokenizer, TrainedTokenizer) and any(
-            isinstance(source, Source) and source.holds_tokens for source in sources
-        ):
+        if not isinstance(self.tokenizer, TrainedTokenizer):
+            return
+        if self.starts_from_weights and self.task == "causal_lm":
+            raise SpecConflict(
+                "tokenizer",
+                "a new tokenizer gives the tokens other numbers than those that the embeddings of "
+                "model.pretrained stand for; leave it out to take the model's own, or set "
+                "model.init to random",
+            )
+        if any(source.holds_tokens for _, source in self._sources()):
             raise SpecConflict(
                 "tokenizer",
                 "the data are token ids, which only the tokenizer that made them can read; give "
@@ -198,7 +213,7 @@ class TrainSpec(Spec):
 
     def _check_start(self) -> None:
         """Weights come from one place."""
-        weights = isinstance(self.model, PretrainedModel) and self.model.init == "weights"
+        weights = self.starts_from_weights
         if weights and isinstance(self.method, ControlMethod | LowrankMethod):
             raise SpecConflict(
                 "model.init",
@@ -226,6 +241,11 @@ class TrainSpec(Spec):
 
     # What is left out of the spec, resolved. The paper's values (arXiv 2307.05695, appendix A)
     # belong to runs of 20,000 steps; shorter runs take the same shares.
+
+    @property
+    def starts_from_weights(self) -> bool:
+        """Of the pretrained model; a warm start of the method is another thing."""
+        return isinstance(self.model, PretrainedModel) and self.model.init == "weights"
 
     @property
     def unit(self) -> Unit:

@@ -7,7 +7,7 @@ import yaml
 from pydantic import ValidationError
 
 from relora_core.problems import Problem, explain
-from relora_core.spec import MagnitudeReset, TrainSpec
+from relora_core.spec import MagnitudeReset, PretrainedModel, TrainSpec
 
 MINIMAL: dict[str, Any] = {
     "model": {"preset": "llama_130m"},
@@ -159,13 +159,47 @@ def test_what_needs_whole_tensors_is_refused_where_they_are_sharded(
     assert spec(training={"steps": 100}, **{part: change})
 
 
+GPT2 = {"pretrained": "gpt2"}
+
+
+@pytest.mark.parametrize(
+    ("written", "tokenizer"),
+    [
+        ({"model": GPT2}, GPT2),
+        ({"model": PretrainedModel(pretrained="gpt2")}, GPT2),
+        ({"model": GPT2, "recipe": "full_60m"}, GPT2),
+        ({"model": GPT2, "tokenizer": {"pretrained": "mine"}}, {"pretrained": "mine"}),
+        ({"model": {**GPT2, "init": "random"}}, {"train": {"vocab_size": 8192}}),
+        ({"recipe": "full_60m"}, {"pretrained": "t5-base"}),
+    ],
+)
+def test_pretrained_weights_come_with_their_own_tokenizer(
+    written: dict[str, Any], tokenizer: dict[str, Any]
+) -> None:
+    assert spec(**written).tokenizer.model_dump() == tokenizer
+
+
+def test_a_new_tokenizer_does_not_fit_pretrained_weights() -> None:
+    written: dict[str, Any] = {"tokenizer": {"train": {"vocab_size": 8192}}}
+    [problem] = problems(**written, model=GPT2)
+    assert problem.path == "tokenizer"
+    assert problem.message.endswith(
+        "leave it out to take the model's own, or set model.init to random"
+    )
+    assert spec(**written, model={**GPT2, "init": "random"})
+
+
+def test_an_image_model_takes_no_tokenizer_from_its_weights() -> None:
+    run = spec(task=VISION, model={"pretrained": "google/vit"})
+    assert run.tokenizer.model_dump() == {"train": {"vocab_size": 8192}}
+
+
 @pytest.mark.parametrize("name", ["control", "lowrank"])
 def test_what_changes_the_shape_starts_from_random_weights(name: str) -> None:
-    model = {"pretrained": "gpt2"}
-    [problem] = problems(model=model, method={"name": name})
+    [problem] = problems(model=GPT2, method={"name": name})
     assert problem.path == "model.init"
     assert problem.message.startswith(f"{name} starts from random weights")
-    assert spec(model={**model, "init": "random"}, method={"name": name})
+    assert spec(model={**GPT2, "init": "random"}, method={"name": name})
 
 
 def test_a_recipe_fills_in_and_what_is_written_wins() -> None:

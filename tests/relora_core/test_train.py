@@ -128,6 +128,18 @@ def test_the_exported_model_is_plain_and_scores_the_same(
     assert scored == pytest.approx(recorder.of(TrainFinished)[0].loss, abs=2e-3)
 
 
+def test_a_run_from_pretrained_weights_reads_with_their_tokenizer(
+    run: Run, make_spec: MakeSpec, tmp_path: Path, cache: Path
+) -> None:
+    ended = run(make_spec()).of(TrainFinished)[0]
+    written = make_spec(training={"steps": 1}, method={"name": "full"}).model_dump(mode="json")
+    del written["tokenizer"]
+    written["model"] = {"pretrained": str(run.workdir / "final"), "init": "weights"}
+
+    recorder = Run(tmp_path / "next", cache)(TrainSpec.model_validate(written))
+    assert recorder.of(Evaluated)[0].loss == pytest.approx(ended.loss, abs=2e-3)  # bf16
+
+
 def test_the_folder_says_what_it_is(run: Run, make_spec: MakeSpec) -> None:
     run(make_spec(name="my run"))
     card = (run.workdir / "final" / "README.md").read_text()
