@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
+from benchmarks.goals import AtLeast, AtMost, verdict
 from benchmarks.results import Comparison, Results
 
 Device = Literal["cpu", "cuda"]
@@ -15,7 +16,7 @@ Numbers = list[float] | None  # a number for each round, or one; None: not measu
 class Figure:
     key: str
     title: str
-    goal: str  # as a person reads it
+    goal: AtLeast | AtMost | None
     device: Device
     numbers: Callable[[Results], Numbers]
     form: str = ".2f"
@@ -23,6 +24,13 @@ class Figure:
     def median(self, results: Results | None) -> float | None:
         numbers = self.numbers(results) if results else None
         return median(numbers) if numbers else None
+
+    def verdict(self, results: Results | None) -> str:
+        """Whether the median meets the goal, if there are both."""
+        found = self.median(results)
+        if found is None or self.goal is None:
+            return ""
+        return verdict(met=self.goal.met_by(found))
 
 
 def medians(results: Results, device: Device) -> dict[str, float | None]:
@@ -90,35 +98,35 @@ FIGURES = (
     Figure(
         "relora_over_full",
         "relora / full rank compiled, tokens/s",
-        "1.25 or more",
+        AtLeast(1.25),
         "cpu",
         _speed("speed", "relora", "full"),
     ),
     Figure(
         "relora_over_peft_trainer",
         "relora / peft LoRA with `transformers.Trainer`, tokens/s",
-        "2.0 or more",
+        AtLeast(2),
         "cpu",
         _speed("speed", "relora", "peft_trainer"),
     ),
     Figure(
         "relora_over_peft_compiled",
         "relora / peft LoRA compiled, tokens/s",
-        "1.10 or more",
+        AtLeast(1.1),
         "cpu",
         _speed("speed", "relora", "peft_compiled"),
     ),
     Figure(
         "memory_over_full",
         "peak memory, relora / full rank, llama_130m, same batch",
-        "0.75 or less",
+        AtMost(0.75),
         "cpu",
         _memory("memory"),
     ),
     Figure(
         "restart_share",
         "share of run time in restarts, one in 1000 steps",
-        "0.5% or less",
+        AtMost(0.005),
         "cpu",
         _restart_share,
         ".3%",
@@ -126,36 +134,36 @@ FIGURES = (
     Figure(
         "checkpoint_pause",
         "pause for a checkpoint / time of a blocking save",
-        "0.15 or less",
+        AtMost(0.15),
         "cpu",
         _checkpoint_pause,
     ),
     Figure(
         "pack_over_datasets_map",
         "tokenize and pack / `datasets.map`, MB/s",
-        "1.5 or more",
+        AtLeast(1.5),
         "cpu",
         _packing,
     ),
     Figure(
         "data_growth",
-        "time to pack an MB, at 4x the data / at 1x",
-        "1, linear",
+        "time to pack an MB, at 4x the data / at 1x; 1 is linear",
+        AtMost(1),
         "cpu",
         lambda results: results.growth.data if results.growth else None,
     ),
     Figure(
         "layers_growth",
-        "time of a step, at 4x the layers / at 1x",
-        "4 or less, linear",
+        "time of a step, at 4x the layers / at 1x; 4 is linear",
+        AtMost(4),
         "cpu",
         lambda results: results.growth.layers if results.growth else None,
     ),
-    Figure("mfu_1b", "full rank, llama_1b: MFU", "45% or more", "cuda", _utilization, ".1%"),
+    Figure("mfu_1b", "full rank, llama_1b: MFU", AtLeast(0.45), "cuda", _utilization, ".1%"),
     Figure(
         "full_130m",
         "full rank, llama_130m, tokens/s",
-        "550,000 or more",
+        AtLeast(550_000),
         "cuda",
         _full_speed("llama_130m"),
         ",.0f",
@@ -163,7 +171,7 @@ FIGURES = (
     Figure(
         "full_350m",
         "full rank, llama_350m, tokens/s",
-        "190,000 or more",
+        AtLeast(190_000),
         "cuda",
         _full_speed("llama_350m"),
         ",.0f",
@@ -171,7 +179,7 @@ FIGURES = (
     Figure(
         "full_1b",
         "full rank, llama_1b, tokens/s",
-        "50,000 or more",
+        AtLeast(50_000),
         "cuda",
         _full_speed("llama_1b"),
         ",.0f",
@@ -179,21 +187,21 @@ FIGURES = (
     Figure(
         "relora_over_full_1b",
         "relora / full rank, llama_1b, tokens/s",
-        "1.25 or more",
+        AtLeast(1.25),
         "cuda",
         _speed("llama_1b", "relora", "full"),
     ),
     Figure(
         "relora_fp8_over_full_1b",
         "relora with fp8 frozen weights / full rank, llama_1b, tokens/s",
-        "1.6 or more",
+        AtLeast(1.6),
         "cuda",
         _speed("llama_1b", "relora_fp8", "full"),
     ),
     Figure(
         "memory_over_full_1b",
         "peak memory, relora / full rank, llama_1b",
-        "0.6 or less",
+        AtMost(0.6),
         "cuda",
         _memory("llama_1b"),
     ),

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.figures import FIGURES, Device, Figure
+from benchmarks.goals import MET_OR_MISSED
 from benchmarks.machine import ROOT
 from benchmarks.picture import picture
 from benchmarks.results import FOLDER, Comparison, Measured, Results
@@ -16,6 +17,7 @@ from relora_core.text_table import text_table
 PAGE = ROOT / "docs" / "performance.md"
 PICTURE = ROOT / "docs" / "pictures" / "performance.png"
 NOT_MEASURED = "not measured"
+COLUMNS = ("goal", "median", "lowest to highest", MET_OR_MISSED)
 TITLES = {
     "full": "full rank, compiled",
     "lora": "lora",
@@ -59,28 +61,32 @@ def measured_part(results: dict[Device, Results | None]) -> str:
 def as_text(results: Results, device: Device) -> str:
     """For the terminal."""
     rows = [
-        [figure.title, figure.goal, *_cells(figure, results)]
-        for figure in FIGURES
-        if figure.device == device
+        [figure.title, *_cells(figure, results)] for figure in FIGURES if figure.device == device
     ]
-    return text_table(["figure", "goal", "median", "lowest to highest"], rows)
+    return text_table(["figure", *COLUMNS], rows)
 
 
 def _figures(results: dict[Device, Results | None]) -> Iterator[str]:
-    yield "| | figure | goal | median | lowest to highest |"
-    yield "| --- | --- | --- | --- | --- |"
+    yield f"| | figure | {' | '.join(COLUMNS)} |"
+    yield f"| --- | --- | {' | '.join('---' for _ in COLUMNS)} |"
     for figure in FIGURES:
         device = "CPU" if figure.device == "cpu" else "GPU"
-        median, spread = _cells(figure, results[figure.device])
-        yield f"| {device} | {figure.title} | {figure.goal} | {median} | {spread} |"
+        yield f"| {' | '.join([device, figure.title, *_cells(figure, results[figure.device])])} |"
 
 
-def _cells(figure: Figure, results: Results | None) -> tuple[str, str]:
+def _cells(figure: Figure, results: Results | None) -> list[str]:
+    """As `COLUMNS` says."""
+    goal = figure.goal.written(figure.form) if figure.goal else "none"
     numbers = figure.numbers(results) if results else None
     if not numbers:
-        return NOT_MEASURED, ""
+        return [goal, NOT_MEASURED, "", ""]
     spread = f"{min(numbers):{figure.form}} to {max(numbers):{figure.form}}"
-    return f"{figure.median(results):{figure.form}}", spread if len(numbers) > 1 else ""
+    return [
+        goal,
+        f"{figure.median(results):{figure.form}}",
+        spread if len(numbers) > 1 else "",
+        figure.verdict(results),
+    ]
 
 
 def _measurements(results: Results) -> Iterator[str]:

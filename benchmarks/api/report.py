@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from benchmarks.api.figures import GOALS, Goal
 from benchmarks.api.results import FILE, ApiResults
+from benchmarks.goals import MET_OR_MISSED, verdict
 from benchmarks.report import PAGE, with_measured
 from relora_core.text_table import text_table
 
@@ -28,11 +29,13 @@ def measured_part(results: ApiResults | None) -> str:
 
 def as_text(results: ApiResults) -> str:
     """For the terminal."""
-    return text_table(["figure", "at most", "measured", ""], [_cells(g, results) for g in GOALS])
+    return text_table(
+        ["figure", "at most", "measured", MET_OR_MISSED], [_cells(g, results) for g in GOALS]
+    )
 
 
 def _lines(results: ApiResults) -> Iterator[str]:
-    yield "| figure | at most | measured | |"
+    yield f"| figure | at most | measured | {MET_OR_MISSED} |"
     yield "| --- | ---: | ---: | --- |"
     for goal in GOALS:
         yield f"| {' | '.join(_cells(goal, results))} |"
@@ -54,7 +57,7 @@ def _cells(goal: Goal, results: ApiResults) -> list[str]:
         goal.title,
         f"{goal.most:,g} {goal.unit}".strip(),
         f"{_written(goal.number(results))} {goal.unit}".strip(),
-        "" if goal.met_by(results) else "missed",
+        verdict(met=goal.met_by(results)),
     ]
 
 

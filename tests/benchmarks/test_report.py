@@ -1,8 +1,10 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from benchmarks.figures import FIGURES, medians
+from benchmarks.goals import AtLeast, AtMost
 from benchmarks.machine import describe_machine
 from benchmarks.packing import Packing
 from benchmarks.pauses import Pauses
@@ -60,7 +62,33 @@ def test_what_is_not_measured_says_so() -> None:
     rows = [line for line in part.splitlines() if line.startswith("| GPU |")]
     assert len(rows) == sum(figure.device == "cuda" for figure in FIGURES)
     assert all("| not measured |" in row for row in rows)
-    assert (
-        "| CPU | relora / full rank compiled, tokens/s | 1.25 or more | 1.20 | 1.10 to 1.50 |"
-        in (part)
-    )
+
+
+def test_each_figure_says_whether_its_median_meets_the_goal() -> None:
+    rows = measured_part({"cpu": results(), "cuda": None}).splitlines()
+    speed = "relora / full rank compiled, tokens/s | 1.25 or more | 1.20 | 1.10 to 1.50"
+    assert f"| CPU | {speed} | missed |" in rows
+    memory = "peak memory, relora / full rank, llama_130m, same batch | 0.75 or less | 0.75 | "
+    assert f"| CPU | {memory} | met |" in rows
+
+
+@pytest.mark.parametrize(
+    ("goal", "form", "written", "met", "missed"),
+    [
+        (AtLeast(1.25), ".2f", "1.25 or more", 1.25, 1.24),
+        (AtLeast(550_000), ",.0f", "550,000 or more", 550_001, 549_999),
+        (AtMost(0.005), ".3%", "0.5% or less", 0.005, 0.0051),
+    ],
+)
+def test_a_goal_is_met_from_its_number_on(
+    goal: AtLeast | AtMost, form: str, written: str, met: float, missed: float
+) -> None:
+    assert goal.written(form) == written
+    assert (goal.met_by(met), goal.met_by(missed)) == (True, False)
+
+
+def test_a_figure_without_goal_or_results_has_no_verdict() -> None:
+    figure = FIGURES[0]
+    assert figure.verdict(results()) == "missed"
+    assert figure.verdict(None) == ""
+    assert replace(figure, goal=None).verdict(results()) == ""
