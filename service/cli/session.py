@@ -16,6 +16,7 @@ from service.follow import told_on
 
 RETRIES = 2  # of a request that nobody answers: a person waits
 PIPE_WIDTH = 4000  # of a table that no terminal limits
+UNAUTHORIZED = 401
 FAILED, REFUSED, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 
 out = Console(highlight=False)
@@ -44,7 +45,8 @@ def connected(url: str) -> Iterator[Client]:
         with Client(url, retries=RETRIES) as client:
             yield client
     except ApiError as error:
-        fail(str(error), REFUSED if error.status < 500 else UNREACHABLE)
+        hint = "\n  RELORA_API_KEY holds the key." if error.status == UNAUTHORIZED else ""
+        fail(f"{error}{hint}", REFUSED if error.status < 500 else UNREACHABLE)
     except (Unreachable, httpx.InvalidURL) as error:
         hint = "`relora up` starts a service; --url or RELORA_URL names another."
         fail(f"{error}\n  {hint}", UNREACHABLE)

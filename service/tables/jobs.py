@@ -1,5 +1,6 @@
 """Jobs and sweeps, as tables for a terminal."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
@@ -12,6 +13,8 @@ from jobs.status import JobStatus
 from jobs.sweeps.models import SweepJob, SweepSummary
 from service.follow import STYLES
 from service.tables.layout import Fact, line, moment, number, sheet, table
+
+OF_EACH = ("status", "loss", "ppl", "tokens/s", "memory", "name")  # of jobs side by side
 
 
 def job_sheet(job: Job) -> Table:
@@ -72,8 +75,8 @@ def comparison_table(items: Sequence[SweepJob]) -> Table:
     fields = list(dict.fromkeys(field for item in items for field in item.changes))
     rows = table(
         [item.job_id for item in items],
-        *fields,
-        *("status", "loss", "ppl", "tokens/s", "memory", "name"),
+        *_short(fields),
+        *OF_EACH,
     )
     for item in items:
         rows.add_row(
@@ -87,6 +90,13 @@ def comparison_table(items: Sequence[SweepJob]) -> Table:
             line(item.name),
         )
     return rows
+
+
+def _short(fields: Sequence[str]) -> list[str]:
+    """`method.rank` as `rank`, unless that would mean another, too."""
+    last = [field.rpartition(".")[2] for field in fields]
+    taken = Counter((*last, *OF_EACH))
+    return [end if taken[end] == 1 else field for field, end in zip(fields, last, strict=True)]
 
 
 def sweep_table(items: Sequence[SweepSummary]) -> Table:

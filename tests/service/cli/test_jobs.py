@@ -235,6 +235,17 @@ def test_an_estimate_says_what_a_spec_costs(relora: Relora, spec_file: Path) -> 
     assert json.loads(relora("estimate", spec_file, "--json").stdout)["estimate"]["name"] == "tiny"
 
 
+def test_who_has_no_key_is_told_where_to_put_it(
+    relora: Relora, stranger: Callable[..., tuple[str, list[Any]]]
+) -> None:
+    url, _ = stranger((401, {}))
+    result = relora("jobs", "list", at=url)
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (
+        2,
+        "  RELORA_API_KEY holds the key.",
+    )
+
+
 def test_a_service_that_cannot_answer_now_is_as_one_that_does_not(
     relora: Relora, stranger: Callable[..., tuple[str, list[Any]]]
 ) -> None:

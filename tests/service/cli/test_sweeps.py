@@ -23,6 +23,14 @@ def test_a_sweep_is_submitted_listed_and_cancelled(
     assert "cancelled" in relora("sweep", "cancel", sweep["id"]).stdout
 
 
+def test_a_field_is_named_by_its_end_where_that_says_enough(
+    relora: Relora, spec_file: Path
+) -> None:
+    grid = ("--grid", "method.rank=8,16", "--grid", "method.name=lora,relora")
+    result = relora("sweep", "submit", spec_file, *grid)
+    assert result.stdout.splitlines()[1].split()[:4] == ["id", "rank", "method.name", "status"]
+
+
 def test_a_wrong_grid_is_refused(relora: Relora, spec_file: Path) -> None:
     result = relora("sweep", "submit", spec_file, "--grid", "rank")
     assert (result.exit_code, result.stderr) == (2, "error: 'rank' is not like rank=64,128\n")
