@@ -26,8 +26,8 @@ STEPS = 5
 METHODS: tuple[MethodName, MethodName] = ("full", "relora")
 # By what the profiler calls them; the first that fits. The rest of a step is "other".
 PARTS = {
-    "matrix products": ("aten::mm", "aten::addmm", "aten::bmm"),
-    "attention": ("aten::_scaled_dot_product",),
+    "products with weights": ("aten::mm", "aten::addmm"),
+    "attention, without its softmax": ("aten::_scaled_dot_product", "aten::bmm", "aten::baddbmm"),
     "fused elementwise kernels": ("## Call CompiledFxGraph",),
     "optimizer": ("aten::_fused_adamw_",),
     "other": ("",),

@@ -12,6 +12,7 @@ from relora_core.compilation import compiles
 from relora_core.data.batch import Batch
 from relora_core.distributed import World
 from relora_core.events import Emit, Warned
+from relora_core.host_memory import keep_freed_memory, return_freed_memory
 from relora_core.layout import compiled_parts
 from relora_core.micro_batch import cpu_micro_batch, halved, largest_that_fits, largest_within
 from relora_core.optimizers import set_learning_rate, step_if
@@ -46,6 +47,9 @@ class Stepper:
     def prepare(self, model: PreTrainedModel, sample: Batch) -> None:
         """Compile, fit the micro-batch and replicate; `sample` is any batch of the data."""
         self.release()  # the phase before, with its buckets
+        if self.world.device.type == "cpu":
+            keep_freed_memory()
+            return_freed_memory()
         self._objective = self.task.objective(model)
         if compiles(self.spec.training, self.world.device):
             torch.compiler.reset()

@@ -8,6 +8,8 @@ from benchmarks.profile import FILE, METHODS, PARTS, StepProfile, table
 from benchmarks.report import PAGE, with_measured
 from benchmarks.workloads import narrow
 
+ATTENTION = "attention, without its softmax"
+
 
 def test_the_page_shows_the_committed_profile() -> None:
     page = PAGE.read_text()
@@ -18,8 +20,10 @@ def test_the_page_shows_the_committed_profile() -> None:
 @pytest.mark.parametrize(
     ("operator", "part"),
     [
-        ("aten::mm", "matrix products"),
-        ("aten::_scaled_dot_product_flash_attention_for_cpu_backward", "attention"),
+        ("aten::mm", "products with weights"),
+        ("aten::_scaled_dot_product_flash_attention_for_cpu_backward", ATTENTION),
+        ("aten::bmm", ATTENTION),
+        ("aten::baddbmm", ATTENTION),
         ("## Call CompiledFxGraph fabc ##", "fused elementwise kernels"),
         ("aten::_fused_adamw_", "optimizer"),
         ("aten::copy_", "other"),
@@ -35,5 +39,5 @@ def test_a_profile_is_of_real_steps_of_both_methods(tmp_path: Path) -> None:
     measured = StepProfile.measure(replace(tiny, compile=False), tmp_path)
     for method in METHODS:
         assert set(measured.seconds[method]) == set(PARTS)
-        assert measured.seconds[method]["matrix products"] > 0
+        assert measured.seconds[method]["products with weights"] > 0
         assert measured.seconds[method]["optimizer"] > 0

@@ -1,0 +1,110 @@
+"""Causal attention on a CPU as matrix products, for compiled models.
+
+torch's kernel for attention multiplies small tiles, at a tenth of the speed that the same CPU
+reaches in large products. Here the queries go in a few blocks, each against all the keys that it
+sees: large products, with the softmax of a block fused by the compiler. As in FlashAttention
+(arXiv 2205.14135), forward keeps only the logarithm of each row's sum of exponentials, and backward
+forms the probabilities anew; unlike there, the scores of a whole block are in memory meanwhile.
+
+A product of bf16 is rounded to bf16, too coarse for what goes into an exponential. A second product
+recovers what rounding took: the rounded first one is subtracted from it before it is rounded
+itself. The sum of both is as good as fp32.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_BLOCKS = (512, 256, 128, 64)  # queries at once; the larger, the better, up to a few blocks
+_MOST_BLOCKS = 8  # each is compiled for itself
+_MOST_SCORES = 2**24  # of a block, over all sequences and heads: 150 MB at a time in backward
+
+_CPU = torch.cpu.get_capabilities()
+# With AMX, torch's kernel multiplies by its tiles.
+_MULTIPLIES_BF16 = _CPU.get("avx512_bf16", False) and not _CPU.get("amx_bf16", False)
+
+
+def faster_than_torch(query: Tensor, key: Tensor) -> bool:
+    """Whether to take `causal_attention`: a matter of processor, types and shapes."""
+    if query.device.type != "cpu" or not torch.compiler.is_compiling():
+        return False
+    if query.dtype == torch.bfloat16 and not _MULTIPLIES_BF16:
+        return False
+    return query.shape == key.shape and bool(_block(query))
+
+
+def causal_attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """softmax(scale q k', the future left out) v.
+
+    Shapes: query, key (sequences, heads, length, d); value (sequences, heads, length, d_v); so is
+    the result.
+    """
+    block = _block(query)
+    rows = (tensor.flatten(0, 1) for tensor in (query, key, value))
+    attended: Tensor = _CausalAttention.apply(*rows, scale, block)  # type: ignore[no-untyped-call]
+    return attended.view(*query.shape[:3], value.shape[-1])
+
+
+def _block(query: Tensor) -> int:
+    """How many queries go at once; 0: there would be too many blocks."""
+    sequences, heads, length, _ = query.shape
+    most = min(max(256, length // 4), _MOST_SCORES // (sequences * heads * length))
+    block = next((block for block in _BLOCKS if block <= most), 0)
+    return block if block * _MOST_BLOCKS >= length else 0
+
+
+class _CausalAttention(torch.autograd.Function):
+    """Shapes: q, k, v and their gradients (n, length, d), with n sequences times heads."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float, block: int) -> Tensor:
+        attended, logs = [], []
+        for start, end in _ranges(q.shape[1], block):
+            scores = _scores(q[:, start:end], k[:, :end], start) * scale  # (n, block, end)
+            largest = scores.amax(-1, keepdim=True)
+            weights = (scores - largest).exp()
+            total = weights.sum(-1, keepdim=True)
+            weighted = torch.bmm(weights.to(v.dtype), v[:, :end])  # (n, block, d)
+            attended.append((weighted / total).to(v.dtype))
+            logs.append(largest + total.log())
+        result, log_totals = torch.cat(attended, 1), torch.cat(logs, 1)
+        ctx.scale, ctx.block = scale, block
+        ctx.save_for_backward(q, k, v, log_totals)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        q, k, v, log_totals = ctx.saved_tensors
+        q_grads = []
+        k_grad, v_grad = (torch.zeros_like(tensor, dtype=log_totals.dtype) for tensor in (k, v))
+        for start, end in _ranges(q.shape[1], ctx.block):
+            queries, grads = q[:, start:end], grad[:, start:end]
+            scores = _scores(queries, k[:, :end], start) * ctx.scale
+            probabilities = (scores - log_totals[:, start:end]).exp()  # (n, block, end)
+            p_grad = torch.bmm(grads, v[:, :end].mT)
+            shift = (probabilities * p_grad).sum(-1, keepdim=True)  # (n, block, 1)
+            s_grad = (probabilities * (p_grad - shift) * ctx.scale).to(q.dtype)
+            q_grads.append(torch.bmm(s_grad, k[:, :end]))
+            k_grad[:, :end] += torch.bmm(s_grad.mT, queries)
+            v_grad[:, :end] += torch.bmm(probabilities.to(v.dtype).mT, grads)
+        return torch.cat(q_grads, 1), k_grad.to(k.dtype), v_grad.to(v.dtype), None, None
+
+
+def _ranges(length: int, block: int) -> Iterator[tuple[int, int]]:
+    for start in range(0, length, block):
+        yield start, min(start + block, length)
+
+
+def _scores(queries: Tensor, keys: Tensor, start: int) -> Tensor:
+    """q k' in fp32 or better, minus infinity where a key is later than its query.
+
+    Shapes: queries (n, block, d), from position `start` on; keys (n, end, d); (n, block, end).
+    """
+    products = torch.bmm(queries, keys.mT)
+    if products.dtype.itemsize < 4:
+        rounded_away = torch.baddbmm(products, queries, keys.mT, beta=-1)
+        products = products.float() + rounded_away.float()
+    query_positions = torch.arange(start, start + queries.shape[1])[:, None]
+    return products.masked_fill(torch.arange(keys.shape[1]) > query_positions, -torch.inf)
