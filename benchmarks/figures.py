@@ -117,6 +117,20 @@ FIGURES = (
         _speed("speed", "relora", "peft_compiled"),
     ),
     Figure(
+        "relora_int8_over_full",
+        "relora with int8 frozen weights / full rank compiled, tokens/s",
+        None,
+        "cpu",
+        _speed("speed", "relora_int8", "full"),
+    ),
+    Figure(
+        "relora_int8_over_peft_trainer",
+        "relora with int8 frozen weights / peft LoRA with `transformers.Trainer`, tokens/s",
+        None,
+        "cpu",
+        _speed("speed", "relora_int8", "peft_trainer"),
+    ),
+    Figure(
         "memory_over_full",
         "peak memory, relora / full rank, llama_130m, same batch",
         AtMost(0.75),
@@ -190,6 +204,13 @@ FIGURES = (
         AtLeast(1.25),
         "cuda",
         _speed("llama_1b", "relora", "full"),
+    ),
+    Figure(
+        "relora_int8_over_full_1b",
+        "relora with int8 frozen weights / full rank, llama_1b, tokens/s",
+        None,
+        "cuda",
+        _speed("llama_1b", "relora_int8", "full"),
     ),
     Figure(
         "relora_fp8_over_full_1b",

@@ -51,7 +51,7 @@ def cpu_plan(*, quick: bool, rounds: int | None = None) -> Plan:
     speed = narrow(4, precision=precision)
     # lora's steps are those of relora: quickly, one of the two is enough
     ours = ("full", "relora") if quick else ("full", "lora", "relora")
-    contenders = (*ours, "peft_trainer", "peft_compiled")
+    contenders = (*ours, "relora_int8", "peft_trainer", "peft_compiled")
     memory = preset("llama_130m", sequences=4, precision=precision)
     slim = replace(narrow(2, precision=precision, hidden=256, sequences=4), compile=False)
     return Plan(
@@ -72,7 +72,7 @@ def gpu_plan(*, quick: bool, rounds: int | None = None) -> Plan:
     contests = []
     for name in ("llama_130m",) if quick else _GPU_BATCHES:
         workload = preset(name, sequences=_GPU_BATCHES[name], precision="bf16")
-        contenders = ("full", "relora", "relora_fp8")
+        contenders = ("full", "relora", "relora_int8", "relora_fp8")
         contests.append(Contest(name, workload, contenders, rounds or 5, 10))
     return Plan(device="cuda", quick=quick, contests=contests)
 
@@ -128,8 +128,9 @@ def _contender(name: str, workload: Workload, device: Device, cache: Path) -> Co
     ours: dict[str, MethodName] = {"full": "full", "lora": "lora", "relora": "relora"}
     if name in ours:
         return Ours(name, workload, ours[name], cache)
-    if name == "relora_fp8":
-        return Ours(name, replace(workload, frozen_dtype="fp8"), "relora", cache)
+    if name in ("relora_int8", "relora_fp8"):
+        stored = replace(workload, frozen_dtype=name.removeprefix("relora_"))
+        return Ours(name, stored, "relora", cache)
     if name == "peft_trainer":
         return PeftTrainer(workload, cache, device)
     assert name == "peft_compiled", name

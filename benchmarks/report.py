@@ -22,6 +22,7 @@ TITLES = {
     "full": "full rank, compiled",
     "lora": "lora",
     "relora": "relora",
+    "relora_int8": "relora, int8 frozen weights",
     "relora_fp8": "relora, fp8 frozen weights",
     "peft_trainer": "peft LoRA, `transformers.Trainer`",
     "peft_compiled": "peft LoRA, compiled",

@@ -5,6 +5,8 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from relora_core.attention import one_sequence_a_row
 from relora_core.checkpoint import Checkpoint, Checkpoints
 from relora_core.copies import with_copies
@@ -15,7 +17,7 @@ from relora_core.distributed import World, joined_world
 from relora_core.errors import ModelError
 from relora_core.event_log import run_log, silent
 from relora_core.events import Emit, Warned
-from relora_core.lowrank.frozen.scaled_product import has_fp8_units
+from relora_core.lowrank.frozen.codes import FP8, INT8
 from relora_core.methods import build_method
 from relora_core.methods.method import Method
 from relora_core.optimizers import first_optimizer
@@ -31,6 +33,12 @@ from relora_core.tasks.task import Task
 from relora_core.timeline import Timeline
 from relora_core.trainer import Trainer
 from relora_core.warm_start import load_warm_start
+
+# What multiplies a frozen weight as it is stored.
+_NEEDS = {
+    "fp8": "training.precision bf16 and a GPU with fp8 matrix units (Ada, Hopper or newer)",
+    "int8": "an NVIDIA GPU (Turing or newer) or a CPU with avx512_vnni",
+}
 
 # What may differ between two starts of a run in one folder: it does not change the weights.
 _FREE = {"name", "recipe", "evaluation", "spectrum", "checkpoint", "export"}
@@ -76,7 +84,7 @@ def train(
         _check_batch(spec, world)
         _check_parallelism(spec, world, report)
         _check_extras(spec)
-        _check_fp8(spec, world, report)
+        _check_units(spec, world, report)
         task = build_task(local, cache=cache or default_cache(), emit=report, staged=staged)
         checkpoints = Checkpoints(
             workdir,
@@ -176,17 +184,18 @@ def _check_extras(spec: TrainSpec) -> None:
         require_bitsandbytes("optimizer.name adamw_8bit", instead="adamw")
 
 
-def _check_fp8(spec: TrainSpec, world: World, emit: Emit) -> None:
-    if not isinstance(spec.method, LowRank) or spec.method.frozen_dtype != "fp8":
+def _check_units(spec: TrainSpec, world: World, emit: Emit) -> None:
+    if not isinstance(spec.method, LowRank) or spec.method.frozen_dtype not in _NEEDS:
         return
-    if spec.training.precision == "bf16" and has_fp8_units(world.device):
+    dtype, precision = spec.method.frozen_dtype, spec.training.precision
+    numbers = (FP8 if dtype == "fp8" else INT8).numbers
+    if numbers.have_units(world.device, torch.bfloat16 if precision == "bf16" else torch.float32):
         return
     message = (
-        "method.frozen_dtype fp8 is no faster here, for it needs training.precision bf16 and a GPU "
-        "with fp8 matrix units (Ada, Hopper or newer): products run with equal numbers in "
-        f"{spec.training.precision} on {world.device.type}; bf16 is nearer to W, and so is int8"
+        f"method.frozen_dtype {dtype} is no faster here, for it needs {_NEEDS[dtype]}: products "
+        f"run with equal numbers in {precision} on {world.device.type}; bf16 is nearer to W"
     )
-    emit(Warned(code="fp8_not_faster", message=message))
+    emit(Warned(code=f"{dtype}_not_faster", message=message))
 
 
 def _identity(spec: TrainSpec, task: Task) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """What a run will cost: parameters, memory, arithmetic and time, without building weights."""
 
 from dataclasses import dataclass
+from typing import assert_never
 
 from relora_core.errors import ModelError
 from relora_core.estimate.activations import Pass
-from relora_core.estimate.flops import executed_flops, fp8_flops, model_flops
+from relora_core.estimate.flops import executed_flops, flops_in_8_bits, model_flops
 from relora_core.estimate.gpus import Gpu, gpu_named
 from relora_core.estimate.memory import Memory, memory
 from relora_core.estimate.phases import PlannedPhase, planned_phases
@@ -125,8 +126,8 @@ class _Run:
 
     @classmethod
     def of(cls, spec: TrainSpec, shape: ModelShape, hardware: Hardware) -> "_Run":
-        fp8_units = hardware.gpu.fp8_flops is not None and spec.training.precision == "bf16"
-        return cls(spec, shape, hardware, planned_phases(spec, shape, fp8_units=fp8_units))
+        as_stored = _flops_as_stored(spec, hardware.gpu) is not None
+        return cls(spec, shape, hardware, planned_phases(spec, shape, as_stored=as_stored))
 
     @property
     def per_gpu(self) -> int:
@@ -207,14 +208,29 @@ class _Run:
 
     def _seconds_per_token(self, phase: PlannedPhase, executed: float, micro_batch: int) -> float:
         training, gpu = self.spec.training, self.hardware.gpu
-        in_fp8 = fp8_flops(
+        in_8_bits = flops_in_8_bits(
             phase.layout,
             tokens=micro_batch * self.sequence_length,
             recomputed=training.gradient_checkpointing,
         )
         peak = gpu.bf16_flops if training.precision == "bf16" else gpu.fp32_flops
-        at_peak = (executed - in_fp8) / peak + (in_fp8 / gpu.fp8_flops if gpu.fp8_flops else 0)
+        at_peak = (executed - in_8_bits) / peak + in_8_bits / (
+            _flops_as_stored(self.spec, gpu) or peak
+        )
         return at_peak / (self.hardware.utilization * self.hardware.gpus)
+
+
+def _flops_as_stored(spec: TrainSpec, gpu: Gpu) -> float | None:
+    """At which it multiplies frozen weights as they are stored; None: it does not."""
+    match frozen_dtype(spec.method):
+        case "int8":
+            return gpu.int8_flops
+        case "fp8":
+            return gpu.fp8_flops if spec.training.precision == "bf16" else None
+        case "fp32" | "bf16" | "nf4":
+            return None
+        case dtype:
+            assert_never(dtype)
 
 
 def _ratios(run: RunEstimate, full: RunEstimate) -> Ratios:

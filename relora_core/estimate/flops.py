@@ -38,12 +38,12 @@ def executed_flops(
     return forward + backward + 3 * attention + (again if recomputed else 0)
 
 
-def fp8_flops(layout: Layout, *, tokens: int, recomputed: bool) -> float:
-    """How much of `executed_flops` the fp8 matrix units compute: W x, and the gradient of x."""
+def flops_in_8_bits(layout: Layout, *, tokens: int, recomputed: bool) -> float:
+    """How much of `executed_flops` multiplies W as it is stored: W x, and the gradient of x."""
     return sum(
         2 * linear.weights * (3 if recomputed and linear.in_block else 2)
         for linear in layout.shape.linears
-        if layout.is_in_fp8(linear, tokens=tokens)
+        if layout.is_in_8_bits(linear, tokens=tokens)
     )
 
 

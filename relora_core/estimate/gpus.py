@@ -12,6 +12,7 @@ class Gpu:
     bf16_flops: float  # per second, dense, summed in fp32
     fp32_flops: float  # per second, without tensor cores: torch takes no TF32 by itself
     fp8_flops: float | None  # as those of bf16; None: it has no fp8 matrix units
+    int8_flops: float | None  # operations, dense, summed in 32 bits
     source: str
 
     @property
@@ -25,15 +26,23 @@ USABLE = 0.92  # an assumption
 GPUS = {
     gpu.name: gpu
     for gpu in (
-        Gpu("h100", 80, 989e12, 67e12, 1979e12, "NVIDIA H100 datasheet, SXM"),
-        Gpu("h200", 141, 989e12, 67e12, 1979e12, "NVIDIA H200 datasheet, SXM"),
-        Gpu("a100_80gb", 80, 312e12, 19.5e12, None, "NVIDIA A100 datasheet"),
-        Gpu("a100_40gb", 40, 312e12, 19.5e12, None, "NVIDIA A100 datasheet"),
-        Gpu("l40s", 48, 362e12, 91.6e12, 733e12, "NVIDIA L40S datasheet"),
-        Gpu("l4", 24, 121e12, 30.3e12, 242e12, "NVIDIA L4 datasheet, half of the sparse peak"),
-        Gpu("a10", 24, 125e12, 31.2e12, None, "NVIDIA A10 datasheet"),
-        Gpu("rtx_4090", 24, 165e12, 82.6e12, 330e12, "NVIDIA Ada architecture whitepaper"),
-        Gpu("rtx_3090", 24, 71e12, 35.6e12, None, "NVIDIA GA102 architecture whitepaper"),
+        Gpu("h100", 80, 989e12, 67e12, 1979e12, 1979e12, "NVIDIA H100 datasheet, SXM"),
+        Gpu("h200", 141, 989e12, 67e12, 1979e12, 1979e12, "NVIDIA H200 datasheet, SXM"),
+        Gpu("a100_80gb", 80, 312e12, 19.5e12, None, 624e12, "NVIDIA A100 datasheet"),
+        Gpu("a100_40gb", 40, 312e12, 19.5e12, None, 624e12, "NVIDIA A100 datasheet"),
+        Gpu("l40s", 48, 362e12, 91.6e12, 733e12, 733e12, "NVIDIA L40S datasheet"),
+        Gpu(
+            "l4",
+            24,
+            121e12,
+            30.3e12,
+            242e12,
+            242e12,
+            "NVIDIA L4 datasheet, half of the sparse peak",
+        ),
+        Gpu("a10", 24, 125e12, 31.2e12, None, 250e12, "NVIDIA A10 datasheet"),
+        Gpu("rtx_4090", 24, 165e12, 82.6e12, 330e12, 661e12, "NVIDIA Ada architecture whitepaper"),
+        Gpu("rtx_3090", 24, 71e12, 35.6e12, None, 284e12, "NVIDIA GA102 architecture whitepaper"),
     )
 }
 

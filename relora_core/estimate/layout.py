@@ -27,7 +27,7 @@ class Layout:
     factored: bool = False  # the targets' W is s B A itself: there is no other
     variant: Variant = "branches"
     dropout: float = 0.0  # on the input of the update
-    fp8: bool = False  # W is in fp8, and the device multiplies fp8
+    as_stored: bool = False  # the device multiplies W as it is stored
     moments: int | None = None  # numbers of the optimizer's state, if not two for each trained
 
     @property
@@ -68,13 +68,13 @@ class Layout:
             d_in=linear.d_in,
             d_out=linear.d_out,
             dropout=self.dropout,
-            as_stored=self.fp8,
+            as_stored=self.as_stored,
         )
 
-    def is_in_fp8(self, linear: Linear, *, tokens: int) -> bool:
-        """Whether both products with W run in fp8, for this many tokens."""
+    def is_in_8_bits(self, linear: Linear, *, tokens: int) -> bool:
+        """Whether both products with W run as it is stored, for this many tokens."""
         is_frozen_target = linear in self.frozen_linears
-        return self.fp8 and is_frozen_target and not self.is_merged(linear, tokens=tokens)
+        return self.as_stored and is_frozen_target and not self.is_merged(linear, tokens=tokens)
 
     def factor_elements(self, linear: Linear) -> int:
         """Of A and B."""
@@ -85,10 +85,10 @@ def full_rank(shape: ModelShape) -> Layout:
     return Layout(shape, trained=shape.parameters)
 
 
-def low_rank(shape: ModelShape, method: LowRank, *, fp8_units: bool = False) -> Layout:
+def low_rank(shape: ModelShape, method: LowRank, *, as_stored: bool = False) -> Layout:
     """W is frozen beside trained factors, as `relora_core.lowrank.inject` does it.
 
-    `fp8_units`: the device multiplies fp8, and the run's precision lets it.
+    `as_stored`: the device multiplies `frozen_dtype`, and the run's precision lets it.
     Raises `ModelError` if the method fits no layer, or its rank does not fit one.
     """
     targets = _targets(shape, method)
@@ -105,7 +105,7 @@ def low_rank(shape: ModelShape, method: LowRank, *, fp8_units: bool = False) -> 
         targets=targets,
         variant=method.variant,
         dropout=method.dropout,
-        fp8=fp8_units and method.frozen_dtype == "fp8",
+        as_stored=as_stored,
     )
 
 

@@ -54,7 +54,8 @@ def memory(
     layout = step.layout
     weights = _FP32 * (layout.trained + layout.still)
     frozen = sum(
-        stored_bytes(linear, frozen_dtype, fp8_units=layout.fp8) for linear in layout.frozen_linears
+        stored_bytes(linear, frozen_dtype, as_stored=layout.as_stored)
+        for linear in layout.frozen_linears
     )
     gradients = _FP32 * layout.trained
     buckets = gradients if gpus > 1 else 0

@@ -27,11 +27,11 @@ class PlannedPhase:
 
 
 def planned_phases(
-    spec: TrainSpec, shape: ModelShape, *, fp8_units: bool = False
+    spec: TrainSpec, shape: ModelShape, *, as_stored: bool = False
 ) -> list[PlannedPhase]:
     """The phases that the run has, in order. Raises `ModelError` if the method does not fit."""
     return [
-        PlannedPhase(phase, steps, _layout(shape, spec.method, phase, fp8_units=fp8_units))
+        PlannedPhase(phase, steps, _layout(shape, spec.method, phase, as_stored=as_stored))
         for phase, steps in _lengths(spec)
     ]
 
@@ -44,7 +44,7 @@ def _lengths(spec: TrainSpec) -> Iterator[tuple[Phase, int]]:
         yield "low_rank", spec.total_steps - first
 
 
-def _layout(shape: ModelShape, method: MethodSpec, phase: Phase, *, fp8_units: bool) -> Layout:
+def _layout(shape: ModelShape, method: MethodSpec, phase: Phase, *, as_stored: bool) -> Layout:
     match method:
         case FullMethod() | ControlMethod():
             return full_rank(shape)
@@ -55,6 +55,6 @@ def _layout(shape: ModelShape, method: MethodSpec, phase: Phase, *, fp8_units: b
         case LoraMethod() | ReloraMethod():
             if phase != "low_rank":
                 return full_rank(shape)
-            return low_rank(shape, method, fp8_units=fp8_units)
+            return low_rank(shape, method, as_stored=as_stored)
         case _:
             assert_never(method)

@@ -6,7 +6,9 @@ from relora_core.shapes import Linear
 from relora_core.spec import FrozenDtype, LowRank, MethodSpec, OptimizerSpec
 
 _NF4_BLOCK = 64  # numbers of a row that share a scale; the last block of a row is filled up
-_FP8_SIDE = 16  # divides both sides of what fp8 matrix units multiply
+# divide both sides of what a GPU's units multiply
+_FP8_SIDE = 16
+_INT8_SIDE = 8
 
 
 def frozen_dtype(method: MethodSpec) -> FrozenDtype:
@@ -14,18 +16,17 @@ def frozen_dtype(method: MethodSpec) -> FrozenDtype:
     return method.frozen_dtype if isinstance(method, LowRank) else "fp32"
 
 
-def stored_bytes(linear: Linear, dtype: FrozenDtype, *, fp8_units: bool = False) -> int:
-    """W as stored, with its scales; for fp8 matrix units a second time, by columns."""
+def stored_bytes(linear: Linear, dtype: FrozenDtype, *, as_stored: bool = False) -> int:
+    """W as stored, with its scales; where a GPU multiplies that, a second time, by columns."""
     match dtype:
         case "fp32":
             return 4 * linear.weights
         case "bf16":
             return 2 * linear.weights
         case "int8":
-            return linear.weights + 4 * linear.d_out
+            return _coded_bytes(linear, _INT8_SIDE, by_columns=as_stored)
         case "fp8":
-            by_columns = _filled_up(linear.d_in) * _filled_up(linear.d_out) if fp8_units else 0
-            return linear.weights + 4 * linear.d_out + by_columns
+            return _coded_bytes(linear, _FP8_SIDE, by_columns=as_stored)
         case "nf4":
             blocks = linear.d_out * -(-linear.d_in // _NF4_BLOCK)
             return blocks * (_NF4_BLOCK // 2 + 4)
@@ -33,8 +34,9 @@ def stored_bytes(linear: Linear, dtype: FrozenDtype, *, fp8_units: bool = False)
             assert_never(dtype)
 
 
-def _filled_up(side: int) -> int:
-    return side + -side % _FP8_SIDE
+def _coded_bytes(linear: Linear, divisor: int, *, by_columns: bool) -> int:
+    rows, columns = (side + -side % divisor for side in (linear.d_out, linear.d_in))
+    return linear.weights + 4 * linear.d_out + (rows * columns if by_columns else 0)
 
 
 def residual_bytes(linear: Linear, dtype: FrozenDtype) -> int:

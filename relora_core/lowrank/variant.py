@@ -12,7 +12,7 @@ paths of the same cost.) So `merged` is cheaper where M (i + o) > 2 i o, whateve
 each adds to memory traffic, the sum of two outputs in both directions or the sum of two
 weights twice, grows as M (i + o) against i o too.
 
-That counts all products alike. Where W is multiplied as it is stored, in fp8 by a GPU's units for
+That counts all products alike. Where W is multiplied as it is stored, in int8 or fp8 by units for
 it, the products with W run at twice the speed of the others, and V would have to be quantized
 anew in each direction: there branches are taken, whatever the shape.
 """

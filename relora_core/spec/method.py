@@ -68,7 +68,8 @@ class LowRank(Factors):
     frozen_dtype: FrozenDtype = Field(
         default="bf16",
         description="How W is stored; what that cannot hold is kept off the device, so that merges "
-        "and exports are exact. `nf4` needs bitsandbytes. `fp8` is fast on GPUs that multiply fp8.",
+        "and exports are exact. `nf4` needs bitsandbytes. `int8` and `fp8` are fast where the "
+        "device multiplies them, and round x and the gradient to 8 bits too.",
     )
     variant: Variant = Field(
         default="auto",

@@ -69,18 +69,27 @@ def test_peft_takes_its_turns_beside_ours(tmp_path: Path) -> None:
 @pytest.mark.parametrize("quick", [True, False])
 def test_the_plans_cover_every_figure_of_their_device(*, quick: bool) -> None:
     contests = {contest.name: contest for contest in cpu_plan(quick=quick).contests}
-    assert set(contests["speed"].contenders) >= {"full", "relora", "peft_trainer", "peft_compiled"}
+    assert set(contests["speed"].contenders) >= {
+        "full",
+        "relora",
+        "relora_int8",
+        "peft_trainer",
+        "peft_compiled",
+    }
     assert contests["memory"].contenders == ("full", "relora")
     gpu = gpu_plan(quick=False).contests
     assert [contest.name for contest in gpu] == ["llama_130m", "llama_350m", "llama_1b"]
-    assert {contest.contenders for contest in gpu} == {("full", "relora", "relora_fp8")}
+    assert {contest.contenders for contest in gpu} == {
+        ("full", "relora", "relora_int8", "relora_fp8")
+    }
 
 
-def test_every_workload_of_the_gpu_may_have_its_frozen_weights_in_fp8() -> None:
+@pytest.mark.parametrize("dtype", ["int8", "fp8"])
+def test_every_workload_of_the_gpu_may_have_its_frozen_weights_in_8_bits(dtype: str) -> None:
     for contest in gpu_plan(quick=False).contests:
-        spec = replace(contest.workload, frozen_dtype="fp8").spec("relora")
+        spec = replace(contest.workload, frozen_dtype=dtype).spec("relora")
         assert isinstance(spec.method, ReloraMethod)
-        assert (spec.method.frozen_dtype, spec.training.precision) == ("fp8", "bf16")
+        assert (spec.method.frozen_dtype, spec.training.precision) == (dtype, "bf16")
 
 
 def test_rounds_can_be_asked_for() -> None:

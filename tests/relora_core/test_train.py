@@ -27,6 +27,7 @@ from relora_core.events import (
     TrainStopped,
     Warned,
 )
+from relora_core.lowrank.frozen import integers
 from relora_core.spec import FrozenDtype, TrainSpec
 from relora_core.tasks import build_task
 from relora_core.tasks.causal_lm import CausalLM
@@ -259,17 +260,25 @@ def test_every_way_to_store_w_resumes_to_the_same_bits(
         assert torch.equal(tensor, run.weights()[name]), name
 
 
-def test_fp8_without_fp8_units_says_that_it_is_no_faster_and_trains_as_with_them(
-    run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
+@pytest.mark.parametrize("frozen_dtype", ["fp8", "int8"])
+def test_without_units_a_type_says_that_it_is_no_faster_and_trains_as_with_them(
+    frozen_dtype: str,
+    run: Run,
+    tmp_path: Path,
+    cache: Path,
+    make_spec: MakeSpec,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(integers, "has_int8_units", lambda _: False)
     exact = losses(run(make_spec(method={"frozen_dtype": "fp32", "variant": "branches"})))
     spec = make_spec(
-        method={"frozen_dtype": "fp8", "variant": "branches"}, training={"precision": "bf16"}
+        method={"frozen_dtype": frozen_dtype, "variant": "branches"},
+        training={"precision": "bf16"},
     )
-    recorder = Run(tmp_path / "fp8", cache)(spec)
+    recorder = Run(tmp_path / frozen_dtype, cache)(spec)
     (warned,) = recorder.of(Warned)
-    assert warned.code == "fp8_not_faster"
-    assert "bf16 on cpu; bf16 is nearer to W, and so is int8" in warned.message
+    assert warned.code == f"{frozen_dtype}_not_faster"
+    assert "bf16 on cpu; bf16 is nearer to W" in warned.message
     assert losses(recorder) == pytest.approx(exact, rel=2e-2)
     assert losses(recorder) != exact
 

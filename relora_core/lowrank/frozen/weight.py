@@ -11,9 +11,9 @@ from typing import assert_never
 import torch
 from torch import Tensor, nn
 
+from relora_core.lowrank.frozen.codes import FP8, INT8
 from relora_core.lowrank.frozen.floats import Bf16, Fp32
-from relora_core.lowrank.frozen.fp8 import Fp8
-from relora_core.lowrank.frozen.int8 import Int8
+from relora_core.lowrank.frozen.integers import check_sides
 from relora_core.lowrank.frozen.nf4 import Nf4
 from relora_core.lowrank.frozen.stored_type import Stored, StoredType
 from relora_core.rows import joined, local
@@ -21,18 +21,22 @@ from relora_core.spec import FrozenDtype
 
 
 def build_frozen(weight: Tensor, dtype: FrozenDtype) -> "FrozenWeight":
-    """W (d_out, d_in), stored as the spec says. Raises `ModelError` if that needs an extra."""
+    """W (d_out, d_in), stored as the spec says.
+
+    Raises `ModelError` if that needs an extra, or a smaller W.
+    """
     match dtype:
         case "fp32":
             return FrozenWeight(weight, Fp32())
         case "bf16":
             return FrozenWeight(weight, Bf16())
         case "int8":
-            return FrozenWeight(weight, Int8())
+            check_sides(weight)
+            return FrozenWeight(weight, INT8)
         case "nf4":
             return FrozenWeight(weight, Nf4())
         case "fp8":
-            return FrozenWeight(weight, Fp8())
+            return FrozenWeight(weight, FP8)
         case _:
             assert_never(dtype)
 

@@ -65,28 +65,45 @@ def low_rank_phase(frozen_dtype: str, *, gpu: str, precision: str = "bf16") -> P
 
 
 @pytest.mark.parametrize(
-    ("gpu", "precision", "copies"),
-    [("h100", "bf16", 2), ("h100", "fp32", 1), ("a100_80gb", "bf16", 1)],
+    ("dtype", "gpu", "precision", "width"),
+    [
+        ("fp8", "h100", "bf16", 5472),  # 5461, filled up
+        ("fp8", "h100", "fp32", None),
+        ("fp8", "a100_80gb", "bf16", None),
+        ("int8", "h100", "fp32", 5464),
+        ("int8", "a100_80gb", "bf16", 5464),
+    ],
 )
-def test_fp8_is_held_a_second_time_by_columns_where_it_is_multiplied(
-    gpu: str, precision: str, copies: int
+def test_w_is_held_a_second_time_by_columns_where_a_gpu_multiplies_it_as_it_is_stored(
+    dtype: str, gpu: str, precision: str, width: int | None
 ) -> None:
-    int8, fp8 = (low_rank_phase(d, gpu=gpu, precision=precision) for d in ("int8", "fp8"))
-    layers = 24 * (4 * 2048 * 2048 + 3 * 2048 * 5472)  # 5461 wide, filled up
-    assert fp8.memory.frozen - int8.memory.frozen == (copies - 1) * layers
-    assert fp8.memory.residual == int8.memory.residual
+    memory = low_rank_phase(dtype, gpu=gpu, precision=precision).memory
+    once = 24 * (4 * 2048 * 2048 + 3 * 2048 * 5461)
+    scales = 24 * 4 * (4 * 2048 + 2 * 5461 + 2048)
+    again = 24 * (4 * 2048 * 2048 + 3 * 2048 * width) if width else 0
+    assert memory.frozen == once + scales + again
+    assert memory.residual == 4 * once
 
 
-def test_fp8_takes_the_time_of_two_speeds() -> None:
-    slow, fast = (low_rank_phase("fp8", gpu=gpu) for gpu in ("a100_80gb", "h100"))
-    assert slow.seconds == pytest.approx(
-        slow.tokens * slow.executed_flops_per_token / (312e12 * 0.4)
-    )
-    in_fp8 = 4 * low_rank_phase("fp32", gpu="h100").memory.frozen / 4
-    others = fast.executed_flops_per_token - in_fp8
-    expected = fast.tokens * (others / 989e12 + in_fp8 / 1979e12) / 0.4
-    assert fast.seconds == pytest.approx(expected)
-    assert fast.seconds < 0.75 * low_rank_phase("bf16", gpu="h100").seconds
+@pytest.mark.parametrize(
+    ("dtype", "gpu", "peak", "as_stored"),
+    [
+        ("fp8", "h100", 989e12, 1979e12),
+        ("fp8", "a100_80gb", 312e12, None),
+        ("int8", "h100", 989e12, 1979e12),
+        ("int8", "a100_80gb", 312e12, 624e12),
+    ],
+)
+def test_w_multiplied_as_it_is_stored_takes_the_time_of_two_speeds(
+    dtype: str, gpu: str, peak: float, as_stored: float | None
+) -> None:
+    phase = low_rank_phase(dtype, gpu=gpu)
+    in_8_bits = low_rank_phase("fp32", gpu=gpu).memory.frozen if as_stored else 0  # 4 operations
+    others = phase.executed_flops_per_token - in_8_bits
+    expected = phase.tokens * (others / peak + in_8_bits / (as_stored or peak)) / 0.4
+    assert phase.seconds == pytest.approx(expected)
+    if as_stored:
+        assert phase.seconds < 0.75 * low_rank_phase("bf16", gpu=gpu).seconds
 
 
 def test_the_micro_batch_is_the_largest_that_fits_every_phase_and_full_rank() -> None:

@@ -2,7 +2,7 @@ from typing import get_args
 
 import pytest
 
-from relora_core.estimate.flops import executed_flops, fp8_flops, model_flops
+from relora_core.estimate.flops import executed_flops, flops_in_8_bits, model_flops
 from relora_core.estimate.layout import factored, full_rank, low_rank
 from relora_core.presets import MODELS
 from relora_core.shapes import model_shape
@@ -48,27 +48,24 @@ def test_auto_is_never_dearer_than_either_way() -> None:
 
 
 @pytest.mark.parametrize(("recomputed", "products"), [(False, 2), (True, 3)])
-def test_fp8_units_compute_all_products_with_the_frozen_weights(
+def test_all_products_with_frozen_weights_multiply_them_as_they_are_stored(
     products: int, *, recomputed: bool
 ) -> None:
-    layout = low_rank(LLAMA_60M, LowRank(rank=128, frozen_dtype="fp8"), fp8_units=True)
-    found = fp8_flops(layout, tokens=10**6, recomputed=recomputed)
+    layout = low_rank(LLAMA_60M, LowRank(rank=128, frozen_dtype="int8"), as_stored=True)
+    found = flops_in_8_bits(layout, tokens=10**6, recomputed=recomputed)
     assert found == 2 * products * IN_BLOCKS
 
 
 @pytest.mark.parametrize(
-    ("method", "fp8_units"),
+    ("method", "as_stored"),
     [
         (LowRank(frozen_dtype="fp8"), False),
         (LowRank(frozen_dtype="fp8", variant="merged"), True),
-        (LowRank(frozen_dtype="int8"), True),
     ],
 )
-def test_fp8_units_have_nothing_to_do_with_any_other_product(
-    method: LowRank, *, fp8_units: bool
-) -> None:
-    layout = low_rank(LLAMA_60M, method, fp8_units=fp8_units)
-    assert fp8_flops(layout, tokens=10**6, recomputed=False) == 0
+def test_no_other_product_multiplies_w_as_it_is_stored(method: LowRank, *, as_stored: bool) -> None:
+    layout = low_rank(LLAMA_60M, method, as_stored=as_stored)
+    assert flops_in_8_bits(layout, tokens=10**6, recomputed=False) == 0
 
 
 def test_factors_alone_take_the_place_of_the_weights() -> None:

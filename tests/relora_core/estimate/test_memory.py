@@ -12,6 +12,7 @@ from relora_core.compilation import compiler_found
 from relora_core.estimate import estimate
 from relora_core.estimate.estimates import PhaseEstimate
 from relora_core.events import AnyTrainEvent, PhaseStarted, StepFinished
+from relora_core.lowrank.frozen import integers
 from relora_core.lowrank.inject import inject, low_rank_layers
 from relora_core.optimizers import build_optimizer
 from relora_core.spec import FrozenDtype, LoraMethod, TrainingSpec, TrainSpec
@@ -72,7 +73,7 @@ def spec_of(
 
 
 def phases_of(spec: TrainSpec) -> tuple[PhaseEstimate, PhaseEstimate]:
-    """Low rank and full rank; on a GPU that has no fp8 units, as no CPU has."""
+    """Low rank and full rank; on a GPU that has units for integers alone."""
     result = estimate(spec, gpu="a100_80gb")
     return result.run.phases[-1], result.full_rank.phases[-1]
 
@@ -90,6 +91,7 @@ def make_low_rank(model: PreTrainedModel, spec: TrainSpec) -> None:
     inject(model, spec.method)
     for name, layer in low_rank_layers(model):
         layer.reinitialize(seed=0, restart=0, name=name)
+        layer.frozen.prepare()
 
 
 def check_step(
@@ -100,14 +102,16 @@ def check_step(
     trained = [p for p in model.parameters() if p.requires_grad]
     targets = [layer.frozen for _, layer in low_rank_layers(model)]
     stored = {id(p): p for frozen in targets for p in frozen.parameters()}
-    loss, kept = saved_for_backward(lambda: forward(model, spec.training), list(model.parameters()))
+    prepared = [frozen.prepared for frozen in targets if frozen.prepared is not None]
+    there = [*model.parameters(), *prepared]
+    loss, kept = saved_for_backward(lambda: forward(model, spec.training), there)
     loss.backward()
     optimizer = build_optimizer(model, spec.optimizer)
     optimizer.step()
     moments = [t for p in trained for t in optimizer.state[p].values() if t.ndim > 0]
     assert phase.trainable_parameters == sum(p.numel() for p in trained)
     assert memory.weights == bytes_of(p for p in model.parameters() if id(p) not in stored)
-    assert memory.frozen == bytes_of(stored.values())
+    assert memory.frozen == bytes_of([*stored.values(), *prepared])
     assert memory.residual == bytes_of(f.residual for f in targets if f.residual is not None)
     assert memory.gradients == bytes_of(p.grad for p in trained)
     assert memory.optimizer == bytes_of(moments)
@@ -133,8 +137,13 @@ def test_each_part_of_a_step_is_as_estimated(
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("frozen_dtype", get_args(FrozenDtype))
 def test_frozen_weights_of_every_type_are_as_estimated(
-    frozen_dtype: FrozenDtype, precision: str, make_model: MakeModel
+    frozen_dtype: FrozenDtype,
+    precision: str,
+    make_model: MakeModel,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    for name in ("has_int8_units", "is_gpu"):
+        monkeypatch.setattr(integers, name, lambda _: True)
     spec = spec_of(LLAMA, frozen_dtype=frozen_dtype, precision=precision)
     model = make_model(**LLAMA, vocab_size=VOCABULARY)
     make_low_rank(model, spec)

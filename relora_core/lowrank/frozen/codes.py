@@ -1,0 +1,83 @@
+"""W as codes of 8 bits and a scale for each row, multiplied as it is stored.
+
+The gradient of x is g W: there the rows' scales lie along the side that is summed over, where no
+kernel takes them. Three ways out:
+
+- one scale for all of W: the row with the largest number decides how many bits the others keep.
+- a second quantization of W, with scales by columns: the gradient is then that of another function
+  than the forward computed, and ranks that hold some of the rows each cannot make it.
+- here: g W = (g S) C with S the scales and C the codes. S is multiplied into g before g is
+  quantized. Both directions use one C and one S.
+
+Where the units want C by columns in backward, a copy of the codes is turned once for each W, and
+held: 2 bytes a weight, as in bf16. Ranks that hold some of the rows each turn them as they go.
+
+Where there are no units, x and g are rounded in the same way, and the codes multiplied as numbers
+of the type of x: equal factors, another order of sums.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from relora_core.lowrank.frozen.e4m3 import E4m3
+from relora_core.lowrank.frozen.integers import Integers
+from relora_core.lowrank.frozen.merged_product import register_merged
+from relora_core.lowrank.frozen.product import register_linear
+from relora_core.lowrank.frozen.scaled_product import Numbers, scaled_linear, turned
+from relora_core.lowrank.frozen.stored_type import Stored
+
+
+class Codes:
+    names = ("codes", "scales")  # (rows, d_in), the bits of `numbers`; (rows, 1) fp32
+    residual_dtype = torch.int32
+
+    def __init__(self, numbers: Numbers) -> None:
+        self.numbers = numbers
+        self._by_units = scaled_linear(numbers)
+        self._elsewhere = register_linear(numbers.name, self._product, self._gradient)
+        self._merged = register_merged(numbers.name, self.dequantize)
+
+    def quantize(self, weight: Tensor) -> Stored:
+        codes, scales = self.numbers.quantize_rows(weight)
+        return codes.view(self.numbers.held), scales
+
+    def dequantize(self, stored: Stored, dtype: torch.dtype) -> Tensor:
+        codes, scales = stored
+        return (self._as(torch.float32, codes) * scales).to(dtype)
+
+    def prepare(self, stored: Stored, /) -> Tensor | None:
+        codes, _ = stored
+        held = self.numbers.by_columns(codes.device)
+        if held and self.multiplies_as_stored(stored, torch.bfloat16):
+            return turned(self.numbers, codes)
+        return None
+
+    def multiplies_as_stored(self, stored: Stored, dtype: torch.dtype, /) -> bool:
+        return self.numbers.have_units(stored[0].device, dtype)
+
+    def linear(self, x: Tensor, stored: Stored) -> Tensor:
+        codes, scales, *columns = stored
+        if self.multiplies_as_stored(stored, x.dtype):
+            return self._by_units(x, codes, scales, columns[0] if columns else None)
+        return self._elsewhere(x, codes, scales)
+
+    def merged(self, x: Tensor, a: Tensor, b: Tensor, stored: Stored, scale: float) -> Tensor:
+        return self._merged(x, a, b, list(stored), scale)
+
+    def _product(self, x: Tensor, codes: Tensor, scales: Tensor) -> Tensor:
+        rounded, x_scales = self.numbers.quantize_rows(x)
+        sums = F.linear(rounded.to(x.dtype), self._as(x.dtype, codes))
+        return (sums * x_scales * scales.T).to(x.dtype)
+
+    def _gradient(self, grad: Tensor, codes: Tensor, scales: Tensor, _d_in: int) -> Tensor:
+        rounded, grad_scales = self.numbers.quantize_rows(grad * scales.T)
+        sums = rounded.to(grad.dtype) @ self._as(grad.dtype, codes)
+        return (sums * grad_scales).to(grad.dtype)
+
+    def _as(self, dtype: torch.dtype, codes: Tensor) -> Tensor:
+        return codes.view(self.numbers.dtype).to(dtype)
+
+
+FP8 = Codes(E4m3())
+INT8 = Codes(Integers())

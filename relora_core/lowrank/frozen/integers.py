@@ -1,0 +1,88 @@
+"""Rows of numbers in 8 bits: integers in -127..127, and for each row a scale, its largest / 127.
+
+-128 is left out: the codes of w and -w are opposite. In a row all numbers have the same error,
+half of a scale, so one that is large beside the others takes their bits.
+
+A product of two rows of codes is an integer. Where the device has units for it, it is summed in 32
+bits, exactly: the same on every device. Elsewhere the same codes are multiplied as floats.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from relora_core.errors import ModelError
+from relora_core.spec import FrozenDtype
+
+_LARGEST = 127
+_SMALLEST = 2.0**-100  # no row is scaled by less than this: 127 / it is finite
+_FIRST_WITH_INT8 = (7, 5)  # compute capability: Turing
+# What `torch._int_mm` asks for on a GPU (torch 2.13, aten/src/ATen/native/cuda/Blas.cpp)
+_SIDE_OF_GPUS = 8  # divides both sides of the right factor
+_ROWS_OF_GPUS = 17  # of the left factor, at least
+
+_LONGEST = (2**31 - 1) // _LARGEST**2  # the sum of more products could pass 32 bits
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator] # torch's
+def has_int8_units(device: torch.device) -> bool:
+    """Whether the device multiplies 8-bit integers, and torch has the kernel for it.
+
+    On a CPU without avx512_vnni `torch._int_mm` is a plain loop, far slower than floats.
+    """
+    if device.type == "cpu":
+        return bool(torch.cpu.get_capabilities().get("avx512_vnni"))
+    if device.type != "cuda" or torch.version.hip is not None:
+        return False
+    return torch.cuda.get_device_capability(device) >= _FIRST_WITH_INT8
+
+
+def is_gpu(device: torch.device) -> bool:
+    return device.type == "cuda"
+
+
+def check_sides(weight: Tensor) -> None:
+    """Both are summed over. Raises `ModelError`."""
+    if max(weight.shape) > _LONGEST:
+        raise ModelError(
+            f"method.frozen_dtype int8 multiplies weights with sides of at most {_LONGEST}; "
+            f"got {tuple(weight.shape)}: set it to bf16 or fp8, or leave the layer out of "
+            "method.target_modules"
+        )
+
+
+class Integers:
+    name: FrozenDtype = "int8"
+    dtype = torch.int8
+    held = torch.int8
+
+    def quantize_rows(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """A row that is not finite has a scale that is not."""
+        largest = rows.abs().amax(dim=-1, keepdim=True).float().clamp(min=_SMALLEST)
+        codes = (rows * (_LARGEST / largest)).round()  # in fp32, or wider
+        return codes.to(torch.int8), largest / _LARGEST
+
+    def have_units(self, device: torch.device, _dtype: torch.dtype, /) -> bool:
+        return has_int8_units(device)
+
+    def side(self, device: torch.device) -> int:
+        return _SIDE_OF_GPUS if is_gpu(device) else 1
+
+    def by_columns(self, device: torch.device) -> bool:
+        """A GPU's units know no other right factor; a CPU packs either as fast."""
+        return is_gpu(device)
+
+    def multiply(
+        self,
+        left: Tensor,
+        left_scales: Tensor,
+        right: Tensor,
+        right_scales: Tensor | None,
+        *,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        few = _ROWS_OF_GPUS - left.shape[0] if is_gpu(left.device) else 0
+        enough = F.pad(left, (0, 0, 0, few)) if few > 0 else left
+        sums = torch._int_mm(enough, right.T)[: left.shape[0]]  # (m, n) int32
+        scaled = sums.to(torch.promote_types(dtype, torch.float32)) * left_scales
+        return (scaled if right_scales is None else scaled * right_scales.T).to(dtype)

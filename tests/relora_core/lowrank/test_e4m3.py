@@ -1,0 +1,42 @@
+"""What e4m3 rounds to, by plain arithmetic in float64."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from relora_core.lowrank.frozen.e4m3 import E4m3, has_fp8_units
+from tests.relora_core.lowrank.rounded import e4m3_rows, random
+
+
+def rounded(rows: Tensor) -> Tensor:
+    codes, scales = E4m3().quantize_rows(rows)
+    return codes.float() * scales
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("spread", [0, 4, 12, 40])
+def test_rows_are_rounded_to_the_nearest_e4m3_and_their_scales_are_powers_of_two(
+    spread: int, dtype: torch.dtype
+) -> None:
+    exponents = torch.randint(-spread, spread + 1, (200, 64))
+    rows = (random(200, 64, seed=1) * 2.0**exponents).to(dtype)
+    expected, scales = e4m3_rows(rows)
+    codes, found = E4m3().quantize_rows(rows)
+    assert torch.equal(found.double(), scales)
+    assert torch.equal(rounded(rows).double(), expected)
+    assert float(codes.float().abs().max()) <= 448
+
+
+def test_a_scale_is_as_small_as_the_largest_number_allows() -> None:
+    largest = torch.tensor([448.0, 449.0, 224.0, 225.0, 0.0, 2.0**-140]).unsqueeze(1)
+    _, scales = E4m3().quantize_rows(largest)
+    assert scales.flatten().tolist() == [1, 2, 0.5, 1, 2**-126, 2**-126]
+
+
+def test_a_rounded_row_is_rounded_no_further() -> None:
+    once = rounded(random(50, 64, seed=1).bfloat16())
+    assert torch.equal(rounded(once), once)
+
+
+def test_a_cpu_has_no_units() -> None:
+    assert not has_fp8_units(torch.device("cpu"))
