@@ -12,6 +12,7 @@ from service.access import Access, authorize
 from service.deliverer import Deliverer
 from service.dependencies import refuse_unknown_query
 from service.dispatcher import Dispatcher
+from service.docs_page import add_docs_page
 from service.errors import HANDLERS, documented
 from service.key_policy import KeyPolicy
 from service.middleware import BodyLimit, RequestId
@@ -71,6 +72,8 @@ def create_app(backends: Backends, policy: KeyPolicy = KeyPolicy.REQUIRED) -> Fa
         title="relora",
         summary="Pretrain language models with ReLoRA.",
         version="1",
+        docs_url=None,  # FastAPI's pages load from other hosts
+        redoc_url=None,
         lifespan=_lifespan,
         exception_handlers=HANDLERS,
         generate_unique_id_function=lambda route: route.name,
@@ -98,6 +101,7 @@ def create_app(backends: Backends, policy: KeyPolicy = KeyPolicy.REQUIRED) -> Fa
             responses=documented(401, 403, 429),
         )
     app.include_router(health.router, dependencies=[Depends(refuse_unknown_query)])
+    add_docs_page(app)
     describe_truly(app, policy)
     return app
 
