@@ -14,7 +14,7 @@ from torch.linalg import LinAlgError  # type: ignore[attr-defined] # its stubs l
 from relora_core.distributed import World
 from relora_core.events import Emit, SpectrumMeasured, Warned
 from relora_core.files import publish_file
-from relora_core.lowrank.inject import TargetModules, exact_weight, num_weights, target_layers
+from relora_core.lowrank.inject import exact_weight, num_weights, target_layers
 from relora_core.rows import in_parts
 from relora_core.spec import Factors, Targets, TrainSpec
 from relora_core.spectrum import SpectrumFile, UpdateSpectrum, update_spectrum
@@ -49,7 +49,7 @@ class SpectrumReport:
         if step == self.spec.spectrum_since_step:
             state.reference = {
                 name: exact_weight(layer).to("cpu", copy=True)
-                for name, layer in target_layers(state.model, self._patterns)
+                for name, layer in target_layers(state.model, self._targets)
             }
         elif self._is_due(step):
             restarts = state.counters.restarts + self.timeline.is_restart(step)
@@ -60,12 +60,12 @@ class SpectrumReport:
             self._measure(state, state.counters.restarts)
 
     @property
-    def _patterns(self) -> TargetModules:
-        method = self.spec.method
-        return method.target_modules if isinstance(method, Targets) else "all_linear"
+    def _targets(self) -> Targets:
+        """For a method without a rank, every linear layer of the blocks."""
+        return self.spec.method if isinstance(self.spec.method, Targets) else Targets(rank=1)
 
     def _is_wanted(self, state: TrainState) -> bool:
-        layers = target_layers(state.model, self._patterns)
+        layers = target_layers(state.model, self._targets)
         size = sum(num_weights(layer) for _, layer in layers)
         if self.spec.spectrum.enabled == "auto":
             if any(in_parts(parameter) for parameter in state.model.parameters()):
@@ -95,7 +95,7 @@ class SpectrumReport:
         self.emit(_event(spectrum, seconds=time.perf_counter() - started))
 
     def _updates(self, state: TrainState) -> Iterator[tuple[str, Tensor]]:
-        for name, layer in target_layers(state.model, self._patterns):
+        for name, layer in target_layers(state.model, self._targets):
             weight = exact_weight(layer)
             yield name, weight - state.reference[name].to(weight.device)  # (d_out, d_in)
 

@@ -18,13 +18,15 @@ from relora_core.errors import ModelError
 from relora_core.event_log import run_log, silent
 from relora_core.events import Emit, Warned
 from relora_core.lowrank.frozen.codes import FP8, INT8
+from relora_core.lowrank.inject import narrow_layers
+from relora_core.lowrank.targets import some
 from relora_core.methods import build_method
 from relora_core.methods.method import Method
 from relora_core.optimizers import first_optimizer
 from relora_core.quantization import require_bitsandbytes
 from relora_core.quiet import no_progress_bars
 from relora_core.recovery import Recovery, agreed
-from relora_core.spec import LowRank, TrainSpec
+from relora_core.spec import ControlMethod, LowRank, Targets, TrainSpec
 from relora_core.spectrum_report import SpectrumReport
 from relora_core.state import TrainState
 from relora_core.stepper import Stepper
@@ -103,6 +105,7 @@ def train(
                 return _build_state(local, method, task, checkpoint, world, report)
 
             state = build(agreed(world, checkpoints, checkpoints.newest))
+            _tell_narrow_layers(spec, state, report)
             trainer = Trainer(
                 spec=spec,
                 state=state,
@@ -160,6 +163,18 @@ def _build_state(
     if checkpoint is not None:
         checkpoint.load_beside_model(state)
     return state
+
+
+def _tell_narrow_layers(spec: TrainSpec, state: TrainState, emit: Emit) -> None:
+    if not isinstance(spec.method, Targets) or isinstance(spec.method, ControlMethod):
+        return
+    narrow = narrow_layers(state.model, spec.method)
+    if narrow:
+        message = (
+            f"{len(narrow)} linear layers of the blocks are trained in full, for they have a side "
+            f"below method.rank ({spec.method.rank}): {some(narrow)}"
+        )
+        emit(Warned(code="narrow_layers", message=message))
 
 
 def _check_batch(spec: TrainSpec, world: World) -> None:

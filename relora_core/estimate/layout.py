@@ -1,10 +1,10 @@
 """Which parameters a phase trains, which it freezes, and how they are stored."""
 
-import fnmatch
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from relora_core.errors import ModelError
+from relora_core.lowrank.targets import check_rank, is_narrow, is_target
 from relora_core.lowrank.variant import is_merged
 from relora_core.shapes import Linear, ModelShape
 from relora_core.spec import Factors, GaloreMethod, LowRank, LowrankMethod, Targets, Variant
@@ -24,6 +24,7 @@ class Layout:
     still: int = 0
     rank: int = 0
     targets: frozenset[Linear] = frozenset()
+    narrow: frozenset[Linear] = frozenset()  # too narrow for the rank: trained in full
     factored: bool = False  # the targets' W is s B A itself: there is no other
     variant: Variant = "branches"
     dropout: float = 0.0  # on the input of the update
@@ -58,7 +59,7 @@ class Layout:
     def is_frozen(self, linear: Linear) -> bool:
         if self.factored or not self.targets:
             return False
-        return linear.in_block or linear in self.targets
+        return linear in self.targets or (linear.in_block and linear not in self.narrow)
 
     def is_merged(self, linear: Linear, *, tokens: int) -> bool:
         """Whether W + s B A is formed before it is multiplied with, for this many tokens."""
@@ -92,7 +93,8 @@ def low_rank(shape: ModelShape, method: LowRank, *, as_stored: bool = False) -> 
     Raises `ModelError` if the method fits no layer, or its rank does not fit one.
     """
     targets = _targets(shape, method)
-    still = sum(w.weights for w in shape.linears if w.in_block and w not in targets)
+    narrow = frozenset(w for w in shape.linears if is_narrow(w.name, w.shape, method))
+    still = sum(w.weights for w in shape.linears if w.in_block and w not in targets | narrow)
     return Layout(
         shape,
         trained=shape.parameters
@@ -103,6 +105,7 @@ def low_rank(shape: ModelShape, method: LowRank, *, as_stored: bool = False) -> 
         still=still,
         rank=method.rank,
         targets=targets,
+        narrow=narrow,
         variant=method.variant,
         dropout=method.dropout,
         as_stored=as_stored,
@@ -145,19 +148,8 @@ def _update_elements(targets: Iterable[Linear], method: Factors) -> int:
 
 
 def _targets(shape: ModelShape, method: Targets) -> frozenset[Linear]:
-    targets = frozenset(linear for linear in shape.linears if _is_target(linear, method))
+    check_rank({linear.name: linear.shape for linear in shape.linears}, method)
+    targets = frozenset(w for w in shape.linears if is_target(w.name, w.shape, method))
     if not targets:
         raise ModelError(f"method.target_modules {method.target_modules!r} matches no layer")
-    for linear in targets:
-        if method.rank > min(linear.d_out, linear.d_in):
-            raise ModelError(
-                f"method.rank {method.rank} is over the smaller side of {linear.name}, which is "
-                f"{linear.d_out} x {linear.d_in}"
-            )
     return targets
-
-
-def _is_target(linear: Linear, method: Targets) -> bool:
-    if method.target_modules == "all_linear":
-        return linear.in_block
-    return any(fnmatch.fnmatchcase(linear.name, pattern) for pattern in method.target_modules)

@@ -11,10 +11,11 @@ from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from relora_core.errors import ModelError
+from relora_core.lowrank.inject import require_linear_blocks
 from relora_core.methods.control import control_shape
 from relora_core.model import AUTO_MODELS, make_config
 from relora_core.shapes import FAMILIES, BlockActivations, Linear, ModelShape, model_shape
-from relora_core.spec import ControlMethod, TrainSpec
+from relora_core.spec import ControlMethod, Targets, TrainSpec
 
 
 def shape_from_transformers(spec: TrainSpec, of_the_data: dict[str, Any]) -> ModelShape:
@@ -28,15 +29,22 @@ def shape_from_transformers(spec: TrainSpec, of_the_data: dict[str, Any]) -> Mod
         raise ModelError(
             f"of image classifiers, only a vit can be estimated; the model is a {config.model_type}"
         )
-    return _read(config)
+    model = _without_weights(config)
+    if isinstance(spec.method, Targets):
+        require_linear_blocks(model)
+    return _read(model, config)
 
 
-def _read(config: PreTrainedConfig) -> ModelShape:
+def _without_weights(config: PreTrainedConfig) -> PreTrainedModel:
     try:
         with torch.device("meta"):
             model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
     except ValueError as error:
         raise ModelError(f"transformers builds no language model of it: {error}") from error
+    return model
+
+
+def _read(model: PreTrainedModel, config: PreTrainedConfig) -> ModelShape:
     linears = tuple(_linears(model))
     embeddings = _parameters(model, nn.Embedding)
     in_linears = sum(linear.weights * (not linear.tied) for linear in linears)

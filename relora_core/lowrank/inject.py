@@ -1,9 +1,6 @@
-"""Put low-rank layers into any Hugging Face model, and take a plain model out again."""
+"""Put low-rank layers into a Hugging Face model, and take a plain model out again."""
 
-import fnmatch
-import re
 from collections.abc import Iterator
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +9,12 @@ from transformers.pytorch_utils import Conv1D
 
 from relora_core.errors import ModelError
 from relora_core.lowrank.linear import FactoredLinear, LowRankLinear
+from relora_core.lowrank.targets import check_blocks, check_rank, is_narrow, is_target
+from relora_core.shapes import is_in_a_block
 from relora_core.spec import Factors, LowRank, Targets
 
 PlainLinear = nn.Linear | Conv1D
 TargetLayer = PlainLinear | LowRankLinear | FactoredLinear
-TargetModules = Literal["all_linear"] | list[str]
-# The blocks of a transformer stand in a ModuleList: a number in a layer's name says it is in one.
-_IN_A_BLOCK = re.compile(r"\.\d+\.")
 
 
 def low_rank_layers(model: nn.Module) -> Iterator[tuple[str, LowRankLinear]]:
@@ -36,13 +32,13 @@ def factored_layers(model: nn.Module) -> Iterator[tuple[str, FactoredLinear]]:
 def inject(model: PreTrainedModel, method: LowRank) -> None:
     """Replace each target layer by a `LowRankLinear` with the same weight and a zero update.
 
-    Linear layers of the blocks that are no target are frozen as they are; embeddings, norms,
-    biases and the head stay trainable. A is left unset: `LowRankLinear.reinitialize` draws
-    it. Raises `ModelError` as `find_targets` does.
+    Linear layers of the blocks that are no target are frozen as they are, but those that are too
+    narrow for the rank; embeddings, norms, biases and the head stay trainable. A is left unset:
+    `LowRankLinear.reinitialize` draws it. Raises `ModelError` as `find_targets` does.
     """
     targets = find_targets(model, method)
     for name, module in _linears(model):
-        if _IN_A_BLOCK.search(name):
+        if is_in_a_block(name) and not is_narrow(name, module.weight.shape, method):
             module.weight.requires_grad = False
     for name, module in targets:
         transposed = isinstance(module, Conv1D)
@@ -73,26 +69,40 @@ def _weight(module: PlainLinear) -> Tensor:
 def find_targets(model: nn.Module, method: Targets) -> list[tuple[str, PlainLinear]]:
     """The layers that the method makes low-rank.
 
-    Raises `ModelError` if there is none or the rank does not fit one of them.
+    Raises `ModelError` if there is none, the rank does not fit one of them, or the blocks are
+    mostly made of something else.
     """
-    targets = [
-        (name, module)
-        for name, module in _linears(model)
-        if _is_target(name, method.target_modules)
-    ]
+    require_linear_blocks(model)
+    linears = _linears(model)
+    check_rank({name: tuple(module.weight.shape) for name, module in linears}, method)
+    targets = [pair for pair in linears if _is_target(*pair, method)]
     if not targets:
         raise ModelError(
             f"method.target_modules {method.target_modules!r} matches no linear layer of "
             f"{type(model).__name__}; use all_linear or patterns such as *.q_proj"
         )
-    for name, module in targets:
-        smaller = min(module.weight.shape)
-        if method.rank > smaller:
-            raise ModelError(
-                f"method.rank {method.rank} is over the smaller side of {name}, which is "
-                f"{' x '.join(map(str, module.weight.shape))}; take a rank below {smaller}"
-            )
     return targets
+
+
+def narrow_layers(model: nn.Module, method: Targets) -> list[str]:
+    """Linear layers of the blocks that are trained in full, in any phase."""
+    return [
+        name for name, module in _linears(model) if is_narrow(name, module.weight.shape, method)
+    ]
+
+
+def require_linear_blocks(model: nn.Module) -> None:
+    """Raise `ModelError` if the blocks are made of more than linear layers and small parts."""
+    linears, others = [], {}
+    for name, parameter in model.named_parameters():
+        if parameter.ndim < 2 or not is_in_a_block(name):
+            continue
+        owner = model.get_submodule(name.rpartition(".")[0])
+        if isinstance(owner, PlainLinear):
+            linears.append(tuple(parameter.shape))
+        elif not isinstance(owner, nn.Embedding):
+            others[name] = tuple(parameter.shape)
+    check_blocks(linears, others, model=type(model).__name__)
 
 
 def _linears(model: nn.Module) -> list[tuple[str, PlainLinear]]:
@@ -101,19 +111,15 @@ def _linears(model: nn.Module) -> list[tuple[str, PlainLinear]]:
     ]
 
 
-def _is_target(name: str, target_modules: TargetModules) -> bool:
-    if target_modules == "all_linear":
-        return _IN_A_BLOCK.search(name) is not None
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in target_modules)
+def _is_target(name: str, module: PlainLinear, targets: Targets) -> bool:
+    return is_target(name, module.weight.shape, targets)
 
 
-def target_layers(
-    model: nn.Module, target_modules: TargetModules
-) -> Iterator[tuple[str, TargetLayer]]:
+def target_layers(model: nn.Module, targets: Targets) -> Iterator[tuple[str, TargetLayer]]:
     """The target layers in any phase, low-rank or not yet."""
     for name, module in model.named_modules():
         if isinstance(module, LowRankLinear | FactoredLinear) or (
-            isinstance(module, PlainLinear) and _is_target(name, target_modules)
+            isinstance(module, PlainLinear) and _is_target(name, module, targets)
         ):
             yield name, module
 

@@ -4,6 +4,13 @@ Other families than `FAMILIES` are read from transformers by `relora_core.shapes
 """
 
 from relora_core.shapes.families import FAMILIES, model_shape
-from relora_core.shapes.model_shape import BlockActivations, Linear, ModelShape
+from relora_core.shapes.model_shape import BlockActivations, Linear, ModelShape, is_in_a_block
 
-__all__ = ["FAMILIES", "BlockActivations", "Linear", "ModelShape", "model_shape"]
+__all__ = [
+    "FAMILIES",
+    "BlockActivations",
+    "Linear",
+    "ModelShape",
+    "is_in_a_block",
+    "model_shape",
+]

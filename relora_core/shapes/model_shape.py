@@ -7,6 +7,11 @@ from dataclasses import dataclass
 _IN_A_BLOCK = re.compile(r"\.\d+\.")
 
 
+def is_in_a_block(name: str) -> bool:
+    """By the name of a module or parameter."""
+    return _IN_A_BLOCK.search(name) is not None
+
+
 @dataclass(frozen=True)
 class Linear:
     """A linear layer with a weight (d_out, d_in), named as in `named_modules`."""
@@ -19,7 +24,11 @@ class Linear:
 
     @property
     def in_block(self) -> bool:
-        return _IN_A_BLOCK.search(self.name) is not None
+        return is_in_a_block(self.name)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.d_out, self.d_in
 
     @property
     def weights(self) -> int:

@@ -364,6 +364,18 @@ def test_a_run_that_stays_not_finite_fails_with_its_weights_untouched(
     assert [event.code for event in recorder.of(Warned)] == ["step_skipped"] * 3
 
 
+def test_layers_too_narrow_for_the_rank_are_told(run: Run, make_spec: MakeSpec) -> None:
+    narrow = {**TINY_LLAMA, "num_key_value_heads": 1, "head_dim": 2, "num_attention_heads": 4}
+    recorder = run(make_spec(model={"config": narrow}, training={"steps": 6}))
+    [warning] = recorder.of(Warned)
+    assert warning.code == "narrow_layers"
+    assert warning.message == (
+        "4 linear layers of the blocks are trained in full, for they have a side below method.rank "
+        "(4): model.layers.0.self_attn.k_proj, model.layers.0.self_attn.v_proj, "
+        "model.layers.1.self_attn.k_proj and 1 more"
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -176,6 +176,15 @@ def test_a_control_is_as_small_as_the_model_that_the_trainer_builds() -> None:
     assert estimate(spec).run.phases[0].parameters == shape.parameters
 
 
+def test_experts_that_would_be_trained_in_full_are_refused_as_the_trainer_does() -> None:
+    config = {"model_type": "mixtral", "num_hidden_layers": 1, "num_local_experts": 2}
+    small = {"hidden_size": 64, "intermediate_size": 64, "num_attention_heads": 4}
+    model = {"config": config | small | {"num_key_value_heads": 4}}
+    with pytest.raises(ModelError, match="no linear layer, so no low-rank update belongs to them"):
+        estimated("relora_60m", model=model, method={"rank": 8})
+    assert estimated("full_60m", model=model).run.tokens
+
+
 @pytest.mark.parametrize("family", ["phi", "qwen3"])
 def test_a_family_without_a_known_shape_is_read_from_transformers(family: str) -> None:
     config = {

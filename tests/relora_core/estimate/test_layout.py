@@ -52,6 +52,17 @@ def test_low_rank_trains_and_freezes_what_the_trainer_does(
     assert counted(low_rank(model_shape(config), method)) == (trained, frozen)
 
 
+def test_layers_too_narrow_for_the_rank_are_trained_in_full(make_model: MakeModel) -> None:
+    narrow = {**LLAMA, "num_key_value_heads": 1, "head_dim": 4}  # k_proj and v_proj are 4 x 48
+    model, method = make_model(**narrow), LowRank(rank=8)
+    inject(model, method)
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    frozen = sum(p.numel() for p in model.parameters()) - trained
+    layout = low_rank(model_shape(narrow), method)
+    assert counted(layout) == (trained, frozen)
+    assert {linear.shape for linear in layout.narrow} == {(4, 48)}
+
+
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_low_rank_from_scratch_trains_what_the_trainer_does(
     config: dict[str, Any], make_model: MakeModel

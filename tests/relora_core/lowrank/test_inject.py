@@ -1,20 +1,24 @@
+import re
 from typing import Any, get_args
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from relora_core.errors import ModelError
 from relora_core.lowrank.inject import (
+    find_targets,
     frozen_parameters,
     inject,
     low_rank_layers,
     merged_state,
+    narrow_layers,
+    target_layers,
 )
 from relora_core.lowrank.linear import LowRankLinear
 from relora_core.lowrank.restart import reinitialize
-from relora_core.spec import FrozenDtype, ReloraMethod
-from tests.relora_core.conftest import TINY_LLAMA, MakeModel
+from relora_core.spec import FrozenDtype, GaloreMethod, LowrankMethod, ReloraMethod, Targets
+from tests.relora_core.conftest import ROOT, TINY_LLAMA, MakeModel
 
 COMMON = {"vocab_size": 300, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
 FAMILIES: dict[str, dict[str, Any]] = {
@@ -104,6 +108,59 @@ def test_a_pattern_that_matches_nothing_is_an_error(make_model: MakeModel) -> No
 def test_a_rank_over_the_smaller_side_is_an_error(make_model: MakeModel) -> None:
     with pytest.raises(ModelError, match="rank 33 is over the smaller side of"):
         inject(make_model(), METHOD.model_copy(update={"rank": 33}))
+
+
+def test_the_page_on_the_method_names_the_families_that_are_tested() -> None:
+    page = (ROOT / "docs/method.md").read_text()
+    [named] = re.findall(r"Tests train (.*?), and `vit`", page, re.S)
+    assert re.findall(r"`(\w+)`", named) == list(FAMILIES)
+
+
+EXPERTS = {"num_hidden_layers": 1, "moe_intermediate_size": 16}
+
+
+@pytest.mark.parametrize(
+    ("family", "fields"),
+    [
+        ("mixtral", {"num_local_experts": 4}),
+        ("qwen2_moe", {"num_experts": 4, "shared_expert_intermediate_size": 32}),
+        ("olmoe", {"num_experts": 4}),
+    ],
+)
+@pytest.mark.parametrize(
+    "method",
+    [METHOD, LowrankMethod(rank=4), GaloreMethod(rank=4)],
+    ids=lambda method: method.name,
+)
+def test_experts_that_are_no_linear_layers_are_refused_by_name(
+    family: str, fields: dict[str, Any], method: Targets, make_model: MakeModel
+) -> None:
+    model = make_model(**COMMON, **TINY_LLAMA | EXPERTS | fields | {"model_type": family})
+    with pytest.raises(ModelError, match=r"no linear layer.*layers\.0\.mlp\.experts\.gate_up_proj"):
+        find_targets(model, method)
+
+
+def with_routers(model: PreTrainedModel) -> PreTrainedModel:
+    """One layer of two outputs in each block."""
+    for block in model.model.layers:
+        block.mlp.router = torch.nn.Linear(32, 2, bias=False)
+    return model
+
+
+def test_a_router_is_left_out_of_all_linear_and_trained(make_model: MakeModel) -> None:
+    model = with_routers(make_model())
+    inject(model, METHOD)
+    names = [f"model.layers.{number}.mlp.router" for number in range(2)]
+    assert narrow_layers(model, METHOD) == names
+    assert not set(names) & {name for name, _ in low_rank_layers(model)}
+    assert all(model.get_submodule(name).weight.requires_grad for name in names)
+    assert len(list(target_layers(model, METHOD))) == len(list(low_rank_layers(model))) == 14
+
+
+def test_a_router_that_a_pattern_names_does_not_fit(make_model: MakeModel) -> None:
+    method = METHOD.model_copy(update={"target_modules": ["*.mlp.*"]})
+    with pytest.raises(ModelError, match=r"rank 4 is over the smaller side of .*router, .* most 2"):
+        inject(with_routers(make_model()), method)
 
 
 def test_hooks_of_the_model_still_run_and_its_class_stays(make_model: MakeModel) -> None:

@@ -1,0 +1,71 @@
+"""Which layers a low-rank update belongs to, decided by their names and shapes; torch-free."""
+
+import fnmatch
+from collections.abc import Iterable, Mapping
+from math import prod
+
+from relora_core.errors import ModelError
+from relora_core.shapes import is_in_a_block
+from relora_core.spec import Targets
+
+# Of the blocks' matrix entries, what may be trained in full beside low rank: routers, gates,
+# short convolutions. With more, the run would not be the low-rank run that the spec asks for.
+SMALL_SHARE = 0.05
+
+Shape = tuple[int, ...]
+
+
+def is_target(name: str, shape: Shape, targets: Targets) -> bool:
+    """Whether the update of a linear layer is low-rank."""
+    if targets.target_modules == "all_linear":
+        return is_in_a_block(name) and min(shape) >= targets.rank
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in targets.target_modules)
+
+
+def is_narrow(name: str, shape: Shape, targets: Targets) -> bool:
+    """Whether `all_linear` leaves the layer out, trained in full: its own rank is below that of
+    an update. Routers and gates are such layers."""
+    of_all = targets.target_modules == "all_linear" and is_in_a_block(name)
+    return of_all and min(shape) < targets.rank
+
+
+def check_rank(shapes: Mapping[str, Shape], targets: Targets) -> None:
+    """Raise `ModelError` if the rank does not fit a linear layer that it was meant for."""
+    narrow = [name for name, shape in shapes.items() if is_narrow(name, shape, targets)]
+    in_blocks = [shape for name, shape in shapes.items() if is_in_a_block(name)]
+    if _entries(shapes[name] for name in narrow) <= SMALL_SHARE * _entries(in_blocks):
+        narrow = []
+    named = [name for name, shape in shapes.items() if is_target(name, shape, targets)]
+    for name in (*narrow, *named):
+        smaller = min(shapes[name])
+        if targets.rank > smaller:
+            raise ModelError(
+                f"method.rank {targets.rank} is over the smaller side of {name}, which is "
+                f"{by(shapes[name])}; take a rank of at most {smaller}"
+            )
+
+
+def check_blocks(linears: Iterable[Shape], others: Mapping[str, Shape], *, model: str) -> None:
+    """Raise `ModelError` if the blocks hold large matrices, `others`, that no linear layer has."""
+    share = _entries(others.values()) / max(1, _entries(linears) + _entries(others.values()))
+    if share > SMALL_SHARE:
+        shown = [f"{name} ({by(shape)})" for name, shape in others.items()]
+        raise ModelError(
+            f"{share:.0%} of the numbers in the blocks of {model} are in no linear layer, so no "
+            f"low-rank update belongs to them and they would be trained in full: {some(shown)}. "
+            "Mixtures of experts are such models; take a dense model, or method full"
+        )
+
+
+def some(names: list[str], *, shown: int = 3) -> str:
+    """The first of them, and how many more there are."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
+
+
+def by(shape: Shape) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _entries(shapes: Iterable[Shape]) -> int:
+    return sum(prod(shape) for shape in shapes)
