@@ -79,6 +79,7 @@ def _estimate(options: argparse.Namespace) -> int:
     except (OSError, ValueError, ModelError) as error:
         logger.error("%s", error)
         return 2
+    sys.stderr.writelines(f"warning: {remark}\n" for remark in spec.remarks)
     sys.stdout.write((as_json(result) if options.json else as_text(result)) + "\n")
     return 0
 

@@ -83,6 +83,8 @@ def train(
         one_sequence_a_row(),
         _report(workdir, emit, world) as report,
     ):
+        for remark in spec.remarks:
+            report(Warned(code="field_set_aside", message=str(remark)))
         _check_batch(spec, world)
         _check_parallelism(spec, world, report)
         _check_extras(spec)

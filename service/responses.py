@@ -54,6 +54,19 @@ class Problem(BaseModel):
     )
 
 
+class FieldWarning(BaseModel):
+    path: str = Field(description="The field as it was written.", examples=["method.reset_every"])
+    message: str = Field(examples=["is set aside: it belongs to relora, not to lora"])
+
+
+class SubmittedJob(Job):
+    """The job that a spec has made."""
+
+    warnings: list[FieldWarning] = Field(
+        default=[], description="Fields of the spec that were not used, and why."
+    )
+
+
 class JobPage(BaseModel):
     items: list[Job]
     next: str | None = Field(description="Give it as `cursor` for the page of older jobs.")
@@ -65,6 +78,9 @@ class JobEstimate(BaseModel):
     spec: JobSpec
     estimate: Estimate | None
     not_estimated: str | None = Field(description="Why there is no estimate, if so.")
+    warnings: list[FieldWarning] = Field(
+        default=[], description="Fields of the spec that were not used, and why."
+    )
 
 
 class EventPage(BaseModel):

@@ -10,6 +10,7 @@ from jobs.backends import Backends
 from jobs.models import JobSpec
 from relora_core.problems import explain
 from service.errors import InvalidSpec
+from service.responses import FieldWarning
 
 EXAMPLE: dict[str, Any] = {
     "name": "relora-130m",
@@ -48,6 +49,11 @@ IdempotencyKey = Annotated[
         "with 200; the same key and another body are refused.",
     ),
 ]
+
+
+def warnings_of(spec: JobSpec) -> list[FieldWarning]:
+    """Of a spec from the body of a request."""
+    return [FieldWarning(path=remark.path, message=remark.message) for remark in spec.remarks]
 
 
 def spec_of(document: dict[str, Any]) -> JobSpec:

@@ -41,7 +41,7 @@ from relora_core.spec.model import (
     TokenizerTraining,
     TrainedTokenizer,
 )
-from relora_core.spec.part import Spec, SpecConflict, Steps
+from relora_core.spec.part import Remark, Spec, SpecConflict, Steps
 from relora_core.spec.phases import Phases
 from relora_core.spec.task import TaskName
 from relora_core.spec.train_spec import SERVICE_FIELDS, TrainSpec, train_part
@@ -85,6 +85,7 @@ __all__ = [
     "PretrainedTokenizer",
     "RandomReset",
     "ReloraMethod",
+    "Remark",
     "ScheduleSpec",
     "Source",
     "Spec",

@@ -1,11 +1,11 @@
 """Training methods, by name; each takes only its own fields."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, create_model, field_validator
 
-from relora_core.spec.part import Spec, Steps
+from relora_core.spec.part import Remark, Spec, Steps
 
 FrozenDtype = Literal["fp32", "bf16", "int8", "nf4", "fp8"]
 Variant = Literal["auto", "branches", "merged"]
@@ -152,25 +152,51 @@ class ReloraMethod(LowRank):
 
 
 _AnyMethod = FullMethod | ControlMethod | LowrankMethod | LoraMethod | ReloraMethod | GaloreMethod
-_METHODS = {method.model_fields["name"].default: method for method in get_args(_AnyMethod)}
+_METHODS: dict[str, type[Spec]] = {
+    method.model_fields["name"].default: method for method in get_args(_AnyMethod)
+}
+# The fields of all methods, each with its own type, bounds and validators.
+_AllFields = create_model("_AllFields", __base__=tuple(reversed(_METHODS.values())))
 
 
-def _set_aside_fields_of_other_methods(value: object) -> object:
-    """Let a comparison change `name` alone: what only another method knows is left out."""
+def _check_and_set_aside_fields_of_other_methods(value: object) -> object:
+    """Let a comparison change `name` alone: what only another method knows is left out.
+
+    It has to be right for that other method.
+    """
     if isinstance(value, str):
         value = {"name": value}
     if not isinstance(value, Mapping):
         return value
-    name = value.get("name")
+    others = _of_other_methods(value, value.get("name"))
+    _AllFields.model_validate(others)  # the errors that it raises become those of the method
+    return {key: item for key, item in value.items() if key not in others}
+
+
+def _of_other_methods(written: Mapping[str, Any], name: object) -> dict[str, Any]:
     if not isinstance(name, str) or name not in _METHODS:
-        return value
-    own = _METHODS[name].model_fields
-    known = {field for method in _METHODS.values() for field in method.model_fields}
-    return {key: item for key, item in value.items() if key in own or key not in known}
+        return {}
+    own, known = _METHODS[name].model_fields, _AllFields.model_fields
+    return {key: item for key, item in written.items() if key in known and key not in own}
 
 
 MethodSpec = Annotated[
     _AnyMethod,
     Field(discriminator="name"),
-    BeforeValidator(_set_aside_fields_of_other_methods),
+    BeforeValidator(_check_and_set_aside_fields_of_other_methods),
 ]
+
+
+def set_aside(written: object, method: MethodSpec) -> tuple[Remark, ...]:
+    """What was left out of a method as it was written, and why."""
+    if not isinstance(written, Mapping):
+        return ()
+    return tuple(
+        Remark(f"method.{key}", f"is set aside: it belongs to {_owners(key)}, not to {method.name}")
+        for key in _of_other_methods(written, method.name)
+    )
+
+
+def _owners(field: str) -> str:
+    names = [name for name, method in _METHODS.items() if field in method.model_fields]
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

@@ -1,6 +1,7 @@
 """What all parts of the spec have in common."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field
@@ -14,6 +15,24 @@ class SpecConflict(ValueError):
     def __init__(self, path: str, message: str) -> None:
         super().__init__(message)
         self.path = path
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What a person should know of a field as it was written; the spec is valid."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.message}"
+
+
+@dataclass(frozen=True)
+class Remarks:
+    """Those on one spec. They are no part of what it says, so any two of these are equal."""
+
+    items: tuple[Remark, ...] = field(default=(), compare=False)
 
 
 class Spec(BaseModel):

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
 
 from relora_core.events import Unit
 from relora_core.presets import RECIPES, expand_recipe, preset_config
@@ -17,6 +17,7 @@ from relora_core.spec.method import (
     MethodSpec,
     ReloraMethod,
     Targets,
+    set_aside,
 )
 from relora_core.spec.model import (
     ModelSpec,
@@ -26,7 +27,7 @@ from relora_core.spec.model import (
     TrainedTokenizer,
     with_own_tokenizer,
 )
-from relora_core.spec.part import Spec, SpecConflict
+from relora_core.spec.part import Remark, Remarks, Spec, SpecConflict
 from relora_core.spec.phases import Phases, phases_of
 from relora_core.spec.task import TaskName, check_fields
 from relora_core.spec.training import (
@@ -70,6 +71,8 @@ class TrainSpec(Spec):
     checkpoint: CheckpointSpec = CheckpointSpec()
     export: ExportSpec = ExportSpec()
 
+    _remarks: Remarks = PrivateAttr(default=Remarks())
+
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, data: object) -> object:
@@ -84,6 +87,14 @@ class TrainSpec(Spec):
                 "recipe", f"no recipe {data['recipe']!r}; there are {', '.join(RECIPES)}"
             )
         return expand_recipe(data)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _remark(cls, data: object, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        spec = validate(data)
+        if isinstance(data, Mapping):
+            spec._remarks = Remarks(set_aside(data.get("method"), spec.method))
+        return spec
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -238,6 +249,11 @@ class TrainSpec(Spec):
                 "galore has its own AdamW, whose moments are small by their projection and kept "
                 f"in fp32; set it to adamw, got {self.optimizer.name}",
             )
+
+    @property
+    def remarks(self) -> tuple[Remark, ...]:
+        """Fields that were written and are not used; a spec that was written out has none."""
+        return self._remarks.items
 
     # What is left out of the spec, resolved. The paper's values (arXiv 2307.05695, appendix A)
     # belong to runs of 20,000 steps; shorter runs take the same shares.

@@ -31,6 +31,7 @@ from service.cli.session import (
     print_lines,
     show,
     tell,
+    warn,
 )
 from service.client import Client
 from service.client.jobs import LAST_TYPES
@@ -64,7 +65,9 @@ def submit(
     """Submit a job."""
     document = read_spec(spec)
     with connected(url) as client:
-        _made(client, client.jobs.create(document), follow_=follow_, json=json)
+        job = client.jobs.create(document)
+        warn(job.warnings)
+        _made(client, job, follow_=follow_, json=json)
 
 
 @jobs.command("list")

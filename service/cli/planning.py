@@ -8,7 +8,7 @@ import typer
 from relora_core.estimate import UTILIZATION
 from relora_core.estimate.report import as_text
 from service.cli.documents import read_spec
-from service.cli.session import URL, AsJson, Url, connected, out, print_json
+from service.cli.session import URL, AsJson, Url, connected, out, print_json, warn
 
 
 def estimate(
@@ -25,6 +25,7 @@ def estimate(
     document = read_spec(spec)
     with connected(url) as client:
         found = client.jobs.estimate(document, gpu=gpu, utilization=utilization)
+    warn(found.warnings)
     if json:
         print_json(found)
     elif found.estimate is None:

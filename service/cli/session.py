@@ -13,6 +13,7 @@ from rich.text import Text
 from service.client import ApiError, Client, CorruptDownload, Unreachable
 from service.client.transport import DEFAULT_URL as URL
 from service.follow import told_on
+from service.responses import FieldWarning
 
 RETRIES = 2  # of a request that nobody answers: a person waits
 PIPE_WIDTH = 4000  # of a table that no terminal limits
@@ -57,6 +58,13 @@ def connected(url: str) -> Iterator[Client]:
 def fail(message: str, code: int) -> NoReturn:
     err.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
     raise typer.Exit(code)
+
+
+def warn(warnings: Iterable[FieldWarning]) -> None:
+    """On stderr: what a spec says in vain."""
+    for one in warnings:
+        text = Text.assemble(("warning: ", "yellow"), f"{one.path} {one.message}")
+        err.print(text, soft_wrap=True)
 
 
 def print_json(model: BaseModel) -> None:

@@ -39,6 +39,7 @@ from service.responses import (
     JobEstimate,
     JobPage,
     StoredArtifact,
+    SubmittedJob,
 )
 
 Spec = JobSpec | Mapping[str, Any]
@@ -48,9 +49,9 @@ LONGEST_WAIT_SECONDS = 30
 
 class Jobs(Group[AnyTransport]):
     @answered
-    def create(self, spec: Spec) -> Request[Job]:
+    def create(self, spec: Spec) -> Request[SubmittedJob]:
         """Submit a job. A mapping goes as it is: the service says what is wrong with it."""
-        return Request("POST", at("jobs"), model(Job), json=body(spec), headers=once())
+        return Request("POST", at("jobs"), model(SubmittedJob), json=body(spec), headers=once())
 
     @answered
     def estimate(

@@ -10,7 +10,12 @@ from relora_core.estimate import GPUS, UTILIZATION, estimate, needs_trainer
 from service.dependencies import BackendsDep, ProjectDep
 from service.errors import documented
 from service.responses import JobEstimate
-from service.specs import SpecBody, check_admission
+from service.specs import SpecBody, check_admission, warnings_of
+
+NEEDS_TRAINER = (
+    "A model that is only named, a family without a known shape and the method control are "
+    "estimated where the trainer is installed: python -m relora_core estimate."
+)
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -41,15 +46,16 @@ def estimate_job(  # what a request has
     Beside them are those of full-rank training. Nothing is queued.
     """
     check_admission(spec, backends, project=project)
-    if needs_trainer(spec):
-        reason = (
-            "A model that is only named, a family without a known shape and the method control "
-            "are estimated where the trainer is installed: python -m relora_core estimate."
-        )
-        return JobEstimate(spec=spec, estimate=None, not_estimated=reason)
-    try:
-        gpus = spec.resources.gpus
-        found = estimate(spec.train, gpu=gpu, gpus=gpus, utilization=utilization)
-    except ModelError as error:
-        return JobEstimate(spec=spec, estimate=None, not_estimated=str(error))
-    return JobEstimate(spec=spec, estimate=found, not_estimated=None)
+    found, reason = None, NEEDS_TRAINER
+    if not needs_trainer(spec):
+        try:
+            gpus = spec.resources.gpus
+            found = estimate(spec.train, gpu=gpu, gpus=gpus, utilization=utilization)
+        except ModelError as error:
+            reason = str(error)
+    return JobEstimate(
+        spec=spec,
+        estimate=found,
+        not_estimated=None if found else reason,
+        warnings=warnings_of(spec),
+    )

@@ -12,8 +12,8 @@ from jobs.status import JobStatus, Wish
 from jobs.storage import Storage
 from service.dependencies import BackendsDep, DispatcherDep, PageLimit, ProjectDep, StoreDep
 from service.errors import documented
-from service.responses import LOCATION, JobPage
-from service.specs import IdempotencyKey, SpecBody, check_admission
+from service.responses import LOCATION, JobPage, SubmittedJob
+from service.specs import IdempotencyKey, SpecBody, check_admission, warnings_of
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -32,9 +32,10 @@ CREATED: dict[int | str, dict[str, Any]] = {
     200: {"model": Job, "description": "What the same Idempotency-Key made before."},
     201: LOCATION,
 }
+SUBMITTED = {**CREATED, 200: {**CREATED[200], "model": SubmittedJob}}
 
 
-@router.post("", status_code=201, responses={**CREATED, **documented(400, 409, 413, 415, 422)})
+@router.post("", status_code=201, responses={**SUBMITTED, **documented(400, 409, 413, 415, 422)})
 def create_job(  # what a request has
     spec: SpecBody,
     backends: BackendsDep,
@@ -42,12 +43,13 @@ def create_job(  # what a request has
     dispatcher: DispatcherDep,
     response: Response,
     key: IdempotencyKey = None,
-) -> Job:
+) -> SubmittedJob:
     """Store a training job and queue it for a worker."""
     check_admission(spec, backends, project=project)
     submitted = backends.store.submit(spec, project=project, key=key)
     dispatcher.ring()
-    return located(submitted.job, response, is_new=submitted.is_new)
+    job = located(submitted.job, response, is_new=submitted.is_new)
+    return SubmittedJob(**dict(job), warnings=warnings_of(spec))
 
 
 def located(job: Job, response: Response, *, is_new: bool) -> Job:

@@ -124,6 +124,36 @@ def test_any_method_takes_what_is_its_own_from_the_fields_of_all(name: str) -> N
     assert {key: method[key] for key in own} == own
 
 
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ({"name": "full", "rank": "abc"}, "method.rank: Input should be a valid integer"),
+        ({"name": "full", "optimizer_reset": {"mode": "nonsense"}}, "optimizer_reset: no mode"),
+        ({"name": "lora", "reset_every": 0}, "method.reset_every: Input should be greater than"),
+        ({"name": "galore", "warm_start_from": "s3://x"}, "method.warm_start_from: the trainer r"),
+    ],
+)
+def test_what_is_set_aside_has_to_be_right_too(method: dict[str, Any], expected: str) -> None:
+    [problem] = problems(method=method)
+    assert expected in f"{problem.path}: {problem.message}"
+
+
+def test_a_spec_knows_what_was_set_aside_and_is_the_same_without() -> None:
+    lora = {"name": "lora", "rank": 8}
+    run = spec(method={**lora, "reset_every": 100, "scale": 1})
+    assert [str(remark) for remark in run.remarks] == [
+        "method.reset_every is set aside: it belongs to relora, not to lora",
+        "method.scale is set aside: it belongs to galore, not to lora",
+    ]
+    assert run == spec(method=lora)
+    assert TrainSpec.model_validate_json(run.model_dump_json()).remarks == ()
+
+
+def test_nobody_is_told_that_a_recipe_has_fields_of_another_method() -> None:
+    run = TrainSpec.model_validate(MINIMAL | {"recipe": "relora_60m", "method": {"name": "full"}})
+    assert run.remarks == ()
+
+
 def test_a_run_that_starts_from_an_earlier_one_has_no_warm_start_of_its_own() -> None:
     method = {"name": "relora", "warm_start_from": "file:///runs/full/final"}
     run = spec(method=method)

@@ -364,6 +364,16 @@ def test_a_run_that_stays_not_finite_fails_with_its_weights_untouched(
     assert [event.code for event in recorder.of(Warned)] == ["step_skipped"] * 3
 
 
+def test_what_was_set_aside_is_told_first(run: Run, make_spec: MakeSpec) -> None:
+    recorder = run(make_spec(method={"name": "full"}, training={"steps": 1}))
+    told = [event.message for event in recorder.events[:3] if isinstance(event, Warned)]
+    assert [message.split()[0] for message in told] == [
+        "method.rank",
+        "method.warm_start_steps",
+        "method.reset_every",
+    ]
+
+
 def test_layers_too_narrow_for_the_rank_are_told(run: Run, make_spec: MakeSpec) -> None:
     narrow = {**TINY_LLAMA, "num_key_value_heads": 1, "head_dim": 2, "num_attention_heads": 4}
     recorder = run(make_spec(model={"config": narrow}, training={"steps": 6}))

@@ -25,6 +25,19 @@ def test_a_spec_is_submitted(relora: Relora, backends: Backends, spec_file: Path
     assert (result.exit_code, result.stdout) == (0, f"submitted {job.id}\n")
 
 
+@pytest.mark.parametrize("command", [("jobs", "submit"), ("estimate",)])
+def test_fields_that_were_set_aside_are_told_on_stderr(
+    command: tuple[str, ...], relora: Relora, tmp_path: Path, document: dict[str, Any]
+) -> None:
+    document["method"] = {"name": "lora", "rank": 8, "reset_every": 100}
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(document))
+    result = relora(*command, tmp_path / "spec.yaml", "--json")
+    assert json.loads(result.stdout)["spec"]["method"]["name"] == "lora"
+    assert result.stderr == (
+        "warning: method.reset_every is set aside: it belongs to relora, not to lora\n"
+    )
+
+
 def test_a_json_spec_is_submitted_and_answered_in_json(
     relora: Relora, backends: Backends, tmp_path: Path, document: dict[str, Any]
 ) -> None:

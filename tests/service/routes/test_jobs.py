@@ -20,7 +20,7 @@ def test_a_submitted_job_is_created_where_its_location_says(
     assert response.status_code == 201
     assert response.headers["Location"] == f"/v1/jobs/{job['id']}"
     assert (job["status"], job["attempt"], job["name"]) == ("queued", 0, "tiny")
-    assert http.get(response.headers["Location"]).json() == job
+    assert http.get(response.headers["Location"]).json() | {"warnings": []} == job
 
 
 def test_what_the_spec_leaves_out_is_in_the_answer(
@@ -29,6 +29,19 @@ def test_what_the_spec_leaves_out_is_in_the_answer(
     spec = http.post("/v1/jobs", json=document).json()["spec"]
     assert spec["method"]["name"] == "relora"
     assert spec["retries"] == {"max_attempts": 5}
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/jobs/estimate"])
+def test_the_answer_names_fields_that_were_set_aside(
+    path: str, http: httpx.Client, document: dict[str, Any]
+) -> None:
+    document["method"] = {"name": "lora", "rank": 8, "reset_every": 100}
+    assert http.post(path, json=document).json()["warnings"] == [
+        {
+            "path": "method.reset_every",
+            "message": "is set aside: it belongs to relora, not to lora",
+        }
+    ]
 
 
 def test_a_wrong_spec_names_each_field_and_queues_nothing(
