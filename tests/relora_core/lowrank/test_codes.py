@@ -145,6 +145,29 @@ def test_the_error_of_a_product_of_normal_numbers(dtype: FrozenDtype, error: flo
     assert found == pytest.approx(error, rel=0.1)
 
 
+@COMPILER_WARNS
+@pytest.mark.parametrize("compiled", [False, True])
+def test_neither_sums_nor_rounded_factors_wait_for_backward(case: Case, *, compiled: bool) -> None:
+    frozen, x = build_frozen(weight(), case.dtype), random(7, D_IN, seed=1).bfloat16()
+
+    def activated(x: Tensor) -> Tensor:
+        return torch.nn.functional.silu(frozen.linear(x))
+
+    torch.compiler.reset()
+    call = torch.compile(activated, backend="aot_eager_decomp_partition") if compiled else activated
+    kept: list[Tensor] = []
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        forward_backward(call, x)
+    of_w = {parameter.data_ptr() for parameter in frozen.parameters()}
+    others = [tensor for tensor in kept if tensor.data_ptr() not in of_w]
+    assert {(tensor.dtype, tensor.shape) for tensor in others} == {(x.dtype, (7, D_OUT))}
+
+
 @pytest.mark.parametrize("dtype", TYPES)
 def test_a_row_of_w_that_is_small_beside_the_others_keeps_its_bits(dtype: FrozenDtype) -> None:
     values = weight()

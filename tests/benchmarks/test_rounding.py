@@ -1,0 +1,22 @@
+from pathlib import Path
+
+import pytest
+
+from benchmarks.report import with_measured
+from benchmarks.rounding import FILE, PAGE, Rounding, _inputs, _loss, table
+
+
+def test_the_page_shows_the_committed_measurement() -> None:
+    page = PAGE.read_text()
+    measured = Rounding.model_validate_json(FILE.read_text())
+    assert page == with_measured(page, "\n".join(table(measured)), "rounding")
+
+
+def test_only_one_input_has_columns_far_above_the_others() -> None:
+    ratios = {name: float(x.abs().max() / x.abs().mean()) for name, x in _inputs().items()}
+    assert [ratio > 100 for ratio in ratios.values()] == [False, False, True]
+
+
+@pytest.mark.integration
+def test_a_loss_is_that_of_a_whole_run(tmp_path: Path) -> None:
+    assert 7 < _loss("int8", "branches", seed=0, steps=4, cache=tmp_path) < 8
