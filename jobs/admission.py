@@ -7,6 +7,7 @@ from jobs.backends import Backends
 from jobs.datasets.models import SCHEME, DatasetStatus
 from jobs.errors import JobNotFound
 from jobs.job_uris import parse, uris_of
+from jobs.locations import Locations
 from jobs.models import JobSpec
 from jobs.webhooks.addresses import AddressRefused, check_url
 from jobs.webhooks.models import WebhookSpec
@@ -16,9 +17,16 @@ from relora_core.spec import Source
 UNKNOWN_NAME = "the project has no secret of this name; store it with PUT /v1/secrets/{name}"
 
 
-def problems_of(spec: JobSpec, backends: Backends, *, project: str) -> list[Problem]:
-    """Why a valid spec cannot be run here; each field to change. Empty for one that can."""
+def problems_of(
+    spec: JobSpec, backends: Backends, *, project: str, locations: Locations | None = None
+) -> list[Problem]:
+    """Why a valid spec cannot be run here; each field to change. Empty for one that can.
+
+    `locations` are the rules of this process; by default those of its settings.
+    """
+    locations = locations or Locations.of(backends.settings)
     return [
+        *locations.problems(spec),
         *_unknown_secrets(spec, backends, project),
         *_unusable_datasets(spec, backends, project),
         *_refused_webhooks(spec, backends, project),

@@ -1,12 +1,13 @@
 """What the environment says. Read once per process, by the composition root."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Authentication = Literal["auto", "required", "off"]
+Prefixes = Annotated[tuple[str, ...], NoDecode]  # written between commas
 
 
 def _sqlite_in(values: dict[str, Any]) -> str:
@@ -35,6 +36,15 @@ class Settings(BaseSettings):
         default_factory=_storage_in,
         description="s3://bucket/prefix or file:///folder; default: in the data folder. S3 reads "
         "its endpoint and credentials from the usual AWS variables.",
+    )
+    allowed_outputs: Prefixes = Field(
+        default_factory=tuple,
+        description="Where jobs may write, between commas: s3://bucket/prefix, file:///folder. "
+        "Empty: anywhere but, where keys are asked for, on the service's machines.",
+    )
+    allowed_sources: Prefixes = Field(
+        default_factory=tuple,
+        description="As `allowed_outputs`, for the files and objects that jobs read.",
     )
     lease_seconds: float = Field(
         default=60, gt=0, description="After so long without a sign of its worker, a job is lost."
@@ -81,6 +91,21 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, data_dir: Path) -> Path:
         return data_dir.expanduser().absolute()
+
+    @field_validator("allowed_outputs", "allowed_sources", mode="before")
+    @classmethod
+    def _split(cls, prefixes: object) -> object:
+        if not isinstance(prefixes, str):
+            return prefixes
+        return tuple(prefix.strip() for prefix in prefixes.split(",") if prefix.strip())
+
+    @field_validator("allowed_outputs", "allowed_sources")
+    @classmethod
+    def _absolute_prefixes(cls, prefixes: tuple[str, ...]) -> tuple[str, ...]:
+        for prefix in prefixes:
+            if not prefix.startswith(("s3://", "file:///", "/")):
+                raise ValueError(f"use s3://bucket/prefix or file:///folder; got {prefix!r}")
+        return prefixes
 
     @property
     def cache_dir(self) -> Path:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 
 from jobs.backends import Backends
+from jobs.locations import Locations
 from jobs.wakeups import Wakeups
 from service.access import Access, authorize
 from service.deliverer import Deliverer
@@ -80,6 +81,7 @@ def create_app(backends: Backends, policy: KeyPolicy = KeyPolicy.REQUIRED) -> Fa
     )
     app.state.backends = backends
     app.state.access = Access(backends, policy)
+    app.state.locations = Locations.of(backends.settings, with_keys=policy is KeyPolicy.REQUIRED)
     app.state.limiter = RateLimiter(
         backends.settings.broker_url,
         per_minute=backends.settings.requests_per_minute,

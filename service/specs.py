@@ -1,14 +1,17 @@
 """A job spec in the body of a request, with errors in the words of the one who wrote it."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Body, Header, HTTPException
+from fastapi import Body, Depends, Header, HTTPException, Request
 from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from jobs.admission import problems_of
 from jobs.backends import Backends
+from jobs.locations import Locations
 from jobs.models import JobSpec
-from relora_core.problems import explain
+from relora_core.problems import Problem, explain
+from service.dependencies import BackendsDep, ProjectDep
 from service.errors import InvalidSpec
 from service.responses import FieldWarning
 
@@ -64,7 +67,25 @@ def spec_of(document: dict[str, Any]) -> JobSpec:
         raise InvalidSpec(explain(error, document, JobSpec)) from None
 
 
-def check_admission(spec: JobSpec, backends: Backends, *, project: str) -> None:
-    """Raise `InvalidSpec` for a valid spec that cannot be run here."""
-    if problems := problems_of(spec, backends, project=project):
-        raise InvalidSpec(problems)
+@dataclass(frozen=True)
+class Admission:
+    """What the store, the settings and the caller's project say of a spec."""
+
+    backends: Backends
+    locations: Locations
+    project: str
+
+    def problems(self, spec: JobSpec) -> list[Problem]:
+        return problems_of(spec, self.backends, project=self.project, locations=self.locations)
+
+    def check(self, spec: JobSpec) -> None:
+        """Raise `InvalidSpec` for a valid spec that cannot be run here."""
+        if problems := self.problems(spec):
+            raise InvalidSpec(problems)
+
+
+def _admission(request: Request, backends: BackendsDep, project: ProjectDep) -> Admission:
+    return Admission(backends, request.app.state.locations, project)
+
+
+AdmissionDep = Annotated[Admission, Depends(_admission)]

@@ -20,6 +20,7 @@ from worker.hub import publish
 from worker.launchers.torchrun import launch
 from worker.lease import Lease
 from worker.live_log import LiveLog
+from worker.output import check_locations
 from worker.patience import OUTAGES
 from worker.restore import restore
 from worker.staging import stage
@@ -86,7 +87,9 @@ def _train(attempt: Attempt) -> Verdict:
     settings, workdir, job = attempt.backends.settings, attempt.workdir, attempt.job
     attempt.backends.wakeups.publish(job.id)
     workdir.create()
+    check_locations(attempt)
     with Uploads(attempt) as uploads:
+        uploads.take_place()
         for earlier in workdir.earlier():  # whose worker died before it could
             uploads.note_log(earlier)
         resumed_from = restore(attempt)

@@ -20,6 +20,7 @@ from relora_core.events import AnyTrainEvent, CheckpointSaved, Exported, Spectru
 from relora_core.files import sha256
 from relora_core.manifest import MANIFEST, read_manifest
 from worker.attempt import Attempt
+from worker.output import take_output
 from worker.patience import OUTAGES
 from worker.workdir import Workdir, checkpoint_path
 
@@ -36,6 +37,7 @@ class Uploads:
         self._root = attempt.workdir.root
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"uploads-{attempt.job.id}")
         self._pending: list[Future[None]] = []
+        self._place_is_ours = False
 
     def __enter__(self) -> Self:
         return self
@@ -47,6 +49,17 @@ class Uploads:
         trace: TracebackType | None,
     ) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def take_place(self) -> None:
+        """At the start, so that a job whose place is another's fails before it trains.
+
+        Raises `LocationRefused`. With the storage away it is done before the first upload.
+        """
+        try:
+            take_output(self._attempt)
+            self._place_is_ours = True
+        except OUTAGES as error:
+            logger.warning("job %s: its output is not reached: %s", self._attempt.job.id, error)
 
     def note(self, event: AnyTrainEvent) -> None:
         """Upload what the event says is complete."""
@@ -160,6 +173,7 @@ class Uploads:
     def _file(
         self, root: Path, file: Path, kind: Kind, step: int | None, digest: str | None = None
     ) -> Artifact:
+        self._check_place()
         key = file.relative_to(root).as_posix()
         artifact = Artifact(
             path=key,
@@ -194,7 +208,13 @@ class Uploads:
     def _clear(self, path: str) -> None:
         """First from the list: what is listed is whole. It also asks whether the job is ours."""
         attempt = self._attempt
+        self._check_place()
         attempt.insist(
             partial(attempt.store.remove_artifacts, attempt.job.id, attempt.number, path)
         )
         attempt.insist(partial(attempt.storage.delete, path))
+
+    def _check_place(self) -> None:
+        if not self._place_is_ours:
+            self._attempt.insist(partial(take_output, self._attempt))
+            self._place_is_ours = True

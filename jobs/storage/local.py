@@ -27,6 +27,19 @@ class LocalStorage:
         with _named_errors(self._path(key)):
             _copy_whole(file, self._path(key))
 
+    def create(self, key: str, content: bytes) -> bool:
+        path = self._path(key)
+        with _named_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with path.open("xb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except FileExistsError:
+                return False
+        return True
+
     def download(self, key: str, file: Path) -> None:
         with _named_errors(self._path(key)):
             _copy_whole(self._path(key), file)

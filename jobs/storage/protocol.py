@@ -29,6 +29,9 @@ class Storage(Protocol):
     def upload(self, file: Path, key: str) -> None:
         """Store `file` under `key`, whole or not at all; replace what was there."""
 
+    def create(self, key: str, content: bytes) -> bool:
+        """Store a few bytes unless something is there; whether it did. Of two, one does."""
+
     def download(self, key: str, file: Path) -> None:
         """Write to `file`, whole or not at all. Raises `FileNotFoundError`."""
 

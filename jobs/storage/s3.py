@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from botocore.response import StreamingBody
 
 _MISSING = {"404", "NoSuchKey", "NotFound"}
+_THERE = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
+_UNCONDITIONAL = {"NotImplemented", "501"}  # of servers that know no such condition
 _DELETE_AT_ONCE = 1000  # the most that one request may name
 _CONFIG = Config(
     connect_timeout=5,
@@ -53,6 +55,21 @@ class S3Storage:
         name = self._name(key)
         with self._named_errors(key):
             self._client.upload_file(str(file), self.bucket, name)
+
+    def create(self, key: str, content: bytes) -> bool:
+        name = self._name(key)
+        with self._named_errors(key):
+            try:
+                self._client.put_object(Bucket=self.bucket, Key=name, Body=content, IfNoneMatch="*")
+            except ClientError as error:
+                match error.response["Error"]["Code"]:
+                    case code if code in _THERE:
+                        return False
+                    case code if code in _UNCONDITIONAL:
+                        self._client.put_object(Bucket=self.bucket, Key=name, Body=content)
+                    case _:
+                        raise
+        return True
 
     def download(self, key: str, file: Path) -> None:
         name = self._name(key)

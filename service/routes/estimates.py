@@ -7,10 +7,9 @@ from pydantic import AfterValidator, WithJsonSchema
 
 from relora_core.errors import ModelError
 from relora_core.estimate import GPUS, UTILIZATION, estimate, needs_trainer
-from service.dependencies import BackendsDep, ProjectDep
 from service.errors import documented
 from service.responses import JobEstimate
-from service.specs import SpecBody, check_admission, warnings_of
+from service.specs import AdmissionDep, SpecBody, warnings_of
 
 NEEDS_TRAINER = (
     "A model that is only named, a family without a known shape and the method control are "
@@ -34,8 +33,7 @@ GpuName = Annotated[
 @router.post("/estimate", responses=documented(400, 413, 415, 422))
 def estimate_job(  # what a request has
     spec: SpecBody,
-    backends: BackendsDep,
-    project: ProjectDep,
+    admission: AdmissionDep,
     gpu: Annotated[GpuName, Query(description="Each of `resources.gpus`.")] = "h100",
     utilization: Annotated[
         float, Query(ge=0.01, le=1, description="The share of the GPU's peak that is reached.")
@@ -45,7 +43,7 @@ def estimate_job(  # what a request has
 
     Beside them are those of full-rank training. Nothing is queued.
     """
-    check_admission(spec, backends, project=project)
+    admission.check(spec)
     found, reason = None, NEEDS_TRAINER
     if not needs_trainer(spec):
         try:

@@ -8,10 +8,10 @@ from jobs.forks import CHECKPOINTS, Fork, forked
 from jobs.models import Job, JobSpec
 from relora_core.problems import Problem
 from relora_core.spec import LowRank
-from service.dependencies import BackendsDep, DispatcherDep, ProjectDep
+from service.dependencies import BackendsDep, DispatcherDep
 from service.errors import InvalidSpec, documented
 from service.routes.jobs import CREATED, located
-from service.specs import IdempotencyKey, check_admission, spec_of
+from service.specs import AdmissionDep, IdempotencyKey, spec_of
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -24,8 +24,8 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 def fork_job(  # noqa: PLR0913 # what a request has
     job_id: str,
     fork: Fork,
+    admission: AdmissionDep,
     backends: BackendsDep,
-    project: ProjectDep,
     dispatcher: DispatcherDep,
     response: Response,
     key: IdempotencyKey = None,
@@ -39,8 +39,8 @@ def fork_job(  # noqa: PLR0913 # what a request has
         raise ArtifactNotFound(job_id, fork.source)
     spec = spec_of(forked(job, fork))
     _check(job, fork, spec)
-    check_admission(spec, backends, project=project)
-    submitted = backends.store.submit(spec, project=project, key=key, forked_from=job_id)
+    admission.check(spec)
+    submitted = backends.store.submit(spec, project=admission.project, key=key, forked_from=job_id)
     dispatcher.ring()
     return located(submitted.job, response, is_new=submitted.is_new)
 

@@ -8,12 +8,13 @@ from pydantic import AwareDatetime, BeforeValidator, Field
 from jobs.errors import StorageError
 from jobs.listing import JobFilter
 from jobs.models import Job, JobChanges
+from jobs.ownership import give_up
 from jobs.status import JobStatus, Wish
 from jobs.storage import Storage
 from service.dependencies import BackendsDep, DispatcherDep, PageLimit, ProjectDep, StoreDep
 from service.errors import documented
 from service.responses import LOCATION, JobPage, SubmittedJob
-from service.specs import IdempotencyKey, SpecBody, check_admission, warnings_of
+from service.specs import AdmissionDep, IdempotencyKey, SpecBody, warnings_of
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -38,15 +39,15 @@ SUBMITTED = {**CREATED, 200: {**CREATED[200], "model": SubmittedJob}}
 @router.post("", status_code=201, responses={**SUBMITTED, **documented(400, 409, 413, 415, 422)})
 def create_job(  # what a request has
     spec: SpecBody,
-    backends: BackendsDep,
-    project: ProjectDep,
+    admission: AdmissionDep,
+    store: StoreDep,
     dispatcher: DispatcherDep,
     response: Response,
     key: IdempotencyKey = None,
 ) -> SubmittedJob:
     """Store a training job and queue it for a worker."""
-    check_admission(spec, backends, project=project)
-    submitted = backends.store.submit(spec, project=project, key=key)
+    admission.check(spec)
+    submitted = store.submit(spec, project=admission.project, key=key)
     dispatcher.ring()
     job = located(submitted.job, response, is_new=submitted.is_new)
     return SubmittedJob(**dict(job), warnings=warnings_of(spec))
@@ -130,6 +131,7 @@ def _delete_files(job_id: str, storage: Storage, paths: list[str]) -> None:
     try:
         for path in paths:
             storage.delete(path)
+        give_up(storage, job_id)
     except StorageError as error:
         raise StorageError(f"Job {job_id} is deleted, but not all of its files. {error}") from error
 

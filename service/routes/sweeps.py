@@ -4,14 +4,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from jobs.admission import problems_of
 from jobs.sweeps.grid import InvalidSweep, Planned, plan
 from jobs.sweeps.models import NewSweep, Sweep
 from relora_core.problems import Problem
 from service.dependencies import BackendsDep, DispatcherDep, PageLimit, ProjectDep
 from service.errors import InvalidSpec, documented
 from service.responses import LOCATION, SweepPage
-from service.specs import IdempotencyKey
+from service.specs import Admission, AdmissionDep, IdempotencyKey
 
 router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"])
 
@@ -24,8 +23,8 @@ CREATED: dict[int | str, dict[str, Any]] = {
 @router.post("", status_code=201, responses={**CREATED, **documented(400, 409, 413, 422)})
 def create_sweep(  # what a request has
     new: NewSweep,
+    admission: AdmissionDep,
     backends: BackendsDep,
-    project: ProjectDep,
     dispatcher: DispatcherDep,
     response: Response,
     key: IdempotencyKey = None,
@@ -38,8 +37,8 @@ def create_sweep(  # what a request has
         planned = plan(new.base, new.grid)
     except InvalidSweep as error:
         raise InvalidSpec(error.problems) from None
-    _check_admission(planned, backends, project)
-    submitted = backends.sweeps.create(new, planned, project=project, key=key)
+    _check(planned, admission)
+    submitted = backends.sweeps.create(new, planned, project=admission.project, key=key)
     dispatcher.ring()
     response.headers["Location"] = f"/v1/sweeps/{submitted.sweep.id}"
     if not submitted.is_new:
@@ -47,11 +46,11 @@ def create_sweep(  # what a request has
     return submitted.sweep
 
 
-def _check_admission(planned: list[Planned], backends: BackendsDep, project: str) -> None:
+def _check(planned: list[Planned], admission: Admission) -> None:
     problems = {
         Problem(path=f"base.{item.path}", message=item.message): None
         for one in planned
-        for item in problems_of(one.spec, backends, project=project)
+        for item in admission.problems(one.spec)
     }
     if problems:
         raise InvalidSpec(list(problems))

@@ -12,6 +12,7 @@ from jobs.admission import problems_of
 from jobs.backends import Backends, open_backends
 from jobs.migrate import migrate
 from jobs.models import JobSpec
+from jobs.projects import NewProject
 from jobs.settings import Settings
 
 
@@ -39,3 +40,14 @@ def test_a_secret_that_the_project_does_not_have_is_a_problem_of_its_field(
 
 def test_a_spec_that_names_nothing_has_no_problem(backends: Backends, spec: JobSpec) -> None:
     assert problems_of(spec, backends, project="default") == []
+
+
+def test_a_project_does_not_write_into_the_job_of_another(
+    backends: Backends, spec: JobSpec
+) -> None:
+    theirs = backends.store.create(spec)
+    backends.projects.create(NewProject(name="b"))
+    uri = f"{backends.settings.storage_url}/jobs/{theirs.id}"
+    mine = JobSpec.model_validate({**spec.model_dump(), "output": {"uri": uri}})
+    (problem,) = problems_of(mine, backends, project="b")
+    assert problem.path == "output.uri"

@@ -35,3 +35,14 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_a_lease_of_no_time_is_refused() -> None:
     with pytest.raises(ValidationError, match="greater than 0"):
         Settings(lease_seconds=0)
+
+
+def test_prefixes_stand_between_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RELORA_ALLOWED_OUTPUTS", "s3://models/team, file:///models,")
+    assert Settings().allowed_outputs == ("s3://models/team", "file:///models")
+    assert Settings().allowed_sources == ()
+
+
+def test_a_prefix_that_is_no_address_is_refused() -> None:
+    with pytest.raises(ValidationError, match="use s3://bucket/prefix or file:///folder"):
+        Settings(allowed_sources=("corpus",))

@@ -1,5 +1,6 @@
 """Jobs over HTTP."""
 
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
-from jobs.backends import Backends
+from jobs.backends import Backends, open_backends
 from jobs.models import Artifact, Job, JobSpec
+from jobs.settings import Settings
 from jobs.status import JobStatus, Wish
+from tests.service.keys import bearing, make_key
+from tests.service.serving import serving
 
 
 def test_a_submitted_job_is_created_where_its_location_says(
@@ -77,6 +81,31 @@ def test_fields_that_do_not_fit_together_are_named_by_the_one_to_change(
     document["schedule"] = {"warmup_steps": 100}
     errors = http.post("/v1/jobs", json=document).json()["errors"]
     assert [error["path"] for error in errors] == ["schedule.warmup_steps"]
+
+
+def test_another_projects_files_are_neither_written_nor_read(
+    http: httpx.Client, backends: Backends, document: dict[str, Any], running: Job
+) -> None:
+    theirs = f"{backends.settings.storage_url}/jobs/{running.id}"
+    document["output"] = {"uri": theirs}
+    document["model"] = {"pretrained": theirs.removeprefix("file://") + "/final"}
+    document["data"]["train"]["uri"] = f"{theirs}/final/*.parquet"
+    errors = http.post("/v1/jobs", json=document).json()["errors"]
+    paths = [error["path"] for error in errors]
+    assert paths == ["output.uri", "data.train.uri", "model.pretrained"]
+    assert [job.id for job in backends.store.list()] == [running.id]
+
+
+def test_who_needs_a_key_reads_no_file_of_the_machine_that_is_not_allowed(
+    settings: Settings, document: dict[str, Any], tmp_path: Path
+) -> None:
+    required = settings.model_copy(update={"authentication": "required"})
+    allowing = required.model_copy(update={"allowed_sources": (str(tmp_path),)})
+    for chosen, expected in ((required, 422), (allowing, 200)):
+        with closing(open_backends(chosen)) as backends, serving(backends) as url:
+            headers = bearing(make_key(backends))
+            response = httpx.post(f"{url}/v1/jobs/estimate", json=document, headers=headers)
+            assert response.status_code == expected
 
 
 @pytest.mark.parametrize(

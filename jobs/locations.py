@@ -1,0 +1,197 @@
+"""Where jobs may write and read: not inside of what the service keeps there for all projects,
+and only where the operator allows it, if they say where.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Self
+from urllib.parse import unquote, urlsplit
+
+from jobs.models import JobSpec
+from jobs.settings import Settings
+from relora_core.problems import Problem
+from relora_core.spec import LowRank, PretrainedModel, PretrainedTokenizer, Source
+
+JOB_FOLDERS = ("checkpoints", "merged", "final", "logs", "reports")  # of a job's output
+_HUB = "hf://"
+_OF_THE_SERVICE = ("job://", "upload://")  # by id, which is checked by itself
+_HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
+_IGNORES_CASE = sys.platform == "darwin"  # as its file systems do
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder or file of this machine, or of a bucket; of a source, a part may be a pattern."""
+
+    bucket: str | None  # None: of this machine
+    parts: tuple[str, ...]
+
+    @classmethod
+    def in_bucket(cls, bucket: str, key: str) -> Self:
+        """Not every server takes `..` and `//` as plain names, so they count as in a path."""
+        parts: list[str] = []
+        for part in key.split("/"):
+            if part == "..":
+                del parts[-1:]
+            elif part not in {"", "."}:
+                parts.append(part)
+        return cls(bucket, tuple(parts))
+
+    @classmethod
+    def on_this_machine(cls, path: str) -> Self:
+        """With links followed."""
+        return cls(None, _folded(Path(path).expanduser().resolve().parts[1:]))
+
+    @classmethod
+    def matching(cls, pattern: str) -> Self:
+        """With links followed as far as the pattern is a plain path."""
+        parts = Path(pattern).expanduser().absolute().parts[1:]
+        wild = next((n for n, part in enumerate(parts) if set(part) & set("*?[")), len(parts))
+        if ".." in parts[wild:]:  # it may lead anywhere
+            return cls(None, ("**",))
+        plain = Path("/", *parts[:wild]).resolve().parts[1:]
+        return cls(None, _folded((*plain, *parts[wild:])))
+
+    def below(self, name: str) -> "Place":
+        return Place(self.bucket, (*self.parts, name))
+
+    def is_inside(self, folder: "Place") -> bool:
+        """All that this may name is in the folder, or is the folder."""
+        return self.bucket == folder.bucket and self.parts[: len(folder.parts)] == folder.parts
+
+    def reaches(self, folder: "Place") -> bool:
+        """Something that this may name is in the folder, or is the folder."""
+        return self.bucket == folder.bucket and _reaches(self.parts, folder.parts)
+
+
+def _folded(parts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(str.casefold, parts)) if _IGNORES_CASE else parts
+
+
+def _reaches(pattern: tuple[str, ...], folder: tuple[str, ...]) -> bool:
+    if not folder or not pattern:
+        return not folder
+    if pattern[0] == "**":
+        return _reaches(pattern[1:], folder) or _reaches(pattern, folder[1:])
+    matches = pattern[0] == folder[0] or fnmatchcase(folder[0], pattern[0])
+    return matches and _reaches(pattern[1:], folder[1:])
+
+
+def place_of(url: str) -> Place:
+    """Of an address as `open_storage` reads it, or of a plain path."""
+    parts = urlsplit(url)
+    if parts.scheme == "s3":
+        return Place.in_bucket(parts.netloc, parts.path)
+    return Place.on_this_machine(unquote(parts.path) if parts.scheme == "file" else url)
+
+
+def _source_place(uri: str) -> Place | None:
+    """Of data, a model or a tokenizer, as the worker and the trainer read it; None on the Hub."""
+    if uri.startswith(_OF_THE_SERVICE):
+        return None
+    if uri.startswith("s3://"):
+        bucket, _, pattern = uri.removeprefix("s3://").partition("/")
+        return Place.in_bucket(bucket, pattern)
+    if uri.startswith(_HUB):
+        return _unless_on_hub(uri.removeprefix(_HUB).partition("?")[0])
+    return Place.matching(uri.removeprefix("file://"))
+
+
+def _unless_on_hub(name: str) -> Place | None:
+    """The libraries prefer a folder with this name, if there is one."""
+    if _HUB_NAME.fullmatch(name) and not Path(name).exists():
+        return None
+    return Place.on_this_machine(name.removeprefix("file://"))
+
+
+def _sources(spec: JobSpec) -> Iterator[tuple[str, str, Place | None]]:
+    """The fields that name what a job reads, with what they say, and where that is."""
+    for path, source in (
+        ("data.train.uri", spec.data.train),
+        ("data.validation.uri", spec.data.validation),
+    ):
+        if isinstance(source, Source):
+            yield path, source.uri, _source_place(source.uri)
+    for path, name in _pretrained(spec):
+        if not name.startswith(_OF_THE_SERVICE):
+            yield path, name, _unless_on_hub(name)
+
+
+def _pretrained(spec: JobSpec) -> Iterator[tuple[str, str]]:
+    if isinstance(spec.model, PretrainedModel):
+        yield "model.pretrained", spec.model.pretrained
+    if isinstance(spec.tokenizer, PretrainedTokenizer):
+        yield "tokenizer.pretrained", spec.tokenizer.pretrained
+    if isinstance(spec.method, LowRank) and spec.method.warm_start_from is not None:
+        yield "method.warm_start_from", spec.method.warm_start_from
+
+
+@dataclass(frozen=True)
+class Locations:
+    """The rules of one process: its own folders are not those of another machine."""
+
+    ours: tuple[Place, ...]
+    outputs: tuple[str, ...]  # allowed prefixes; empty is any
+    sources: tuple[str, ...]
+    with_keys: bool  # callers are others than who runs the machines
+
+    @classmethod
+    def of(cls, settings: Settings, *, with_keys: bool | None = None) -> Self:
+        """`with_keys` is what the settings say, where it is not known better."""
+        return cls(
+            ours=(place_of(settings.storage_url), Place.on_this_machine(str(settings.data_dir))),
+            outputs=settings.allowed_outputs,
+            sources=settings.allowed_sources,
+            with_keys=settings.authentication == "required" if with_keys is None else with_keys,
+        )
+
+    def problems(self, spec: JobSpec) -> Iterator[Problem]:
+        """Why a spec may not write or read where it says."""
+        if spec.output_uri is not None:
+            yield from self._output_problems(spec.output_uri)
+        for path, uri, place in _sources(spec):
+            if place is not None:
+                yield from self._source_problems(path, uri, place)
+
+    def _output_problems(self, uri: str) -> Iterator[Problem]:
+        output = place_of(uri)
+        written = [output.below(name) for name in JOB_FOLDERS]
+        if any(w.is_inside(own) or own.is_inside(w) for own in self.ours for w in written):
+            message = (
+                f"{uri!r} is inside of the service's own storage; leave it out for a place of the "
+                "job's own there, or name one outside of it"
+            )
+            yield Problem(path="output.uri", message=message)
+        elif not self._allows(output, self.outputs):
+            message = _not_allowed(uri, self.outputs, "output", "write to s3://")
+            yield Problem(path="output.uri", message=message)
+
+    def _source_problems(self, path: str, uri: str, place: Place) -> Iterator[Problem]:
+        if any(place.reaches(own) for own in self.ours):
+            message = (
+                f"{uri!r} leads into the service's own storage; name what a job saved as "
+                "job://JOB_ID/final, and uploaded data as upload://DATASET_ID"
+            )
+            yield Problem(path=path, message=message)
+        elif not self._allows(place, self.sources):
+            message = _not_allowed(uri, self.sources, "source", "upload the data, or use the Hub")
+            yield Problem(path=path, message=message)
+
+    def _allows(self, place: Place, prefixes: tuple[str, ...]) -> bool:
+        if not prefixes:
+            return place.bucket is not None or not self.with_keys
+        return any(place.is_inside(place_of(prefix)) for prefix in prefixes)
+
+
+def _not_allowed(uri: str, prefixes: tuple[str, ...], kind: str, instead: str) -> str:
+    setting = f"RELORA_ALLOWED_{kind.upper()}S"
+    if prefixes:
+        return f"{uri!r} is in none of the places that {setting} allows: {', '.join(prefixes)}"
+    return (
+        f"{uri!r} is on the service's machines, where no {kind} is allowed; {instead}, or ask an "
+        f"operator to allow it in {setting}"
+    )

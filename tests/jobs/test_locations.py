@@ -1,0 +1,215 @@
+"""Where jobs may write and read."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.locations import Locations
+from jobs.models import JobSpec
+from jobs.settings import Settings
+
+FOREIGN = "jobs/job_of_another"
+
+
+def settings(tmp_path: Path, **values: Any) -> Settings:
+    return Settings(data_dir=tmp_path / "data", **values)
+
+
+def spec_with(spec: JobSpec, **parts: Any) -> JobSpec:
+    return JobSpec.model_validate({**spec.model_dump(mode="json"), **parts})
+
+
+def problems(spec: JobSpec, rules: Locations) -> list[str]:
+    return [problem.path for problem in rules.problems(spec)]
+
+
+def in_folder(tmp_path: Path, storage_url: str) -> Locations:
+    return Locations.of(settings(tmp_path, storage_url=storage_url))
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "file://{data}/storage/jobs/job_of_another",
+        "file://{data}/storage",
+        "file://{data}/storage/new",
+        "file://{data}/scratch/elsewhere",
+        "file:///{data}//storage/./jobs",
+        "file://{data}/x/../storage/jobs/job_of_another",
+        "file://{data}/stor%61ge/jobs/job_of_another",
+        "file://{data}/storage/jobs/job_of_another?x=1",
+        "file://{link}/jobs/job_of_another",
+        "file://{data}/../x*/../data/storage",
+        "file://{data}/../link/new",
+    ],
+)
+def test_no_job_writes_into_the_folders_of_the_service(
+    spec: JobSpec, tmp_path: Path, output: str
+) -> None:
+    (tmp_path / "data/storage").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "data/storage")
+    uri = output.format(data=tmp_path / "data", link=tmp_path / "link")
+    rules = Locations.of(settings(tmp_path))
+    (problem,) = rules.problems(spec_with(spec, output={"uri": uri}))
+    assert problem.path == "output.uri"
+    assert "inside of the service's own storage" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("output", "refused"),
+    [
+        ("s3://bucket/relora/jobs/job_of_another", True),
+        ("s3://bucket//relora/./jobs", True),
+        ("s3://bucket/x/../relora/jobs", True),
+        ("s3://bucket/relora", True),
+        ("s3://bucket/relora-models", False),
+        ("s3://bucket", False),
+        ("s3://another/relora/jobs", False),
+    ],
+)
+def test_no_job_writes_into_the_services_bucket(
+    spec: JobSpec, tmp_path: Path, output: str, *, refused: bool
+) -> None:
+    rules = in_folder(tmp_path, "s3://bucket/relora")
+    found = problems(spec_with(spec, output={"uri": output}), rules)
+    assert found == (["output.uri"] if refused else [])
+
+
+def test_no_job_writes_where_the_service_is_a_part_of_its_output(
+    spec: JobSpec, tmp_path: Path
+) -> None:
+    rules = in_folder(tmp_path, "s3://bucket/final/relora")
+    assert problems(spec_with(spec, output={"uri": "s3://bucket"}), rules) == ["output.uri"]
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "file://{data}/storage/jobs/job_of_another/final/*.parquet",
+        "{data}/storage/uploads/*",
+        "{data}/*/jobs/**/*.jsonl",
+        "{data}/../**/*.jsonl",
+        "{data}/../[d]ata/storage/jobs/x.txt",
+        "{data}/../x*/../data/storage/jobs/x.txt",
+        "{link}/jobs/x.txt",
+        "hf://{link}/jobs",
+    ],
+)
+def test_no_data_is_read_out_of_the_folders_of_the_service(
+    spec: JobSpec, tmp_path: Path, uri: str
+) -> None:
+    (tmp_path / "data/storage").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "data/storage")
+    named = uri.format(data=tmp_path / "data", link=tmp_path / "link")
+    rules = Locations.of(settings(tmp_path))
+    for split in ("train", "validation"):
+        data = {"train": {"uri": "hf://wikitext"}, split: {"uri": named}}
+        assert problems(spec_with(spec, data=data), rules) == [f"data.{split}.uri"]
+
+
+@pytest.mark.parametrize(
+    ("uri", "refused"),
+    [
+        ("s3://bucket/relora/jobs/*/final/*.parquet", True),
+        ("s3://bucket/r*/jobs/x.txt", True),
+        ("s3://bucket/*/*.jsonl", True),
+        ("s3://bucket/corpus/*.jsonl", False),
+        ("s3://corpus/relora/*.jsonl", False),
+    ],
+)
+def test_no_data_is_read_out_of_the_services_bucket(
+    spec: JobSpec, tmp_path: Path, uri: str, *, refused: bool
+) -> None:
+    rules = in_folder(tmp_path, "s3://bucket/relora")
+    found = problems(spec_with(spec, data={"train": {"uri": uri}}), rules)
+    assert found == (["data.train.uri"] if refused else [])
+
+
+def test_no_model_is_read_out_of_the_folders_of_the_service(spec: JobSpec, tmp_path: Path) -> None:
+    (tmp_path / "data/storage").mkdir(parents=True)
+    folder = f"{tmp_path}/data/storage/{FOREIGN}/final"
+    named = spec_with(
+        spec,
+        model={"pretrained": folder, "init": "random"},
+        tokenizer={"pretrained": folder},
+        method={"name": "relora", "warm_start_from": f"file://{folder}", "reset_every": 10},
+    )
+    found = list(Locations.of(settings(tmp_path)).problems(named))
+    assert [problem.path for problem in found] == [
+        "model.pretrained",
+        "tokenizer.pretrained",
+        "method.warm_start_from",
+    ]
+    assert "job://JOB_ID/final" in found[0].message
+
+
+def test_a_name_on_the_hub_is_a_folder_where_there_is_one(
+    spec: JobSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data/storage/jobs").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "data")
+    rules = Locations.of(settings(tmp_path))
+    tokenizer = {"tokenizer": {"pretrained": "t5-base"}}
+    assert problems(spec_with(spec, model={"pretrained": "org/model"}, **tokenizer), rules) == []
+    named = spec_with(spec, model={"pretrained": "storage/jobs"}, **tokenizer)
+    assert problems(named, rules) == ["model.pretrained"]
+
+
+def test_without_keys_a_job_may_use_the_other_folders_of_the_machine(
+    spec: JobSpec, tmp_path: Path
+) -> None:
+    named = spec_with(spec, output={"uri": f"file://{tmp_path}/models"})
+    assert problems(named, Locations.of(settings(tmp_path))) == []
+
+
+def test_with_keys_a_job_uses_no_folder_that_is_not_allowed(spec: JobSpec, tmp_path: Path) -> None:
+    named = spec_with(spec, output={"uri": f"file://{tmp_path}/models"})
+    found = list(Locations.of(settings(tmp_path), with_keys=True).problems(named))
+    assert [problem.path for problem in found] == ["output.uri", "data.train.uri"]
+    assert "RELORA_ALLOWED_OUTPUTS" in found[0].message
+    assert "RELORA_ALLOWED_SOURCES" in found[1].message
+    assert "upload" in found[1].message
+    remote = spec_with(
+        spec, output={"uri": "s3://models/run"}, data={"train": {"uri": "s3://corpus/*.txt"}}
+    )
+    assert problems(remote, Locations.of(settings(tmp_path), with_keys=True)) == []
+    assert problems(named, Locations.of(settings(tmp_path, authentication="required"))) != []
+
+
+@pytest.mark.parametrize(
+    ("output", "source", "refused"),
+    [
+        ("s3://models/team/run", "s3://corpus/c4/*.txt", []),
+        ("s3://models/teams/run", "s3://corpus/c4/*.txt", ["output.uri"]),
+        ("s3://models/team/../run", "file:///corpus/*.txt", ["output.uri"]),
+        ("file:///models/run", "/corpus/c4/*.txt", []),
+        ("file:///models/../run", "file:///corpus/*/../../*.txt", ["output.uri", "data.train.uri"]),
+        ("file:///run", "s3://corp*/*.txt", ["output.uri", "data.train.uri"]),
+        ("s3://models/team", "hf://wikitext?split=train", []),
+    ],
+)
+def test_an_operator_says_where_jobs_write_and_read(
+    spec: JobSpec, tmp_path: Path, output: str, source: str, refused: list[str]
+) -> None:
+    allowed = settings(
+        tmp_path,
+        allowed_outputs="s3://models/team, file:///models",
+        allowed_sources="s3://corpus,/corpus",
+    )
+    named = spec_with(spec, output={"uri": output}, data={"train": {"uri": source}})
+    assert problems(named, Locations.of(allowed)) == refused
+    assert problems(named, Locations.of(allowed, with_keys=True)) == refused
+
+
+def test_files_that_are_named_by_id_are_the_admissions_to_check(
+    spec: JobSpec, tmp_path: Path
+) -> None:
+    named = spec_with(
+        spec,
+        model={"pretrained": "job://job_1/final"},
+        tokenizer={"pretrained": "job://job_1/final"},
+        data={"train": {"uri": "upload://ds_1"}},
+    )
+    rules = Locations.of(settings(tmp_path, allowed_sources="/corpus"), with_keys=True)
+    assert problems(named, rules) == []
