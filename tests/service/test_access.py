@@ -20,7 +20,7 @@ from tests.service.serving import serving
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return settings.model_copy(update={"authentication": "required"})
+    return settings.model_copy(update={"authentication": "required", "allowed_sources": ("/",)})
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.service.keys import bearing, make_key, problem
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return settings.model_copy(update={"authentication": "required"})
+    return settings.model_copy(update={"authentication": "required", "allowed_sources": ("/",)})
 
 
 @pytest.fixture
