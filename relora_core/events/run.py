@@ -1,48 +1,12 @@
-"""What a run reports. Torch-free; the trainer writes them as JSON lines to `events.jsonl`.
+"""The run: its beginning, its phases and steps, its scores and troubles, its end."""
 
-Every event says when. `id` and `attempt` are unset until a job's store numbers the event.
-"""
+from datetime import timedelta
+from typing import Literal
 
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from pydantic import Field
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
-
+from relora_core.events.event import Event, Phase, Unit
 from relora_core.numbers import Number
-
-Phase = Literal["warm_start", "low_rank", "full_rank"]
-Unit = Literal["tokens", "images"]
-
-
-class Event(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
-
-    id: int | None = Field(default=None, description="Position in the job's log: 1, 2, ...")
-    attempt: int | None = Field(default=None, description="The attempt that reported it.")
-    time: datetime = Field(default_factory=lambda: datetime.now(UTC))
-
-
-class DataPrepared(Event):
-    """The data is ready in the node's cache: made now, or found from an earlier run."""
-
-    type: Literal["train.data"] = "train.data"
-    split: Literal["train", "validation"]
-    documents: int = 0
-    tokens: int = 0
-    images: int | None = Field(default=None, description="Of image classification.")
-    labels: int | None = Field(default=None, description="How many classes the images have.")
-    bad_rows: int = 0
-    examples: list[str] = Field(default_factory=list, description="The first bad rows, and why.")
-    reused: bool = Field(default=False, description="Found in the cache, nothing was read.")
-
-    def __str__(self) -> str:
-        bad = f", {self.bad_rows:,} bad rows left out" if self.bad_rows else ""
-        made, what = "tokenized", f"{self.documents:,} documents, {self.tokens:,} tokens"
-        if self.images is not None:
-            made, what = "resized", f"{self.images:,} images, {self.labels} labels"
-        how = "found in the cache" if self.reused else made
-        return f"{self.split} data {how}: {what}{bad}"
 
 
 class TrainStarted(Event):
@@ -125,68 +89,6 @@ class StepFinished(Event):
         )
 
 
-class Merged(Event):
-    """Before the step of this number, B A went into W. First part of a restart."""
-
-    type: Literal["train.merge"] = "train.merge"
-    step: int
-    restart: int = Field(description="1 for the first.")
-    layers: int
-    update_norm: Number = Field(description="Frobenius norm of the merged update, all layers.")
-    weight_norm: Number = Field(description="Frobenius norm of the weights after it.")
-    residual_norm: Number = Field(description="Norm of what the frozen type could not hold.")
-
-    def __str__(self) -> str:
-        return (
-            f"restart {self.restart} before step {self.step}: merged {self.layers} layers, "
-            f"|BA| {self.update_norm:.3g} into |W| {self.weight_norm:.3g}"
-        )
-
-
-class Reinitialized(Event):
-    """A was drawn anew, B is zero. Second part of a restart."""
-
-    type: Literal["train.reinit"] = "train.reinit"
-    step: int
-    restart: int
-    factors_norm: Number
-    factors_hash: str = Field(description="sha256 of all A; the same on every rank.")
-
-    def __str__(self) -> str:
-        return f"  factors drawn anew: |A| {self.factors_norm:.3g}, B = 0"
-
-
-class OptimizerReset(Event):
-    """The optimizer state of A and B was pruned. Third part of a restart."""
-
-    type: Literal["train.optimizer_reset"] = "train.optimizer_reset"
-    step: int
-    restart: int
-    mode: Literal["magnitude", "random", "zero"]
-    kept: float = Field(description="Share of the entries that kept their state.")
-
-    def __str__(self) -> str:
-        return f"  optimizer: {self.kept:.0%} of the factors' state kept, by {self.mode}"
-
-
-class LearningRateRestarted(Event):
-    """The learning rate climbs again. Last part of a restart."""
-
-    type: Literal["train.lr_restart"] = "train.lr_restart"
-    step: int
-    restart: int
-    warmup_steps: int
-    learning_rate_before: float
-    learning_rate: float = Field(description="Of the step about to be taken.")
-    learning_rate_target: float = Field(description="Reached after `warmup_steps`.")
-
-    def __str__(self) -> str:
-        return (
-            f"  learning rate: {self.learning_rate_before:.2e} -> {self.learning_rate:.2e}, "
-            f"up to {self.learning_rate_target:.2e} in {self.warmup_steps} steps"
-        )
-
-
 class Evaluated(Event):
     """Loss on the first examples of the validation split, weighted by target."""
 
@@ -234,41 +136,6 @@ class SpectrumMeasured(Event):
             f"{self.numerical_rank:.1f}, effective rank {self.effective_rank:.1f}, "
             f"stable rank {self.stable_rank:.1f}"
         )
-
-
-class CheckpointSaved(Event):
-    type: Literal["train.checkpoint"] = "train.checkpoint"
-    step: int
-    path: str = Field(description="Relative to the workdir; complete when this is reported.")
-    bytes: int
-    pause_seconds: float = Field(description="How long the step loop waited.")
-    metrics: dict[str, float] = Field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return f"step {self.step}: checkpoint of {self.bytes / 1e6:,.1f} MB in {self.path}"
-
-
-class CheckpointDeleted(Event):
-    """An older checkpoint made room, as `checkpoint.keep_last` says."""
-
-    type: Literal["train.checkpoint_deleted"] = "train.checkpoint_deleted"
-    step: int
-    path: str
-
-    def __str__(self) -> str:
-        return f"older checkpoint deleted: {self.path}"
-
-
-class Exported(Event):
-    """A merged Hugging Face folder is complete."""
-
-    type: Literal["train.export"] = "train.export"
-    step: int
-    path: str = Field(description="Relative to the workdir: merged/step-... or final.")
-    bytes: int
-
-    def __str__(self) -> str:
-        return f"step {self.step}: merged model of {self.bytes / 1e6:,.1f} MB in {self.path}"
 
 
 class Warned(Event):
@@ -361,40 +228,3 @@ def _score(perplexity: float | None, accuracy: float | None) -> str:
     if accuracy is not None:
         return f", accuracy {accuracy:.2%}"
     return "" if perplexity is None else f", perplexity {perplexity:,.2f}"
-
-
-AnyTrainEvent = (
-    DataPrepared
-    | WarmStarted
-    | TrainStarted
-    | PhaseStarted
-    | StepFinished
-    | Merged
-    | Reinitialized
-    | OptimizerReset
-    | LearningRateRestarted
-    | Evaluated
-    | SpectrumMeasured
-    | CheckpointSaved
-    | CheckpointDeleted
-    | Exported
-    | Warned
-    | LossSpiked
-    | Rewound
-    | TrainFinished
-    | TrainStopped
-    | TrainFailed
-)
-Emit = Callable[[AnyTrainEvent], None]
-TrainEvent = Annotated[AnyTrainEvent, Field(discriminator="type")]
-train_event_adapter: TypeAdapter[AnyTrainEvent] = TypeAdapter(TrainEvent)
-
-
-def to_line(event: Event) -> str:
-    """One JSON object, without a line break."""
-    return event.model_dump_json(exclude_none=True)
-
-
-def from_line(line: str | bytes) -> AnyTrainEvent:
-    """Read back what `to_line` wrote. Raises `pydantic.ValidationError`."""
-    return train_event_adapter.validate_json(line)

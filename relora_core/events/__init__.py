@@ -1,0 +1,96 @@
+"""What a run reports. Torch-free; the trainer writes them as JSON lines to `events.jsonl`.
+
+Every event says when. `id` and `attempt` are unset until a job's store numbers the event.
+"""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter
+
+from relora_core.events.data import DataPrepared
+from relora_core.events.event import Event, Phase, Unit
+from relora_core.events.restart import LearningRateRestarted, Merged, OptimizerReset, Reinitialized
+from relora_core.events.run import (
+    Evaluated,
+    LossSpiked,
+    PhaseStarted,
+    Rewound,
+    SpectrumMeasured,
+    StepFinished,
+    TrainFailed,
+    TrainFinished,
+    TrainStarted,
+    TrainStopped,
+    WarmStarted,
+    Warned,
+)
+from relora_core.events.saved import CheckpointDeleted, CheckpointSaved, Exported
+
+__all__ = [
+    "AnyTrainEvent",
+    "CheckpointDeleted",
+    "CheckpointSaved",
+    "DataPrepared",
+    "Emit",
+    "Evaluated",
+    "Event",
+    "Exported",
+    "LearningRateRestarted",
+    "LossSpiked",
+    "Merged",
+    "OptimizerReset",
+    "Phase",
+    "PhaseStarted",
+    "Reinitialized",
+    "Rewound",
+    "SpectrumMeasured",
+    "StepFinished",
+    "TrainEvent",
+    "TrainFailed",
+    "TrainFinished",
+    "TrainStarted",
+    "TrainStopped",
+    "Unit",
+    "WarmStarted",
+    "Warned",
+    "from_line",
+    "to_line",
+    "train_event_adapter",
+]
+
+AnyTrainEvent = (
+    DataPrepared
+    | WarmStarted
+    | TrainStarted
+    | PhaseStarted
+    | StepFinished
+    | Merged
+    | Reinitialized
+    | OptimizerReset
+    | LearningRateRestarted
+    | Evaluated
+    | SpectrumMeasured
+    | CheckpointSaved
+    | CheckpointDeleted
+    | Exported
+    | Warned
+    | LossSpiked
+    | Rewound
+    | TrainFinished
+    | TrainStopped
+    | TrainFailed
+)
+Emit = Callable[[AnyTrainEvent], None]
+TrainEvent = Annotated[AnyTrainEvent, Field(discriminator="type")]
+train_event_adapter: TypeAdapter[AnyTrainEvent] = TypeAdapter(TrainEvent)
+
+
+def to_line(event: Event) -> str:
+    """One JSON object, without a line break."""
+    return event.model_dump_json(exclude_none=True)
+
+
+def from_line(line: str | bytes) -> AnyTrainEvent:
+    """Read back what `to_line` wrote. Raises `pydantic.ValidationError`."""
+    return train_event_adapter.validate_json(line)

@@ -1,0 +1,70 @@
+"""The four parts of a restart, in their order."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from relora_core.events.event import Event
+from relora_core.numbers import Number
+
+
+class Merged(Event):
+    """Before the step of this number, B A went into W. First part of a restart."""
+
+    type: Literal["train.merge"] = "train.merge"
+    step: int
+    restart: int = Field(description="1 for the first.")
+    layers: int
+    update_norm: Number = Field(description="Frobenius norm of the merged update, all layers.")
+    weight_norm: Number = Field(description="Frobenius norm of the weights after it.")
+    residual_norm: Number = Field(description="Norm of what the frozen type could not hold.")
+
+    def __str__(self) -> str:
+        return (
+            f"restart {self.restart} before step {self.step}: merged {self.layers} layers, "
+            f"|BA| {self.update_norm:.3g} into |W| {self.weight_norm:.3g}"
+        )
+
+
+class Reinitialized(Event):
+    """A was drawn anew, B is zero. Second part of a restart."""
+
+    type: Literal["train.reinit"] = "train.reinit"
+    step: int
+    restart: int
+    factors_norm: Number
+    factors_hash: str = Field(description="sha256 of all A; the same on every rank.")
+
+    def __str__(self) -> str:
+        return f"  factors drawn anew: |A| {self.factors_norm:.3g}, B = 0"
+
+
+class OptimizerReset(Event):
+    """The optimizer state of A and B was pruned. Third part of a restart."""
+
+    type: Literal["train.optimizer_reset"] = "train.optimizer_reset"
+    step: int
+    restart: int
+    mode: Literal["magnitude", "random", "zero"]
+    kept: float = Field(description="Share of the entries that kept their state.")
+
+    def __str__(self) -> str:
+        return f"  optimizer: {self.kept:.0%} of the factors' state kept, by {self.mode}"
+
+
+class LearningRateRestarted(Event):
+    """The learning rate climbs again. Last part of a restart."""
+
+    type: Literal["train.lr_restart"] = "train.lr_restart"
+    step: int
+    restart: int
+    warmup_steps: int
+    learning_rate_before: float
+    learning_rate: float = Field(description="Of the step about to be taken.")
+    learning_rate_target: float = Field(description="Reached after `warmup_steps`.")
+
+    def __str__(self) -> str:
+        return (
+            f"  learning rate: {self.learning_rate_before:.2e} -> {self.learning_rate:.2e}, "
+            f"up to {self.learning_rate_target:.2e} in {self.warmup_steps} steps"
+        )

@@ -1,0 +1,42 @@
+"""What a run leaves in its folder."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from relora_core.events.event import Event
+
+
+class CheckpointSaved(Event):
+    type: Literal["train.checkpoint"] = "train.checkpoint"
+    step: int
+    path: str = Field(description="Relative to the workdir; complete when this is reported.")
+    bytes: int
+    pause_seconds: float = Field(description="How long the step loop waited.")
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"step {self.step}: checkpoint of {self.bytes / 1e6:,.1f} MB in {self.path}"
+
+
+class CheckpointDeleted(Event):
+    """An older checkpoint made room, as `checkpoint.keep_last` says."""
+
+    type: Literal["train.checkpoint_deleted"] = "train.checkpoint_deleted"
+    step: int
+    path: str
+
+    def __str__(self) -> str:
+        return f"older checkpoint deleted: {self.path}"
+
+
+class Exported(Event):
+    """A merged Hugging Face folder is complete."""
+
+    type: Literal["train.export"] = "train.export"
+    step: int
+    path: str = Field(description="Relative to the workdir: merged/step-... or final.")
+    bytes: int
+
+    def __str__(self) -> str:
+        return f"step {self.step}: merged model of {self.bytes / 1e6:,.1f} MB in {self.path}"
