@@ -141,6 +141,9 @@ class Progress(BaseModel):
     queue_position: int | None = Field(
         default=None, description="1 is next; null for a job that is not queued."
     )
+    preparing: str | None = Field(
+        default=None, description="How far its data is, in words, until the run itself starts."
+    )
     phase: Phase | None = None
     step: int = 0
     total_steps: int

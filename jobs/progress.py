@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from jobs.models import Progress
 from relora_core.events import (
     AnyTrainEvent,
+    DataProgress,
     Evaluated,
     Merged,
     PhaseStarted,
@@ -26,8 +27,8 @@ def advance(progress: Progress, events: Iterable[AnyTrainEvent]) -> Progress:
 
 def _told_by(event: AnyTrainEvent) -> dict[str, object]:
     match event:
-        case TrainStarted():
-            return {"step": event.step, "total_steps": event.total_steps}
+        case DataProgress() | TrainStarted():
+            return _told_before_the_first_step(event)
         case PhaseStarted():
             return {"phase": event.phase}
         case Rewound():
@@ -51,6 +52,12 @@ def _told_by(event: AnyTrainEvent) -> dict[str, object]:
             }
         case _:
             return {}
+
+
+def _told_before_the_first_step(event: DataProgress | TrainStarted) -> dict[str, object]:
+    if isinstance(event, DataProgress):
+        return {"preparing": str(event)}
+    return {"step": event.step, "total_steps": event.total_steps, "preparing": None}
 
 
 def _told_by_step(event: StepFinished) -> dict[str, object]:

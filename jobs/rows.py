@@ -50,10 +50,10 @@ def progress_document(progress: Progress) -> str:
 
 
 def progress_from(row: Row[*tuple[Any, ...]], queue_position: int | None = None) -> Progress:
-    """A pace and a time left are those of a trainer at work; otherwise they are null."""
+    """What a trainer does, its pace and its time left are null when none is at work."""
     told = json.loads(row.progress)
     if row.status is not JobStatus.RUNNING:
-        told |= {"tokens_per_second": None, "eta_seconds": None}
+        told |= {"preparing": None, "tokens_per_second": None, "eta_seconds": None}
     return Progress(
         **told,
         status=row.status,

@@ -1,4 +1,4 @@
-"""Runs without the service: estimate and train a spec, export a model of any checkpoint."""
+"""Runs without the service: estimate, prepare and train a spec, export a model of a checkpoint."""
 
 import argparse
 import json
@@ -46,6 +46,17 @@ def _train(options: argparse.Namespace) -> int:
         staged=json.loads(options.staged.read_text()) if options.staged else {},
         supervised=options.supervised,
     )
+
+
+def _prepare(options: argparse.Namespace) -> int:
+    try:
+        spec = read_spec(options.spec)
+    except (OSError, ValueError) as error:
+        logger.error("%s", error)
+        return 2
+    from relora_core.program import prepare_data  # loads torch
+
+    return prepare_data(spec, cache=options.cache)
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -105,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m relora_core", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_train(commands.add_parser("train", help="train a spec; in the same workdir, resume it"))
+    _add_prepare(commands.add_parser("prepare", help="make a spec's data ready, without a GPU"))
     _add_export(commands.add_parser("export", help="write the merged model of a checkpoint"))
     _add_generate(commands.add_parser("generate", help="text from an exported model"))
     _add_estimate(commands.add_parser("estimate", help="what a spec will cost, before it runs"))
@@ -120,11 +132,7 @@ def _add_train(train: argparse.ArgumentParser) -> None:
         required=True,
         help="gets events.jsonl, checkpoints/ and the merged model in final/",
     )
-    train.add_argument(
-        "--cache",
-        type=Path,
-        help="token shards for this and later runs (default: ~/.cache/relora)",
-    )
+    _add_cache(train)
     train.add_argument(
         "--staged",
         type=Path,
@@ -132,6 +140,21 @@ def _add_train(train: argparse.ArgumentParser) -> None:
         help="a JSON object: where copies of remote sources lie, URI to local URI",
     )
     _add_supervised(train)
+
+
+def _add_prepare(prepare: argparse.ArgumentParser) -> None:
+    prepare.set_defaults(run=_prepare)
+    prepare.add_argument("spec", type=Path, help="a YAML or JSON file")
+    _add_cache(prepare)
+
+
+def _add_cache(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="prepared data of this and later runs (default: ~/.cache/relora)",
+    )
 
 
 def _add_export(export: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ logger = logging.getLogger("relora_core")
 def run_log(workdir: Path, *, is_main: bool) -> AbstractContextManager[Emit]:
     """The event log of a run; each event goes to the logger too. Other ranks are silent."""
     if is_main:
-        return EventLog(workdir / "events.jsonl", also=_log)
+        return EventLog(workdir / "events.jsonl", also=log_event)
     return nullcontext(silent)
 
 
@@ -51,7 +51,8 @@ class EventLog:
         return self._file.read(1) != b"\n"
 
 
-def _log(event: AnyTrainEvent) -> None:
+def log_event(event: AnyTrainEvent) -> None:
+    """A line an event."""
     logger.info("%s", event)
 
 

@@ -13,11 +13,13 @@ from threading import Thread
 from types import FrameType
 
 from relora_core.checkpoint_export import export_checkpoint
+from relora_core.data.cache import default_cache
 from relora_core.errors import TrainError
-from relora_core.event_log import run_log
+from relora_core.event_log import log_event, run_log
 from relora_core.events import TrainFailed
 from relora_core.generate import SampleRequest, generate
 from relora_core.spec import TrainSpec
+from relora_core.tasks import build_task
 from relora_core.train import train
 
 logger = logging.getLogger("relora_core")
@@ -46,6 +48,25 @@ def run(
         except TrainError as error:
             emit(TrainFailed(code=error.code, message=str(error), retryable=error.retryable))
             return 1
+    return 0
+
+
+def prepare_data(spec: TrainSpec, *, cache: Path | None) -> int:
+    """Fill the cache with what `spec` reads, so that its run starts at once. Return the exit code.
+
+    No GPU is touched.
+    """
+    folder = cache or default_cache()
+    try:
+        task = build_task(spec, cache=folder, emit=log_event)
+    except TrainError as error:
+        logger.error("%s", error)
+        return 1
+    logger.info(
+        "ready in %s: %s examples to train on, %s to validate on; the run finds them with "
+        "--cache %s",
+        *(folder, f"{len(task.train):,}", f"{len(task.validation):,}", folder),
+    )
     return 0
 
 

@@ -24,6 +24,7 @@ from jobs.models import Job
 from jobs.status import JobStatus
 from relora_core.events import (
     CheckpointDeleted,
+    DataProgress,
     Evaluated,
     Event,
     Merged,
@@ -55,8 +56,9 @@ STYLES = {
     JobStatus.FAILED: "red",
     JobStatus.CANCELLED: "red",
 }
-UNTOLD = (StepFinished, Reinitialized, CheckpointDeleted)  # the bar shows them, or nobody asks
-PLAIN_EVERY = timedelta(seconds=5)  # between the lines of loss where there is no bar
+DRAWN = (DataProgress, StepFinished)  # in the picture, or now and then where there is none
+UNTOLD = (*DRAWN, Reinitialized, CheckpointDeleted)  # nobody asks for the others
+PLAIN_EVERY = timedelta(seconds=5)  # between the lines of what is drawn, where there is no picture
 
 
 def follow(client: Client, job_id: str, console: Console, notices: Console) -> Job:
@@ -92,7 +94,7 @@ def _print_plainly(client: Client, job_id: str, console: Console, notices: Conso
     last: datetime | None = None
     for event in client.jobs.stream(job_id, listener=told_on(notices)):
         due = last is None or event.time - last >= PLAIN_EVERY
-        if isinstance(event, StepFinished) and due:
+        if isinstance(event, DRAWN) and due:
             last = event.time
             console.print(describe(event), soft_wrap=True)
         elif not isinstance(event, UNTOLD):
@@ -107,12 +109,15 @@ class Now:
         self._status = JobStatus.QUEUED
         self._phase: str | None = None
         self._step: StepFinished | None = None
+        self._data: DataProgress | None = None
         self._evaluated: Evaluated | None = None
         self._curve = LossCurve(job.spec.total_steps)
 
     def apply(self, event: AnyJobEvent) -> None:
         self._status = STATUS_AFTER.get(type(event), self._status)
         match event:
+            case DataProgress():
+                self._data = event
             case StepFinished():
                 self._step, self._phase = event, event.phase
                 self._curve.add(event.step, event.loss)
@@ -149,7 +154,7 @@ class Now:
 
     def _numbers(self) -> Text:
         if self._step is None:
-            return Text("no step yet", style="dim")
+            return Text(str(self._data or "no step yet"), style="dim")
         values = {
             "loss": f"{self._step.loss:.3f}",
             "lr": f"{self._step.learning_rate:.2e}",

@@ -3,13 +3,16 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from relora_core.errors import DataError
 from relora_core.files import publish_folder, sha256
+
+WAITING_SECONDS = 1.0  # between two looks at what another process does
 
 
 def default_cache() -> Path:
@@ -22,15 +25,19 @@ def digest(*parts: object) -> str:
 
 
 def build_once(
-    folder: Path, build: Callable[[Path], None], *, is_whole: Callable[[Path], bool]
+    folder: Path,
+    build: Callable[[Path], None],
+    *,
+    is_whole: Callable[[Path], bool],
+    waiting: Callable[[], None] = lambda: None,
 ) -> bool:
     """Have `build` fill the folder unless it is there and whole. Return whether it was there.
 
-    The processes of a node take turns, so that all but the first find the folder. It appears by
-    one rename, after its files are on the disk.
+    The processes of a node take turns, so that all but the first find the folder; those that
+    wait call `waiting` now and then. It appears by one rename, after its files are on the disk.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f"{folder.name}.lock")):
+    with _turn(folder.with_name(f"{folder.name}.lock"), waiting):
         if is_whole(folder):
             return True
         partial = folder.with_name(f"{folder.name}.partial")
@@ -39,6 +46,20 @@ def build_once(
         build(partial)
         publish_folder(partial, folder)
     return False
+
+
+@contextmanager
+def _turn(file: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    lock = FileLock(file)
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=WAITING_SECONDS)
+        except Timeout:
+            waiting()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def file_digest(file: Path, cache: Path) -> str:

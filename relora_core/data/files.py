@@ -3,9 +3,10 @@
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import IO, BinaryIO
 
 from zstandard import ZstdDecompressor, ZstdError
 
@@ -15,6 +16,8 @@ from relora_core.errors import DataError
 from relora_core.file_formats import READABLE, file_format, is_readable
 
 CHUNK = 2**20  # bytes
+
+Count = Callable[[int], None]
 
 
 def find_files(uri: str) -> list[Path]:
@@ -33,23 +36,27 @@ def find_files(uri: str) -> list[Path]:
     return files
 
 
-def read_file(file: Path, *, text_field: str) -> Iterator[Row]:
-    """Yield the rows of one file; one that breaks off ends with a bad row that says so."""
+def read_file(file: Path, *, text_field: str, count: Count = lambda _: None) -> Iterator[Row]:
+    """Yield the rows of one file; one that breaks off ends with a bad row that says so.
+
+    `count` is told of the file's bytes as they are read, those of Parquet at its end.
+    """
     try:
         if file.suffix == ".parquet":
             yield from read_parquet(file, text_field=text_field)
+            count(file.stat().st_size)
         elif file_format(file) == ".txt":
-            yield b"".join(_chunks(file)).decode()
+            yield b"".join(_chunks(file, count)).decode()
         else:
-            yield from _read_lines(file, text_field=text_field)
+            yield from _read_lines(file, text_field=text_field, count=count)
     except UnicodeDecodeError as error:
         yield BadRow(str(file), f"is not UTF-8 text: {error.reason} at byte {error.start}")
     except (OSError, EOFError, ValueError, zlib.error, ZstdError) as error:
         yield BadRow(str(file), f"cannot be read to its end: {error}")
 
 
-def _read_lines(file: Path, *, text_field: str) -> Iterator[Row]:
-    for number, line in enumerate(_lines(_chunks(file)), start=1):
+def _read_lines(file: Path, *, text_field: str, count: Count) -> Iterator[Row]:
+    for number, line in enumerate(_lines(_chunks(file, count)), start=1):
         if not line.strip():
             continue
         where = f"{file}:{number}"
@@ -69,29 +76,36 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield rest
 
 
-def _chunks(file: Path) -> Iterator[bytes]:
+def _chunks(file: Path, count: Count) -> Iterator[bytes]:
     """Yield the content of the file, decompressed."""
-    match file.suffix:
-        case ".gz":
-            with gzip.open(file) as stream:
-                yield from iter(partial(stream.read, CHUNK), b"")
-        case ".zst":
-            yield from _zstandard_chunks(file)
-        case _:
-            with file.open("rb") as stream:
-                yield from iter(partial(stream.read, CHUNK), b"")
+    with file.open("rb") as stored:
+        match file.suffix:
+            case ".gz":
+                content = _read_on(gzip.GzipFile(fileobj=stored))
+            case ".zst":
+                content = _zstandard_chunks(stored)
+            case _:
+                content = _read_on(stored)
+        position = 0
+        for chunk in content:
+            position, before = stored.tell(), position
+            count(position - before)
+            yield chunk
 
 
-def _zstandard_chunks(file: Path) -> Iterator[bytes]:
+def _read_on(stream: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
+    return iter(partial(stream.read, CHUNK), b"")
+
+
+def _zstandard_chunks(stored: BinaryIO) -> Iterator[bytes]:
     """Read frame by frame: the library's own reader takes a cut frame for the end of the file."""
     frame = None
-    with file.open("rb") as stream:
-        while compressed := stream.read(CHUNK):
-            while compressed:
-                frame = frame or ZstdDecompressor().decompressobj()
-                yield frame.decompress(compressed)
-                compressed = frame.unused_data
-                if frame.eof:
-                    frame = None
+    while compressed := stored.read(CHUNK):
+        while compressed:
+            frame = frame or ZstdDecompressor().decompressobj()
+            yield frame.decompress(compressed)
+            compressed = frame.unused_data
+            if frame.eof:
+                frame = None
     if frame is not None:
         raise EOFError("the last zstandard frame is cut short")

@@ -6,7 +6,7 @@ A stream is its documents one after the other, each followed by EOS, as little-e
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -16,11 +16,20 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from transformers import PreTrainedTokenizerFast
 
 from relora_core.data.cache import build_once, digest
+from relora_core.data.progress import ProgressReport
 from relora_core.data.shards import TokenShards
-from relora_core.data.sources import Tally, documents, fingerprint, token_source_files
+from relora_core.data.sources import (
+    Tally,
+    documents,
+    fingerprint,
+    source_bytes,
+    token_source_files,
+)
 from relora_core.data.split import is_held_out
 from relora_core.data.token_files import read_documents
 from relora_core.data.tokenizer import text_encoder, vocabulary_size
+from relora_core.event_log import silent
+from relora_core.events import DataProgress, Emit, Split
 from relora_core.spec import Source
 
 LAYOUT = 1  # to be raised when the same source would give other files
@@ -72,23 +81,40 @@ class PackedSource:
 
 
 def pack(
-    source: Source, tokenizer: PreTrainedTokenizerFast, *, held_out: float, cache: Path
+    source: Source,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    held_out: float,
+    cache: Path,
+    split: Split = "train",
+    emit: Emit = silent,
 ) -> PackedSource:
-    """Find the streams of a source in the cache, or tokenize it into them."""
+    """Find the streams of a source in the cache, or tokenize it into them.
+
+    `emit` is told how far it is, as the data of `split`.
+    """
     content = fingerprint(source, cache=cache)
     vocabulary = (tokenizer.backend_tokenizer.to_str(), tokenizer.eos_token_id)
     folder = cache / "shards" / digest(LAYOUT, content, held_out, vocabulary)
+    begun = DataProgress(split=split, making="tokens", bytes_total=source_bytes(source))
+    report = ProgressReport(folder, begun, emit)
 
     def build(partial: Path) -> None:
-        manifest = _tokenize(source, tokenizer, held_out=held_out, folder=partial)
+        manifest = _tokenize(source, tokenizer, held_out=held_out, folder=partial, report=report)
         (partial / "manifest.json").write_text(manifest.model_dump_json(indent=1))
+        report.end()
 
-    reused = build_once(folder, build, is_whole=_is_whole)
+    reused = build_once(folder, build, is_whole=_is_whole, waiting=report.tell_of_another)
     return PackedSource(source, folder, _read_manifest(folder), reused)
 
 
 def _tokenize(
-    source: Source, tokenizer: PreTrainedTokenizerFast, *, held_out: float, folder: Path
+    source: Source,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    held_out: float,
+    folder: Path,
+    report: ProgressReport,
 ) -> Manifest:
     vocab_size = vocabulary_size(tokenizer)
     dtype: TokenType = "<u2" if vocab_size <= 2**16 else "<u4"
@@ -97,8 +123,12 @@ def _tokenize(
         writers = _StreamWriter(kept, dtype), _StreamWriter(out, dtype)
         for content, ids in _documents(source, tokenizer, tally):
             writers[is_held_out(content, held_out)].write(ids, tokenizer.eos_token_id)
+            made = sum(writer.documents for writer in writers)
+            report.tell(tally, documents=made, tokens=sum(writer.tokens for writer in writers))
     return Manifest(
-        **asdict(tally),
+        rows=tally.rows,
+        bad_rows=tally.bad_rows,
+        examples=tally.examples,
         vocab_size=vocab_size,
         dtype=dtype,
         kept=writers[0].summary(),
@@ -115,6 +145,7 @@ def _documents(
         vocab_size, eos = vocabulary_size(tokenizer), tokenizer.eos_token_id
         for ids in read_documents(files, source, eos=eos, vocab_size=vocab_size):
             tally.add(ids)
+            tally.count_bytes(ids.nbytes)
             yield ids.astype("<u4").tobytes(), ids  # known alike, however it was stored
         return
     encoder = text_encoder(tokenizer)
@@ -142,19 +173,23 @@ class _StreamWriter:
         self._file = file
         self._dtype = np.dtype(dtype)
         self._hash = hashlib.sha256()
-        self._documents = self._bytes = 0
+        self.documents = self._bytes = 0
+
+    @property
+    def tokens(self) -> int:
+        return self._bytes // self._dtype.itemsize
 
     def write(self, ids: ArrayLike, eos: int) -> None:
         content = np.append(np.asarray(ids, self._dtype), self._dtype.type(eos)).tobytes()
         self._file.write(content)
         self._hash.update(content)
-        self._documents += 1
+        self.documents += 1
         self._bytes += len(content)
 
     def summary(self) -> Stream:
         return Stream(
-            documents=self._documents,
-            tokens=self._bytes // self._dtype.itemsize,
+            documents=self.documents,
+            tokens=self.tokens,
             bytes=self._bytes,
             sha256=self._hash.hexdigest(),
         )

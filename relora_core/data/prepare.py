@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from transformers import PreTrainedTokenizerFast
 
@@ -12,10 +11,8 @@ from relora_core.data.rows import check_bad_rows
 from relora_core.data.shards import TokenShards
 from relora_core.data.tokenizer import make_tokenizer
 from relora_core.errors import DataError
-from relora_core.events import DataPrepared, Emit
+from relora_core.events import DataPrepared, Emit, Split
 from relora_core.spec import DataSpec, HeldOut, Source, TrainSpec
-
-Split = Literal["train", "validation"]
 
 ADVICE: dict[Split, str] = {
     "train": "add data, or lower training.global_batch_size or data.sequence_length",
@@ -41,11 +38,15 @@ def prepare(
     """
     data = _local(spec.data, staged or {})
     held_out = data.validation.fraction if isinstance(data.validation, HeldOut) else 0.0
-    tokenizer = make_tokenizer(spec.tokenizer, data.train, held_out=held_out, cache=cache)
-    packed = pack(data.train, tokenizer, held_out=held_out, cache=cache)
+    tokenizer = make_tokenizer(
+        spec.tokenizer, data.train, held_out=held_out, cache=cache, emit=emit
+    )
+    packed = pack(data.train, tokenizer, held_out=held_out, cache=cache, emit=emit)
     train = _open("train", packed, "kept", spec=spec, emit=emit)
     if isinstance(data.validation, Source):
-        packed = pack(data.validation, tokenizer, held_out=0.0, cache=cache)
+        packed = pack(
+            data.validation, tokenizer, held_out=0.0, cache=cache, split="validation", emit=emit
+        )
         validation = _open("validation", packed, "kept", spec=spec, emit=emit)
     else:
         validation = _open("validation", packed, "held_out", spec=spec, emit=emit)

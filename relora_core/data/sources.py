@@ -22,6 +22,7 @@ class Tally:
 
     rows: int = 0
     bad_rows: int = 0
+    bytes_read: int = 0  # of files, as they lie there
     examples: list[str] = field(default_factory=list)
 
     def add(self, row: object) -> None:
@@ -30,6 +31,9 @@ class Tally:
             self.bad_rows += 1
             if len(self.examples) < SHOWN_EXAMPLES:
                 self.examples.append(str(row))
+
+    def count_bytes(self, read: int) -> None:
+        self.bytes_read += read
 
     def raise_if_hopeless(self, uri: str) -> None:
         """Raises `DataError` where reading on is no use."""
@@ -42,7 +46,7 @@ class Tally:
 
 def documents(source: Source, tally: Tally) -> Iterator[str]:
     """Yield the text of every good row that has any; count all rows in `tally`."""
-    for row in _rows(source):
+    for row in _rows(source, tally):
         tally.add(row)
         tally.raise_if_hopeless(source.uri)
         if isinstance(row, str) and row:
@@ -75,12 +79,19 @@ def token_source_files(source: Source) -> list[Path] | None:
     return ready or None
 
 
-def _rows(source: Source) -> Iterator[Row]:
+def source_bytes(source: Source) -> int | None:
+    """The size of its files; None for a Hugging Face dataset."""
+    if source.uri.startswith("hf://"):
+        return None
+    return sum(file.stat().st_size for file in _local_files(source))
+
+
+def _rows(source: Source, tally: Tally) -> Iterator[Row]:
     if source.uri.startswith("hf://"):
         yield from read_hub_dataset(parse_hub_uri(source.uri), text_field=source.text_field)
     else:
         for file in _local_files(source):
-            yield from read_file(file, text_field=source.text_field)
+            yield from read_file(file, text_field=source.text_field, count=tally.count_bytes)
 
 
 def _local_files(source: Source) -> list[Path]:

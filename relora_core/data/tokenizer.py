@@ -8,9 +8,18 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from relora_core.data.cache import build_once, digest
-from relora_core.data.sources import Tally, documents, fingerprint, token_source_files
+from relora_core.data.progress import ProgressReport
+from relora_core.data.sources import (
+    Tally,
+    documents,
+    fingerprint,
+    source_bytes,
+    token_source_files,
+)
 from relora_core.data.split import is_held_out
 from relora_core.errors import DataError
+from relora_core.event_log import silent
+from relora_core.events import DataProgress, Emit
 from relora_core.spec import PretrainedTokenizer, Source, TokenizerSpec, TrainedTokenizer
 
 END_OF_TEXT = "<|endoftext|>"
@@ -19,16 +28,18 @@ RECIPE = 1  # to be raised when the same text would give another tokenizer
 
 
 def make_tokenizer(
-    spec: TokenizerSpec, source: Source, *, held_out: float, cache: Path
+    spec: TokenizerSpec, source: Source, *, held_out: float, cache: Path, emit: Emit = silent
 ) -> PreTrainedTokenizerFast:
     """Load or train the tokenizer; the held-out documents of `source` are never trained on.
+
+    `emit` is told how far the reading of `source` is.
 
     It has an EOS token. Where it lacks one to begin a text or to pad, EOS is that too: in the
     packed stream, EOS is what comes before a document.
     """
     match spec:
         case TrainedTokenizer():
-            tokenizer = _trained(spec, source, held_out=held_out, cache=cache)
+            tokenizer = _trained(spec, source, held_out=held_out, cache=cache, emit=emit)
         case PretrainedTokenizer():
             tokenizer = _pretrained(spec.pretrained)
         case _:
@@ -53,7 +64,7 @@ def text_encoder(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
 
 
 def _trained(
-    spec: TrainedTokenizer, source: Source, *, held_out: float, cache: Path
+    spec: TrainedTokenizer, source: Source, *, held_out: float, cache: Path, emit: Emit
 ) -> PreTrainedTokenizerFast:
     size = spec.train.vocab_size
     if token_source_files(source) is not None:
@@ -62,13 +73,21 @@ def _trained(
             "that made them: tokenizer: {pretrained: NAME}"
         )
 
-    def build(folder: Path) -> None:
-        tokenizer = _train_bpe(_training_text(source, held_out), vocab_size=size)
-        tokenizer.save_pretrained(folder)
-
     name = digest(RECIPE, fingerprint(source, cache=cache), held_out, size)
     folder = cache / "tokenizers" / name
-    build_once(folder, build, is_whole=lambda folder: (folder / "tokenizer.json").is_file())
+    begun = DataProgress(split="train", making="tokenizer", bytes_total=source_bytes(source))
+    report = ProgressReport(folder, begun, emit)
+
+    def build(partial: Path) -> None:
+        tally = Tally()
+        texts = report.counted(_training_text(source, held_out, tally), tally)
+        _train_bpe(texts, vocab_size=size).save_pretrained(partial)
+        report.end()
+
+    def is_whole(folder: Path) -> bool:
+        return (folder / "tokenizer.json").is_file()
+
+    build_once(folder, build, is_whole=is_whole, waiting=report.tell_of_another)
     return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
@@ -86,9 +105,9 @@ def _train_bpe(texts: Iterator[str], *, vocab_size: int) -> PreTrainedTokenizerF
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END_OF_TEXT)
 
 
-def _training_text(source: Source, held_out: float) -> Iterator[str]:
+def _training_text(source: Source, held_out: float, tally: Tally) -> Iterator[str]:
     characters = 0
-    for text in documents(source, Tally()):
+    for text in documents(source, tally):
         if not is_held_out(text, held_out):
             yield text
             characters += len(text)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
-from relora_core.events.data import DataPrepared
+from relora_core.events.data import DataPrepared, DataProgress, Split
 from relora_core.events.event import Event, Phase, Unit
 from relora_core.events.restart import LearningRateRestarted, Merged, OptimizerReset, Reinitialized
 from relora_core.events.run import (
@@ -32,6 +32,7 @@ __all__ = [
     "CheckpointDeleted",
     "CheckpointSaved",
     "DataPrepared",
+    "DataProgress",
     "Emit",
     "Evaluated",
     "Event",
@@ -45,6 +46,7 @@ __all__ = [
     "Reinitialized",
     "Rewound",
     "SpectrumMeasured",
+    "Split",
     "StepFinished",
     "TrainEvent",
     "TrainFailed",
@@ -61,6 +63,7 @@ __all__ = [
 
 AnyTrainEvent = (
     DataPrepared
+    | DataProgress
     | WarmStarted
     | TrainStarted
     | PhaseStarted

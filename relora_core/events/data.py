@@ -6,12 +6,40 @@ from pydantic import Field
 
 from relora_core.events.event import Event
 
+Split = Literal["train", "validation"]
+
+
+class DataProgress(Event):
+    """Text is being read and tokenized, here or by another process of the node."""
+
+    type: Literal["train.data_progress"] = "train.data_progress"
+    split: Split
+    making: Literal["tokenizer", "tokens"] = Field(
+        description="A tokenizer is trained on the text before any of it is tokenized."
+    )
+    documents: int = Field(default=0, description="Taken so far.")
+    tokens: int = Field(default=0, description="Made of them.")
+    bytes_read: int | None = Field(default=None, description="Of the files, as they lie there.")
+    bytes_total: int | None = Field(
+        default=None, description="Of all files; null for a Hugging Face dataset."
+    )
+
+    def __str__(self) -> str:
+        tokens = f", {self.tokens:,} tokens" if self.making == "tokens" else ""
+        doing = "tokenizing" if self.making == "tokens" else "reading for the tokenizer"
+        return f"{self.split} data, {doing}: {self.documents:,} documents{tokens}{self._share()}"
+
+    def _share(self) -> str:
+        if not self.bytes_total or self.bytes_read is None:
+            return ""
+        return f", {self.bytes_read / self.bytes_total:.0%} of {self.bytes_total / 1e6:,.1f} MB"
+
 
 class DataPrepared(Event):
     """The data is ready in the node's cache: made now, or found from an earlier run."""
 
     type: Literal["train.data"] = "train.data"
-    split: Literal["train", "validation"]
+    split: Split
     documents: int = 0
     tokens: int = 0
     images: int | None = Field(default=None, description="Of image classification.")

@@ -11,12 +11,14 @@ from jobs.progress import advance
 from jobs.status import JobStatus
 from relora_core.events import (
     AnyTrainEvent,
+    DataProgress,
     Evaluated,
     Merged,
     PhaseStarted,
     Rewound,
     StepFinished,
     TrainFinished,
+    TrainStarted,
     Warned,
 )
 
@@ -26,6 +28,15 @@ START = Progress(status=JobStatus.RUNNING, total_steps=100, updated_at=datetime.
 def test_nothing_told_changes_nothing() -> None:
     assert advance(START, []) == START
     assert advance(START, [Warned(code="code", message="message")]) == START
+
+
+def test_data_is_told_of_until_the_run_itself_starts() -> None:
+    progress = advance(START, [DataProgress(split="train", making="tokenizer", documents=1200)])
+    assert progress.preparing == "train data, reading for the tokenizer: 1,200 documents"
+    started = TrainStarted(
+        step=0, total_steps=100, parameters=1, tokens_per_step=1, world_size=1, device="cpu"
+    )
+    assert advance(progress, [started]).preparing is None
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The trainer as its users and the worker start it: real processes, signals and kills."""
 
 import json
+import logging
 import signal
 from pathlib import Path
 
@@ -9,11 +10,13 @@ import pytest
 from relora_core.__main__ import main
 from relora_core.events import (
     CheckpointSaved,
+    DataPrepared,
     TrainFailed,
     TrainFinished,
     TrainStopped,
 )
-from tests.relora_core.conftest import MakeSpec
+from relora_core.train import train
+from tests.relora_core.conftest import MakeSpec, Recorder
 from tests.relora_core.processes import LONG, Start, events_in, steps_of, wait_for
 
 pytestmark = pytest.mark.integration
@@ -70,6 +73,30 @@ def test_a_run_that_cannot_work_says_why_in_its_last_event(
     assert isinstance(failed, TrainFailed)
     assert (failed.code, failed.retryable) == ("data_error", False)
     assert "no file matches '/no/such/file.jsonl'" in failed.message
+
+
+def test_a_run_on_prepared_data_reads_none(
+    tmp_path: Path, make_spec: MakeSpec, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec, cache = make_spec(method={"name": "full"}, training={"steps": 1}), tmp_path / "cache"
+    file = tmp_path / "spec.json"
+    file.write_text(spec.model_dump_json())
+    with caplog.at_level(logging.INFO):
+        assert main(["prepare", str(file), "--cache", str(cache)]) == 0
+    assert caplog.messages[-1].startswith(f"ready in {cache}: ")
+
+    recorder = Recorder()
+    train(spec, tmp_path / "run", recorder, cache=cache)
+    assert [event.reused for event in recorder.of(DataPrepared)] == [True, True]
+
+
+def test_data_that_cannot_be_prepared_is_told(
+    tmp_path: Path, make_spec: MakeSpec, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "spec.json"
+    file.write_text(make_spec(data={"train": {"uri": "/no/such.jsonl"}}).model_dump_json())
+    assert main(["prepare", str(file), "--cache", str(tmp_path)]) == 1
+    assert "no file matches '/no/such.jsonl'" in caplog.messages[-1]
 
 
 def test_a_wrong_spec_is_told_field_by_field(

@@ -13,7 +13,7 @@ from jobs.backends import Backends
 from jobs.events import AnyJobEvent, JobClaimed, JobPaused, JobStarted
 from jobs.models import Job
 from jobs.status import JobStatus
-from relora_core.events import Evaluated, PhaseStarted
+from relora_core.events import DataProgress, Evaluated, PhaseStarted
 from relora_core.spec import TrainSpec
 from service.client import Client
 from service.follow import Now, follow
@@ -46,6 +46,12 @@ def test_before_its_first_step_a_job_shows_that_it_waits(job: Job) -> None:
     assert title == f"tiny  queued  {job.id}"
     assert bar.endswith("0/100  0%")
     assert numbers == "no step yet"
+
+
+def test_while_its_data_is_prepared_a_job_shows_how_far_that_is(job: Job) -> None:
+    progress = DataProgress(split="train", making="tokens", documents=9, tokens=70)
+    *_, numbers = shown(job, JobStarted(worker="w1"), progress)
+    assert numbers == "train data, tokenizing: 9 documents, 70 tokens"
 
 
 def test_a_running_job_shows_its_numbers_and_how_long_it_will_take(job: Job) -> None:

@@ -4,12 +4,32 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
+from relora_core.data import cache
 from relora_core.data.cache import build_once, digest, file_digest
 
 
 def is_whole(folder: Path) -> bool:
     return (folder / "result").is_file()
+
+
+def test_who_waits_for_another_process_is_called_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "WAITING_SECONDS", 0.01)
+    other = FileLock(tmp_path / "made.lock")
+    other.acquire()
+    waited: list[int] = []
+
+    def waiting() -> None:
+        waited.append(1)
+        if len(waited) == 3:
+            other.release()
+
+    build_once(tmp_path / "made", lambda _: None, is_whole=Path.is_dir, waiting=waiting)
+    assert len(waited) == 3
+    assert (tmp_path / "made").is_dir()
 
 
 def test_of_many_at_once_one_builds_and_the_others_find(tmp_path: Path) -> None:

@@ -41,6 +41,16 @@ def test_a_text_file_is_one_document(tmp_path: Path, suffix: str) -> None:
     assert read(file) == ["Kapitel Eins\n\nÄpfel\n"]
 
 
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
+def test_the_bytes_of_a_file_are_counted_as_they_lie_there(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"rows.jsonl{suffix}"
+    file.write_bytes(compress(b'{"text": "one"}\n' * 200_000, suffix))
+    counts: list[int] = []
+    rows = read_file(file, text_field="text", count=counts.append)
+    assert len(list(rows)) == 200_000
+    assert sum(counts) == file.stat().st_size
+
+
 def test_lines_longer_than_a_chunk_are_whole(tmp_path: Path) -> None:
     file = tmp_path / "long.jsonl"
     file.write_text(f'{{"text": "{"a" * 3_000_000}"}}\n{{"text": "b"}}\n')

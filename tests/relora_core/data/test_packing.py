@@ -4,8 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from relora_core.data import packing
+from relora_core.data import packing, progress
 from relora_core.data.packing import PackedSource, Part, pack
+from relora_core.events import AnyTrainEvent, DataProgress
 from relora_core.spec import Source
 from tests.relora_core.data.conftest import LETTERS, letter_tokenizer
 
@@ -30,6 +31,25 @@ def test_documents_follow_each_other_with_an_end_after_each(
     assert packed.shards("kept", sequence_length=3).sequences(np.array([1])).tolist() == [
         [3, 0, 1, 2]
     ]
+
+
+def test_progress_is_told_of_documents_tokens_and_bytes(
+    write_rows: WriteRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(packing, "BATCH_CHARACTERS", 1)
+    file = write_rows("rows.jsonl", ["ab", "c"])
+    told: list[AnyTrainEvent] = []
+    source = Source(uri=str(file))
+    pack(source, letter_tokenizer(), held_out=0.0, cache=tmp_path, emit=told.append)
+    size = file.stat().st_size
+    assert [
+        (event.documents, event.tokens, event.bytes_read, event.bytes_total)
+        for event in told
+        if isinstance(event, DataProgress)
+    ] == [(1, 3, size, size), (2, 5, size, size)]
+    assert str(told[-1]) == "train data, tokenizing: 2 documents, 5 tokens, 100% of 0.0 MB"
+    assert not list(tmp_path.rglob("*.progress"))
 
 
 def test_batches_join_without_a_seam(

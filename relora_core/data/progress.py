@@ -1,0 +1,71 @@
+"""How far the preparation of data is: told while it goes on, and by those who wait for it.
+
+The process that prepares leaves its last report beside the folder that it fills. So whoever waits
+for that folder, a rank or another job of the node, can tell as much.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from relora_core.data.sources import Tally
+from relora_core.events import DataProgress, Emit
+from relora_core.files import publish_file
+
+PROGRESS_SECONDS = 5.0  # between two reports
+
+
+class ProgressReport:
+    """Of what fills one folder; at most one report in `PROGRESS_SECONDS`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        begun: DataProgress,
+        emit: Emit,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._file = folder.with_name(f"{folder.name}.progress")
+        self._begun = begun
+        self._emit = emit
+        self._clock = clock
+        self._last = clock()
+
+    def counted(self, texts: Iterable[str], tally: Tally) -> Iterator[str]:
+        """The same texts, reported as they are taken."""
+        for number, text in enumerate(texts, start=1):
+            self.tell(tally, documents=number)
+            yield text
+
+    def tell(self, tally: Tally, *, documents: int, tokens: int = 0) -> None:
+        if self._is_due():
+            known = self._begun.bytes_total is not None
+            read = tally.bytes_read if known else None
+            counts = {"documents": documents, "tokens": tokens, "bytes_read": read}
+            event = self._begun.model_copy(update=counts | {"time": datetime.now(UTC)})
+            publish_file(self._file, event.model_dump_json().encode())
+            self._emit(event)
+
+    def tell_of_another(self) -> None:
+        """While another process fills the folder: what that one told last."""
+        if self._is_due():
+            try:
+                event = DataProgress.model_validate_json(self._file.read_bytes())
+            except (FileNotFoundError, ValidationError):
+                return
+            told = {"split": self._begun.split, "time": datetime.now(UTC)}
+            self._emit(event.model_copy(update=told))
+
+    def end(self) -> None:
+        self._file.unlink(missing_ok=True)
+
+    def _is_due(self) -> bool:
+        now = self._clock()
+        due = now - self._last >= PROGRESS_SECONDS
+        if due:
+            self._last = now
+        return due
