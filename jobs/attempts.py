@@ -25,6 +25,7 @@ from jobs import log
 from jobs.database import READ_ONLY, database_now
 from jobs.errors import LeaseLost
 from jobs.events import JobClaimed, JobPublished, JobStarted, JobWarned
+from jobs.holds import is_held
 from jobs.metrics import recording
 from jobs.models import Artifact, Job, JobError
 from jobs.moves import (
@@ -156,15 +157,18 @@ class AttemptStore:
 
     def remove_artifacts(self, job_id: str, attempt: int, prefix: str) -> None:
         """No longer list the file or the folder `prefix`."""
-        folder = prefix.rstrip("/")
-        below = artifacts.c.path.startswith(folder + "/", autoescape=True)
         with self._engine.begin() as connection:
             _still_held(change(connection, job_id, held_by(attempt)), job_id, attempt)
-            connection.execute(
-                delete(artifacts).where(
-                    artifacts.c.job_id == job_id, or_(artifacts.c.path == folder, below)
-                )
-            )
+            _remove_artifacts(connection, job_id, prefix)
+
+    def expire_artifacts(self, job_id: str, attempt: int, folder: str) -> bool:
+        """As `remove_artifacts`; False, and all stays, while another job is to begin with them."""
+        with self._engine.begin() as connection:
+            _still_held(change(connection, job_id, held_by(attempt)), job_id, attempt)
+            if is_held(connection, job_id, folder):
+                return False
+            _remove_artifacts(connection, job_id, folder)
+        return True
 
     # --- how an attempt ends ---------------------------------------------------------------
 
@@ -236,6 +240,13 @@ def _still_held(row: JobRow | None, job_id: str, attempt: int) -> JobRow:
     if row is None:
         raise LeaseLost(job_id, attempt)
     return row
+
+
+def _remove_artifacts(connection: Connection, job_id: str, prefix: str) -> None:
+    folder = prefix.rstrip("/")
+    below = artifacts.c.path.startswith(folder + "/", autoescape=True)
+    mine = and_(artifacts.c.job_id == job_id, or_(artifacts.c.path == folder, below))
+    connection.execute(delete(artifacts).where(mine))
 
 
 def _hold_back(connection: Connection, job_id: str) -> None:

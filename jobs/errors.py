@@ -2,6 +2,7 @@
 
 JobsError
 ├── JobNotFound          no such job
+├── JobInUse             a job that is not over begins with what this one saved
 ├── IllegalTransition    the job's status does not allow the move
 ├── SweepNotFound        no such sweep in this project
 ├── IdempotencyConflict  the key was used for another body
@@ -39,6 +40,15 @@ class JobsError(Exception):
 class JobNotFound(JobsError):
     def __init__(self, job_id: str) -> None:
         super().__init__(f"There is no job {job_id!r}.")
+        self.job_id = job_id
+
+
+class JobInUse(JobsError):
+    def __init__(self, job_id: str, users: Sequence[str]) -> None:
+        super().__init__(
+            f"Job {job_id} has the weights that jobs which are not over begin with: "
+            f"{', '.join(users)}. Delete it when they are over, or cancel them first."
+        )
         self.job_id = job_id
 
 

@@ -14,6 +14,7 @@ from jobs import log
 from jobs.database import READ_ONLY, database_now
 from jobs.errors import ArtifactNotFound, IllegalTransition, JobNotFound
 from jobs.events import AnyJobEvent, JobQueued
+from jobs.holds import check_not_held, hold
 from jobs.idempotency import Request, forget, made_before, remember
 from jobs.labels import set_labels
 from jobs.listing import ALL_JOBS, JobFilter
@@ -139,7 +140,8 @@ class JobStore:
     def retry(self, job_id: str) -> Job:
         """Queue a failed or cancelled job again, with all its attempts before it.
 
-        It goes on from its last checkpoint. Raises `IllegalTransition` for any other.
+        It goes on from its last checkpoint. Raises `IllegalTransition` for any other, and
+        `JobNotFound` or `ArtifactNotFound` if what it begins with went when it was over.
         """
         return self._queue_again(
             job_id,
@@ -165,14 +167,18 @@ class JobStore:
             )
             if row is None:
                 raise _illegal(connection, job_id, reason)
+            hold(connection, JobSpec.model_validate_json(row.spec), project=row.project)
             announce(connection, row, JobQueued(reason=reason))
             ring(connection, job_id)
             return job_from(row, position(connection, row))
 
     def delete(self, job_id: str) -> None:
-        """All that is known of a job that is over. Raises `IllegalTransition` for any other."""
+        """All that is known of a job that is over. Raises `IllegalTransition` for any other, and
+        `JobInUse` while one that is not over begins with what it saved.
+        """
         with self._engine.begin() as connection:
             _lock_over(connection, job_id)
+            check_not_held(connection, job_id)
             forget(connection, job_id)
             forget_webhooks(connection, job_id)
             for table in (events, artifacts, outbox):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from jobs.events import JobQueued
+from jobs.holds import hold
 from jobs.ids import new_job_id
 from jobs.models import Job, JobSpec
 from jobs.moves import JobRow, add, announce
@@ -23,8 +24,11 @@ class Submitted:
 def enqueue(
     connection: Connection, spec: JobSpec, *, project: str, forked_from: str | None = None
 ) -> JobRow:
-    """Raises `QuotaExceeded`."""
+    """Raises `QuotaExceeded`, and `JobNotFound` or `ArtifactNotFound` if what it begins with is
+    gone.
+    """
     check_submit(connection, project, gpus=spec.resources.gpus)
+    hold(connection, spec, project=project)
     row = add(connection, new_job_id(), spec, project=project, forked_from=forked_from)
     announce(connection, row, JobQueued(reason="forked" if forked_from else "submitted"))
     ring(connection, row.id)

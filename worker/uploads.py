@@ -106,12 +106,18 @@ class Uploads:
             self._attempt.workdir.remove_earlier()
 
     def _delete_expired(self) -> None:
-        """Counts the checkpoints of earlier attempts too, which this trainer may not know of."""
+        """Counts the checkpoints of earlier attempts too, which this trainer may not know of.
+
+        One that another job is to begin with stays; the next checkpoint asks again.
+        """
         attempt = self._attempt
         artifacts = attempt.insist(partial(attempt.backends.store.artifacts, attempt.job.id))
         steps = {file.step for file in artifacts if file.kind == "checkpoint" and file.step}
         for step in attempt.job.spec.checkpoint.expired(sorted(steps)):
-            self._clear(checkpoint_path(step))
+            path = checkpoint_path(step)
+            expire = partial(attempt.store.expire_artifacts, attempt.job.id, attempt.number, path)
+            if attempt.insist(expire):
+                attempt.insist(partial(attempt.storage.delete, path))
 
     def _folder(
         self, path: str, kind: Kind, step: int | None, known: Mapping[str, str] | None = None

@@ -32,7 +32,7 @@ def fork_job(  # noqa: PLR0913 # what a request has
 ) -> Job:
     """Queue a new job with this one's spec and changes to it, from the start or from its weights.
 
-    The new job counts its own steps from 0. What it begins with must be there until it starts.
+    The new job counts its own steps from 0. What it begins with is kept until it is over.
     """
     job = backends.store.get(job_id)
     if fork.source is not None and not _has(backends, job_id, fork.source):

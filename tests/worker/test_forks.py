@@ -1,18 +1,25 @@
 """A job begins with what another saved, fetched from the storage by its worker."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobs.backends import Backends
 from jobs.forks import Fork, forked
+from jobs.job_uris import job_uri
 from jobs.models import Job, JobSpec
 from jobs.status import JobStatus
 from relora_core.errors import ModelError
 from relora_core.events import Evaluated
+from tests.jobs.samples import CRASH
+from tests.worker.checkpoints import save_checkpoint
 from tests.worker.conftest import BeginAttempt, MakeSpec
 from tests.worker.test_run import attempt
+from tests.worker.test_uploads import steps, stored, upload
+from worker.attempt import Attempt
 from worker.staging import stage
+from worker.workdir import checkpoint_path
 
 pytestmark = pytest.mark.integration
 
@@ -56,6 +63,34 @@ def test_forks_go_on_from_a_model_and_from_a_checkpoint(
 def test_files_that_are_gone_fail_the_job_with_their_address(
     make_spec: MakeSpec, begin_attempt: BeginAttempt
 ) -> None:
-    method = {"name": "lora", "rank": 4, "warm_start_from": "job://job_gone/final"}
-    with pytest.raises(ModelError, match="job://job_gone/final names files that are no longer"):
-        stage(begin_attempt(make_spec(method=method)))
+    parent = begin_attempt()
+    upload(parent, save_checkpoint(parent, 20))
+    fork = begin_attempt(make_spec(method=warm_start(parent, 20)))
+    parent.store.remove_artifacts(parent.job.id, parent.number, checkpoint_path(20))
+    uri = f"job://{parent.job.id}/checkpoints/step-00000020"
+    with pytest.raises(ModelError, match=f"{uri} names files that are no longer"):
+        stage(fork)
+
+
+def test_a_checkpoint_that_a_fork_waits_for_does_not_expire(
+    backends: Backends, make_spec: MakeSpec, begin_attempt: BeginAttempt
+) -> None:
+    parent = begin_attempt()
+    upload(parent, save_checkpoint(parent, 20))
+    waiting = backends.store.create(make_spec(method=warm_start(parent, 20)))
+
+    upload(parent, *(save_checkpoint(parent, step) for step in (40, 60, 80)))
+    assert steps(parent) == {20, 60, 80}
+    assert any(key.startswith(checkpoint_path(20)) for key in stored(parent))
+    (copy,) = stage(begin_attempt(job_id=waiting.id)).values()
+    assert (Path(copy) / "manifest.json").exists()
+
+    backends.attempts.finish(waiting.id, 1, JobStatus.FAILED, error=CRASH)
+    upload(parent, save_checkpoint(parent, 100))
+    assert steps(parent) == {80, 100}
+    assert not any(key.startswith(checkpoint_path(20)) for key in stored(parent))
+
+
+def warm_start(parent: Attempt, step: int) -> dict[str, Any]:
+    uri = job_uri(parent.job.id, checkpoint_path(step))
+    return {"name": "lora", "rank": 4, "warm_start_from": uri}
