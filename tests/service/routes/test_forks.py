@@ -9,6 +9,8 @@ import pytest
 from jobs.backends import Backends
 from jobs.events import JobQueued
 from jobs.models import Artifact, Job, JobSpec
+from jobs.status import JobStatus
+from tests.service.keys import problem
 
 CHECKPOINT = "checkpoints/step-00000050"
 NOW = datetime.now(UTC)
@@ -78,6 +80,20 @@ def test_a_fork_that_cannot_run_is_refused(
     response = http.post(f"/v1/jobs/{saved.id}/fork", json=body)
     assert (response.status_code, response.json()["code"]) == (status, code)
     assert len(backends.store.list()) == 1
+
+
+def test_a_job_that_a_fork_waits_for_is_not_deleted(
+    http: httpx.Client, backends: Backends, saved: Job
+) -> None:
+    fork = http.post(f"/v1/jobs/{saved.id}/fork", json={"from": "final"}).json()["id"]
+    backends.attempts.finish(saved.id, 1, JobStatus.SUCCEEDED)
+    refused = http.delete(f"/v1/jobs/{saved.id}", params={"artifacts": True})
+    assert problem(refused) == (409, "job_in_use")
+    assert fork in refused.json()["detail"]
+
+    http.post(f"/v1/jobs/{fork}/cancel")
+    assert http.delete(f"/v1/jobs/{saved.id}").status_code == 204
+    assert problem(http.post(f"/v1/jobs/{fork}/retry")) == (404, "job_not_found")
 
 
 def test_a_fork_does_not_write_where_its_parent_writes(
