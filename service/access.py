@@ -1,6 +1,7 @@
 """Who asks, what their key allows, and whose the job is: one check before every route."""
 
 import ipaddress
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, cast
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request, Security
 from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.backends import Backends
 from jobs.errors import JobNotFound
@@ -19,7 +21,7 @@ from service.key_policy import KeyPolicy
 from service.rate_limit import RateLimiter
 from service.recent import Recent
 
-KEY_SECONDS = 5.0  # a key is looked up so often; it works for so long after it is revoked
+KEY_SECONDS = 5.0  # a key is looked up so often; so late a server sees what another one revoked
 REMEMBERED_KEYS = 10_000
 REMEMBERED_JOBS = 20_000
 READING = {"GET", "HEAD"}
@@ -41,6 +43,9 @@ class Caller:
     scope: Scope
     key_id: str | None = None
 
+
+StaysAllowed = Callable[[], Awaitable[bool]]
+"""Whether the caller of a stream that has begun would be let in still."""
 
 ANYBODY = Caller(DEFAULT_PROJECT, Scope.OPERATOR)
 
@@ -70,7 +75,7 @@ class Access:
         self._policy = policy
         self._keys = backends.keys
         self._store = backends.store
-        self._known: Recent[str, ApiKey] = Recent(REMEMBERED_KEYS, KEY_SECONDS)
+        self._known = _no_keys()
         self._projects: Recent[str, str] = Recent(REMEMBERED_JOBS)  # of jobs: they never change
 
     async def caller(self, secret: str | None, *, host: str) -> Caller:
@@ -89,11 +94,16 @@ class Access:
         digest = digest_of(secret)
         if key := self._known.get(digest):
             return key
+        known = self._known  # a key that is looked up while another is revoked is not remembered
         found = await run_in_threadpool(self._look_up, secret)
         if found is None:
             raise NotAuthenticated("key_unknown", "There is no such API key.")
-        self._known.put(digest, found)
+        known.put(digest, found)
         return found
+
+    def forget_keys(self) -> None:
+        """One was revoked: look up each again."""
+        self._known = _no_keys()
 
     def _look_up(self, secret: str) -> ApiKey | None:
         key = self._keys.find(secret) if looks_like_a_key(secret) else None
@@ -109,6 +119,10 @@ class Access:
             self._projects.put(job_id, project)
         if project != caller.project:
             raise JobNotFound(job_id)
+
+
+def _no_keys() -> Recent[str, ApiKey]:
+    return Recent(REMEMBERED_KEYS, KEY_SECONDS)
 
 
 def _names_this_machine(host: str) -> bool:
@@ -153,6 +167,29 @@ async def authorize(
     if (job_id := request.path_params.get("job_id")) is not None:
         await access.check_job(job_id, caller)
     return caller
+
+
+def _stays_allowed(
+    request: Request,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)],
+) -> StaysAllowed:
+    access = cast(Access, request.app.state.access)
+    secret = credentials.credentials if credentials else None
+    host = request.headers.get("Host", "")
+
+    async def ask() -> bool:
+        try:
+            await access.caller(secret, host=host)
+        except NotAuthenticated:
+            return False
+        except SQLAlchemyError:  # an outage ends no stream; the next look tells
+            return True
+        return True
+
+    return ask
+
+
+StaysAllowedDep = Annotated[StaysAllowed, Depends(_stays_allowed)]
 
 
 def check_scope(caller: Caller, needed: Scope) -> None:

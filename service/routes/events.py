@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated, get_args
@@ -15,6 +15,7 @@ from starlette.types import Message, Send
 
 from jobs.events import AnyJobEvent
 from jobs.status import FINAL
+from service.access import StaysAllowed, StaysAllowedDep
 from service.dependencies import HubDep, StoreDep
 from service.errors import documented
 from service.responses import EventPage
@@ -95,6 +96,7 @@ def get_events(
     selection: Annotated[Selection, Depends(_selection)],
     store: StoreDep,
     hub: HubDep,
+    stays_allowed: StaysAllowedDep,
 ) -> Response:
     """A page of JSON or, with `Accept: text/event-stream`, a stream to the job's last event.
 
@@ -112,7 +114,7 @@ def get_events(
     ):
         return Response(status_code=204)
     return EventStream(
-        _lines(hub, job_id, after, selection.types),
+        while_allowed(_lines(hub, job_id, after, selection.types), stays_allowed),
         media_type=EVENT_STREAM,
         headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
     )
@@ -132,9 +134,20 @@ class EventStream(StreamingResponse):
             logger.info("a listener took nothing for %.0f s and is let go", STALLED_SECONDS)
 
 
+async def while_allowed(
+    lines: AsyncGenerator[bytes, None], stays_allowed: StaysAllowed
+) -> AsyncIterator[bytes]:
+    """The lines, until the key of who reads them is revoked or expires."""
+    async with aclosing(lines):
+        async for line in lines:
+            if not await stays_allowed():
+                return
+            yield line
+
+
 async def _lines(
     hub: EventHub, job_id: str, after: int, types: frozenset[str] | None
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     yield format_sse_event(retry=RETRY_MILLISECONDS)
     async with aclosing(hub.listen(job_id, after=after, quiet_seconds=QUIET_SECONDS)) as batches:
         async for frames in batches:

@@ -1,12 +1,13 @@
 """API keys: who may use the service."""
 
-from typing import Annotated
+from typing import Annotated, cast
 
-from fastapi import APIRouter, Depends, Query, Response
+from anyio import from_thread
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from jobs.keys.models import ApiKey, CreatedKey, NewKey, Scope
 from jobs.keys.store import KeyStore
-from service.access import Caller, CallerDep, admins_only, check_scope
+from service.access import Access, Caller, CallerDep, admins_only, check_scope
 from service.dependencies import BackendsDep, PageLimit
 from service.errors import documented
 from service.responses import LOCATION, KeyPage
@@ -18,7 +19,12 @@ def _keys(backends: BackendsDep) -> KeyStore:
     return backends.keys
 
 
+def _access(request: Request) -> Access:
+    return cast(Access, request.app.state.access)
+
+
 KeysDep = Annotated[KeyStore, Depends(_keys)]
+AccessDep = Annotated[Access, Depends(_access)]
 
 
 def _project(caller: Caller, asked: str | None) -> str:
@@ -76,8 +82,13 @@ def get_key(key_id: str, caller: CallerDep, keys: KeysDep) -> ApiKey:
 
 
 @router.delete("/{key_id}", status_code=204, responses=documented(404))
-def revoke_key(key_id: str, caller: CallerDep, keys: KeysDep) -> None:
-    """Revoke a key, for good, within seconds. `GET /v1/keys?revoked=true` still shows it."""
+def revoke_key(key_id: str, caller: CallerDep, keys: KeysDep, access: AccessDep) -> None:
+    """Revoke a key, for good. `GET /v1/keys?revoked=true` still shows it.
+
+    This server refuses it at once, others of the same service within five seconds; streams of
+    events and of logs that it began end.
+    """
     key = _key(key_id, caller, keys)
     check_scope(caller, key.scope)
     keys.revoke(key.id)
+    from_thread.run_sync(access.forget_keys)

@@ -1,7 +1,7 @@
 """What a job's trainer printed: the end of it, a part of it, or as it comes."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated
@@ -11,11 +11,18 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pydantic import WithJsonSchema
 
+from service.access import StaysAllowedDep
 from service.dependencies import BackendsDep, HubDep
 from service.errors import documented
 from service.logs import Log, follow, open_log
 from service.ranges import RangeNotSatisfiable, parse_range
-from service.routes.events import EVENT_STREAM, QUIET_SECONDS, RETRY_MILLISECONDS, EventStream
+from service.routes.events import (
+    EVENT_STREAM,
+    QUIET_SECONDS,
+    RETRY_MILLISECONDS,
+    EventStream,
+    while_allowed,
+)
 
 router = APIRouter(prefix="/v1/jobs", tags=["logs"])
 
@@ -54,12 +61,13 @@ class Part:
         **documented(404, 416, 422, 502),
     },
 )
-def get_log(
+def get_log(  # noqa: PLR0913 # what a request has
     job_id: str,
     request: Request,
     backends: BackendsDep,
     hub: HubDep,
     part: Annotated[Part, Depends()],
+    stays_allowed: StaysAllowedDep,
     attempt: Annotated[int | None, Query(ge=1, description="Default: the last.")] = None,
 ) -> Response:
     """What the trainer of an attempt printed, as text, secrets masked.
@@ -78,8 +86,8 @@ def get_log(
         if log.is_whole and start >= log.end:
             return Response(status_code=204)
     news = follow(backends, log, start, lambda: hub.closed)
-    frames, kind = (_frames(news), EVENT_STREAM) if streams else (_plain(news), TEXT)
-    return EventStream(frames, media_type=kind, headers=UNBUFFERED)
+    lines, kind = (_frames(news), EVENT_STREAM) if streams else (_plain(news), TEXT)
+    return EventStream(while_allowed(lines, stays_allowed), media_type=kind, headers=UNBUFFERED)
 
 
 def _text(log: Log, part: Part) -> Response:
@@ -110,14 +118,14 @@ def _unsatisfiable(log: Log, message: str) -> HTTPException:
     return HTTPException(416, message, headers={"Content-Range": f"bytes */{log.end}"})
 
 
-async def _plain(news: AsyncGenerator[tuple[int, bytes], None]) -> AsyncIterator[bytes]:
+async def _plain(news: AsyncGenerator[tuple[int, bytes], None]) -> AsyncGenerator[bytes, None]:
     async with aclosing(news):
         async for _, text in news:
             if text:
                 yield text
 
 
-async def _frames(news: AsyncGenerator[tuple[int, bytes], None]) -> AsyncIterator[bytes]:
+async def _frames(news: AsyncGenerator[tuple[int, bytes], None]) -> AsyncGenerator[bytes, None]:
     yield format_sse_event(retry=RETRY_MILLISECONDS)
     end, quiet_since = 0, time.monotonic()
     async with aclosing(news):

@@ -86,6 +86,36 @@ def test_a_revoked_key_is_refused_once_it_is_looked_up_again(
     assert problem(response) == (401, "key_revoked")
 
 
+def test_a_key_that_is_revoked_here_is_refused_at_once(
+    http: httpx.Client, key: Callable[..., CreatedKey]
+) -> None:
+    admin, revoked = key(Scope.ADMIN), key()
+    assert http.get("/v1/jobs", headers=bearing(revoked)).status_code == 200
+    assert http.delete(f"/v1/keys/{revoked.id}", headers=bearing(admin)).status_code == 204
+    assert problem(http.get("/v1/jobs", headers=bearing(revoked))) == (401, "key_revoked")
+    assert http.get("/v1/jobs", headers=bearing(admin)).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["events", "logs?follow=true"])
+def test_a_stream_ends_with_its_key(
+    http: httpx.Client,
+    backends: Backends,
+    key: Callable[..., CreatedKey],
+    running: Job,
+    path: str,
+) -> None:
+    admin, revoked = key(Scope.ADMIN), key()
+    headers = bearing(revoked) | {"Accept": "text/event-stream"}
+    backends.logs.append(running.id, 1, 0, b"seen\n")
+    with http.stream("GET", f"/v1/jobs/{running.id}/{path}", headers=headers) as response:
+        lines = response.iter_lines()
+        next(line for line in lines if line.startswith("data:"))
+        http.delete(f"/v1/keys/{revoked.id}", headers=bearing(admin))
+        backends.logs.append(running.id, 1, 5, b"unseen\n")
+        backends.attempts.warn(running.id, 1, "late", "unseen")
+        assert not any("unseen" in line for line in lines)
+
+
 def test_a_key_that_only_reads_changes_nothing(
     http: httpx.Client, key: Callable[..., CreatedKey], job: Job
 ) -> None:
