@@ -20,7 +20,7 @@ def hold(connection: Connection, spec: JobSpec, *, project: str) -> None:
 
     Raises `JobNotFound` or `ArtifactNotFound` for files that are gone already.
     """
-    named = {files for _, uri in uris_of(spec) if (files := parse(uri))}
+    named = {place for _, uri in uris_of(spec) if (place := parse(uri))}
     for job_id, folder in sorted(named):  # in one order, or two might wait for ever
         mine = and_(jobs.c.id == job_id, jobs.c.project == project)
         if connection.scalar(select(jobs.c.id).where(mine).with_for_update()) is None:
