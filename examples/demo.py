@@ -64,7 +64,7 @@ def demo(client: Client, url: str, data_dir: Path) -> bool:
     step("Its restarts", f"curl '{jobs}/{job.id}/events?type=train.merge'")
     restarts = show_restarts(client, job)
 
-    step("Download the model", f"curl -LO {jobs}/{job.id}/artifacts/final/model.safetensors")
+    step("Download the model", f"curl -fLO {jobs}/{job.id}/artifacts/final/model.safetensors")
     folder = data_dir / "models" / job.id
     files = client.jobs.download(job.id, folder, prefix="final/")
     console.print(f"{len(files)} files, their sha256 verified, in {folder / 'final'}")

@@ -14,5 +14,5 @@ def require_bitsandbytes(setting: str, *, instead: str) -> None:
     except ImportError as error:
         raise ModelError(
             f"{setting} needs bitsandbytes, which is not installed here; "
-            f'pip install "relora[quantization]", or take {instead}'
+            f"pip install -e '.[quantization]' in relora's folder, or take {instead}"
         ) from error

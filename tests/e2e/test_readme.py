@@ -76,8 +76,9 @@ def run(script: str, folder: Path) -> str:
 
 def test_the_commands_of_the_readme_do_what_it_says(folder: Path, url: str) -> None:
     at = "http://127.0.0.1:8000"
-    curl = shortened(block("sh", "curl -s")).replace(at, url)
-    printed = run(curl, folder)
+    submit = shortened(block("sh", "cat > spec.json")).replace(at, url)
+    blocks = [submit, block("sh", "/progress"), block("sh", "model.safetensors")]
+    printed = run("".join(blocks), folder)
     assert "event: train.merge" in printed
     assert "event: job.succeeded" in printed
     with safe_open(folder / "model.safetensors", "np") as model:
@@ -89,6 +90,10 @@ def test_the_commands_of_the_readme_do_what_it_says(folder: Path, url: str) -> N
     told = run(f"export RELORA_URL={url} JOB={job['id']}\n{command_line}", folder)
     assert "succeeded" in told
     run(f".venv/bin/python - <<'EOF'\n{block('python', 'from_pretrained')}EOF", folder)
+
+    run(submit + block("sh", "/cancel"), folder)
+    cancelled, *_ = httpx.get(f"{url}/v1/jobs").json()["items"]
+    assert cancelled["status"] == "cancelled" or cancelled["wish"] == "cancel"
 
 
 def test_the_trainer_alone_does_what_the_readme_says(folder: Path) -> None:

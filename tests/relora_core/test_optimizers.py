@@ -93,5 +93,5 @@ def test_8_bits_hold_the_moments_of_matrices_in_a_quarter_of_the_memory() -> Non
 
 def test_without_bitsandbytes_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)  # as if it were not installed
-    with pytest.raises(ModelError, match=r"relora\[quantization\]"):
+    with pytest.raises(ModelError, match=r"pip install -e '\.\[quantization\]'"):
         build_optimizer(model(), OptimizerSpec(name="adamw_8bit"))

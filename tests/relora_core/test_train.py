@@ -299,7 +299,7 @@ def test_without_bitsandbytes_what_needs_it_fails_before_the_data_is_read(
 ) -> None:
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)  # as if it were not installed
     recorder = Recorder()
-    message = rf'pip install "relora\[quantization\]", or take {instead}'
+    message = rf"pip install -e '\.\[quantization\]' in relora's folder, or take {instead}"
     with pytest.raises(ModelError, match=message):
         train(make_spec(**change), run.workdir, recorder, lambda: False, cache=run.cache)
     assert not recorder.events

@@ -25,8 +25,9 @@ ADDRESS = "http://127.0.0.1:8000"
 SUBMITTED = re.compile(r"^(JOB=.*|job = client.jobs.create.*)$", re.M)
 # An answer that is an error ends the script, and so does a stream that was not asked to end.
 QUIET = """curl() {
-    local code=0
-    command curl -sS --fail-with-body "$@" || code=$?
+    local code=0 fail=--fail-with-body
+    [[ " $*" == *" -f"* ]] && fail=  # curl takes one of the two
+    command curl -sS $fail "$@" || code=$?
     [ $code = 0 ] || [ $code = 28 ] || { echo "curl $*: $code" >&2; kill $$; }
 }
 """

@@ -27,8 +27,8 @@ class Decoded:
 def require_pillow() -> None:
     if find_spec("PIL") is None:
         raise DataError(
-            'task image_classification needs Pillow, which is not installed: pip install "relora'
-            '[vision]"'
+            "task image_classification needs Pillow, which is not installed: "
+            "pip install -e '.[vision]' in relora's folder"
         )
 
 

@@ -234,4 +234,4 @@ except Exception as error:
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout.splitlines()[0] == "42873344", result.stderr
-    assert 'pip install "relora[trainer]"' in result.stdout
+    assert "pip install -e '.[trainer]'" in result.stdout

@@ -199,5 +199,5 @@ def test_rows_of_any_size_are_exact(dtype: FrozenDtype, size: float) -> None:
 
 def test_without_bitsandbytes_nf4_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
-    with pytest.raises(ModelError, match=r'nf4 needs .* pip install "relora\[quantization\]"'):
+    with pytest.raises(ModelError, match=r"nf4 needs .* pip install -e '\.\[quantization\]'"):
         build_frozen(weight(), "nf4")

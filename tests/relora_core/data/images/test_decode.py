@@ -54,5 +54,5 @@ def test_what_is_no_whole_image_is_bad(content: bytes) -> None:
 
 def test_without_pillow_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("relora_core.data.images.decode.find_spec", lambda _: None)
-    with pytest.raises(DataError, match=r'needs Pillow.*: pip install "relora\[vision\]"'):
+    with pytest.raises(DataError, match=r"needs Pillow.*: pip install -e '\.\[vision\]'"):
         require_pillow()
