@@ -13,7 +13,7 @@ MAX_NAME = 200
 
 
 class Fork(BaseModel):
-    """What the new job begins with, and what it has otherwise than this one."""
+    """What the new job starts from, and what it changes."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -28,7 +28,7 @@ class Fork(BaseModel):
         alias="from",
         description="The folder of its files with the weights to begin with: `final`, "
         "`merged/step-00005000` or, for lora and relora, `checkpoints/step-00005000`, which "
-        "becomes `method.warm_start_from`. Default: none; only the spec is taken over.",
+        "becomes `method.warm_start_from`. Default: none; only the spec is copied.",
     )
     changes: dict[str, Any] = Field(
         default_factory=dict, description="Of the spec, as a JSON merge patch (RFC 7396)."

@@ -23,8 +23,13 @@ Priority = Annotated[int, Field(strict=True, ge=-100, le=100)]
 
 
 class Resources(Spec):
-    gpus: int = Field(default=1, ge=1, le=64, description="Processes; without GPUs, on the CPU.")
-    nodes: Literal[1] = Field(default=1, description="One node; many are for a later version.")
+    gpus: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Training processes, one for each GPU; on the CPU if there are no GPUs.",
+    )
+    nodes: Literal[1] = Field(default=1, description="Only 1 in this version.")
 
 
 class HubRepo(Spec):
@@ -44,7 +49,9 @@ class Output(Spec):
         "Default: the service's own storage.",
     )
     hub: HubRepo | None = Field(
-        default=None, description="Where the merged model of the finished run is pushed, besides."
+        default=None,
+        description="A Hub repository to which the merged model of the finished run is also "
+        "pushed.",
     )
 
     @field_validator("uri")
@@ -174,7 +181,7 @@ class Job(BaseModel):
     labels: dict[str, str]
     priority: int
     status: JobStatus
-    wish: Wish | None = Field(description="Asked of the worker, and not yet fulfilled.")
+    wish: Wish | None = Field(description="What the worker was asked to do and has not done yet.")
     attempt: int = Field(description="0 until a worker claims the job.")
     worker: str | None
     forked_from: str | None = Field(description="The job that this one was forked from.")
@@ -197,7 +204,7 @@ class JobChanges(BaseModel):
 
     name: str = Field(default="", min_length=1, max_length=200)
     labels: Labels = Field(
-        default_factory=dict, max_length=MAX_LABELS, description="In place of those it had."
+        default_factory=dict, max_length=MAX_LABELS, description="They replace those it had."
     )
     priority: Priority = Field(default=0, description="Only while the job is queued.")
 

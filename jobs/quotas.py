@@ -40,11 +40,13 @@ class Quotas(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    queued_jobs: Count | None = Field(default=None, description="Refused at submit above it.")
-    running_jobs: Count | None = Field(default=None, description="Others wait in the queue.")
-    gpus: Count | None = Field(default=None, description="Of running jobs; others wait.")
+    queued_jobs: Count | None = Field(default=None, description="A submit above it is refused.")
+    running_jobs: Count | None = Field(default=None, description="Further jobs wait in the queue.")
+    gpus: Count | None = Field(default=None, description="GPUs of running jobs; further jobs wait.")
     storage_bytes: Bytes | None = Field(
-        default=None, description="Of the files of jobs and datasets; none is taken above it."
+        default=None,
+        description="Bytes of the files of jobs and datasets; above it no submit or upload is "
+        "accepted.",
     )
 
 

@@ -25,7 +25,7 @@ secrets = Table(
 
 
 class Secret(BaseModel):
-    """That there is a secret, and since when. Its value leaves the service only into a job."""
+    """That there is a secret, and since when. Only jobs get its value."""
 
     model_config = ConfigDict(
         frozen=True,

@@ -47,38 +47,43 @@ class Settings(BaseSettings):
         description="As `allowed_outputs`, for the files and objects that jobs read.",
     )
     lease_seconds: float = Field(
-        default=60, gt=0, description="After so long without a sign of its worker, a job is lost."
+        default=60,
+        gt=0,
+        description="How long a worker may be silent before its job counts as lost.",
     )
     outage_seconds: float = Field(
         default=600,
         gt=0,
-        description="So long a worker waits out a storage that fails, before its attempt fails.",
+        description="How long a worker retries failing storage before its attempt fails.",
     )
 
     upload_max_bytes: int = Field(
         default=100_000_000_000, ge=1, description="The largest dataset that may be uploaded."
     )
     upload_expires_seconds: float = Field(
-        default=86_400, gt=0, description="So long after its last byte an upload is given up."
+        default=86_400,
+        gt=0,
+        description="How long an upload may receive no byte before it is abandoned.",
     )
     generation_seconds: float = Field(
         default=600,
         gt=0,
-        description="So long a generation may wait for a generator, and then take.",
+        description="How long a generation may wait for a generator, and how long it may then "
+        "take.",
     )
     authentication: Authentication = Field(
         default="auto",
         description="Whether the API asks for keys. auto: unless it listens on loopback alone.",
     )
     requests_per_minute: int = Field(
-        default=0, ge=0, le=1_000_000, description="Of each key to the API; 0 is no limit."
+        default=0, ge=0, le=1_000_000, description="Requests that each key may make; 0 is no limit."
     )
     request_burst: int = Field(
         default=60, ge=1, le=1_000_000, description="How many of them may come at once."
     )
     secret_keys: SecretStr | None = Field(
         default=None,
-        description="Fernet keys between commas, the newest first, that encrypt secrets; "
+        description="Fernet keys that encrypt secrets, separated by commas, the newest first; "
         "`relora up` makes one.",
     )
 

@@ -19,7 +19,7 @@ MAKE_A_KEY = (
 
 
 class Vault:
-    """`keys` are Fernet keys between commas, the newest first; without one it stays shut."""
+    """`keys` are Fernet keys separated by commas, the newest first; without one it stays shut."""
 
     def __init__(self, keys: str | None) -> None:
         given = [key.strip() for key in (keys or "").split(",") if key.strip()]

@@ -15,7 +15,7 @@ from relora_core.spectrum import UpdateSpectrum
 class Counters:
     """The run's numbers; plain JSON in a checkpoint."""
 
-    step: int = 0  # steps begun, all but the last few also read; the number of the next one
+    step: int = 0  # steps begun; the results of the last few may still be unread
     phase: Phase | None = None  # None until the first step is prepared
     restarts: int = 0
     tokens_seen: int = 0

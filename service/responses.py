@@ -77,7 +77,7 @@ class JobEstimate(BaseModel):
 
     spec: JobSpec
     estimate: Estimate | None
-    not_estimated: str | None = Field(description="Why there is no estimate, if so.")
+    not_estimated: str | None = Field(description="Why there is no estimate, if there is none.")
     warnings: list[FieldWarning] = Field(
         default=[], description="Fields of the spec that were not used, and why."
     )
@@ -164,8 +164,8 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Without the broker jobs are still taken, and sent once it is back, and without the storage
-    they are still watched; so it is not unready."""
+    """Without the broker, jobs are still accepted, and sent once it is back; without the storage
+    they can still be watched. So either leaves the service `degraded`, not `unready`."""
 
     status: Literal["ready", "degraded", "unready"]
     store: str = Field(description="`ok`, or what is wrong with it.")

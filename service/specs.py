@@ -48,8 +48,8 @@ IdempotencyKey = Annotated[
         alias="Idempotency-Key",
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",
-        description="Of your choice. For a day, the same key and body give what was made first, "
-        "with 200; the same key and another body are refused.",
+        description="A text of your choice. For a day, the same key with the same body returns "
+        "what the first request made, with 200; with another body it is refused.",
     ),
 ]
 

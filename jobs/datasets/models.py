@@ -47,7 +47,7 @@ class NewDataset(BaseModel):
         },
     )
 
-    name: str = Field(min_length=1, max_length=200, description="What it is, to people.")
+    name: str = Field(min_length=1, max_length=200, description="A name for people.")
     filename: str = Field(
         json_schema_extra={"pattern": FILENAME},
         description=f"Its extension says what it holds: {READABLE}.",
@@ -79,6 +79,6 @@ class Dataset(BaseModel):
     size: int = Field(description="In bytes.")
     sha256: str
     status: DatasetStatus = Field(description="Jobs may use it when it is `ready`.")
-    received: int = Field(description="How many bytes are here: the offset of the next.")
+    received: int = Field(description="How many bytes have arrived: the offset of the next one.")
     created_at: datetime
-    updated_at: datetime = Field(description="When bytes came last.")
+    updated_at: datetime = Field(description="When bytes last arrived.")

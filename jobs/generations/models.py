@@ -23,13 +23,18 @@ class NewGeneration(BaseModel):
         },
     )
 
-    prompt: Prompt = Field(default="", description="The beginning of a document, to go on with.")
+    prompt: Prompt = Field(
+        default="", description="The beginning of a document, which the model continues."
+    )
     max_new_tokens: int = Field(default=64, ge=1, le=2048)
     temperature: float = Field(
         default=1.0, ge=0, le=5, description="0 takes the likeliest token each time."
     )
     top_p: float = Field(
-        default=1.0, gt=0, le=1, description="Only the likeliest tokens of so much probability."
+        default=1.0,
+        gt=0,
+        le=1,
+        description="Sample only from the likeliest tokens that together have this probability.",
     )
     seed: int = Field(
         default=0, ge=0, le=2**32 - 1, description="The same one gives the same text."
@@ -38,8 +43,8 @@ class NewGeneration(BaseModel):
         default=None,
         ge=0,
         le=MAX_WHOLE,
-        description="Whose model or checkpoint; default the final model, before it is there the "
-        "newest of either.",
+        description="The step of the model or checkpoint that writes; default the final model or, "
+        "until there is one, the newest of either.",
     )
 
 
@@ -70,7 +75,7 @@ class Generation(BaseModel):
     id: str = Field(examples=["gen_01k3h4v5w6x7y8z9a0b1c2d3e4"])
     job_id: str
     status: GenerationStatus
-    step: int = Field(description="Of the model that is asked.")
+    step: int = Field(description="The step of the model that writes.")
     request: NewGeneration
     result: GeneratedText | None = Field(description="Null until it has succeeded.")
     error: JobError | None = Field(description="Why it failed.")

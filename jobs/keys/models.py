@@ -9,7 +9,7 @@ from jobs.projects import ProjectName
 
 
 class Scope(StrEnum):
-    """What a key may do. Each may do all that those before it may."""
+    """What a key may do. Each scope includes those before it."""
 
     READ = "read"  # look at all that its project has
     WRITE = "write"  # and submit, change, delete
@@ -35,7 +35,7 @@ class NewKey(BaseModel):
     name: str = Field(
         max_length=128,
         pattern=r"^[^\x00-\x1f\x7f]+$",
-        description="What it is for, in one line to people.",
+        description="What the key is for: one line, for people.",
     )
     scope: Scope = Field(
         default=Scope.WRITE,
@@ -59,11 +59,13 @@ class ApiKey(BaseModel):
     name: str
     project: str
     scope: Scope
-    prefix: str = Field(description="How the key begins, to tell it.", examples=["rlk_5e1c9a07"])
+    prefix: str = Field(
+        description="How the key begins, to recognise it by.", examples=["rlk_5e1c9a07"]
+    )
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
-    last_used_at: datetime | None = Field(description="To the minute.")
+    last_used_at: datetime | None = Field(description="Accurate to the minute.")
 
 
 class CreatedKey(ApiKey):

@@ -32,7 +32,9 @@ class Curve(BaseModel):
 
     name: str = Field(examples=["loss"])
     description: str
-    num_points: int = Field(description="Stored in the range asked for; `steps` may have fewer.")
+    num_points: int = Field(
+        description="How many points are stored in the range; `steps` may have fewer."
+    )
     steps: list[int]
     values: list[float | None] = Field(description="null: the value was not finite.")
 

@@ -20,7 +20,7 @@ EXAMPLE: dict[str, Any] = {
 
 
 class NewSweep(BaseModel):
-    """What to make jobs of."""
+    """A base and a grid: a job for each combination."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra={"example": EXAMPLE})
 
@@ -33,8 +33,8 @@ class NewSweep(BaseModel):
     grid: dict[str, Any] = Field(
         min_length=1,
         description="Fields, each with a list of values: there is a job for every combination. "
-        "A field is a dotted path (`optimizer.learning_rate`), parts in parts, or its last name "
-        "where only one has it (`rank`); `method` is the method's name.",
+        "A field is a dotted path (`optimizer.learning_rate`), or its last name where only one "
+        "field has that name (`rank`); `method` is the method's name.",
     )
 
 
@@ -45,7 +45,7 @@ class SweepJob(BaseModel):
 
     job_id: str
     name: str
-    changes: dict[str, Any] = Field(description="What it has of the grid.")
+    changes: dict[str, Any] = Field(description="Its values of the grid.")
     status: JobStatus
     step: int
     total_steps: int

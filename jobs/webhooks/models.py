@@ -52,7 +52,7 @@ class Webhook(BaseModel):
     secret: str = Field(description="The name of the secret that signs.")
     created_at: datetime
     failing_since: datetime | None = Field(
-        description="The first of the failures since the last request that was accepted."
+        description="When the first failure since the last accepted request came."
     )
 
 

@@ -48,7 +48,7 @@ class PhaseStarted(Event):
     trainable_parameters: int
     frozen_parameters: int
     target_parameters: int | None = Field(
-        default=None, description="Of the method control: what ReLoRA trains, to be as large as."
+        default=None, description="Of the method control: how many ReLoRA trains, to be matched."
     )
 
     def __str__(self) -> str:

@@ -2,7 +2,7 @@
 
 The state of a factor is treated as one: both moments go through one mask, and the step
 count starts again. A first moment beside a cleared second would make steps of
-m / sqrt(0); a bias correction that believes in thousands of steps beside cleared moments
+m / sqrt(0); a bias correction that still counts thousands of steps beside cleared moments
 makes steps of up to 6.6 times the learning rate for beta2 = 0.999.
 
 After pruning, the surviving moments count as one observation: the state is the one that

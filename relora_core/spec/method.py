@@ -129,7 +129,7 @@ class LoraMethod(LowRank):
 
     name: Literal["lora"] = "lora"
     warm_start_steps: int | None = Field(
-        default=None, ge=0, description="Full-rank steps before; default 0."
+        default=None, ge=0, description="Full-rank steps before the low-rank phase; default 0."
     )
 
 
@@ -141,12 +141,12 @@ class ReloraMethod(LowRank):
         default=None,
         ge=0,
         description="Full-rank steps before the first cycle; default 5000 or a quarter of the "
-        "steps, the smaller.",
+        "steps, whichever is smaller.",
     )
     reset_every: Steps | None = Field(
         default=None,
         description="A restart comes before each later multiple of this step; default 5000 or a "
-        "quarter of the steps, the smaller.",
+        "quarter of the steps, whichever is smaller.",
     )
     optimizer_reset: OptimizerReset = MagnitudeReset()
 

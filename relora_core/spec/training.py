@@ -17,7 +17,8 @@ class TrainingSpec(Spec):
         default=32, ge=1, description="Sequences or images per optimizer step."
     )
     micro_batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
-        default="auto", description="Sequences or images per forward pass; auto: as fit."
+        default="auto",
+        description="Sequences or images per forward pass; auto: the largest that fits in memory.",
     )
     precision: Literal["bf16", "fp32"] = Field(default="bf16", description="Of the arithmetic.")
     seed: int = Field(default=0, ge=0)
@@ -27,17 +28,17 @@ class TrainingSpec(Spec):
     )
     on_divergence: Literal["fail", "rewind"] = Field(
         default="rewind",
-        description="Then fail, or go back to the newest checkpoint and on with other data; "
-        "without a checkpoint, the run fails.",
+        description="What a diverged run does: fail, or go back to the newest checkpoint and go on"
+        " with other data. Without a checkpoint it fails.",
     )
     max_rewinds: int = Field(
-        default=3, ge=0, description="In the whole run; the divergence after them fails it."
+        default=3, ge=0, description="How often a run may rewind; the next divergence fails it."
     )
     spike_z_score: float | None = Field(
         default=6.0,
         gt=0,
-        description="Report a loss so many standard deviations above the mean of the steps before "
-        "it; null: never. By chance, 6 comes once in 50 million steps of normal noise.",
+        description="Report a loss this many standard deviations above the mean of the steps "
+        "before it; null: never. By chance, 6 comes once in 50 million steps of normal noise.",
     )
     spike_window: int = Field(
         default=100,
@@ -87,13 +88,15 @@ class ScheduleSpec(Spec):
         "stable, decay.",
     )
     warmup_steps: int | None = Field(
-        default=None, ge=0, description="Default 500 or a fortieth of the steps, the smaller."
+        default=None,
+        ge=0,
+        description="Default 500 or a fortieth of the steps, whichever is smaller.",
     )
     restart_warmup_steps: int | None = Field(
         default=None,
         ge=0,
         description="Re-warm after the switch to low rank and after each restart; default 100 or "
-        "a tenth of `reset_every`, the smaller.",
+        "a tenth of `reset_every`, whichever is smaller.",
     )
     decay_steps: Steps | None = Field(
         default=None, description="Of `wsd`: its last steps; default a tenth of the steps."
@@ -103,9 +106,15 @@ class ScheduleSpec(Spec):
 
 class EvaluationSpec(Spec):
     every: Steps | None = Field(default=1000, description="null: only at the start and the end.")
-    tokens: int = Field(default=1_000_000, ge=1, description="Of the validation split, the first.")
+    tokens: int = Field(
+        default=1_000_000,
+        ge=1,
+        description="How many of the first tokens of the validation split are scored.",
+    )
     images: int = Field(
-        default=50_000, ge=1, description="Of the validation split, a fixed choice."
+        default=50_000,
+        ge=1,
+        description="How many images of the validation split are scored: a fixed choice.",
     )
 
 
@@ -119,7 +128,9 @@ class SpectrumSpec(Spec):
         "every checkpoint, and the time that `train.spectrum` tells.",
     )
     every: Steps | None = Field(
-        default=None, description="On the way too, so that a run without restarts has a curve."
+        default=None,
+        description="Steps between further measurements, so that a run without restarts has a "
+        "curve too.",
     )
     since_step: int | None = Field(
         default=None,
@@ -145,6 +156,7 @@ class CheckpointSpec(Spec):
 
 class ExportSpec(Spec):
     every: Steps | None = Field(
-        default=None, description="Merged models on the way; the final one is always exported."
+        default=None,
+        description="Steps between merged models during the run; the final one is always exported.",
     )
     dtype: Literal["bf16", "fp16", "fp32"] = "bf16"

@@ -27,7 +27,7 @@ secrets = group("Values that jobs name and nobody reads back.")
 
 KeyId = Annotated[str, typer.Argument(metavar="KEY", help="The id of the key.")]
 Project = Annotated[
-    str | None, typer.Option(help="Default: one's own; another needs an operator's key.")
+    str | None, typer.Option(help="Default: that of your key; another needs an operator's key.")
 ]
 
 
@@ -92,7 +92,7 @@ SecretName = Annotated[str, typer.Argument(metavar="NAME", help="Its name.")]
 
 @secrets.command("set")
 def set_secret(name: SecretName, *, url: Url = URL, json: AsJson = False) -> None:
-    """Store a value, typed or from stdin, in place of the one before."""
+    """Store a value, typed or from stdin; it replaces the one before."""
     typed = typer.get_text_stream("stdin")
     value = typer.prompt("value", hide_input=True, err=True) if typed.isatty() else typed.read()
     with connected(url) as client:

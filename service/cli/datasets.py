@@ -69,7 +69,7 @@ def get(dataset_id: DatasetId, *, url: Url = URL, json: AsJson = False) -> None:
 
 @datasets.command()
 def delete(dataset_id: DatasetId, *, url: Url = URL, json: AsJson = False) -> None:
-    """Forget a dataset that no job needs any more."""
+    """Delete a dataset that no job needs any more."""
     with connected(url) as client:
         client.datasets.delete(dataset_id)
     print_gone(dataset_id, json=json)

@@ -127,8 +127,10 @@ def logs(  # what a log is narrowed by
     job_id: JobId,
     *,
     attempt: Annotated[int | None, typer.Option(help="Default: the last.")] = None,
-    tail: Annotated[int | None, typer.Option(min=0, help="The last lines alone.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", help="Go on with what comes.")] = False,
+    tail: Annotated[
+        int | None, typer.Option(min=0, help="Only this many of the last lines.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Keep printing new lines.")] = False,
     url: Url = URL,
     json: AsJson = False,
 ) -> None:

@@ -28,13 +28,19 @@ generations = typer.Typer()
 @generations.command()
 def generate(  # noqa: PLR0913 # what a generation has
     job_id: JobId,
-    prompt: Annotated[str, typer.Argument(help="The beginning of a text, to go on with.")] = "",
+    prompt: Annotated[
+        str, typer.Argument(help="The beginning of a text, which the model continues.")
+    ] = "",
     *,
     max_new_tokens: Annotated[int, typer.Option(min=1)] = 64,
     temperature: Annotated[float, typer.Option(min=0, help="0: the likeliest token.")] = 1.0,
-    top_p: Annotated[float, typer.Option(help="Only of the likeliest of this share.")] = 1.0,
+    top_p: Annotated[
+        float, typer.Option(help="Only from the likeliest of this probability.")
+    ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="The same one gives the same text.")] = 0,
-    step: Annotated[int | None, typer.Option(help="Whose model; default the last.")] = None,
+    step: Annotated[
+        int | None, typer.Option(help="The step of the model; default the last.")
+    ] = None,
     url: Url = URL,
     json: AsJson = False,
 ) -> None:

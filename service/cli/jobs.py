@@ -41,16 +41,15 @@ from service.tables.jobs import job_sheet, overview
 
 jobs = group("Submit jobs, watch them, fetch what they made.")
 
-Set = Annotated[
-    list[str] | None, typer.Option("--set", help="A field otherwise: training.steps=200.")
-]
+Set = Annotated[list[str] | None, typer.Option("--set", help="Change a field: training.steps=200.")]
 TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 After = Annotated[
     datetime | None,
-    typer.Option(formats=TIMES, metavar="TIME", help="From then on: 2026-01-31T12:00:00."),
+    typer.Option(formats=TIMES, metavar="TIME", help="At this time or later: 2026-01-31T12:00:00."),
 ]
 Before = Annotated[
-    datetime | None, typer.Option(formats=TIMES, metavar="TIME", help="Until then: 2026-02-01.")
+    datetime | None,
+    typer.Option(formats=TIMES, metavar="TIME", help="Before this time: 2026-02-01."),
 ]
 
 
@@ -112,7 +111,7 @@ def follow_job(job_id: JobId, *, url: Url = URL, json: AsJson = False) -> None:
 
 @jobs.command()
 def wait(job_id: JobId, *, url: Url = URL, json: AsJson = False) -> None:
-    """Wait until a job is over, saying nothing, and show how it ended."""
+    """Wait silently until a job is over, and show how it ended."""
     with connected(url) as client:
         for _ in client.jobs.stream(job_id, types=sorted(LAST_TYPES), listener=tell):
             pass
@@ -147,7 +146,7 @@ def change(  # noqa: PLR0913 # what can be changed
     *,
     name: Annotated[str | None, typer.Option(help="Another name.")] = None,
     label: Annotated[
-        list[str] | None, typer.Option(help="KEY=VALUE; these in place of all that it has.")
+        list[str] | None, typer.Option(help="KEY=VALUE; they replace all that it has.")
     ] = None,
     no_labels: Annotated[bool, typer.Option("--no-labels", help="No label any more.")] = False,
     priority: Annotated[
@@ -208,7 +207,7 @@ def fork(  # noqa: PLR0913 # what a fork has
     url: Url = URL,
     json: AsJson = False,
 ) -> None:
-    """Submit a new job with another's spec and changes to it."""
+    """Submit a new job with the spec of another and changes to it."""
     written = read_document(changes, "changes: a part of a job spec") if changes else {}
     with connected(url) as client:
         job = client.jobs.fork(

@@ -34,7 +34,7 @@ def show_metrics(  # noqa: PLR0913 # what curves are narrowed by
     url: Url = URL,
     json: AsJson = False,
 ) -> None:
-    """Show the least and the greatest value of each of a job's curves, and when it was.
+    """Show the least and the greatest value of each of a job's curves, and the steps.
 
     --csv and --json print the curves themselves.
     """

@@ -16,7 +16,7 @@ def estimate(
     *,
     gpu: Annotated[str, typer.Option(help="Each of resources.gpus.")] = "h100",
     utilization: Annotated[
-        float, typer.Option(help="The share of the GPU's peak that is reached.")
+        float, typer.Option(help="The share of the GPU's peak that training is assumed to reach.")
     ] = UTILIZATION,
     url: Url = URL,
     json: AsJson = False,

@@ -37,7 +37,7 @@ def create(
     url: Url = URL,
     json: AsJson = False,
 ) -> None:
-    """Tell a server of the events of all jobs of the project, from now on; of job.* by default."""
+    """Send the events of all jobs of the project to a server, from now on; job.* by default."""
     spec = {"url": to, "secret": secret, **({"events": event} if event else {})}
     with connected(url) as client:
         webhook = client.webhooks.create(spec)
@@ -51,7 +51,7 @@ def create(
 def list_webhooks(
     *,
     job: Annotated[
-        str | None, typer.Option(metavar="JOB", help="Those in the spec of this job.")
+        str | None, typer.Option(metavar="JOB", help="Only the webhooks in the spec of this job.")
     ] = None,
     limit: Limit = 50,
     url: Url = URL,
@@ -110,7 +110,7 @@ def redeliver(
 
 @webhooks.command()
 def delete(webhook_id: WebhookId, *, url: Url = URL, json: AsJson = False) -> None:
-    """Send nothing there any more, and forget what was sent."""
+    """Delete a webhook, and the log of what was sent."""
     with connected(url) as client:
         client.webhooks.delete(webhook_id)
     print_gone(webhook_id, json=json)

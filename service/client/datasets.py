@@ -38,5 +38,5 @@ class Datasets(Group[AnyTransport]):
 
     @answered
     def delete(self, dataset_id: str) -> Request[None]:
-        """Forget a dataset that no job needs any more, or an upload."""
+        """Delete a dataset that no job needs any more, or an unfinished upload."""
         return Request("DELETE", at("datasets", dataset_id), nothing)

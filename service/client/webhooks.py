@@ -12,7 +12,7 @@ from service.responses import DeliveryPage, WebhookPage
 class Webhooks(Group[AnyTransport]):
     @answered
     def create(self, spec: WebhookSpec | Mapping[str, Any]) -> Request[Webhook]:
-        """Be told of the events of all jobs of the project, from now on."""
+        """Send the events of all jobs of the project to an address, from now on."""
         return Request("POST", at("webhooks"), model(Webhook), json=body(spec))
 
     @iterated
@@ -26,7 +26,7 @@ class Webhooks(Group[AnyTransport]):
 
     @answered
     def delete(self, webhook_id: str) -> Request[None]:
-        """Send nothing there any more, and forget what was sent."""
+        """Delete a webhook, and the log of what was sent."""
         return Request("DELETE", at("webhooks", webhook_id), nothing)
 
     @iterated
@@ -39,7 +39,7 @@ class Webhooks(Group[AnyTransport]):
 
     @answered
     def test(self, webhook_id: str) -> Request[Delivery]:
-        """Send an event `webhook.test`, which happened to no job."""
+        """Send an event `webhook.test`, which belongs to no job."""
         return Request("POST", at("webhooks", webhook_id, "test"), model(Delivery))
 
     @answered

@@ -35,9 +35,9 @@ def _downloads(*media_types: str) -> dict[int | str, dict[str, Any]]:
     """The good answers of a download, for its OpenAPI entry."""
     content = {kind: {"schema": {"format": "binary"}} for kind in media_types}
     return {
-        200: {"content": content, "description": "The whole of it."},
+        200: {"content": content, "description": "The whole file."},
         206: {"content": content, "description": "The part asked for."},
-        304: {"description": "It is what `If-None-Match` says; nothing is sent."},
+        304: {"description": "Its ETag is in `If-None-Match`; no content is sent."},
     }
 
 
@@ -64,7 +64,7 @@ def _selection(
     step: Annotated[
         int | None, Query(ge=0, le=MAX_WHOLE, description="Only files of this step.")
     ] = None,
-    prefix: Annotated[str, Query(description="Only files whose path starts so.")] = "",
+    prefix: Annotated[str, Query(description="Only files whose path starts with this.")] = "",
 ) -> Selection:
     return Selection(kind=kind, step=step, prefix=prefix)
 
@@ -135,7 +135,7 @@ def download_model(
         Query(
             ge=0,
             le=MAX_WHOLE,
-            description="Default: the final model, before that the newest of the others.",
+            description="Default: the final model or, until there is one, the newest other.",
         ),
     ] = None,
 ) -> Response:

@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
 OFFSET, LENGTH = "Upload-Offset", "Upload-Length"
 _POSITION: dict[str, Any] = {
-    OFFSET: {"schema": {"type": "integer"}, "description": "Of the next byte."},
+    OFFSET: {"schema": {"type": "integer"}, "description": "The offset of the next byte."},
     LENGTH: {"schema": {"type": "integer"}, "description": "The size of the whole file."},
 }
 _BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
@@ -64,7 +64,7 @@ def get_dataset(dataset_id: str, backends: BackendsDep, project: ProjectDep) -> 
 
 @router.delete("/{dataset_id}", status_code=204, responses=documented(404, 409))
 def delete_dataset(dataset_id: str, backends: BackendsDep, project: ProjectDep) -> None:
-    """Forget a dataset that no job needs any more, or an upload."""
+    """Delete a dataset that no job needs any more, or an unfinished upload."""
     backends.datasets.delete(project, dataset_id)
 
 
@@ -74,7 +74,7 @@ def delete_dataset(dataset_id: str, backends: BackendsDep, project: ProjectDep) 
     responses={200: {"headers": _POSITION, "content": {}}, **documented(404)},
 )
 def get_upload_offset(dataset_id: str, backends: BackendsDep, project: ProjectDep) -> Response:
-    """Where to go on with an upload."""
+    """The offset at which an upload continues."""
     dataset = backends.datasets.get(project, dataset_id)
     return Response(headers={**_position(dataset), "Cache-Control": "no-store"})
 
@@ -92,10 +92,12 @@ async def upload_content(
     response: Response,
     offset: Annotated[
         int,
-        Header(alias=OFFSET, ge=0, le=MAX_WHOLE, description="Of the body's first byte."),
+        Header(
+            alias=OFFSET, ge=0, le=MAX_WHOLE, description="The offset of the body's first byte."
+        ),
     ],
 ) -> Dataset:
-    """Send the bytes from an offset on, as many as you like: all that arrive are kept.
+    """Send bytes from an offset on, in requests of any size: all bytes that arrive are kept.
 
     The last one makes the dataset `ready`, if the whole has the sha256 that was announced.
     """

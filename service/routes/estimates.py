@@ -36,7 +36,12 @@ def estimate_job(  # what a request has
     admission: AdmissionDep,
     gpu: Annotated[GpuName, Query(description="Each of `resources.gpus`.")] = "h100",
     utilization: Annotated[
-        float, Query(ge=0.01, le=1, description="The share of the GPU's peak that is reached.")
+        float,
+        Query(
+            ge=0.01,
+            le=1,
+            description="The share of the GPU's peak that training is assumed to reach.",
+        ),
     ] = UTILIZATION,
 ) -> JobEstimate:
     """Check a spec as a submit does, and say its parameters, memory, arithmetic and time.

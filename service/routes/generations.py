@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["generations"])
 POLL_SECONDS = 0.2
 
 Wait = Annotated[
-    float, Query(ge=0, le=60, description="Seconds to wait for the text, if it is not there.")
+    float, Query(ge=0, le=60, description="Seconds to wait for the text, if it is not ready.")
 ]
 
 
@@ -27,7 +27,7 @@ Wait = Annotated[
     "/{job_id}/generate",
     status_code=202,
     responses={
-        200: {"model": Generation, "description": "It was over within `wait` seconds."},
+        200: {"model": Generation, "description": "The generation ended within `wait` seconds."},
         202: LOCATION,
         **documented(400, 404, 409, 413, 422),
     },

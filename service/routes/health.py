@@ -20,8 +20,8 @@ def healthz() -> Health:
 def readyz(request: Request, response: Response) -> Readiness:
     """Whether requests can be served, and which part is down.
 
-    Without the broker jobs are taken, and wait to be sent; without the storage they are taken and
-    watched, and their files are not to be had.
+    Without the broker, jobs are accepted, and wait to be sent; without the storage, they are
+    accepted and can be watched, but their files cannot be downloaded.
     """
     parts = cast(Probes, request.app.state.probes).check()
     if parts["store"] != OK:

@@ -30,7 +30,7 @@ Method = Literal["full", "control", "lowrank", "lora", "relora", "galore"]
 Moment = Annotated[AwareDatetime, BeforeValidator(_as_text)]
 Label = Annotated[str, Field(pattern=r"^[^=]+=.*$", max_length=320)]
 CREATED: dict[int | str, dict[str, Any]] = {
-    200: {"model": Job, "description": "What the same Idempotency-Key made before."},
+    200: {"model": Job, "description": "What an earlier request with this Idempotency-Key made."},
     201: LOCATION,
 }
 SUBMITTED = {**CREATED, 200: {**CREATED[200], "model": SubmittedJob}}
@@ -67,7 +67,7 @@ def _filter(  # what a list is narrowed by
         list[Label] | None, Query(description="KEY=VALUE; all of these.", examples=[["team=nlp"]])
     ] = None,
     method: Method | None = None,
-    created_after: Annotated[Moment | None, Query(description="Or just then.")] = None,
+    created_after: Annotated[Moment | None, Query(description="At this time or later.")] = None,
     created_before: Moment | None = None,
     cursor: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
 ) -> JobFilter:
@@ -160,7 +160,7 @@ def resume_job(job_id: str, store: StoreDep, dispatcher: DispatcherDep) -> Job:
 def retry_job(job_id: str, store: StoreDep, dispatcher: DispatcherDep) -> Job:
     """Put a failed or cancelled job back into the queue; it goes on from its last checkpoint.
 
-    It has all attempts of `retries.max_attempts` before it again.
+    Its count of failed attempts starts again at 0.
     """
     job = store.retry(job_id)
     dispatcher.ring()

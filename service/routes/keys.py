@@ -77,7 +77,7 @@ def list_keys(
 
 @router.get("/{key_id}", responses=documented(404))
 def get_key(key_id: str, caller: CallerDep, keys: KeysDep) -> ApiKey:
-    """A key, but for its secret."""
+    """A key, without the key itself."""
     return _key(key_id, caller, keys)
 
 

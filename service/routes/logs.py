@@ -34,9 +34,11 @@ UNBUFFERED = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 class Part:
     """Which part of a log is asked for."""
 
-    tail: Annotated[int | None, Query(ge=0, le=10_000, description="The last lines alone.")] = None
-    follow: Annotated[bool, Query(description="Go on with what comes.")] = False
-    range: Annotated[str | None, Header(description="Of bytes, when it is not followed.")] = None
+    tail: Annotated[
+        int | None, Query(ge=0, le=10_000, description="Only this many of the last lines.")
+    ] = None
+    follow: Annotated[bool, Query(description="Keep sending new lines.")] = False
+    range: Annotated[str | None, Header(description="A range of bytes; not with `follow`.")] = None
     last_event_id: Annotated[
         int | None,
         Header(ge=0, description="Of a stream that is resumed; wins over `tail`."),
@@ -49,8 +51,8 @@ class Part:
     response_class=Response,
     responses={
         200: {
-            "description": "The log, or its last lines. A stream's frames have where they end as "
-            "`id` and lines as `data`; the last one is the event `end`.",
+            "description": "The log, or its last lines. A stream's frames have the offset of their"
+            " end as `id` and lines as `data`; the last one is the event `end`.",
             "content": {
                 "text/plain": {"schema": {"type": "string"}},
                 EVENT_STREAM: {"schema": {"type": "string"}},
@@ -72,9 +74,9 @@ def get_log(  # noqa: PLR0913 # what a request has
 ) -> Response:
     """What the trainer of an attempt printed, as text, secrets masked.
 
-    All of it, its last lines (`tail`), a range of bytes (`Range`), or with `follow=true` what
-    comes, to the end of the attempt; with `Accept: text/event-stream` as server-sent events,
-    which resume by `Last-Event-ID`. Of a running attempt the last MiB can be read.
+    All of it, its last lines (`tail`), a range of bytes (`Range`), or, with `follow=true`, new
+    lines as they come, until the attempt ends; with `Accept: text/event-stream` as server-sent
+    events, which resume by `Last-Event-ID`. Of a running attempt the last MiB can be read.
     """
     log = open_log(backends, job_id, attempt)
     streams = EVENT_STREAM in request.headers.get("Accept", "")

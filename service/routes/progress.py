@@ -26,13 +26,14 @@ async def get_progress(
         Query(ge=0, le=LONGEST_WAIT_SECONDS, description="Seconds to wait for a change, at most."),
     ] = 0,
     after: Annotated[
-        int | None, Query(ge=0, description="The `version` that is known; default: the present.")
+        int | None,
+        Query(ge=0, description="The `version` that you have; default: the current one."),
     ] = None,
 ) -> Progress:
     """Where the job is now: cheap enough to ask every second.
 
-    With `wait`, the answer comes when the version is another than `after`, when the job is over,
-    or when the time is. A waiting request holds no thread.
+    With `wait`, the answer comes when the version differs from `after`, when the job is over, or
+    when the time is up. A waiting request holds no thread.
     """
     progress = await run_in_threadpool(store.progress, job_id)
     known = progress.version if after is None else after

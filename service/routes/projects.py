@@ -62,6 +62,6 @@ def get_project(project: str, caller: CallerDep, projects: ProjectsDep) -> Proje
 def change_project(project: str, changes: ProjectChanges, projects: ProjectsDep) -> Project:
     """Change quotas; those that are left out stay. Needs an operator's key.
 
-    A quota below what is in use ends nothing: it holds for what comes.
+    A quota below what is in use stops nothing that runs; it limits what comes next.
     """
     return projects.change(project, changes)

@@ -23,7 +23,7 @@ class SecretValue(BaseModel):
 
     # A log is masked by lines, so a value is one line; one of some letters is in many words.
     value: Annotated[SecretStr, Field(min_length=4, max_length=8192)] = Field(
-        description="One line, at least four characters. No answer of the API has it again."
+        description="One line, at least four characters. The API never returns it."
     )
 
     @field_validator("value")
@@ -36,7 +36,7 @@ class SecretValue(BaseModel):
 
 @router.put("/{name}", responses=documented(400, 422, 503))
 def put_secret(name: Name, body: SecretValue, backends: BackendsDep, project: ProjectDep) -> Secret:
-    """Store a value under a name, in place of the one before.
+    """Store a value under a name; it replaces the one before.
 
     Jobs that name it find the new value when their next attempt begins.
     """
@@ -60,5 +60,5 @@ def list_secrets(
 
 @router.delete("/{name}", status_code=204, responses=documented(404, 422))
 def delete_secret(name: Name, backends: BackendsDep, project: ProjectDep) -> None:
-    """Forget a value. A job that names it fails when its next attempt begins."""
+    """Delete a value. A job that names it fails when its next attempt begins."""
     backends.secrets.delete(project, name)

@@ -15,7 +15,7 @@ from service.specs import Admission, AdmissionDep, IdempotencyKey
 router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"])
 
 CREATED: dict[int | str, dict[str, Any]] = {
-    200: {"model": Sweep, "description": "What the same Idempotency-Key made before."},
+    200: {"model": Sweep, "description": "What an earlier request with this Idempotency-Key made."},
     201: LOCATION,
 }
 

@@ -29,7 +29,7 @@ Cursor = Annotated[
 def create_webhook(
     spec: WebhookSpec, backends: BackendsDep, project: ProjectDep, response: Response
 ) -> Webhook:
-    """Be told of the events of all jobs of the project, from now on."""
+    """Send the events of all jobs of the project to an address, from now on."""
     if problems := webhook_problems(spec, backends, project=project):
         raise RequestValidationError(
             [
@@ -47,7 +47,10 @@ def list_webhooks(
     backends: BackendsDep,
     project: ProjectDep,
     job_id: Annotated[
-        str | None, Query(pattern="^[a-z0-9_]{1,64}$", description="Those of its spec.")
+        str | None,
+        Query(
+            pattern="^[a-z0-9_]{1,64}$", description="Only the webhooks in the spec of this job."
+        ),
     ] = None,
     limit: PageLimit = 50,
     cursor: Cursor = None,
@@ -64,7 +67,7 @@ def get_webhook(webhook_id: str, backends: BackendsDep, project: ProjectDep) -> 
 
 @router.delete("/{webhook_id}", status_code=204, responses=documented(404))
 def delete_webhook(webhook_id: str, backends: BackendsDep, project: ProjectDep) -> None:
-    """Send nothing there any more, and forget what was sent."""
+    """Delete a webhook, and the log of what was sent."""
     backends.webhooks.delete(project, webhook_id)
 
 
@@ -88,7 +91,7 @@ def list_deliveries(
 def test_webhook(
     webhook_id: str, backends: BackendsDep, project: ProjectDep, deliverer: DelivererDep
 ) -> Delivery:
-    """Send an event `webhook.test`, which happened to no job."""
+    """Send an event `webhook.test`, which belongs to no job."""
     delivery = backends.webhooks.test(project, webhook_id)
     deliverer.ring()
     return delivery
