@@ -18,7 +18,7 @@ def next_token_objective(model: PreTrainedModel, *, compiled: bool) -> nn.Module
     its last hidden state. Some families scale or cap them after that, and a sharded model puts
     its head together only within its own forward pass: these give all logits at once.
     """
-    if not is_sharded(model) and _logits_are_the_head_s(model):
+    if not is_sharded(model) and _head_makes_the_logits(model):
         return _InChunks(model, compiled=compiled)
     return _AllAtOnce(model, compiled=compiled)
 
@@ -53,7 +53,7 @@ class _AllAtOnce(nn.Module):
 
 
 @torch.no_grad()
-def _logits_are_the_head_s(model: PreTrainedModel) -> bool:
+def _head_makes_the_logits(model: PreTrainedModel) -> bool:
     """Tried on two tokens, because no field of a config says it for all families."""
     head = model.get_output_embeddings()
     if not isinstance(head, nn.Linear):
