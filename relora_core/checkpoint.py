@@ -47,10 +47,9 @@ class Checkpoint:
     folder: Path
     counters: Counters
 
-    def load_into(self, state: TrainState) -> None:
-        """Fill in a state whose model has the layers of the checkpoint's phase, in one piece."""
-        self.load_model(state.model)
-        self.load_beside_model(state)
+    def load_model(self, model: nn.Module) -> None:
+        """Fill in a model in one piece, with the layers of the checkpoint's phase."""
+        _load_model(model, self._tensors("model"))
 
     def load_beside_model(self, state: TrainState) -> None:
         """All but the weights, which are there already and may lie in parts by now."""
@@ -58,9 +57,6 @@ class Checkpoint:
         state.reference = self._tensors("reference")
         state.spectra = _SPECTRA.validate_json((self.folder / "spectra.json").read_bytes())
         state.counters = self.counters
-
-    def load_model(self, model: nn.Module) -> None:
-        _load_model(model, self._tensors("model"))
 
     def _tensors(self, kind: str) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = {}

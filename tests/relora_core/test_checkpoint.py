@@ -6,7 +6,7 @@ from typing import Literal, get_args
 import pytest
 import torch
 
-from relora_core.checkpoint import Checkpoints
+from relora_core.checkpoint import Checkpoint, Checkpoints
 from relora_core.errors import CheckpointError
 from relora_core.events import CheckpointDeleted, CheckpointSaved, Warned
 from relora_core.lowrank.inject import inject, low_rank_layers
@@ -59,6 +59,12 @@ def save(state: TrainState, workdir: Path, recorder: Recorder, steps: list[int])
     return checkpoints
 
 
+def load(checkpoint: Checkpoint, state: TrainState) -> None:
+    """As a run in one piece resumes."""
+    checkpoint.load_model(state.model)
+    checkpoint.load_beside_model(state)
+
+
 @pytest.mark.parametrize("frozen_dtype", get_args(FrozenDtype))
 def test_a_loaded_state_is_the_saved_one_to_the_bit(
     frozen_dtype: FrozenDtype, tmp_path: Path, make_model: MakeModel, recorder: Recorder
@@ -67,7 +73,7 @@ def test_a_loaded_state_is_the_saved_one_to_the_bit(
     checkpoint = save(saved, tmp_path, recorder, [7]).newest()
     assert checkpoint is not None
     loaded = low_rank_state(make_model, frozen_dtype=frozen_dtype)
-    checkpoint.load_into(loaded)
+    load(checkpoint, loaded)
 
     assert loaded.counters == saved.counters
     for name, tensor in saved.model.state_dict().items():
@@ -90,7 +96,7 @@ def test_an_optimizer_state_is_loaded_to_the_bit_whatever_it_is_made_of(
     checkpoint = save(saved, tmp_path, recorder, [7]).newest()
     assert checkpoint is not None
     loaded = low_rank_state(make_model, optimizer)
-    checkpoint.load_into(loaded)
+    load(checkpoint, loaded)
     kinds = set()
     for mine, theirs in zip(saved.model.parameters(), loaded.model.parameters(), strict=True):
         before, after = saved.optimizer.state.get(mine, {}), loaded.optimizer.state.get(theirs, {})
@@ -121,7 +127,7 @@ def test_the_copy_is_of_the_moment_of_the_call(
     checkpoint = checkpoints.newest()
     assert checkpoint is not None
     loaded = low_rank_state(make_model)
-    checkpoint.load_into(loaded)
+    load(checkpoint, loaded)
     assert torch.equal(embeddings(loaded), before)
     for (_, layer), expected in zip(low_rank_layers(loaded.model), exact, strict=True):
         assert torch.equal(layer.frozen.exact(), expected)
@@ -212,7 +218,7 @@ def test_a_checkpoint_with_w_stored_in_another_way_is_refused(
     assert checkpoint is not None
     fp32 = low_rank_state(make_model, frozen_dtype="fp32")
     with pytest.raises(CheckpointError, match=r"no .*frozen\.stored of .* torch\.float32"):
-        checkpoint.load_into(fp32)
+        load(checkpoint, fp32)
 
 
 def test_a_checkpoint_of_another_shape_is_refused(
@@ -222,4 +228,4 @@ def test_a_checkpoint_of_another_shape_is_refused(
     assert checkpoint is not None
     model = make_model()
     with pytest.raises(CheckpointError, match=r"has no model\.layers\.0\.self_attn\.q_proj"):
-        checkpoint.load_into(TrainState(model, build_optimizer(model, OptimizerSpec())))
+        load(checkpoint, TrainState(model, build_optimizer(model, OptimizerSpec())))
