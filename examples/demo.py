@@ -52,11 +52,11 @@ def demo(client: Client, url: str, data_dir: Path) -> bool:
     jobs = f"{url}/v1/jobs"
     spec = read_spec()
     step("Submit the job", f"curl -X POST {jobs} -H 'Content-Type: application/json' -d @spec.json")
-    job = client.jobs.create(spec)
-    console.print(Text.assemble("job ", (job.id, "bold"), f" is {job.status}"))
+    submitted = client.jobs.create(spec)
+    console.print(Text.assemble("job ", (submitted.id, "bold"), f" is {submitted.status}"))
 
-    step("Watch it", f"curl -N -H 'Accept: text/event-stream' {jobs}/{job.id}/events")
-    job = follow(client, job.id, console, Console(stderr=True, highlight=False))
+    step("Watch it", f"curl -N -H 'Accept: text/event-stream' {jobs}/{submitted.id}/events")
+    job = follow(client, submitted.id, console, Console(stderr=True, highlight=False))
     if job.status is not JobStatus.SUCCEEDED:
         console.print(f"the job {job.status}; the logs are in {data_dir / 'logs'}", style="red")
         return False

@@ -23,11 +23,11 @@ SPEC = {
 
 def main(url: str) -> int:
     with Client(url) as client:
-        job = client.jobs.create(SPEC)
-        print(f"job {job.id}")
-        for event in client.jobs.stream(job.id):  # to the last, also across a restart of the server
+        submitted = client.jobs.create(SPEC)
+        print(f"job {submitted.id}")
+        for event in client.jobs.stream(submitted.id):  # to the last, also if the server restarts
             print(event)
-        job = client.jobs.get(job.id)
+        job = client.jobs.get(submitted.id)
         if job.status is not JobStatus.SUCCEEDED:
             print(f"the job {job.status}: {job.error}")
             return 1
