@@ -16,6 +16,7 @@ from benchmarks.workloads import RESET_EVERY, Workload
 from relora_core.checkpoint import Checkpoints
 from relora_core.data.loader import BatchLoader
 from relora_core.distributed import World
+from relora_core.identity import Identity
 from relora_core.methods import build_method
 from relora_core.optimizers import build_optimizer
 from relora_core.spec import CheckpointSpec, TrainSpec
@@ -80,7 +81,7 @@ def measure_pauses(workload: Workload, *, device: str, rounds: int, cache: Path)
 
 
 def _checkpoints(folder: Path, spec: TrainSpec) -> Checkpoints:
-    return Checkpoints(folder, CheckpointSpec(keep_last=1), silent, identity={"name": spec.name})
+    return Checkpoints(folder, CheckpointSpec(keep_last=1), silent, identity=Identity(spec))
 
 
 def _save(checkpoints: Checkpoints, state: TrainState, clock: _Clock) -> tuple[float, float]:

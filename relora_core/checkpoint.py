@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from relora_core.distributed import ALONE, World
 from relora_core.errors import CheckpointError
 from relora_core.events import CheckpointDeleted, CheckpointSaved, Emit, Warned
 from relora_core.files import delete_folder, publish_folder
+from relora_core.identity import Contents, Identity
 from relora_core.lowrank.inject import low_rank_layers
 from relora_core.manifest import verify, write_manifest
 from relora_core.rows import divided, joined
@@ -74,23 +75,31 @@ class Checkpoints:
         spec: CheckpointSpec,
         emit: Emit,
         *,
-        identity: Mapping[str, Any],
-        describe: Describe | None = None,
+        identity: Identity,
         world: World = ALONE,
     ) -> None:
-        """`identity` is the run's, as JSON; checkpoints of another one are refused.
-
-        `describe` adds files to a checkpoint that let it be read without the run.
-        """
+        """Checkpoints of a run with another identity are refused."""
         self.workdir = workdir
         self.world = world
         self.folder = workdir / "checkpoints"
-        self.describe = describe
+        self.describe: Describe | None = None
         self.spec = spec
         self.emit = emit
-        self.identity = dict(identity)
+        self.identity = identity
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
+
+    def data_prepared(
+        self, contents: Contents, describe: Describe, *, resumed: Checkpoint | None
+    ) -> None:
+        """Raise `CheckpointError` if `resumed` was trained on data with other contents.
+
+        `describe` adds files to a checkpoint that let it be read without the run.
+        """
+        self.identity = replace(self.identity, contents=contents)
+        self.describe = describe
+        if resumed is not None:
+            self.at(resumed.counters.step)
 
     def newest(self) -> Checkpoint | None:
         """The newest that verifies; a damaged one is passed over with a warning.
@@ -134,18 +143,8 @@ class Checkpoints:
     def at(self, step: int) -> Checkpoint:
         """The checkpoint of this step, unverified. Raises `CheckpointError` as `newest` does."""
         folder = self.folder / f"step-{step:08d}"
-        document = json.loads((folder / "state.json").read_text())
-        self._check_identity(document["identity"])
+        self.identity.check(json.loads((folder / "state.json").read_text())["identity"])
         return read_checkpoint(folder)
-
-    def _check_identity(self, saved: dict[str, Any]) -> None:
-        parts = saved.keys() | self.identity.keys()
-        changed = sorted(key for key in parts if saved.get(key) != self.identity.get(key))
-        if changed:
-            raise CheckpointError(
-                f"{self.folder} holds checkpoints of another run: {', '.join(changed)} differ; "
-                "use a new workdir, or the spec that the run was started with"
-            )
 
     def save(self, state: TrainState) -> None:
         """Copy the state, and write the copy in the background. Raises what the last write did.
@@ -168,7 +167,7 @@ class Checkpoints:
         if not self.world.is_main:
             return
         spectra = _SPECTRA.dump_json(state.spectra)
-        document = {"counters": asdict(state.counters), "identity": self.identity}
+        document = {"counters": asdict(state.counters), "identity": self.identity.document()}
         pause = time.perf_counter() - started
         config = state.model.config
         self._pending = self._writer.submit(self._write, tensors, document, spectra, config, pause)
@@ -236,8 +235,11 @@ def checkpoint_folders(workdir: Path) -> dict[int, Path]:
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
-    counters = json.loads((folder / "state.json").read_text())["counters"]
-    return Checkpoint(folder, Counters(**counters))
+    """Also one of an older version, whose counters may be fewer, or some that are no more."""
+    saved = json.loads((folder / "state.json").read_text())["counters"]
+    known = {field.name for field in fields(Counters)}
+    counters = Counters(**{name: value for name, value in saved.items() if name in known})
+    return Checkpoint(folder, counters)
 
 
 def _step_of(folder: Path) -> int:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -17,6 +16,7 @@ from relora_core.distributed import World, joined_world
 from relora_core.errors import ModelError
 from relora_core.event_log import run_log, silent
 from relora_core.events import Emit, Warned
+from relora_core.identity import Identity
 from relora_core.lowrank.frozen.codes import FP8, INT8
 from relora_core.lowrank.inject import narrow_layers
 from relora_core.lowrank.targets import some
@@ -40,22 +40,6 @@ from relora_core.warm_start import load_warm_start
 _NEEDS = {
     "fp8": "training.precision bf16 and a GPU with fp8 matrix units (Ada, Hopper or newer)",
     "int8": "an NVIDIA GPU (Turing or newer) or a CPU with avx512_vnni",
-}
-
-# What may differ between two starts of a run in one folder: it does not change the weights.
-_FREE = {"name", "recipe", "evaluation", "spectrum", "checkpoint", "export"}
-_FREE_IN_TRAINING = {
-    "log_every",
-    "micro_batch_size",
-    "compile",
-    "gradient_checkpointing",
-    "parallelism",
-    # nor do these, until the run is in trouble; then a person may want to change them
-    "on_divergence",
-    "max_rewinds",
-    "max_skipped_steps",
-    "spike_window",
-    "spike_z_score",
 }
 
 
@@ -89,15 +73,18 @@ def train(
         _check_parallelism(spec, world, report)
         _check_extras(spec)
         _check_units(spec, world, report)
-        task = build_task(local, cache=cache or default_cache(), emit=report, staged=staged)
         checkpoints = Checkpoints(
-            workdir,
-            spec.checkpoint,
-            report,
-            identity=_identity(spec, task),
-            describe=Description(spec, task).write,
-            world=world,
+            workdir, spec.checkpoint, report, identity=Identity(spec), world=world
         )
+        newest = agreed(world, checkpoints, checkpoints.newest)
+        task = build_task(
+            local,
+            cache=cache or default_cache(),
+            emit=report,
+            staged=staged,
+            resumed=newest.folder if newest else None,
+        )
+        checkpoints.data_prepared(task.contents, Description(spec, task).write, resumed=newest)
         batches = _batches(spec, task, world)
         with closing(checkpoints), closing(batches):
             timeline = Timeline.of(spec)
@@ -106,7 +93,7 @@ def train(
             def build(checkpoint: Checkpoint | None) -> TrainState:
                 return _build_state(local, method, task, checkpoint, world, report)
 
-            state = build(agreed(world, checkpoints, checkpoints.newest))
+            state = build(newest)
             _tell_narrow_layers(spec, state, report)
             trainer = Trainer(
                 spec=spec,
@@ -213,13 +200,3 @@ def _check_units(spec: TrainSpec, world: World, emit: Emit) -> None:
         f"run with equal numbers in {precision} on {world.device.type}; bf16 is nearer to W"
     )
     emit(Warned(code=f"{dtype}_not_faster", message=message))
-
-
-def _identity(spec: TrainSpec, task: Task) -> dict[str, Any]:
-    """What a checkpoint belongs to: resuming under another is refused."""
-    document = spec.model_dump(mode="json", exclude=_FREE)
-    document["training"] = {
-        key: value for key, value in document["training"].items() if key not in _FREE_IN_TRAINING
-    }
-    document["data"]["train_examples"] = len(task.train)
-    return document

@@ -9,9 +9,10 @@ from transformers import PreTrainedTokenizerFast
 from relora_core.data.packing import PackedSource, Part, Stream, pack
 from relora_core.data.rows import check_bad_rows
 from relora_core.data.shards import TokenShards
-from relora_core.data.tokenizer import make_tokenizer
+from relora_core.data.tokenizer import make_tokenizer, vocabulary_hash
 from relora_core.errors import DataError
 from relora_core.events import DataPrepared, Emit, Split
+from relora_core.identity import Contents
 from relora_core.spec import DataSpec, HeldOut, Source, TrainSpec
 
 ADVICE: dict[Split, str] = {
@@ -26,31 +27,44 @@ class PreparedData:
     tokenizer: PreTrainedTokenizerFast
     train: TokenShards
     validation: TokenShards
+    contents: Contents
 
 
 def prepare(
-    spec: TrainSpec, *, cache: Path, emit: Emit, staged: Mapping[str, str] | None = None
+    spec: TrainSpec,
+    *,
+    cache: Path,
+    emit: Emit,
+    staged: Mapping[str, str] | None = None,
+    resumed: Path | None = None,
 ) -> PreparedData:
     """Tokenize and pack what the spec names, or find it in the cache. Raises `DataError`.
 
-    `staged` says where the copies of remote sources lie on this node: URI to local URI. Safe
+    `staged` says where the copies of remote sources lie on this node: URI to local URI. `resumed`
+    is a folder with the tokenizer of the run, if it was trained. Safe
     to call from every rank and job of a node at once: one of them does the work.
     """
     data = _local(spec.data, staged or {})
     held_out = data.validation.fraction if isinstance(data.validation, HeldOut) else 0.0
     tokenizer = make_tokenizer(
-        spec.tokenizer, data.train, held_out=held_out, cache=cache, emit=emit
+        spec.tokenizer, data.train, held_out=held_out, cache=cache, emit=emit, resumed=resumed
     )
     packed = pack(data.train, tokenizer, held_out=held_out, cache=cache, emit=emit)
+    contents: dict[str, str | int] = {
+        "tokenizer": vocabulary_hash(tokenizer),
+        "train": packed.manifest.kept.sha256,
+    }
     train = _open("train", packed, "kept", spec=spec, emit=emit)
+    contents["train_examples"] = len(train)
+    part: Part = "held_out"
     if isinstance(data.validation, Source):
+        part = "kept"
         packed = pack(
             data.validation, tokenizer, held_out=0.0, cache=cache, split="validation", emit=emit
         )
-        validation = _open("validation", packed, "kept", spec=spec, emit=emit)
-    else:
-        validation = _open("validation", packed, "held_out", spec=spec, emit=emit)
-    return PreparedData(tokenizer, train, validation)
+    validation = _open("validation", packed, part, spec=spec, emit=emit)
+    contents["validation"] = packed.manifest.stream(part).sha256
+    return PreparedData(tokenizer, train, validation, contents)
 
 
 def _local(data: DataSpec, staged: Mapping[str, str]) -> DataSpec:

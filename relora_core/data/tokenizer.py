@@ -28,16 +28,25 @@ RECIPE = 1  # to be raised when the same text would give another tokenizer
 
 
 def make_tokenizer(
-    spec: TokenizerSpec, source: Source, *, held_out: float, cache: Path, emit: Emit = silent
+    spec: TokenizerSpec,
+    source: Source,
+    *,
+    held_out: float,
+    cache: Path,
+    emit: Emit = silent,
+    resumed: Path | None = None,
 ) -> PreTrainedTokenizerFast:
     """Load or train the tokenizer; the held-out documents of `source` are never trained on.
 
-    `emit` is told how far the reading of `source` is.
+    `emit` is told how far the reading of `source` is. A run that goes on from the checkpoint
+    `resumed` has the tokenizer that it once trained.
 
     It has an EOS token. Where it lacks one to begin a text or to pad, EOS is that too: in the
     packed stream, EOS is what comes before a document.
     """
     match spec:
+        case TrainedTokenizer() if resumed is not None:
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(resumed)
         case TrainedTokenizer():
             tokenizer = _trained(spec, source, held_out=held_out, cache=cache, emit=emit)
         case PretrainedTokenizer():
@@ -52,6 +61,11 @@ def make_tokenizer(
 def vocabulary_size(tokenizer: PreTrainedTokenizerFast) -> int:
     """One more than the largest id: a vocabulary may have gaps."""
     return max(tokenizer.get_vocab().values()) + 1
+
+
+def vocabulary_hash(tokenizer: PreTrainedTokenizerFast) -> str:
+    """Of its tokens and their ids, which no version of a library writes in another way."""
+    return digest(sorted(tokenizer.get_vocab().items()), tokenizer.eos_token_id)
 
 
 def text_encoder(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:

@@ -20,15 +20,22 @@ from relora_core.tasks.task import Processor, Task, TaskParts
 
 
 def build_task(
-    spec: TrainSpec, *, cache: Path, emit: Emit, staged: Mapping[str, str] | None = None
+    spec: TrainSpec,
+    *,
+    cache: Path,
+    emit: Emit,
+    staged: Mapping[str, str] | None = None,
+    resumed: Path | None = None,
 ) -> Task:
     """Prepare the data that the spec names, or find it in the cache. Raises `DataError`.
 
-    `staged` says where the copies of remote sources lie on this node: URI to local URI.
+    `staged` says where the copies of remote sources lie on this node: URI to local URI. `resumed`
+    is the checkpoint that the run goes on from, whose tokenizer is not trained anew.
     """
     match spec.task:
         case "causal_lm":
-            return CausalLM.of(spec, prepare(spec, cache=cache, emit=emit, staged=staged))
+            data = prepare(spec, cache=cache, emit=emit, staged=staged, resumed=resumed)
+            return CausalLM.of(spec, data)
         case "image_classification":
             return ImageClassification.of(spec, cache=cache, emit=emit)
         case _:

@@ -19,6 +19,7 @@ from relora_core.data.shards import TokenShards
 from relora_core.data.tokenizer import vocabulary_size
 from relora_core.errors import ModelError
 from relora_core.events import Evaluated
+from relora_core.identity import Contents
 from relora_core.methods.method import Method
 from relora_core.model import AUTO_MODELS, AutoModel, build_model, make_config
 from relora_core.presets import MODELS
@@ -35,10 +36,11 @@ class CausalLM:
     processor: PreTrainedTokenizerFast
     train: TokenShards
     validation: TokenShards
+    contents: Contents
 
     @classmethod
     def of(cls, spec: TrainSpec, data: PreparedData) -> Self:
-        return cls(spec, data.tokenizer, data.train, data.validation)
+        return cls(spec, data.tokenizer, data.train, data.validation, data.contents)
 
     @property
     def evaluation_examples(self) -> int:

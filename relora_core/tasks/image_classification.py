@@ -14,6 +14,7 @@ from relora_core.data.images.decode import require_pillow
 from relora_core.data.images.prepare import prepare_images
 from relora_core.errors import ModelError
 from relora_core.events import Emit, Evaluated
+from relora_core.identity import Contents
 from relora_core.methods.method import Method
 from relora_core.model import AUTO_MODELS, AutoModel, build_model, make_config
 from relora_core.spec import DEFAULT_IMAGE_SIZE, TrainSpec
@@ -34,6 +35,7 @@ class ImageClassification:
     processor: Processor
     train: Dataset
     validation: Dataset
+    contents: Contents
 
     @classmethod
     def of(cls, spec: TrainSpec, *, cache: Path, emit: Emit) -> Self:
@@ -46,7 +48,7 @@ class ImageClassification:
         config.id2label = dict(enumerate(data.labels))
         config.label2id = {label: number for number, label in config.id2label.items()}
         processor = image_processor(config.image_size, normalize)
-        return cls(spec, config, normalize, processor, data.train, data.validation)
+        return cls(spec, config, normalize, processor, data.train, data.validation, data.contents)
 
     @property
     def evaluation_examples(self) -> int:

@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 
 from relora_core.data.batch import Batch, Dataset
 from relora_core.events import Evaluated
+from relora_core.identity import Contents
 from relora_core.methods.method import Method
 from relora_core.model import AutoModel
 
@@ -37,6 +38,10 @@ class Task(TaskParts, Protocol):
 
     @property
     def validation(self) -> Dataset: ...
+
+    @property
+    def contents(self) -> Contents:
+        """Hashes of the data and of what turns it into a model's inputs."""
 
     @property
     def evaluation_examples(self) -> int:

@@ -96,6 +96,10 @@ def assert_same_bits(one: Path, other: Path) -> None:
     assert steps_of(one) == steps_of(other)
     last = sorted(folder.name for folder in (one / "checkpoints").iterdir())[-1]
     for folder in ("final", f"checkpoints/{last}"):
-        expected, found = tensors_in(one / folder), tensors_in(other / folder)
-        assert expected.keys() == found.keys() != set()
-        assert [n for n, tensor in expected.items() if not torch.equal(tensor, found[n])] == []
+        assert_same_tensors(one / folder, other / folder)
+
+
+def assert_same_tensors(one: Path, other: Path) -> None:
+    expected, found = tensors_in(one), tensors_in(other)
+    assert expected.keys() == found.keys() != set()
+    assert [n for n, tensor in expected.items() if not torch.equal(tensor, found[n])] == []

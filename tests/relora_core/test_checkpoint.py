@@ -9,15 +9,24 @@ import torch
 from relora_core.checkpoint import Checkpoint, Checkpoints
 from relora_core.errors import CheckpointError
 from relora_core.events import CheckpointDeleted, CheckpointSaved, Warned
+from relora_core.identity import Identity
 from relora_core.lowrank.inject import inject, low_rank_layers
 from relora_core.lowrank.restart import merge, reinitialize
 from relora_core.manifest import verify
 from relora_core.optimizers import build_optimizer
-from relora_core.spec import CheckpointSpec, FrozenDtype, OptimizerSpec, ReloraMethod
+from relora_core.spec import CheckpointSpec, FrozenDtype, OptimizerSpec, ReloraMethod, TrainSpec
 from relora_core.state import Counters, TrainState
 from tests.relora_core.conftest import MakeModel, Recorder
 
 METHOD = ReloraMethod(rank=4)
+SPEC = TrainSpec.model_validate(
+    {
+        "model": {"preset": "llama_9m"},
+        "data": {"train": {"uri": "corpus.txt"}},
+        "method": {"name": "relora", "rank": 8},
+        "training": {"steps": 100},
+    }
+)
 TOKENS = torch.arange(16).unsqueeze(0)
 
 
@@ -51,7 +60,7 @@ def embeddings(state: TrainState) -> torch.Tensor:
 
 def save(state: TrainState, workdir: Path, recorder: Recorder, steps: list[int]) -> Checkpoints:
     spec = CheckpointSpec(keep_last=2, keep_every=10)
-    checkpoints = Checkpoints(workdir, spec, recorder, identity={"name": "run"})
+    checkpoints = Checkpoints(workdir, spec, recorder, identity=Identity(SPEC))
     for step in steps:
         state.counters.step = step
         checkpoints.save(state)
@@ -116,7 +125,7 @@ def test_the_copy_is_of_the_moment_of_the_call(
     before = embeddings(state).detach().clone()
     exact = [layer.frozen.exact() for _, layer in low_rank_layers(state.model)]
     goes_on = Event()
-    checkpoints = Checkpoints(tmp_path, CheckpointSpec(), recorder, identity={})
+    checkpoints = Checkpoints(tmp_path, CheckpointSpec(), recorder, identity=Identity(SPEC))
     checkpoints._writer.submit(goes_on.wait)  # writes come after what the trainer does next
     checkpoints.save(state)
     with torch.no_grad():
@@ -196,19 +205,10 @@ def test_a_full_disk_is_told_at_the_next_wait(
     tmp_path: Path, make_model: MakeModel, recorder: Recorder
 ) -> None:
     (tmp_path / "checkpoints").write_text("in the way")
-    checkpoints = Checkpoints(tmp_path, CheckpointSpec(), recorder, identity={})
+    checkpoints = Checkpoints(tmp_path, CheckpointSpec(), recorder, identity=Identity(SPEC))
     checkpoints.save(trained_state(make_model))
     with pytest.raises(OSError, match="checkpoints"):
         checkpoints.wait()
-
-
-def test_checkpoints_of_another_run_are_refused(
-    tmp_path: Path, make_model: MakeModel, recorder: Recorder
-) -> None:
-    save(trained_state(make_model), tmp_path, recorder, [5])
-    other = Checkpoints(tmp_path, CheckpointSpec(), recorder, identity={"name": "other"})
-    with pytest.raises(CheckpointError, match="of another run: name differ"):
-        other.newest()
 
 
 def test_a_checkpoint_with_w_stored_in_another_way_is_refused(

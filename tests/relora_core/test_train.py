@@ -346,7 +346,9 @@ def test_checkpoints_and_exports_come_when_the_spec_says(run: Run, make_spec: Ma
 
 def test_another_spec_in_the_same_folder_is_refused(run: Run, make_spec: MakeSpec) -> None:
     run(make_spec(), stop_after=5)
-    with pytest.raises(CheckpointError, match="checkpoints of another run: method, training diff"):
+    with pytest.raises(
+        CheckpointError, match=r"another run: method\.rank: 4 in the check.*seed: 0 in"
+    ):
         run(make_spec(method={"rank": 2}, training={"seed": 1}))
 
 

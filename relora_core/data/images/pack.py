@@ -4,6 +4,7 @@ A file is its images one after the other, each 3 x size x size bytes; beside it 
 of their labels, as little-endian uint32.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +45,7 @@ class ImageManifest(BaseModel):
     labels: list[str]
     kept: list[int]  # images of each label
     held_out: list[int]
+    sha256: dict[Part, str]  # of pixels and labels
 
     def counts(self, part: Part) -> list[int]:
         return self.kept if part == "kept" else self.held_out
@@ -117,6 +119,7 @@ class _Writer:
         self._labels = labels
         self._held_out = held_out
         self._numbers: dict[Part, list[int]] = {part: [] for part in PARTS}
+        self._hashes = {part: hashlib.sha256() for part in PARTS}
 
     def write_all(self, images: Iterator[tuple[EncodedImage, Decoded]]) -> None:
         with ExitStack() as stack:
@@ -125,7 +128,9 @@ class _Writer:
             }
             for row, image in images:
                 part: Part = "held_out" if is_held_out(image.content, self._held_out) else "kept"
-                files[part].write(image.pixels.tobytes())
+                content = image.pixels.tobytes()
+                files[part].write(content)
+                self._hashes[part].update(content)
                 self._numbers[part].append(self._labels.number(row))
 
     def manifest(self, tally: Tally, size: int) -> ImageManifest:
@@ -134,8 +139,15 @@ class _Writer:
         for part, numbers in self._numbers.items():
             final = self._labels.final(numbers)
             final.tofile(_labels(self._folder, part))
+            self._hashes[part].update(final.tobytes())
             counts[part] = np.bincount(final, minlength=len(self._labels.names)).tolist()
-        return ImageManifest(**asdict(tally), size=size, labels=self._labels.names, **counts)
+        return ImageManifest(
+            **asdict(tally),
+            size=size,
+            labels=self._labels.names,
+            sha256={part: each.hexdigest() for part, each in self._hashes.items()},
+            **counts,
+        )
 
 
 def _is_whole(folder: Path) -> bool:

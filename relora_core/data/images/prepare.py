@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Literal
 
 from relora_core.data.batch import Dataset
+from relora_core.data.cache import digest
 from relora_core.data.images.pack import PackedImages, Part, pack_images
 from relora_core.data.images.shards import Shuffled
 from relora_core.data.rows import check_bad_rows
 from relora_core.errors import DataError
 from relora_core.events import DataPrepared, Emit
+from relora_core.identity import Contents
 from relora_core.spec import HeldOut, Source, TrainSpec
 
 Split = Literal["train", "validation"]
@@ -25,6 +27,7 @@ class PreparedImages:
     labels: list[str]
     train: Dataset
     validation: Dataset
+    contents: Contents
 
 
 def prepare_images(spec: TrainSpec, *, size: int, cache: Path, emit: Emit) -> PreparedImages:
@@ -39,12 +42,18 @@ def prepare_images(spec: TrainSpec, *, size: int, cache: Path, emit: Emit) -> Pr
     flip_seed = spec.training.seed if data.augmentation == "flip" else None
     train = packed.shards("kept", flip_seed=flip_seed)
     labels = packed.manifest.labels
+    contents: dict[str, str | int] = {
+        "labels": digest(labels),
+        "train": packed.manifest.sha256["kept"],
+        "train_examples": len(train),
+    }
     part: Part = "held_out"
     if isinstance(data.validation, Source):
         part = "kept"
         packed = pack_images(data.validation, size=size, held_out=0.0, labels=labels, cache=cache)
     _check("validation", packed, part, spec, emit)
-    return PreparedImages(labels, train, Shuffled(packed.shards(part)))
+    contents["validation"] = packed.manifest.sha256[part]
+    return PreparedImages(labels, train, Shuffled(packed.shards(part)), contents)
 
 
 def _check(split: Split, packed: PackedImages, part: Part, spec: TrainSpec, emit: Emit) -> None:
