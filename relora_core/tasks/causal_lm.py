@@ -102,4 +102,12 @@ class CausalLM:
     def evaluated(self, step: int, sums: Tensor) -> Evaluated:
         losses, tokens = sums.tolist()
         loss = losses / tokens
-        return Evaluated(step=step, loss=loss, perplexity=math.exp(loss), tokens=int(tokens))
+        return Evaluated(step=step, loss=loss, perplexity=perplexity(loss), tokens=int(tokens))
+
+
+def perplexity(loss: float) -> float:
+    """Infinite where it is over what a float holds: a loss of 710 or more."""
+    try:
+        return math.exp(loss)
+    except OverflowError:
+        return math.inf
