@@ -5,6 +5,7 @@ TrainError
 │   └── DataUnavailable   not now: the network or the far side is down
 ├── ModelError       the model cannot be built, or the method does not fit it
 ├── CheckpointError  a checkpoint does not verify or belongs to another run
+├── WorkdirInUse     another process trains in the workdir
 ├── ReplicasDiffer   ranks that should hold the same weights do not
 ├── ExportError      the merged model cannot be written there
 ├── GenerationError  the model cannot sample what is asked
@@ -36,6 +37,10 @@ class ModelError(TrainError):
 
 class CheckpointError(TrainError):
     code = "checkpoint_error"
+
+
+class WorkdirInUse(TrainError):
+    code = "workdir_in_use"
 
 
 class ReplicasDiffer(TrainError):

@@ -14,13 +14,14 @@ from types import FrameType
 
 from relora_core.checkpoint_export import export_checkpoint
 from relora_core.data.cache import default_cache
-from relora_core.errors import TrainError
+from relora_core.errors import TrainError, WorkdirInUse
 from relora_core.event_log import log_event, run_log
-from relora_core.events import TrainFailed
+from relora_core.events import Emit, TrainFailed
 from relora_core.generate import SampleRequest, generate
 from relora_core.spec import TrainSpec
 from relora_core.tasks import build_task
 from relora_core.train import train
+from relora_core.workdir_lock import only_trainer
 
 logger = logging.getLogger("relora_core")
 
@@ -39,15 +40,26 @@ def run(
     """Train, with `workdir/events.jsonl` as the report. Return the exit code."""
     if supervised:
         _exit_with_supervisor_gone()
-    else:
-        (workdir / STOP_FILE).unlink(missing_ok=True)  # it stopped the run before this one
-    stop_requested = _stop_requests(workdir)
-    with run_log(workdir, is_main=os.environ.get("RANK", "0") == "0") as emit:
-        try:
-            train(spec, workdir, emit, stop_requested, cache=cache, staged=staged)
-        except TrainError as error:
-            emit(TrainFailed(code=error.code, message=str(error), retryable=error.retryable))
-            return 1
+    is_main = os.environ.get("RANK", "0") == "0"
+    try:
+        with only_trainer(workdir, is_main=is_main):  # before the files of another are touched
+            if not supervised:
+                (workdir / STOP_FILE).unlink(missing_ok=True)  # it stopped the run before this one
+            with run_log(workdir, is_main=is_main) as emit:
+                return _train(spec, workdir, emit, cache=cache, staged=staged)
+    except WorkdirInUse as error:
+        logger.error("%s", error)
+        return 1
+
+
+def _train(
+    spec: TrainSpec, workdir: Path, emit: Emit, *, cache: Path | None, staged: Mapping[str, str]
+) -> int:
+    try:
+        train(spec, workdir, emit, _stop_requests(workdir), cache=cache, staged=staged)
+    except TrainError as error:
+        emit(TrainFailed(code=error.code, message=str(error), retryable=error.retryable))
+        return 1
     return 0
 
 

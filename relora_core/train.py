@@ -35,6 +35,7 @@ from relora_core.tasks.task import Task
 from relora_core.timeline import Timeline
 from relora_core.trainer import Trainer
 from relora_core.warm_start import load_warm_start
+from relora_core.workdir_lock import only_trainer
 
 # What multiplies a frozen weight as it is stored.
 _NEEDS = {
@@ -63,6 +64,7 @@ def train(
     local = with_copies(spec, staged or {})
     with (
         joined_world() as world,
+        only_trainer(workdir, is_main=world.is_main),
         no_progress_bars(),
         one_sequence_a_row(),
         _report(workdir, emit, world) as report,
