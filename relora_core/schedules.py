@@ -36,32 +36,6 @@ def wsd(
     return 1 - (1 - min_lr_ratio) * math.sqrt(min(1.0, decayed))
 
 
-def jagged_cosine(
-    step: int,
-    *,
-    total_steps: int,
-    warmup_steps: int,
-    restart_every: int,
-    restart_warmup_steps: int,
-    min_lr_ratio: float,
-) -> float:
-    """A cosine that climbs again after each restart (arXiv 2307.05695, section 3).
-
-    Restarts are the multiples of `restart_every` after the warm-up. Beyond `total_steps` the
-    cosine stays at `min_lr_ratio`.
-    """
-
-    def envelope(at: int) -> float:
-        return cosine(
-            at, total_steps=total_steps, warmup_steps=warmup_steps, min_lr_ratio=min_lr_ratio
-        )
-
-    restart = step // restart_every * restart_every
-    if restart <= warmup_steps:
-        return envelope(step)
-    return rewarmed(envelope, step, since=restart, warmup_steps=restart_warmup_steps)
-
-
 def rewarmed(
     envelope: Callable[[int], float], step: int, *, since: int, warmup_steps: int
 ) -> float:

@@ -1,23 +1,38 @@
 import itertools
 import math
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
-from relora_core.schedules import cosine, jagged_cosine, linear, wsd
+from relora_core.schedules import cosine, linear, wsd
+from relora_core.spec import Phases
+from relora_core.timeline import Timeline
 
 SHAPE = {"total_steps": 100, "warmup_steps": 10, "min_lr_ratio": 0.1}
 
 
-def jagged(step: int, *, restart_every: int = 20, restart_warmup_steps: int = 4) -> float:
-    return jagged_cosine(
-        step,
-        total_steps=100,
-        warmup_steps=10,
-        restart_every=restart_every,
-        restart_warmup_steps=restart_warmup_steps,
-        min_lr_ratio=0.1,
+def jagged_clock(
+    *, total: int, warmup: int, restart_every: int, restart_warmup: int, floor: float
+) -> Timeline:
+    """Low rank from the first step, with a peak of 1."""
+    curve = partial(cosine, total_steps=total, warmup_steps=warmup, min_lr_ratio=floor)
+    return Timeline(
+        total_steps=total,
+        phases=Phases("low_rank", 0, restart_every),
+        warmup_steps=warmup,
+        restart_warmup_steps=restart_warmup,
+        envelope=curve,
+        learning_rate=1.0,
+        low_rank_learning_rate=1.0,
     )
+
+
+def jagged(step: int, *, restart_every: int = 20) -> float:
+    clock = jagged_clock(
+        total=100, warmup=10, restart_every=restart_every, restart_warmup=4, floor=0.1
+    )
+    return clock.learning_rate_at(step)
 
 
 def envelope(step: int) -> float:
@@ -108,17 +123,10 @@ def jagged_by_the_words(step: int, setting: Settings) -> float:
 
 def rates_of(setting: Settings) -> list[float]:
     total, warmup, every, climb, floor = setting
-    return [
-        jagged_cosine(
-            step,
-            total_steps=total,
-            warmup_steps=warmup,
-            restart_every=every,
-            restart_warmup_steps=climb,
-            min_lr_ratio=floor,
-        )
-        for step in range(total)
-    ]
+    clock = jagged_clock(
+        total=total, warmup=warmup, restart_every=every, restart_warmup=climb, floor=floor
+    )
+    return [clock.learning_rate_at(step) for step in range(total)]
 
 
 def test_every_setting_follows_the_words() -> None:

@@ -12,7 +12,6 @@ from relora_core.events import (
     TrainFinished,
     Warned,
 )
-from relora_core.schedules import jagged_cosine
 from relora_core.tasks.causal_lm import CausalLM
 from relora_core.timeline import Timeline
 from relora_core.train import train
@@ -53,19 +52,11 @@ def test_the_phase_changes_after_the_warm_start(timeline_of: Any) -> None:
     assert (timeline.phase(19), timeline.phase(20)) == ("warm_start", "low_rank")
 
 
-def test_the_rate_is_the_jagged_cosine_when_the_warm_start_is_one_cycle(timeline_of: Any) -> None:
-    timeline = timeline_of(RELORA)
-    for step in range(100):
-        assert timeline.learning_rate_at(step) == pytest.approx(
-            jagged_cosine(
-                step,
-                total_steps=100,
-                warmup_steps=5,
-                restart_every=20,
-                restart_warmup_steps=4,
-                min_lr_ratio=0.1,
-            )
-        )
+def test_the_rate_climbs_where_the_factors_are_fresh_and_nowhere_else(timeline_of: Any) -> None:
+    timeline = timeline_of({**RELORA, "warm_start_steps": 25})  # 20 is no restart, 25 is the switch
+    rates = [timeline.learning_rate_at(step) for step in range(100)]
+    dips = [step for step in range(6, 100) if rates[step] < rates[step - 1] / 2]
+    assert dips == [25, 40, 60, 80] == [step for step in range(100) if timeline.is_change(step)]
 
 
 def test_the_rate_stays_smooth_in_a_long_warm_start(timeline_of: Any) -> None:
