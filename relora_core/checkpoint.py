@@ -143,7 +143,8 @@ class Checkpoints:
     def at(self, step: int) -> Checkpoint:
         """The checkpoint of this step, unverified. Raises `CheckpointError` as `newest` does."""
         folder = self.folder / f"step-{step:08d}"
-        self.identity.check(json.loads((folder / "state.json").read_text())["identity"])
+        saved = json.loads((folder / "state.json").read_text())["identity"]
+        self.identity.check(saved, step=step)
         return read_checkpoint(folder)
 
     def save(self, state: TrainState) -> None:

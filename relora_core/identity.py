@@ -8,7 +8,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from relora_core.errors import CheckpointError
-from relora_core.spec import HeldOut, PretrainedTokenizer, Source, TrainSpec
+from relora_core.spec import (
+    HeldOut,
+    LowRank,
+    PretrainedTokenizer,
+    ReloraMethod,
+    Source,
+    TrainSpec,
+)
+from relora_core.timeline import Timeline
 
 # What may differ between two starts of a run in one folder: it does not change the weights.
 _FREE = {"name", "recipe", "evaluation", "spectrum", "checkpoint", "export"}
@@ -40,19 +48,40 @@ class Identity:
     def document(self) -> dict[str, Any]:
         return {**_fixed(self.spec), "contents": dict(self.contents)}
 
-    def check(self, saved: Mapping[str, Any]) -> None:
-        """Raise `CheckpointError` if `saved`, maybe of an older version, is of another run."""
+    def check(self, saved: Mapping[str, Any], *, step: int = 0) -> None:
+        """Raise `CheckpointError` if `saved`, maybe of an older version, is of another run.
+
+        Or of one with another length, by which the first `step` steps would have been others.
+        """
         spec, contents = _read(saved)
-        if differences := list(_differences(_fixed(spec), _fixed(self.spec))):
+        compared = _fixed if spec.total_steps == self.spec.total_steps else _resolved
+        if differences := list(_differences(compared(spec), compared(self.spec))):
             raise CheckpointError(
                 f"the checkpoints are of another run: {'; '.join(differences)}. Use a new workdir, "
                 "or the spec that the run was started with"
             )
+        self._check_length(spec, step)
         if changed := self._changed(contents):
             raise CheckpointError(
                 f"changed since the checkpoint: {', '.join(changed)}. The run would go on with "
                 "other data than it began with: bring that back (for hf://, name its revision in "
                 "the uri), or train from the start in a new workdir"
+            )
+
+    def _check_length(self, saved: TrainSpec, step: int) -> None:
+        before, now = Timeline.of(saved), Timeline.of(self.spec)
+        if before.total_steps == now.total_steps:
+            return  # there is nothing to compare step by step
+        lengths = f"training.steps: {before.total_steps} in the checkpoint, {now.total_steps} now"
+        if now.total_steps < step:
+            raise CheckpointError(f"{lengths}, and {step} are taken already")
+        if any(before.learning_rate_at(at) != now.learning_rate_at(at) for at in range(step)):
+            raise CheckpointError(
+                f"{lengths}, but the learning rates of the {step} steps that are taken depend on "
+                f"it under schedule.name {self.spec.schedule.name}. Begin a new run with these "
+                "weights instead, in a new workdir with method.warm_start_from or "
+                "model.pretrained, or as a fork of the job. A run under wsd can be made longer "
+                "until its decay begins"
             )
 
     def _changed(self, saved: Contents) -> list[str]:
@@ -79,6 +108,21 @@ def _fixed(spec: TrainSpec) -> dict[str, Any]:
     document["training"] = {
         key: value for key, value in document["training"].items() if key not in _FREE_IN_TRAINING
     }
+    return document
+
+
+def _resolved(spec: TrainSpec) -> dict[str, Any]:
+    """Without its length, and with what its defaults come to by its length."""
+    document = _fixed(spec)
+    for name in ("steps", "tokens"):
+        del document["training"][name]
+    del document["schedule"]["decay_steps"]  # of the end
+    document["schedule"]["warmup_steps"] = spec.warmup_steps
+    if isinstance(spec.method, LowRank):
+        document["schedule"]["restart_warmup_steps"] = spec.restart_warmup_steps
+        document["method"]["warm_start_steps"] = spec.warm_start_steps
+    if isinstance(spec.method, ReloraMethod):
+        document["method"]["reset_every"] = spec.reset_every
     return document
 
 
