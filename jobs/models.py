@@ -3,14 +3,22 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from jobs.secret_names import HUB_TOKEN, SecretNames, check_s3_variables
 from jobs.status import JobStatus, Wish
 from jobs.trackers import TrackerSpec, check_each_once
 from jobs.webhooks.models import WebhookSpec
 from relora_core.events import Phase
-from relora_core.spec import Spec, SpecConflict, TrainSpec
+from relora_core.spec import ACCEPTED, Spec, SpecConflict, TrainSpec, was_accepted
 
 LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$")]
 
@@ -91,29 +99,29 @@ class JobSpec(TrainSpec):
     )
 
     @model_validator(mode="after")
-    def _divides_over_gpus(self) -> Self:
+    def _suits_the_service(self, info: ValidationInfo) -> Self:
+        if was_accepted(info):
+            return self
+        self._check_gpus()
+        self._check_credentials()
+        check_each_once(self.trackers)
+        return self
+
+    def _check_gpus(self) -> None:
         if self.training.global_batch_size % self.resources.gpus:
             raise SpecConflict(
                 "training.global_batch_size",
                 f"must divide over resources.gpus ({self.resources.gpus}); "
                 f"got {self.training.global_batch_size}",
             )
-        return self
 
-    @model_validator(mode="after")
-    def _has_whole_credentials(self) -> Self:
+    def _check_credentials(self) -> None:
         check_s3_variables(self.secrets)
         if self.hub is not None and HUB_TOKEN not in self.secrets:
             raise SpecConflict(
                 "output.hub",
                 f"needs a token that may write there, as `secrets: {{{HUB_TOKEN}: ...}}`",
             )
-        return self
-
-    @model_validator(mode="after")
-    def _has_each_tracker_once(self) -> Self:
-        check_each_once(self.trackers)
-        return self
 
     @property
     def output_uri(self) -> str | None:
@@ -124,10 +132,23 @@ class JobSpec(TrainSpec):
     def hub(self) -> HubRepo | None:
         return self.output.hub if self.output else None
 
+    @classmethod
+    def accepted(cls, document: object) -> Self:
+        """A stored spec, as it was accepted: rules that came since hold for new ones alone."""
+        return cls.model_validate(document, context=ACCEPTED)
+
     @property
     def train(self) -> TrainSpec:
         """The part that the trainer reads."""
-        return TrainSpec.model_validate(self.model_dump(include=set(TrainSpec.model_fields)))
+        document = self.model_dump(include=set(TrainSpec.model_fields))
+        return TrainSpec.model_validate(document, context=ACCEPTED)
+
+
+def _as_accepted(value: object, _validate: object) -> JobSpec:
+    return value if isinstance(value, JobSpec) else JobSpec.accepted(value)
+
+
+AcceptedSpec = Annotated[JobSpec, WrapValidator(_as_accepted)]
 
 
 class JobError(BaseModel):
@@ -185,7 +206,7 @@ class Job(BaseModel):
     attempt: int = Field(description="0 until a worker claims the job.")
     worker: str | None
     forked_from: str | None = Field(description="The job that this one was forked from.")
-    spec: JobSpec
+    spec: AcceptedSpec
     progress: Progress
     error: JobError | None
     created_at: datetime

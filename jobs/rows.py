@@ -25,7 +25,7 @@ PROGRESS_COLUMNS = (
 
 
 def job_from(row: Row[*tuple[Any, ...]], queue_position: int | None = None) -> Job:
-    spec = JobSpec.model_validate_json(row.spec)
+    spec = JobSpec.accepted(json.loads(row.spec))
     return Job(
         id=row.id,
         name=spec.name,

@@ -5,6 +5,7 @@ while its row is locked, so a reader who saw one has seen all before it.
 """
 
 import builtins
+import json
 from collections.abc import Collection
 from typing import Literal
 
@@ -22,7 +23,13 @@ from jobs.models import Artifact, Job, JobChanges, JobSpec, Progress
 from jobs.moves import FULFILLED, announce, change, make_wish, move
 from jobs.outbox import ring
 from jobs.quotas import check_requeue, lock_project
-from jobs.rows import PROGRESS_COLUMNS, artifact_from, event_from, job_from, progress_from
+from jobs.rows import (
+    PROGRESS_COLUMNS,
+    artifact_from,
+    event_from,
+    job_from,
+    progress_from,
+)
 from jobs.status import FINAL, JobStatus, Wish
 from jobs.submitting import Submitted, enqueue
 from jobs.tables import DEFAULT_PROJECT, artifacts, events, jobs, outbox
@@ -167,7 +174,7 @@ class JobStore:
             )
             if row is None:
                 raise _illegal(connection, job_id, reason)
-            hold(connection, JobSpec.model_validate_json(row.spec), project=row.project)
+            hold(connection, JobSpec.accepted(json.loads(row.spec)), project=row.project)
             announce(connection, row, JobQueued(reason=reason))
             ring(connection, job_id)
             return job_from(row, position(connection, row))
@@ -233,7 +240,7 @@ def _locked_spec(connection: Connection, job_id: str) -> JobSpec:
     document = connection.scalar(query)
     if document is None:
         raise JobNotFound(job_id)
-    return JobSpec.model_validate_json(document)
+    return JobSpec.accepted(json.loads(document))
 
 
 def _lock_over(connection: Connection, job_id: str) -> None:

@@ -14,7 +14,7 @@ from relora_core.export import export
 from relora_core.manifest import verify
 from relora_core.methods import build_method
 from relora_core.quiet import no_progress_bars
-from relora_core.spec import TrainSpec
+from relora_core.spec import ACCEPTED, TrainSpec
 from relora_core.timeline import Timeline
 
 
@@ -72,4 +72,6 @@ def _listed(steps: Iterable[int]) -> str:
 
 def _with_dtype(spec: TrainSpec, dtype: str) -> TrainSpec:
     document = spec.model_dump(mode="json")
-    return TrainSpec.model_validate({**document, "export": {**document["export"], "dtype": dtype}})
+    return TrainSpec.model_validate(
+        {**document, "export": {**document["export"], "dtype": dtype}}, context=ACCEPTED
+    )

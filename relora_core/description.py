@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from transformers import AutoConfig, PreTrainedConfig
 
 from relora_core.errors import CheckpointError
-from relora_core.spec import TrainSpec
+from relora_core.spec import ACCEPTED, TrainSpec
 from relora_core.tasks import load_parts
 from relora_core.tasks.task import TaskParts
 
@@ -33,7 +33,7 @@ class Description:
     def read(cls, folder: Path) -> tuple[Self, PreTrainedConfig]:
         """Raises `CheckpointError`."""
         try:
-            spec = TrainSpec.model_validate_json((folder / SPEC).read_bytes())
+            spec = TrainSpec.model_validate_json((folder / SPEC).read_bytes(), context=ACCEPTED)
         except (FileNotFoundError, ValidationError) as error:
             raise CheckpointError(
                 f"{folder} was saved by another version of relora: {error}; resume the run with "

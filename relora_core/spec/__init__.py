@@ -41,7 +41,7 @@ from relora_core.spec.model import (
     TokenizerTraining,
     TrainedTokenizer,
 )
-from relora_core.spec.part import Remark, Spec, SpecConflict, Steps
+from relora_core.spec.part import ACCEPTED, Remark, Spec, SpecConflict, Steps, was_accepted
 from relora_core.spec.phases import Phases
 from relora_core.spec.task import TaskName
 from relora_core.spec.train_spec import SERVICE_FIELDS, TrainSpec, train_part
@@ -56,6 +56,7 @@ from relora_core.spec.training import (
 )
 
 __all__ = [
+    "ACCEPTED",
     "DEFAULT_IMAGE_SIZE",
     "SERVICE_FIELDS",
     "SOURCE_SCHEMES",
@@ -103,4 +104,5 @@ __all__ = [
     "Variant",
     "ZeroReset",
     "train_part",
+    "was_accepted",
 ]

@@ -4,9 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, ValidationInfo
 
 Steps = Annotated[int, Field(ge=1)]
+# The context in which a spec is read that was accepted before: rules may have come since.
+ACCEPTED = {"accepted": True}
+
+
+def was_accepted(info: ValidationInfo) -> bool:
+    """Whether this validation reads a spec that was accepted before."""
+    return info.context == ACCEPTED
 
 
 class SpecConflict(ValueError):

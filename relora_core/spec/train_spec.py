@@ -4,7 +4,13 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Self
 
-from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationInfo,
+    model_validator,
+)
 
 from relora_core.events import Unit
 from relora_core.presets import RECIPES, expand_recipe, preset_config
@@ -27,7 +33,7 @@ from relora_core.spec.model import (
     TrainedTokenizer,
     with_own_tokenizer,
 )
-from relora_core.spec.part import Remark, Remarks, Spec, SpecConflict
+from relora_core.spec.part import Remark, Remarks, Spec, SpecConflict, was_accepted
 from relora_core.spec.phases import Phases, phases_of
 from relora_core.spec.task import TaskName, check_fields
 from relora_core.spec.training import (
@@ -97,7 +103,9 @@ class TrainSpec(Spec):
         return spec
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
+    def _fits_together(self, info: ValidationInfo) -> Self:
+        if was_accepted(info):
+            return self
         check_fields(self, self.task)
         self._check_task()
         if self.warmup_steps >= self.total_steps:

@@ -14,7 +14,10 @@ from jobs.outbox import Outbox
 from jobs.status import JobStatus, Wish
 from jobs.store import JobStore
 from relora_core.events import Merged
+from relora_core.spec import ScheduleSpec
 from tests.jobs.samples import StepMaker, types
+
+LONGER_THAN_THE_RUN = ScheduleSpec(warmup_steps=10**6)
 
 
 def test_a_new_job_is_queued_and_waits_in_the_outbox(
@@ -44,6 +47,18 @@ def test_a_spec_made_from_a_recipe_comes_back_as_it_was(store: JobStore) -> None
         }
     )
     assert store.get(store.create(spec).id).spec == spec
+
+
+def test_a_spec_that_a_later_rule_would_refuse_is_read_as_it_was_accepted(
+    store: JobStore, spec: JobSpec
+) -> None:
+    refused = spec.model_copy(update={"priority": 7, "schedule": LONGER_THAN_THE_RUN})
+    with pytest.raises(ValueError, match=r"warmup_steps|less than"):
+        JobSpec.model_validate_json(refused.model_dump_json())
+    job = store.create(refused)
+    assert store.get(job.id).spec == refused
+    assert [listed.id for listed in store.list()] == [job.id]
+    assert job.spec.train.schedule == LONGER_THAN_THE_RUN
 
 
 def test_jobs_are_listed_newest_first_in_pages(store: JobStore, spec: JobSpec) -> None:
