@@ -53,7 +53,7 @@ def test_one_wrong_combination_refuses_all(
             "message": f"with method={method}, rank=-1: "
             "Input should be greater than or equal to 1; got -1",
         }
-        for method in ("lora", "relora")
+        for method in ("full", "lora", "relora")  # full sets a rank aside, but a valid one
     ]
     assert backends.store.list() == []
 
