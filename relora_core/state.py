@@ -29,6 +29,8 @@ class Counters:
     data_offset: int = 0  # steps whose data rewinds have passed over
     evaluated_at: int | None = None  # the step of the last evaluation
     metrics: dict[str, float] = field(default_factory=dict)  # of the last evaluation
+    micro_batches: dict[Phase, int] = field(default_factory=dict)  # the size in each phase
+    micro_batches_fit: str = ""  # the processes, device and settings that they were found for
 
     @property
     def next_batch(self) -> int:

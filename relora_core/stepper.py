@@ -18,7 +18,7 @@ from relora_core.micro_batch import cpu_micro_batch, halved, largest_that_fits, 
 from relora_core.optimizers import set_learning_rate, step_if
 from relora_core.rows import in_parts, whole
 from relora_core.spec import TrainSpec
-from relora_core.state import TrainState
+from relora_core.state import Counters, TrainState
 from relora_core.step_result import PendingResult
 from relora_core.tasks.task import Task
 
@@ -44,8 +44,14 @@ class Stepper:
         assert self._objective is not None, "prepare comes first"
         return self._objective
 
-    def prepare(self, model: PreTrainedModel, sample: Batch) -> None:
-        """Compile, fit the micro-batch and replicate; `sample` is any batch of the data."""
+    def prepare(
+        self, model: PreTrainedModel, sample: Batch, counters: Counters | None = None
+    ) -> None:
+        """Compile, fit the micro-batch and replicate; `sample` is any batch of the data.
+
+        The size that `counters` have for the phase is taken again, where it was found for the
+        same processes: another would add the same numbers up in another order.
+        """
         self.release()  # the phase before, with its buckets
         if self.world.device.type == "cpu":
             keep_freed_memory()
@@ -57,8 +63,35 @@ class Stepper:
                 part.compile()
         elif self.spec.training.compile:
             self.emit(Warned(code="no_compiler", message="no C++ compiler found: running eagerly"))
-        self.micro_batch_size = self._fitting_micro_batch(model, sample)
+        kept = self._kept(counters) if counters else 0
+        self.micro_batch_size = kept or self._fitting_micro_batch(model, sample)
         self._replica = self.world.replicate(self.objective)
+
+    def keep_micro_batch(self, counters: Counters) -> None:
+        """Let a run that resumes from these counters go on with the size of now."""
+        if self.spec.training.micro_batch_size != "auto" or counters.phase is None:
+            counters.micro_batches = {}
+            return
+        sizes = counters.micro_batches if counters.micro_batches_fit == self._fit() else {}
+        counters.micro_batches = {**sizes, counters.phase: self.micro_batch_size}
+        counters.micro_batches_fit = self._fit()
+
+    def _kept(self, counters: Counters) -> int:
+        """The size of the phase before the stop, the same on every rank; 0: to be found anew."""
+        training = self.spec.training
+        if training.micro_batch_size != "auto" or counters.phase is None:
+            return 0
+        known = counters.micro_batches_fit == self._fit()
+        kept = counters.micro_batches.get(counters.phase, 0) if known else 0
+        return self.world.minimum(kept)
+
+    def _fit(self) -> str:
+        training, device = self.spec.training, self.world.device
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+        return (
+            f"{self.world.size} x {name}, {training.parallelism}, compile {training.compile}, "
+            f"gradient_checkpointing {training.gradient_checkpointing}"
+        )
 
     def release(self) -> None:
         """Let go of the model, so that its memory is free for another."""

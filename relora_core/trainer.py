@@ -121,7 +121,8 @@ class Trainer:
             self._evaluate()
 
     def _prepare_stepper(self) -> None:
-        self.stepper.prepare(self.state.model, self.batches.batch(self.counters.next_batch))
+        sample = self.batches.batch(self.counters.next_batch)
+        self.stepper.prepare(self.state.model, sample, self.counters)
 
     def _check_replicas(self, factors_hashes: Iterable[str] = ()) -> None:
         check_replicas(
@@ -251,6 +252,7 @@ class Trainer:
 
     def _save(self) -> None:
         self._check_replicas()  # first, so that a checkpoint holds what all ranks hold
+        self.stepper.keep_micro_batch(self.counters)
         self.checkpoints.save(self.state)
 
     def _export(self, path: str) -> None:

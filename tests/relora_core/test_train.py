@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from relora_core import stepper
 from relora_core.distributed import World
 from relora_core.errors import CheckpointError, Diverged, ModelError
 from relora_core.evaluate import evaluate
@@ -311,6 +312,44 @@ def test_the_micro_batch_does_not_change_the_numbers(
     one = losses(run(make_spec(training={"micro_batch_size": 4})))
     other = losses(Run(tmp_path / "small", cache)(make_spec(training={"micro_batch_size": 1})))
     assert other == pytest.approx(one, rel=1e-5)
+
+
+@pytest.mark.parametrize("stop_after", [2, 6])
+def test_a_resumed_run_takes_the_micro_batch_from_before_the_stop(
+    stop_after: int,
+    run: Run,
+    tmp_path: Path,
+    cache: Path,
+    make_spec: MakeSpec,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def found(size: int) -> None:
+        monkeypatch.setattr(stepper, "cpu_micro_batch", lambda *_: size)
+
+    spec = make_spec(method={"name": "lora", "warm_start_steps": 0})
+    found(4)
+    expected = losses(Run(tmp_path / "whole", cache)(spec))
+    first = losses(run(spec, stop_after=stop_after))
+    found(1)  # as with less memory free
+    assert first + losses(run(spec)) == expected
+
+
+def test_a_resumed_run_with_other_settings_of_memory_finds_its_own_micro_batch(
+    run: Run, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def find(size: int, *_: int) -> int:
+        sizes.append(size)
+        return size
+
+    monkeypatch.setattr(stepper, "cpu_micro_batch", find)
+    method = {"name": "lora", "warm_start_steps": 0}
+    run(make_spec(method=method), stop_after=2)
+    run(make_spec(method=method), stop_after=4)
+    assert len(sizes) == 1
+    run(make_spec(method=method, training={"gradient_checkpointing": True}))
+    assert len(sizes) == 2
 
 
 def test_gradient_checkpointing_does_not_change_the_numbers(
