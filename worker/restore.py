@@ -1,5 +1,11 @@
-"""The newest checkpoint of a job that verifies, brought into an attempt's workdir."""
+"""The checkpoints that a trainer goes on from, brought into an attempt's workdir.
 
+That is the newest that verifies. A run that may rewind needs one more where a stop made the newest,
+or one that was saved amid trouble: the schedule's last from before, where a run that was never
+stopped would go back to.
+"""
+
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,7 +29,19 @@ def restore(attempt: Attempt) -> int | None:
 
     A damaged one is passed over for the one before, with a warning.
     """
-    for candidate in _candidates(attempt):
+    candidates = _candidates(attempt)
+    newest = _bring_first(attempt, candidates)
+    training = attempt.job.spec.train.training
+    if newest is not None and training.on_divergence == "rewind" and training.max_rewinds:
+        scheduled = _rewind_target(attempt, newest)
+        if scheduled != newest:
+            _bring_first(attempt, [each for each in candidates if each.step == scheduled])
+    return newest
+
+
+def _bring_first(attempt: Attempt, candidates: list[Candidate]) -> int | None:
+    """Return the step of the first that verifies, which is in the workdir now."""
+    for candidate in candidates:
         folder = attempt.workdir.root / "restored"
         shutil.rmtree(folder, ignore_errors=True)
         try:
@@ -38,6 +56,14 @@ def restore(attempt: Attempt) -> int | None:
         folder.rename(attempt.workdir.checkpoint(candidate.step))
         return candidate.step
     return None
+
+
+def _rewind_target(attempt: Attempt, newest: int) -> int:
+    """Of trouble that goes on at the newest checkpoint, or begins soon after it."""
+    state = json.loads((attempt.workdir.checkpoint(newest) / "state.json").read_text())
+    trouble = newest - state.get("counters", {}).get("skipped_in_a_row", 0)
+    every: int = attempt.job.spec.checkpoint.every
+    return trouble // every * every
 
 
 def _candidates(attempt: Attempt) -> list[Candidate]:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.models import Artifact
 from relora_core.errors import CheckpointError
-from relora_core.events import AnyTrainEvent, CheckpointSaved, Exported, SpectrumMeasured
+from relora_core.events import AnyTrainEvent, CheckpointSaved, Exported, Rewound, SpectrumMeasured
 from relora_core.files import sha256
 from relora_core.manifest import MANIFEST, read_manifest
 from worker.attempt import Attempt
@@ -68,6 +68,8 @@ class Uploads:
                 self._submit(partial(self._checkpoint, step))
                 if self._attempt.job.spec.trackers:  # some write files, as TensorBoard
                     self._submit(partial(self._reports, self._attempt.workdir))
+            case Rewound(to_step=step):
+                self._submit(partial(self._delete_undone, step))
             case Exported(path=path, step=step):
                 kind: Kind = "final" if path == "final" else "merged"
                 self._submit(partial(self._folder, path, kind, step))
@@ -110,10 +112,24 @@ class Uploads:
 
         One that another job is to begin with stays; the next checkpoint asks again.
         """
+        self._expire(self._attempt.job.spec.checkpoint.expired(self._uploaded_steps()))
+
+    def _delete_undone(self, rewound_to: int) -> None:
+        """Those that a rewind left behind: a later attempt must not go on from them."""
+        try:
+            self._expire(step for step in self._uploaded_steps() if step > rewound_to)
+        except OUTAGES as error:
+            message = f"checkpoints after step {rewound_to} are still listed: {error}"
+            self._attempt.warn("checkpoint_not_deleted", message)
+
+    def _uploaded_steps(self) -> list[int]:
         attempt = self._attempt
         artifacts = attempt.insist(partial(attempt.backends.store.artifacts, attempt.job.id))
-        steps = {file.step for file in artifacts if file.kind == "checkpoint" and file.step}
-        for step in attempt.job.spec.checkpoint.expired(sorted(steps)):
+        return sorted({file.step for file in artifacts if file.kind == "checkpoint" and file.step})
+
+    def _expire(self, steps: Iterable[int]) -> None:
+        attempt = self._attempt
+        for step in steps:
             path = checkpoint_path(step)
             expire = partial(attempt.store.expire_artifacts, attempt.job.id, attempt.number, path)
             if attempt.insist(expire):

@@ -8,11 +8,13 @@ from worker.attempt import Attempt
 from worker.workdir import checkpoint_path
 
 
-def save_checkpoint(attempt: Attempt, step: int, content: str = "weights") -> CheckpointSaved:
+def save_checkpoint(
+    attempt: Attempt, step: int, content: str = "weights", *, state: str = "{}"
+) -> CheckpointSaved:
     folder = attempt.workdir.checkpoint(step)
     folder.mkdir()
     (folder / "model-00001.safetensors").write_text(content)
-    (folder / "state.json").write_text("{}")
+    (folder / "state.json").write_text(state)
     size = write_manifest(folder, step).bytes
     return CheckpointSaved(step=step, path=checkpoint_path(step), bytes=size, pause_seconds=0)
 

@@ -1,8 +1,10 @@
 import shutil
 
 from jobs.backends import Backends
+from jobs.models import JobSpec
+from relora_core.events import CheckpointSaved
 from tests.worker.checkpoints import save_checkpoint, warnings
-from tests.worker.conftest import BeginAttempt
+from tests.worker.conftest import BeginAttempt, MakeSpec
 from worker.attempt import Attempt
 from worker.restore import restore
 from worker.uploads import Uploads
@@ -92,3 +94,48 @@ def test_one_that_is_gone_from_the_storage_is_passed_over(
 
     assert restore(begin_attempt(job_id=first.job.id)) is None
     assert warnings(backends, first.job.id) == ["checkpoint_damaged"]
+
+
+def restored_elsewhere(first: Attempt, begin_attempt: BeginAttempt) -> list[int]:
+    """The steps that another node has after it restored what was uploaded."""
+    first.store.requeue(first.job.id, first.number)
+    shutil.rmtree(first.workdir.root)
+    attempt = begin_attempt(job_id=first.job.id)
+    steps = attempt.workdir.checkpoint_steps
+    assert restore(attempt) == steps()[-1]
+    return steps()
+
+
+def upload(attempt: Attempt, *saved: CheckpointSaved) -> Attempt:
+    with Uploads(attempt) as uploads:
+        for event in saved:
+            uploads.note(event)
+        uploads.finish()
+    return attempt
+
+
+def test_beside_a_stop_s_checkpoint_the_schedule_s_last_is_restored_for_a_rewind(
+    begin_attempt: BeginAttempt,
+) -> None:
+    attempt = begin_attempt()
+    upload(attempt, save_checkpoint(attempt, 40), save_checkpoint(attempt, 50))
+    assert restored_elsewhere(attempt, begin_attempt) == [40, 50]
+
+
+def test_a_run_that_may_not_rewind_needs_the_newest_alone(
+    begin_attempt: BeginAttempt, make_spec: MakeSpec
+) -> None:
+    document = make_spec().model_dump(mode="json")
+    document["training"]["on_divergence"] = "fail"
+    attempt = begin_attempt(JobSpec.model_validate(document))
+    upload(attempt, save_checkpoint(attempt, 40), save_checkpoint(attempt, 50))
+    assert restored_elsewhere(attempt, begin_attempt) == [50]
+
+
+def test_for_one_that_was_saved_amid_trouble_the_one_before_the_trouble_is_restored(
+    begin_attempt: BeginAttempt,
+) -> None:
+    attempt = begin_attempt()
+    amid = save_checkpoint(attempt, 40, state='{"counters": {"skipped_in_a_row": 3}}')
+    upload(attempt, save_checkpoint(attempt, 20), amid)
+    assert restored_elsewhere(attempt, begin_attempt) == [20, 40]

@@ -7,7 +7,7 @@ import pytest
 from jobs.backends import Backends
 from jobs.errors import LeaseLost, StorageError
 from jobs.models import JobError
-from relora_core.events import CheckpointSaved, Exported, SpectrumMeasured
+from relora_core.events import CheckpointSaved, Exported, Rewound, SpectrumMeasured
 from tests.worker.checkpoints import save_checkpoint, warnings
 from tests.worker.conftest import BeginAttempt, MakeSpec
 from worker.attempt import Attempt
@@ -15,7 +15,9 @@ from worker.uploads import Uploads
 from worker.workdir import checkpoint_path
 
 
-def upload(attempt: Attempt, *events: CheckpointSaved | Exported | SpectrumMeasured) -> None:
+def upload(
+    attempt: Attempt, *events: CheckpointSaved | Exported | Rewound | SpectrumMeasured
+) -> None:
     with Uploads(attempt) as uploads:
         for event in events:
             uploads.note(event)
@@ -223,3 +225,11 @@ def test_an_attempt_that_lost_its_job_uploads_nothing(
         upload(attempt, save_checkpoint(attempt, 20))
 
     assert stored(attempt) == []
+
+
+def test_what_a_rewind_undid_leaves_the_storage(begin_attempt: BeginAttempt) -> None:
+    attempt = begin_attempt()
+    rewound = Rewound(from_step=45, to_step=20, passed_over_steps=25, number=1)
+    upload(attempt, save_checkpoint(attempt, 20), save_checkpoint(attempt, 40), rewound)
+    assert steps(attempt) == {20}
+    assert not any(checkpoint_path(40) in key for key in stored(attempt))
