@@ -61,7 +61,7 @@ def _bring_first(attempt: Attempt, candidates: list[Candidate]) -> int | None:
 def _rewind_target(attempt: Attempt, newest: int) -> int:
     """Of trouble that goes on at the newest checkpoint, or begins soon after it."""
     state = json.loads((attempt.workdir.checkpoint(newest) / "state.json").read_text())
-    trouble = newest - state.get("counters", {}).get("skipped_in_a_row", 0)
+    trouble: int = newest - state.get("counters", {}).get("skipped_in_a_row", 0)
     every: int = attempt.job.spec.checkpoint.every
     return trouble // every * every
 
