@@ -74,6 +74,12 @@ class Output(Spec):
 
 class Retries(Spec):
     max_attempts: int = Field(default=5, ge=1, le=100)
+    stalled_after: float | None = Field(
+        default=1800.0,
+        ge=1,
+        description="Seconds without a sign of life after which a trainer is ended and the "
+        "next attempt goes on from the newest checkpoint; null: never.",
+    )
 
 
 class JobSpec(TrainSpec):

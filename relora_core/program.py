@@ -18,6 +18,7 @@ from relora_core.errors import TrainError, WorkdirInUse
 from relora_core.event_log import log_event, run_log
 from relora_core.events import Emit, TrainFailed
 from relora_core.generate import SampleRequest, generate
+from relora_core.pulse import PULSE_FILE, Pulse
 from relora_core.spec import TrainSpec
 from relora_core.tasks import build_task
 from relora_core.train import train
@@ -45,18 +46,28 @@ def run(
         with only_trainer(workdir, is_main=is_main):  # before the files of another are touched
             if not supervised:
                 (workdir / STOP_FILE).unlink(missing_ok=True)  # it stopped the run before this one
-            with run_log(workdir, is_main=is_main) as emit:
-                return _train(spec, workdir, emit, cache=cache, staged=staged)
+            with (
+                run_log(workdir, is_main=is_main) as emit,
+                _pulse(workdir, is_main=is_main) as pulse,
+            ):
+                stop_requested = _stop_requests(workdir, pulse)
+                return _train(spec, workdir, emit, stop_requested, cache=cache, staged=staged)
     except WorkdirInUse as error:
         logger.error("%s", error)
         return 1
 
 
 def _train(
-    spec: TrainSpec, workdir: Path, emit: Emit, *, cache: Path | None, staged: Mapping[str, str]
+    spec: TrainSpec,
+    workdir: Path,
+    emit: Emit,
+    stop_requested: Callable[[], bool],
+    *,
+    cache: Path | None,
+    staged: Mapping[str, str],
 ) -> int:
     try:
-        train(spec, workdir, emit, _stop_requests(workdir), cache=cache, staged=staged)
+        train(spec, workdir, emit, stop_requested, cache=cache, staged=staged)
     except TrainError as error:
         emit(TrainFailed(code=error.code, message=str(error), retryable=error.retryable))
         return 1
@@ -80,6 +91,11 @@ def prepare_data(spec: TrainSpec, *, cache: Path | None) -> int:
         *(folder, f"{len(task.train):,}", f"{len(task.validation):,}", folder),
     )
     return 0
+
+
+def _pulse(workdir: Path, *, is_main: bool) -> Pulse:
+    """That of the main rank counts: it waits for the others."""
+    return Pulse(workdir / PULSE_FILE if is_main else Path(os.devnull))
 
 
 def export_model(
@@ -117,8 +133,8 @@ def _exit_with_supervisor_gone() -> None:
     Thread(target=_exit_with_supervisor, daemon=True).start()
 
 
-def _stop_requests(workdir: Path) -> Callable[[], bool]:
-    """True once a signal came or the stop file is there."""
+def _stop_requests(workdir: Path, pulse: Pulse) -> Callable[[], bool]:
+    """True once a signal came or the stop file is there. Asked before each step."""
     asked = Flag()
 
     def ask(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler
@@ -127,7 +143,12 @@ def _stop_requests(workdir: Path) -> Callable[[], bool]:
     signal.signal(signal.SIGTERM, ask)
     signal.signal(signal.SIGINT, ask)
     stop_file = workdir / STOP_FILE
-    return lambda: asked.is_set() or stop_file.exists()
+
+    def stop_requested() -> bool:
+        pulse.beat()
+        return asked.is_set() or stop_file.exists()
+
+    return stop_requested
 
 
 def _exit_with_supervisor() -> None:

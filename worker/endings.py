@@ -14,9 +14,10 @@ LastEvent = TrainFinished | TrainStopped | TrainFailed
 class Ending:
     """How a trainer process ended; `last` is None when it had no time to say why."""
 
-    exit_code: int
+    exit_code: int | None  # None: it was ended
     last: LastEvent | None
     last_words: str
+    silent_seconds: float | None = None  # for which it gave no sign of life before
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ def judge(ending: Ending) -> Verdict:
         case TrainFailed(code=code, message=message, retryable=retryable):
             error = JobError(code=code, message=message)
             return Broken(error) if retryable else Failed(error)
+        case TrainStopped() | None if ending.silent_seconds is not None:
+            return Broken(_stall(ending, ending.silent_seconds))
         case TrainStopped() | None:  # stopped, but not every rank of it left in order
             return Broken(_crash(ending))
         case _:
@@ -66,7 +69,17 @@ def _crash(ending: Ending) -> JobError:
     return JobError(code="trainer_crashed", message=message)
 
 
-def _how(exit_code: int) -> str:
+def _stall(ending: Ending, seconds: float) -> JobError:
+    message = (
+        f"The trainer gave no sign of life for {seconds:g} s and was ended; retries.stalled_after "
+        f"says how long it may. Its last words:\n{ending.last_words}"
+    )
+    return JobError(code="trainer_stalled", message=message)
+
+
+def _how(exit_code: int | None) -> str:
+    if exit_code is None:
+        return "ended by the worker"
     if exit_code >= 0:
         return f"exit code {exit_code}"
     return f"signal {-exit_code}, {signal.strsignal(-exit_code)}"

@@ -41,16 +41,34 @@ class TiedProcess:
         """End it; return when all of it is gone. One that has ended is left as it is.
 
         The ranks go by themselves, then the parent that waits for them; what does not within
-        the grace is killed.
+        the grace is killed, ranks too: a stopped one does not see that its input closes, and
+        torchrun gives each a session of its own.
         """
+        started = _descendants(self._process.pid)
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
             self._process.wait(grace_seconds)
         except subprocess.TimeoutExpired:
+            for pid in started:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+
+
+def _descendants(pid: int) -> list[int]:
+    """What the process started, and what that did; empty where there is no /proc."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended
+            _, _, after_name = stat.read_text(errors="replace").rpartition(") ")
+            children.setdefault(int(after_name.split()[1]), []).append(int(stat.parent.name))
+    found = list(children.get(pid, []))
+    for one in found:  # which grows meanwhile
+        found += children.get(one, [])
+    return found
 
 
 def inherited_environ() -> dict[str, str]:

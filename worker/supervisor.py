@@ -12,6 +12,7 @@ from worker.endings import Ending, LastEvent
 from worker.launchers.torchrun import last_words
 from worker.live_log import LiveLog
 from worker.process import TiedProcess
+from worker.signs import SignsOfLife
 from worker.tail import Line, Tail
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,12 @@ class Recorder:
 def supervise(
     trainer: TiedProcess, attempt: Attempt, recorder: Recorder, live_log: LiveLog
 ) -> Ending:
-    """Return when the trainer has ended and all it said is stored; `LeaseLost` ends it at once."""
+    """Return when the trainer has ended and all it said is stored; `LeaseLost` ends it at once.
+
+    One that gives no sign of life for `retries.stalled_after` is ended.
+    """
+    signs, patience = SignsOfLife(attempt.workdir), attempt.job.spec.retries.stalled_after
+    stalled = False
     try:
         while (exit_code := trainer.exit_code()) is None:
             attempt.lease.check()
@@ -72,6 +78,9 @@ def supervise(
                 attempt.workdir.stop.touch()
             recorder.record()
             live_log.ship()
+            if stalled := patience is not None and signs.silent_seconds() > patience:
+                logger.warning("job %s: its trainer stalled and is ended", attempt.job.id)
+                break
             time.sleep(POLL_SECONDS)
     finally:
         trainer.kill()
@@ -80,4 +89,4 @@ def supervise(
         time.sleep(DRAIN_SECONDS)
     live_log.finish()
     said = attempt.secrets.masked(last_words(attempt.workdir.log))
-    return Ending(exit_code, recorder.last, said)
+    return Ending(exit_code, recorder.last, said, silent_seconds=patience if stalled else None)

@@ -17,7 +17,7 @@ PATIENCE = 60.0  # seconds, on a busy machine
 
 def environ(settings: Settings) -> dict[str, str]:
     """What makes another process read the same settings."""
-    values = settings.model_dump(exclude_none=True).items()
+    values = settings.model_dump(exclude_none=True, exclude_unset=True).items()
     return os.environ | {f"RELORA_{name.upper()}": _plain(value) for name, value in values}
 
 

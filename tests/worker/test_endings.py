@@ -41,3 +41,16 @@ def test_a_signal_is_named() -> None:
 
     assert isinstance(verdict, Broken)
     assert verdict.error.message.startswith("The trainer died (signal 9, Killed).")
+
+
+def test_a_trainer_that_stalled_may_be_tried_again() -> None:
+    verdict = judge(Ending(None, None, "step 7", silent_seconds=1800.0))
+    assert isinstance(verdict, Broken)
+    assert verdict.error.code == "trainer_stalled"
+    assert "no sign of life for 1800 s" in verdict.error.message
+    assert "step 7" in verdict.error.message
+
+
+def test_a_run_that_is_complete_has_succeeded_however_long_it_took_to_leave() -> None:
+    finished = Ending(None, FINISHED, "", silent_seconds=1800.0)
+    assert judge(finished) == Succeeded()

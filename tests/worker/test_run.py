@@ -211,6 +211,34 @@ def test_a_model_that_cannot_be_uploaded_is_kept(
     AutoModelForCausalLM.from_pretrained(folder / "final")
 
 
+def test_a_trainer_that_hangs_is_ended_and_the_next_one_goes_on(
+    backends: Backends, make_spec: MakeSpec
+) -> None:
+    spec = make_spec(steps=LONG, retries={"stalled_after": 20})
+    job = backends.store.create(spec)
+
+    with attempt_in_background(backends, job.id):
+        for pid in trainers(backends.settings.data_dir):
+            os.kill(pid, signal.SIGSTOP)
+
+    assert trainers(backends.settings.data_dir) == []
+    retrying = backends.store.events(job.id, types={"job.retrying"})[-1]
+    assert isinstance(retrying, JobRetrying)
+    assert retrying.reason.code == "trainer_stalled"
+    assert "no sign of life for 20 s" in retrying.reason.message
+    saved = saved_steps(backends, job.id)[-1]
+    with attempt_in_background(backends, job.id):
+        wait_until(lambda: len(starts(backends, job.id)) == 2)
+        backends.store.wish(job.id, Wish.CANCEL)
+    assert starts(backends, job.id) == [None, saved]
+
+
+def starts(backends: Backends, job_id: str) -> list[int | None]:
+    """The step that each attempt went on from."""
+    events = backends.store.events(job_id, types={"job.started"})
+    return [event.resumed_from for event in events if isinstance(event, JobStarted)]
+
+
 def test_data_that_is_not_there_fails_the_job_at_once(
     backends: Backends, make_spec: MakeSpec, tmp_path: Path
 ) -> None:

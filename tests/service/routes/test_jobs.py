@@ -32,7 +32,7 @@ def test_what_the_spec_leaves_out_is_in_the_answer(
 ) -> None:
     spec = http.post("/v1/jobs", json=document).json()["spec"]
     assert spec["method"]["name"] == "relora"
-    assert spec["retries"] == {"max_attempts": 5}
+    assert spec["retries"] == {"max_attempts": 5, "stalled_after": 1800}
 
 
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/jobs/estimate"])
