@@ -92,7 +92,8 @@ def test_another_projects_files_are_neither_written_nor_read(
     document["data"]["train"]["uri"] = f"{theirs}/final/*.parquet"
     errors = http.post("/v1/jobs", json=document).json()["errors"]
     paths = [error["path"] for error in errors]
-    assert paths == ["output.uri", "data.train.uri", "model.pretrained"]
+    named = ["data.train.uri", "model.pretrained", "tokenizer.pretrained"]  # the model's own
+    assert paths == ["output.uri", *named]
     assert [job.id for job in backends.store.list()] == [running.id]
 
 
