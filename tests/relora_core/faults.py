@@ -65,7 +65,7 @@ def ask(number: str) -> None:
     def stop_requested() -> bool:
         return next(calls) >= int(number) and os.environ["RANK"] == "1"
 
-    program._stop_requests = lambda workdir: stop_requested  # noqa: ARG005 # one for all
+    program._stop_requests = lambda *_: stop_requested  # one for all
 
 
 FAULTS: dict[str, Callable[..., None]] = {"kill": kill, "diverge": diverge, "ask": ask}
