@@ -25,6 +25,7 @@ from jobs import log
 from jobs.database import READ_ONLY, database_now
 from jobs.errors import LeaseLost
 from jobs.events import JobClaimed, JobPublished, JobStarted, JobWarned
+from jobs.fitting import fits
 from jobs.holds import is_held
 from jobs.metrics import recording
 from jobs.models import Artifact, Job, JobError
@@ -53,10 +54,11 @@ class AttemptStore:
         self._engine = engine
         self._reads = engine.execution_options(**READ_ONLY)
 
-    def claim(self, job_id: str, *, worker: str, lease_seconds: float) -> Job | None:
-        """Take a queued job under a lease.
+    def claim(self, job_id: str, *, worker: str, lease_seconds: float, gpus: int = 0) -> Job | None:
+        """Take a queued job under a lease, for a worker with so many GPUs.
 
-        None if it is not queued (any more), or if its project has no room for it now.
+        None if it is not queued (any more), if the worker may not run it, or if its project has
+        no room for it now.
         """
         with self._engine.begin() as connection:
             lock_project_of(connection, job_id)
@@ -65,6 +67,7 @@ class AttemptStore:
                 job_id,
                 JobStatus.STARTING,
                 has_room(),
+                fits(gpus),
                 held_back=False,
                 attempt=jobs.c.attempt + 1,
                 worker=worker,
@@ -76,16 +79,17 @@ class AttemptStore:
             announce(connection, row, JobClaimed(worker=worker))
         return job_from(row)
 
-    def claim_next(self, *, worker: str, lease_seconds: float) -> Job | None:
-        """Take the first job of the queue that has room in its project; None if there is none."""
-        while (job_id := self._first()) is not None:
-            job = self.claim(job_id, worker=worker, lease_seconds=lease_seconds)
+    def claim_next(self, *, worker: str, lease_seconds: float, gpus: int = 0) -> Job | None:
+        """Take the first job of the queue that the worker may run and that has room in its
+        project; None if there is none."""
+        while (job_id := self._first(gpus)) is not None:
+            job = self.claim(job_id, worker=worker, lease_seconds=lease_seconds, gpus=gpus)
             if job is not None:  # or another took it, or it is held back from now on
                 return job
         return None
 
-    def _first(self) -> str | None:
-        may_run = or_(~jobs.c.held_back, has_room())
+    def _first(self, gpus: int) -> str | None:
+        may_run = and_(fits(gpus), or_(~jobs.c.held_back, has_room()))
         query = select(jobs.c.id).where(jobs.c.status == JobStatus.QUEUED, may_run)
         with self._reads.begin() as connection:
             job_id: str | None = connection.scalar(query.order_by(*IN_ORDER).limit(1))
@@ -250,11 +254,11 @@ def _remove_artifacts(connection: Connection, job_id: str, prefix: str) -> None:
 
 
 def _hold_back(connection: Connection, job_id: str) -> None:
-    """A job that is queued and yet could not be claimed waits for room in its project."""
+    """A job for which its project has no room waits for it."""
     row = change(
         connection,
         job_id,
-        and_(jobs.c.status == JobStatus.QUEUED, ~jobs.c.held_back),
+        and_(jobs.c.status == JobStatus.QUEUED, ~jobs.c.held_back, ~has_room()),
         held_back=True,
         last_event=jobs.c.last_event + 1,
     )

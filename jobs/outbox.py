@@ -3,12 +3,25 @@
 So none is sent of a job that was not stored, and none is forgotten of one that was.
 """
 
-from collections.abc import Sequence
+import builtins
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, and_, delete, exists, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    and_,
+    case,
+    delete,
+    exists,
+    insert,
+    null,
+    select,
+    update,
+)
 
 from jobs.database import READ_ONLY, database_now
+from jobs.fitting import any_gpu
 from jobs.quotas import held_back_with_room
 from jobs.status import JobStatus
 from jobs.tables import jobs, outbox
@@ -20,6 +33,7 @@ class OutboxEntry:
 
     id: int
     job_id: str
+    gpus: int | None  # whose workers it is for; None: anybody's, while no worker has a GPU
 
 
 class Outbox:
@@ -28,9 +42,10 @@ class Outbox:
         self._reads = engine.execution_options(**READ_ONLY)
 
     def unsent(self, limit: int = 100) -> list[OutboxEntry]:
-        query = select(outbox.c.id, outbox.c.job_id).order_by(outbox.c.id).limit(limit)
+        query = select(outbox.c.id, outbox.c.job_id, _for_whom().label("gpus"))
+        query = query.join(jobs, jobs.c.id == outbox.c.job_id).order_by(outbox.c.id).limit(limit)
         with self._reads.begin() as connection:
-            return [OutboxEntry(row.id, row.job_id) for row in connection.execute(query)]
+            return [OutboxEntry(*row) for row in connection.execute(query)]
 
     def mark_sent(self, outbox_id: int) -> None:
         with self._engine.begin() as connection:
@@ -50,10 +65,28 @@ class Outbox:
                 ring(connection, *rung)
         return len(rung)
 
-    def ring_again(self, older_than_seconds: float) -> int:
-        """For when the broker lost messages: queue another for each job that waits so long."""
+    def pass_on(self, job_id: str) -> None:
+        """Whom its message rang took another job, or may not run it: it rings somebody else."""
+        waits = and_(jobs.c.id == job_id, jobs.c.status == JobStatus.QUEUED, ~jobs.c.held_back)
+        statement = update(jobs).where(waits).values(rung_at=database_now()).returning(jobs.c.id)
         with self._engine.begin() as connection:
-            waiting = _rung_before(connection, older_than_seconds)
+            if connection.scalar(statement) is not None:
+                ring(connection, job_id)
+
+    def overdue(self, seconds: float) -> builtins.list[int | None]:
+        """For whom messages are that were sent longer ago, of jobs that are queued still."""
+        query = select(_for_whom()).where(_waits_since(seconds)).distinct()
+        with self._reads.begin() as connection:
+            return builtins.list(connection.scalars(query))
+
+    def ring_again(self, older_than_seconds: float, *, gpus: int | None = None) -> int:
+        """For when the broker lost messages: queue another for each job that waits so long."""
+        overdue = _waits_since(older_than_seconds)
+        if gpus is not None:
+            overdue = and_(overdue, jobs.c.gpus == gpus)
+        statement = update(jobs).where(overdue).values(rung_at=database_now())
+        with self._engine.begin() as connection:
+            waiting = connection.scalars(statement.returning(jobs.c.id)).all()
             if waiting:
                 ring(connection, *waiting)
         return len(waiting)
@@ -64,13 +97,15 @@ def ring(connection: Connection, *job_ids: str) -> None:
     connection.execute(insert(outbox), [{"job_id": job_id} for job_id in job_ids])
 
 
-def _rung_before(connection: Connection, seconds: float) -> Sequence[str]:
-    """Queued jobs whose message was sent longer ago; they count as rung for now."""
-    waiting = and_(
+def _for_whom() -> ColumnElement[int | None]:
+    return case((any_gpu(), jobs.c.gpus), else_=null())
+
+
+def _waits_since(seconds: float) -> ColumnElement[bool]:
+    """Of a queued job whose message was sent so long ago."""
+    return and_(
         jobs.c.status == JobStatus.QUEUED,
         ~jobs.c.held_back,
         jobs.c.rung_at < database_now() - seconds,
         ~exists().where(outbox.c.job_id == jobs.c.id),
     )
-    statement = update(jobs).where(waiting).values(rung_at=database_now())
-    return connection.scalars(statement.returning(jobs.c.id)).all()

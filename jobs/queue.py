@@ -2,6 +2,10 @@
 
 The message is a doorbell, the row is the truth: one that comes twice finds the job claimed,
 and one that is lost is rung again. So nothing is lost with early acknowledgement.
+
+A message goes to the workers that have the GPUs of its job: there is a queue for each number of
+GPUs, and a worker takes from those up to its own. While no worker has a GPU it goes to `QUEUE`,
+from which all take.
 """
 
 from collections.abc import Iterator
@@ -17,6 +21,16 @@ from jobs.outbox import Outbox
 TRAIN = "relora.train"  # the task's name; its one argument is the job's id
 QUEUE = "relora"
 _SOCKET = {"socket_connect_timeout": 3, "socket_timeout": 10}
+
+
+def queue_for(gpus: int | None) -> str:
+    """Of messages for workers with so many GPUs; None: for any."""
+    return QUEUE if gpus is None else f"{QUEUE}.gpus-{gpus}"
+
+
+def queues_of(gpus: int) -> list[str]:
+    """From which a worker with so many GPUs takes."""
+    return [queue_for(None), *(queue_for(number) for number in range(1, gpus + 1))]
 
 
 def celery_app(broker_url: str) -> Celery:
@@ -42,14 +56,18 @@ class JobQueue:
     def __init__(self, broker_url: str) -> None:
         self._app = celery_app(broker_url)
 
-    def send(self, job_id: str) -> None:
+    def send(self, job_id: str, *, gpus: int | None = None) -> None:
+        """To workers with so many GPUs; None: to any."""
         with self._connected() as connection:
-            self._app.send_task(TRAIN, args=[job_id], connection=connection, retry=False)
+            self._app.send_task(
+                TRAIN, args=[job_id], connection=connection, retry=False, queue=queue_for(gpus)
+            )
 
-    def depth(self) -> int:
-        """Messages that no worker has taken yet."""
+    def depth(self, *, gpus: int | None = None) -> int:
+        """Messages that no worker has taken yet, of those that `send` sent with these GPUs."""
         with self._connected() as connection:
-            queue = connection.default_channel.queue_declare(QUEUE)  # type: ignore[no-untyped-call]
+            channel = connection.default_channel
+            queue = channel.queue_declare(queue_for(gpus))  # type: ignore[no-untyped-call]
             return int(queue.message_count)
 
     def ping(self) -> None:
@@ -75,6 +93,6 @@ def dispatch(outbox: Outbox, queue: JobQueue) -> int:
     """
     entries = outbox.unsent()
     for entry in entries:
-        queue.send(entry.job_id)
+        queue.send(entry.job_id, gpus=entry.gpus)
         outbox.mark_sent(entry.id)
     return len(entries)

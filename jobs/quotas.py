@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 from jobs.datasets.tables import datasets
 from jobs.errors import ProjectNotFound, QuotaExceeded
+from jobs.fitting import fits_some_worker
 from jobs.status import HELD, JobStatus
 from jobs.tables import artifacts, jobs, projects
 from jobs.waiting import IN_ORDER
@@ -138,9 +139,10 @@ def has_room() -> ColumnElement[bool]:
 def held_back_with_room(limit: int = 1000) -> Select[tuple[str]]:
     """Of the queued jobs that were held back, those that may run now, the first of each project.
 
-    A message that is under way counts as if its job ran, so no more are sent than can be claimed.
+    A message that is under way counts as if its job ran, so no more are sent than can be claimed;
+    a job that no worker has the GPUs for keeps nobody waiting.
     """
-    under_way = and_(jobs.c.status == JobStatus.QUEUED, ~jobs.c.held_back)
+    under_way = and_(jobs.c.status == JobStatus.QUEUED, ~jobs.c.held_back, fits_some_worker())
     taken = (
         select(jobs.c.project, func.count().label("jobs"), func.sum(jobs.c.gpus).label("gpus"))
         .where(or_(jobs.c.status.in_(HELD), under_way))
@@ -160,7 +162,7 @@ def held_back_with_room(limit: int = 1000) -> Select[tuple[str]]:
         )
         .join(projects, projects.c.name == jobs.c.project)
         .outerjoin(taken, taken.c.project == jobs.c.project)
-        .where(jobs.c.status == JobStatus.QUEUED, jobs.c.held_back, fits_alone)
+        .where(jobs.c.status == JobStatus.QUEUED, jobs.c.held_back, fits_alone, fits_some_worker())
         .subquery()
     )
     free = and_(

@@ -11,10 +11,11 @@ from jobs.status import JobStatus
 from jobs.tables import jobs
 
 # The part of a progress that has columns of its own.
-_IN_COLUMNS = {"status", "queue_position", "attempt", "worker", "version", "updated_at"}
+_IN_COLUMNS = {"status", "queue_position", "obstacle", "attempt", "worker", "version", "updated_at"}
 PROGRESS_COLUMNS = (
     jobs.c.id,
     jobs.c.priority,
+    jobs.c.gpus,
     jobs.c.status,
     jobs.c.attempt,
     jobs.c.worker,
@@ -49,7 +50,9 @@ def progress_document(progress: Progress) -> str:
     return progress.model_dump_json(exclude=_IN_COLUMNS)
 
 
-def progress_from(row: Row[*tuple[Any, ...]], queue_position: int | None = None) -> Progress:
+def progress_from(
+    row: Row[*tuple[Any, ...]], queue_position: int | None = None, obstacle: str | None = None
+) -> Progress:
     """What a trainer does, its pace and its time left are null when none is at work."""
     told = json.loads(row.progress)
     if row.status is not JobStatus.RUNNING:
@@ -58,6 +61,7 @@ def progress_from(row: Row[*tuple[Any, ...]], queue_position: int | None = None)
         **told,
         status=row.status,
         queue_position=queue_position,
+        obstacle=obstacle,
         attempt=row.attempt,
         worker=row.worker,
         version=row.last_event,

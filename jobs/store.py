@@ -15,6 +15,7 @@ from jobs import log
 from jobs.database import READ_ONLY, database_now
 from jobs.errors import ArtifactNotFound, IllegalTransition, JobNotFound
 from jobs.events import AnyJobEvent, JobQueued
+from jobs.fitting import obstacles
 from jobs.holds import check_not_held, hold
 from jobs.idempotency import Request, forget, made_before, remember
 from jobs.labels import set_labels
@@ -108,7 +109,9 @@ class JobStore:
             row = connection.execute(query).one_or_none()
             if row is None:
                 raise JobNotFound(job_id)
-            return progress_from(row, position(connection, row))
+            waiting = {row.id: row.gpus} if row.status is JobStatus.QUEUED else {}
+            obstacle = obstacles(connection, waiting).get(row.id)
+            return progress_from(row, position(connection, row), obstacle)
 
     def change(self, job_id: str, changes: JobChanges) -> Job:
         """Raises `IllegalTransition` for the priority of a job that is not queued."""

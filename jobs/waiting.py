@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 
 from jobs.database import READ_ONLY
+from jobs.fitting import obstacles
 from jobs.status import JobStatus
 from jobs.tables import jobs
 
@@ -66,6 +67,9 @@ class QueuedJob(BaseModel):
     name: str
     priority: int
     held_back: bool = Field(description="It waits for room in its project's quotas.")
+    obstacle: str | None = Field(
+        default=None, description="Why no worker that there is can run it."
+    )
     created_at: datetime
 
     @property
@@ -90,8 +94,9 @@ class WaitingJobs:
             priority, _, job_id = cursor.partition(".")
             query = query.where(~_before(int(priority), job_id), jobs.c.id != job_id)
         with self._reads.begin() as connection:
-            rows = connection.execute(query.order_by(queue.c.rank).limit(limit))
-            return [_queued_job_from(row) for row in rows]
+            rows = connection.execute(query.order_by(queue.c.rank).limit(limit)).all()
+            found = obstacles(connection, {row.id: row.gpus for row in rows})
+            return [_queued_job_from(row, found.get(row.id)) for row in rows]
 
     def counts(self, *, project: str) -> dict[JobStatus, int]:
         """How many jobs have each status, those that none has among them."""
@@ -102,12 +107,13 @@ class WaitingJobs:
         return {status: found.get(status, 0) for status in JobStatus}
 
 
-def _queued_job_from(row: Row[*tuple[Any, ...]]) -> QueuedJob:
+def _queued_job_from(row: Row[*tuple[Any, ...]], obstacle: str | None) -> QueuedJob:
     return QueuedJob(
         position=row.rank,
         job_id=row.id,
         name=json.loads(row.spec)["name"],
         priority=row.priority,
         held_back=row.held_back,
+        obstacle=obstacle,
         created_at=row.created_at,
     )

@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     Engine,
     Float,
+    Integer,
     Row,
     String,
     Table,
@@ -42,6 +43,7 @@ workers = Table(
     Column("host", String, nullable=False),
     Column("version", String, nullable=False),
     Column("gpus", Text, nullable=False),
+    Column("num_gpus", Integer, nullable=False, server_default="0"),
     Column("beat_at", Float(53), nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
     Column("last_heartbeat", UtcDateTime, nullable=False),
@@ -91,8 +93,10 @@ class WorkerStore:
             if connection.execute(update(workers).where(mine).values(now)).rowcount == 0:
                 document = worker.model_dump(exclude={"gpus"})
                 gpus = json.dumps([gpu.model_dump() for gpu in worker.gpus])
-                connection.execute(insert(workers).values(**document, gpus=gpus, **now))
-            connection.execute(delete(workers).where(~_lives()))
+                connection.execute(
+                    insert(workers).values(**document, gpus=gpus, num_gpus=len(worker.gpus), **now)
+                )
+            connection.execute(delete(workers).where(~lives()))
 
     def leave(self, name: str) -> None:
         with self._engine.begin() as connection:
@@ -103,12 +107,12 @@ class WorkerStore:
         held = and_(jobs.c.worker == workers.c.name, jobs.c.status.in_(HELD))
         own = case((jobs.c.project == project, jobs.c.id))
         query = select(workers, jobs.c.id.label("held"), own.label("job_id"))
-        query = query.outerjoin(jobs, held).where(_lives()).order_by(workers.c.name)
+        query = query.outerjoin(jobs, held).where(lives()).order_by(workers.c.name)
         with self._reads.begin() as connection:
             return [_worker_from(row) for row in connection.execute(query)]
 
 
-def _lives() -> ColumnElement[bool]:
+def lives() -> ColumnElement[bool]:
     return workers.c.beat_at > database_now() - GONE_SECONDS
 
 

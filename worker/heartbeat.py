@@ -30,12 +30,21 @@ def registration() -> Registration:
 
 
 def gpus_here() -> tuple[Gpu, ...]:
-    """As the driver lists them: torch would take memory of each to say the same."""
+    """As the driver lists them, and CUDA_VISIBLE_DEVICES leaves them to this process: torch would
+    take memory of each to say the same."""
     try:
         answer = subprocess.run(_NVIDIA_SMI, capture_output=True, text=True, check=True, timeout=30)
     except (OSError, subprocess.SubprocessError):
         return ()
-    return tuple(_gpu(line) for line in answer.stdout.splitlines())
+    gpus = tuple(_gpu(line) for line in answer.stdout.splitlines())
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return gpus if visible is None else gpus[: _num_named(visible)]
+
+
+def _num_named(visible: str) -> int:
+    """As CUDA reads it: up to the first that is none."""
+    names = [name.strip() for name in visible.split(",")]
+    return next((n for n, name in enumerate(names) if not name or name.startswith("-")), len(names))
 
 
 def _gpu(line: str) -> Gpu:

@@ -30,8 +30,9 @@ def sweep(backends: Backends) -> None:
     _remove_datasets(backends)
     for generation_id in backends.generations.expire():
         logger.warning("generation %s: nobody ended it in time", generation_id)
-    if backends.queue.depth() == 0:
-        backends.outbox.ring_again(RING_AGAIN_SECONDS)
+    for gpus in backends.outbox.overdue(RING_AGAIN_SECONDS):
+        if backends.queue.depth(gpus=gpus) == 0:
+            backends.outbox.ring_again(RING_AGAIN_SECONDS, gpus=gpus)
 
 
 def _remove_datasets(backends: Backends) -> None:

@@ -14,7 +14,7 @@ import time
 from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 
 from jobs.backends import Backends, open_backends
-from jobs.queue import TRAIN, celery_app
+from jobs.queue import TRAIN, celery_app, queues_of
 from jobs.settings import Settings
 from jobs.workers import Registration
 from worker.heartbeat import Heartbeat, registration
@@ -47,6 +47,9 @@ def heartbeat() -> Heartbeat:
 
 @worker_init.connect
 def _open(**_: object) -> None:
+    """Messages of jobs that this worker has not the GPUs for are left to others."""
+    for name in queues_of(len(me().gpus)):
+        app.amqp.queues.select_add(name)
     heartbeat().start()
 
 
@@ -63,9 +66,13 @@ def _left(**_: object) -> None:
 
 @app.task(name=TRAIN)
 def train(job_id: str) -> None:
-    """Run the first job of the queue, which need not be the one whose message rang."""
+    """Run the first job of the queue that fits, which need not be the one whose message rang."""
     claimed_at = time.monotonic()
-    job = backends().attempts.claim_next(worker=me().name, lease_seconds=settings.lease_seconds)
+    job = backends().attempts.claim_next(
+        worker=me().name, lease_seconds=settings.lease_seconds, gpus=len(me().gpus)
+    )
+    if job is None or job.id != job_id:
+        backends().outbox.pass_on(job_id)
     if job is None:
         logger.info("rung for job %s: nothing to do, no job can run now", job_id)
         return

@@ -55,13 +55,13 @@ def queue_table(items: Sequence[QueuedJob]) -> Table:
     """In the order in which workers take them."""
     rows = table([item.job_id for item in items], "place", "priority", "name", "since")
     for item in items:
-        held_back = " (for room in the quotas)" if item.held_back else ""
+        reason = item.obstacle or ("for room in the quotas" if item.held_back else None)
         rows.add_row(
             item.job_id,
             str(item.position),
             str(item.priority),
             line(item.name),
-            moment(item.created_at) + held_back,
+            moment(item.created_at) + (f" ({reason})" if reason else ""),
         )
     return rows
 
