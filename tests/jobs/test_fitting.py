@@ -124,6 +124,6 @@ def test_a_job_that_no_worker_fits_keeps_none_of_its_project_waiting(
     store.create(asking(spec, 8), project="team")
     first, second = (store.create(asking(spec, 1), project="team").id for _ in range(2))
     assert [take(attempts, 1) for _ in range(2)] == [first, None]
-    attempts.finish(first, 1, JobStatus.SUCCEEDED)
+    attempts.finish(first, 1, JobStatus.CANCELLED)
     assert outbox.ring_where_there_is_room() == 1
     assert take(attempts, 1) == second

@@ -106,3 +106,27 @@ def test_a_job_survives_the_sudden_death_of_its_worker(
     assert backends.store.progress(job_id).step == STEPS
     files = {file.path for file in backends.store.artifacts(job_id)}
     assert {"final/model.safetensors", "logs/attempt-1.log", "logs/attempt-2.log"} <= files
+
+
+def test_a_worker_leaves_a_job_to_those_that_have_its_gpus(
+    backends: Backends,
+    make_spec: MakeSpec,
+    start_worker: StartWorker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\necho 'NVIDIA L4, 23034'\n")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    big = backends.store.create(make_spec(resources={"gpus": 4})).id
+    dispatch(backends.outbox, backends.queue)  # for any worker, since there is none yet
+    start_worker()
+    wait_until(lambda: bool(backends.outbox.unsent()))  # passed on
+    small = backends.store.create(make_spec()).id
+    dispatch(backends.outbox, backends.queue)
+
+    wait_until(lambda: status(backends, small) is JobStatus.SUCCEEDED)
+    assert status(backends, big) is JobStatus.QUEUED
+    assert backends.queue.depth(gpus=4) == 1
+    assert backends.store.progress(big).obstacle == "no worker has 4 GPUs; the largest has 1"
