@@ -23,6 +23,7 @@ from relora_core.tasks.token_loss import (
 )
 
 _Score = Callable[[Tensor, Tensor], Tensor]
+_ROWS_AT_ONCE = 1024  # of the head's gradient, on a CPU
 
 
 def head_loss(hidden: Tensor, head: nn.Linear, targets: Tensor, *, compiled: bool) -> Tensor:
@@ -74,7 +75,7 @@ class _HeadLoss(torch.autograd.Function):
             losses.append(loss)
             gradients.append(gradient @ matrix)  # (m, d)
             if of_weight is not None:
-                of_weight += gradient.T @ x
+                _add_product(of_weight, gradient, x)
             if of_bias is not None:
                 of_bias += gradient.sum(0, dtype=of_bias.dtype)
         ctx.save_for_backward(torch.cat(gradients), of_weight, of_bias)
@@ -85,6 +86,18 @@ class _HeadLoss(torch.autograd.Function):
         # in place: a copy of the head's gradient would be as large as the head
         scaled = [None if kept is None else kept.mul_(factor) for kept in ctx.saved_tensors]
         return *scaled, None, None
+
+
+def _add_product(total: Tensor, gradient: Tensor, x: Tensor) -> None:
+    """total (vocabulary, d) += gradient (m, vocabulary) transposed times x (m, d).
+
+    On a CPU by blocks of rows that stay in its caches: the whole product, as large as the head,
+    would go through memory in the type of x and then once more in that of the total. A GPU adds
+    as it reads, and would wait for the launches of so many small kernels.
+    """
+    rows = len(total) if total.is_cuda else _ROWS_AT_ONCE
+    for part, of_part in zip(total.split(rows), gradient.split(rows, dim=1), strict=True):
+        part += of_part.T @ x
 
 
 def _differentiated(score: _Score, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -90,6 +90,14 @@ def test_the_logits_of_all_tokens_are_never_there() -> None:
     assert meter.peak < 400 * VOCABULARY * 4 / 3
 
 
+def test_the_head_s_gradient_adds_up_without_a_second_tensor_of_its_size() -> None:
+    hidden, head = torch.randn(1, 4, 64, requires_grad=True), nn.Linear(64, 20_000, bias=False)
+    with LiveMemory() as meter, torch.autocast("cpu", torch.bfloat16):
+        head_loss(hidden, head, torch.zeros(1, 4).long(), compiled=False).backward()
+    in_fp32, in_bf16 = 4, 2  # the gradient; the head, to multiply with
+    assert meter.peak < 1.2 * (in_fp32 + in_bf16) * head.weight.numel()
+
+
 @pytest.mark.filterwarnings(  # torch's own compiler
     "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning",
     "ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning",
