@@ -3,21 +3,20 @@
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import datasets
 from pydantic import BaseModel, ConfigDict
 from transformers import PreTrainedTokenizerFast
 
 from benchmarks.workloads import plain_corpus
 from relora_core.data.packing import pack
 from relora_core.data.tokenizer import make_tokenizer
+from relora_core.quiet import no_dataset_bars
 from relora_core.spec import Source, TokenizerTraining, TrainedTokenizer
 
 SEQUENCE_LENGTH = 512
@@ -76,8 +75,10 @@ def pack_seconds(source: Source, tokenizer: PreTrainedTokenizerFast, cache: Path
 
 def _map_seconds(source: Source, tokenizer: PreTrainedTokenizerFast, cache: Path) -> float:
     """The two maps of transformers' example run_clm.py, in as many processes as there are cores."""
+    import datasets  # before the time counts, and late: the contenders' processes do without
+
     started = time.perf_counter()
-    with _quiet():
+    with no_dataset_bars():
         rows = datasets.load_dataset(
             "json", data_files=source.uri, split="train", cache_dir=str(cache)
         )
@@ -107,12 +108,3 @@ def grouped(rows: Examples) -> Examples:
 
 def _processes() -> int:
     return len(os.sched_getaffinity(0))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        datasets.enable_progress_bars()

@@ -88,6 +88,15 @@ def test_importing_it_loads_no_torch(module: str) -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+@pytest.mark.integration
+def test_training_loads_no_library_that_only_some_data_needs() -> None:
+    """They take 80 MB of memory."""
+    code = (
+        "import sys, relora_core.train; print({'datasets', 'pandas', 'pyarrow'} & {*sys.modules})"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
+
+
 def test_a_package_does_nothing_when_it_is_imported() -> None:
     assert [p for p in PACKAGES if (ROOT / p / "__init__.py").read_text()] == []
 

@@ -4,13 +4,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
-
-from datasets import Dataset, IterableDataset, load_dataset
-from datasets.exceptions import DatasetsError
 
 from relora_core.data.rows import Row, read_row
 from relora_core.errors import DataError, DataUnavailable
+from relora_core.quiet import no_dataset_bars
+
+# `datasets` is imported late: with pandas and pyarrow it takes 80 MB, of each process that trains.
+if TYPE_CHECKING:
+    from datasets import Dataset, IterableDataset
 
 PARAMETERS = ("config", "split", "revision", "streaming")
 
@@ -49,19 +52,24 @@ def read_hub_dataset(dataset: HubDataset, *, text_field: str) -> Iterator[Row]:
         yield from _read_rows(rows, text_field=text_field, where=dataset.name)
 
 
-def open_hub_dataset(dataset: HubDataset) -> IterableDataset:
-    return load_dataset(
-        dataset.name,
-        dataset.config,
-        split=dataset.split,
-        revision=dataset.revision,
-        streaming=dataset.streaming,
-    )
+def open_hub_dataset(dataset: HubDataset) -> "IterableDataset":
+    from datasets import load_dataset
+
+    with no_dataset_bars():
+        return load_dataset(
+            dataset.name,
+            dataset.config,
+            split=dataset.split,
+            revision=dataset.revision,
+            streaming=dataset.streaming,
+        )
 
 
 @contextmanager
 def hub_errors(dataset: HubDataset) -> Iterator[None]:
     """Raise what the library raises as a `DataError`, or `DataUnavailable`."""
+    from datasets.exceptions import DatasetsError
+
     try:
         yield
     except ConnectionError as error:
@@ -71,11 +79,14 @@ def hub_errors(dataset: HubDataset) -> Iterator[None]:
 
 
 def read_parquet(file: Path, *, text_field: str) -> Iterator[Row]:
-    rows = load_dataset("parquet", data_files=str(file), split="train", streaming=True)
+    from datasets import load_dataset
+
+    with no_dataset_bars():
+        rows = load_dataset("parquet", data_files=str(file), split="train", streaming=True)
     return _read_rows(rows, text_field=text_field, where=str(file))
 
 
-def _read_rows(rows: Dataset | IterableDataset, *, text_field: str, where: str) -> Iterator[Row]:
+def _read_rows(rows: "Dataset | IterableDataset", *, text_field: str, where: str) -> Iterator[Row]:
     if text_field in (rows.column_names or []):
         rows = rows.select_columns(text_field)
     for number, row in enumerate(rows, start=1):

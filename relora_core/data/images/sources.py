@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
-
-from datasets import ClassLabel, Features, Image, IterableDataset
+from typing import TYPE_CHECKING
 
 from relora_core.data.cache import digest, remembered
 from relora_core.data.hub import HubDataset, hub_errors, open_hub_dataset, parse_hub_uri
@@ -12,6 +11,9 @@ from relora_core.data.rows import BadRow
 from relora_core.errors import DataError
 from relora_core.files import sha256
 from relora_core.spec import Source
+
+if TYPE_CHECKING:  # imported late, as in `relora_core.data.hub`
+    from datasets import Features, IterableDataset
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ def _folder_rows(root: Path) -> Iterator[EncodedImage | BadRow]:
 
 
 def _hub_rows(dataset: HubDataset, source: Source) -> ImageRows:
+    from datasets import ClassLabel, Image
+
     with hub_errors(dataset):
         rows = open_hub_dataset(dataset)
         features = rows.features or rows._resolve_features().features
@@ -88,7 +92,7 @@ def _hub_rows(dataset: HubDataset, source: Source) -> ImageRows:
     return ImageRows(_read_hub(rows, dataset, source, labels), labels)
 
 
-def _check_columns(features: Features, source: Source) -> None:
+def _check_columns(features: "Features", source: Source) -> None:
     for setting, column in (
         ("image_field", source.image_field),
         ("label_field", source.label_field),
@@ -101,7 +105,7 @@ def _check_columns(features: Features, source: Source) -> None:
 
 
 def _read_hub(
-    rows: IterableDataset, dataset: HubDataset, source: Source, labels: list[str] | None
+    rows: "IterableDataset", dataset: HubDataset, source: Source, labels: list[str] | None
 ) -> Iterator[EncodedImage | BadRow]:
     with hub_errors(dataset):
         for number, row in enumerate(rows, start=1):
