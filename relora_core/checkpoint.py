@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,7 @@ from relora_core.spectrum import UpdateSpectrum
 from relora_core.state import Counters, TrainState
 
 Describe = Callable[[Path, PreTrainedConfig], None]
+_RESIDUAL = "frozen.residual"  # after a layer's name
 _SHARD_BYTES = 4 * 1024**3
 _SPECTRA = TypeAdapter(list[UpdateSpectrum])
 
@@ -273,21 +273,29 @@ def _weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 def _residuals(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """What the stored frozen weights leave out."""
     for name, layer in low_rank_layers(model):
-        if layer.frozen.residual is not None:
-            yield f"{name}.frozen.residual", joined(layer.frozen.residual, like=layer.lora_b)
+        residual = layer.frozen.residual
+        if residual is not None:
+            yield f"{name}.{_RESIDUAL}", joined(residual, like=layer.lora_b)
 
 
 @torch.no_grad()
 def _load_model(model: nn.Module, tensors: dict[str, Tensor]) -> None:
-    for name, tensor in chain(_weights(model), _residuals(model)):
-        saved = tensors.get(name)
-        if saved is None or (saved.shape, saved.dtype) != (tensor.shape, tensor.dtype):
-            raise CheckpointError(
-                f"the checkpoint has no {name} of shape {tuple(tensor.shape)} and {tensor.dtype}"
-            )
-        tensor.copy_(saved)
-    for _, layer in low_rank_layers(model):
+    for name, tensor in _weights(model):
+        tensor.copy_(_saved(name, tensor, tensors))
+    for name, layer in low_rank_layers(model):
+        residual = layer.frozen.residual
+        if residual is not None:
+            layer.frozen.residual = _saved(f"{name}.{_RESIDUAL}", residual, tensors)
         layer.frozen.prepare()
+
+
+def _saved(name: str, like: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
+    saved = tensors.get(name)
+    if saved is None or (saved.shape, saved.dtype) != (like.shape, like.dtype):
+        raise CheckpointError(
+            f"the checkpoint has no {name} of shape {tuple(like.shape)} and {like.dtype}"
+        )
+    return saved
 
 
 def _optimizer_tensors(state: TrainState) -> Iterator[tuple[str, Tensor]]:

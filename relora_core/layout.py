@@ -67,7 +67,7 @@ class Sharded:
             residual = layer.frozen.residual
             if residual is not None:
                 rows = local(divided(residual, like=layer.lora_b))
-                layer.frozen.residual = rows.to("cpu", copy=True)
+                layer.frozen.residual = rows.to("cpu")
         return model
 
     @torch.no_grad()

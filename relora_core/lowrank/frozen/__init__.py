@@ -6,6 +6,7 @@ integers, e4m3          rows of numbers as 8-bit integers, and as 8-bit floats
 product                 W x of a quantized W, with no dense copy kept for backward
 scaled_product          W x of codes, multiplied as they are stored
 merged_product          (W + s B A) x of any W, with no dense copy kept for backward
+parked                  numbers that wait in a file until they are read
 weight                  W as stored and what the stored type cannot hold: together, exact
 """
 

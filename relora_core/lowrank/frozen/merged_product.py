@@ -1,7 +1,8 @@
 """x (W + s B A)' with one product, the sum formed once in forward and once in backward.
 
 Neither the sum nor a dequantized W waits for backward: each direction is one operator, opaque to
-torch.compile, as in `product`. What backward keeps is x, the factors and W as stored.
+torch.compile, as in `product`. What backward keeps is x, and the factors and W as they are stored:
+copies of the factors in the type of x would be there for every layer at once.
 """
 
 from collections.abc import Callable
@@ -20,16 +21,18 @@ Merged = Callable[[Tensor, Tensor, Tensor, list[Tensor], float], Tensor]
 def register_merged(name: str, dequantize: Dequantize) -> Merged:
     """The operator (x, A, B, stored, s) -> x (W + s B A)', named `relora::<name>_merged`.
 
-    x (..., d_in), A (r, d_in), B (d_out, r) of one type, in which the products run; the sum is
-    formed in fp32 (or wider) and rounded once. W gets no gradient.
+    x (..., d_in), A (r, d_in), B (d_out, r). The products run in the type of x, to which A and B
+    are rounded; the sum is formed in fp32 (or wider) and rounded once. W gets no gradient.
     """
 
-    def total(a: Tensor, b: Tensor, stored: list[Tensor], scale: float) -> Tensor:
-        return _total(dequantize, a, b, tuple(stored), scale)
+    def total(
+        a: Tensor, b: Tensor, stored: list[Tensor], scale: float, dtype: torch.dtype
+    ) -> Tensor:
+        return _total(dequantize, a.to(dtype), b.to(dtype), tuple(stored), scale)
 
     @torch.library.custom_op(f"relora::{name}_merged_backward", mutates_args=())
     def backward(grad: Tensor, a: Tensor, b: Tensor, stored: list[Tensor], scale: float) -> Tensor:
-        return grad @ total(a, b, stored, scale)  # (..., d_in)
+        return grad @ total(a, b, stored, scale, grad.dtype)  # (..., d_in)
 
     @backward.register_fake
     def _(grad: Tensor, a: Tensor, _b: Tensor, _stored: list[Tensor], _scale: float) -> Tensor:
@@ -37,7 +40,7 @@ def register_merged(name: str, dequantize: Dequantize) -> Merged:
 
     @torch.library.custom_op(f"relora::{name}_merged", mutates_args=())
     def merged(x: Tensor, a: Tensor, b: Tensor, stored: list[Tensor], scale: float) -> Tensor:
-        return F.linear(x, total(a, b, stored, scale))  # (..., d_out)
+        return F.linear(x, total(a, b, stored, scale, x.dtype))  # (..., d_out)
 
     @merged.register_fake
     def _(x: Tensor, _a: Tensor, b: Tensor, _stored: list[Tensor], _scale: float) -> Tensor:
@@ -65,8 +68,8 @@ def _gradients_of_factors(
     grad: Tensor, x: Tensor, a: Tensor, b: Tensor, scale: float
 ) -> tuple[Tensor, Tensor]:
     grad, x = grad.reshape(-1, grad.shape[-1]), x.reshape(-1, x.shape[-1])  # (M, d_out), (M, d_in)
-    low_grad, low = scale * (grad @ b), scale * (x @ a.T)  # (M, r)
-    return low_grad.T @ x, grad.T @ low  # (r, d_in), (d_out, r)
+    low_grad, low = scale * (grad @ b.to(x.dtype)), scale * (x @ a.to(x.dtype).T)  # (M, r)
+    return (low_grad.T @ x).to(a.dtype), (grad.T @ low).to(b.dtype)  # (r, d_in), (d_out, r)
 
 
 def _total(dequantize: Dequantize, a: Tensor, b: Tensor, stored: Stored, scale: float) -> Tensor:

@@ -40,5 +40,5 @@ class StoredType(Protocol):
     def merged(self, x: Tensor, a: Tensor, b: Tensor, stored: Stored, scale: float) -> Tensor:
         """x (..., d_in) times the transposed W + s B A: (..., rows); A (r, d_in), B (rows, r).
 
-        x, A and B are of one type, in which it is computed.
+        It is computed in the type of x.
         """

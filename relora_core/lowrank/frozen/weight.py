@@ -3,9 +3,11 @@
 In bf16, an update a thousandth of W's size loses 78% of its entries to rounding; in 8 and 4
 bits, nearly all. So the difference between the fp32 sum and what is stored is kept off
 the device, as the difference of the two numbers' bits: an integer, so nothing of it is ever
-rounded away. It is carried into the next merge, and into every export.
+rounded away. It is carried into the next merge, and into every export. Training on a CPU, whose
+memory is the device's, it waits for them in a file.
 """
 
+from collections.abc import Callable
 from typing import assert_never
 
 import torch
@@ -15,6 +17,7 @@ from relora_core.lowrank.frozen.codes import FP8, INT8
 from relora_core.lowrank.frozen.floats import Bf16, Fp32
 from relora_core.lowrank.frozen.integers import check_sides
 from relora_core.lowrank.frozen.nf4 import Nf4
+from relora_core.lowrank.frozen.parked import park
 from relora_core.lowrank.frozen.stored_type import Stored, StoredType
 from relora_core.rows import joined, local
 from relora_core.spec import FrozenDtype
@@ -52,13 +55,22 @@ class FrozenWeight(nn.Module):
         super().__init__()
         self.d_out, self.d_in = weight.shape
         self.stored_type = stored_type
-        self.residual: Tensor | None = None  # (d_out, d_in), an integer type, on the CPU
+        self._read_residual: Callable[[], Tensor] | None = None
         self.prepared: Tensor | None = None  # of what is stored; no buffer, which DDP would send
         weight = weight.detach().float().contiguous()
         for name, tensor in zip(stored_type.names, stored_type.quantize(weight), strict=True):
             # a copy of its own: in fp32, what is stored would be the given weight itself
             self.register_parameter(name, nn.Parameter(tensor.clone(), requires_grad=False))
         self._keep_residual(weight)
+
+    @property
+    def residual(self) -> Tensor | None:
+        """(d_out, d_in), an integer type, on the CPU; not to be written to."""
+        return None if self._read_residual is None else self._read_residual()
+
+    @residual.setter
+    def residual(self, residual: Tensor) -> None:
+        self._read_residual = park(residual)
 
     def forward(self, dtype: torch.dtype) -> Tensor:
         """What is stored, dense, (d_out, d_in); of a weight in parts, the rows that are here."""
@@ -78,8 +90,7 @@ class FrozenWeight(nn.Module):
 
         A (r, d_in) and B (d_out, r) get gradients.
         """
-        dtype = _compute_dtype(x)
-        return self.stored_type.merged(x.to(dtype), a.to(dtype), b.to(dtype), self._stored(), scale)
+        return self.stored_type.merged(x.to(_compute_dtype(x)), a, b, self._stored(), scale)
 
     @torch.no_grad()
     def prepare(self) -> None:
@@ -107,18 +118,24 @@ class FrozenWeight(nn.Module):
 
     def _exact_rows(self) -> Tensor:
         held = self(torch.float32)
-        if self.residual is None:
+        residual = self.residual
+        if residual is None:
             return held
-        residual = self.residual.to(held.device, non_blocking=True)
-        return (held.view(torch.int32) + residual).view(torch.float32)
+        there = residual.to(held.device, non_blocking=True)
+        return (held.view(torch.int32) + there).view(torch.float32)
 
     @torch.no_grad()
     def _keep_residual(self, weight: Tensor) -> None:
         dtype = self.stored_type.residual_dtype
         if dtype is not None:
             bits = weight.view(torch.int32) - self(torch.float32).view(torch.int32)
-            # from a GPU into pinned memory, without a wait: who reads it there synchronizes
-            self.residual = bits.to(dtype).to("cpu", non_blocking=True)
+            residual = bits.to(dtype)
+            if residual.is_cuda:
+                # into pinned memory, without a wait: who reads it there synchronizes
+                pinned = residual.to("cpu", non_blocking=True)
+                self._read_residual = lambda: pinned
+            else:
+                self.residual = residual
 
     def _stored(self) -> Stored:
         return tuple(local(self.get_parameter(name)) for name in self.stored_type.names)
