@@ -28,6 +28,15 @@ def reset_peak_of(pid: int | str) -> None:
 
 def peak_of(pid: int | str) -> int:
     """The most resident memory that a process had since `reset_peak_of`, as Linux counts it."""
-    found = re.search(r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.M)
+    return _status(pid, "VmHWM")
+
+
+def resident_of(pid: int | str) -> int:
+    """The resident memory that a process has."""
+    return _status(pid, "VmRSS")
+
+
+def _status(pid: int | str, field: str) -> int:
+    found = re.search(rf"^{field}:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.M)
     assert found is not None, "Linux has it"
     return int(found[1]) * 1024

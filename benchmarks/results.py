@@ -25,7 +25,7 @@ class Counts(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     executed_flops: float  # for a token
-    tensor_bytes: int  # of a step at its peak; on a CPU with the residuals, which lie beside them
+    tensor_bytes: int  # of a step at its peak
 
 
 class Measured(BaseModel):
@@ -142,7 +142,7 @@ def _measured(
     if name not in {"full", "relora"}:
         return measured
     phase = estimate(workload.spec("full" if name == "full" else "relora")).run.phases[-1]
-    memory, known = phase.memory, gpu_key(gpu)
+    known = gpu_key(gpu)
     share = measured.median / GPUS[known].bf16_flops if known else None
     return measured.model_copy(
         update={
@@ -150,7 +150,7 @@ def _measured(
             "hfu": share and share * phase.executed_flops_per_token,
             "counts": Counts(
                 executed_flops=phase.executed_flops_per_token,
-                tensor_bytes=memory.peak + (memory.residual if gpu is None else 0),
+                tensor_bytes=phase.memory.peak,
             ),
         }
     )

@@ -6,6 +6,7 @@ memory is used again by the next step.
 """
 
 import ctypes
+import gc
 import os
 import platform
 
@@ -22,7 +23,11 @@ def keep_freed_memory() -> None:
 
 
 def return_freed_memory() -> None:
-    """Give the system what is kept and not in use, for when tensors of other sizes follow."""
+    """Give the system what is kept and not in use, for when tensors of other sizes follow.
+
+    Garbage that holds itself is freed first: a compiler leaves it.
+    """
+    gc.collect()
     libc = _glibc()
     if libc is not None:
         libc.malloc_trim(0)

@@ -37,6 +37,7 @@ class Stepper:
         self.micro_batch_size = 1
         self._objective: nn.Module | None = None
         self._replica: nn.Module | None = None
+        self._has_compiled = False  # the first step does
 
     @property
     def objective(self) -> nn.Module:
@@ -66,6 +67,7 @@ class Stepper:
         kept = self._kept(counters) if counters else 0
         self.micro_batch_size = kept or self._fitting_micro_batch(model, sample)
         self._replica = self.world.replicate(self.objective)
+        self._has_compiled = False
 
     def keep_micro_batch(self, counters: Counters) -> None:
         """Let a run that resumes from these counters go on with the size of now."""
@@ -124,6 +126,10 @@ class Stepper:
         set_learning_rate(state.optimizer, learning_rate)
         step_if(numbers.isfinite().all(), state.optimizer)
         state.optimizer.zero_grad(set_to_none=True)
+        if not self._has_compiled:
+            self._has_compiled = True
+            if self.world.device.type == "cpu":
+                return_freed_memory()
         return result
 
     def autocast(self) -> AbstractContextManager[None]:

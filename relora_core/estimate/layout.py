@@ -44,12 +44,14 @@ class Layout:
     def frozen_linears(self) -> frozenset[Linear]:
         return frozenset() if self.factored else self.targets
 
-    @property
-    def cast(self) -> int:
-        """Trained matrices that linear layers multiply by: autocast copies them to bf16."""
+    def cast(self, *, tokens: int) -> int:
+        """Trained matrices that linear layers multiply by: autocast copies them to bf16.
+
+        Not the factors that are added to W first: these are kept as they are.
+        """
         return sum(
             (w.weights if self.is_dense(w) and not self.is_frozen(w) else 0)
-            + self.factor_elements(w)
+            + (0 if self.is_merged(w, tokens=tokens) else self.factor_elements(w))
             for w in self.shape.linears
         )
 

@@ -26,7 +26,7 @@ _FP32 = 4
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes on one device; `residual` is on the host, whatever the device."""
+    """Bytes on one device; `residual` is on the host, and where that is the device in a file."""
 
     weights: int  # fp32: all that is trained, and what is neither trained nor a target
     frozen: int  # W of the targets in its storage type, with its scales
@@ -92,8 +92,9 @@ def _trained_copies(step: Pass) -> int:
     """Autocast casts a weight once and keeps the copy."""
     if not step.autocast:
         return 0
+    cast = step.layout.cast(tokens=step.tokens)
     head = activations.head_in_chunks(step)  # whose copy does not outlast the loss
-    return step.compute_bytes * (step.layout.cast - (head.weights if head else 0))
+    return step.compute_bytes * (cast - (head.weights if head else 0))
 
 
 def _frozen_copies(step: Pass, dtype: FrozenDtype) -> int:

@@ -58,6 +58,18 @@ def test_memory_that_is_kept_can_be_returned() -> None:
     assert again > PAGES * 0.9
 
 
+def test_garbage_that_holds_itself_is_returned_too() -> None:
+    (again,) = run("""
+        keep_freed_memory()
+        garbage = [torch.ones(64 * 2**20, dtype=torch.uint8)]
+        garbage.append(garbage)
+        del garbage
+        return_freed_memory()
+        print(pages_of(1))
+    """)
+    assert again > PAGES * 0.9
+
+
 def test_an_environment_that_tunes_malloc_has_its_way() -> None:
     (plain,) = run(
         """

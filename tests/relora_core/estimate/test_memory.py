@@ -112,7 +112,7 @@ def check_step(
     assert phase.trainable_parameters == sum(p.numel() for p in trained)
     assert memory.weights == bytes_of(p for p in model.parameters() if id(p) not in stored)
     assert memory.frozen == bytes_of([*stored.values(), *prepared])
-    assert memory.residual == bytes_of(f.residual for f in targets if f.residual is not None)
+    assert memory.residual == sum(f.residual.nbytes for f in targets if f.residual is not None)
     assert memory.gradients == bytes_of(p.grad for p in trained)
     assert memory.optimizer == bytes_of(moments)
     of_the_head = 4 * model.get_output_embeddings().weight.numel()  # its gradient is known already
@@ -200,6 +200,5 @@ def test_the_peak_of_a_real_run_is_as_estimated_in_each_phase(
 
     with meter:
         train(spec, tmp_path, emit, lambda: False, cache=cache)
-    for phase in estimate(spec).run.phases:  # the CPU is the host, too: residuals count
-        expected = phase.memory.peak + phase.memory.residual
-        assert expected == pytest.approx(measured[phase.phase], rel=0.1)
+    for phase in estimate(spec).run.phases:
+        assert phase.memory.peak == pytest.approx(measured[phase.phase], rel=0.1)

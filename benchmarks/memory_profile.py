@@ -1,0 +1,164 @@
+"""Where the memory of a step goes, full rank beside relora: why their ratio is what it is.
+
+`python -m benchmarks.memory_profile --save` writes it into docs/performance.md.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Self
+
+import torch
+from pydantic import BaseModel, ConfigDict
+
+from benchmarks.contenders import Ours, silent
+from benchmarks.machine import Machine, describe_machine, fastest_precision, matrix_flags
+from benchmarks.memory import peak_of, reset_peak_of, resident_of
+from benchmarks.profile import METHODS
+from benchmarks.report import PAGE, TITLES, with_measured
+from benchmarks.results import FOLDER
+from benchmarks.turns import WARM_UP_STEPS, TurnsOver
+from benchmarks.workloads import MethodName, Workload, preset
+from relora_core.estimate import estimate
+from relora_core.estimate.memory import Memory
+from relora_core.host_memory import return_freed_memory
+from relora_core.tasks import build_task
+
+FILE = FOLDER / "memory.json"
+STEPS = 2
+MIB = 1024**2
+
+
+class Process(BaseModel):
+    """Bytes of a process that trains."""
+
+    model_config = ConfigDict(frozen=True)
+
+    peak: int  # during steps
+    resting: int  # between two steps, when what was freed is given back
+
+
+class StepMemory(BaseModel):
+    """Of each method, one after the other, each in a process of its own."""
+
+    model_config = ConfigDict(frozen=True)
+
+    machine: Machine
+    model: str
+    sequences: int
+    sequence_length: int
+    processes: dict[MethodName, Process]
+    parts: dict[MethodName, dict[str, int]]  # bytes at the peak; they add up to it
+
+    @classmethod
+    def measure(cls, workload: Workload, cache: Path) -> Self:
+        build_task(workload.spec("full"), cache=cache, emit=silent)  # the data; no contender does
+        processes = {method: _alone(workload, method, cache) for method in METHODS}
+        return cls(
+            machine=describe_machine(),
+            model=workload.name,
+            sequences=workload.sequences,
+            sequence_length=workload.sequence_length,
+            processes=processes,
+            parts={
+                method: _parts(estimate(workload.spec(method)).run.phases[-1].memory, process)
+                for method, process in processes.items()
+            },
+        )
+
+
+def _alone(workload: Workload, method: MethodName, cache: Path) -> Process:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_train, workload, method, cache, torch.get_num_threads()).result()
+
+
+def _train(workload: Workload, method: MethodName, cache: Path, threads: int) -> Process:
+    torch.set_num_threads(threads)
+    steps, found = 0, []
+
+    def between_steps() -> None:
+        nonlocal steps
+        steps += 1
+        if steps == WARM_UP_STEPS + 1:
+            reset_peak_of("self")
+        if steps == WARM_UP_STEPS + 1 + STEPS:
+            found.append(Process(peak=peak_of("self"), resting=_resting_bytes()))
+            raise TurnsOver
+
+    with suppress(TurnsOver):
+        Ours(method, workload, method, cache).train(between_steps)
+    return found[0]
+
+
+def _resting_bytes() -> int:
+    return_freed_memory()
+    return resident_of("self")
+
+
+def _parts(memory: Memory, process: Process) -> dict[str, int]:
+    """The tensors by the estimate, which is tested against real steps; the rest by difference."""
+    state = memory.weights + memory.frozen + memory.optimizer
+    tensors = {
+        "trained weights, fp32": memory.weights,
+        "frozen weights, bf16": memory.frozen,
+        "moments": memory.optimizer,
+        "bf16 copies of trained weights": memory.weight_copies,
+        "activations": memory.activations,
+        "head and loss": memory.loss,
+    }
+    program = process.resting - state
+    return {
+        **tensors,
+        "Python, torch, the compiler's code": program,
+        "freed, and not given back": process.peak - sum(tensors.values()) - program,
+    }
+
+
+def table(measured: StepMemory) -> Iterator[str]:
+    full, relora = (measured.parts[method] for method in METHODS)
+    yield (
+        f"{measured.model}, {measured.sequences} x {measured.sequence_length} tokens a step, on "
+        f"{measured.machine.cpu} with {measured.machine.threads} threads, commit "
+        f"{measured.machine.commit}."
+    )
+    yield ""
+    yield f"| MiB at the peak of a step | {TITLES['full']} | {TITLES['relora']} | ratio |"
+    yield "| --- | ---: | ---: | ---: |"
+    for part in full:
+        yield _row(part, full[part], relora[part])
+    yield _row("all", sum(full.values()), sum(relora.values()))
+
+
+def _row(part: str, full: int, relora: int) -> str:
+    ratio = f"{relora / full:.2f}" if full > 0 else ""
+    return f"| {part} | {full / MIB:,.0f} | {relora / MIB:,.0f} | {ratio} |"
+
+
+def write_page() -> None:
+    measured = StepMemory.model_validate_json(FILE.read_text())
+    PAGE.write_text(with_measured(PAGE.read_text(), "\n".join(table(measured)), "memory"))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser("python -m benchmarks.memory_profile", description=__doc__)
+    parser.add_argument(
+        "--save", action="store_true", help="write benchmarks/results/ and docs/performance.md"
+    )
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="relora-bench-") as cache:
+        workload = preset("llama_130m", sequences=4, precision=fastest_precision(matrix_flags()))
+        measured = StepMemory.measure(workload, Path(cache))
+    if options.save:
+        FILE.write_text(measured.model_dump_json(indent=1) + "\n")
+        write_page()
+    print("\n".join(table(measured)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,27 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.memory_profile import FILE, StepMemory, table
+from benchmarks.profile import METHODS
+from benchmarks.report import PAGE, with_measured
+from benchmarks.workloads import narrow
+
+
+def test_the_page_shows_the_committed_profile_of_memory() -> None:
+    page = PAGE.read_text()
+    measured = StepMemory.model_validate_json(FILE.read_text())
+    assert page == with_measured(page, "\n".join(table(measured)), "memory")
+
+
+@pytest.mark.integration
+def test_the_parts_add_up_to_the_peak_of_each_process(tmp_path: Path) -> None:
+    tiny = narrow(1, precision="bf16", hidden=256, sequences=1)
+    measured = StepMemory.measure(replace(tiny, compile=False), tmp_path)
+    for method in METHODS:
+        assert sum(measured.parts[method].values()) == measured.processes[method].peak
+    full, relora = (measured.parts[method] for method in METHODS)
+    assert (full["frozen weights, bf16"], relora["bf16 copies of trained weights"]) == (0, 0)
+    assert relora["moments"] < full["moments"]
+    assert relora["activations"] == full["activations"]
