@@ -7,9 +7,9 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Self
 
@@ -73,13 +73,25 @@ class StepMemory(BaseModel):
 
 
 def _alone(workload: Workload, method: MethodName, cache: Path) -> Process:
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_train, workload, method, cache, torch.get_num_threads()).result()
+    """In a process that trains nothing else; it ends when it has told what it found."""
+    spawn = get_context("spawn")
+    found, sent = spawn.Pipe(duplex=False)
+    threads = torch.get_num_threads()
+    child = spawn.Process(target=_train, args=(workload, method, cache, threads, sent), daemon=True)
+    child.start()
+    sent.close()
+    try:
+        return Process.model_validate_json(found.recv())
+    finally:
+        child.terminate()
+        child.join()
 
 
-def _train(workload: Workload, method: MethodName, cache: Path, threads: int) -> Process:
+def _train(
+    workload: Workload, method: MethodName, cache: Path, threads: int, found: Connection
+) -> None:
     torch.set_num_threads(threads)
-    steps, found = 0, []
+    steps = 0
 
     def between_steps() -> None:
         nonlocal steps
@@ -87,12 +99,12 @@ def _train(workload: Workload, method: MethodName, cache: Path, threads: int) ->
         if steps == WARM_UP_STEPS + 1:
             reset_peak_of("self")
         if steps == WARM_UP_STEPS + 1 + STEPS:
-            found.append(Process(peak=peak_of("self"), resting=_resting_bytes()))
+            process = Process(peak=peak_of("self"), resting=_resting_bytes())
+            found.send(process.model_dump_json())
             raise TurnsOver
 
     with suppress(TurnsOver):
         Ours(method, workload, method, cache).train(between_steps)
-    return found[0]
 
 
 def _resting_bytes() -> int:
@@ -115,7 +127,9 @@ def _parts(memory: Memory, process: Process) -> dict[str, int]:
     return {
         **tensors,
         "Python, torch, the compiler's code": program,
-        "freed, and not given back": process.peak - sum(tensors.values()) - program,
+        "freed and kept, in pieces between what is used": process.peak
+        - sum(tensors.values())
+        - program,
     }
 
 
