@@ -36,7 +36,7 @@ def asking(spec: JobSpec, gpus: int) -> JobSpec:
 
 def take(attempts: AttemptStore, gpus: int) -> str | None:
     job = attempts.claim_next(worker=f"of-{gpus}", lease_seconds=60, gpus=gpus)
-    return job and job.id
+    return job.id if job else None
 
 
 def test_a_job_is_left_to_a_worker_that_has_the_gpus(
