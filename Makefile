@@ -6,7 +6,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint format bench bench-gpu bench-api clean
+.PHONY: help install demo test lint format bench bench-gpu bench-api bench-quality clean
 .NOTPARALLEL: # one pip at a time, also with `make -j`
 
 help: ## List the targets.
@@ -41,6 +41,9 @@ bench-gpu: $(VENV)/installed-bench ## The same on one NVIDIA GPU, in under 9 min
 
 bench-api: $(VENV)/installed-bench ## Measure the HTTP API on this machine, in minutes.
 	$(BIN)/python -m benchmarks.api --save
+
+bench-quality: $(VENV)/installed-bench ## Train a small model by each method, in an hour; writes docs/quality.md.
+	$(BIN)/python -m benchmarks.quality --save
 
 clean: ## Remove .venv, caches and what the demo made.
 	rm -rf $(VENV) .demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
