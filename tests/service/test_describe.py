@@ -18,6 +18,7 @@ def test_only_the_small_steps_have_the_lesser_sign() -> None:
         event.model_fields["type"].default for event in SIGNS
     }
     assert lesser == {
+        "train.data_progress",
         "train.step",
         "train.reinit",
         "train.optimizer_reset",

@@ -40,7 +40,7 @@ def test_workers_are_listed_with_their_gpus_and_jobs(
             Registration(name=name, host="h", version="1", gpus=gpus, started_at=datetime.now(UTC))
         )
     job = backends.store.create(JobSpec(**document))
-    assert backends.attempts.claim(job.id, worker="w1", lease_seconds=60)
+    assert backends.attempts.claim(job.id, worker="w1", lease_seconds=60, gpus=2)
     _, busy, idle = relora("workers").stdout.splitlines()
     assert busy.split()[:3] == ["w1", "busy", job.id]
     assert busy.rstrip().endswith("2 x NVIDIA H100, 85.0 GB")

@@ -22,7 +22,7 @@ def test_a_spec_is_estimated_beside_full_rank_and_nothing_is_queued(
     assert body["estimate"]["full_rank"]["seconds"] == expected.full_rank.seconds
     assert body["estimate"]["hardware"]["gpus"] == 2
     assert body["not_estimated"] is None
-    assert body["spec"]["retries"] == {"max_attempts": 5}
+    assert body["spec"]["retries"]["max_attempts"] == 5
     assert backends.store.list() == []
 
 
