@@ -146,33 +146,35 @@ class AttemptStore:
         """The model is on the Hub, at `url`."""
         self._say(job_id, attempt, JobPublished(repo=repo, url=url))
 
-    def add_artifacts(self, job_id: str, attempt: int, files: Sequence[Artifact]) -> None:
-        """List files that are whole in the storage; a path listed before is replaced."""
+    def add_artifacts(
+        self, job_id: str, attempt: int, files: Sequence[Artifact], *, folder: str | None = None
+    ) -> list[str]:
+        """List files that are whole in the storage, in place of those with the same paths or, if
+        they are a whole `folder`, of all that were listed in it.
+
+        Return the keys of the replaced files.
+        """
         if not files:
-            return
+            return []
         rows = [{"job_id": job_id, **file.model_dump()} for file in files]
-        paths = [file.path for file in files]
+        same = artifacts.c.path.in_([file.path for file in files])
+        replaced = same if folder is None else _inside(folder)
         with self._engine.begin() as connection:
             _still_held(change(connection, job_id, held_by(attempt)), job_id, attempt)
-            connection.execute(
-                delete(artifacts).where(artifacts.c.job_id == job_id, artifacts.c.path.in_(paths))
-            )
+            keys = _unlist(connection, job_id, replaced)
             connection.execute(insert(artifacts), rows)
+        return sorted(set(keys) - {file.key for file in files})
 
-    def remove_artifacts(self, job_id: str, attempt: int, prefix: str) -> None:
-        """No longer list the file or the folder `prefix`."""
-        with self._engine.begin() as connection:
-            _still_held(change(connection, job_id, held_by(attempt)), job_id, attempt)
-            _remove_artifacts(connection, job_id, prefix)
+    def expire_artifacts(self, job_id: str, attempt: int, folder: str) -> list[str]:
+        """Take a folder's files from the list; return their keys.
 
-    def expire_artifacts(self, job_id: str, attempt: int, folder: str) -> bool:
-        """As `remove_artifacts`; False, and all stays, while another job is to begin with them."""
+        None, and all stays, while another job is to begin with them.
+        """
         with self._engine.begin() as connection:
             _still_held(change(connection, job_id, held_by(attempt)), job_id, attempt)
             if is_held(connection, job_id, folder):
-                return False
-            _remove_artifacts(connection, job_id, folder)
-        return True
+                return []
+            return _unlist(connection, job_id, _inside(folder))
 
     # --- how an attempt ends ---------------------------------------------------------------
 
@@ -246,11 +248,13 @@ def _still_held(row: JobRow | None, job_id: str, attempt: int) -> JobRow:
     return row
 
 
-def _remove_artifacts(connection: Connection, job_id: str, prefix: str) -> None:
-    folder = prefix.rstrip("/")
-    below = artifacts.c.path.startswith(folder + "/", autoescape=True)
-    mine = and_(artifacts.c.job_id == job_id, or_(artifacts.c.path == folder, below))
-    connection.execute(delete(artifacts).where(mine))
+def _inside(folder: str) -> ColumnElement[bool]:
+    return artifacts.c.path.startswith(folder + "/", autoescape=True)
+
+
+def _unlist(connection: Connection, job_id: str, which: ColumnElement[bool]) -> list[str]:
+    mine = and_(artifacts.c.job_id == job_id, which)
+    return list(connection.scalars(delete(artifacts).where(mine).returning(artifacts.c.key)))
 
 
 def _hold_back(connection: Connection, job_id: str) -> None:

@@ -28,6 +28,7 @@ JobsError
 ├── DeliveryNotFound     the webhook has no such delivery
 ├── QueueUnavailable     the broker does not answer
 └── StorageError         the storage did not do what was asked
+    └── StorageRefused   and would not if it were asked again
 """
 
 from collections.abc import Sequence
@@ -195,3 +196,7 @@ class QueueUnavailable(JobsError):
 
 class StorageError(JobsError):
     """The storage refused or failed; the message says which address and why."""
+
+
+class StorageRefused(StorageError):
+    """It would refuse the same again, for want of a right, a bucket, a valid key or the time."""

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Self
-from urllib.parse import unquote, urlsplit
 
 from jobs.models import JobSpec
 from jobs.settings import Settings
+from jobs.storage.addresses import S3, bucket_and_key, local_path
 from relora_core.problems import Problem
 from relora_core.spec import LowRank, PretrainedModel, PretrainedTokenizer, Source
 
-JOB_FOLDERS = ("checkpoints", "merged", "final", "logs", "reports")  # of a job's output
+ATTEMPTS = "attempts"  # where each attempt has a folder that no other writes to
+JOB_FOLDERS = (ATTEMPTS, "checkpoints", "merged", "final", "logs", "reports")  # of a job's output
 _HUB = "hf://"
 _OF_THE_SERVICE = ("job://", "upload://")  # by id, which is checked by itself
 _HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
@@ -83,19 +84,17 @@ def _reaches(pattern: tuple[str, ...], folder: tuple[str, ...]) -> bool:
 
 def place_of(url: str) -> Place:
     """Of an address as `open_storage` reads it, or of a plain path."""
-    parts = urlsplit(url)
-    if parts.scheme == "s3":
-        return Place.in_bucket(parts.netloc, parts.path)
-    return Place.on_this_machine(unquote(parts.path) if parts.scheme == "file" else url)
+    if url.startswith(S3):
+        return Place.in_bucket(*bucket_and_key(url))
+    return Place.on_this_machine(local_path(url))
 
 
 def _source_place(uri: str) -> Place | None:
     """Of data, a model or a tokenizer, as the worker and the trainer read it; None on the Hub."""
     if uri.startswith(_OF_THE_SERVICE):
         return None
-    if uri.startswith("s3://"):
-        bucket, _, pattern = uri.removeprefix("s3://").partition("/")
-        return Place.in_bucket(bucket, pattern)
+    if uri.startswith(S3):
+        return Place.in_bucket(*bucket_and_key(uri))
     if uri.startswith(_HUB):
         return _unless_on_hub(uri.removeprefix(_HUB).partition("?")[0])
     return Place.matching(uri.removeprefix("file://"))

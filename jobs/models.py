@@ -243,14 +243,22 @@ class JobChanges(BaseModel):
         return self.model_dump(exclude_unset=True)
 
 
+def _its_path(artifact: dict[str, Any]) -> str:
+    return str(artifact["path"])
+
+
 class Artifact(BaseModel):
     """A file that a job made. It is listed once it is whole in the storage."""
 
     model_config = ConfigDict(frozen=True)
 
-    path: str = Field(description="Below the job's output: final/model.safetensors.")
+    path: str = Field(description="Its name among the files of the job: final/model.safetensors.")
     kind: Literal["checkpoint", "merged", "final", "log", "report"]
     step: int | None
     size: int = Field(description="In bytes.")
     sha256: str
+    key: str = Field(
+        default_factory=_its_path,
+        description="Where it is in the storage, below the job's output.",
+    )
     created_at: datetime

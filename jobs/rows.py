@@ -81,5 +81,6 @@ def artifact_from(row: Row[*tuple[Any, ...]]) -> Artifact:
         step=row.step,
         size=row.size,
         sha256=row.sha256,
+        key=row.key,
         created_at=row.created_at,
     )

@@ -103,6 +103,7 @@ artifacts = Table(
     Column("step", BigInteger),
     Column("size", BigInteger, nullable=False),
     Column("sha256", String, nullable=False),
+    Column("key", String, nullable=False, server_default=""),
     Column("created_at", UtcDateTime, nullable=False),
 )
 

@@ -81,7 +81,7 @@ def _in_storage(backends: Backends, job: Job, attempt: int, file: Artifact) -> L
         start=0,
         end=file.size,
         is_whole=True,
-        read=lambda start, end: storage.read(file.path, start, end),
+        read=lambda start, end: storage.read(file.key, start, end),
     )
 
 

@@ -52,7 +52,7 @@ def _make(temporary: Path, files: list[Artifact], storage: Storage, merge: Merge
 def _fetch(files: list[Artifact], storage: Storage, to: Path) -> Path:
     prefix = folder_of(files[0]) + "/"
     for file in files:
-        storage.download(file.path, to / file.path.removeprefix(prefix))
+        storage.download(file.key, to / file.path.removeprefix(prefix))
     return to
 
 

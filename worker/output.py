@@ -28,10 +28,12 @@ def check_locations(attempt: Attempt) -> None:
 def take_output(attempt: Attempt) -> None:
     """Make the place that the spec names the job's own.
 
-    Raises `LocationRefused` if another job or somebody else has files there.
+    Raises `LocationRefused` if another job or somebody else has files there, `StorageRefused` if
+    the job may not write there.
     """
     job = attempt.job
     if job.spec.output_uri is None:
+        attempt.storage.ping()
         return
     wrote_before = partial(_wrote_before, attempt)
     if not take(attempt.storage, job.id, wrote_before=wrote_before):

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from jobs.artifacts import folder_of
+from jobs.models import Artifact
 from relora_core.errors import CheckpointError
 from relora_core.manifest import verify
 from worker.attempt import Attempt
-from worker.workdir import checkpoint_path
 
 
 @dataclass(frozen=True)
@@ -79,16 +80,15 @@ def _on_this_node(attempt: Attempt) -> Iterator[Candidate]:
 
 
 def _in_storage(attempt: Attempt) -> Iterator[Candidate]:
-    files: dict[int, list[str]] = {}
+    checkpoints: dict[int, list[Artifact]] = {}
     for artifact in attempt.insist(partial(attempt.backends.store.artifacts, attempt.job.id)):
         if artifact.kind == "checkpoint" and artifact.step is not None:
-            name = artifact.path.removeprefix(checkpoint_path(artifact.step) + "/")
-            files.setdefault(artifact.step, []).append(name)
-    for step, names in files.items():
-        yield Candidate(step, partial(_download, attempt, step, names))
+            checkpoints.setdefault(artifact.step, []).append(artifact)
+    for step, files in checkpoints.items():
+        yield Candidate(step, partial(_download, attempt, files))
 
 
-def _download(attempt: Attempt, step: int, names: list[str], folder: Path) -> None:
-    for name in names:
-        key = f"{checkpoint_path(step)}/{name}"
-        attempt.insist(partial(attempt.storage.download, key, folder / name))
+def _download(attempt: Attempt, files: list[Artifact], folder: Path) -> None:
+    for file in files:
+        name = file.path.removeprefix(folder_of(file) + "/")
+        attempt.insist(partial(attempt.storage.download, file.key, folder / name))

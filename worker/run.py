@@ -10,7 +10,13 @@ from typing import assert_never
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.backends import Backends
-from jobs.errors import JobNotFound, LeaseLost, SecretNotFound, SecretsUnavailable
+from jobs.errors import (
+    JobNotFound,
+    LeaseLost,
+    SecretNotFound,
+    SecretsUnavailable,
+    StorageRefused,
+)
 from jobs.models import Job, JobError
 from jobs.status import FINAL, JobStatus
 from relora_core.errors import TrainError
@@ -73,6 +79,8 @@ def _trained(attempt: Attempt, masked: Callable[[str], str]) -> Verdict:
         raise
     except StopRequested:
         return Stopped()
+    except StorageRefused as error:
+        return Failed(JobError(code="storage_refused", message=masked(str(error))))
     except TrainError as error:
         reason = JobError(code=error.code, message=masked(str(error)))
         return Broken(reason) if error.retryable else Failed(reason)
@@ -127,7 +135,8 @@ def _with_uploads(verdict: Verdict, uploads: Uploads, attempt: Attempt) -> Verdi
         message = (
             f"The model is complete, but on the worker alone, in {attempt.workdir.root}: {error}"
         )
-        return Broken(JobError(code=NOT_UPLOADED, message=attempt.secrets.masked(message)))
+        reason = JobError(code=NOT_UPLOADED, message=attempt.secrets.masked(message))
+        return Failed(reason) if isinstance(error, StorageRefused) else Broken(reason)
     return verdict
 
 

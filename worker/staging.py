@@ -70,7 +70,7 @@ def _copy_of_a_job(attempt: Attempt, uri: str) -> str:
             attempt.check_stop()
             copy = folder / Path(file.path).name
             if not copy.exists():  # whole, if it is there
-                attempt.insist(partial(storage.download, file.path, copy))
+                attempt.insist(partial(storage.download, file.key, copy))
     except (JobNotFound, FileNotFoundError) as error:
         raise ModelError(f"{uri} names files that are no longer there") from error
     return str(folder)

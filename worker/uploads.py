@@ -1,10 +1,12 @@
 """What the trainer made goes to the storage, in the background, and is listed once it is whole."""
 
 import logging
+import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,6 +16,8 @@ from typing import Literal, Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from jobs.errors import StorageError, StorageRefused
+from jobs.locations import ATTEMPTS
 from jobs.models import Artifact
 from relora_core.errors import CheckpointError
 from relora_core.events import AnyTrainEvent, CheckpointSaved, Exported, Rewound, SpectrumMeasured
@@ -22,6 +26,7 @@ from relora_core.manifest import MANIFEST, read_manifest
 from worker.attempt import Attempt
 from worker.output import take_output
 from worker.patience import OUTAGES
+from worker.pending import Pending, PendingCheckpoints
 from worker.workdir import Workdir, checkpoint_path
 
 logger = logging.getLogger(__name__)
@@ -30,13 +35,16 @@ Kind = Literal["checkpoint", "merged", "final", "log", "report"]
 
 
 class Uploads:
-    """One thread, in the order of the events. A path in the workdir is the key in the storage."""
+    """One thread, in the order of the events; but of checkpoints the newest goes first."""
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
         self._root = attempt.workdir.root
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"uploads-{attempt.job.id}")
-        self._pending: list[Future[None]] = []
+        self._futures: list[Future[None]] = []
+        self._pending = PendingCheckpoints(attempt.workdir, attempt.job.spec.checkpoint)
+        self._passed_over: list[int] = []
+        self._warn_from = 1
         self._place_is_ours = False
 
     def __enter__(self) -> Self:
@@ -51,13 +59,16 @@ class Uploads:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def take_place(self) -> None:
-        """At the start, so that a job whose place is another's fails before it trains.
+        """At the start, so that a job which may not write there fails before it trains.
 
-        Raises `LocationRefused`. With the storage away it is done before the first upload.
+        Raises `LocationRefused`, `StorageRefused`. With the storage away it is done before the
+        first upload.
         """
         try:
             take_output(self._attempt)
             self._place_is_ours = True
+        except StorageRefused:
+            raise
         except OUTAGES as error:
             logger.warning("job %s: its output is not reached: %s", self._attempt.job.id, error)
 
@@ -65,14 +76,15 @@ class Uploads:
         """Upload what the event says is complete."""
         match event:
             case CheckpointSaved(step=step):
-                self._submit(partial(self._checkpoint, step))
+                self._keep(step)
                 if self._attempt.job.spec.trackers:  # some write files, as TensorBoard
                     self._submit(partial(self._reports, self._attempt.workdir))
             case Rewound(to_step=step):
-                self._submit(partial(self._delete_undone, step))
+                self._pending.undo_after(step)
+                self._submit(self._take_turn)
             case Exported(path=path, step=step):
                 kind: Kind = "final" if path == "final" else "merged"
-                self._submit(partial(self._folder, path, kind, step))
+                self._submit(partial(self._folder, self._root / path, path, kind, step))
             case SpectrumMeasured():
                 self._submit(partial(self._reports, self._attempt.workdir))
 
@@ -83,29 +95,57 @@ class Uploads:
 
     def finish(self) -> None:
         """Wait for all; raise why a model could not be uploaded, if so."""
-        while wait(self._pending, timeout=1).not_done:
+        while wait(self._futures, timeout=1).not_done:
             self._attempt.lease.check()
-        for upload in self._pending:
+        for upload in self._futures:
             upload.result()
 
     def _submit(self, upload: Callable[[], None]) -> None:
-        self._pending.append(self._pool.submit(upload))
+        self._futures.append(self._pool.submit(upload))
 
-    def _checkpoint(self, step: int) -> None:
-        """A later one will do as well, so a failure is a warning and a deleted one is skipped."""
-        path = checkpoint_path(step)
+    def _keep(self, step: int) -> None:
+        """One that the trainer deleted already made room for a later one."""
         try:
-            manifest = read_manifest(self._root / path)
+            self._passed_over += self._pending.add(step)
+        except FileNotFoundError:
+            logger.info("job %s: step %d made room before its upload", self._attempt.job.id, step)
+        else:
+            self._submit(self._take_turn)
+
+    def _take_turn(self) -> None:
+        with self._pending.turn() as turn:
+            if turn.undone_after is not None:
+                self._delete_undone(turn.undone_after)
+            if turn.newest is not None:
+                self._checkpoint(turn.newest)
+
+    def _checkpoint(self, pending: Pending) -> None:
+        """A later one will do as well, so a failure is a warning."""
+        path = checkpoint_path(pending.step)
+        started = time.monotonic()
+        try:
+            manifest = read_manifest(pending.folder)
             known = {name: file.sha256 for name, file in manifest.files.items()}
-            self._folder(path, "checkpoint", step, known)
+            self._folder(pending.folder, path, "checkpoint", pending.step, known)
             self._delete_expired()
-        except (CheckpointError, FileNotFoundError):
-            logger.info("job %s: %s made room before its upload", self._attempt.job.id, path)
-            self._clear(path)
-        except OUTAGES as error:
+        except (*OUTAGES, CheckpointError) as error:
             self._attempt.warn("checkpoint_not_uploaded", f"{path} is on the worker alone: {error}")
         else:
             self._attempt.workdir.remove_earlier()
+            self._warn_if_behind(pending, manifest.bytes, time.monotonic() - started)
+
+    def _warn_if_behind(self, stored: Pending, num_bytes: int, seconds: float) -> None:
+        """When the first checkpoint was passed over, and each time it has become twice as many."""
+        if len(self._passed_over) < self._warn_from:
+            return
+        self._warn_from = 2 * len(self._passed_over)
+        self._attempt.warn(
+            "storage_behind",
+            f"checkpoints are saved faster than the storage takes them: step {stored.step} "
+            f"({num_bytes / 1e6:.1f} MB) took {seconds:.1f} s. The newest is uploaded first; "
+            f"{len(self._passed_over)} checkpoints of this attempt were passed over, the last of "
+            f"step {max(self._passed_over)}. A larger checkpoint.every or a faster storage helps",
+        )
 
     def _delete_expired(self) -> None:
         """Counts the checkpoints of earlier attempts too, which this trainer may not know of.
@@ -132,24 +172,34 @@ class Uploads:
         for step in steps:
             path = checkpoint_path(step)
             expire = partial(attempt.store.expire_artifacts, attempt.job.id, attempt.number, path)
-            if attempt.insist(expire):
-                attempt.insist(partial(attempt.storage.delete, path))
+            self._delete(attempt.insist(expire))
 
     def _folder(
-        self, path: str, kind: Kind, step: int | None, known: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        path: str,
+        kind: Kind,
+        step: int | None,
+        known: Mapping[str, str] | None = None,
     ) -> None:
-        """Upload all files below `path`, in place of those of an earlier attempt.
+        """Upload all files of a folder, and list them below `path` instead of earlier ones.
 
         `known` has the sha256 of files that need not be read for it.
         """
-        folder = self._root / path
         files = [file for file in folder.rglob("*") if file.is_file()]
         files.sort(key=lambda file: (file.name == MANIFEST, file))  # nothing after the manifest
-        self._clear(path)
         started = time.monotonic()
-        num_bytes = self._list(
-            self._file(self._root, file, kind, step, (known or {}).get(file.name)) for file in files
-        )
+        upload = self._begin(kind, step)
+        artifacts = [
+            upload(
+                file, f"{path}/{file.relative_to(folder).as_posix()}", (known or {}).get(file.name)
+            )
+            for file in files
+        ]
+        if kind == "final":
+            self._publish(artifacts)
+        self._list(artifacts, folder=path)
+        num_bytes = sum(artifact.size for artifact in artifacts)
         self._count(kind, num_bytes, time.monotonic() - started)
 
     def _log(self, workdir: Workdir) -> None:
@@ -161,7 +211,8 @@ class Uploads:
                 copy = Path(name) / workdir.log.relative_to(workdir.root)
                 copy.parent.mkdir()
                 self._copy_masked(workdir.log, copy)
-                self._list([self._file(Path(name), copy, "log", None)])
+                path = copy.relative_to(name).as_posix()
+                self._list([self._begin("log", None)(copy, path)])
             forget = self._attempt.backends.logs.forget
             self._attempt.insist(partial(forget, self._attempt.job.id, workdir.attempt))
         except OUTAGES as error:
@@ -188,36 +239,40 @@ class Uploads:
                     ignore=shutil.ignore_patterns(".*", "latest-run"),
                 )
                 files = sorted(file for file in copy.rglob("*") if file.is_file())
-                self._list([self._file(root, file, "report", None) for file in files])
+                upload = self._begin("report", None)
+                self._list([upload(file, file.relative_to(root).as_posix()) for file in files])
         except OUTAGES as error:
             self._attempt.warn("report_not_uploaded", f"reports are on the worker alone: {error}")
 
-    def _file(
-        self, root: Path, file: Path, kind: Kind, step: int | None, digest: str | None = None
-    ) -> Artifact:
+    def _begin(self, kind: Kind, step: int | None) -> "Upload":
+        """Files that are stored from now on get keys that no other upload has or will have.
+
+        So an attempt that lost its job and wakes up in the middle of an upload, or a request that
+        arrives late, can change no file that is listed.
+        """
         self._check_place()
-        key = file.relative_to(root).as_posix()
-        artifact = Artifact(
-            path=key,
-            kind=kind,
-            step=step,
-            size=file.stat().st_size,
-            sha256=digest or sha256(file),
-            created_at=datetime.now(UTC),
-        )
-        self._attempt.insist(partial(self._send, file, key))
-        return artifact
+        prefix = f"{ATTEMPTS}/{self._attempt.number}/{secrets.token_hex(4)}"
+        return Upload(self._attempt, prefix, kind, step)
 
-    def _send(self, file: Path, key: str) -> None:
-        if not file.exists():  # deleted meanwhile: no outage of the storage, as S3 would say
-            raise FileNotFoundError(file)
-        self._attempt.storage.upload(file, key)
+    def _list(self, artifacts: Sequence[Artifact], folder: str | None = None) -> None:
+        """What was listed in their place goes from the storage, too."""
+        attempt = self._attempt
+        add = partial(attempt.store.add_artifacts, attempt.job.id, attempt.number, artifacts)
+        self._delete(attempt.insist(partial(add, folder=folder)))
 
-    def _list(self, artifacts: Iterable[Artifact]) -> int:
-        """Return the size of all."""
-        attempt, whole = self._attempt, list(artifacts)
-        attempt.insist(partial(attempt.store.add_artifacts, attempt.job.id, attempt.number, whole))
-        return sum(artifact.size for artifact in whole)
+    def _delete(self, keys: Sequence[str]) -> None:
+        """What the storage keeps is in no list any more, and is found by it later."""
+        try:
+            self._attempt.storage.delete_files(keys)
+        except StorageError as error:
+            logger.warning("job %s: files were not deleted: %s", self._attempt.job.id, error)
+
+    def _publish(self, artifacts: Sequence[Artifact]) -> None:
+        """A place that the spec names has the final model under its plain names, too."""
+        attempt = self._attempt
+        if attempt.job.spec.output_uri is not None:
+            for artifact in artifacts:
+                attempt.insist(partial(attempt.storage.copy, artifact.key, artifact.path))
 
     def _count(self, kind: Kind, num_bytes: int, seconds: float) -> None:
         """For operators; without it nothing is wrong."""
@@ -227,16 +282,31 @@ class Uploads:
         except SQLAlchemyError as error:
             logger.warning("job %s: an upload is not counted: %s", self._attempt.job.id, error)
 
-    def _clear(self, path: str) -> None:
-        """First from the list: what is listed is whole. It also asks whether the job is ours."""
-        attempt = self._attempt
-        self._check_place()
-        attempt.insist(
-            partial(attempt.store.remove_artifacts, attempt.job.id, attempt.number, path)
-        )
-        attempt.insist(partial(attempt.storage.delete, path))
-
     def _check_place(self) -> None:
         if not self._place_is_ours:
             self._attempt.insist(partial(take_output, self._attempt))
             self._place_is_ours = True
+
+
+@dataclass(frozen=True)
+class Upload:
+    """Files that are stored together, below a prefix of their own."""
+
+    attempt: Attempt
+    prefix: str
+    kind: Kind
+    step: int | None
+
+    def __call__(self, file: Path, path: str, digest: str | None = None) -> Artifact:
+        """Store a file that is to be listed as `path`."""
+        artifact = Artifact(
+            path=path,
+            kind=self.kind,
+            step=self.step,
+            size=file.stat().st_size,
+            sha256=digest or sha256(file),
+            key=f"{self.prefix}/{path}",
+            created_at=datetime.now(UTC),
+        )
+        self.attempt.insist(partial(self.attempt.storage.upload, file, artifact.key))
+        return artifact

@@ -1,11 +1,13 @@
 """The folders that attempts of jobs leave on this node: `scratch/<job>/attempt-<n>/`."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 PREFIX = "attempt-"
+_STEP = re.compile(r"step-(\d{8,})")  # not the copies that people make beside it
 
 
 def checkpoint_path(step: int) -> str:
@@ -51,7 +53,12 @@ class Workdir:
     def checkpoint_steps(self) -> list[int]:
         """The steps of the checkpoints that are there now, oldest first."""
         folders = (self.root / "checkpoints").glob("step-*")
-        return sorted(int(folder.name.removeprefix("step-")) for folder in folders)
+        return sorted(int(name[1]) for folder in folders if (name := _STEP.fullmatch(folder.name)))
+
+    @property
+    def pending(self) -> Path:
+        """Checkpoints that wait for their upload, wherever the trainer has its own."""
+        return self.root / "pending"
 
     @property
     def reports(self) -> Path:

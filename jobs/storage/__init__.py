@@ -1,10 +1,10 @@
 """Where a job's files go: `file://` or `s3://`, behind one protocol."""
 
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
-from jobs.errors import StorageError
+from jobs.errors import StorageRefused
 from jobs.models import Job
+from jobs.storage.addresses import FILE, S3, bucket_and_key, local_path
 from jobs.storage.credentials import S3Credentials
 from jobs.storage.local import LocalStorage
 from jobs.storage.protocol import Storage, StoredFile
@@ -13,19 +13,17 @@ __all__ = ["S3Credentials", "Storage", "StoredFile", "job_storage", "open_storag
 
 
 def open_storage(url: str, credentials: S3Credentials | None = None) -> Storage:
-    """`s3://bucket/prefix` or `file:///folder`. Raises `StorageError` for any other.
+    """`s3://bucket/prefix` or `file:///folder`. Raises `StorageRefused` for any other.
 
     Without credentials S3 takes those of the process.
     """
-    parts = urlsplit(url)
-    match parts.scheme, parts.netloc:
-        case "file", "":
-            return LocalStorage(Path(unquote(parts.path)))
-        case "s3", bucket if bucket:
-            from jobs.storage.s3 import S3Storage  # slow to import, and not always needed
+    if url.startswith(FILE + "/"):
+        return LocalStorage(Path(local_path(url)))
+    if url.startswith(S3) and (bucket := bucket_and_key(url)[0]):
+        from jobs.storage.s3 import S3Storage  # slow to import, and not always needed
 
-            return S3Storage(bucket, parts.path, credentials)
-    raise StorageError(f"{url!r} is no storage; use s3://bucket/prefix or file:///folder.")
+        return S3Storage(bucket, bucket_and_key(url)[1], credentials)
+    raise StorageRefused(f"{url!r} is no storage; use s3://bucket/prefix or file:///folder.")
 
 
 def job_storage(storage_url: str, job: Job, credentials: S3Credentials | None = None) -> Storage:

@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,6 +54,10 @@ class LocalStorage:
         )
         yield from sorted(files, key=lambda file: file.key)
 
+    def copy(self, key: str, to: str) -> None:
+        with _named_errors(self._path(to)):
+            _copy_whole(self._path(key), self._path(to))
+
     def delete(self, prefix: str) -> None:
         target = self.root / check_prefix(prefix)
         with _named_errors(target):
@@ -61,6 +65,21 @@ class LocalStorage:
                 shutil.rmtree(target)
             else:
                 target.unlink(missing_ok=True)
+
+    def delete_files(self, keys: Iterable[str]) -> None:
+        """With the folders that are left empty."""
+        for path in map(self._path, keys):
+            with _named_errors(path):
+                path.unlink(missing_ok=True)
+            self._remove_empty(path.parent)
+
+    def _remove_empty(self, folder: Path) -> None:
+        while folder != self.root:
+            try:
+                folder.rmdir()
+            except OSError:  # there are other files
+                return
+            folder = folder.parent
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         path = self._path(key)

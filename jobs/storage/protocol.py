@@ -1,11 +1,11 @@
 """What a storage does: files by key, below one root."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from jobs.errors import StorageError
+from jobs.errors import StorageRefused
 
 CHUNK_BYTES = 1 << 20
 
@@ -38,8 +38,17 @@ class Storage(Protocol):
     def list(self, prefix: str) -> Iterator[StoredFile]:
         """The file `prefix`, or all below the folder `prefix`; "" is everything. Sorted by key."""
 
+    def copy(self, key: str, to: str) -> None:
+        """Store the file under another key, too, without moving its bytes through this machine.
+
+        Raises `FileNotFoundError`.
+        """
+
     def delete(self, prefix: str) -> None:
         """Delete what `list(prefix)` yields; nothing there is fine."""
+
+    def delete_files(self, keys: Iterable[str]) -> None:
+        """Delete the files of these keys; one that is not there is fine."""
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """The bytes of [start, end), in chunks. Raises `FileNotFoundError` at once."""
@@ -51,7 +60,7 @@ class Storage(Protocol):
 def check_key(key: str) -> str:
     """`key`, if it stays below the root: relative, without `.`, `..` and empty parts."""
     if any(part in {"", ".", ".."} for part in key.split("/")) or "\0" in key or "\\" in key:
-        raise StorageError(f"{key!r} is no key of a file: it must be a plain relative path.")
+        raise StorageRefused(f"{key!r} is no key of a file: it must be a plain relative path.")
     return key
 
 

@@ -5,7 +5,7 @@ AWS_REGION, AWS_ACCESS_KEY_ID, ..., a profile, or the machine's role. A job may 
 of its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,18 +14,38 @@ from urllib.parse import quote
 import boto3
 from boto3.exceptions import Boto3Error
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
 
-from jobs.errors import StorageError
+from jobs.errors import StorageError, StorageRefused
 from jobs.storage.credentials import S3Credentials
 from jobs.storage.protocol import CHUNK_BYTES, StoredFile, check_key, check_prefix
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
+    from mypy_boto3_s3.type_defs import CopySourceTypeDef
 
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 _THERE = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 _UNCONDITIONAL = {"NotImplemented", "501"}  # of servers that know no such condition
+_ONE_BY_ONE = {"MissingContentMD5", "NotImplemented"}  # of servers that cannot delete many at once
+_REFUSED_STATUSES = {401, 403}
+_REFUSED = {
+    "AccessDenied",
+    "AuthorizationHeaderMalformed",
+    "ExpiredToken",
+    "InvalidAccessKeyId",
+    "InvalidBucketName",
+    "InvalidToken",
+    "NoSuchBucket",
+    "PermanentRedirect",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+}
 _DELETE_AT_ONCE = 1000  # the most that one request may name
 _CONFIG = Config(
     connect_timeout=5,
@@ -77,6 +97,11 @@ class S3Storage:
         with self._named_errors(key):
             self._client.download_file(self.bucket, name, str(file))
 
+    def copy(self, key: str, to: str) -> None:
+        source: CopySourceTypeDef = {"Bucket": self.bucket, "Key": self._name(key)}
+        with self._named_errors(key):
+            self._client.copy(source, self.bucket, self._name(to))
+
     def list(self, prefix: str) -> Iterator[StoredFile]:
         # Not every server sorts by byte, as S3 does.
         yield from sorted(self._find(check_prefix(prefix)), key=lambda file: file.key)
@@ -90,33 +115,64 @@ class S3Storage:
             for page in pages:
                 for item in page.get("Contents", []):
                     key = item["Key"].removeprefix(root)
+                    if key.endswith("/"):  # no file: how some tools mark a folder
+                        continue
                     if folder in {"", key} or key.startswith(folder + "/"):
                         yield StoredFile(key, item["Size"], version=item["ETag"])
 
     def delete(self, prefix: str) -> None:
-        names = [self._name(file.key) for file in self.list(prefix)]
+        self.delete_files(file.key for file in self.list(prefix))
+
+    def delete_files(self, keys: Iterable[str]) -> None:
+        names = [self._name(key) for key in keys]
         for start in range(0, len(names), _DELETE_AT_ONCE):
-            batch = names[start : start + _DELETE_AT_ONCE]
-            with self._named_errors(prefix):
+            self._delete_batch(names[start : start + _DELETE_AT_ONCE])
+
+    def _delete_batch(self, names: Sequence[str]) -> None:
+        with self._named_errors(""):
+            try:
                 answer = self._client.delete_objects(
                     Bucket=self.bucket,
-                    Delete={"Objects": [{"Key": name} for name in batch], "Quiet": True},
+                    Delete={"Objects": [{"Key": name} for name in names], "Quiet": True},
                 )
-            if errors := answer.get("Errors"):
-                raise self._error(prefix, errors[0].get("Message", "not deleted"))
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in _ONE_BY_ONE:
+                    raise
+                for name in names:
+                    self._client.delete_object(Bucket=self.bucket, Key=name)
+            else:
+                for failure in answer.get("Errors", []):
+                    reason = {key: str(failure.get(key)) for key in ("Code", "Message")}
+                    raise ClientError({"Error": reason}, "DeleteObjects")
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         name = self._name(key)
         with self._named_errors(key):
-            size = self._client.head_object(Bucket=self.bucket, Key=name)["ContentLength"]
+            head = self._client.head_object(Bucket=self.bucket, Key=name)
+        size = head["ContentLength"]
         end = size if end is None else min(end, size)
         if start >= end:
             return iter(())
+        return self._chunks(key, self._open(key, start, end, head["ETag"]))
+
+    def _open(self, key: str, start: int, end: int, etag: str) -> "StreamingBody":
+        """The bytes [start, end) of the object as it was asked about, and no others."""
         with self._named_errors(key):
             answer = self._client.get_object(
-                Bucket=self.bucket, Key=name, Range=f"bytes={start}-{end - 1}"
+                Bucket=self.bucket,
+                Key=self._name(key),
+                Range=f"bytes={start}-{end - 1}",
+                IfMatch=etag,
             )
-        return self._chunks(key, answer["Body"])
+        is_part = answer.get("ContentRange", "").startswith(f"bytes {start}-{end - 1}/")
+        is_all = start == 0 and "ContentRange" not in answer
+        if answer["ContentLength"] != end - start or not (is_part or is_all):
+            answer["Body"].close()
+            raise self._error(key, f"it sent other bytes than {start} to {end}")
+        if answer["ETag"] != etag:
+            answer["Body"].close()
+            raise self._error(key, "the object was replaced while it was read")
+        return answer["Body"]
 
     def link(self, key: str, *, expires_seconds: int, filename: str, media_type: str) -> str | None:
         return self._client.generate_presigned_url(
@@ -138,8 +194,13 @@ class S3Storage:
         return f"{self.prefix}/{check_key(key)}".lstrip("/")
 
     def _error(self, key: str, reason: object) -> StorageError:
-        address = "/".join(part for part in (self.bucket, self.prefix, key) if part)
-        return StorageError(f"The storage failed at s3://{address}: {reason}")
+        return StorageError(f"The storage failed at {self._address(key)}: {reason}")
+
+    def _refused(self, key: str, reason: object) -> StorageRefused:
+        return StorageRefused(f"The storage refused at {self._address(key)}: {reason}")
+
+    def _address(self, key: str) -> str:
+        return "s3://" + "/".join(part for part in (self.bucket, self.prefix, key) if part)
 
     @contextmanager
     def _named_errors(self, key: str) -> Iterator[None]:
@@ -148,11 +209,24 @@ class S3Storage:
         except ClientError as error:
             if error.response["Error"]["Code"] in _MISSING:
                 raise FileNotFoundError(key) from error
-            raise self._error(key, error) from error
+            raise (self._refused if _is_refusal(error) else self._error)(key, error) from error
+        except (NoCredentialsError, PartialCredentialsError) as error:
+            raise self._refused(key, error) from error
         except FileNotFoundError:
             raise
-        except (BotoCoreError, Boto3Error, OSError) as error:
+        except Boto3Error as error:
+            # A transfer that failed has its reason as the context.
+            reason = error.__context__
+            refused = isinstance(reason, ClientError) and _is_refusal(reason)
+            raise (self._refused if refused else self._error)(key, error) from error
+        except (BotoCoreError, OSError) as error:
             raise self._error(key, error) from error
+
+
+def _is_refusal(error: ClientError) -> bool:
+    """Whether the same request would be refused again, unlike one that met an outage."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status in _REFUSED_STATUSES or error.response["Error"]["Code"] in _REFUSED
 
 
 def _session(credentials: S3Credentials | None) -> boto3.Session:

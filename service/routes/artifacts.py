@@ -106,7 +106,7 @@ def download_artifact(
         return not_modified(content)
     if not conditions.head and (
         link := storage.link(
-            path,
+            artifact.key,
             expires_seconds=LINK_SECONDS,
             filename=content.filename,
             media_type=content.media_type,
@@ -149,7 +149,7 @@ def download_model(
         [
             TarFile(
                 name=file.path.replace(folder, name, 1),
-                key=file.path,
+                key=file.key,
                 size=file.size,
                 sha256=file.sha256,
                 modified_at=file.created_at,
@@ -163,9 +163,10 @@ def download_model(
 
 def _check_stored(job_id: str, files: list[Artifact], storage: Storage) -> None:
     """A stream that has begun can tell of no error any more."""
-    stored = {file.key: file.size for file in storage.list(folder_of(files[0]))}
+    folder = files[0].key.removesuffix(files[0].path) + folder_of(files[0])
+    stored = {file.key: file.size for file in storage.list(folder)}
     for file in files:
-        if stored.get(file.path) != file.size:
+        if stored.get(file.key) != file.size:
             raise ArtifactNotFound(job_id, file.path)
 
 
@@ -176,7 +177,7 @@ def _content(artifact: Artifact, storage: Storage) -> Content:
         etag=artifact.sha256,
         filename=filename,
         media_type=MEDIA_TYPES.get(filename.rpartition(".")[2], BYTES),
-        read=lambda start, end: storage.read(artifact.path, start, end),
+        read=lambda start, end: storage.read(artifact.key, start, end),
     )
 
 

@@ -51,7 +51,7 @@ def test_an_attempt_that_is_over_can_write_nothing(
             lambda n: attempts.requeue(running.id, n),
             lambda n: attempts.retry(running.id, n, CRASH),
             lambda n: attempts.add_artifacts(running.id, n, [artifact("final/a")]),
-            lambda n: attempts.remove_artifacts(running.id, n, "final"),
+            lambda n: attempts.expire_artifacts(running.id, n, "final"),
         ):
             with pytest.raises(LeaseLost, match=f"Attempt {number} no longer holds"):
                 write(number)
@@ -146,14 +146,21 @@ def test_files_are_listed_by_path_and_replaced(
 def test_a_folder_of_files_is_taken_off_the_list(
     store: JobStore, attempts: AttemptStore, running: Job
 ) -> None:
-    paths = ["checkpoints/step-1/a", "checkpoints/step-1/b/c", "checkpoints/step-10/a", "step_1"]
+    paths = ["checkpoints/step-1/a", "checkpoints/step-1/b/c", "checkpoints/step-10/a", "step_1/a"]
     attempts.add_artifacts(running.id, 1, [artifact(path) for path in paths])
-    attempts.remove_artifacts(running.id, 1, "checkpoints/step-1")
-    attempts.remove_artifacts(running.id, 1, "step%1")
+    assert sorted(attempts.expire_artifacts(running.id, 1, "checkpoints/step-1")) == paths[:2]
+    assert attempts.expire_artifacts(running.id, 1, "step%1") == []
     assert [file.path for file in store.artifacts(running.id)] == paths[2:]
-    attempts.remove_artifacts(running.id, 1, "step_1")
-    attempts.remove_artifacts(running.id, 1, "checkpoints/")
-    assert store.artifacts(running.id) == []
+
+
+def test_a_folder_that_is_listed_again_replaces_all_that_was_in_it(
+    store: JobStore, attempts: AttemptStore, running: Job
+) -> None:
+    earlier = [artifact(path) for path in ("final/a", "final/b", "finally")]
+    attempts.add_artifacts(running.id, 1, earlier)
+    again = artifact("final/a").model_copy(update={"key": "attempts/1/x/final/a"})
+    assert attempts.add_artifacts(running.id, 1, [again], folder="final") == ["final/a", "final/b"]
+    assert [file.key for file in store.artifacts(running.id)] == ["attempts/1/x/final/a", "finally"]
 
 
 # --- how an attempt ends -------------------------------------------------------------------

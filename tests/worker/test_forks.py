@@ -66,7 +66,7 @@ def test_files_that_are_gone_fail_the_job_with_their_address(
     parent = begin_attempt()
     upload(parent, save_checkpoint(parent, 20))
     fork = begin_attempt(make_spec(method=warm_start(parent, 20)))
-    parent.store.remove_artifacts(parent.job.id, parent.number, checkpoint_path(20))
+    parent.storage.delete("attempts")
     uri = f"job://{parent.job.id}/checkpoints/step-00000020"
     with pytest.raises(ModelError, match=f"{uri} names files that are no longer"):
         stage(fork)

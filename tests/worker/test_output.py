@@ -24,7 +24,7 @@ def checkpointed(begin_attempt: BeginAttempt, spec: JobSpec) -> Attempt:
 
 
 def files(attempt: Attempt) -> list[str]:
-    return [file.key for file in attempt.storage.list("checkpoints")]
+    return [file.key for file in attempt.storage.list("attempts")]
 
 
 def test_a_job_does_not_begin_where_the_services_files_are(

@@ -63,7 +63,8 @@ def test_a_damaged_one_is_passed_over_for_the_one_before(
     first = first_attempt(begin_attempt, uploaded=(20, 40))
     shutil.rmtree(first.workdir.root)
     stored = backends.settings.data_dir / "storage" / "jobs" / first.job.id
-    (stored / "checkpoints/step-00000040" / MODEL).write_text("uploaded 4_")
+    model = backends.store.artifact(first.job.id, f"checkpoints/step-00000040/{MODEL}")
+    (stored / model.key).write_text("uploaded 4_")
 
     attempt = begin_attempt(job_id=first.job.id)
 
@@ -90,7 +91,7 @@ def test_one_that_is_gone_from_the_storage_is_passed_over(
 ) -> None:
     first = first_attempt(begin_attempt, uploaded=(20,))
     shutil.rmtree(first.workdir.root)
-    first.storage.delete("checkpoints")
+    first.storage.delete("attempts")
 
     assert restore(begin_attempt(job_id=first.job.id)) is None
     assert warnings(backends, first.job.id) == ["checkpoint_damaged"]

@@ -1,13 +1,18 @@
 import shutil
+import threading
 from hashlib import sha256
 from pathlib import Path
+from typing import Any, TypeGuard
 
 import pytest
 
 from jobs.backends import Backends
 from jobs.errors import LeaseLost, StorageError
+from jobs.events import AnyJobEvent, JobWarned
 from jobs.models import JobError
+from jobs.storage import Storage
 from relora_core.events import CheckpointSaved, Exported, Rewound, SpectrumMeasured
+from relora_core.manifest import read_manifest
 from tests.worker.checkpoints import save_checkpoint, warnings
 from tests.worker.conftest import BeginAttempt, MakeSpec
 from worker.attempt import Attempt
@@ -52,7 +57,49 @@ def listed(attempt: Attempt) -> list[str]:
 
 
 def stored(attempt: Attempt) -> list[str]:
-    return [file.key for file in attempt.storage.list("")]
+    """The paths of what is in the storage, which is what is listed and nothing else."""
+    listed = {file.key: file.path for file in attempt.backends.store.artifacts(attempt.job.id)}
+    return sorted(
+        listed.get(file.key, f"unlisted: {file.key}") for file in attempt.storage.list("")
+    )
+
+
+class SlowStorage:
+    """An attempt's storage; its first upload lasts until `go_on`."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._began, self.go_on = threading.Event(), threading.Event()
+        self.steps: list[int] = []
+
+    @classmethod
+    def of(cls, attempt: Attempt) -> "SlowStorage":
+        slow = cls(attempt.storage)
+        attempt.__dict__["storage"] = slow
+        return slow
+
+    def upload(self, file: Path, key: str) -> None:
+        if file.name == "manifest.json":
+            self.steps.append(read_manifest(file.parent).step)
+        self._began.set()
+        assert self.go_on.wait(10)
+        self._storage.upload(file, key)
+
+    def wait_for_an_upload(self) -> None:
+        assert self._began.wait(10)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+
+def check_hashes(attempt: Attempt) -> None:
+    """Each listed file has the bytes of its hash."""
+    for file in attempt.backends.store.artifacts(attempt.job.id):
+        assert sha256(b"".join(attempt.storage.read(file.key))).hexdigest() == file.sha256
+
+
+def is_warning(event: AnyJobEvent) -> TypeGuard[JobWarned]:
+    return isinstance(event, JobWarned)
 
 
 def steps(attempt: Attempt) -> set[int | None]:
@@ -108,7 +155,7 @@ def test_a_report_written_anew_takes_the_place_of_the_older(begin_attempt: Begin
 
     assert listed(attempt) == stored(attempt) == ["reports/spectrum.json"]
     file = attempt.backends.store.artifact(attempt.job.id, "reports/spectrum.json")
-    assert b"".join(attempt.storage.read(file.path)) == b"another"
+    assert b"".join(attempt.storage.read(file.key)) == b"another"
     assert file.sha256 == sha256(b"another").hexdigest()
 
 
@@ -139,7 +186,7 @@ def test_the_log_is_uploaded_without_the_values_of_secrets(
         uploads.finish()
 
     (log,) = attempt.backends.store.artifacts(attempt.job.id)
-    content = b"".join(attempt.storage.read(log.path))
+    content = b"".join(attempt.storage.read(log.key))
     assert content == b"GET /model?token=***\r\n\xff\n"
     assert log.sha256 == sha256(content).hexdigest()
 
@@ -197,7 +244,100 @@ def test_a_checkpoint_saved_again_takes_the_place_of_the_first(
         attempt.job.id, f"{checkpoint_path(20)}/model-00001.safetensors"
     )
     assert model.size == len("other weights")
-    assert b"".join(attempt.storage.read(model.path)) == b"other weights"
+    assert b"".join(attempt.storage.read(model.key)) == b"other weights"
+
+
+def test_a_storage_that_falls_behind_gets_the_newest_first_and_says_how_far_behind_it_is(
+    begin_attempt: BeginAttempt, make_spec: MakeSpec, backends: Backends
+) -> None:
+    attempt = begin_attempt(make_spec(checkpoint={"every": 20, "keep_last": 1}))
+    storage = SlowStorage.of(attempt)
+
+    with Uploads(attempt) as uploads:
+        for step in (20, 40, 60, 80):
+            uploads.note(save_checkpoint(attempt, step))
+            storage.wait_for_an_upload()
+            shutil.rmtree(attempt.workdir.checkpoint(step))  # as the trainer soon does
+        storage.go_on.set()
+        uploads.finish()
+
+    assert storage.steps == [20, 80]
+    assert steps(attempt) == {80}
+    assert stored(attempt) == listed(attempt)
+    assert not any(attempt.workdir.pending.iterdir())
+    (warning,) = (event for event in backends.store.events(attempt.job.id) if is_warning(event))
+    assert warning.code == "storage_behind"
+    assert "2 checkpoints of this attempt were passed over, the last of step 60" in warning.message
+
+
+def test_milestones_are_uploaded_though_newer_ones_came(
+    begin_attempt: BeginAttempt, make_spec: MakeSpec
+) -> None:
+    attempt = begin_attempt(make_spec(checkpoint={"every": 20, "keep_last": 1, "keep_every": 40}))
+    storage = SlowStorage.of(attempt)
+
+    with Uploads(attempt) as uploads:
+        for step in (20, 40, 60, 100):
+            uploads.note(save_checkpoint(attempt, step))
+            storage.wait_for_an_upload()
+        storage.go_on.set()
+        uploads.finish()
+
+    assert storage.steps == [20, 100, 40]
+    assert steps(attempt) == {40, 100}
+
+
+def test_what_is_saved_again_after_a_rewind_stays_though_the_storage_was_behind(
+    begin_attempt: BeginAttempt,
+) -> None:
+    attempt = begin_attempt()
+    storage = SlowStorage.of(attempt)
+
+    with Uploads(attempt) as uploads:
+        uploads.note(save_checkpoint(attempt, 20))
+        storage.wait_for_an_upload()
+        uploads.note(save_checkpoint(attempt, 40))
+        shutil.rmtree(attempt.workdir.checkpoint(40))
+        uploads.note(Rewound(from_step=45, to_step=20, passed_over_steps=25, number=1))
+        uploads.note(save_checkpoint(attempt, 40, content="other weights"))
+        storage.go_on.set()
+        uploads.finish()
+
+    assert steps(attempt) == {20, 40}
+    check_hashes(attempt)
+
+
+def test_a_write_of_a_lost_attempt_that_arrives_late_changes_no_listed_file(
+    begin_attempt: BeginAttempt,
+) -> None:
+    first = begin_attempt()
+    storage = SlowStorage.of(first)
+    with Uploads(first) as uploads:
+        uploads.note(save_checkpoint(first, 20, content="of the lost attempt"))
+        storage.wait_for_an_upload()
+        first.store.requeue(first.job.id, first.number)
+        second = begin_attempt(job_id=first.job.id)
+        upload(second, save_checkpoint(second, 20, content="of the next one"))
+        storage.go_on.set()
+        with pytest.raises(LeaseLost):
+            uploads.finish()
+
+    check_hashes(second)
+    model = second.backends.store.artifact(
+        second.job.id, f"{checkpoint_path(20)}/model-00001.safetensors"
+    )
+    assert b"".join(second.storage.read(model.key)) == b"of the next one"
+
+
+def test_a_place_of_its_own_has_the_final_model_under_its_plain_names(
+    begin_attempt: BeginAttempt, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    attempt = begin_attempt(make_spec(output={"uri": (tmp_path / "place").as_uri()}))
+
+    upload(attempt, export(attempt, "final"))
+
+    assert (tmp_path / "place/final/model.safetensors").read_text() == "model"
+    check_hashes(attempt)
 
 
 def test_a_storage_that_stays_away_costs_a_checkpoint_but_not_the_model(
@@ -214,7 +354,7 @@ def test_a_storage_that_stays_away_costs_a_checkpoint_but_not_the_model(
     assert listed(attempt) == []
 
 
-def test_an_attempt_that_lost_its_job_uploads_nothing(
+def test_an_attempt_that_lost_its_job_lists_nothing(
     begin_attempt: BeginAttempt,
 ) -> None:
     attempt = begin_attempt()
@@ -224,7 +364,7 @@ def test_an_attempt_that_lost_its_job_uploads_nothing(
     with pytest.raises(LeaseLost):
         upload(attempt, save_checkpoint(attempt, 20))
 
-    assert stored(attempt) == []
+    assert listed(attempt) == []
 
 
 def test_what_a_rewind_undid_leaves_the_storage(begin_attempt: BeginAttempt) -> None:

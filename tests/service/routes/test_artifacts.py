@@ -53,6 +53,7 @@ def test_files_are_listed_with_their_address(http: httpx.Client, running: Job, s
                 "step": 100,
                 "size": 1024,
                 "sha256": SHA256,
+                "key": NAME,
                 "created_at": "2026-01-02T00:00:00Z",
                 "url": stored,
             }
