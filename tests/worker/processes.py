@@ -28,11 +28,11 @@ def _plain(value: object) -> str:
 class WorkerProcess:
     """A real Celery worker, with its output in a file."""
 
-    def __init__(self, settings: Settings, log: Path) -> None:
+    def __init__(self, settings: Settings, log: Path, *, app: str = "worker.tasks") -> None:
         self._log = log
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "celery", "-A", "worker.tasks", "worker", "-l", "info"],
+                [sys.executable, "-m", "celery", "-A", app, "worker", "-l", "info"],
                 env=environ(settings),
                 stdout=output,
                 stderr=subprocess.STDOUT,

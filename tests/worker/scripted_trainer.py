@@ -1,0 +1,201 @@
+"""A trainer without torch, for tests of what is around the trainer.
+
+It does what `python -m relora_core train` does in a workdir: it resumes from the newest checkpoint
+that verifies, appends events, saves checkpoints with manifests, moves its pulse, saves and leaves
+when there is a stop file, and exits when its supervisor is gone. Its weights follow from the seed
+and the number of steps, each from the one before, so a run that resumed wrongly ends with others
+than `weights(seed, steps)`.
+
+`install(step_seconds)` puts it in the place of torchrun's ranks in this process;
+`celery -A tests.worker.scripted_worker worker` is a worker that did.
+"""
+
+import argparse
+import hashlib
+import json
+import logging
+import os
+import shutil
+import sys
+import threading
+import time
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from relora_core.errors import CheckpointError
+from relora_core.event_log import EventLog, log_event
+from relora_core.events import (
+    CheckpointDeleted,
+    CheckpointSaved,
+    Emit,
+    Exported,
+    StepFinished,
+    TrainFinished,
+    TrainStarted,
+    TrainStopped,
+)
+from relora_core.manifest import verify, write_manifest
+from relora_core.pulse import PULSE_FILE
+
+WEIGHTS = "model-00001.safetensors"
+TOKENS_PER_STEP = 100
+_patches = ExitStack()
+
+
+def install(step_seconds: float) -> None:
+    """Let the attempts of this process run it, until the process ends."""
+    _patches.enter_context(in_place_of_torchrun(step_seconds))
+
+
+def in_place_of_torchrun(step_seconds: float) -> AbstractContextManager[object]:
+    """Let the attempts of this process run it in the block."""
+
+    def command(root: Path) -> list[str]:
+        return [sys.executable, __file__, str(root), "--step-seconds", str(step_seconds)]
+
+    return patch("worker.launchers.torchrun.command", lambda workdir, **_: command(workdir.root))
+
+
+def weights(seed: int, steps: int) -> str:
+    """What a run without interruption has after so many steps."""
+    now = _first(seed)
+    for step in range(1, steps + 1):
+        now = _next(now, step)
+    return now
+
+
+def _first(seed: int) -> str:
+    return hashlib.sha256(f"seed {seed}".encode()).hexdigest()
+
+
+def _next(before: str, step: int) -> str:
+    return hashlib.sha256(f"{before} step {step}".encode()).hexdigest()
+
+
+def _loss(now: str) -> float:
+    return 1 + int(now[:4], 16) / 0xFFFF
+
+
+class _Run:
+    def __init__(self, workdir: Path, emit: Emit) -> None:
+        self._spec: dict[str, Any] = json.loads((workdir / "spec.json").read_text())
+        self._workdir = workdir
+        self._checkpoints = workdir / "checkpoints"
+        self._emit = emit
+        self._steps: int = self._spec["training"]["steps"]
+        self._every: int = self._spec["checkpoint"]["every"]
+        self.step, self._weights = self._resumed()
+
+    def train(self, step_seconds: float) -> None:
+        self._started()
+        while self.step < self._steps:
+            (self._workdir / PULSE_FILE).touch()
+            if (self._workdir / "stop").exists():
+                self._save()
+                self._emit(TrainStopped(step=self.step))
+                return
+            time.sleep(step_seconds)
+            self.step += 1
+            self._weights = _next(self._weights, self.step)
+            self._report()
+            if self.step % self._every == 0 or self.step == self._steps:
+                self._save()
+        self._finish()
+
+    def _resumed(self) -> tuple[int, str]:
+        for folder in sorted(self._checkpoints.glob("step-*"), reverse=True):
+            try:
+                return verify(folder).step, (folder / WEIGHTS).read_text()
+            except CheckpointError:
+                shutil.rmtree(folder)
+        return 0, _first(self._spec["training"]["seed"])
+
+    def _started(self) -> None:
+        self._emit(
+            TrainStarted(
+                step=self.step,
+                total_steps=self._steps,
+                parameters=64,
+                tokens_per_step=TOKENS_PER_STEP,
+                world_size=1,
+                device="cpu",
+            )
+        )
+
+    def _report(self) -> None:
+        if self.step % self._spec["training"]["log_every"] and self.step != self._steps:
+            return
+        self._emit(
+            StepFinished(
+                step=self.step,
+                total_steps=self._steps,
+                phase="full_rank",
+                loss=_loss(self._weights),
+                learning_rate=1e-3,
+                grad_norm=1.0,
+                tokens_seen=self.step * TOKENS_PER_STEP,
+                tokens_per_second=1000.0,
+                restarts=0,
+            )
+        )
+
+    def _save(self) -> None:
+        folder = self._checkpoints / f"step-{self.step:08d}"
+        if folder.exists():
+            return
+        unfinished = self._checkpoints / f".{folder.name}"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        (unfinished / WEIGHTS).write_text(self._weights)
+        (unfinished / "state.json").write_text(json.dumps({"counters": {"step": self.step}}))
+        manifest = write_manifest(unfinished, self.step)
+        unfinished.rename(folder)
+        path = folder.relative_to(self._workdir).as_posix()
+        self._emit(
+            CheckpointSaved(step=self.step, path=path, bytes=manifest.bytes, pause_seconds=0)
+        )
+        for old in sorted(self._checkpoints.glob("step-*"))[
+            : -self._spec["checkpoint"]["keep_last"]
+        ]:
+            shutil.rmtree(old)
+            step, path = int(old.name.removeprefix("step-")), f"checkpoints/{old.name}"
+            self._emit(CheckpointDeleted(step=step, path=path))
+
+    def _finish(self) -> None:
+        final = self._workdir / "final"
+        final.mkdir(exist_ok=True)
+        (final / "model.safetensors").write_text(self._weights)
+        self._emit(Exported(step=self.step, path="final", bytes=len(self._weights)))
+        self._emit(
+            TrainFinished(
+                step=self.step,
+                tokens_seen=self.step * TOKENS_PER_STEP,
+                restarts=0,
+                skipped_steps=0,
+                seconds=1.0,
+                loss=_loss(self._weights),
+            )
+        )
+
+
+def _exit_with_supervisor() -> None:
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os._exit(3)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("workdir", type=Path)
+    parser.add_argument("--step-seconds", type=float, required=True)
+    options = parser.parse_args()
+    threading.Thread(target=_exit_with_supervisor, daemon=True).start()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    with EventLog(options.workdir / "events.jsonl", also=log_event) as emit:
+        _Run(options.workdir, emit).train(options.step_seconds)
+
+
+if __name__ == "__main__":
+    main()
