@@ -9,8 +9,9 @@ ENV PIP_CACHE_DIR=/var/cache/pip \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore \
     PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONSAFEPATH=1 \
     PYTHONUNBUFFERED=1
-# tini is process 1: it passes signals on and reaps what a dead trainer leaves behind.
+# tini is process 1 of the server: it passes signals on and reaps orphans.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends tini \
     && rm -rf /var/lib/apt/lists/*
@@ -40,7 +41,8 @@ RUN --mount=type=cache,target=/var/cache/pip \
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     pip install --no-deps --force-reinstall /wheels/*.whl
 USER 10001:10001
-WORKDIR /var/lib/relora
+# Empty, and nobody may write there: no name is looked up among the data.
+WORKDIR /var/empty/relora
 EXPOSE 8000
 ENTRYPOINT ["tini", "--"]
 CMD ["python", "-m", "service.server", "--host", "0.0.0.0", "--port", "8000"]
@@ -55,6 +57,7 @@ RUN --mount=type=cache,target=/var/cache/pip \
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     pip install --no-deps --force-reinstall /wheels/*.whl
 USER 10001:10001
-WORKDIR /var/lib/relora
-ENTRYPOINT ["tini", "--"]
+WORKDIR /var/empty/relora
+# In place of tini, whose environment a trainer could read.
+ENTRYPOINT ["python", "-m", "worker.init"]
 CMD ["celery", "--app", "worker.tasks", "worker", "--loglevel", "info"]

@@ -14,13 +14,19 @@ from jobs.models import JobSpec
 from jobs.settings import Settings
 from jobs.storage.addresses import S3, bucket_and_key, local_path
 from relora_core.problems import Problem
-from relora_core.spec import LowRank, PretrainedModel, PretrainedTokenizer, Source
+from relora_core.spec import (
+    LowRank,
+    PretrainedModel,
+    PretrainedTokenizer,
+    Source,
+    is_hub_dataset,
+)
 
 ATTEMPTS = "attempts"  # where each attempt has a folder that no other writes to
 JOB_FOLDERS = (ATTEMPTS, "checkpoints", "merged", "final", "logs", "reports")  # of a job's output
 _HUB = "hf://"
 _OF_THE_SERVICE = ("job://", "upload://")  # by id, which is checked by itself
-_HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
+_HUB_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 _IGNORES_CASE = sys.platform == "darwin"  # as its file systems do
 
 
@@ -95,16 +101,20 @@ def _source_place(uri: str) -> Place | None:
         return None
     if uri.startswith(S3):
         return Place.in_bucket(*bucket_and_key(uri))
-    if uri.startswith(_HUB):
-        return _unless_on_hub(uri.removeprefix(_HUB).partition("?")[0])
-    return Place.matching(uri.removeprefix("file://"))
-
-
-def _unless_on_hub(name: str) -> Place | None:
-    """The libraries prefer a folder with this name, if there is one."""
-    if _HUB_NAME.fullmatch(name) and not Path(name).exists():
+    if uri.startswith(_HUB) and is_hub_dataset(_path_of(uri)):
         return None
-    return Place.on_this_machine(name.removeprefix("file://"))
+    return Place.matching(_path_of(uri))
+
+
+def _pretrained_place(name: str) -> Place | None:
+    return None if _HUB_MODEL.fullmatch(name) else Place.on_this_machine(_path_of(name))
+
+
+def _path_of(uri: str) -> str:
+    """What stands there for the path on this machine."""
+    if uri.startswith(_HUB):
+        return uri.removeprefix(_HUB).partition("?")[0]
+    return uri.removeprefix("file://")
 
 
 def _sources(spec: JobSpec) -> Iterator[tuple[str, str, Place | None]]:
@@ -117,7 +127,7 @@ def _sources(spec: JobSpec) -> Iterator[tuple[str, str, Place | None]]:
             yield path, source.uri, _source_place(source.uri)
     for path, name in _pretrained(spec):
         if not name.startswith(_OF_THE_SERVICE):
-            yield path, name, _unless_on_hub(name)
+            yield path, name, _pretrained_place(name)
 
 
 def _pretrained(spec: JobSpec) -> Iterator[tuple[str, str]]:
@@ -170,7 +180,13 @@ class Locations:
             yield Problem(path="output.uri", message=message)
 
     def _source_problems(self, path: str, uri: str, place: Place) -> Iterator[Problem]:
-        if any(place.reaches(own) for own in self.ours):
+        if place.bucket is None and not _path_of(uri).startswith("/"):
+            message = (
+                f"{uri!r} is no absolute path, and a relative one means nothing to the workers; "
+                "write it from / on, or upload the data with `relora datasets upload`"
+            )
+            yield Problem(path=path, message=message)
+        elif any(place.reaches(own) for own in self.ours):
             message = (
                 f"{uri!r} leads into the service's own storage; name what a job saved as "
                 "job://JOB_ID/final, and uploaded data as upload://DATASET_ID"

@@ -87,6 +87,11 @@ class Settings(BaseSettings):
         "`relora up` makes one.",
     )
 
+    share_hf_token: bool = Field(
+        default=False,
+        description="Whether jobs that bring no HF_TOKEN use that of the workers, and so read "
+        "what it reads on the Hugging Face Hub.",
+    )
     webhook_allow_private: bool = Field(
         default=False,
         description="Whether webhooks may point into private networks and to this machine.",
@@ -114,8 +119,12 @@ class Settings(BaseSettings):
 
     @property
     def cache_dir(self) -> Path:
-        """Prepared data and models, shared by the jobs of this machine; safe to delete."""
+        """Prepared data and models, a folder for each project; safe to delete."""
         return self.data_dir / "cache"
+
+    def cache_of(self, project: str) -> Path:
+        """What jobs of the project share on this machine, and no other project's jobs."""
+        return self.cache_dir / project
 
     @property
     def scratch_dir(self) -> Path:

@@ -16,7 +16,7 @@ from relora_core.errors import ModelError
 from relora_core.estimate import GPUS, UTILIZATION, estimate
 from relora_core.estimate.report import as_json, as_text
 from relora_core.problems import explain
-from relora_core.spec import TrainSpec, train_part
+from relora_core.spec import TrainSpec, train_part, with_absolute_paths
 
 logger = logging.getLogger("relora_core")
 
@@ -103,7 +103,7 @@ def read_spec(file: Path) -> TrainSpec:
         raise ValueError(f"{file} is neither YAML nor JSON: {error}") from error
     if not isinstance(document, dict):
         raise ValueError(f"{file} holds no spec: expected fields such as `model` and `data`")
-    document = train_part(document)
+    document = with_absolute_paths(train_part(document))
     try:
         return TrainSpec.model_validate(document)
     except ValidationError as error:

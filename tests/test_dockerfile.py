@@ -100,4 +100,17 @@ def test_an_image_runs_a_program_of_the_project_and_not_as_root(target: str) -> 
     module = command[command.index("-m" if command[0] == "python" else "--app") + 1]
     assert importlib.util.find_spec(module) is not None
     assert values("USER", target) == ["10001:10001"]
-    assert [json.loads(value) for value in values("ENTRYPOINT", target)] == [["tini", "--"]]
+    (entrypoint,) = map(json.loads, values("ENTRYPOINT", target))
+    assert (
+        entrypoint == {"server": ["tini", "--"], "worker": ["python", "-m", "worker.init"]}[target]
+    )
+
+
+@pytest.mark.parametrize("target", ["server", "worker"])
+def test_an_image_looks_for_no_file_and_no_module_among_its_data(target: str) -> None:
+    (folder,) = values("WORKDIR", target)
+    data = shlex.split(" ".join(values("ENV", "base")))
+    assert "RELORA_DATA_DIR=/var/lib/relora" in data
+    assert not folder.startswith("/var/lib/relora")
+    assert [i for i in INSTRUCTIONS if i.name == "COPY" and i.stage == target] == []
+    assert "PYTHONSAFEPATH=1" in data

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TypeVar
 
 from jobs.attempts import AttemptStore
@@ -11,6 +12,7 @@ from jobs.backends import Backends
 from jobs.job_secrets import JobSecrets
 from jobs.models import Job
 from jobs.storage import Storage, job_storage
+from worker.environment import child_environment
 from worker.lease import Lease
 from worker.patience import insist
 from worker.workdir import Workdir
@@ -42,9 +44,27 @@ class Attempt:
         return self.backends.attempts
 
     @cached_property
+    def project(self) -> str:
+        return self.insist(partial(self.backends.store.project_of, self.job.id))
+
+    @property
+    def cache(self) -> Path:
+        """What this node keeps for later jobs of the project."""
+        return self.backends.settings.cache_of(self.project)
+
+    @cached_property
     def secrets(self) -> JobSecrets:
         """As they are when the attempt begins. Raises `SecretNotFound`, `SecretsUnavailable`."""
         return self.insist(partial(self.backends.secrets_of, self.job))
+
+    def environ(self, *, num_processes: int = 1) -> dict[str, str]:
+        """Of the processes that the attempt starts; nothing else may hold the secrets."""
+        return child_environment(
+            self.backends.settings,
+            project=self.project,
+            secrets=self.secrets.environment,
+            num_processes=num_processes,
+        )
 
     @cached_property
     def storage(self) -> Storage:

@@ -29,9 +29,10 @@ from jobs.generations.store import Claim
 from jobs.models import JobError
 from jobs.settings import Settings
 from relora_core.errors import CheckpointError
-from worker.launchers.torchrun import environ, last_words
+from worker.environment import child_environment
+from worker.launchers.torchrun import last_words
 from worker.model_cache import model_folder
-from worker.process import TiedProcess
+from worker.process import TiedProcess, forbid_inspection
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +87,8 @@ class Generator:
         job = self.backends.store.get(generation.job_id)
         with TemporaryDirectory(prefix="relora-generation-") as name:
             folder = Path(name)
-            run = partial(self._run, log=folder / "log", give_up_at=give_up_at)
+            project = self.backends.store.project_of(job.id)
+            run = partial(self._run, project=project, folder=folder, give_up_at=give_up_at)
 
             def merge(workdir: Path, to: Path) -> None:
                 run(["export", "--workdir", str(workdir), "--to", str(to)])
@@ -102,10 +104,16 @@ class Generator:
             )
             return GeneratedText.model_validate(json.loads(result.read_text()))
 
-    def _run(self, arguments: Sequence[str], *, log: Path, give_up_at: float) -> None:
+    def _run(
+        self, arguments: Sequence[str], *, project: str, folder: Path, give_up_at: float
+    ) -> None:
         """A command of the trainer; half of the cores, for a job may train beside it."""
-        command = [sys.executable, "-m", "relora_core", *arguments, "--supervised"]
-        process = TiedProcess(command, environ=environ(2), log=log)
+        process = TiedProcess(
+            [sys.executable, "-m", "relora_core", *arguments, "--supervised"],
+            environ=child_environment(self.backends.settings, project=project, num_processes=2),
+            cwd=folder / "empty",
+            log=folder / "log",
+        )
         try:
             while (exit_code := process.exit_code()) is None:
                 if self.leaving():
@@ -117,7 +125,7 @@ class Generator:
         finally:
             process.kill()
         if exit_code:
-            raise GenerationFailed("generation_failed", last_words(log))
+            raise GenerationFailed("generation_failed", last_words(folder / "log"))
 
     @property
     def _seconds(self) -> float:
@@ -129,6 +137,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="of torch, such as cuda (default: cpu)")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    forbid_inspection()
     leaving = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: leaving.set())

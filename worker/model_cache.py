@@ -25,7 +25,7 @@ def model_folder(backends: Backends, job: Job, step: int, merge: Merge) -> Path:
     Raises `ModelNotFound`, `StorageError`, `CheckpointError` and what `merge` raises.
     """
     files = _model(backends, job.id, step) or _checkpoint(backends, job.id, step)
-    root = backends.settings.cache_dir / "models"
+    root = backends.settings.cache_of(backends.store.project_of(job.id)) / "models"
     folder = root / f"{job.id}-{step}-{digest(files)[:16]}"
     if not folder.exists():
         root.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ def model_folder(backends: Backends, job: Job, step: int, merge: Merge) -> Path:
                 raise _gone(job.id, step) from None
             made.rename(folder)
     (folder / "used").touch()
-    _make_room(root)
+    _make_room(backends.settings.cache_dir)
     return folder
 
 
@@ -74,12 +74,13 @@ def _gone(job_id: str, step: int) -> ModelNotFound:
     return ModelNotFound(job_id, step, "model or checkpoint any more")
 
 
-def _make_room(root: Path) -> None:
-    for folder in _unused(root):
+def _make_room(cache: Path) -> None:
+    """Among the models of all projects."""
+    for folder in _unused(cache):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _unused(root: Path) -> Iterator[Path]:
-    for mark in root.glob("*/used"):
+def _unused(cache: Path) -> Iterator[Path]:
+    for mark in cache.glob("*/models/*/used"):
         if time.time() - mark.stat().st_mtime > KEPT_SECONDS:
             yield mark.parent

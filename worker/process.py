@@ -1,13 +1,16 @@
 """Processes of an attempt: started apart from the worker, ended with all that they started."""
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 GRACE_SECONDS = 3.0
+PR_SET_DUMPABLE = 4  # of Linux's prctl
 
 
 class TiedProcess:
@@ -15,10 +18,13 @@ class TiedProcess:
 
     Its standard input is a pipe that this process holds open. When it closes, by `kill` or
     because the worker died, it ends by itself: of a trainer, every rank exits at once, whatever
-    their parent does.
+    their parent does. `cwd`, where it starts, is made if it is not there.
     """
 
-    def __init__(self, command: Sequence[str], *, environ: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], *, environ: Mapping[str, str], cwd: Path, log: Path
+    ) -> None:
+        cwd.mkdir(exist_ok=True)
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 command,
@@ -26,6 +32,7 @@ class TiedProcess:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=environ,
+                cwd=cwd,
                 start_new_session=True,
             )
 
@@ -71,11 +78,10 @@ def _descendants(pid: int) -> list[int]:
     return found
 
 
-def inherited_environ() -> dict[str, str]:
-    """The worker's environment without what is the service's own: the database's address, with
-    its password, is none of a trainer's business."""
-    return {name: value for name, value in os.environ.items() if not is_ours(name)}
+def forbid_inspection() -> None:
+    """Keep this process's environment and memory from processes of the same user. Linux only.
 
-
-def is_ours(variable: str) -> bool:
-    return variable.startswith("RELORA_")
+    The kernel gives its files in /proc to root. A program that it starts is not hidden.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0)

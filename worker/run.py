@@ -92,7 +92,7 @@ def _trained(attempt: Attempt, masked: Callable[[str], str]) -> Verdict:
 
 
 def _train(attempt: Attempt) -> Verdict:
-    settings, workdir, job = attempt.backends.settings, attempt.workdir, attempt.job
+    workdir, job = attempt.workdir, attempt.job
     attempt.backends.wakeups.publish(job.id)
     workdir.create()
     check_locations(attempt)
@@ -110,9 +110,9 @@ def _train(attempt: Attempt) -> Verdict:
         attempt.backends.wakeups.publish(job.id)
         trainer = launch(
             workdir,
-            cache=settings.cache_dir,
+            cache=attempt.cache,
             num_processes=job.spec.resources.gpus,
-            secrets=attempt.secrets.environment,
+            environ=attempt.environ(num_processes=job.spec.resources.gpus),
         )
         with Tracking(attempt) as tracking:
             recorder = Recorder(attempt, uploads.note, tracking.note)

@@ -49,7 +49,7 @@ def _copy(attempt: Attempt, uri: str) -> str:
     files = [file for file in storage.list(_folder(pattern)) if matches(file.key, pattern)]
     if not files:
         raise DataError(f"no object matches {uri!r}")
-    folder = attempt.backends.settings.cache_dir / "staged" / _name(bucket, files)
+    folder = attempt.cache / "staged" / _name(bucket, files)
     for number, file in enumerate(files):
         attempt.check_stop()
         copy = folder / f"{number:05d}-{Path(file.key).name}"  # the order of the keys
@@ -64,7 +64,7 @@ def _copy_of_a_job(attempt: Attempt, uri: str) -> str:
     try:
         other, files = _saved(attempt, uri)
         name = repr([(file.path, file.sha256) for file in files]).encode()
-        folder = backends.settings.cache_dir / "staged" / hashlib.sha256(name).hexdigest()[:32]
+        folder = attempt.cache / "staged" / hashlib.sha256(name).hexdigest()[:32]
         storage = backends.storage_for(other)
         for file in files:
             attempt.check_stop()
@@ -90,10 +90,9 @@ def _saved(attempt: Attempt, uri: str) -> tuple[Job, list[Artifact]]:
 
 def _join_upload(attempt: Attempt, uri: str) -> str:
     backends, dataset_id = attempt.backends, uri.removeprefix(UPLOAD)
-    project = attempt.insist(partial(backends.store.project_of, attempt.job.id))
     try:
-        dataset = attempt.insist(partial(backends.datasets.get, project, dataset_id))
-        folder = backends.settings.cache_dir / "staged" / dataset.id
+        dataset = attempt.insist(partial(backends.datasets.get, attempt.project, dataset_id))
+        folder = attempt.cache / "staged" / dataset.id
         copy = folder / dataset.filename
         if not copy.exists():
             folder.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ from jobs.queue import TRAIN, celery_app, queues_of
 from jobs.settings import Settings
 from jobs.workers import Registration
 from worker.heartbeat import Heartbeat, registration
+from worker.process import forbid_inspection
 from worker.run import run
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ def heartbeat() -> Heartbeat:
 @worker_init.connect
 def _open(**_: object) -> None:
     """Messages of jobs that this worker has not the GPUs for are left to others."""
+    forbid_inspection()
     for name in queues_of(len(me().gpus)):
         app.amqp.queues.select_add(name)
     heartbeat().start()

@@ -6,7 +6,7 @@ from typing import Self
 
 from relora_core.events import AnyTrainEvent
 from worker.attempt import Attempt
-from worker.process import TiedProcess, inherited_environ
+from worker.process import TiedProcess
 from worker.trackers.tracker import Tracked
 
 GRACE_SECONDS = 60.0  # to send the rest, after the trainer's end
@@ -64,7 +64,8 @@ class Tracking:
         description.write_text(run.model_dump_json())
         return TiedProcess(
             [sys.executable, "-m", "worker.trackers", str(description)],
-            environ={**inherited_environ(), **attempt.secrets.environment},
+            environ=attempt.environ(),
+            cwd=attempt.workdir.empty,
             log=self._log,
         )
 

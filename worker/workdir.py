@@ -31,6 +31,11 @@ class Workdir:
         (self.root / "checkpoints").mkdir()
 
     @property
+    def empty(self) -> Path:
+        """Where the processes start: names that are no absolute paths find nothing there."""
+        return self.root / "empty"
+
+    @property
     def spec(self) -> Path:
         return self.root / "spec.json"
 

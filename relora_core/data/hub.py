@@ -20,7 +20,7 @@ PARAMETERS = ("config", "split", "revision", "streaming")
 
 @dataclass(frozen=True)
 class HubDataset:
-    """hf://NAME?config=...&split=...&revision=...&streaming=...; NAME may be a local folder."""
+    """hf://OWNER/NAME?config=...&split=...&revision=...&streaming=..., or hf:///FOLDER?..."""
 
     name: str
     config: str | None = None
@@ -57,12 +57,17 @@ def open_hub_dataset(dataset: HubDataset) -> "IterableDataset":
 
     with no_dataset_bars():
         return load_dataset(
-            dataset.name,
+            _address(dataset.name),
             dataset.config,
             split=dataset.split,
             revision=dataset.revision,
             streaming=dataset.streaming,
         )
+
+
+def _address(name: str) -> str:
+    """What `load_dataset` takes for the folder, or for the dataset on the Hub and nothing else."""
+    return name if Path(name).is_absolute() else f"hf://datasets/{name}"
 
 
 @contextmanager

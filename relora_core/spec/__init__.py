@@ -12,6 +12,7 @@ from relora_core.spec.data import (
     HeldOut,
     Source,
     ValidationSpec,
+    is_hub_dataset,
 )
 from relora_core.spec.method import (
     ControlMethod,
@@ -42,6 +43,7 @@ from relora_core.spec.model import (
     TrainedTokenizer,
 )
 from relora_core.spec.part import ACCEPTED, Remark, Spec, SpecConflict, Steps, was_accepted
+from relora_core.spec.paths import with_absolute_paths
 from relora_core.spec.phases import Phases
 from relora_core.spec.task import TaskName
 from relora_core.spec.train_spec import SERVICE_FIELDS, TrainSpec, train_part
@@ -103,6 +105,8 @@ __all__ = [
     "ValidationSpec",
     "Variant",
     "ZeroReset",
+    "is_hub_dataset",
     "train_part",
     "was_accepted",
+    "with_absolute_paths",
 ]

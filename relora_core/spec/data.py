@@ -1,22 +1,33 @@
 """The text or the images that a run reads."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, Tag, field_validator
+from pydantic import Field, Tag, ValidationInfo, field_validator
 
-from relora_core.spec.part import Spec, one_of
+from relora_core.spec.part import Spec, one_of, was_accepted
 
 STAGED_SCHEMES = ("s3://", "upload://")  # the service's worker copies them to the node
 SOURCE_SCHEMES = ("file://", "hf://", *STAGED_SCHEMES)
+_HUB_DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 
 DEFAULT_IMAGE_SIZE = 224  # pixels; of the models in arXiv 2010.11929
+
+
+def is_hub_dataset(name: str) -> bool:
+    """Whether it is a dataset's full name on the Hub.
+
+    Without an owner it might be a file format such as `json`: for such a name the `datasets`
+    library reads the files of the current folder.
+    """
+    return _HUB_DATASET.fullmatch(name) is not None
 
 
 class Source(Spec):
     uri: str = Field(
         description="file:///data/*.jsonl.gz, s3://bucket/key*.parquet, "
-        "hf://NAME?config=en&split=train&revision=..., upload://DATASET_ID for a file that was "
-        "uploaded to the service, or a plain path. "
+        "hf://OWNER/NAME?config=en&split=train&revision=..., upload://DATASET_ID for a file that "
+        "was uploaded to the service, or a plain path. "
         "Formats by extension: txt (a file is one document), jsonl or json (an object a line) and "
         "parquet; all but parquet also as .gz or .zst. "
         "Token ids of the run's pretrained tokenizer: npy (a row of integers) and bin; a document "
@@ -36,12 +47,19 @@ class Source(Spec):
 
     @field_validator("uri")
     @classmethod
-    def _known_scheme(cls, uri: str) -> str:
+    def _known_scheme(cls, uri: str, info: ValidationInfo) -> str:
         scheme, separator, rest = uri.partition("://")
         if separator and f"{scheme}://" not in SOURCE_SCHEMES:
             raise ValueError(f"cannot read {uri!r}; use {', '.join(SOURCE_SCHEMES)} or a path")
         if not (rest if separator else uri):
             raise ValueError(f"{uri!r} names no data")
+        name = rest.partition("?")[0]
+        is_known = is_hub_dataset(name) or name.startswith("/") or was_accepted(info)
+        if scheme == "hf" and not is_known:
+            raise ValueError(
+                f"{uri!r} is no dataset on the Hub; write hf://OWNER/NAME, such as "
+                "hf://Salesforce/wikitext"
+            )
         return uri
 
     @property

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from relora_core.spec import with_absolute_paths
 from service.cli.session import REFUSED, fail
 
 UNITS: dict[str, int] = {
@@ -28,7 +29,9 @@ def read_document(file: Path, what: str) -> dict[str, Any]:
 
 
 def read_spec(file: Path) -> dict[str, Any]:
-    return read_document(file, "job spec: a mapping with `model`, `data` and `training`")
+    """Its relative paths begin where this command runs."""
+    document = read_document(file, "job spec: a mapping with `model`, `data` and `training`")
+    return with_absolute_paths(document)
 
 
 def parse_changes(settings: Iterable[str]) -> dict[str, Any]:
@@ -43,7 +46,7 @@ def parse_changes(settings: Iterable[str]) -> dict[str, Any]:
             if not isinstance(place, dict):
                 fail(f"{setting!r} says of {parent!r} what another --set says, too", REFUSED)
         place[name] = _value(value, setting)
-    return changes
+    return with_absolute_paths(changes)
 
 
 def parse_grid(settings: Iterable[str]) -> dict[str, list[Any]]:

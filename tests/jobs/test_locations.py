@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from jobs.locations import Locations
 from jobs.models import JobSpec
@@ -104,7 +105,7 @@ def test_no_data_is_read_out_of_the_folders_of_the_service(
     named = uri.format(data=tmp_path / "data", link=tmp_path / "link")
     rules = Locations.of(settings(tmp_path))
     for split in ("train", "validation"):
-        data = {"train": {"uri": "hf://wikitext"}, split: {"uri": named}}
+        data = {"train": {"uri": "hf://Salesforce/wikitext"}, split: {"uri": named}}
         assert problems(spec_with(spec, data=data), rules) == [f"data.{split}.uri"]
 
 
@@ -144,16 +145,49 @@ def test_no_model_is_read_out_of_the_folders_of_the_service(spec: JobSpec, tmp_p
     assert "job://JOB_ID/final" in found[0].message
 
 
-def test_a_name_on_the_hub_is_a_folder_where_there_is_one(
+def test_a_name_on_the_hub_is_no_folder_even_where_there_is_one(
     spec: JobSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "data/storage/jobs").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path / "data")
-    rules = Locations.of(settings(tmp_path))
-    tokenizer = {"tokenizer": {"pretrained": "t5-base"}}
-    assert problems(spec_with(spec, model={"pretrained": "org/model"}, **tokenizer), rules) == []
-    named = spec_with(spec, model={"pretrained": "storage/jobs"}, **tokenizer)
-    assert problems(named, rules) == ["model.pretrained"]
+    (tmp_path / "org/model").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    named = spec_with(spec, model={"pretrained": "org/model"}, tokenizer={"pretrained": "t5-base"})
+    remote = spec_with(named, data={"train": {"uri": "hf://org/model"}})
+    assert problems(remote, Locations.of(settings(tmp_path), with_keys=True)) == []
+
+
+@pytest.mark.parametrize("path", ["corpus/*.txt", "./x.txt", "../x.txt", "~/x.txt"])
+@pytest.mark.parametrize("with_keys", [True, False])
+def test_no_path_is_relative_to_a_folder_of_the_service(
+    spec: JobSpec, tmp_path: Path, path: str, *, with_keys: bool
+) -> None:
+    rules = Locations.of(settings(tmp_path), with_keys=with_keys)
+    (problem,) = rules.problems(spec_with(spec, data={"train": {"uri": path}}))
+    assert problem.path == "data.train.uri"
+    assert "is no absolute path" in problem.message
+    folder = f"./{path}"
+    named = spec_with(
+        spec,
+        data={"train": {"uri": "hf://Salesforce/wikitext"}},
+        model={"pretrained": folder, "init": "random"},
+        tokenizer={"pretrained": folder},
+        method={"name": "relora", "warm_start_from": folder, "reset_every": 10},
+    )
+    assert problems(named, rules) == [
+        "model.pretrained",
+        "tokenizer.pretrained",
+        "method.warm_start_from",
+    ]
+
+
+def test_the_name_of_a_file_format_is_no_dataset(spec: JobSpec, tmp_path: Path) -> None:
+    """`datasets` would read the files of the folder in which it runs."""
+    document = spec.model_dump(mode="json") | {"data": {"train": {"uri": "hf://json?split=train"}}}
+    with pytest.raises(ValidationError, match="write hf://OWNER/NAME"):
+        JobSpec.model_validate(document)
+    stored = JobSpec.accepted(document)
+    for with_keys in (True, False):
+        rules = Locations.of(settings(tmp_path), with_keys=with_keys)
+        assert problems(stored, rules) == ["data.train.uri"]
 
 
 def test_without_keys_a_job_may_use_the_other_folders_of_the_machine(
@@ -186,7 +220,7 @@ def test_with_keys_a_job_uses_no_folder_that_is_not_allowed(spec: JobSpec, tmp_p
         ("file:///models/run", "/corpus/c4/*.txt", []),
         ("file:///models/../run", "file:///corpus/*/../../*.txt", ["output.uri", "data.train.uri"]),
         ("file:///run", "s3://corp*/*.txt", ["output.uri", "data.train.uri"]),
-        ("s3://models/team", "hf://wikitext?split=train", []),
+        ("s3://models/team", "hf://Salesforce/wikitext?split=train", []),
     ],
 )
 def test_an_operator_says_where_jobs_write_and_read(

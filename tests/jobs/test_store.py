@@ -42,7 +42,7 @@ def test_a_spec_made_from_a_recipe_comes_back_as_it_was(store: JobStore) -> None
     spec = JobSpec.model_validate(
         {
             "recipe": "relora_60m",
-            "data": {"train": {"uri": "hf://c4"}},
+            "data": {"train": {"uri": "hf://allenai/c4"}},
             "training": {"steps": 4000, "max_grad_norm": None},
         }
     )

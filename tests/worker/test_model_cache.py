@@ -100,7 +100,7 @@ def test_what_made_room_meanwhile_is_told(backends: Backends, job: Job, folder: 
     backends.storage_for(job).delete("merged")
     with pytest.raises(ModelNotFound, match="no model or checkpoint any more of step 20"):
         model_folder(backends, job, 20, Merging())
-    assert names(backends.settings.cache_dir / "models") == set()
+    assert names(backends.settings.cache_of("default") / "models") == set()
 
 
 def test_a_model_that_nobody_used_for_long_makes_room(

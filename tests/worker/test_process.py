@@ -1,4 +1,5 @@
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -27,7 +28,8 @@ def log(tmp_path: Path) -> Path:
 
 
 def start(program: str, log: Path) -> TiedProcess:
-    return TiedProcess([sys.executable, "-c", program], environ=os.environ, log=log)
+    cwd = log.parent / "empty"
+    return TiedProcess([sys.executable, "-c", program], environ=os.environ, cwd=cwd, log=log)
 
 
 def is_alive(pid: int) -> bool:
@@ -62,3 +64,50 @@ def test_one_that_does_not_go_by_itself_is_killed(log: Path) -> None:
     trainer.kill()
 
     assert trainer.exit_code() == -9
+
+
+def test_it_starts_in_an_empty_folder(log: Path) -> None:
+    (log.parent / "bait.txt").touch()
+    trainer = start("import os; print(os.listdir())", log)
+    wait_until(lambda: trainer.exit_code() is not None)
+    trainer.kill()
+
+    assert log.read_text() == "[]\n"
+
+
+# One that holds a credential, hides it or not, and has a child of the same user look for it.
+PARENT_WITH_A_CREDENTIAL = """
+import ctypes, os, sys
+from worker.process import PR_SET_DUMPABLE, forbid_inspection
+if os.geteuid() == 0:  # root reads everything
+    os.setgroups([])
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1)  # as after an exec
+if sys.argv[1] == "hidden":
+    forbid_inspection()
+if os.fork():
+    os.wait()
+else:
+    for name in ("environ", "mem", "fd/0"):
+        try:
+            open(f"/proc/{os.getppid()}/{name}", "rb").close()
+        except PermissionError:
+            print("no", name)
+        else:
+            print("reads", name)
+"""
+
+
+@pytest.mark.parametrize(("how", "answer"), [("open", "reads"), ("hidden", "no")])
+def test_a_child_reads_neither_the_environment_nor_the_memory_of_a_hidden_parent(
+    how: str, answer: str
+) -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", PARENT_WITH_A_CREDENTIAL, how],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.splitlines() == [f"{answer} {file}" for file in ("environ", "mem", "fd/0")]

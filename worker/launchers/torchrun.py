@@ -1,11 +1,10 @@
 """One node, one process for each GPU, under torchrun."""
 
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from worker.process import TiedProcess, inherited_environ
+from worker.process import TiedProcess
 from worker.workdir import Workdir
 
 LAST_BYTES, LAST_LINES = 16_000, 20
@@ -13,15 +12,13 @@ RANK_FAILED = "] failed (exitcode:"  # after this line, torchrun explains itself
 
 
 def launch(
-    workdir: Workdir, *, cache: Path, num_processes: int, secrets: Mapping[str, str]
+    workdir: Workdir, *, cache: Path, num_processes: int, environ: Mapping[str, str]
 ) -> TiedProcess:
-    """Start the trainer on `workdir.spec`, in the interpreter that the worker runs in.
-
-    `secrets` are environment variables: nothing else may hold them.
-    """
+    """Start the trainer on `workdir.spec`, in the interpreter that the worker runs in."""
     return TiedProcess(
         command(workdir, cache=cache, num_processes=num_processes),
-        environ={**environ(num_processes), **secrets},
+        environ=environ,
+        cwd=workdir.empty,
         log=workdir.log,
     )
 
@@ -34,13 +31,6 @@ def command(workdir: Workdir, *, cache: Path, num_processes: int) -> list[str]:
         *("--workdir", str(workdir.root), "--cache", str(cache)),
         *("--staged", str(workdir.staged), "--supervised"),
     ]
-
-
-def environ(num_processes: int) -> dict[str, str]:
-    """Without a word from the operator the processes share the cores (torchrun gives one each)."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    share = max(1, (cores or 1) // num_processes)
-    return {"OMP_NUM_THREADS": str(share)} | inherited_environ()
 
 
 def last_words(log: Path) -> str:

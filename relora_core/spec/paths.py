@@ -1,0 +1,51 @@
+"""Relative paths of a spec, made absolute where a person wrote them."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def with_absolute_paths(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A written spec whose paths no longer depend on the current folder and user.
+
+    What is no valid spec stays as it is, for the validation to say so.
+    """
+    changed = dict(document)
+    if isinstance(data := document.get("data"), Mapping):
+        changed["data"] = {name: _change(part, "uri", _data) for name, part in data.items()}
+    for part, field in (
+        ("model", "pretrained"),
+        ("tokenizer", "pretrained"),
+        ("method", "warm_start_from"),
+    ):
+        if part in document:
+            changed[part] = _change(document[part], field, _model)
+    return changed
+
+
+def _change(part: object, field: str, absolute: Callable[[str], str]) -> object:
+    if not isinstance(part, Mapping):
+        return part
+    match part.get(field):
+        case str(value):
+            return {**part, field: absolute(value)}
+        case [*values]:
+            return {**part, field: [absolute(v) if isinstance(v, str) else v for v in values]}
+    return part
+
+
+def _data(uri: str) -> str:
+    scheme, separator, path = uri.rpartition("://")
+    if not path or scheme not in {"", "file"}:
+        return uri
+    return f"{scheme}{separator}{_absolute(path)}"
+
+
+def _model(name: str) -> str:
+    """A folder, where there is one or the name says so; else a name on the Hub, or a URI."""
+    is_folder = name.startswith((".", "~")) or Path(name).is_dir()
+    return _absolute(name) if is_folder else name
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())

@@ -1,0 +1,65 @@
+"""The environment of the processes that work for a job: built from a list, never inherited.
+
+What the worker's own environment holds besides, above all the credentials of the service and of
+its operator, is no business of a job.
+"""
+
+import os
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+
+from huggingface_hub import get_token
+
+from jobs.secret_names import HUB_TOKEN
+from jobs.settings import Settings
+
+# Variables of the worker that its children have too. None of them is a credential but, perhaps,
+# a proxy's.
+INHERITED = (
+    *("PATH", "LANG", "LC_*", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "CC", "CXX", "PYTHONPATH"),
+    *("CUDA_*", "NVIDIA_*", "NCCL_*", "GLOO_*", "OMP_*", "GOMP_*", "KMP_*", "MKL_*"),
+    *("TORCH*", "PYTORCH_*", "TRITON_*"),
+    *("HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_XET", "HF_HUB_*_TIMEOUT"),
+    *("HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE", "WANDB_BASE_URL", "MLFLOW_HTTP_REQUEST_*"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+)
+
+
+def child_environment(
+    settings: Settings,
+    *,
+    project: str,
+    secrets: Mapping[str, str] | None = None,
+    num_processes: int = 1,
+) -> dict[str, str]:
+    """What a process for a job of `project` finds, with the values of the job's `secrets`.
+
+    Its home folder is in the project's cache, and with it what the libraries keep there, such as
+    files of the Hub. Without a word from the operator the processes share the cores.
+    """
+    home = settings.cache_of(project) / "home"
+    home.mkdir(parents=True, exist_ok=True)
+    inherited = {name: value for name, value in os.environ.items() if _is_inherited(name)}
+    return {
+        "OMP_NUM_THREADS": str(_cores_for_each(num_processes)),
+        **inherited,
+        "HOME": str(home),
+        "PYTHONSAFEPATH": "1",  # no module comes from the current folder
+        **(_workers_hub_token() if settings.share_hf_token else {}),
+        **(secrets or {}),
+    }
+
+
+def _is_inherited(variable: str) -> bool:
+    return any(fnmatchcase(variable, pattern) for pattern in INHERITED)
+
+
+def _cores_for_each(num_processes: int) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (cores or 1) // num_processes)
+
+
+def _workers_hub_token() -> dict[str, str]:
+    token = get_token()
+    return {HUB_TOKEN: token} if token else {}
