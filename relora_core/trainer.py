@@ -37,6 +37,7 @@ from relora_core.spec import TrainSpec
 from relora_core.spectrum_report import SpectrumReport
 from relora_core.spikes import find_spike
 from relora_core.state import Counters, TrainState
+from relora_core.step_folders import step_name
 from relora_core.step_result import PendingResult, StepResult
 from relora_core.stepper import Stepper
 from relora_core.tasks.task import Task
@@ -206,7 +207,7 @@ class Trainer:
         if last or _is_due(step, spec.checkpoint.every):
             self._save()
         if not last and _is_due(step, spec.export.every):
-            self._export(f"merged/step-{step:08d}")
+            self._export(f"merged/{step_name(step)}")
 
     def _report(self) -> None:
         counters = self.counters

@@ -17,6 +17,7 @@ from relora_core.events import WarmStarted
 from relora_core.lowrank.inject import merged_state
 from relora_core.manifest import verify
 from relora_core.model import AutoModel
+from relora_core.step_folders import step_folders, step_name
 from relora_core.tasks.task import Task
 
 # What a config says that changes neither the weights nor what is computed with them.
@@ -123,14 +124,15 @@ def _find_checkpoint(folder: Path, world: World) -> Path | None:
     step = world.from_main(_newest_whole(folder / "checkpoints") if world.is_main else -1)
     if step < 0:
         raise ModelError(f"method.warm_start_from {str(folder)!r} has no checkpoint that verifies")
-    return folder / "checkpoints" / f"step-{step:08d}"
+    return folder / "checkpoints" / step_name(step)
 
 
 def _newest_whole(folder: Path) -> int:
     """The step of the newest checkpoint that verifies, or -1."""
-    for checkpoint in sorted(folder.glob("step-*"), reverse=True):
+    for step, checkpoint in reversed(step_folders(folder).items()):
         with suppress(CheckpointError):
-            return verify(checkpoint).step
+            verify(checkpoint)
+            return step
     return -1
 
 

@@ -1,18 +1,18 @@
 """The folders that attempts of jobs leave on this node: `scratch/<job>/attempt-<n>/`."""
 
-import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from relora_core.step_folders import step_folders, step_name
+
 PREFIX = "attempt-"
-_STEP = re.compile(r"step-(\d{8,})")  # not the copies that people make beside it
 
 
 def checkpoint_path(step: int) -> str:
     """Where a checkpoint is, below a workdir and below a job's place in the storage."""
-    return f"checkpoints/step-{step:08d}"
+    return f"checkpoints/{step_name(step)}"
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,7 @@ class Workdir:
 
     def checkpoint_steps(self) -> list[int]:
         """The steps of the checkpoints that are there now, oldest first."""
-        folders = (self.root / "checkpoints").glob("step-*")
-        return sorted(int(name[1]) for folder in folders if (name := _STEP.fullmatch(folder.name)))
+        return list(step_folders(self.root / "checkpoints"))
 
     @property
     def pending(self) -> Path:
@@ -75,12 +74,10 @@ class Workdir:
 
     def earlier(self) -> Iterator["Workdir"]:
         """Yield those of the job's earlier attempts on this node, newest first."""
-        attempts = (
-            int(folder.name.removeprefix(PREFIX)) for folder in self.root.parent.glob(f"{PREFIX}*")
-        )
-        for attempt in sorted(attempts, reverse=True):
-            if attempt < self.attempt:
-                yield Workdir(self.root.with_name(f"{PREFIX}{attempt}"), attempt)
+        for attempt in range(self.attempt - 1, 0, -1):
+            root = self.root.with_name(f"{PREFIX}{attempt}")
+            if root.is_dir():
+                yield Workdir(root, attempt)
 
     def remove_earlier(self) -> None:
         for workdir in self.earlier():

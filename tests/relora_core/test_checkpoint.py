@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from threading import Event
 from typing import Literal, get_args
@@ -16,6 +17,7 @@ from relora_core.manifest import verify
 from relora_core.optimizers import build_optimizer
 from relora_core.spec import CheckpointSpec, FrozenDtype, OptimizerSpec, ReloraMethod, TrainSpec
 from relora_core.state import Counters, TrainState
+from relora_core.step_folders import step_folders
 from tests.relora_core.conftest import MakeModel, Recorder
 
 METHOD = ReloraMethod(rank=4)
@@ -187,6 +189,23 @@ def test_what_a_killed_writer_left_is_no_checkpoint(
     checkpoint = checkpoints.newest()
     assert checkpoint is not None
     assert checkpoint.counters.step == 5
+
+
+@pytest.mark.parametrize("name", ["step-00000004-backup", "step-00000004 2", "step-best"])
+def test_a_copy_beside_the_checkpoints_is_ignored_and_never_deleted(
+    name: str, tmp_path: Path, make_model: MakeModel, recorder: Recorder
+) -> None:
+    state = trained_state(make_model)
+    save(state, tmp_path, recorder, [4])
+    copy = tmp_path / "checkpoints" / name
+    shutil.copytree(tmp_path / "checkpoints" / "step-00000004", copy)
+    checkpoints = save(state, tmp_path, recorder, [5, 6, 7])
+    newest = checkpoints.newest()
+    assert newest is not None
+    assert newest.counters.step == 7
+    checkpoints.delete_after(6)
+    assert list(step_folders(tmp_path / "checkpoints")) == [6]
+    verify(copy)
 
 
 def test_the_manifest_names_every_file_with_size_and_hash(
