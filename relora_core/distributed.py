@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from relora_core.layout import InOnePiece, Layout, Sharded, is_sharded
 from relora_core.rows import whole
+from relora_core.seeds import generator_seed
 from relora_core.spec import TrainingSpec
 
 # Longer than any checkpoint or export that the other ranks wait for.
@@ -127,7 +128,7 @@ class World:
 
     def reseed(self, seed: int, step: int) -> None:
         """Randomness is a function of seed, step and rank: there is no state to save."""
-        torch.manual_seed((seed * 1_000_003 + step) * 1009 + self.rank)
+        torch.manual_seed(generator_seed((seed * 1_000_003 + step) * 1009 + self.rank))
 
 
 ALONE = World(rank=0, size=1, device=torch.device("cpu"))

@@ -15,6 +15,7 @@ from transformers.models.auto.auto_factory import _BaseAutoModelClass
 
 from relora_core.errors import ModelError
 from relora_core.presets import preset_config
+from relora_core.seeds import generator_seed
 from relora_core.spec import ConfigModel, PresetModel, PretrainedModel, TaskName, TrainSpec
 
 AutoModel = type[_BaseAutoModelClass]  # the class of those below
@@ -72,7 +73,7 @@ def build_model(
 
     Of pretrained weights, those of a head for other labels are left out.
     """
-    torch.manual_seed(spec.training.seed)
+    torch.manual_seed(generator_seed(spec.training.seed))
     if isinstance(spec.model, PretrainedModel) and spec.model.init == "weights":
         model = auto_model.from_pretrained(
             spec.model.pretrained,

@@ -14,6 +14,7 @@ from relora_core.lowrank.inject import low_rank_layers
 from relora_core.lowrank.linear import LowRankLinear
 from relora_core.lowrank.optimizer_reset import reset_optimizer_state
 from relora_core.rows import local, summed, whole
+from relora_core.seeds import generator_seed
 from relora_core.spec import ReloraMethod, ZeroReset
 
 
@@ -29,7 +30,7 @@ def restart(
     """End a cycle before the step `step`; `number` is 1 for the first restart."""
     merged = merge(model, step=step, restart=number)
     drawn = reinitialize(model, step=step, restart=number, seed=seed)
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
+    generator = torch.Generator().manual_seed(generator_seed(seed * 1_000_003 + number))
     layers = [layer for _, layer in low_rank_layers(model)]
     factors = [p for layer in layers for p in (layer.lora_a, layer.lora_b)]
     kept = reset_optimizer_state(optimizer, factors, method.optimizer_reset, generator=generator)

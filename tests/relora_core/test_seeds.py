@@ -1,0 +1,20 @@
+import pytest
+import torch
+
+from relora_core.distributed import ALONE
+from relora_core.seeds import generator_seed
+
+REALISTIC = [1_764_000_000_000, 20260131123456, 2**63 - 1]  # milliseconds, a date, the largest
+
+
+@pytest.mark.parametrize("seed", REALISTIC)
+def test_a_large_seed_draws_differently_at_each_step(seed: int) -> None:
+    draws = []
+    for step in (0, 1, 2):
+        ALONE.reseed(seed, step)
+        draws.append(torch.rand(1).item())
+    assert len(set(draws)) == len(draws)
+
+
+def test_a_seed_that_torch_takes_is_left_as_it_is() -> None:
+    assert [generator_seed(seed) for seed in (0, 2026, 2**64 - 1)] == [0, 2026, 2**64 - 1]
