@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from relora_core.errors import ModelError
-from relora_core.lowrank.targets import check_rank, is_narrow, is_target
+from relora_core.lowrank.targets import check_rank, check_untied, is_narrow, is_target
 from relora_core.lowrank.variant import is_merged
 from relora_core.shapes import Linear, ModelShape
 from relora_core.spec import Factors, GaloreMethod, LowRank, LowrankMethod, Targets, Variant
@@ -97,13 +97,11 @@ def low_rank(shape: ModelShape, method: LowRank, *, as_stored: bool = False) -> 
     targets = _targets(shape, method)
     narrow = frozenset(w for w in shape.linears if is_narrow(w.name, w.shape, method))
     still = sum(w.weights for w in shape.linears if w.in_block and w not in targets | narrow)
+    frozen = sum(linear.weights for linear in targets)
     return Layout(
         shape,
-        trained=shape.parameters
-        - _own_weights(targets)
-        - still
-        + _update_elements(targets, method),
-        frozen=sum(linear.weights for linear in targets),
+        trained=shape.parameters - frozen - still + _update_elements(targets, method),
+        frozen=frozen,
         still=still,
         rank=method.rank,
         targets=targets,
@@ -117,9 +115,10 @@ def low_rank(shape: ModelShape, method: LowRank, *, as_stored: bool = False) -> 
 def factored(shape: ModelShape, method: LowrankMethod) -> Layout:
     """The factors take the place of W; all else is trained. Raises as `low_rank` does."""
     targets = _targets(shape, method)
+    replaced = sum(linear.weights for linear in targets)
     return Layout(
         shape,
-        trained=shape.parameters - _own_weights(targets) + _update_elements(targets, method),
+        trained=shape.parameters - replaced + _update_elements(targets, method),
         rank=method.rank,
         targets=targets,
         factored=True,
@@ -139,10 +138,6 @@ def _galore_state(linear: Linear, rank: int) -> int:
     return rank * (smaller + 2 * larger)
 
 
-def _own_weights(targets: Iterable[Linear]) -> int:
-    return sum(linear.weights for linear in targets if not linear.tied)
-
-
 def _update_elements(targets: Iterable[Linear], method: Factors) -> int:
     """Of A and B, and of the gain where the scale is trained."""
     gain = int(method.trainable_scaling)
@@ -154,4 +149,6 @@ def _targets(shape: ModelShape, method: Targets) -> frozenset[Linear]:
     targets = frozenset(w for w in shape.linears if is_target(w.name, w.shape, method))
     if not targets:
         raise ModelError(f"method.target_modules {method.target_modules!r} matches no layer")
+    if isinstance(method, Factors):
+        check_untied(sorted(linear.name for linear in targets if linear.tied))
     return targets

@@ -1,5 +1,6 @@
 """Put low-rank layers into a Hugging Face model, and take a plain model out again."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 import torch
@@ -9,7 +10,13 @@ from transformers.pytorch_utils import Conv1D
 
 from relora_core.errors import ModelError
 from relora_core.lowrank.linear import FactoredLinear, LowRankLinear
-from relora_core.lowrank.targets import check_blocks, check_rank, is_narrow, is_target
+from relora_core.lowrank.targets import (
+    check_blocks,
+    check_rank,
+    check_untied,
+    is_narrow,
+    is_target,
+)
 from relora_core.shapes import is_in_a_block
 from relora_core.spec import Factors, LowRank, Targets
 
@@ -69,8 +76,8 @@ def _weight(module: PlainLinear) -> Tensor:
 def find_targets(model: nn.Module, method: Targets) -> list[tuple[str, PlainLinear]]:
     """The layers that the method makes low-rank.
 
-    Raises `ModelError` if there is none, the rank does not fit one of them, or the blocks are
-    mostly made of something else.
+    Raises `ModelError` if there is none, the rank does not fit one of them, the weight of one is
+    tied and the method would replace it, or the blocks are mostly made of something else.
     """
     require_linear_blocks(model)
     linears = _linears(model)
@@ -81,6 +88,9 @@ def find_targets(model: nn.Module, method: Targets) -> list[tuple[str, PlainLine
             f"method.target_modules {method.target_modules!r} matches no linear layer of "
             f"{type(model).__name__}; use all_linear or patterns such as *.q_proj"
         )
+    if isinstance(method, Factors):
+        uses = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
+        check_untied(name for name, module in targets if uses[id(module.weight)] > 1)
     return targets
 
 

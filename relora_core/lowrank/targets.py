@@ -45,6 +45,19 @@ def check_rank(shapes: Mapping[str, Shape], targets: Targets) -> None:
             )
 
 
+def check_untied(names: Iterable[str]) -> None:
+    """Raise `ModelError` if a layer that gets low-rank factors, of `names`, has a tied weight.
+
+    Both uses of the weight would train apart, and an exported model has only one of them.
+    """
+    if names := list(names):
+        raise ModelError(
+            f"method.target_modules matches {some(names)}, whose weight is tied to the embeddings; "
+            "leave it out of method.target_modules, or set tie_word_embeddings: false in "
+            "model.config"
+        )
+
+
 def check_blocks(linears: Iterable[Shape], others: Mapping[str, Shape], *, model: str) -> None:
     """Raise `ModelError` if the blocks hold large matrices, `others`, that no linear layer has."""
     share = _entries(others.values()) / max(1, _entries(linears) + _entries(others.values()))

@@ -82,3 +82,11 @@ def test_low_rank_from_scratch_trains_what_the_trainer_does(
 def test_a_method_that_fits_no_layer_is_an_error(method: LowRank, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         low_rank(model_shape(LLAMA), method)
+
+
+@pytest.mark.parametrize("model_type", ["qwen2", "gpt2"])
+@pytest.mark.parametrize("estimate", [low_rank, factored])
+def test_a_head_whose_weight_is_tied_cannot_be_a_target(model_type: str, estimate: Any) -> None:
+    kind = LowRank if estimate is low_rank else LowrankMethod
+    with pytest.raises(ModelError, match="matches lm_head, whose weight is tied"):
+        estimate(model_shape(CONFIGS[model_type]), kind(rank=8, target_modules=["*"]))

@@ -7,6 +7,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from relora_core.errors import ModelError
 from relora_core.lowrank.inject import (
+    factorize,
     find_targets,
     frozen_parameters,
     inject,
@@ -17,7 +18,14 @@ from relora_core.lowrank.inject import (
 )
 from relora_core.lowrank.linear import LowRankLinear
 from relora_core.lowrank.restart import reinitialize
-from relora_core.spec import FrozenDtype, GaloreMethod, LowrankMethod, ReloraMethod, Targets
+from relora_core.spec import (
+    Factors,
+    FrozenDtype,
+    GaloreMethod,
+    LowrankMethod,
+    ReloraMethod,
+    Targets,
+)
 from tests.relora_core.conftest import ROOT, TINY_LLAMA, MakeModel
 
 COMMON = {"vocab_size": 300, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
@@ -108,6 +116,20 @@ def test_a_pattern_that_matches_nothing_is_an_error(make_model: MakeModel) -> No
 def test_a_rank_over_the_smaller_side_is_an_error(make_model: MakeModel) -> None:
     with pytest.raises(ModelError, match="rank 33 is over the smaller side of"):
         inject(make_model(), METHOD.model_copy(update={"rank": 33}))
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+@pytest.mark.parametrize("method", [METHOD, LowrankMethod(rank=4)], ids=["low_rank", "factored"])
+def test_a_head_whose_weight_is_tied_cannot_be_a_target(
+    method: Factors, family: str, make_model: MakeModel
+) -> None:
+    model = make_model(**COMMON, **FAMILIES[family], tie_word_embeddings=True)
+    every_layer = {"target_modules": ["*"]}
+    replace: Any = inject if isinstance(method, ReloraMethod) else factorize
+    with pytest.raises(ModelError, match="matches lm_head, whose weight is tied to the embeddings"):
+        replace(model, method.model_copy(update=every_layer))
+    galore = GaloreMethod(rank=4, **every_layer)
+    assert "lm_head" in dict(find_targets(model, galore))  # which keeps the weight
 
 
 def test_the_page_on_the_method_names_the_families_that_are_tested() -> None:
