@@ -64,6 +64,8 @@ class LearningRateRestarted(Event):
     learning_rate_target: float = Field(description="Reached after `warmup_steps`.")
 
     def __str__(self) -> str:
+        if self.learning_rate >= self.learning_rate_before:  # in the first warm-up, for one
+            return f"  learning rate: {self.learning_rate:.2e}, which the restart does not lower"
         return (
             f"  learning rate: {self.learning_rate_before:.2e} -> {self.learning_rate:.2e}, "
             f"up to {self.learning_rate_target:.2e} in {self.warmup_steps} steps"

@@ -197,9 +197,10 @@ class TrainFinished(Event):
     peak_memory_bytes: int | None = Field(default=None, description="Of a GPU, in this attempt.")
 
     def __str__(self) -> str:
+        restarts = "1 restart" if self.restarts == 1 else f"{self.restarts} restarts"
         return (
-            f"trained {self.step:,} steps, {self.tokens_seen:,} {self.unit}, {self.restarts} "
-            f"restarts in {timedelta(seconds=round(self.seconds))}"
+            f"trained {self.step:,} steps, {self.tokens_seen:,} {self.unit}, {restarts} "
+            f"in {timedelta(seconds=round(self.seconds))}"
             f"{_score(self.perplexity, self.accuracy)}"
         )
 
