@@ -21,7 +21,7 @@ import torch
 from pydantic import TypeAdapter
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import PreTrainedConfig
+from transformers import PreTrainedModel
 
 from relora_core.distributed import ALONE, World
 from relora_core.errors import CheckpointError
@@ -34,8 +34,9 @@ from relora_core.rows import divided, joined
 from relora_core.spec import CheckpointSpec
 from relora_core.spectrum import UpdateSpectrum
 from relora_core.state import Counters, TrainState
+from relora_core.step_folders import step_folders, step_name
 
-Describe = Callable[[Path, PreTrainedConfig], None]
+Describe = Callable[[Path, PreTrainedModel], None]
 _RESIDUAL = "frozen.residual"  # after a layer's name
 _SHARD_BYTES = 4 * 1024**3
 _SPECTRA = TypeAdapter(list[UpdateSpectrum])
@@ -118,31 +119,30 @@ class Checkpoints:
         """
         scheduled = trouble // self.spec.every * self.spec.every
 
-        def preference(folder: Path) -> tuple[bool, bool, int]:
-            step = _step_of(folder)
+        def preference(step: int) -> tuple[bool, bool, int]:
             return step <= trouble, step == scheduled, step
 
         return self._first_whole(sorted(self._complete(), key=preference, reverse=True))
 
-    def _first_whole(self, folders: Iterable[Path]) -> Checkpoint | None:
-        for folder in folders:
+    def _first_whole(self, steps: Iterable[int]) -> Checkpoint | None:
+        for step in steps:
             try:
-                verify(folder)
+                verify(self._at(step))
             except CheckpointError as error:
                 self.emit(Warned(code="checkpoint_damaged", message=f"{error}; skipped"))
                 continue
-            return self.at(_step_of(folder))
+            return self.at(step)
         return None
 
     def delete_after(self, step: int) -> None:
         """Delete those of later steps, which are undone."""
-        for folder in self._complete():
-            if _step_of(folder) > step:
-                self._delete(folder)
+        for later in self._complete():
+            if later > step:
+                self._delete(later)
 
     def at(self, step: int) -> Checkpoint:
         """The checkpoint of this step, unverified. Raises `CheckpointError` as `newest` does."""
-        folder = self.folder / f"step-{step:08d}"
+        folder = self._at(step)
         saved = json.loads((folder / "state.json").read_text())["identity"]
         self.identity.check(saved, step=step)
         return read_checkpoint(folder)
@@ -170,8 +170,8 @@ class Checkpoints:
         spectra = _SPECTRA.dump_json(state.spectra)
         document = {"counters": asdict(state.counters), "identity": self.identity.document()}
         pause = time.perf_counter() - started
-        config = state.model.config
-        self._pending = self._writer.submit(self._write, tensors, document, spectra, config, pause)
+        model = state.model
+        self._pending = self._writer.submit(self._write, tensors, document, spectra, model, pause)
 
     def wait(self) -> None:
         """Until the last save is on disk and reported."""
@@ -187,11 +187,11 @@ class Checkpoints:
         tensors: Mapping[str, Mapping[str, Tensor]],
         document: dict[str, Any],
         spectra: bytes,
-        config: PreTrainedConfig,
+        model: PreTrainedModel,
         pause: float,
     ) -> None:
         step = document["counters"]["step"]
-        folder = self.folder / f"step-{step:08d}"
+        folder = self._at(step)
         temporary = self.folder / f".{folder.name}.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
@@ -201,7 +201,7 @@ class Checkpoints:
         (temporary / "state.json").write_text(json.dumps(document, indent=2))
         (temporary / "spectra.json").write_bytes(spectra)
         if self.describe is not None:
-            self.describe(temporary, config)
+            self.describe(temporary, model)
         size = write_manifest(temporary, step).bytes
         publish_folder(temporary, folder)
         self.emit(
@@ -216,23 +216,20 @@ class Checkpoints:
         self._delete_old()
 
     def _delete_old(self) -> None:
-        folders = {_step_of(folder): folder for folder in self._complete()}
-        for step in self.spec.expired(list(folders)):
-            self._delete(folders[step])
+        for step in self.spec.expired(self._complete()):
+            self._delete(step)
 
-    def _delete(self, folder: Path) -> None:
+    def _delete(self, step: int) -> None:
+        folder = self._at(step)
         delete_folder(folder)
-        self.emit(CheckpointDeleted(step=_step_of(folder), path=f"checkpoints/{folder.name}"))
+        self.emit(CheckpointDeleted(step=step, path=f"checkpoints/{folder.name}"))
 
-    def _complete(self) -> list[Path]:
-        """Oldest first."""
-        return list(checkpoint_folders(self.workdir).values())
+    def _complete(self) -> list[int]:
+        """List the steps of the checkpoints, oldest first."""
+        return list(step_folders(self.folder))
 
-
-def checkpoint_folders(workdir: Path) -> dict[int, Path]:
-    """The checkpoints there are, by step, oldest first. They are not verified."""
-    folders = (workdir / "checkpoints").glob("step-*")
-    return dict(sorted((_step_of(folder), folder) for folder in folders))
+    def _at(self, step: int) -> Path:
+        return self.folder / step_name(step)
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
@@ -241,10 +238,6 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     known = {field.name for field in fields(Counters)}
     counters = Counters(**{name: value for name, value in saved.items() if name in known})
     return Checkpoint(folder, counters)
-
-
-def _step_of(folder: Path) -> int:
-    return int(folder.name.removeprefix("step-"))
 
 
 def _shards(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:

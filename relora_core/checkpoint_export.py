@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedModel
+from transformers import GenerationConfig, PreTrainedModel
+from transformers.utils import GENERATION_CONFIG_NAME
 
-from relora_core.checkpoint import Checkpoint, checkpoint_folders, read_checkpoint
+from relora_core.checkpoint import Checkpoint, read_checkpoint
 from relora_core.description import Description
 from relora_core.errors import CheckpointError, ExportError
 from relora_core.events import Exported
@@ -15,6 +16,7 @@ from relora_core.manifest import verify
 from relora_core.methods import build_method
 from relora_core.quiet import no_progress_bars
 from relora_core.spec import ACCEPTED, TrainSpec
+from relora_core.step_folders import step_folders
 from relora_core.timeline import Timeline
 
 
@@ -43,13 +45,15 @@ def load_model(checkpoint: Checkpoint) -> tuple[Description, PreTrainedModel]:
     description, config = Description.read(checkpoint.folder)
     spec = description.spec
     model = description.task.auto_model.from_config(config, dtype=torch.float32)
+    if (checkpoint.folder / GENERATION_CONFIG_NAME).is_file():  # older checkpoints have none
+        model.generation_config = GenerationConfig.from_pretrained(checkpoint.folder)
     build_method(spec, Timeline.of(spec)).shape(model, checkpoint.counters.phase)
     checkpoint.load_model(model)
     return description, model.eval()
 
 
 def _find(workdir: Path, step: int | None) -> Checkpoint:
-    folders = checkpoint_folders(workdir)
+    folders = step_folders(workdir / "checkpoints")
     if not folders:
         raise CheckpointError(f"{workdir} has no checkpoints")
     step = max(folders) if step is None else step

@@ -1,7 +1,7 @@
 """What a checkpoint holds beside its state, so that a model can be made from its folder alone.
 
-`spec.json` is the spec, `config.json` the model's config, and the files of the tokenizer are
-as transformers writes them.
+`spec.json` is the spec; `config.json`, `generation_config.json` and the files of the tokenizer
+are as transformers writes them.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from pydantic import ValidationError
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
 from relora_core.errors import CheckpointError
 from relora_core.spec import ACCEPTED, TrainSpec
@@ -24,9 +24,11 @@ class Description:
     spec: TrainSpec
     task: TaskParts
 
-    def write(self, folder: Path, config: PreTrainedConfig) -> None:
+    def write(self, folder: Path, model: PreTrainedModel) -> None:
         (folder / SPEC).write_text(self.spec.model_dump_json(indent=2), encoding="utf-8")
-        (folder / "config.json").write_text(config.to_json_string(), encoding="utf-8")
+        (folder / "config.json").write_text(model.config.to_json_string(), encoding="utf-8")
+        if model.can_generate():
+            model.generation_config.save_pretrained(folder)
         self.task.processor.save_pretrained(folder)
 
     @classmethod

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import GenerationConfig, PreTrainedModel
 
 from relora_core.distributed import ALONE, World
 from relora_core.files import publish_folder
@@ -40,7 +40,7 @@ def export(
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    plain = _plain_model(state, model.config, task.auto_model, dtype)
+    plain = _plain_model(state, model, task.auto_model, dtype)
     plain.save_pretrained(temporary)
     task.processor.save_pretrained(temporary)
     card = model_card(
@@ -62,16 +62,19 @@ def merged_model(
 ) -> PreTrainedModel:
     """A plain model, on the CPU, that computes what `model` does, to the precision of `dtype`."""
     state = ALONE.on_main(merged_state(model).items(), dtype)
-    return _plain_model(state, model.config, auto_model, dtype)
+    return _plain_model(state, model, auto_model, dtype)
 
 
 def _plain_model(
-    state: dict[str, Tensor], config: PreTrainedConfig, auto_model: AutoModel, dtype: torch.dtype
+    state: dict[str, Tensor], model: PreTrainedModel, auto_model: AutoModel, dtype: torch.dtype
 ) -> PreTrainedModel:
     with torch.device("meta"):
-        plain: PreTrainedModel = auto_model.from_config(config, dtype=dtype)
+        plain: PreTrainedModel = auto_model.from_config(model.config, dtype=dtype)
     plain.load_state_dict(state, strict=True, assign=True)
     plain.tie_weights()
-    if hasattr(plain.config, "use_cache"):  # which training has no use for
+    if hasattr(plain.config, "use_cache"):  # training turns the KV cache off
         plain.config.use_cache = True
+    if plain.can_generate():
+        settings = {**model.generation_config.to_dict(), "use_cache": True}
+        plain.generation_config = GenerationConfig.from_dict(settings)
     return plain

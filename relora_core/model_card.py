@@ -15,6 +15,11 @@ _PIPELINES: dict[TaskName, str] = {
     "image_classification": "image-classification",
 }
 
+_PROCESSORS: dict[TaskName, str] = {
+    "causal_lm": "AutoTokenizer",
+    "image_classification": "AutoImageProcessor",
+}
+
 
 def model_card(spec: TrainSpec, counters: Counters, *, parameters: int, auto_model: str) -> str:
     """Markdown with the front matter of a Hugging Face card; a licence is for its owner to add.
@@ -43,6 +48,7 @@ def model_card(spec: TrainSpec, counters: Counters, *, parameters: int, auto_mod
         "validation data": held_out,
         **{name: f"{value:.4f}" for name, value in counters.metrics.items()},
     }
+    processor = _PROCESSORS[spec.task]
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     return (
         f"---\nlibrary_name: transformers\npipeline_tag: {_PIPELINES[spec.task]}\n"
@@ -50,9 +56,9 @@ def model_card(spec: TrainSpec, counters: Counters, *, parameters: int, auto_mod
         f"# {spec.name}\n\nPretrained with [ReLoRA](https://arxiv.org/abs/2307.05695)'s trainer; "
         "low-rank updates are merged, so this is a plain model.\n\n"
         f"| | |\n| --- | --- |\n{table}\n\n"
-        f"```python\nfrom transformers import {auto_model}, AutoProcessor\n\n"
+        f"```python\nfrom transformers import {auto_model}, {processor}\n\n"
         f'model = {auto_model}.from_pretrained(".")  # this folder\n'
-        'processor = AutoProcessor.from_pretrained(".")\n```\n\n'
+        f'processor = {processor}.from_pretrained(".")\n```\n\n'
         "The whole recipe is in `relora.json`.\n"
     )
 

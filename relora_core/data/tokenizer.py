@@ -77,6 +77,27 @@ def text_encoder(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
     return encoder
 
 
+def prompt_tokenizer(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    """Make a tokenizer that encodes a prompt as training encoded a text: it adds no special token.
+
+    After an EOS, or a token that it never saw, a causal model does not continue the prompt. The
+    result has the general class, because T5's, for one, adds EOS again whenever it is loaded.
+    """
+    if tokenizer.backend_tokenizer.num_special_tokens_to_add(is_pair=False) == 0:
+        return tokenizer
+    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    backend.post_processor = None
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        **tokenizer.special_tokens_map,
+        extra_special_tokens=tokenizer.extra_special_tokens,
+        chat_template=tokenizer.chat_template,
+        model_max_length=tokenizer.model_max_length,
+        padding_side=tokenizer.padding_side,
+        clean_up_tokenization_spaces=tokenizer.clean_up_tokenization_spaces,
+    )
+
+
 def _trained(
     spec: TrainedTokenizer, source: Source, *, held_out: float, cache: Path, emit: Emit
 ) -> PreTrainedTokenizerFast:

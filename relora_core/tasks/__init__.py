@@ -6,11 +6,12 @@ A new one is a value of `TrainSpec.task`, a module here and a case in `build_tas
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import assert_never
+from typing import Any, assert_never
 
 from transformers import AutoImageProcessor, AutoTokenizer
 
 from relora_core.data.prepare import prepare
+from relora_core.data.tokenizer import prompt_tokenizer
 from relora_core.events import Emit
 from relora_core.model import AutoModel
 from relora_core.spec import TrainSpec
@@ -52,7 +53,8 @@ def load_parts(spec: TrainSpec, folder: Path) -> TaskParts:
     """The parts of a task whose processor was saved in this folder."""
     match spec.task:
         case "causal_lm":
-            return LoadedParts(AutoTokenizer.from_pretrained(folder), CausalLM.auto_model)
+            tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+            return LoadedParts(prompt_tokenizer(tokenizer), CausalLM.auto_model)
         case "image_classification":
             processor = AutoImageProcessor.from_pretrained(folder)
             return LoadedParts(processor, ImageClassification.auto_model)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 from transformers import (
+    GenerationConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
@@ -16,14 +17,14 @@ from relora_core.compilation import compiles
 from relora_core.data.batch import Batch
 from relora_core.data.prepare import PreparedData
 from relora_core.data.shards import TokenShards
-from relora_core.data.tokenizer import vocabulary_size
+from relora_core.data.tokenizer import prompt_tokenizer, vocabulary_size
 from relora_core.errors import ModelError
 from relora_core.events import Evaluated
 from relora_core.identity import Contents
 from relora_core.methods.method import Method
 from relora_core.model import AUTO_MODELS, AutoModel, build_model, make_config
 from relora_core.presets import MODELS
-from relora_core.spec import PresetModel, TrainSpec
+from relora_core.spec import PresetModel, PretrainedModel, PretrainedTokenizer, TrainSpec
 from relora_core.tasks.next_token import next_token_objective
 
 
@@ -40,7 +41,8 @@ class CausalLM:
 
     @classmethod
     def of(cls, spec: TrainSpec, data: PreparedData) -> Self:
-        return cls(spec, data.tokenizer, data.train, data.validation, data.contents)
+        tokenizer = prompt_tokenizer(data.tokenizer)
+        return cls(spec, tokenizer, data.train, data.validation, data.contents)
 
     @property
     def evaluation_examples(self) -> int:
@@ -54,15 +56,27 @@ class CausalLM:
         config = method.config(config, self.auto_model)
         model = build_model(self.spec, self.auto_model, config)
         model.config.use_cache = False
+        if self._has_another_tokenizer():
+            model.generation_config = GenerationConfig(**self._special_tokens())
         return model
 
-    def _fields(self) -> dict[str, Any]:
-        fields = {
-            "vocab_size": vocabulary_size(self.processor),
+    def _has_another_tokenizer(self) -> bool:
+        """Whether the model is a pretrained one whose tokens were other ones."""
+        match self.spec.model, self.spec.tokenizer:
+            case PretrainedModel(pretrained=name), PretrainedTokenizer(pretrained=tokenizer):
+                return name != tokenizer
+            case model, _:
+                return isinstance(model, PretrainedModel)
+
+    def _special_tokens(self) -> dict[str, int | None]:
+        return {
             "bos_token_id": self.processor.bos_token_id,
             "eos_token_id": self.processor.eos_token_id,
             "pad_token_id": self.processor.pad_token_id,
         }
+
+    def _fields(self) -> dict[str, Any]:
+        fields = {"vocab_size": vocabulary_size(self.processor), **self._special_tokens()}
         if isinstance(self.spec.model, PresetModel):
             positions = MODELS[self.spec.model.preset]["max_position_embeddings"]
             fields["max_position_embeddings"] = max(positions, self.spec.data.sequence_length)

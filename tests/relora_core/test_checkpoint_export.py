@@ -1,3 +1,4 @@
+import json
 import logging
 import re
 import shutil
@@ -7,18 +8,28 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedTokenizerFast,
+)
 
 from relora_core.__main__ import main
 from relora_core.checkpoint import Checkpoints, read_checkpoint
 from relora_core.checkpoint_export import export_checkpoint, load_model
 from relora_core.errors import CheckpointError, ExportError
 from relora_core.lowrank.inject import low_rank_layers, merged_state
-from relora_core.spec import TrainSpec
+from relora_core.manifest import write_manifest
+from relora_core.methods import build_method
+from relora_core.spec import PretrainedModel, PretrainedTokenizer, TrainSpec
 from relora_core.state import TrainState
+from relora_core.tasks import build_task
+from relora_core.timeline import Timeline
 from relora_core.train import train
-from tests.relora_core.conftest import MakeSpec, Recorder
+from tests.relora_core.conftest import TINY_LLAMA, MakeModel, MakeSpec, Recorder
 
 TOKENS = torch.arange(64).view(2, 32)
 STEPS = (3, 6, 9, 12)  # the warm start ends at 4, the first cycle at 8
@@ -139,7 +150,109 @@ def test_the_code_on_the_card_loads_the_model(
     names: dict[str, Any] = {}
     exec(code, names)  # noqa: S102 - our own card
     assert (logits_of(names["model"]) - run.logits[6]).abs().max() <= 1e-5
+    assert "AutoTokenizer" in code
     assert len(names["processor"]) == 300
+
+
+def test_the_exported_model_generates_with_a_cache_one_token_a_step(
+    finished: Any, make_spec: MakeSpec
+) -> None:
+    folder = finished(checkpointed(make_spec, "fp32")).workdir / "final"
+    model: Any = AutoModelForCausalLM.from_pretrained(folder)
+    assert model.generation_config.use_cache is True
+    lengths = []
+
+    def look(_module: Any, _arguments: Any, inputs: dict[str, Any]) -> None:
+        lengths.append(inputs["input_ids"].shape[1])
+
+    model.register_forward_pre_hook(look, with_kwargs=True)
+    model.generate(TOKENS[:1, :20], max_new_tokens=4, min_new_tokens=4)
+    assert lengths == [20, 1, 1, 1]
+
+
+def test_a_checkpoint_without_generation_settings_exports_with_a_cache(
+    finished: Any, tmp_path: Path, make_spec: MakeSpec
+) -> None:
+    """As older versions saved it."""
+    workdir = finished(checkpointed(make_spec, "fp32")).workdir
+    folder = workdir / "checkpoints" / "step-00000012"
+    for name in ("generation_config.json", "manifest.json"):
+        (folder / name).unlink()
+    write_manifest(folder, 12)
+    export_checkpoint(workdir, tmp_path / "model")
+    exported = GenerationConfig.from_pretrained(tmp_path / "model")
+    assert (exported.use_cache, exported.eos_token_id) == (True, 0)
+
+
+@pytest.fixture
+def source(tmp_path: Path, make_model: MakeModel) -> Path:
+    """A pretrained model with settings of its own, and its tokenizer."""
+    folder = tmp_path / "source"
+    words = Tokenizer(models.WordLevel({"</s>": 0, "<unk>": 1, "the": 2}, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", 0)]
+    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, eos_token="</s>")
+    tokenizer.chat_template = "{{ messages }}"
+    tokenizer.save_pretrained(folder)
+    model = make_model()
+    model.save_pretrained(folder)
+    settings = {"eos_token_id": [0, 2], "temperature": 0.6, "do_sample": True, "use_cache": False}
+    (folder / "generation_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+def test_settings_of_the_source_are_kept_and_its_tokenizer_no_longer_ends_prompts(
+    source: Path, finished: Any, tmp_path: Path, make_spec: MakeSpec
+) -> None:
+    parts = {
+        "model": PretrainedModel(pretrained=str(source)),
+        "tokenizer": PretrainedTokenizer(pretrained=str(source)),
+    }
+    run = finished(checkpointed(make_spec, "fp32").model_copy(update=parts))
+    export_checkpoint(run.workdir, tmp_path / "model")
+    for folder in (run.workdir / "final", tmp_path / "model"):
+        exported = GenerationConfig.from_pretrained(folder)
+        assert exported.eos_token_id == [0, 2]
+        assert (exported.temperature, exported.do_sample) == (0.6, True)
+        assert exported.use_cache is True
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        assert tokenizer("the the").input_ids == [2, 2]
+        assert tokenizer.chat_template == "{{ messages }}"
+
+
+def test_with_another_tokenizer_generation_ends_at_its_token(
+    source: Path, cache: Path, make_spec: MakeSpec
+) -> None:
+    spec = make_spec().model_copy(update={"model": PretrainedModel(pretrained=str(source))})
+    task = build_task(spec, cache=cache, emit=lambda _: None)
+    settings = task.build_model(build_method(spec, Timeline.of(spec))).generation_config
+    assert (settings.eos_token_id, settings.temperature) == (0, GenerationConfig().temperature)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TINY_LLAMA,
+        {"model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64},
+    ],
+    ids=["llama", "gpt2"],
+)
+def test_low_rank_on_the_head_exports_what_the_checkpoint_computes(
+    config: dict[str, Any], finished: Any, make_spec: MakeSpec
+) -> None:
+    method = {"frozen_dtype": "fp32", "target_modules": ["*"], "warm_start_steps": 0}
+    spec = make_spec(
+        model={"config": {**config, "tie_word_embeddings": False}},
+        method=method,
+        checkpoint={"every": 12},
+    )
+    run = finished(spec)
+    _, model = load_model(read_checkpoint(run.workdir / "checkpoints" / "step-00000012"))
+    assert "lm_head" in dict(low_rank_layers(model))
+    exported = AutoModelForCausalLM.from_pretrained(run.workdir / "final")
+    assert (logits_of(exported) - logits_of(model)).abs().max() <= 1e-5
 
 
 def test_an_export_that_cannot_be_says_why_and_writes_nothing(

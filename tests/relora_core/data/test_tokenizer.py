@@ -3,10 +3,15 @@ from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer, models
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, LlamaTokenizer, PreTrainedTokenizerFast, T5Tokenizer
 
 from relora_core.data.split import is_held_out
-from relora_core.data.tokenizer import make_tokenizer, text_encoder, vocabulary_size
+from relora_core.data.tokenizer import (
+    make_tokenizer,
+    prompt_tokenizer,
+    text_encoder,
+    vocabulary_size,
+)
 from relora_core.errors import DataError
 from relora_core.spec import PretrainedTokenizer, Source, TokenizerTraining, TrainedTokenizer
 
@@ -88,6 +93,33 @@ def test_a_text_is_encoded_whole_whatever_the_tokenizer_truncates(
     tokenizer.backend_tokenizer.enable_padding(length=4)
     assert len(text_encoder(tokenizer).encode("\n" * 9).ids) == 9
     assert len(text_encoder(tokenizer).encode("\n").ids) == 1
+
+
+T5 = T5Tokenizer(
+    vocab=[("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0), ("▁the", -3.0)],
+    extra_ids=0,
+)
+LLAMA = LlamaTokenizer(
+    vocab={"<unk>": 0, "<s>": 1, "</s>": 2, "▁the": 3, "▁": 4}, merges=[], add_bos_token=True
+)
+
+
+@pytest.mark.parametrize("special", [T5, LLAMA], ids=["ends with eos", "begins with bos"])
+def test_the_tokenizer_for_prompts_adds_no_special_token_also_when_it_is_saved(
+    special: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    in_training = text_encoder(special).encode("the the", add_special_tokens=False).ids
+    assert special("the the").input_ids != in_training
+    prompts = prompt_tokenizer(special)
+    prompts.save_pretrained(tmp_path)
+    saved = AutoTokenizer.from_pretrained(tmp_path)
+    assert prompts("the the").input_ids == saved("the the").input_ids == in_training
+    assert saved.special_tokens_map == special.special_tokens_map
+
+
+def test_a_tokenizer_that_adds_nothing_stays_as_it_is(file: Path, tmp_path: Path) -> None:
+    tokenizer = train(file, tmp_path / "cache")
+    assert prompt_tokenizer(tokenizer) is tokenizer
 
 
 def test_a_tokenizer_without_an_end_is_refused(tmp_path: Path) -> None:
