@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
     Engine,
@@ -25,7 +26,7 @@ from jobs import log
 from jobs.database import READ_ONLY, database_now
 from jobs.errors import LeaseLost
 from jobs.events import JobClaimed, JobPublished, JobStarted, JobWarned
-from jobs.fitting import fits
+from jobs.fitting import fits, is_left_to_others
 from jobs.holds import is_held
 from jobs.metrics import recording
 from jobs.models import Artifact, Job, JobError
@@ -47,6 +48,8 @@ from jobs.rows import job_from, progress_document, progress_from
 from jobs.status import HELD, JobStatus, Wish
 from jobs.tables import artifacts, jobs
 from jobs.waiting import IN_ORDER
+
+MAX_NODE_FAULTS = 20
 
 
 class AttemptStore:
@@ -80,16 +83,24 @@ class AttemptStore:
         return job_from(row)
 
     def claim_next(self, *, worker: str, lease_seconds: float, gpus: int = 0) -> Job | None:
-        """Take the first job of the queue that the worker may run and that has room in its
-        project; None if there is none."""
-        while (job_id := self._first(gpus)) is not None:
+        """Take the first job of the queue that the worker may run, that has room in its project
+        and does not back off; None if there is none.
+
+        A job that just failed on this worker is left to others, if any fits.
+        """
+        while (job_id := self._first(worker, gpus)) is not None:
             job = self.claim(job_id, worker=worker, lease_seconds=lease_seconds, gpus=gpus)
             if job is not None:  # or another took it, or it is held back from now on
                 return job
         return None
 
-    def _first(self, gpus: int) -> str | None:
-        may_run = and_(fits(gpus), or_(~jobs.c.held_back, has_room()))
+    def _first(self, worker: str, gpus: int) -> str | None:
+        may_run = and_(
+            fits(gpus),
+            or_(~jobs.c.held_back, has_room()),
+            jobs.c.not_before <= database_now(),
+            ~is_left_to_others(worker, gpus),
+        )
         query = select(jobs.c.id).where(jobs.c.status == JobStatus.QUEUED, may_run)
         with self._reads.begin() as connection:
             job_id: str | None = connection.scalar(query.order_by(*IN_ORDER).limit(1))
@@ -203,6 +214,14 @@ class AttemptStore:
         """
         return self._release(job_id, attempt, held_by(attempt), _RETRIED, error)
 
+    def give_back(self, job_id: str, attempt: int, error: JobError) -> JobStatus:
+        """As `retry`, for an error that was the node's and not the job's: the attempt does not
+        count. A job that meets `MAX_NODE_FAULTS` of them fails, for it may be what causes them.
+        """
+        faults, guard = jobs.c.node_faults, held_by(attempt)
+        target = _queued_while(faults + 1 < MAX_NODE_FAULTS)
+        return self._release(job_id, attempt, guard, target, error, counter=faults)
+
     def expire_leases(self) -> list[str]:
         """Retry the jobs whose worker is lost (a transaction each); return their ids."""
         overdue = and_(jobs.c.status.in_(HELD), jobs.c.lease_until < database_now())
@@ -227,19 +246,22 @@ class AttemptStore:
         guard: ColumnElement[bool],
         target: Target,
         error: JobError | None,
+        *,
+        counter: Column[int] = jobs.c.failed_attempts,
     ) -> JobStatus:
         with self._engine.begin() as connection:
-            row = release(connection, job_id, guard, target, error)
+            row = release(connection, job_id, guard, target, error, counter=counter)
         status: JobStatus = _still_held(row, job_id, attempt).status
         return status
 
 
-_RETRIED = wished_or(
-    case(
-        (jobs.c.failed_attempts + 1 < jobs.c.max_attempts, to(JobStatus.QUEUED)),
-        else_=to(JobStatus.FAILED),
+def _queued_while(attempts_left: ColumnElement[bool]) -> Target:
+    return wished_or(
+        case((attempts_left, to(JobStatus.QUEUED)), else_=to(JobStatus.FAILED)),
     )
-)
+
+
+_RETRIED = _queued_while(jobs.c.failed_attempts + 1 < jobs.c.max_attempts)
 
 
 def _still_held(row: JobRow | None, job_id: str, attempt: int) -> JobRow:

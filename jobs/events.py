@@ -43,11 +43,17 @@ class JobRetrying(Event):
     type: Literal["job.retrying"] = "job.retrying"
     reason: JobError
     next_attempt: int
+    failed_attempts: int | None = Field(
+        default=None,
+        description="How many have failed; null in events of earlier versions. "
+        "With the reason `node_unhealthy` the attempt is not counted.",
+    )
     max_attempts: int
 
     def __str__(self) -> str:
-        attempt = f"attempt {self.next_attempt} of {self.max_attempts}"
-        return f"back to the queue for {attempt}: {self.reason.message}"
+        failed = "" if self.failed_attempts is None else f"{self.failed_attempts} of "
+        counted = f"({failed}{self.max_attempts} attempts failed)"
+        return f"back to the queue {counted}: {self.reason.message}"
 
 
 class WishMade(Event):

@@ -6,10 +6,10 @@ have, jobs wait for them, and workers without a GPU train nothing.
 
 from collections.abc import Mapping
 
-from sqlalchemy import ColumnElement, Connection, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select
 
 from jobs.tables import jobs
-from jobs.workers import lives, workers
+from jobs.workers import is_healthy, lives, workers
 
 
 def any_gpu() -> ColumnElement[bool]:
@@ -27,13 +27,33 @@ def fits_some_worker() -> ColumnElement[bool]:
     return or_(~any_gpu(), big_enough.correlate(jobs))
 
 
+def is_left_to_others(worker: str, gpus: int) -> ColumnElement[bool]:
+    """Whether a job, of the statement around it, that fits this worker just failed on it, and
+    fits another one that is healthy."""
+    big_enough = workers.c.num_gpus >= (jobs.c.gpus if gpus else 0)
+    another = exists().where(is_healthy(), workers.c.name != worker, big_enough)
+    return and_(jobs.c.failed_on.is_not_distinct_from(worker), another.correlate(jobs))
+
+
 def obstacles(connection: Connection, wanted: Mapping[str, int]) -> dict[str, str]:
     """Why queued jobs cannot run on any worker, by id; `wanted` are their GPUs."""
     if not wanted:
         return {}
-    largest = connection.scalar(select(func.max(workers.c.num_gpus)).where(lives())) or 0
-    return {
-        job_id: f"no worker has {gpus} GPUs; the largest has {largest}"
-        for job_id, gpus in wanted.items()
-        if 0 < largest < gpus
-    }
+    query = select(
+        func.max(workers.c.num_gpus),
+        func.max(workers.c.num_gpus).filter(workers.c.problem.is_(None)),
+    )
+    largest, healthy = connection.execute(query.where(lives())).one()
+    told = {job_id: _obstacle(gpus, largest, healthy) for job_id, gpus in wanted.items()}
+    return {job_id: obstacle for job_id, obstacle in told.items() if obstacle is not None}
+
+
+def _obstacle(gpus: int, largest: int | None, healthy: int | None) -> str | None:
+    """`largest` and `healthy` are the most GPUs of a worker and of a healthy one; None without."""
+    if largest is None:
+        return None
+    if 0 < largest < gpus:
+        return f"no worker has {gpus} GPUs; the largest has {largest}"
+    if healthy is None or (largest and healthy < gpus):
+        return "no worker that fits is healthy; `relora workers` says what is wrong"
+    return None

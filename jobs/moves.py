@@ -5,10 +5,12 @@ both succeed. Each returns the row as it is after the change, or None if its gua
 the rest of the transaction owns the row.
 """
 
+import random
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
     Row,
@@ -45,6 +47,8 @@ from jobs.webhooks.outgoing import attach
 JobRow = Row[*tuple[Any, ...]]
 Target = ColumnElement[JobStatus]
 
+BACKOFF_SECONDS = (2, 4, 8, 16, 32, 64, 128, 256)  # before an attempt that follows a failed one
+LONGEST_BACKOFF_SECONDS = 300
 FULFILLED = {Wish.CANCEL: JobStatus.CANCELLED, Wish.PAUSE: JobStatus.PAUSED}
 
 
@@ -170,9 +174,15 @@ def release(
     guard: ColumnElement[bool],
     target: Target,
     error: JobError | None = None,
+    *,
+    counter: Column[int] = jobs.c.failed_attempts,
 ) -> JobRow | None:
-    """End an attempt: the job goes to `target`, and to the worker pool if that is the queue."""
+    """End an attempt: the job goes to `target`, and to the worker pool if that is the queue.
+
+    One that ended by an error is counted in `counter`; the job waits before the next attempt.
+    """
     document = error.model_dump_json() if error else None
+    setback = {} if error is None else _setback(counter)
     row = change(
         connection,
         job_id,
@@ -182,16 +192,28 @@ def release(
         worker=None,
         lease_until=None,
         rung_at=database_now(),
-        failed_attempts=jobs.c.failed_attempts + (0 if error is None else 1),
         error=case((target == JobStatus.FAILED, literal(document)), else_=null()),
         finished_at=_if_final(target),
         last_event=jobs.c.last_event + 1,
+        **setback,
     )
     if row is not None:
         announce(connection, row, _ending(row, error))
         if row.status is JobStatus.QUEUED:
             ring(connection, job_id)
     return row
+
+
+def _setback(counter: Column[int]) -> dict[str, object]:
+    """The longer the more often it happened, by chance a little less: jobs that failed together
+    do not come back together."""
+    pause = case(dict(enumerate(BACKOFF_SECONDS)), value=counter, else_=LONGEST_BACKOFF_SECONDS)
+    spread = random.uniform(0.5, 1)  # noqa: S311 # spreads the load
+    return {
+        counter.name: counter + 1,
+        "failed_on": jobs.c.worker,
+        "not_before": database_now() + pause * spread,
+    }
 
 
 def _if_final(target: Target) -> ColumnElement[datetime | None]:
@@ -203,7 +225,10 @@ def _ending(row: JobRow, error: JobError | None) -> AnyStatusEvent:
     match row.status:
         case JobStatus.QUEUED if error:
             return JobRetrying(
-                reason=error, next_attempt=row.attempt + 1, max_attempts=row.max_attempts
+                reason=error,
+                next_attempt=row.attempt + 1,
+                failed_attempts=row.failed_attempts,
+                max_attempts=row.max_attempts,
             )
         case JobStatus.QUEUED:
             return JobQueued(reason="worker_left")

@@ -26,6 +26,8 @@ from jobs.quotas import held_back_with_room
 from jobs.status import JobStatus
 from jobs.tables import jobs, outbox
 
+ASK_OTHERS_AFTER_SECONDS = 5.0
+
 
 @dataclass(frozen=True)
 class OutboxEntry:
@@ -43,7 +45,8 @@ class Outbox:
 
     def unsent(self, limit: int = 100) -> list[OutboxEntry]:
         query = select(outbox.c.id, outbox.c.job_id, _for_whom().label("gpus"))
-        query = query.join(jobs, jobs.c.id == outbox.c.job_id).order_by(outbox.c.id).limit(limit)
+        query = query.join(jobs, jobs.c.id == outbox.c.job_id)
+        query = query.where(jobs.c.not_before <= database_now()).order_by(outbox.c.id).limit(limit)
         with self._reads.begin() as connection:
             return [OutboxEntry(*row) for row in connection.execute(query)]
 
@@ -65,10 +68,19 @@ class Outbox:
                 ring(connection, *rung)
         return len(rung)
 
-    def pass_on(self, job_id: str) -> None:
-        """Whom its message rang took another job, or may not run it: it rings somebody else."""
+    def pass_on(self, job_id: str, *, worker: str) -> None:
+        """The worker that its message rang took another job, or may not run it: it rings another.
+
+        A job that just failed on this worker is not sent to it again and again while others are
+        busy.
+        """
         waits = and_(jobs.c.id == job_id, jobs.c.status == JobStatus.QUEUED, ~jobs.c.held_back)
-        statement = update(jobs).where(waits).values(rung_at=database_now()).returning(jobs.c.id)
+        later = case(
+            (jobs.c.failed_on == worker, database_now() + ASK_OTHERS_AFTER_SECONDS),
+            else_=jobs.c.not_before,
+        )
+        changes = {"rung_at": database_now(), "not_before": later}
+        statement = update(jobs).where(waits).values(changes).returning(jobs.c.id)
         with self._engine.begin() as connection:
             if connection.scalar(statement) is not None:
                 ring(connection, job_id)

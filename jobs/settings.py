@@ -56,6 +56,11 @@ class Settings(BaseSettings):
         gt=0,
         description="How long a worker retries failing storage before its attempt fails.",
     )
+    min_free_disk_bytes: int = Field(
+        default=1_000_000_000,
+        ge=0,
+        description="A worker with less free space in its data folder takes no job.",
+    )
 
     upload_max_bytes: int = Field(
         default=100_000_000_000, ge=1, description="The largest dataset that may be uploaded."

@@ -158,6 +158,8 @@ class JobStore:
             {JobStatus.FAILED, JobStatus.CANCELLED},
             "retried",
             failed_attempts=0,
+            node_faults=0,
+            failed_on=None,
             error=None,
             finished_at=None,
         )
@@ -173,7 +175,13 @@ class JobStore:
         with self._engine.begin() as connection:
             check_requeue(connection, job_id)
             row = move(
-                connection, job_id, JobStatus.QUEUED, allowed, rung_at=database_now(), **values
+                connection,
+                job_id,
+                JobStatus.QUEUED,
+                allowed,
+                rung_at=database_now(),
+                not_before=0,
+                **values,
             )
             if row is None:
                 raise _illegal(connection, job_id, reason)

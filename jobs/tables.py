@@ -47,8 +47,10 @@ jobs = Table(
     Column("wish", words(Wish)),
     Column("attempt", Integer, nullable=False),
     Column("failed_attempts", Integer, nullable=False),
+    Column("node_faults", Integer, nullable=False, server_default="0"),
     Column("max_attempts", Integer, nullable=False),
     Column("worker", String),
+    Column("failed_on", String),  # the worker of the last failed attempt
     Column("gpus", Integer, nullable=False, server_default="1"),
     Column("priority", Integer, nullable=False, server_default="0"),
     Column("method", String, nullable=False, server_default=""),
@@ -59,6 +61,7 @@ jobs = Table(
     Column("last_event", BigInteger, nullable=False),
     Column("lease_until", Float(53)),
     Column("rung_at", Float(53), nullable=False),
+    Column("not_before", Float(53), nullable=False, server_default="0"),  # a failed one backs off
     # Its message came when its project had no room; the sweep sends another when there is.
     Column("held_back", Boolean, nullable=False, server_default=false()),
     Column("created_at", UtcDateTime, nullable=False),

@@ -44,6 +44,7 @@ workers = Table(
     Column("version", String, nullable=False),
     Column("gpus", Text, nullable=False),
     Column("num_gpus", Integer, nullable=False, server_default="0"),
+    Column("problem", Text),
     Column("beat_at", Float(53), nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
     Column("last_heartbeat", UtcDateTime, nullable=False),
@@ -72,10 +73,15 @@ class Registration(BaseModel):
 class WorkerStatus(StrEnum):
     IDLE = "idle"
     BUSY = "busy"
+    UNHEALTHY = "unhealthy"  # it takes no job until its problem is gone
 
 
 class Worker(Registration):
     status: WorkerStatus
+    problem: str | None = Field(
+        description="What is wrong with its node, such as a full disk; null if all is well. "
+        "A worker with a problem takes no job."
+    )
     job_id: str | None = Field(description="The job that it holds; null for another project's.")
     last_heartbeat: datetime
 
@@ -85,9 +91,16 @@ class WorkerStore:
         self._engine = engine
         self._reads = engine.execution_options(**READ_ONLY)
 
-    def beat(self, worker: Registration) -> None:
-        """The worker lives. Those that gave no sign of life for long are forgotten."""
-        now = {"beat_at": database_now(), "last_heartbeat": datetime.now(UTC)}
+    def beat(self, worker: Registration, *, problem: str | None = None) -> None:
+        """Say that the worker lives, and what is wrong with its node.
+
+        Workers that gave no sign of life for long are forgotten.
+        """
+        now = {
+            "beat_at": database_now(),
+            "last_heartbeat": datetime.now(UTC),
+            "problem": problem,
+        }
         mine = workers.c.name == worker.name
         with self._engine.begin() as connection:
             if connection.execute(update(workers).where(mine).values(now)).rowcount == 0:
@@ -116,14 +129,25 @@ def lives() -> ColumnElement[bool]:
     return workers.c.beat_at > database_now() - GONE_SECONDS
 
 
+def is_healthy() -> ColumnElement[bool]:
+    return and_(lives(), workers.c.problem.is_(None))
+
+
 def _worker_from(row: Row[*tuple[Any, ...]]) -> Worker:
     return Worker(
         name=row.name,
         host=row.host,
         version=row.version,
         gpus=tuple(Gpu.model_validate(gpu) for gpu in json.loads(row.gpus)),
-        status=WorkerStatus.IDLE if row.held is None else WorkerStatus.BUSY,
+        status=_status(row),
+        problem=row.problem,
         job_id=row.job_id,
         started_at=row.started_at,
         last_heartbeat=row.last_heartbeat,
     )
+
+
+def _status(row: Row[*tuple[Any, ...]]) -> WorkerStatus:
+    if row.held is not None:
+        return WorkerStatus.BUSY
+    return WorkerStatus.IDLE if row.problem is None else WorkerStatus.UNHEALTHY

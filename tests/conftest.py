@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest_plugins = ["tests.fixtures.servers"]
+pytest_plugins = ["tests.fixtures.disks", "tests.fixtures.servers"]
 
 _MARKS = {"integration", "e2e", "gpu"}
 

@@ -44,7 +44,14 @@ class Broken:
     error: JobError
 
 
-Verdict = Succeeded | Stopped | Failed | Broken
+@dataclass(frozen=True)
+class NodeFault:
+    """The node was to blame, and not the job."""
+
+    error: JobError
+
+
+Verdict = Succeeded | Stopped | Failed | Broken | NodeFault
 
 
 def judge(ending: Ending) -> Verdict:

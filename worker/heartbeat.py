@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -53,13 +54,22 @@ def _gpu(line: str) -> Gpu:
 
 
 class Heartbeat:
-    """A thread that says that the worker lives. A store that is away is told later."""
+    """A thread that says that the worker lives, and what is wrong with its node.
+
+    A store that is away is told later.
+    """
 
     def __init__(
-        self, store: WorkerStore, worker: Registration, *, every_seconds: float = BEAT_SECONDS
+        self,
+        store: WorkerStore,
+        worker: Registration,
+        problem: Callable[[], str | None],
+        *,
+        every_seconds: float = BEAT_SECONDS,
     ) -> None:
         self._store = store
         self._worker = worker
+        self._problem = problem
         self._every_seconds = every_seconds
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -76,11 +86,15 @@ class Heartbeat:
         except SQLAlchemyError as error:
             logger.warning("the worker stays in the list for now: %s", error)
 
+    def beat(self) -> None:
+        """Say it now, too."""
+        try:
+            self._store.beat(self._worker, problem=self._problem())
+        except SQLAlchemyError as error:
+            logger.warning("the worker could not say that it lives: %s", error)
+
     def _run(self) -> None:
         while True:
-            try:
-                self._store.beat(self._worker)
-            except SQLAlchemyError as error:
-                logger.warning("the worker could not say that it lives: %s", error)
+            self.beat()
             if self._ended.wait(self._every_seconds):
                 return

@@ -21,7 +21,8 @@ from jobs.models import Job, JobError
 from jobs.status import FINAL, JobStatus
 from relora_core.errors import TrainError
 from worker.attempt import Attempt, StopRequested
-from worker.endings import Broken, Failed, Stopped, Succeeded, Verdict, judge
+from worker.endings import Broken, Failed, NodeFault, Stopped, Succeeded, Verdict, judge
+from worker.health import Health, is_node_error
 from worker.hub import publish
 from worker.launchers.torchrun import launch
 from worker.lease import Lease
@@ -38,27 +39,37 @@ from worker.workdir import Workdir, remove_workdirs
 logger = logging.getLogger(__name__)
 
 NOT_UPLOADED = "model_not_uploaded"
+NODE_UNHEALTHY = "node_unhealthy"
 
 
-def run(job: Job, backends: Backends, *, claimed_at: float, leaving: Callable[[], bool]) -> None:
+def run(
+    job: Job,
+    backends: Backends,
+    *,
+    claimed_at: float,
+    leaving: Callable[[], bool],
+    health: Health | None = None,
+) -> None:
     """Bring a claimed job to its next status, unless another attempt takes it over.
 
-    `claimed_at` is `time.monotonic()` from before the claim.
+    `claimed_at` is `time.monotonic()` from before the claim; `health` is the node's, by default
+    of one without GPUs.
     """
     settings = backends.settings
+    health = health or Health(settings)
     workdir = Workdir.of(settings.scratch_dir, job.id, job.attempt)
     with Lease(
         backends.attempts, job, seconds=settings.lease_seconds, claimed_at=claimed_at
     ) as lease:
         attempt = Attempt(job, lease, workdir, backends, leaving)
         try:
-            status = _settle(attempt, _verdict(attempt))
+            status = _settle(attempt, _blame(_verdict(attempt), health))
         except LeaseLost as error:
             logger.warning("%s Its trainer is ended and the job left alone.", error)
             return
     logger.info("job %s: attempt %d left it %s", job.id, job.attempt, status)
     backends.wakeups.publish(job.id)
-    _remove_finished(backends)
+    remove_finished(backends)
 
 
 def _verdict(attempt: Attempt) -> Verdict:
@@ -88,7 +99,20 @@ def _trained(attempt: Attempt, masked: Callable[[str], str]) -> Verdict:
         trace = masked(traceback.format_exc())
         logger.error("job %s: attempt %d broke\n%s", attempt.job.id, attempt.number, trace)
         message = masked(f"{type(error).__name__}: {error}")
+        if is_node_error(error):
+            return NodeFault(JobError(code=NODE_UNHEALTHY, message=message))
         return Broken(JobError(code="worker_error", message=message))
+
+
+def _blame(verdict: Verdict, health: Health) -> Verdict:
+    """What went wrong on a sick node is taken to be the node's fault."""
+    if not isinstance(verdict, Failed | Broken):
+        return verdict
+    problem = health.problem(gpus_worked_within=0)
+    if problem is None:
+        return verdict
+    message = f"The node is unhealthy: {problem}. The attempt ended: {verdict.error.message}"
+    return NodeFault(JobError(code=NODE_UNHEALTHY, message=message))
 
 
 def _train(attempt: Attempt) -> Verdict:
@@ -152,12 +176,14 @@ def _settle(attempt: Attempt, verdict: Verdict) -> JobStatus:
             move = partial(store.requeue, *held)
         case Broken(error):
             move = partial(store.retry, *held, error)
+        case NodeFault(error):
+            move = partial(store.give_back, *held, error)
         case _:
             assert_never(verdict)
     return attempt.insist(move)
 
 
-def _remove_finished(backends: Backends) -> None:
+def remove_finished(backends: Backends) -> None:
     """Free the disk of jobs that are over, wherever they ended; never of a model that is
     nowhere else."""
     scratch = backends.settings.scratch_dir

@@ -8,6 +8,7 @@ worker starts.
 
 import functools
 import logging
+import math
 import threading
 import time
 
@@ -17,11 +18,14 @@ from jobs.backends import Backends, open_backends
 from jobs.queue import TRAIN, celery_app, queues_of
 from jobs.settings import Settings
 from jobs.workers import Registration
+from worker.health import Health
 from worker.heartbeat import Heartbeat, registration
 from worker.process import forbid_inspection
-from worker.run import run
+from worker.run import remove_finished, run
 
 logger = logging.getLogger(__name__)
+
+LOOK_AGAIN_SECONDS = 10.0  # at a node that is unhealthy
 
 settings = Settings()
 app = celery_app(settings.broker_url)
@@ -42,8 +46,14 @@ def me() -> Registration:
 
 
 @functools.cache
+def health() -> Health:
+    return Health(settings, num_gpus=len(me().gpus))
+
+
+@functools.cache
 def heartbeat() -> Heartbeat:
-    return Heartbeat(backends().workers, me())
+    problem = functools.partial(health().problem, gpus_worked_within=math.inf)
+    return Heartbeat(backends().workers, me(), problem)
 
 
 @worker_init.connect
@@ -52,6 +62,7 @@ def _open(**_: object) -> None:
     forbid_inspection()
     for name in queues_of(len(me().gpus)):
         app.amqp.queues.select_add(name)
+    health().problem()
     heartbeat().start()
 
 
@@ -69,14 +80,36 @@ def _left(**_: object) -> None:
 @app.task(name=TRAIN)
 def train(job_id: str) -> None:
     """Run the first job of the queue that fits, which need not be the one whose message rang."""
+    if not _healthy(job_id):
+        return
     claimed_at = time.monotonic()
     job = backends().attempts.claim_next(
         worker=me().name, lease_seconds=settings.lease_seconds, gpus=len(me().gpus)
     )
     if job is None or job.id != job_id:
-        backends().outbox.pass_on(job_id)
+        backends().outbox.pass_on(job_id, worker=me().name)
     if job is None:
         logger.info("rung for job %s: nothing to do, no job can run now", job_id)
         return
     logger.info("job %s: attempt %d begins", job.id, job.attempt)
-    run(job, backends(), claimed_at=claimed_at, leaving=leaving.is_set)
+    run(job, backends(), claimed_at=claimed_at, leaving=leaving.is_set, health=health())
+
+
+def _healthy(job_id: str) -> bool:
+    """Return when the node is healthy, or False when the worker must leave.
+
+    Meanwhile the message is another worker's, and this one takes no other: it is busy with this.
+    """
+    problem = health().problem()
+    if problem is None:
+        return True
+    logger.error("no job is taken while the node is unhealthy: %s", problem)
+    backends().outbox.pass_on(job_id, worker=me().name)
+    heartbeat().beat()
+    while health().problem() is not None:
+        remove_finished(backends())
+        if leaving.wait(LOOK_AGAIN_SECONDS):
+            return False
+    logger.info("the node is healthy again")
+    heartbeat().beat()
+    return True

@@ -12,7 +12,11 @@ from jobs.workers import Gpu, Worker, WorkerStatus
 from service.presets import Preset, RecipeEntry
 from service.tables.layout import line, moment, table
 
-STYLES = {WorkerStatus.IDLE: "green", WorkerStatus.BUSY: "cyan"}
+STYLES = {
+    WorkerStatus.IDLE: "green",
+    WorkerStatus.BUSY: "cyan",
+    WorkerStatus.UNHEALTHY: "red",
+}
 
 
 def preset_table(items: Sequence[Preset]) -> Table:
@@ -67,14 +71,15 @@ def queue_table(items: Sequence[QueuedJob]) -> Table:
 
 
 def worker_table(items: Sequence[Worker]) -> Table:
-    names = ("state", "job", "heard", "GPUs")
-    rows = table([item.name for item in items], *names, first="name", giving_way="GPUs")
+    names = ("state", "job", "heard", "problem", "GPUs")
+    rows = table([item.name for item in items], *names, first="name", giving_way="problem GPUs")
     for item in items:
         rows.add_row(
             item.name,
             Text(item.status, style=STYLES[item.status]),
             item.job_id or "-",
             f"{item.last_heartbeat.astimezone():%H:%M:%S}",
+            line(item.problem or "-"),
             line(_gpus(item.gpus)),
         )
     return rows

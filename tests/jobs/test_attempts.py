@@ -1,16 +1,21 @@
 """What the holder of a job may write, and how attempts end, on SQLite and PostgreSQL."""
 
 import math
+from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import Engine, select, update
 
-from jobs.attempts import AttemptStore
+from jobs.attempts import MAX_NODE_FAULTS, AttemptStore
+from jobs.database import database_now
 from jobs.errors import ArtifactNotFound, LeaseLost
 from jobs.events import JobFailed, JobRetrying, JobStarted
-from jobs.models import Job, JobError, JobSpec
+from jobs.models import Job, JobError, JobSpec, Retries
 from jobs.outbox import Outbox
 from jobs.status import JobStatus, Wish
 from jobs.store import JobStore
+from jobs.tables import jobs
+from jobs.workers import Registration, WorkerStore
 from relora_core.events import StepFinished, TrainStarted
 from tests.jobs.samples import CRASH, StepMaker, artifact, types
 
@@ -284,3 +289,97 @@ def test_a_resumed_run_steps_back_to_its_checkpoint(
     )
     attempts.append(running.id, 2, [(1, started)])
     assert store.progress(running.id).step == 40
+
+
+# --- when and where a job is tried again -----------------------------------------------------
+
+
+def test_a_failed_job_backs_off_longer_each_time_and_is_sent_then(
+    store: JobStore, attempts: AttemptStore, outbox: Outbox, engine: Engine, spec: JobSpec
+) -> None:
+    job_id = store.create(spec.model_copy(update={"retries": Retries(max_attempts=20)})).id
+    pauses = []
+    for attempt in range(1, 12):
+        attempts.claim(job_id, worker="w1", lease_seconds=60)
+        attempts.retry(job_id, attempt, CRASH)
+        pauses.append(seconds_left(engine, job_id))
+    assert attempts.claim_next(worker="w2", lease_seconds=60) is None
+    assert outbox.unsent() == []
+    for pause, longest in zip(pauses, [2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300], strict=True):
+        assert longest / 2 - 1 < pause <= longest
+    end_backoff(engine)
+    assert {entry.job_id for entry in outbox.unsent()} == {job_id}
+    assert attempts.claim_next(worker="w2", lease_seconds=60) is not None
+
+
+def test_a_fault_of_the_node_is_no_failed_attempt(
+    store: JobStore, attempts: AttemptStore, engine: Engine, spec: JobSpec
+) -> None:
+    job_id = store.create(spec.model_copy(update={"retries": Retries(max_attempts=1)})).id
+    sick = JobError(code="node_unhealthy", message="the disk is full")
+    for attempt in range(1, MAX_NODE_FAULTS):
+        attempts.claim(job_id, worker="w1", lease_seconds=60)
+        assert attempts.give_back(job_id, attempt, sick) is JobStatus.QUEUED
+        assert seconds_left(engine, job_id) > 0
+    retrying = store.events(job_id)[-1]
+    assert isinstance(retrying, JobRetrying)
+    assert (retrying.reason, retrying.failed_attempts) == (sick, 0)
+    attempts.claim(job_id, worker="w1", lease_seconds=60)
+    assert attempts.give_back(job_id, MAX_NODE_FAULTS, sick) is JobStatus.FAILED
+
+
+def test_a_job_avoids_the_worker_that_it_failed_on_while_another_fits(
+    attempts: AttemptStore, outbox: Outbox, engine: Engine, job: Job
+) -> None:
+    workers = WorkerStore(engine)
+    attempts.claim(job.id, worker="w1", lease_seconds=60)
+    attempts.retry(job.id, 1, CRASH)
+    end_backoff(engine)
+    for name in ("w1", "w2"):
+        workers.beat(cpu_worker(name))
+    assert attempts.claim_next(worker="w1", lease_seconds=60) is None
+    outbox.pass_on(job.id, worker="w1")
+    assert outbox.unsent() == []  # or the two would pass it to and fro
+    end_backoff(engine)
+    assert outbox.unsent() != []
+    claimed = attempts.claim_next(worker="w2", lease_seconds=60)
+    assert claimed is not None
+    assert claimed.id == job.id
+
+
+@pytest.mark.parametrize("other", [None, "the disk is full"])
+def test_a_job_comes_back_to_the_worker_that_it_failed_on_if_no_other_is_healthy(
+    attempts: AttemptStore, engine: Engine, job: Job, other: str | None
+) -> None:
+    workers = WorkerStore(engine)
+    attempts.claim(job.id, worker="w1", lease_seconds=60)
+    attempts.retry(job.id, 1, CRASH)
+    end_backoff(engine)
+    workers.beat(cpu_worker("w1"))
+    if other is not None:
+        workers.beat(cpu_worker("w2"), problem=other)
+    assert attempts.claim_next(worker="w1", lease_seconds=60) is not None
+
+
+def test_a_person_who_retries_a_job_waits_for_no_backoff(
+    store: JobStore, attempts: AttemptStore, running: Job
+) -> None:
+    attempts.retry(running.id, 1, CRASH)
+    store.wish(running.id, Wish.CANCEL)
+    store.retry(running.id)
+    assert attempts.claim_next(worker="w1", lease_seconds=60) is not None
+
+
+def seconds_left(engine: Engine, job_id: str) -> float:
+    query = select(jobs.c.not_before - database_now()).where(jobs.c.id == job_id)
+    with engine.begin() as connection:
+        return float(connection.execute(query).scalar_one())
+
+
+def end_backoff(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(update(jobs).values(not_before=0))
+
+
+def cpu_worker(name: str) -> Registration:
+    return Registration(name=name, host="node", version="1", gpus=(), started_at=datetime.now(UTC))

@@ -84,6 +84,20 @@ def test_a_job_says_that_no_worker_has_its_gpus(
     assert store.progress(job_id).obstacle is None
 
 
+def test_a_job_says_that_the_workers_that_fit_are_unhealthy(
+    store: JobStore, workers: WorkerStore, spec: JobSpec
+) -> None:
+    job_id = store.create(asking(spec, 8)).id
+    expected = "no worker that fits is healthy; `relora workers` says what is wrong"
+    workers.beat(registration("cpu", 0), problem="the disk is full")
+    assert store.progress(job_id).obstacle == expected
+    workers.beat(registration("small", 1))
+    workers.beat(registration("big", 8), problem="the disk is full")
+    assert store.progress(job_id).obstacle == expected
+    workers.beat(registration("big", 8))
+    assert store.progress(job_id).obstacle is None
+
+
 def test_a_message_goes_to_workers_that_have_the_gpus(
     store: JobStore, outbox: Outbox, workers: WorkerStore, spec: JobSpec
 ) -> None:
@@ -102,12 +116,12 @@ def test_a_message_is_passed_on_while_its_job_waits(
 ) -> None:
     job_id = store.create(spec).id
     outbox.mark_sent(outbox.unsent()[0].id)
-    outbox.pass_on(job_id)
+    outbox.pass_on(job_id, worker="w1")
     (entry,) = outbox.unsent()
     assert entry.job_id == job_id
     outbox.mark_sent(entry.id)
     assert take(attempts, 0) == job_id
-    outbox.pass_on(job_id)
+    outbox.pass_on(job_id, worker="w1")
     assert outbox.unsent() == []
 
 

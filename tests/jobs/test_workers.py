@@ -41,6 +41,15 @@ def test_a_worker_that_holds_a_job_is_busy(workers: WorkerStore, running: Job) -
     assert others == [("busy", None), ("idle", None)]
 
 
+def test_a_worker_with_a_problem_is_unhealthy_and_says_why(workers: WorkerStore) -> None:
+    workers.beat(registration("w1"), problem="the disk is full")
+    (sick,) = workers.list(project="default")
+    assert (sick.status, sick.problem) == ("unhealthy", "the disk is full")
+    workers.beat(registration("w1"))
+    (well,) = workers.list(project="default")
+    assert (well.status, well.problem) == ("idle", None)
+
+
 def test_a_later_beat_is_noted(workers: WorkerStore) -> None:
     workers.beat(registration("w1"))
     (first,) = workers.list(project="default")

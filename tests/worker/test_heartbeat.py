@@ -16,7 +16,7 @@ def names(backends: Backends) -> list[str]:
 
 
 def test_a_worker_is_in_the_list_until_it_stops(backends: Backends) -> None:
-    heartbeat = Heartbeat(backends.workers, registration(), every_seconds=0.01)
+    heartbeat = Heartbeat(backends.workers, registration(), lambda: None, every_seconds=0.01)
     heartbeat.start()
     wait_until(lambda: names(backends) == [registration().name])
     heartbeat.stop()
@@ -28,13 +28,13 @@ def test_an_outage_of_the_store_is_waited_out(
 ) -> None:
     beat, failures = backends.workers.beat, iter([OperationalError("x", {}, OSError("away"))])
 
-    def failing(worker: Registration) -> None:
+    def failing(worker: Registration, *, problem: str | None) -> None:
         if error := next(failures, None):
             raise error
-        beat(worker)
+        beat(worker, problem=problem)
 
     monkeypatch.setattr(backends.workers, "beat", failing)
-    heartbeat = Heartbeat(backends.workers, registration(), every_seconds=0.01)
+    heartbeat = Heartbeat(backends.workers, registration(), lambda: None, every_seconds=0.01)
     heartbeat.start()
     wait_until(lambda: len(names(backends)) == 1)
     heartbeat.stop()

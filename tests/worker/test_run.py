@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
@@ -18,6 +19,7 @@ from jobs.events import JobRetrying, JobStarted
 from jobs.models import Job, JobError
 from jobs.status import JobStatus, Wish
 from relora_core.events import CheckpointSaved, StepFinished
+from tests.fixtures.disks import MakeDisk, fill
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import ranks, trainers, wait_until
 from worker.run import run
@@ -250,3 +252,36 @@ def test_data_that_is_not_there_fails_the_job_at_once(
     assert job.error is not None
     assert job.error.code == "data_error"
     assert "no file matches" in job.error.message
+
+
+def test_an_attempt_that_a_full_disk_ends_is_not_counted(
+    backends: Backends, make_spec: MakeSpec, make_disk: MakeDisk
+) -> None:
+    disk = make_disk()
+    fill(disk)
+    sick = replace(backends, settings=backends.settings.model_copy(update={"data_dir": disk}))
+
+    job = attempt(sick, backends.store.create(make_spec(retries={"max_attempts": 1})).id)
+
+    assert job.status is JobStatus.QUEUED
+    retrying = backends.store.events(job.id)[-1]
+    assert isinstance(retrying, JobRetrying)
+    assert (retrying.failed_attempts, retrying.reason.code) == (0, "node_unhealthy")
+    assert "No space left on device" in retrying.reason.message
+
+
+def test_an_attempt_that_ends_on_a_sick_node_is_not_counted(
+    backends: Backends, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    sick = backends.settings.model_copy(update={"min_free_disk_bytes": 2**60})
+    data = {"train": {"uri": f"{tmp_path}/*.jsonl"}}
+
+    job = backends.store.create(make_spec(data=data))
+    job = attempt(replace(backends, settings=sick), job.id)
+
+    assert job.status is JobStatus.QUEUED
+    retrying = backends.store.events(job.id)[-1]
+    assert isinstance(retrying, JobRetrying)
+    assert retrying.failed_attempts == 0
+    assert "RELORA_MIN_FREE_DISK_BYTES" in retrying.reason.message
+    assert "no file matches" in retrying.reason.message

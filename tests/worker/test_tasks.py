@@ -10,7 +10,9 @@ from jobs.events import JobQueued, JobRetrying, JobStarted
 from jobs.queue import dispatch
 from jobs.settings import Settings
 from jobs.status import JobStatus
+from jobs.workers import WorkerStatus
 from relora_core.events import CheckpointSaved
+from tests.fixtures.disks import MakeDisk, fill
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import WorkerProcess, trainers, wait_until
 from worker.sweep import sweep
@@ -19,7 +21,7 @@ pytestmark = pytest.mark.integration
 
 STEPS = 800
 
-StartWorker = Callable[[], WorkerProcess]
+StartWorker = Callable[..., WorkerProcess]
 
 
 @pytest.fixture
@@ -31,8 +33,9 @@ def settings(tmp_path: Path, valkey_url: str) -> Settings:
 def start_worker(settings: Settings, tmp_path: Path) -> Iterator[StartWorker]:
     workers: list[WorkerProcess] = []
 
-    def start() -> WorkerProcess:
-        workers.append(WorkerProcess(settings, tmp_path / f"worker-{len(workers)}.log"))
+    def start(**changes: object) -> WorkerProcess:
+        own = settings.model_copy(update=changes)
+        workers.append(WorkerProcess(own, tmp_path / f"worker-{len(workers)}.log"))
         return workers[-1]
 
     yield start
@@ -130,3 +133,36 @@ def test_a_worker_leaves_a_job_to_those_that_have_its_gpus(
     assert status(backends, big) is JobStatus.QUEUED
     assert backends.queue.depth(gpus=4) == 1
     assert backends.store.progress(big).obstacle == "no worker has 4 GPUs; the largest has 1"
+
+
+def test_beside_a_worker_with_a_full_disk_no_job_loses_an_attempt(
+    backends: Backends, make_spec: MakeSpec, start_worker: StartWorker, make_disk: MakeDisk
+) -> None:
+    settings, disk = backends.settings, make_disk(size="300m")
+    fill(disk)
+    start_worker(
+        data_dir=disk,
+        database_url=settings.database_url,
+        storage_url=settings.storage_url,
+        min_free_disk_bytes=0,
+    )
+    ids = [backends.store.create(make_spec(steps=5)).id for _ in range(3)]
+    dispatch(backends.outbox, backends.queue)
+    wait_until(lambda: problems(backends) == {WorkerStatus.UNHEALTHY: f"cannot write into {disk}"})
+    wait_until(lambda: bool(backends.outbox.unsent()))  # its one message is another's
+
+    start_worker()
+    wait_until(
+        lambda: {status(backends, job_id) for job_id in ids} == {JobStatus.SUCCEEDED},
+        meanwhile=lambda: dispatch(backends.outbox, backends.queue),
+    )
+    assert [backends.store.get(job_id).attempt for job_id in ids] == [1, 1, 1]
+
+    (disk / "filler").unlink()
+    wait_until(lambda: problems(backends) == {WorkerStatus.IDLE: ""})
+
+
+def problems(backends: Backends) -> dict[WorkerStatus, str]:
+    """What is wrong with workers, by their status."""
+    found = backends.workers.list(project="default")
+    return {one.status: (one.problem or "").partition("/scratch:")[0] for one in found}

@@ -39,10 +39,14 @@ def test_workers_are_listed_with_their_gpus_and_jobs(
         backends.workers.beat(
             Registration(name=name, host="h", version="1", gpus=gpus, started_at=datetime.now(UTC))
         )
+    sick = Registration(name="w3", host="h", version="1", gpus=(), started_at=datetime.now(UTC))
+    backends.workers.beat(sick, problem="no room in /scratch")
     job = backends.store.create(JobSpec(**document))
     assert backends.attempts.claim(job.id, worker="w1", lease_seconds=60, gpus=2)
-    _, busy, idle = relora("workers").stdout.splitlines()
+    _, busy, idle, unhealthy = relora("workers").stdout.splitlines()
     assert busy.split()[:3] == ["w1", "busy", job.id]
     assert busy.rstrip().endswith("2 x NVIDIA H100, 85.0 GB")
     assert idle.split()[:3] == ["w2", "idle", "-"]
     assert idle.rstrip().endswith("none: trains on the CPU")
+    assert unhealthy.split()[:3] == ["w3", "unhealthy", "-"]
+    assert "no room in /scratch" in unhealthy

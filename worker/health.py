@@ -1,0 +1,116 @@
+"""Whether this node can run a job: looked at before each claim and after each attempt that failed.
+
+A worker on a node that cannot claims nothing, and an attempt that failed there is not counted.
+"""
+
+import errno
+import math
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryFile
+
+from jobs.settings import Settings
+
+NODE_ERRORS = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EIO,
+    errno.ENOMEM,
+    errno.ENFILE,
+}
+GPU_SECONDS = 600.0  # GPUs that worked so short a while ago are not tried again
+MIN_FREE_MEMORY_BYTES = 256 << 20
+_MEMINFO = Path("/proc/meminfo")
+_TRY_SECONDS = 120.0  # torch takes long to load on a busy node
+_TRY_GPUS = """
+import sys, torch
+count = torch.cuda.device_count()
+for number in range(count):
+    torch.ones(1, device=f"cuda:{number}").add_(1).item()
+if count != int(sys.argv[1]):
+    sys.exit(f"torch finds {count} GPUs, the driver {sys.argv[1]}")
+"""
+
+
+def is_node_error(error: BaseException) -> bool:
+    """Whether an exception tells of a sick node, whatever the job does."""
+    if isinstance(error, OSError):
+        return error.errno in NODE_ERRORS
+    return isinstance(error, MemoryError)
+
+
+class Health:
+    """What is wrong with this node, if anything: its disk, its memory or its GPUs."""
+
+    def __init__(self, settings: Settings, *, num_gpus: int = 0) -> None:
+        self.num_gpus = num_gpus
+        self._folders = (settings.scratch_dir, settings.cache_dir)
+        self._min_free_bytes = settings.min_free_disk_bytes
+        self._gpu_problem: str | None = None
+        self._gpus_worked_at = -math.inf
+
+    def problem(self, *, gpus_worked_within: float = GPU_SECONDS) -> str | None:
+        """Look at the disk and the memory, and use the GPUs unless they worked within so many
+        seconds; `math.inf` says of them what was found last."""
+        return self._disk_problem() or memory_problem() or self._look_at_gpus(gpus_worked_within)
+
+    def _disk_problem(self) -> str | None:
+        found = (disk_problem(folder, self._min_free_bytes) for folder in self._folders)
+        return next(filter(None, found), None)
+
+    def _look_at_gpus(self, worked_within: float) -> str | None:
+        if self.num_gpus and time.monotonic() - self._gpus_worked_at > worked_within:
+            self._gpu_problem = gpu_problem(self.num_gpus)
+            self._gpus_worked_at = -math.inf if self._gpu_problem else time.monotonic()
+        return self._gpu_problem
+
+
+def disk_problem(folder: Path, min_free_bytes: int) -> str | None:
+    """A folder that is full or read-only, found by writing into it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder) as file:
+            file.write(b"written to see whether it can be")
+            file.flush()
+            os.fsync(file.fileno())
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        return f"cannot write into {folder}: {error.strerror}"
+    if free < min_free_bytes:
+        return (
+            f"{folder} has {free:,} bytes free, less than RELORA_MIN_FREE_DISK_BYTES "
+            f"({min_free_bytes:,})"
+        )
+    return None
+
+
+def memory_problem() -> str | None:
+    """Too little memory to start a trainer; nothing where there is no Linux to tell."""
+    if not _MEMINFO.exists():
+        return None
+    figures = dict(line.split(":", 1) for line in _MEMINFO.read_text().splitlines())
+    free = int(figures["MemAvailable"].split()[0]) << 10
+    if free >= MIN_FREE_MEMORY_BYTES:
+        return None
+    return f"{free:,} bytes of memory are free, less than {MIN_FREE_MEMORY_BYTES:,}"
+
+
+def gpu_problem(num_gpus: int) -> str | None:
+    """GPUs that torch cannot use, tried in a process of its own, which holds none of their
+    memory afterwards."""
+    command = [sys.executable, "-c", _TRY_GPUS, str(num_gpus)]
+    try:
+        subprocess.run(command, capture_output=True, text=True, check=True, timeout=_TRY_SECONDS)
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.strip().splitlines() or [f"exit code {error.returncode}"]
+        return f"torch cannot use the GPUs: {said[-1]}"
+    except subprocess.TimeoutExpired:
+        return f"torch cannot use the GPUs: no answer in {_TRY_SECONDS:g} s"
+    except OSError as error:
+        return f"torch cannot be tried: {error}"
+    return None
