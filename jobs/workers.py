@@ -55,7 +55,9 @@ class Gpu(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str = Field(examples=["NVIDIA H100 80GB HBM3"])
-    memory_bytes: int
+    memory_bytes: int | None = Field(
+        description="null: the driver does not say, as for a GPU that shares the host's memory."
+    )
 
 
 class Registration(BaseModel):

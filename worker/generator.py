@@ -8,14 +8,12 @@ may be a trainer's.
 import argparse
 import json
 import logging
-import os
-import platform
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,6 +28,7 @@ from jobs.models import JobError
 from jobs.settings import Settings
 from relora_core.errors import CheckpointError
 from worker.environment import child_environment
+from worker.heartbeat import worker_name
 from worker.launchers.torchrun import last_words
 from worker.model_cache import model_folder
 from worker.process import TiedProcess, forbid_inspection
@@ -57,7 +56,7 @@ class Generator:
     backends: Backends
     leaving: Callable[[], bool]
     device: str = "cpu"
-    name: str = f"{platform.node()}-{os.getpid()}"
+    name: str = field(default_factory=worker_name)
 
     def work(self) -> bool:
         """Take a generation to its end; False if none waits."""

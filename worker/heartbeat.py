@@ -3,54 +3,35 @@
 import logging
 import os
 import platform
-import subprocess
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
+from secrets import token_hex
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs.workers import BEAT_SECONDS, Gpu, Registration, WorkerStore
+from jobs.workers import BEAT_SECONDS, Registration, WorkerStore
+from worker.gpus import gpus_here
 
 logger = logging.getLogger(__name__)
 
-_NVIDIA_SMI = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
-_MIB = 1 << 20
-
 
 def registration() -> Registration:
-    host = platform.node()
+    """Make a worker's identity, once in its life. Raises `GpusUnreadable`."""
     return Registration(
-        name=f"{host}-{os.getpid()}",
-        host=host,
+        name=worker_name(),
+        host=platform.node(),
         version=version("relora"),
         gpus=gpus_here(),
         started_at=datetime.now(UTC),
     )
 
 
-def gpus_here() -> tuple[Gpu, ...]:
-    """As the driver lists them, and CUDA_VISIBLE_DEVICES leaves them to this process: torch would
-    take memory of each to say the same."""
-    try:
-        answer = subprocess.run(_NVIDIA_SMI, capture_output=True, text=True, check=True, timeout=30)
-    except (OSError, subprocess.SubprocessError):
-        return ()
-    gpus = tuple(_gpu(line) for line in answer.stdout.splitlines())
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return gpus if visible is None else gpus[: _num_named(visible)]
-
-
-def _num_named(visible: str) -> int:
-    """As CUDA reads it: up to the first that is none."""
-    names = [name.strip() for name in visible.split(",")]
-    return next((n for n, name in enumerate(names) if not name or name.startswith("-")), len(names))
-
-
-def _gpu(line: str) -> Gpu:
-    name, _, mebibytes = line.rpartition(",")
-    return Gpu(name=name.strip(), memory_bytes=int(mebibytes) * _MIB)
+def worker_name() -> str:
+    """A new one for each process: containers share host names and process ids, and a worker that
+    was started again is another one."""
+    return f"{platform.node()}-{os.getpid()}-{token_hex(3)}"
 
 
 class Heartbeat:

@@ -9,6 +9,7 @@ worker starts.
 import functools
 import logging
 import math
+import os
 import threading
 import time
 
@@ -57,12 +58,22 @@ def heartbeat() -> Heartbeat:
 
 
 @worker_init.connect
-def _open(**_: object) -> None:
+def _start(**_: object) -> None:
+    """End the worker if it cannot work: Celery logs other exceptions and lives on without use."""
+    try:
+        _open()
+    except Exception as error:
+        logger.exception("the worker cannot start")
+        raise SystemExit(f"the worker cannot start: {error}") from error
+
+
+def _open() -> None:
     """Messages of jobs that this worker has not the GPUs for are left to others."""
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # the numbers of nvidia-smi
     forbid_inspection()
     for name in queues_of(len(me().gpus)):
         app.amqp.queues.select_add(name)
-    health().problem()
+    backends().workers.beat(me(), problem=health().problem())
     heartbeat().start()
 
 

@@ -88,5 +88,8 @@ def worker_table(items: Sequence[Worker]) -> Table:
 def _gpus(gpus: Sequence[Gpu]) -> str:
     """Alike ones together: 8 x NVIDIA H100 80GB HBM3, 85.0 GB."""
     counts = Counter((gpu.name, gpu.memory_bytes) for gpu in gpus)
-    each = [f"{count} x {name}, {decimal(size)}" for (name, size), count in counts.items()]
+    each = [
+        f"{count} x {name}" + (f", {decimal(size)}" if size is not None else "")
+        for (name, size), count in counts.items()
+    ]
     return "; ".join(each) or "none: trains on the CPU"

@@ -41,6 +41,10 @@ class WorkerProcess:
     def terminate(self) -> int:
         """Ask it to leave, as a deployment does; return its exit code."""
         self._process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Return its exit code when it has ended."""
         return self._process.wait(PATIENCE)
 
     def kill(self) -> None:

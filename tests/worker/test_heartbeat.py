@@ -1,14 +1,12 @@
 """A worker says that it lives, also after the store was away."""
 
-from pathlib import Path
-
 import pytest
 from sqlalchemy.exc import OperationalError
 
 from jobs.backends import Backends
 from jobs.workers import Gpu, Registration
 from tests.worker.processes import wait_until
-from worker.heartbeat import Heartbeat, gpus_here, registration
+from worker.heartbeat import Heartbeat, registration
 
 
 def names(backends: Backends) -> list[str]:
@@ -16,9 +14,10 @@ def names(backends: Backends) -> list[str]:
 
 
 def test_a_worker_is_in_the_list_until_it_stops(backends: Backends) -> None:
-    heartbeat = Heartbeat(backends.workers, registration(), lambda: None, every_seconds=0.01)
+    me = registration()
+    heartbeat = Heartbeat(backends.workers, me, lambda: None, every_seconds=0.01)
     heartbeat.start()
-    wait_until(lambda: names(backends) == [registration().name])
+    wait_until(lambda: names(backends) == [me.name])
     heartbeat.stop()
     assert names(backends) == []
 
@@ -40,19 +39,24 @@ def test_an_outage_of_the_store_is_waited_out(
     heartbeat.stop()
 
 
-def test_gpus_are_those_that_the_driver_lists(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\necho 'NVIDIA H100, SXM, 81559'\necho 'NVIDIA L4, 23034'\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    assert gpus_here() == (
-        Gpu(name="NVIDIA H100, SXM", memory_bytes=81559 << 20),
-        Gpu(name="NVIDIA L4", memory_bytes=23034 << 20),
-    )
+def test_a_worker_that_is_started_again_is_another_one() -> None:
+    first, second = registration(), registration()
+    assert first.host == second.host
+    assert first.name != second.name
 
 
-def test_without_a_driver_there_is_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert gpus_here() == ()
+def test_two_workers_of_one_host_and_process_id_are_both_listed(backends: Backends) -> None:
+    gpu = Gpu(name="NVIDIA L4", memory_bytes=None)
+    big, small = (registration().model_copy(update={"gpus": (gpu,) * n}) for n in (8, 1))
+    for worker in (big, small):
+        backends.workers.beat(worker)
+    assert set(names(backends)) == {big.name, small.name}
+    backends.workers.leave(small.name)
+    (left,) = backends.workers.list(project="default")
+    assert (left.name, len(left.gpus)) == (big.name, 8)
+
+
+def test_a_heartbeat_tells_what_is_wrong_with_the_node(backends: Backends) -> None:
+    Heartbeat(backends.workers, registration(), lambda: "the disk is full").beat()
+    (worker,) = backends.workers.list(project="default")
+    assert worker.problem == "the disk is full"

@@ -20,6 +20,7 @@ from worker.sweep import sweep
 pytestmark = pytest.mark.integration
 
 STEPS = 800
+SCRIPTED = "tests.worker.scripted_worker"  # its trainers need no torch
 
 StartWorker = Callable[..., WorkerProcess]
 
@@ -33,9 +34,9 @@ def settings(tmp_path: Path, valkey_url: str) -> Settings:
 def start_worker(settings: Settings, tmp_path: Path) -> Iterator[StartWorker]:
     workers: list[WorkerProcess] = []
 
-    def start(**changes: object) -> WorkerProcess:
-        own = settings.model_copy(update=changes)
-        workers.append(WorkerProcess(own, tmp_path / f"worker-{len(workers)}.log"))
+    def start(app: str = "worker.tasks", **changes: object) -> WorkerProcess:
+        own, log = settings.model_copy(update=changes), tmp_path / f"worker-{len(workers)}.log"
+        workers.append(WorkerProcess(own, log, app=app))
         return workers[-1]
 
     yield start
@@ -119,12 +120,12 @@ def test_a_worker_leaves_a_job_to_those_that_have_its_gpus(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     driver = tmp_path / "nvidia-smi"
-    driver.write_text("#!/bin/sh\necho 'NVIDIA L4, 23034'\n")
+    driver.write_text("#!/bin/sh\necho 'GPU-1, NVIDIA L4, 23034'\n")
     driver.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     big = backends.store.create(make_spec(resources={"gpus": 4})).id
     dispatch(backends.outbox, backends.queue)  # for any worker, since there is none yet
-    start_worker()
+    start_worker(app="tests.worker.pretended_gpus")
     wait_until(lambda: bool(backends.outbox.unsent()))  # passed on
     small = backends.store.create(make_spec()).id
     dispatch(backends.outbox, backends.queue)
@@ -141,17 +142,18 @@ def test_beside_a_worker_with_a_full_disk_no_job_loses_an_attempt(
     settings, disk = backends.settings, make_disk(size="300m")
     fill(disk)
     start_worker(
+        app=SCRIPTED,
         data_dir=disk,
         database_url=settings.database_url,
         storage_url=settings.storage_url,
         min_free_disk_bytes=0,
     )
-    ids = [backends.store.create(make_spec(steps=5)).id for _ in range(3)]
+    ids = [backends.store.create(make_spec()).id for _ in range(3)]
     dispatch(backends.outbox, backends.queue)
     wait_until(lambda: problems(backends) == {WorkerStatus.UNHEALTHY: f"cannot write into {disk}"})
     wait_until(lambda: bool(backends.outbox.unsent()))  # its one message is another's
 
-    start_worker()
+    start_worker(app=SCRIPTED)
     wait_until(
         lambda: {status(backends, job_id) for job_id in ids} == {JobStatus.SUCCEEDED},
         meanwhile=lambda: dispatch(backends.outbox, backends.queue),
@@ -160,6 +162,33 @@ def test_beside_a_worker_with_a_full_disk_no_job_loses_an_attempt(
 
     (disk / "filler").unlink()
     wait_until(lambda: problems(backends) == {WorkerStatus.IDLE: ""})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"secret_keys": "mistyped"}, "RELORA_SECRET_KEYS"),
+        ({"database_url": "sqlite:////dev/null/none.db"}, "worker cannot start"),
+    ],
+)
+def test_a_worker_that_cannot_work_ends_and_says_why(
+    start_worker: StartWorker, changes: dict[str, object], said: str
+) -> None:
+    worker = start_worker(**changes)
+    assert worker.wait() == 1
+    assert said in worker.log.splitlines()[-1]
+
+
+def test_a_worker_whose_gpus_cannot_be_listed_ends_and_says_what_to_do(
+    start_worker: StartWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\necho 'Unable to determine the device handle'\n")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    worker = start_worker()
+    assert worker.wait() == 1
+    assert "set CUDA_VISIBLE_DEVICES='' to train on the CPU" in worker.log.splitlines()[-1]
 
 
 def problems(backends: Backends) -> dict[WorkerStatus, str]:
