@@ -1,5 +1,8 @@
-"""Where jobs may write and read: not inside of what the service keeps there for all projects,
-and only where the operator allows it, if they say where.
+"""What a job may reach: where it may write and read, and which servers it may send curves to.
+
+Never what the service keeps for all projects, and only what the operator allows, if they say what.
+Where keys are asked for and they say nothing, a job reaches what needs no right of the machines:
+no file of theirs, no object with the service's own credentials, no server in a private network.
 """
 
 import re
@@ -9,10 +12,15 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
+from jobs.job_uris import SCHEME
 from jobs.models import JobSpec
+from jobs.secret_names import S3_KEY_ID
 from jobs.settings import Settings
 from jobs.storage.addresses import S3, bucket_and_key, local_path
+from jobs.trackers import MlflowTracker
+from jobs.webhooks.addresses import AddressRefused, check_url
 from relora_core.problems import Problem
 from relora_core.spec import (
     LowRank,
@@ -25,6 +33,7 @@ from relora_core.spec import (
 ATTEMPTS = "attempts"  # where each attempt has a folder that no other writes to
 JOB_FOLDERS = (ATTEMPTS, "checkpoints", "merged", "final", "logs", "reports")  # of a job's output
 _HUB = "hf://"
+_SQLITE = "sqlite://"
 _OF_THE_SERVICE = ("job://", "upload://")  # by id, which is checked by itself
 _HUB_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 _IGNORES_CASE = sys.platform == "darwin"  # as its file systems do
@@ -126,7 +135,7 @@ def _sources(spec: JobSpec) -> Iterator[tuple[str, str, Place | None]]:
         if isinstance(source, Source):
             yield path, source.uri, _source_place(source.uri)
     for path, name in _pretrained(spec):
-        if not name.startswith(_OF_THE_SERVICE):
+        if not name.startswith(SCHEME):
             yield path, name, _pretrained_place(name)
 
 
@@ -146,6 +155,7 @@ class Locations:
     ours: tuple[Place, ...]
     outputs: tuple[str, ...]  # allowed prefixes; empty is any
     sources: tuple[str, ...]
+    trackers: tuple[str, ...]  # allowed servers; empty is any
     with_keys: bool  # callers are others than who runs the machines
 
     @classmethod
@@ -155,35 +165,52 @@ class Locations:
             ours=(place_of(settings.storage_url), Place.on_this_machine(str(settings.data_dir))),
             outputs=settings.allowed_outputs,
             sources=settings.allowed_sources,
+            trackers=settings.allowed_trackers,
             with_keys=settings.authentication == "required" if with_keys is None else with_keys,
         )
 
+    @property
+    def only_public_trackers(self) -> bool:
+        """Whether the name of a tracker's server must lead to the public internet."""
+        return self.with_keys and not self.trackers
+
     def problems(self, spec: JobSpec) -> Iterator[Problem]:
-        """Why a spec may not write or read where it says."""
+        """Why a spec may not reach what it names."""
+        own_credentials = S3_KEY_ID in spec.secrets
         if spec.output_uri is not None:
-            yield from self._output_problems(spec.output_uri)
+            output = place_of(spec.output_uri)
+            written = [output.below(name) for name in JOB_FOLDERS]
+            yield from self._output_problems(
+                "output.uri", spec.output_uri, output, written, own_credentials=own_credentials
+            )
         for path, uri, place in _sources(spec):
             if place is not None:
-                yield from self._source_problems(path, uri, place)
+                yield from self._source_problems(path, uri, place, own_credentials=own_credentials)
+        for number, tracker in enumerate(spec.trackers):
+            if isinstance(tracker, MlflowTracker):
+                yield from self._tracker_problems(f"trackers.{number}.uri", tracker.uri)
 
-    def _output_problems(self, uri: str) -> Iterator[Problem]:
-        output = place_of(uri)
-        written = [output.below(name) for name in JOB_FOLDERS]
+    def _output_problems(
+        self, path: str, uri: str, output: Place, written: list[Place], *, own_credentials: bool
+    ) -> Iterator[Problem]:
         if any(w.is_inside(own) or own.is_inside(w) for own in self.ours for w in written):
             message = (
                 f"{uri!r} is inside of the service's own storage; leave it out for a place of the "
                 "job's own there, or name one outside of it"
             )
-            yield Problem(path="output.uri", message=message)
-        elif not self._allows(output, self.outputs):
-            message = _not_allowed(uri, self.outputs, "output", "write to s3://")
-            yield Problem(path="output.uri", message=message)
+            yield Problem(path=path, message=message)
+        elif not self._allows(output, self.outputs, own_credentials=own_credentials):
+            message = _not_allowed(uri, output, self.outputs, "output")
+            yield Problem(path=path, message=message)
 
-    def _source_problems(self, path: str, uri: str, place: Place) -> Iterator[Problem]:
+    def _source_problems(
+        self, path: str, uri: str, place: Place, *, own_credentials: bool
+    ) -> Iterator[Problem]:
         if place.bucket is None and not _path_of(uri).startswith("/"):
             message = (
-                f"{uri!r} is no absolute path, and a relative one means nothing to the workers; "
-                "write it from / on, or upload the data with `relora datasets upload`"
+                f"{uri!r} is neither on the Hub nor an absolute path; write a path from / on, name "
+                "what a job saved as job://JOB_ID/final, or upload data with `relora datasets "
+                "upload`"
             )
             yield Problem(path=path, message=message)
         elif any(place.reaches(own) for own in self.ours):
@@ -192,20 +219,47 @@ class Locations:
                 "job://JOB_ID/final, and uploaded data as upload://DATASET_ID"
             )
             yield Problem(path=path, message=message)
-        elif not self._allows(place, self.sources):
-            message = _not_allowed(uri, self.sources, "source", "upload the data, or use the Hub")
+        elif not self._allows(place, self.sources, own_credentials=own_credentials):
+            message = _not_allowed(uri, place, self.sources, "source")
             yield Problem(path=path, message=message)
 
-    def _allows(self, place: Place, prefixes: tuple[str, ...]) -> bool:
-        if not prefixes:
-            return place.bucket is not None or not self.with_keys
-        return any(place.is_inside(place_of(prefix)) for prefix in prefixes)
+    def _tracker_problems(self, path: str, uri: str) -> Iterator[Problem]:
+        if uri.startswith(_SQLITE):
+            file = Place.on_this_machine("/" + uri.removeprefix(_SQLITE).lstrip("/"))
+            yield from self._output_problems(path, uri, file, [file], own_credentials=False)
+        elif self.trackers:
+            server = urlsplit(uri)
+            if not {server.netloc, server.hostname} & set(self.trackers):
+                allowed = ", ".join(self.trackers)
+                message = f"is none of the servers that RELORA_ALLOWED_TRACKERS allows: {allowed}"
+                yield Problem(path=path, message=message)
+        elif self.with_keys:
+            try:
+                check_url(uri, allow_private=False)
+            except AddressRefused:
+                message = (
+                    "is not on the public internet; ask an operator to allow its server in "
+                    "RELORA_ALLOWED_TRACKERS"
+                )
+                yield Problem(path=path, message=message)
+
+    def _allows(self, place: Place, prefixes: tuple[str, ...], *, own_credentials: bool) -> bool:
+        if prefixes:
+            return any(place.is_inside(place_of(prefix)) for prefix in prefixes)
+        return not self.with_keys or (place.bucket is not None and own_credentials)
 
 
-def _not_allowed(uri: str, prefixes: tuple[str, ...], kind: str, instead: str) -> str:
+def _not_allowed(uri: str, place: Place, prefixes: tuple[str, ...], kind: str) -> str:
     setting = f"RELORA_ALLOWED_{kind.upper()}S"
     if prefixes:
         return f"{uri!r} is in none of the places that {setting} allows: {', '.join(prefixes)}"
+    if place.bucket is not None:
+        return (
+            f"{uri!r} needs credentials of the job's own: give AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY in `secrets`, or ask an operator to allow the place in "
+            f"{setting}"
+        )
+    instead = "upload the data, or use the Hub" if kind == "source" else "write to s3://"
     return (
         f"{uri!r} is on the service's machines, where no {kind} is allowed; {instead}, or ask an "
         f"operator to allow it in {setting}"

@@ -46,6 +46,12 @@ class Settings(BaseSettings):
         default_factory=tuple,
         description="As `allowed_outputs`, for the files and objects that jobs read.",
     )
+    allowed_trackers: Prefixes = Field(
+        default_factory=tuple,
+        description="Servers that jobs may send their curves to, between commas: "
+        "mlflow.example.com, 10.0.0.5:5000. Empty: any but, where keys are asked for, none in "
+        "private networks.",
+    )
     lease_seconds: float = Field(
         default=60,
         gt=0,
@@ -107,7 +113,7 @@ class Settings(BaseSettings):
     def _absolute(cls, data_dir: Path) -> Path:
         return data_dir.expanduser().absolute()
 
-    @field_validator("allowed_outputs", "allowed_sources", mode="before")
+    @field_validator("allowed_outputs", "allowed_sources", "allowed_trackers", mode="before")
     @classmethod
     def _split(cls, prefixes: object) -> object:
         if not isinstance(prefixes, str):

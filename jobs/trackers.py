@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from relora_core.spec import Spec, SpecConflict
+from relora_core.spec import Spec, SpecConflict, was_accepted
 
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 
@@ -38,9 +38,13 @@ class MlflowTracker(Spec):
 
     @field_validator("uri")
     @classmethod
-    def _known_scheme(cls, uri: str) -> str:
-        if not uri.startswith(("https://", "http://", "sqlite:///")):
+    def _known_scheme(cls, uri: str, info: ValidationInfo) -> str:
+        if was_accepted(info):
+            return uri
+        if not uri.startswith(("https://", "http://", "sqlite:////")):
             raise ValueError("use https://host, http://host or sqlite:////file")
+        if set(uri) & set("?#"):
+            raise ValueError("must be an address alone, without `?` and `#`")
         if "@" in urlsplit(uri).netloc:
             raise ValueError(
                 "must not hold credentials; give MLFLOW_TRACKING_USERNAME and "

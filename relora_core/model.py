@@ -16,7 +16,14 @@ from transformers.models.auto.auto_factory import _BaseAutoModelClass
 from relora_core.errors import ModelError
 from relora_core.presets import preset_config
 from relora_core.seeds import generator_seed
-from relora_core.spec import ConfigModel, PresetModel, PretrainedModel, TaskName, TrainSpec
+from relora_core.spec import (
+    ConfigModel,
+    PresetModel,
+    PretrainedModel,
+    TaskName,
+    TrainSpec,
+    check_no_kernels,
+)
 
 AutoModel = type[_BaseAutoModelClass]  # the class of those below
 
@@ -33,6 +40,7 @@ def make_config(spec: TrainSpec, of_the_data: Mapping[str, Any]) -> PreTrainedCo
     also if the model is none for the task.
     """
     config = _config(spec, of_the_data)
+    _check_no_kernels(config)
     auto_model = AUTO_MODELS[spec.task]
     known: Any = auto_model._model_mapping
     if type(config) not in known:
@@ -41,6 +49,14 @@ def make_config(spec: TrainSpec, of_the_data: Mapping[str, Any]) -> PreTrainedCo
             f"({auto_model.__name__}); change model or task"
         )
     return config
+
+
+def _check_no_kernels(config: PreTrainedConfig) -> None:
+    """A config may come with a model of anybody, and transformers loads what it names."""
+    try:
+        check_no_kernels({"attn_implementation": config._attn_implementation, **config.to_dict()})
+    except ValueError as error:
+        raise ModelError(f"the model's config: {error}") from None
 
 
 def _config(spec: TrainSpec, of_the_data: Mapping[str, Any]) -> PreTrainedConfig:

@@ -15,6 +15,7 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 from jobs.models import HubRepo
 from jobs.secret_names import HUB_TOKEN
 from worker.attempt import Attempt
+from worker.failures import summary
 
 logger = logging.getLogger(__name__)
 
@@ -32,15 +33,15 @@ def publish(attempt: Attempt) -> None:
             url = _push(attempt, hub)
         except Exception as error:  # whatever the other side does, the job has succeeded
             failure = error
-            logger.warning("job %s: not published: %s", attempt.job.id, _said(attempt, error))
+            reasons = attempt.secrets.masked("; ".join(map(str, _reasons(error))))
+            logger.warning("job %s: not published: %s", attempt.job.id, reasons)
         else:
             attempt.published(hub.repo, url)
             return
         if pause is None or _is_final(failure) or not _wait(attempt, pause):
             break
-    attempt.warn(
-        "not_published", f"the model is not on the Hub, in {hub.repo}: {_said(attempt, failure)}"
-    )
+    reasons = "; ".join(map(summary, _reasons(failure)))
+    attempt.warn("not_published", f"the model is not on the Hub, in {hub.repo}: {reasons}")
 
 
 def _push(attempt: Attempt, hub: HubRepo) -> str:
@@ -82,8 +83,3 @@ def _wait(attempt: Attempt, seconds: float) -> bool:
             return False
         time.sleep(min(POLL_SECONDS, seconds))
     return True
-
-
-def _said(attempt: Attempt, error: Exception) -> str:
-    reasons = (f"{type(reason).__name__}: {reason}" for reason in _reasons(error))
-    return attempt.secrets.masked("; ".join(reasons))

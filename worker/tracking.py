@@ -4,10 +4,11 @@ import sys
 from types import TracebackType
 from typing import Self
 
+from jobs.locations import Locations
 from relora_core.events import AnyTrainEvent
 from worker.attempt import Attempt
 from worker.process import TiedProcess
-from worker.trackers.tracker import Tracked
+from worker.trackers.tracker import FAILURES, Tracked
 
 GRACE_SECONDS = 60.0  # to send the rest, after the trainer's end
 LAST_LINES = 5
@@ -18,7 +19,8 @@ class Tracking:
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
-        self._log = attempt.workdir.root / "trackers.log"
+        self._log = attempt.workdir.root / "trackers.log"  # for operators
+        self._failures = attempt.workdir.root / FAILURES
         self._process: TiedProcess | None = None
         self._warned = False
 
@@ -60,6 +62,7 @@ class Tracking:
             spec=attempt.job.spec.train.model_dump(mode="json"),
             trackers=attempt.job.spec.trackers,
             workdir=attempt.workdir.root,
+            only_public_servers=Locations.of(attempt.backends.settings).only_public_trackers,
         )
         description.write_text(run.model_dump_json())
         return TiedProcess(
@@ -73,6 +76,6 @@ class Tracking:
         if self._warned:
             return
         self._warned = True
-        said = self._log.read_text(errors="replace").splitlines()[-LAST_LINES:]
-        reason = "\n".join(said) or "they did not end in time"
+        told = self._failures.read_text() if self._failures.exists() else ""
+        reason = "\n".join(told.splitlines()[-LAST_LINES:]) or "they did not end in time"
         self._attempt.warn("trackers_failed", f"not all was tracked: {reason}")

@@ -176,18 +176,18 @@ def _count(connection: Connection, target: Target, outcome: Outcome) -> None:
     }
     row = connection.execute(this.values(failing).returning(webhooks)).one_or_none()
     if row is not None and row.job_id is not None and row.failures == WARN_AFTER:
-        _warn(connection, row.job_id, target, outcome.error)
+        _warn(connection, row.job_id, target)
 
 
 _WORKS = {"failures": 0, "failing_since": None}
 
 
-def _warn(connection: Connection, job_id: str, target: Target, error: str) -> None:
+def _warn(connection: Connection, job_id: str, target: Target) -> None:
     unfinished = jobs.c.status.not_in(FINAL)
     row = change(connection, job_id, unfinished, last_event=jobs.c.last_event + 1)
     if row is not None:
         message = (
-            f"the webhook {target.id} has failed {WARN_AFTER} times in a row, the last time "
-            f"because {error}; GET /v1/webhooks/{target.id}/deliveries has more"
+            f"the webhook {target.id} has failed {WARN_AFTER} times in a row; "
+            f"GET /v1/webhooks/{target.id}/deliveries says why"
         )
         announce(connection, row, JobWarned(code="webhook_failing", message=message))

@@ -41,6 +41,7 @@ from relora_core.spec.model import (
     TokenizerSpec,
     TokenizerTraining,
     TrainedTokenizer,
+    check_no_kernels,
 )
 from relora_core.spec.part import ACCEPTED, Remark, Spec, SpecConflict, Steps, was_accepted
 from relora_core.spec.paths import with_absolute_paths
@@ -105,6 +106,7 @@ __all__ = [
     "ValidationSpec",
     "Variant",
     "ZeroReset",
+    "check_no_kernels",
     "is_hub_dataset",
     "train_part",
     "was_accepted",

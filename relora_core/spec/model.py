@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, Tag, field_validator
+from pydantic import Field, Tag, ValidationInfo, field_validator
 
 from relora_core.presets import VISION_MODELS, preset_names
-from relora_core.spec.part import Spec, one_of
+from relora_core.spec.part import Spec, one_of, was_accepted
 from relora_core.spec.task import TaskName
 
 
@@ -28,6 +28,18 @@ class PresetModel(Spec):
         return "image_classification" if self.preset in VISION_MODELS else "causal_lm"
 
 
+def check_no_kernels(config: object) -> None:
+    """Raise `ValueError` for a config that names code on the Hub to compute with."""
+    if not isinstance(config, Mapping):
+        return
+    for key, value in config.items():
+        if str(key).endswith("_implementation") and isinstance(value, str) and "/" in value:
+            raise ValueError(
+                f"{key} {value!r} names code on the Hub, and none is run; leave it out"
+            )
+        check_no_kernels(value)
+
+
 class ConfigModel(Spec):
     config: dict[str, Any] = Field(
         description="A Hugging Face model config with its `model_type`; the vocabulary size is "
@@ -36,9 +48,11 @@ class ConfigModel(Spec):
 
     @field_validator("config")
     @classmethod
-    def _has_model_type(cls, config: dict[str, Any]) -> dict[str, Any]:
+    def _has_model_type(cls, config: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         if not isinstance(config.get("model_type"), str):
             raise ValueError("needs a `model_type`, e.g. llama")
+        if not was_accepted(info):
+            check_no_kernels(config)
         return config
 
 

@@ -163,7 +163,7 @@ def test_no_path_is_relative_to_a_folder_of_the_service(
     rules = Locations.of(settings(tmp_path), with_keys=with_keys)
     (problem,) = rules.problems(spec_with(spec, data={"train": {"uri": path}}))
     assert problem.path == "data.train.uri"
-    assert "is no absolute path" in problem.message
+    assert "is neither on the Hub nor an absolute path" in problem.message
     folder = f"./{path}"
     named = spec_with(
         spec,
@@ -204,11 +204,79 @@ def test_with_keys_a_job_uses_no_folder_that_is_not_allowed(spec: JobSpec, tmp_p
     assert "RELORA_ALLOWED_OUTPUTS" in found[0].message
     assert "RELORA_ALLOWED_SOURCES" in found[1].message
     assert "upload" in found[1].message
-    remote = spec_with(
-        spec, output={"uri": "s3://models/run"}, data={"train": {"uri": "s3://corpus/*.txt"}}
-    )
-    assert problems(remote, Locations.of(settings(tmp_path), with_keys=True)) == []
     assert problems(named, Locations.of(settings(tmp_path, authentication="required"))) != []
+
+
+def test_with_keys_a_job_reaches_buckets_with_credentials_of_its_own_alone(
+    spec: JobSpec, tmp_path: Path
+) -> None:
+    places: dict[str, Any] = {
+        "output": {"uri": "s3://models/run"},
+        "data": {"train": {"uri": "s3://corpus/*.txt"}},
+    }
+    own = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key"}
+    rules = Locations.of(settings(tmp_path), with_keys=True)
+    found = list(rules.problems(spec_with(spec, **places)))
+    assert [problem.path for problem in found] == ["output.uri", "data.train.uri"]
+    assert "AWS_ACCESS_KEY_ID" in found[0].message
+    assert "RELORA_ALLOWED_SOURCES" in found[1].message
+    assert problems(spec_with(spec, **places, secrets=own), rules) == []
+    assert problems(spec_with(spec, **places), Locations.of(settings(tmp_path))) == []
+
+
+def tracked(spec: JobSpec, uri: str) -> JobSpec:
+    return spec_with(
+        spec,
+        data={"train": {"uri": "hf://Salesforce/wikitext"}},
+        trackers=[{"name": "tensorboard"}, {"name": "mlflow", "uri": uri}],
+    )
+
+
+@pytest.mark.parametrize(
+    ("uri", "allowed", "refused"),
+    [
+        ("http://127.0.0.1:5000", "", True),
+        ("http://169.254.169.254/latest/meta-data", "", True),
+        ("http://[::1]:5000", "", True),
+        ("https://8.8.8.8", "", False),
+        ("https://8.8.8.8", "mlflow.example.com", True),
+        ("https://mlflow.example.com:5000/path", "mlflow.example.com", False),
+        ("http://10.0.0.5:5000", "mlflow.example.com, 10.0.0.5:5000", False),
+        ("http://10.0.0.5:22", "10.0.0.5:5000", True),
+    ],
+)
+def test_with_keys_curves_go_to_public_servers_or_to_those_that_are_allowed(
+    spec: JobSpec, tmp_path: Path, uri: str, allowed: str, *, refused: bool
+) -> None:
+    rules = Locations.of(settings(tmp_path, allowed_trackers=allowed), with_keys=True)
+    assert problems(tracked(spec, uri), rules) == (["trackers.1.uri"] if refused else [])
+    assert rules.only_public_trackers == (not allowed)
+
+
+def test_without_keys_curves_go_to_any_server(spec: JobSpec, tmp_path: Path) -> None:
+    rules = Locations.of(settings(tmp_path))
+    assert problems(tracked(spec, "http://127.0.0.1:5000"), rules) == []
+    assert not rules.only_public_trackers
+
+
+@pytest.mark.parametrize("with_keys", [True, False])
+def test_a_tracker_writes_no_file_where_an_output_may_not_be(
+    spec: JobSpec, tmp_path: Path, *, with_keys: bool
+) -> None:
+    rules = Locations.of(settings(tmp_path), with_keys=with_keys)
+    allowed = Locations.of(
+        settings(tmp_path, allowed_outputs=f"{tmp_path}/curves"), with_keys=with_keys
+    )
+    inside, own = f"sqlite:///{tmp_path}/curves/m.db", f"sqlite:///{tmp_path}/data/relora.db"
+    assert problems(tracked(spec, own), rules) == ["trackers.1.uri"]
+    assert problems(tracked(spec, inside), rules) == (["trackers.1.uri"] if with_keys else [])
+    assert problems(tracked(spec, inside), allowed) == []
+    assert problems(tracked(spec, f"sqlite:///{tmp_path}/m.db"), allowed) == ["trackers.1.uri"]
+
+
+def test_a_tokenizer_is_no_upload(spec: JobSpec, tmp_path: Path) -> None:
+    named = spec_with(tracked(spec, "https://8.8.8.8"), tokenizer={"pretrained": "upload://ds_1"})
+    assert problems(named, Locations.of(settings(tmp_path))) == ["tokenizer.pretrained"]
 
 
 @pytest.mark.parametrize(

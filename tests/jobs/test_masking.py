@@ -1,11 +1,13 @@
 """Secret values in text that is shipped."""
 
 import json
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
 
-from jobs.masking import mask
+from jobs.masking import MASK, mask
 
 VALUE = 'pä"ss/word'
 
@@ -19,6 +21,16 @@ def test_a_value_is_hidden_in_each_form_that_programs_print(text: str) -> None:
     assert "word" not in masked
     assert masked.startswith("before ")
     assert masked.endswith(" after")
+
+
+@pytest.mark.parametrize("encode", [b64encode, urlsafe_b64encode])
+@pytest.mark.parametrize("before", ["", "a", "ab", "user:"])
+def test_a_value_is_hidden_inside_of_base64(encode: Callable[[bytes], bytes], before: str) -> None:
+    """As a header holds the name and the password of a user."""
+    header = encode(f"{before}>>?correct-horse-battery".encode()).decode()
+    masked = mask([">>?correct-horse-battery"])(f"Authorization: Basic {header}")
+    assert MASK in masked
+    assert len(masked.removeprefix("Authorization: Basic ").replace(MASK, "").rstrip("=")) < 11
 
 
 def test_a_value_that_holds_another_is_hidden_whole() -> None:

@@ -32,6 +32,9 @@ def test_each_is_one_line_of_the_spec(document: dict[str, Any]) -> None:
         ([{"name": "comet"}], "trackers.0", "no name 'comet'"),
         ([{"name": "mlflow", "uri": "file:///x"}], "trackers.0.uri", "use https://host"),
         ([{"name": "mlflow", "uri": "https://a:b@c"}], "trackers.0.uri", "MLFLOW_TRACKING_"),
+        ([{"name": "mlflow", "uri": "https://a/secret?x="}], "trackers.0.uri", "without `?`"),
+        ([{"name": "mlflow", "uri": "https://a/secret#"}], "trackers.0.uri", "without `?`"),
+        ([{"name": "mlflow", "uri": "sqlite:///x.db"}], "trackers.0.uri", "sqlite:////file"),
     ],
 )
 def test_what_cannot_work_is_refused_by_its_field(

@@ -80,6 +80,8 @@ def test_a_hub_that_stays_down_is_a_warning(attempt: Attempt, hub: Hub) -> None:
     (event,) = attempt.backends.store.events(attempt.job.id, types={"job.warning"})
     assert str(event).startswith("warning: the model is not on the Hub, in org/model: ")
     assert VALUE not in str(event)
+    assert "HfHubHTTPError (HTTP status 500)" in str(event)
+    assert "refused" not in str(event)  # the Hub's words
 
 
 def test_a_job_that_does_not_ask_for_it_publishes_nothing(begin_attempt: BeginAttempt) -> None:

@@ -86,6 +86,7 @@ def _open_mlflow(spec: MlflowTracker, run: Tracked) -> Tracker:
 def main() -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     run = Tracked.model_validate_json(Path(sys.argv[1]).read_text())
+    logging.getLogger("worker.trackers").addHandler(logging.FileHandler(run.failures, delay=True))
     run.reports.mkdir(exist_ok=True)
     feeds = [Feed(spec.name, opener(spec, run)) for spec in run.trackers]
     over = threading.Event()

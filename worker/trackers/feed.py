@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 
+from worker.failures import summary
 from worker.trackers.points import GoesOn, Point
 from worker.trackers.tracker import Outcome, Tracker
 
@@ -58,13 +59,13 @@ class Feed:
             self._tracker.finish(outcome)
         except Exception as error:
             self.lost = True
-            logger.error("%s: its run was not closed: %s", self.name, error)
+            logger.error("%s: its run was not closed: %s", self.name, summary(error))
 
     def _note(self, error: Exception) -> None:
         self._failures += 1
         pause = min(self._first_pause * 2.0**self._failures, LONGEST_PAUSE)
         self._wait_until = time.monotonic() + pause
-        logger.error("%s: %s: %s", self.name, type(error).__name__, error)
+        logger.error("%s: %s", self.name, summary(error))
         if self._failures >= MAX_FAILURES:
             self.lost = True
             self._waiting.clear()

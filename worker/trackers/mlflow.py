@@ -1,6 +1,8 @@
 """MLflow: one run for all attempts of a job, found by its tag."""
 
 import json
+import os
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -8,8 +10,10 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run
 from mlflow.exceptions import MlflowException
+from urllib3.util import connection
 
 from jobs.trackers import MlflowTracker
+from jobs.webhooks.addresses import check_addresses, resolve
 from worker.trackers.points import GoesOn, OnlyNew, Point
 from worker.trackers.tracker import Outcome, Tracked
 
@@ -20,6 +24,9 @@ STATUS = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
 class MlflowRun:
     def __init__(self, spec: MlflowTracker, run: Tracked) -> None:
+        os.environ["MLFLOW_ALLOW_HTTP_REDIRECTS"] = "false"  # they might lead anywhere
+        if run.only_public_servers:
+            _connect_to_public_addresses_only()
         self._client = MlflowClient(tracking_uri=spec.uri)
         experiment_id = self._experiment(spec.experiment)
         found = self._find(experiment_id, run.job_id) or self._create(experiment_id, run)
@@ -63,6 +70,18 @@ class MlflowRun:
         while batch := list(islice(params, MAX_PARAMS)):
             self._client.log_batch(created.info.run_id, params=batch)
         return created
+
+
+def _connect_to_public_addresses_only() -> None:
+    """From here on in this process: a name is resolved and checked where it is connected to."""
+    connect = connection.create_connection
+
+    def connect_checked(address: tuple[str, int], *options: Any, **named: Any) -> socket.socket:
+        addresses = resolve(*address)
+        check_addresses(addresses)
+        return connect((addresses[0], address[1]), *options, **named)
+
+    connection.create_connection = connect_checked
 
 
 def _flat(spec: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from jobs.trackers import TrackerSpec
 from worker.trackers.points import GoesOn, Point
 
+FAILURES = "trackers-failed.log"
 Outcome = Literal["finished", "failed", "stopped"]
 
 
@@ -24,6 +25,12 @@ class Tracked(BaseModel):
     spec: dict[str, Any]
     trackers: tuple[TrackerSpec, ...]
     workdir: Path
+    only_public_servers: bool = False
+
+    @property
+    def failures(self) -> Path:
+        """What a person may know of what went wrong, a line for each failure."""
+        return self.workdir / FAILURES
 
     @property
     def reports(self) -> Path:

@@ -121,10 +121,6 @@ def _read_hub(
 
 
 def _content(image: object) -> bytes | None:
-    """The bytes of a column's value, inside it or in the file that it names."""
-    if not isinstance(image, dict):
-        return None
-    if isinstance(image["bytes"], bytes):
-        return image["bytes"]
-    path = image.get("path")
-    return Path(path).read_bytes() if path and Path(path).is_file() else None
+    """The bytes of a column's value; never those of a file that it names, which may be any."""
+    content = image.get("bytes") if isinstance(image, dict) else None
+    return content if isinstance(content, bytes) else None

@@ -149,7 +149,8 @@ def test_a_job_is_warned_once_of_its_webhook(
     (warning,) = store.events(job.id, types={"job.warning"})
     assert isinstance(warning, JobWarned)
     assert warning.code == "webhook_failing"
-    assert "has failed 5 times in a row, the last time because it answered 500" in warning.message
+    assert "has failed 5 times in a row" in warning.message
+    assert "500" not in warning.message  # the receiver's answer is in the log of deliveries
 
 
 def test_a_job_that_is_over_is_left_alone(

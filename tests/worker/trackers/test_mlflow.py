@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from urllib3.util import connection
 
 from jobs.trackers import MlflowTracker
+from jobs.webhooks.addresses import AddressRefused
 from tests.worker.trackers.conftest import CURVE, FIRST, SECOND
+from worker.trackers import mlflow
 from worker.trackers.mlflow import MlflowRun
 from worker.trackers.tracker import Tracked
 
@@ -41,3 +44,21 @@ def test_two_attempts_are_one_run_without_the_steps_that_were_repeated(
         "method.rank": "4",
         "notes": "[]",
     }
+
+
+def test_a_server_is_connected_to_at_the_address_that_was_checked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever its name led to when the job was submitted."""
+    connected: list[tuple[str, int]] = []
+    addresses: list[str] = []
+    monkeypatch.setattr(connection, "create_connection", lambda at, *_: connected.append(at))
+    monkeypatch.setattr(mlflow, "resolve", lambda *_: addresses)
+    mlflow._connect_to_public_addresses_only()
+
+    addresses[:] = ["8.8.8.8"]
+    connection.create_connection(("mlflow.example", 443))
+    addresses[:] = ["169.254.169.254"]
+    with pytest.raises(AddressRefused):
+        connection.create_connection(("mlflow.example", 443))
+    assert connected == [("8.8.8.8", 443)]

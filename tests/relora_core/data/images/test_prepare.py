@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, Features, Image, Value
+from PIL import Image as PILImage
 
 from relora_core.data.images.prepare import PreparedImages, prepare_images
 from relora_core.errors import DataError
@@ -171,4 +172,16 @@ def test_a_column_of_text_gives_labels_too(hub: Path, tmp_path: Path) -> None:
 
 def test_a_column_that_is_not_there_is_told_with_those_that_are(hub: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no column 'image'; it has img, kind, name. Name the rig"):
+        run(make_spec(f"hf://{hub}"), tmp_path / "cache")
+
+
+def test_a_row_that_names_a_file_opens_none(hub: Path, tmp_path: Path) -> None:
+    bait = tmp_path / "bait.png"
+    PILImage.fromarray(noise(0)).save(bait)
+    rows = [{"image": {"bytes": None, "path": str(bait)}, "label": n % 2} for n in range(30)]
+    features = Features({"image": Image(), "label": ClassLabel(names=["a", "b"])})
+    table = Dataset.from_list(rows).cast(features)
+    (hub / "train.parquet").unlink()
+    table.to_parquet(hub / "train.parquet")
+    with pytest.raises(DataError, match="holds no image"):
         run(make_spec(f"hf://{hub}"), tmp_path / "cache")
