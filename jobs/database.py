@@ -13,9 +13,10 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
+from jobs.time_limits import CONNECT_SECONDS, CONNECTION, STATEMENT_SECONDS, limit_statements
+
 # SQLite waits so long for another process's write; PostgreSQL's row locks are as brief.
-_BUSY_TIMEOUT_MS = 30_000
-_CONNECT_SECONDS = 10
+_BUSY_TIMEOUT_MS = 10_000
 READ_ONLY = {"relora_read_only": True}  # execution option of a transaction that only reads
 
 
@@ -36,20 +37,33 @@ def _postgresql_now(_element: database_now, _compiler: SQLCompiler, **_: Any) ->
     return "extract(epoch FROM clock_timestamp())::float8"
 
 
-def open_engine(database_url: str) -> Engine:
-    """Raises `ValueError` for a URL of another kind of database."""
+def open_engine(
+    database_url: str, *, statement_seconds: float | None = STATEMENT_SECONDS
+) -> Engine:
+    """A statement that takes longer than `statement_seconds` fails; None: it may take for ever.
+
+    Raises `ValueError` for a URL of another kind of database.
+    """
     url = make_url(database_url)
     match url.get_backend_name():
         case "sqlite":
             return _open_sqlite(url)
         case "postgresql" | "postgres":
-            return create_engine(
-                url.set(drivername="postgresql+psycopg"),
-                pool_pre_ping=True,  # a database that restarts breaks no request
-                connect_args={"connect_timeout": _CONNECT_SECONDS},
-            )
+            return _open_postgresql(url, statement_seconds)
         case other:
             raise ValueError(f"no store on {other!r}; use postgresql:// or sqlite:///")
+
+
+def _open_postgresql(url: URL, statement_seconds: float | None) -> Engine:
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,  # a database that restarts breaks no request
+        pool_timeout=CONNECT_SECONDS,
+        connect_args=CONNECTION,
+    )
+    if statement_seconds is not None:
+        limit_statements(engine, statement_seconds)
+    return engine
 
 
 def _open_sqlite(url: URL) -> Engine:

@@ -16,7 +16,7 @@ def migrate(database_url: str, *, revision: str = "head") -> None:
     """All or nothing, and safe when several processes do it at once."""
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
-    engine = open_engine(database_url)
+    engine = open_engine(database_url, statement_seconds=None)
     try:
         with engine.begin() as connection:  # on SQLite, this takes the write lock
             if engine.dialect.name == "postgresql":

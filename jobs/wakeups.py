@@ -6,16 +6,26 @@ everything is only slower.
 
 import asyncio
 import logging
+import socket
+import time
 from collections.abc import AsyncIterator
 
 from redis import Redis, RedisError
 from redis import asyncio as redis_asyncio
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 logger = logging.getLogger(__name__)
 
 _CHANNEL = "job:"
 _RETRY_SECONDS = 1.0
 _TIMEOUT_SECONDS = 2.0
+_QUIET_SECONDS = 5.0  # without a try after an outage: who publishes has other things to do
+_KEEPALIVE = {
+    getattr(socket, name): value
+    for name, value in {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}.items()
+    if hasattr(socket, name)  # not every system names them so
+}
 
 
 class Wakeups:
@@ -25,20 +35,26 @@ class Wakeups:
             broker_url,
             socket_timeout=_TIMEOUT_SECONDS,
             socket_connect_timeout=_TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 1),  # a connection that a restart closed is opened again
         )
         self._lost = False
+        self._quiet_until = 0.0
 
     def close(self) -> None:
         self._redis.close()
 
     def publish(self, job_id: str) -> None:
-        """Wake who listens to the job. Never raises; an outage is logged once."""
+        """Wake who listens to the job. Never raises; an outage is logged once, and holds nobody
+        up at each call."""
+        if time.monotonic() < self._quiet_until:
+            return
         try:
             self._redis.publish(_CHANNEL + job_id, b"")
         except RedisError as error:
             if not self._lost:
                 logger.warning("no wake-ups, listeners poll instead: %s", error)
             self._lost = True
+            self._quiet_until = time.monotonic() + _QUIET_SECONDS
         else:
             self._lost = False
 
@@ -55,7 +71,10 @@ class Wakeups:
     async def _subscription(self) -> AsyncIterator[str]:
         async with (
             redis_asyncio.Redis.from_url(
-                self._url, socket_connect_timeout=_TIMEOUT_SECONDS, socket_keepalive=True
+                self._url,
+                socket_connect_timeout=_TIMEOUT_SECONDS,
+                socket_keepalive=True,
+                socket_keepalive_options=_KEEPALIVE,
             ) as client,
             client.pubsub() as pubsub,
         ):

@@ -9,6 +9,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 
 from jobs.errors import (
@@ -208,8 +209,8 @@ def _methods_at(request: Request) -> list[str]:
     return sorted({method for route in matching if route.path == path for method in route.methods})
 
 
-def store_down(request: Request, error: OperationalError) -> JSONResponse:
-    logger.error("the job store does not answer: %s", error.orig)
+def store_down(request: Request, error: OperationalError | NoConnection) -> JSONResponse:
+    logger.error("the job store does not answer: %s", error)
     detail = "The job store does not answer; try again in a moment."
     headers = {"Retry-After": "5"}
     return respond(request, 503, "store_unavailable", detail, headers=headers)
@@ -240,5 +241,6 @@ HANDLERS: dict[int | type[Exception], Any] = {
     HTTPException: http_error,
     DataError: not_storable,
     OperationalError: store_down,
+    NoConnection: store_down,
     Exception: bug,
 }

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -12,17 +12,19 @@ from jobs.attempts import AttemptStore
 from jobs.errors import LeaseLost
 from jobs.models import Job
 from jobs.status import Wish
+from worker import clock
 
 logger = logging.getLogger(__name__)
 
 LONGEST_PAUSE = 5.0  # seconds; a person who cancels a job does not wait for a third of a lease
+WATCH_SECONDS = 0.25
 
 
 class Lease:
     """Held until `check` raises `LeaseLost`: another attempt took over, or renewing failed for
     so long that one may have. A database that is away for less than the lease goes unnoticed.
 
-    `claimed_at` is `time.monotonic()` from before the claim, so that our clock runs out no later
+    `claimed_at` is `clock.now()` from before the claim, so that our clock runs out no later
     than the store's.
     """
 
@@ -35,10 +37,15 @@ class Lease:
         self._deadline = claimed_at + seconds
         self._ended = threading.Event()
         self._lost = False
-        self._thread = threading.Thread(target=self._renew, name=f"lease-{job.id}", daemon=True)
+        self._when_lost: Callable[[], None] = _nothing
+        self._threads = [
+            threading.Thread(target=work, name=f"{name}-{job.id}", daemon=True)
+            for name, work in (("lease", self._renew), ("lease-watch", self._watch))
+        ]
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(
@@ -51,22 +58,46 @@ class Lease:
 
     def check(self) -> None:
         """Raise `LeaseLost` unless the job is still ours."""
-        if self._lost or time.monotonic() >= self._deadline:
+        if self._is_over():
             raise LeaseLost(self.job_id, self.attempt)
+
+    def when_lost(self, end: Callable[[], None]) -> None:
+        """Call `end` once the lease is over, whatever the rest of the worker waits for."""
+        self._when_lost = end
+        if self._is_over():  # the watch may have ended before
+            end()
+
+    def _is_over(self) -> bool:
+        self._lost = self._lost or clock.now() >= self._deadline
+        return self._lost
+
+    def _watch(self) -> None:
+        """Uses nothing that can hang, not even the logger. Looks often: a wait does not count
+        the time that the host sleeps."""
+        while not self._ended.wait(WATCH_SECONDS):
+            if self._is_over():
+                self._when_lost()
+                return
 
     def _renew(self) -> None:
         pause = usual_pause = min(self._seconds / 3, LONGEST_PAUSE)
         while not self._ended.wait(pause):
-            asked_at = time.monotonic()
+            asked_at = clock.now()
             pause = usual_pause
             try:
-                self.wish = self._store.renew(
-                    self.job_id, self.attempt, lease_seconds=self._seconds
-                )
-                self._deadline = asked_at + self._seconds
+                wish = self._store.renew(self.job_id, self.attempt, lease_seconds=self._seconds)
             except LeaseLost:
                 self._lost = True
                 return
             except SQLAlchemyError as error:
                 pause = usual_pause / 4
                 logger.warning("job %s: the lease could not be renewed: %s", self.job_id, error)
+            else:
+                if self._is_over():  # the answer came too late: the trainer is ended
+                    return
+                self.wish = wish
+                self._deadline = asked_at + self._seconds
+
+
+def _nothing() -> None:
+    """There is nothing to end yet."""

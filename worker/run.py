@@ -52,7 +52,7 @@ def run(
 ) -> None:
     """Bring a claimed job to its next status, unless another attempt takes it over.
 
-    `claimed_at` is `time.monotonic()` from before the claim; `health` is the node's, by default
+    `claimed_at` is `clock.now()` from before the claim; `health` is the node's, by default
     of one without GPUs.
     """
     settings = backends.settings

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -69,6 +70,7 @@ def supervise(
 
     One that gives no sign of life for `retries.stalled_after` is ended.
     """
+    attempt.lease.when_lost(partial(trainer.kill, grace_seconds=0))
     signs, patience = SignsOfLife(attempt.workdir), attempt.job.spec.retries.stalled_after
     stalled = False
     try:
@@ -84,6 +86,7 @@ def supervise(
             time.sleep(POLL_SECONDS)
     finally:
         trainer.kill()
+    attempt.lease.check()
     while recorder.record():
         attempt.lease.check()
         time.sleep(DRAIN_SECONDS)

@@ -11,7 +11,6 @@ import logging
 import math
 import os
 import threading
-import time
 
 from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 
@@ -19,6 +18,7 @@ from jobs.backends import Backends, open_backends
 from jobs.queue import TRAIN, celery_app, queues_of
 from jobs.settings import Settings
 from jobs.workers import Registration
+from worker import clock
 from worker.health import Health
 from worker.heartbeat import Heartbeat, registration
 from worker.process import forbid_inspection
@@ -93,7 +93,7 @@ def train(job_id: str) -> None:
     """Run the first job of the queue that fits, which need not be the one whose message rang."""
     if not _healthy(job_id):
         return
-    claimed_at = time.monotonic()
+    claimed_at = clock.now()
     job = backends().attempts.claim_next(
         worker=me().name, lease_seconds=settings.lease_seconds, gpus=len(me().gpus)
     )

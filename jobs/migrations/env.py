@@ -19,7 +19,7 @@ def _run(connection: Connection) -> None:
 
 
 def _run_alone() -> None:
-    engine = open_engine(Settings().database_url)
+    engine = open_engine(Settings().database_url, statement_seconds=None)
     with engine.begin() as connection:
         _run(connection)
     engine.dispose()

@@ -49,9 +49,9 @@ _REFUSED = {
 _DELETE_AT_ONCE = 1000  # the most that one request may name
 _CONFIG = Config(
     connect_timeout=5,
-    read_timeout=60,
+    read_timeout=30,
     signature_version="s3v4",  # of links too, which are else signed the old way
-    retries={"mode": "standard", "max_attempts": 5},
+    retries={"mode": "standard", "total_max_attempts": 3},  # who waits longer tries again itself
     # Not every server knows the newer checksums; the manifests' sha256 is checked in any case.
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",

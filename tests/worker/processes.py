@@ -77,7 +77,8 @@ def trainers(data_dir: Path) -> list[int]:
             command = (folder / "cmdline").read_bytes()
         except OSError:
             continue  # it has ended
-        if b"relora_core" in command and bytes(data_dir) in command:
+        is_trainer = b"relora_core" in command or b"scripted_trainer" in command
+        if is_trainer and bytes(data_dir) in command:
             found.append(int(folder.name))
     return found
 

@@ -4,7 +4,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from jobs.models import Job
 from jobs.settings import Settings
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import environ, wait_until
+from worker import clock
 from worker.generator import Generator
 from worker.run import run
 
@@ -32,7 +32,7 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory, make_spec: MakeSpec) 
     migrate(settings.database_url)
     with closing(open_backends(settings)) as backends:
         job_id = backends.store.create(make_spec(steps=30, checkpoint_every=20)).id
-        claimed_at = time.monotonic()
+        claimed_at = clock.now()
         job = backends.attempts.claim(job_id, worker="w", lease_seconds=60)
         assert job is not None
         run(job, backends, claimed_at=claimed_at, leaving=lambda: False)

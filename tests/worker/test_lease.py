@@ -1,6 +1,8 @@
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine
@@ -11,13 +13,14 @@ from jobs.models import JobError
 from jobs.status import Wish
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import wait_until
+from worker import clock
 from worker.lease import Lease
 
 
 @pytest.fixture
 def lease(backends: Backends, make_spec: MakeSpec) -> Lease:
     """Of one second, not entered yet."""
-    claimed_at = time.monotonic()
+    claimed_at = clock.now()
     job_id = backends.store.create(make_spec()).id
     job = backends.attempts.claim(job_id, worker="w", lease_seconds=1)
     assert job is not None
@@ -71,3 +74,47 @@ def test_an_outage_longer_than_it_ends_it(backends: Backends, lease: Lease) -> N
         time.sleep(1.1)
         with pytest.raises(LeaseLost):
             lease.check()
+
+
+def test_a_renewal_that_is_answered_after_its_end_does_not_count(
+    lease: Lease, backends: Backends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renew = backends.attempts.renew
+
+    def renew_late(*arguments: Any, **options: Any) -> Wish | None:
+        wish = renew(*arguments, **options)
+        time.sleep(1.1)
+        return wish
+
+    monkeypatch.setattr(backends.attempts, "renew", renew_late)
+    with lease:
+        time.sleep(1.8)
+        with pytest.raises(LeaseLost):
+            lease.check()
+
+
+def test_its_end_is_told_whatever_the_store_waits_for(
+    lease: Lease, backends: Backends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost, answer = threading.Event(), threading.Event()
+    monkeypatch.setattr(backends.attempts, "renew", lambda *_, **__: answer.wait(30))
+    with lease:
+        lease.when_lost(lost.set)
+        assert not lost.wait(0.5)
+        assert lost.wait(1.5)
+    answer.set()
+
+
+def test_who_asks_after_its_end_is_told_at_once(
+    lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "now", lambda: time.monotonic() + 1e9)
+    lost = threading.Event()
+    lease.when_lost(lost.set)
+    assert lost.is_set()
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="this system has no such clock")
+def test_it_runs_out_while_the_host_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "clock_gettime", {time.CLOCK_BOOTTIME: 1234.5}.get)
+    assert clock.now() == 1234.5

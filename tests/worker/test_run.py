@@ -4,7 +4,6 @@ import hashlib
 import os
 import signal
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -22,6 +21,7 @@ from relora_core.events import CheckpointSaved, StepFinished
 from tests.fixtures.disks import MakeDisk, fill
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import ranks, trainers, wait_until
+from worker import clock
 from worker.run import run
 
 pytestmark = pytest.mark.integration
@@ -31,7 +31,7 @@ LONG = 20_000  # steps: more than any test waits for
 
 def attempt(backends: Backends, job_id: str, leaving: Callable[[], bool] = lambda: False) -> Job:
     """Claim the job and run it to its next status."""
-    claimed_at = time.monotonic()
+    claimed_at = clock.now()
     job = backends.attempts.claim(job_id, worker="w", lease_seconds=backends.settings.lease_seconds)
     assert job is not None
     run(job, backends, claimed_at=claimed_at, leaving=leaving)

@@ -1,6 +1,5 @@
 """The trainer that other tests rely on: in an attempt it is as good as the real one."""
 
-import time
 from pathlib import Path
 from threading import Thread
 
@@ -12,13 +11,14 @@ from relora_core.events import StepFinished
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import wait_until
 from tests.worker.scripted_trainer import in_place_of_torchrun, weights
+from worker import clock
 from worker.run import run
 
 pytestmark = pytest.mark.integration
 
 
 def attempt(backends: Backends, job_id: str) -> None:
-    claimed_at = time.monotonic()
+    claimed_at = clock.now()
     job = backends.attempts.claim(job_id, worker="w", lease_seconds=6)
     assert job is not None
     run(job, backends, claimed_at=claimed_at, leaving=lambda: False)
@@ -46,5 +46,6 @@ def test_a_run_that_was_paused_ends_with_the_weights_of_one_that_was_not(
     job = backends.store.get(job.id)
     assert job.status is JobStatus.SUCCEEDED
     assert steps(backends, job.id) == list(range(10, 101, 10))
-    backends.storage_for(job).download("final/model.safetensors", tmp_path / "model")
+    (model,) = (file for file in backends.store.artifacts(job.id) if file.kind == "final")
+    backends.storage_for(job).download(model.key, tmp_path / "model")
     assert (tmp_path / "model").read_text() == weights(seed=job.spec.train.training.seed, steps=100)
