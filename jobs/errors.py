@@ -26,7 +26,7 @@ JobsError
 ├── TooManyWebhooks      the project has all that one may have
 ├── WebhookNotFound      the project has no such webhook
 ├── DeliveryNotFound     the webhook has no such delivery
-├── QueueUnavailable     the broker does not answer
+├── QueueUnavailable     the broker does not answer, or refuses writes
 └── StorageError         the storage did not do what was asked
     └── StorageRefused   and would not if it were asked again
 """

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from celery import Celery
 from kombu.connection import Connection
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from jobs.errors import QueueUnavailable
 from jobs.outbox import Outbox
@@ -45,6 +46,7 @@ def celery_app(broker_url: str) -> Celery:
         worker_disable_prefetch=True,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,  # a broker that restarts only delays
+        broker_channel_error_retry=True,  # as does one that refuses writes, with a full disk
         broker_transport_options=_SOCKET,
     )
     return app
@@ -71,9 +73,9 @@ class JobQueue:
             return int(queue.message_count)
 
     def ping(self) -> None:
-        """Raises `QueueUnavailable`."""
-        with self._connected():
-            pass
+        """Write something: a broker may answer and take no messages. Raises `QueueUnavailable`."""
+        with self._connected() as connection:
+            connection.default_channel.client.set("relora.ping", "", ex=60)
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
@@ -82,8 +84,8 @@ class JobQueue:
             with self._app.connection_for_write(transport_options=options) as connection:
                 connection.default_channel  # noqa: B018 # connects
                 yield connection
-        except OperationalError as error:
-            raise QueueUnavailable(f"The broker does not answer: {error}") from error
+        except (OperationalError, RedisError) as error:  # it does not answer, or refuses
+            raise QueueUnavailable(f"The broker is unavailable: {error}") from error
 
 
 def dispatch(outbox: Outbox, queue: JobQueue) -> int:

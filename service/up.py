@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -137,8 +138,9 @@ def _valkey(data_dir: Path, port: int) -> Child:
             "or give a broker in RELORA_BROKER_URL"
         ) from None
     folder = data_dir / "valkey"
-    folder.mkdir(exist_ok=True)
-    options = {"bind": "127.0.0.1", "port": str(port), "dir": str(folder), "appendonly": "yes"}
+    shutil.rmtree(folder, ignore_errors=True)  # the sweep sends again what waits
+    folder.mkdir()
+    options = {"bind": "127.0.0.1", "port": str(port), "dir": str(folder), "save": ""}
     command = [str(get_binary_path())]
     for name, value in options.items():
         command += [f"--{name}", value]

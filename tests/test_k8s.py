@@ -288,7 +288,7 @@ def test_what_is_mounted_is_a_volume_of_the_pod(manifests: list[Manifest]) -> No
         volumes += [
             claim["metadata"]["name"] for claim in workload["spec"].get("volumeClaimTemplates", [])
         ]
-        mounts = [mount["name"] for mount in container(workload)["volumeMounts"]]
+        mounts = [mount["name"] for mount in container(workload).get("volumeMounts", [])]
         assert sorted(mounts) == sorted(volumes)
 
 

@@ -20,7 +20,7 @@ EVERY_SECONDS = 2.0
 RING_AGAIN_SECONDS = 60.0  # a queued job that no message in the broker speaks of
 
 
-def sweep(backends: Backends) -> None:
+def sweep(backends: Backends, *, ring_again_seconds: float = RING_AGAIN_SECONDS) -> None:
     """One round. Any number of sweeps may run side by side: each step is one transaction."""
     for job_id in backends.attempts.expire_leases():
         logger.warning("job %s: its worker is lost", job_id)
@@ -30,9 +30,9 @@ def sweep(backends: Backends) -> None:
     _remove_datasets(backends)
     for generation_id in backends.generations.expire():
         logger.warning("generation %s: nobody ended it in time", generation_id)
-    for gpus in backends.outbox.overdue(RING_AGAIN_SECONDS):
+    for gpus in backends.outbox.overdue(ring_again_seconds):
         if backends.queue.depth(gpus=gpus) == 0:
-            backends.outbox.ring_again(RING_AGAIN_SECONDS, gpus=gpus)
+            backends.outbox.ring_again(ring_again_seconds, gpus=gpus)
 
 
 def _remove_datasets(backends: Backends) -> None:
@@ -50,9 +50,11 @@ def main() -> None:
     signal.signal(signal.SIGINT, _exit)
     backends = open_backends(Settings())
     logger.info("sweeping every %g s", EVERY_SECONDS)
+    ring_again_seconds = 0.0  # the broker may be as new as this process, and know nothing
     while True:
         try:
-            sweep(backends)
+            sweep(backends, ring_again_seconds=ring_again_seconds)
+            ring_again_seconds = RING_AGAIN_SECONDS
         except (SQLAlchemyError, QueueUnavailable) as error:
             logger.warning("this round is left out: %s", error)
         time.sleep(EVERY_SECONDS)

@@ -132,7 +132,7 @@ def test_with_the_broker_down_nothing_hangs_and_nothing_is_lost(
     broker.stop()
     start = time.monotonic()
     for ask in (queue.ping, queue.depth, lambda: queue.send(job.id)):
-        with pytest.raises(QueueUnavailable, match="The broker does not answer"):
+        with pytest.raises(QueueUnavailable, match="The broker is unavailable"):
             ask()
     with pytest.raises(QueueUnavailable):
         dispatch(outbox, queue)
@@ -157,3 +157,21 @@ def test_a_message_carries_the_job_id_alone(queue: JobQueue, broker_url: str) ->
         (message,) = redis.lrange("relora", 0, -1)
     assert b'"task": "relora.train"' in message
     assert b"job_1" in message
+
+
+def test_a_broker_that_answers_and_refuses_writes_is_unavailable_and_ends_no_worker(
+    broker_url: str, queue: JobQueue, tmp_path: Path
+) -> None:
+    (tmp_path / "go").touch()
+    with Redis.from_url(broker_url) as client, worker(broker_url, tmp_path, "threads"):
+        queue.send("job_1")
+        wait_for((tmp_path / "job_1.done").exists)
+        client.config_set("min-replicas-to-write", 1)  # NOREPLICAS
+        for write in (queue.ping, lambda: queue.send("job_2")):
+            with pytest.raises(QueueUnavailable, match=r"NOREPLICAS|good replicas"):
+                write()
+        time.sleep(2)  # the worker asks for messages and is refused
+        client.config_set("min-replicas-to-write", 0)
+        queue.ping()
+        queue.send("job_3")
+        wait_for((tmp_path / "job_3.done").exists)

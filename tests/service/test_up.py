@@ -89,6 +89,9 @@ def test_what_was_there_before_is_there_after_a_restart(
         job = client.jobs.create(document)
     up.send_signal(signal.SIGINT)
     up.wait(PATIENCE)
+    log = tmp_path / "data/valkey/appendonlydir/appendonly.aof.manifest"  # of an earlier version
+    log.parent.mkdir()
+    log.write_bytes(bytes(12))  # as a power cut leaves it
     again = subprocess.Popen(command(tmp_path / "data", "--port", "0", "--no-worker"))
     try:
         wait_until((tmp_path / "data" / "url").exists)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from jobs.backends import Backends
 from jobs.datasets import content
@@ -37,6 +38,19 @@ def test_a_job_whose_worker_is_silent_is_queued_again(
 
     assert backends.store.get(job_id).status is JobStatus.QUEUED
     assert backends.queue.depth() == messages + 1
+
+
+def test_a_message_that_the_broker_lost_is_sent_again_when_the_sweep_starts(
+    backends: Backends, make_spec: MakeSpec, valkey_url: str
+) -> None:
+    backends.store.create(make_spec())
+    sweep(backends)
+    with Redis.from_url(valkey_url) as broker:
+        broker.flushdb()
+    for ring_again_seconds, messages in ((60, 0), (0, 1)):
+        for _ in range(2):  # it writes the message, and sends it the next time
+            sweep(backends, ring_again_seconds=ring_again_seconds)
+        assert backends.queue.depth() == messages
 
 
 def test_a_job_that_waited_for_its_quota_is_told_when_there_is_room(
