@@ -263,7 +263,7 @@ def test_no_interleaving_loses_or_doubles_anything_of_a_job(
     check(
         open_life,
         settings=settings(
-            max_examples=40,
+            max_examples=25,
             phases=[Phase.generate],  # a failure replays; to shrink it takes minutes
             stateful_step_count=60,
             deadline=None,
