@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from jobs.job_uris import FOLDER, job_uri
 from jobs.models import Job, JobSpec
+from relora_core.spec import Document
 
 CHECKPOINTS = "checkpoints/"
 MAX_NAME = 200
@@ -23,15 +24,17 @@ class Fork(BaseModel):
         },
     )
 
-    source: Annotated[str, Field(pattern=f"^({FOLDER})$")] | None = Field(
+    source: Annotated[str, Field(max_length=100, pattern=f"^({FOLDER})$")] | None = Field(
         default=None,
         alias="from",
         description="The folder of its files with the weights to begin with: `final`, "
         "`merged/step-00005000` or, for lora and relora, `checkpoints/step-00005000`, which "
         "becomes `method.warm_start_from`. Default: none; only the spec is copied.",
     )
-    changes: dict[str, Any] = Field(
-        default_factory=dict, description="Of the spec, as a JSON merge patch (RFC 7396)."
+    changes: Document = Field(
+        default_factory=dict,
+        max_length=1000,
+        description="Of the spec, as a JSON merge patch (RFC 7396).",
     )
 
 

@@ -7,9 +7,13 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
+    SerializeAsAny,
+    ValidationError,
     ValidationInfo,
     WrapValidator,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -18,9 +22,12 @@ from jobs.status import JobStatus, Wish
 from jobs.trackers import TrackerSpec, check_each_once
 from jobs.webhooks.models import WebhookSpec
 from relora_core.events import Phase
-from relora_core.spec import ACCEPTED, Spec, SpecConflict, TrainSpec, was_accepted
+from relora_core.problems import explain
+from relora_core.spec import ACCEPTED, Line, Spec, SpecConflict, TrainSpec, was_accepted
 
-LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$")]
+LabelKey = Annotated[
+    str, Field(max_length=63, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$")
+]
 
 Labels = Annotated[
     dict[LabelKey, Annotated[str, Field(max_length=256)]],
@@ -44,6 +51,7 @@ class HubRepo(Spec):
     """A repository of the Hugging Face Hub."""
 
     repo: str = Field(
+        max_length=193,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}$",
         description="Organization or user, and name: my-org/relora-130m. It is made if needed.",
     )
@@ -53,6 +61,7 @@ class HubRepo(Spec):
 class Output(Spec):
     uri: str | None = Field(
         default=None,
+        max_length=4096,
         description="Where checkpoints and models go: s3://bucket/prefix or file:///folder. "
         "Default: the service's own storage.",
     )
@@ -77,6 +86,7 @@ class Retries(Spec):
     stalled_after: float | None = Field(
         default=1800.0,
         ge=1,
+        le=31_536_000,
         description="Seconds without a sign of life after which a trainer is ended and the "
         "next attempt goes on from the newest checkpoint; null: never.",
     )
@@ -98,7 +108,9 @@ class JobSpec(TrainSpec):
         "it holds: {HF_TOKEN: my-hf-token}.",
     )
     trackers: tuple[TrackerSpec, ...] = Field(
-        default=(), description="Where its curves go besides the service: one of each at most."
+        default=(),
+        max_length=10,
+        description="Where its curves go besides the service: one of each at most.",
     )
     webhooks: tuple[WebhookSpec, ...] = Field(
         default=(), max_length=10, description="Who is told of this job's events."
@@ -139,9 +151,15 @@ class JobSpec(TrainSpec):
         return self.output.hub if self.output else None
 
     @classmethod
-    def accepted(cls, document: object) -> Self:
-        """A stored spec, as it was accepted: rules that came since hold for new ones alone."""
-        return cls.model_validate(document, context=ACCEPTED)
+    def accepted(cls, document: object) -> "JobSpec":
+        """A stored spec, as it was accepted: rules that came since hold for new ones alone.
+
+        One that this version cannot read at all is an `UnreadableSpec`.
+        """
+        try:
+            return JobSpec.model_validate(document, context=ACCEPTED)
+        except ValidationError as error:
+            return UnreadableSpec.of(document, error)
 
     @property
     def train(self) -> TrainSpec:
@@ -150,11 +168,49 @@ class JobSpec(TrainSpec):
         return TrainSpec.model_validate(document, context=ACCEPTED)
 
 
+class UnreadableSpec(JobSpec):
+    """A stored spec that this version cannot read. It is shown as it is stored, and cannot run.
+
+    Its fields are those that can be read, so that its job can be listed, cancelled and deleted.
+    """
+
+    _stored: object = PrivateAttr(default=None)
+    _problem: str = PrivateAttr(default="")
+
+    @classmethod
+    def of(cls, stored: object, error: ValidationError) -> "UnreadableSpec":
+        wrong = {item["loc"][0] for item in error.errors(include_url=False) if item["loc"]}
+        written = stored if isinstance(stored, dict) else {}
+        kept = {key: written[key] for key in _READ_ALONE & written.keys() - wrong}
+        spec = cls.model_validate({**_LEAST, **kept}, context=ACCEPTED)
+        spec._stored = stored
+        problems = explain(error, stored, JobSpec)
+        spec._problem = "; ".join(f"{one.path or 'spec'}: {one.message}" for one in problems)
+        return spec
+
+    @property
+    def problem(self) -> str:
+        return f"This version cannot read the spec that is stored. {self._problem}"
+
+    @model_serializer(mode="plain")
+    def _as_stored(self) -> Any:
+        return self._stored
+
+
+# What can be read by itself, and what a spec has at least.
+_READ_ALONE = {"name", "labels", "priority", "output", "retries", "secrets"}
+_LEAST: dict[str, Any] = {
+    "model": {"preset": "llama_9m"},
+    "data": {"train": {"uri": "/"}},
+    "training": {"steps": 1},
+}
+
+
 def _as_accepted(value: object, _validate: object) -> JobSpec:
     return value if isinstance(value, JobSpec) else JobSpec.accepted(value)
 
 
-AcceptedSpec = Annotated[JobSpec, WrapValidator(_as_accepted)]
+AcceptedSpec = Annotated[SerializeAsAny[JobSpec], WrapValidator(_as_accepted)]
 
 
 class JobError(BaseModel):
@@ -216,6 +272,9 @@ class Job(BaseModel):
     worker: str | None
     forked_from: str | None = Field(description="The job that this one was forked from.")
     spec: AcceptedSpec
+    spec_problem: str | None = Field(
+        default=None, description="Why the stored spec, shown as it is, cannot be read or run."
+    )
     progress: Progress
     error: JobError | None
     created_at: datetime
@@ -232,7 +291,7 @@ class JobChanges(BaseModel):
         json_schema_extra={"example": {"labels": {"team": "research"}, "priority": 10}},
     )
 
-    name: str = Field(default="", min_length=1, max_length=200)
+    name: Line = Field(default="")
     labels: Labels = Field(
         default_factory=dict, max_length=MAX_LABELS, description="They replace those it had."
     )

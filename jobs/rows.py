@@ -1,12 +1,13 @@
 """Between the store's rows and the models that people read."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Row
 
 from jobs.events import AnyJobEvent, job_event_adapter
-from jobs.models import Artifact, Job, JobError, JobSpec, Progress
+from jobs.models import Artifact, Job, JobError, JobSpec, Progress, UnreadableSpec
 from jobs.status import JobStatus
 from jobs.tables import jobs
 
@@ -26,7 +27,7 @@ PROGRESS_COLUMNS = (
 
 
 def job_from(row: Row[*tuple[Any, ...]], queue_position: int | None = None) -> Job:
-    spec = JobSpec.accepted(json.loads(row.spec))
+    spec = spec_from(row.spec)
     return Job(
         id=row.id,
         name=spec.name,
@@ -38,12 +39,38 @@ def job_from(row: Row[*tuple[Any, ...]], queue_position: int | None = None) -> J
         worker=row.worker,
         forked_from=row.forked_from,
         spec=spec,
+        spec_problem=spec.problem if isinstance(spec, UnreadableSpec) else None,
         progress=progress_from(row, queue_position),
         error=JobError.model_validate_json(row.error) if row.error else None,
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
     )
+
+
+def spec_from(stored: str) -> JobSpec:
+    return JobSpec.accepted(_document(stored))
+
+
+def name_from(stored: str) -> str:
+    """The name of a job, from its stored spec, without reading the rest."""
+    document = _document(stored)
+    return str(document.get("name", "")) if isinstance(document, dict) else ""
+
+
+def changed(stored: str, changes: Mapping[str, Any]) -> str:
+    """A stored spec with other values of some fields; one that is no object stays as it is."""
+    document = _document(stored)
+    if not isinstance(document, dict):
+        return stored
+    return json.dumps({**document, **changes}, separators=(",", ":"))
+
+
+def _document(stored: str) -> Any:
+    try:
+        return json.loads(stored)
+    except ValueError:
+        return stored
 
 
 def progress_document(progress: Progress) -> str:

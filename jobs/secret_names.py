@@ -42,7 +42,9 @@ def _check_variable(variable: str) -> str:
 
 
 SecretReference = Annotated[
-    str, AfterValidator(_check_name), WithJsonSchema({"type": "string", "pattern": _NAME})
+    str,
+    AfterValidator(_check_name),
+    WithJsonSchema({"type": "string", "maxLength": 64, "pattern": _NAME}),
 ]
 SecretVariable = Annotated[
     str, AfterValidator(_check_variable), WithJsonSchema({"type": "string", "pattern": _VARIABLE})

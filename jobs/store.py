@@ -5,7 +5,6 @@ while its row is locked, so a reader who saw one has seen all before it.
 """
 
 import builtins
-import json
 from collections.abc import Collection
 from typing import Literal
 
@@ -27,9 +26,11 @@ from jobs.quotas import check_requeue, lock_project
 from jobs.rows import (
     PROGRESS_COLUMNS,
     artifact_from,
+    changed,
     event_from,
     job_from,
     progress_from,
+    spec_from,
 )
 from jobs.status import FINAL, JobStatus, Wish
 from jobs.submitting import Submitted, enqueue
@@ -117,12 +118,13 @@ class JobStore:
         """Raises `IllegalTransition` for the priority of a job that is not queued."""
         given = changes.given
         with self._engine.begin() as connection:
-            spec = _locked_spec(connection, job_id).model_copy(update=given)
+            stored = changed(_locked_spec(connection, job_id), given)
+            spec = spec_from(stored)
             row = change(
                 connection,
                 job_id,
                 jobs.c.status == JobStatus.QUEUED if "priority" in given else true(),
-                spec=spec.model_dump_json(),
+                spec=stored,
                 priority=spec.priority,
             )
             if row is None:
@@ -185,7 +187,7 @@ class JobStore:
             )
             if row is None:
                 raise _illegal(connection, job_id, reason)
-            hold(connection, JobSpec.accepted(json.loads(row.spec)), project=row.project)
+            hold(connection, spec_from(row.spec), project=row.project)
             announce(connection, row, JobQueued(reason=reason))
             ring(connection, job_id)
             return job_from(row, position(connection, row))
@@ -245,13 +247,13 @@ def _get(connection: Connection, job_id: str) -> Job:
     return job_from(row, position(connection, row))
 
 
-def _locked_spec(connection: Connection, job_id: str) -> JobSpec:
-    """Until the transaction ends, nobody else changes it."""
+def _locked_spec(connection: Connection, job_id: str) -> str:
+    """As it is stored. Until the transaction ends, nobody else changes it."""
     query = select(jobs.c.spec).where(jobs.c.id == job_id).with_for_update()
-    document = connection.scalar(query)
-    if document is None:
+    stored: str | None = connection.scalar(query)
+    if stored is None:
         raise JobNotFound(job_id)
-    return JobSpec.accepted(json.loads(document))
+    return stored
 
 
 def _lock_over(connection: Connection, job_id: str) -> None:

@@ -33,7 +33,9 @@ class MlflowTracker(Spec):
     """A run of MLflow, found again by its tag `relora.job_id`."""
 
     name: Literal["mlflow"] = "mlflow"
-    uri: str = Field(description="https://host, http://host or sqlite:////file of the workers.")
+    uri: str = Field(
+        max_length=2048, description="https://host, http://host or sqlite:////file of the workers."
+    )
     experiment: Name = "relora"
 
     @field_validator("uri")

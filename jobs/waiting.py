@@ -1,7 +1,6 @@
 """The order of the queue: the higher priority first, and of equals the older job."""
 
 import builtins
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -21,6 +20,7 @@ from sqlalchemy import (
 
 from jobs.database import READ_ONLY
 from jobs.fitting import obstacles
+from jobs.rows import name_from
 from jobs.status import JobStatus
 from jobs.tables import jobs
 
@@ -111,7 +111,7 @@ def _queued_job_from(row: Row[*tuple[Any, ...]], obstacle: str | None) -> Queued
     return QueuedJob(
         position=row.rank,
         job_id=row.id,
-        name=json.loads(row.spec)["name"],
+        name=name_from(row.spec),
         priority=row.priority,
         held_back=row.held_back,
         obstacle=obstacle,

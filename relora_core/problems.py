@@ -1,15 +1,68 @@
 """Validation errors in a person's words: the field's path as it was written, and a reason."""
 
-import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from relora_core.spec import SpecConflict
+from relora_core.suggestions import nearest, no_such
+
+MAX_PROBLEMS = 20
+_LONGEST = 80  # of a value that is shown
+
+# By pydantic's type of an error; the placeholders are its context.
+_WORDS = {
+    "missing": "required",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "bytes_type": "must be text",
+    "dict_type": "must be an object with fields",
+    "enum": "must be {expected}",
+    "finite_number": "must be finite",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "greater_than": "must be over {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a smaller number",
+    "int_type": "must be a whole number",
+    "less_than": "must be under {lt}",
+    "less_than_equal": "must be at most {le}",
+    "list_type": "must be a list",
+    "literal_error": "must be {expected}",
+    "mapping_type": "must be an object with fields",
+    "model_attributes_type": "must be an object with fields",
+    "model_type": "must be an object with fields",
+    "recursion_loop": "must not hold itself",
+    "string_pattern_mismatch": "must match {pattern}",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_type": "must be text",
+    "string_unicode": "must be valid Unicode text",
+    "timezone_aware": "must be a time with its zone, such as 2026-01-31T12:00:00Z",
+    "too_long": "must have at most {max_length} items",
+    "too_short": "must have at least {min_length} items",
+    "tuple_type": "must be a list",
+    "union_tag_not_found": "needs a field {discriminator}",
+}
+_KINDS = {  # of a value that is of no use in any form, by the beginning of the type
+    "datetime": "must be a time such as 2026-01-31T12:00:00Z",
+    "date": "must be a date such as 2026-01-31",
+}
+_OTHER_NAMES = {
+    "context_length": "sequence_length",
+    "epochs": "steps",
+    "lr": "learning_rate",
+    "max_length": "sequence_length",
+    "num_epochs": "steps",
+    "num_train_epochs": "steps",
+    "seq_len": "sequence_length",
+}
 
 
 @dataclass(frozen=True)
@@ -19,18 +72,46 @@ class Problem:
 
 
 def explain(error: ValidationError, document: object, model: type[BaseModel]) -> list[Problem]:
-    """What is wrong with `document`, which did not validate as `model`."""
-    return [
-        Problem(path=_path(item, document), message=_reason(item, model))
-        for item in error.errors(include_url=False)
+    """What is wrong with `document`, which did not validate as `model`: see `in_words`."""
+    return in_words(error.errors(include_url=False), document, model)
+
+
+def in_words(
+    errors: Sequence[Mapping[str, Any]], document: object, model: type[BaseModel] | None = None
+) -> list[Problem]:
+    """Errors as pydantic lists them: the first 20, and how many more there are.
+
+    `model` is what the document should have been: its fields are suggested for unknown ones.
+    Without it no value is repeated, which may be a secret.
+    """
+    reasons: dict[str, dict[str, None]] = {}
+    values: dict[str, str] = {}
+    for item in errors[:MAX_PROBLEMS]:
+        path = _path(item, document)
+        reasons.setdefault(path, {})[_reason(item, path, model)] = None  # each variant has its own
+        if model is not None and item["type"] in _WORDS and item["type"] != "missing":
+            values[path] = f"; got {_shown(item['input'])}"
+    problems = [
+        Problem(path, ", or ".join(reasons[path]) + values.get(path, "")) for path in reasons
     ]
+    return [*problems, *_more(len(errors) - MAX_PROBLEMS)]
 
 
-def _path(item: ErrorDetails, document: object) -> str:
+def first(problems: Sequence[Problem]) -> list[Problem]:
+    """The first 20, and how many more there are."""
+    return [*problems[:MAX_PROBLEMS], *_more(len(problems) - MAX_PROBLEMS)]
+
+
+def _more(number: int) -> list[Problem]:
+    return [Problem("", f"and {number} more problems")] if number > 0 else []
+
+
+def _path(item: Mapping[str, Any], document: object) -> str:
+    written = _written_path(item["loc"], item["type"], document)
     conflict = item.get("ctx", {}).get("error")
     if isinstance(conflict, SpecConflict):
-        return conflict.path
-    return _written_path(item["loc"], item["type"], document)
+        return ".".join(filter(None, (written, conflict.path)))
+    return written
 
 
 def _written_path(location: Sequence[int | str], kind: str, document: object) -> str:
@@ -40,9 +121,9 @@ def _written_path(location: Sequence[int | str], kind: str, document: object) ->
         if _holds(current, key):
             path.append(str(key))
             current = current[key]  # type: ignore[index] # `_holds` says that it can
-    if kind == "missing":
+    if kind == "missing" and location:
         path.append(str(location[-1]))
-    return ".".join(path)
+    return ".".join(path).encode(errors="replace").decode()
 
 
 def _holds(value: object, key: int | str) -> bool:
@@ -51,42 +132,66 @@ def _holds(value: object, key: int | str) -> bool:
     return isinstance(value, Mapping) and key in value
 
 
-def _reason(item: ErrorDetails, model: type[BaseModel]) -> str:
-    match item["type"]:
-        case "missing":
-            return "required"
-        case "extra_forbidden":
-            return _unknown_field(str(item["loc"][-1]), model)
-        case "value_error":
-            return str(item["ctx"]["error"])
-        case "union_tag_invalid":
-            context = item["ctx"]
-            return (
-                f"no {context['discriminator'].strip(chr(39))} {context['tag']!r}; there are "
-                + (context["expected_tags"].replace("'", ""))
-            )
-        case _:
-            return f"{item['msg']}; got {_shortened(item['input'])}"
+def _reason(item: Mapping[str, Any], path: str, model: type[BaseModel] | None) -> str:
+    kind, context = item["type"], item.get("ctx", {})
+    if kind == "extra_forbidden":
+        return _unknown_field(path, model)
+    if "error" in context:
+        return str(context["error"])
+    if kind == "union_tag_invalid":
+        known = [tag.strip("' ") for tag in context["expected_tags"].split(",")]
+        return no_such(context["discriminator"].strip("'"), context["tag"], known)
+    words = _WORDS.get(kind) or _of_a_kind(kind)
+    if words is None:  # an error of our own has its own words
+        return str(item["msg"])
+    return words.format(**context).replace("'", "")
 
 
-def _unknown_field(name: str, model: type[BaseModel]) -> str:
-    close = difflib.get_close_matches(name, set(_field_names(model, set())), n=1)
-    return "unknown field" + (f"; did you mean `{close[0]}`?" if close else "")
+def _of_a_kind(kind: str) -> str | None:
+    return next((words for prefix, words in _KINDS.items() if kind.startswith(prefix)), None)
 
 
-def _shortened(value: object) -> str:
-    text = json.dumps(value, default=repr)
-    return text if len(text) <= 80 else text[:77] + "..."
+def _unknown_field(path: str, model: type[BaseModel] | None) -> str:
+    """Suggest a field of the same part, or the other part that has a field of this name."""
+    if model is None:
+        return "unknown field"
+    parent, _, name = path.rpartition(".")
+    parts = _parts(model)
+    own = parts.get(_without_numbers(parent), frozenset())
+    other_name = _OTHER_NAMES.get(name)
+    meant = other_name if other_name in own else nearest(name, own)
+    elsewhere = [".".join(filter(None, (part, name))) for part in parts if name in parts[part]]
+    choices = [meant] if meant else elsewhere[:3]
+    suggestion = " or ".join(f"`{choice}`" for choice in choices)
+    return "unknown field" + (f"; did you mean {suggestion}?" if suggestion else "")
 
 
-def _field_names(annotation: Any, seen: set[Any]) -> Iterator[str]:
-    """The names of all fields below `annotation`, through unions and containers."""
+def _without_numbers(path: str) -> str:
+    return ".".join(key for key in path.split(".") if not key.isdigit())
+
+
+@cache
+def _parts(model: type[BaseModel]) -> dict[str, frozenset[str]]:
+    """The names of the fields of each part below `model`, by its dotted path."""
+    found: dict[str, set[str]] = {}
+    for path, name in _fields(model, ""):
+        found.setdefault(path, set()).add(name)
+    return {path: frozenset(names) for path, names in found.items()}
+
+
+def _fields(annotation: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Through unions and containers."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        if annotation in seen:
-            return
-        seen.add(annotation)
         for name, field in annotation.model_fields.items():
-            yield name
-            yield from _field_names(field.annotation, seen)
+            yield path, name
+            yield from _fields(field.annotation, f"{path}.{name}".removeprefix("."))
     for part in get_args(annotation):
-        yield from _field_names(part, seen)
+        yield from _fields(part, path)
+
+
+def _shown(value: object) -> str:
+    try:
+        text = json.dumps(value, default=repr)
+    except (ValueError, RecursionError):  # a number of thousands of digits, a list in itself
+        return "a value that is too large to show"
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

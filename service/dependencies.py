@@ -54,7 +54,7 @@ async def refuse_unknown_query(request: Request) -> None:
         choices = f"; there are {', '.join(sorted(known))}" if known else "; it takes none"
         raise RequestValidationError(
             [
-                {"type": "extra_forbidden", "loc": ("query", name), "msg": f"unknown{choices}"}
+                {"type": "unknown_parameter", "loc": ("query", name), "msg": f"unknown{choices}"}
                 for name in unknown
             ]
         )

@@ -41,6 +41,7 @@ from jobs.errors import (
     WebhookNotFound,
 )
 from relora_core.problems import Problem as SpecProblem
+from relora_core.problems import in_words
 from service.access import NotAuthenticated, ScopeMissing
 from service.rate_limit import RateLimited
 from service.responses import PROBLEM, ExceededQuota, FieldProblem, Problem
@@ -163,9 +164,8 @@ def offset_mismatch(request: Request, error: OffsetMismatch) -> JSONResponse:
 
 
 def invalid_spec(request: Request, error: InvalidSpec) -> JSONResponse:
-    fields = [FieldProblem(path=item.path, message=item.message) for item in error.problems]
-    detail = "The spec was not accepted; nothing is queued. `errors` says what to change."
-    return respond(request, 422, "invalid_spec", detail, errors=fields)
+    detail = "The spec was not accepted; nothing is queued."
+    return respond(request, 422, "invalid_spec", detail, errors=_fields(error.problems))
 
 
 def name_unknown(request: Request, error: NameUnknown) -> JSONResponse:
@@ -178,15 +178,20 @@ def invalid_request(request: Request, error: RequestValidationError) -> JSONResp
         reason, position = details[0]["ctx"]["error"], details[0]["loc"][-1]
         message = f"The body is not JSON: {reason} at character {position}."
         return respond(request, 400, "malformed_body", message)
-    fields = [
-        FieldProblem(
-            path=".".join(map(str, item["loc"])),
-            message=item["msg"].removeprefix("Value error, "),  # what pydantic puts before ours
-        )
-        for item in details
-    ]
-    detail = "The request was not accepted. `errors` says what to change."
-    return respond(request, 422, "invalid_request", detail, errors=fields)
+    detail = "The request was not accepted."
+    return respond(request, 422, "invalid_request", detail, errors=_fields(_problems(error)))
+
+
+def _problems(error: RequestValidationError) -> list[SpecProblem]:
+    """By the name of the field or parameter alone, wherever in the request it was sent."""
+    details = error.errors()
+    named = [{**item, "loc": item["loc"][1:]} for item in details]
+    sent = {item["loc"][0]: None for item in named if item["loc"]}
+    return in_words(named, sent | dict(error.body) if isinstance(error.body, Mapping) else sent)
+
+
+def _fields(problems: list[SpecProblem]) -> list[FieldProblem]:
+    return [FieldProblem(path=item.path, message=item.message) for item in problems]
 
 
 def http_error(request: Request, error: HTTPException) -> JSONResponse:

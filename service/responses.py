@@ -27,7 +27,7 @@ LAST_EVENTS = (JobSucceeded, JobFailed, JobCancelled)  # unless it is retried
 
 class FieldProblem(BaseModel):
     path: str = Field(description="The field as it was written.", examples=["method.rank"])
-    message: str = Field(examples=["Input should be greater than or equal to 1; got 0"])
+    message: str = Field(examples=["must be at least 1; got 0"])
 
 
 class ExceededQuota(BaseModel):

@@ -17,7 +17,7 @@ from jobs.errors import (
     SecretsUnavailable,
     StorageRefused,
 )
-from jobs.models import Job, JobError
+from jobs.models import Job, JobError, UnreadableSpec
 from jobs.status import FINAL, JobStatus
 from relora_core.errors import TrainError
 from worker.attempt import Attempt, StopRequested
@@ -73,6 +73,8 @@ def run(
 
 
 def _verdict(attempt: Attempt) -> Verdict:
+    if isinstance(attempt.job.spec, UnreadableSpec):
+        return Failed(JobError(code="spec_unreadable", message=attempt.job.spec.problem))
     try:
         masked = attempt.secrets.masked
     except SecretNotFound as error:

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from jobs.models import JobSpec
-from relora_core.problems import Problem, explain
+from relora_core.problems import MAX_PROBLEMS, Problem, explain, first
 
 MAX_JOBS = 200
 MAX_NAME = 200  # of a job
@@ -54,10 +54,12 @@ def plan(base: Mapping[str, Any], grid: Mapping[str, Any]) -> list[Planned]:
             one = _planned(base, chosen)
         except InvalidSweep as error:
             problems += error.problems
+            if len(problems) >= MAX_PROBLEMS:
+                break
         else:
             planned.setdefault(one.spec.model_dump_json(exclude={"name"}), one)
     if problems:
-        raise InvalidSweep(problems)
+        raise InvalidSweep(first(problems))
     return list(planned.values())
 
 

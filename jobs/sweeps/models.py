@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from jobs.models import JobError
 from jobs.status import JobStatus
+from relora_core.spec import Document, Line
 
 EXAMPLE: dict[str, Any] = {
     "base": {
@@ -24,14 +25,15 @@ class NewSweep(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra={"example": EXAMPLE})
 
-    name: str | None = Field(
-        default=None, min_length=1, max_length=100, description="Default: that of the base."
+    name: Line | None = Field(
+        default=None, max_length=100, description="Default: that of the base."
     )
-    base: dict[str, Any] = Field(
-        description="A job spec; a field that the grid has may be missing."
+    base: Document = Field(
+        max_length=1000, description="A job spec; a field that the grid has may be missing."
     )
-    grid: dict[str, Any] = Field(
+    grid: Document = Field(
         min_length=1,
+        max_length=200,
         description="Fields, each with a list of values: there is a job for every combination. "
         "A field is a dotted path (`optimizer.learning_rate`), or its last name where only one "
         "field has that name (`rank`); `method` is the method's name.",

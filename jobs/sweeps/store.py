@@ -17,6 +17,7 @@ from jobs.ids import new_id
 from jobs.models import JobError
 from jobs.moves import make_wish
 from jobs.quotas import lock_project
+from jobs.rows import name_from
 from jobs.status import JobStatus, Wish
 from jobs.submitting import enqueue
 from jobs.sweeps.grid import Planned
@@ -132,7 +133,7 @@ def _job_from(row: SweepRow) -> SweepJob:
     told = json.loads(row.progress)
     return SweepJob(
         job_id=row.id,
-        name=json.loads(row.spec)["name"],
+        name=name_from(row.spec),
         changes=json.loads(row.changes),
         status=row.status,
         **{name: told.get(name) for name in _TOLD},

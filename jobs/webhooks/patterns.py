@@ -36,5 +36,5 @@ def _check(pattern: str) -> str:
 EventPattern = Annotated[
     str,
     AfterValidator(_check),
-    WithJsonSchema({"type": "string", "pattern": r"^(\*|[a-z]+\.(\*|[a-z_]+))$"}),
+    WithJsonSchema({"type": "string", "maxLength": 80, "pattern": r"^(\*|[a-z]+\.(\*|[a-z_]+))$"}),
 ]

@@ -55,10 +55,10 @@ def _scores(step: Pass) -> int:
 def _factors(step: Pass) -> int:
     """Of each token, in all blocks: A x where it is computed, and dropout's mask and output."""
     targets = step.layout.targets
-    merged = sum(step.layout.is_merged(linear, tokens=step.tokens) for linear in targets)
-    kept = step.layout.rank * (len(targets) - merged)
+    apart = (w for w in targets if not step.layout.is_merged(w, tokens=step.tokens))
+    kept = step.layout.rank * sum(linear.count for linear in apart)
     if step.dropout:
-        kept += 2 * sum(linear.d_in for linear in targets)
+        kept += 2 * sum(linear.count * linear.d_in for linear in targets)
     return step.compute_bytes * kept
 
 

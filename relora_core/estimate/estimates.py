@@ -1,5 +1,6 @@
 """What a run will cost: parameters, memory, arithmetic and time, without building weights."""
 
+import math
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -145,9 +146,9 @@ class _Run:
         return max(1, min(self.largest_micro_batch(phase) for phase in self.phases))
 
     def largest_micro_batch(self, phase: PlannedPhase) -> int:
-        sizes = [size for size in range(1, self.per_gpu + 1) if self.per_gpu % size == 0]
         usable = self.hardware.gpu.usable_bytes
-        return max((size for size in sizes if self.memory(phase, size).peak <= usable), default=0)
+        sizes = sorted(_divisors(self.per_gpu), reverse=True)
+        return next((size for size in sizes if self.memory(phase, size).peak <= usable), 0)
 
     def memory(self, phase: PlannedPhase, micro_batch: int) -> Memory:
         training = self.spec.training
@@ -218,6 +219,11 @@ class _Run:
             _flops_as_stored(self.spec, gpu) or peak
         )
         return at_peak / (self.hardware.utilization * self.hardware.gpus)
+
+
+def _divisors(number: int) -> set[int]:
+    smaller = [n for n in range(1, math.isqrt(number) + 1) if number % n == 0]
+    return {*smaller, *(number // n for n in smaller)}
 
 
 def _flops_as_stored(spec: TrainSpec, gpu: Gpu) -> float | None:

@@ -1,10 +1,15 @@
 """Which parameters a phase trains, which it freezes, and how they are stored."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
-from relora_core.errors import ModelError
-from relora_core.lowrank.targets import check_rank, check_untied, is_narrow, is_target
+from relora_core.lowrank.targets import (
+    check_rank,
+    check_untied,
+    is_narrow,
+    is_target,
+    no_targets,
+)
 from relora_core.lowrank.variant import is_merged
 from relora_core.shapes import Linear, ModelShape
 from relora_core.spec import Factors, GaloreMethod, LowRank, LowrankMethod, Targets, Variant
@@ -81,7 +86,9 @@ class Layout:
 
     def factor_elements(self, linear: Linear) -> int:
         """Of A and B."""
-        return self.rank * (linear.d_out + linear.d_in) if linear in self.targets else 0
+        if linear not in self.targets:
+            return 0
+        return linear.count * self.rank * (linear.d_out + linear.d_in)
 
 
 def full_rank(shape: ModelShape) -> Layout:
@@ -94,8 +101,8 @@ def low_rank(shape: ModelShape, method: LowRank, *, as_stored: bool = False) -> 
     `as_stored`: the device multiplies `frozen_dtype`, and the run's precision lets it.
     Raises `ModelError` if the method fits no layer, or its rank does not fit one.
     """
-    targets = _targets(shape, method)
-    narrow = frozenset(w for w in shape.linears if is_narrow(w.name, w.shape, method))
+    shape, targets = _targets(shape, method)
+    narrow = frozenset(w for w in shape.linears if is_narrow(w.names[0], w.shape, method))
     still = sum(w.weights for w in shape.linears if w.in_block and w not in targets | narrow)
     frozen = sum(linear.weights for linear in targets)
     return Layout(
@@ -114,7 +121,7 @@ def low_rank(shape: ModelShape, method: LowRank, *, as_stored: bool = False) -> 
 
 def factored(shape: ModelShape, method: LowrankMethod) -> Layout:
     """The factors take the place of W; all else is trained. Raises as `low_rank` does."""
-    targets = _targets(shape, method)
+    shape, targets = _targets(shape, method)
     replaced = sum(linear.weights for linear in targets)
     return Layout(
         shape,
@@ -127,7 +134,7 @@ def factored(shape: ModelShape, method: LowrankMethod) -> Layout:
 
 def projected(shape: ModelShape, method: GaloreMethod) -> Layout:
     """All is trained, the targets with moments in a subspace. Raises as `low_rank` does."""
-    targets = _targets(shape, method)
+    shape, targets = _targets(shape, method)
     saved = sum(2 * linear.weights - _galore_state(linear, method.rank) for linear in targets)
     return Layout(shape, trained=shape.parameters, moments=2 * shape.parameters - saved)
 
@@ -135,20 +142,36 @@ def projected(shape: ModelShape, method: GaloreMethod) -> Layout:
 def _galore_state(linear: Linear, rank: int) -> int:
     """Of the projection and both moments, as in `relora_core.galore`."""
     smaller, larger = sorted((linear.d_out, linear.d_in))
-    return rank * (smaller + 2 * larger)
+    return linear.count * rank * (smaller + 2 * larger)
 
 
 def _update_elements(targets: Iterable[Linear], method: Factors) -> int:
     """Of A and B, and of the gain where the scale is trained."""
     gain = int(method.trainable_scaling)
-    return sum(method.rank * (linear.d_out + linear.d_in) + gain for linear in targets)
+    return sum(
+        linear.count * (method.rank * (linear.d_out + linear.d_in) + gain) for linear in targets
+    )
 
 
-def _targets(shape: ModelShape, method: Targets) -> frozenset[Linear]:
-    check_rank({linear.name: linear.shape for linear in shape.linears}, method)
-    targets = frozenset(w for w in shape.linears if is_target(w.name, w.shape, method))
+def _targets(shape: ModelShape, method: Targets) -> tuple[ModelShape, frozenset[Linear]]:
+    """Also the shape with each linear layer either a target or none, in all of its blocks."""
+    shape = replace(shape, linears=tuple(_divided(shape.linears, method)))
+    check_rank({linear.names[0]: linear.shape for linear in shape.linears}, method)
+    targets = frozenset(w for w in shape.linears if is_target(w.names[0], w.shape, method))
     if not targets:
-        raise ModelError(f"method.target_modules {method.target_modules!r} matches no layer")
+        raise no_targets(method, [linear.names[0] for linear in shape.linears])
     if isinstance(method, Factors):
         check_untied(sorted(linear.name for linear in targets if linear.tied))
-    return targets
+    return shape, targets
+
+
+def _divided(linears: Iterable[Linear], method: Targets) -> Iterator[Linear]:
+    """A pattern may match a layer in some blocks and not in others."""
+    for linear in linears:
+        matched: dict[bool, list[int]] = {}
+        for number, name in zip(linear.blocks, linear.names, strict=False):
+            matched.setdefault(is_target(name, linear.shape, method), []).append(number)
+        if len(matched) < 2:
+            yield linear
+        else:
+            yield from (replace(linear, blocks=tuple(blocks)) for blocks in matched.values())

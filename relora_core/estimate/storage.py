@@ -28,7 +28,7 @@ def stored_bytes(linear: Linear, dtype: FrozenDtype, *, as_stored: bool = False)
         case "fp8":
             return _coded_bytes(linear, _FP8_SIDE, by_columns=as_stored)
         case "nf4":
-            blocks = linear.d_out * -(-linear.d_in // _NF4_BLOCK)
+            blocks = linear.count * linear.d_out * -(-linear.d_in // _NF4_BLOCK)
             return blocks * (_NF4_BLOCK // 2 + 4)
         case _:
             assert_never(dtype)
@@ -36,7 +36,8 @@ def stored_bytes(linear: Linear, dtype: FrozenDtype, *, as_stored: bool = False)
 
 def _coded_bytes(linear: Linear, divisor: int, *, by_columns: bool) -> int:
     rows, columns = (side + -side % divisor for side in (linear.d_out, linear.d_in))
-    return linear.weights + 4 * linear.d_out + (rows * columns if by_columns else 0)
+    one = linear.d_out * (linear.d_in + 4) + (rows * columns if by_columns else 0)
+    return linear.count * one
 
 
 def residual_bytes(linear: Linear, dtype: FrozenDtype) -> int:

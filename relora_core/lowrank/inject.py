@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from relora_core.errors import ModelError
 from relora_core.lowrank.linear import FactoredLinear, LowRankLinear
 from relora_core.lowrank.targets import (
     check_blocks,
@@ -16,6 +15,7 @@ from relora_core.lowrank.targets import (
     check_untied,
     is_narrow,
     is_target,
+    no_targets,
 )
 from relora_core.shapes import is_in_a_block
 from relora_core.spec import Factors, LowRank, Targets
@@ -84,10 +84,7 @@ def find_targets(model: nn.Module, method: Targets) -> list[tuple[str, PlainLine
     check_rank({name: tuple(module.weight.shape) for name, module in linears}, method)
     targets = [pair for pair in linears if _is_target(*pair, method)]
     if not targets:
-        raise ModelError(
-            f"method.target_modules {method.target_modules!r} matches no linear layer of "
-            f"{type(model).__name__}; use all_linear or patterns such as *.q_proj"
-        )
+        raise no_targets(method, [name for name, _ in linears])
     if isinstance(method, Factors):
         uses = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
         check_untied(name for name, module in targets if uses[id(module.weight)] > 1)

@@ -1,7 +1,9 @@
 """Which layers a low-rank update belongs to, decided by their names and shapes; torch-free."""
 
 import fnmatch
+import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from math import prod
 
 from relora_core.errors import ModelError
@@ -19,7 +21,12 @@ def is_target(name: str, shape: Shape, targets: Targets) -> bool:
     """Whether the update of a linear layer is low-rank."""
     if targets.target_modules == "all_linear":
         return is_in_a_block(name) and min(shape) >= targets.rank
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in targets.target_modules)
+    return _matching(tuple(targets.target_modules)).match(name) is not None
+
+
+@lru_cache(maxsize=8)
+def _matching(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(fnmatch.translate, patterns)))
 
 
 def is_narrow(name: str, shape: Shape, targets: Targets) -> bool:
@@ -56,6 +63,15 @@ def check_untied(names: Iterable[str]) -> None:
             "leave it out of method.target_modules, or set tie_word_embeddings: false in "
             "model.config"
         )
+
+
+def no_targets(targets: Targets, linears: Iterable[str]) -> ModelError:
+    """For patterns that match none of these linear layers."""
+    kinds = dict.fromkeys(f"*.{name.rpartition('.')[2]}" for name in linears)
+    return ModelError(
+        f"method.target_modules {targets.target_modules!r} matches no linear layer of the model; "
+        f"take all_linear, or some of {', '.join(kinds)}"
+    )
 
 
 def check_blocks(linears: Iterable[Shape], others: Mapping[str, Shape], *, model: str) -> None:

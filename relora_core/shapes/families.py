@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 from relora_core.errors import ModelError
 from relora_core.shapes.defaults import resolved
 from relora_core.shapes.model_shape import BlockActivations, Linear, ModelShape
+from relora_core.shapes.sizes import check_sizes
 
 Config = Mapping[str, Any]
 # A layer of a block: d_out, d_in, whether it has a bias.
@@ -24,10 +25,9 @@ def model_shape(config: Config) -> ModelShape:
             f"no shape is known for model_type {config['model_type']!r}; known are "
             + ", ".join(FAMILIES)
         )
-    try:
-        return family(resolved(config))
-    except (TypeError, ValueError, ArithmeticError) as error:
-        raise ModelError(f"model.config gives no shape: {error}") from error
+    fields = resolved(config)
+    check_sizes(fields)
+    return family(fields)
 
 
 def _gated(config: Config) -> ModelShape:
@@ -215,9 +215,10 @@ def _sizes(config: Config) -> tuple[int, int, int]:
 
 
 def _in_blocks(prefix: str, block: Block, config: Config) -> list[Linear]:
+    """One for all blocks: a model of a thousand blocks costs no more to look at than one of two."""
+    blocks = range(config["num_hidden_layers"])
     return [
-        Linear(f"{prefix}.{number}.{name}", d_out, d_in, bias)
-        for number in range(config["num_hidden_layers"])
+        Linear(f"{prefix}.{{}}.{name}", d_out, d_in, bias, blocks=blocks)
         for name, (d_out, d_in, bias) in block.items()
     ]
 

@@ -14,17 +14,26 @@ def is_in_a_block(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Linear:
-    """A linear layer with a weight (d_out, d_in), named as in `named_modules`."""
+    """A linear layer with a weight (d_out, d_in), once or in each of `blocks`."""
 
-    name: str
+    name: str  # as in `named_modules`; with `blocks`, {} stands for the number of a block
     d_out: int
     d_in: int
     bias: bool = False
     tied: bool = False  # its weight is the embedding's
+    blocks: range | tuple[int, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        return [self.name.format(number) for number in self.blocks] or [self.name]
+
+    @property
+    def count(self) -> int:
+        return max(1, len(self.blocks))
 
     @property
     def in_block(self) -> bool:
-        return is_in_a_block(self.name)
+        return len(self.blocks) > 0 or is_in_a_block(self.name)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -32,7 +41,8 @@ class Linear:
 
     @property
     def weights(self) -> int:
-        return self.d_out * self.d_in
+        """Of the layers in all `blocks` together."""
+        return self.count * self.d_out * self.d_in
 
 
 @dataclass(frozen=True)
@@ -72,4 +82,4 @@ class ModelShape:
 
     @property
     def biases(self) -> int:
-        return sum(linear.d_out for linear in self.linears if linear.bias)
+        return sum(linear.count * linear.d_out for linear in self.linears if linear.bias)

@@ -43,7 +43,7 @@ from relora_core.spec.model import (
     TrainedTokenizer,
     check_no_kernels,
 )
-from relora_core.spec.part import ACCEPTED, Remark, Spec, SpecConflict, Steps, was_accepted
+from relora_core.spec.part import ACCEPTED, Document, Line, Remark, Spec, Steps, was_accepted
 from relora_core.spec.paths import with_absolute_paths
 from relora_core.spec.phases import Phases
 from relora_core.spec.task import TaskName
@@ -57,10 +57,12 @@ from relora_core.spec.training import (
     SpectrumSpec,
     TrainingSpec,
 )
+from relora_core.spec.written import MAX_WHOLE, SpecConflict, check_written
 
 __all__ = [
     "ACCEPTED",
     "DEFAULT_IMAGE_SIZE",
+    "MAX_WHOLE",
     "SERVICE_FIELDS",
     "SOURCE_SCHEMES",
     "STAGED_SCHEMES",
@@ -68,6 +70,7 @@ __all__ = [
     "ConfigModel",
     "ControlMethod",
     "DataSpec",
+    "Document",
     "EvaluationSpec",
     "ExportSpec",
     "Factors",
@@ -75,6 +78,7 @@ __all__ = [
     "FullMethod",
     "GaloreMethod",
     "HeldOut",
+    "Line",
     "LoraMethod",
     "LowRank",
     "LowrankMethod",
@@ -107,6 +111,7 @@ __all__ = [
     "Variant",
     "ZeroReset",
     "check_no_kernels",
+    "check_written",
     "is_hub_dataset",
     "train_part",
     "was_accepted",

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Tag, ValidationInfo, field_validator
 
-from relora_core.spec.part import Spec, one_of, was_accepted
+from relora_core.spec.part import Line, Spec, one_of, was_accepted
 
 STAGED_SCHEMES = ("s3://", "upload://")  # the service's worker copies them to the node
 SOURCE_SCHEMES = ("file://", "hf://", *STAGED_SCHEMES)
@@ -25,6 +25,7 @@ def is_hub_dataset(name: str) -> bool:
 
 class Source(Spec):
     uri: str = Field(
+        max_length=4096,
         description="file:///data/*.jsonl.gz, s3://bucket/key*.parquet, "
         "hf://OWNER/NAME?config=en&split=train&revision=..., upload://DATASET_ID for a file that "
         "was uploaded to the service, or a plain path. "
@@ -32,13 +33,13 @@ class Source(Spec):
         "parquet; all but parquet also as .gz or .zst. "
         "Token ids of the run's pretrained tokenizer: npy (a row of integers) and bin; a document "
         "ends at EOS. hf:// streams; streaming=false downloads the dataset first. "
-        "Images: a folder with a folder of images for each label, or hf://."
+        "Images: a folder with a folder of images for each label, or hf://.",
     )
-    text_field: str = Field(default="text", description="The field of a row that holds its text.")
-    image_field: str = Field(
+    text_field: Line = Field(default="text", description="The field of a row that holds its text.")
+    image_field: Line = Field(
         default="image", description="The column of a Hugging Face dataset that holds its images."
     )
-    label_field: str = Field(
+    label_field: Line = Field(
         default="label", description="The column of a Hugging Face dataset that holds their labels."
     )
     token_dtype: Literal["uint16", "uint32"] = Field(
@@ -82,9 +83,12 @@ ValidationSpec = Annotated[
 class DataSpec(Spec):
     train: Source
     validation: ValidationSpec = HeldOut()
-    sequence_length: int = Field(default=512, ge=2, description="Tokens in a sequence.")
+    sequence_length: int = Field(default=512, ge=2, le=10**7, description="Tokens in a sequence.")
     image_size: int | None = Field(
-        default=None, ge=1, description="Height and width in pixels; default the model's, or 224."
+        default=None,
+        ge=1,
+        le=10**5,
+        description="Height and width in pixels; default the model's, or 224.",
     )
     augmentation: Literal["none", "flip"] = Field(
         default="flip", description="Of training images; flip: every other one is mirrored."

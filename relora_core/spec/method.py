@@ -5,10 +5,13 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, create_model, field_validator
 
-from relora_core.spec.part import Remark, Spec, Steps
+from relora_core.spec.part import Remark, Spec, Steps, Text
 
 FrozenDtype = Literal["fp32", "bf16", "int8", "nf4", "fp8"]
 Variant = Literal["auto", "branches", "merged"]
+Patterns = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=200)]], Field(min_length=1, max_length=100)
+]
 
 
 class MagnitudeReset(Spec):
@@ -43,8 +46,8 @@ class FullMethod(Spec):
 class Targets(Spec):
     """Which layers a low-rank update belongs to, and how large it is."""
 
-    rank: int = Field(default=128, ge=1)
-    target_modules: Literal["all_linear"] | list[str] = Field(
+    rank: int = Field(default=128, ge=1, le=10**6)
+    target_modules: Literal["all_linear"] | Patterns = Field(
         default="all_linear",
         description="Every linear layer of the transformer blocks, or patterns of their names, "
         "such as `*.q_proj`.",
@@ -54,7 +57,9 @@ class Targets(Spec):
 class Factors(Targets):
     """What every method has that trains the factors of (alpha / rank) B A."""
 
-    alpha: float = Field(default=32.0, gt=0, description="The update is scaled by alpha / rank.")
+    alpha: float = Field(
+        default=32.0, gt=0, le=1e9, description="The update is scaled by alpha / rank."
+    )
     dropout: float = Field(default=0.0, ge=0, lt=1, description="On the input of the update.")
     trainable_scaling: bool = Field(
         default=False,
@@ -76,10 +81,9 @@ class LowRank(Factors):
         description="How a layer is computed: W x and B A x apart (`branches`), or (W + B A) x "
         "with the sum formed first (`merged`); `auto` takes what is cheaper for its shape.",
     )
-    warm_start_steps: int | None = Field(default=None, ge=0)
-    warm_start_from: str | None = Field(
+    warm_start_steps: int | None = Field(default=None, ge=0, le=10**9)
+    warm_start_from: Text | None = Field(
         default=None,
-        min_length=1,
         description="Instead of warm_start_steps: weights of an earlier run (a checkpoint, a "
         "merged model or a workdir) or of a Hugging Face model, by name or folder; in the service "
         "also job://JOB_ID/FOLDER.",
@@ -120,7 +124,7 @@ class GaloreMethod(Targets):
         default=200, description="Steps between two choices of the subspace; the paper's T."
     )
     scale: float = Field(
-        default=0.25, gt=0, description="Of the projected updates; the paper's alpha."
+        default=0.25, gt=0, le=1e6, description="Of the projected updates; the paper's alpha."
     )
 
 
@@ -129,7 +133,10 @@ class LoraMethod(LowRank):
 
     name: Literal["lora"] = "lora"
     warm_start_steps: int | None = Field(
-        default=None, ge=0, description="Full-rank steps before the low-rank phase; default 0."
+        default=None,
+        ge=0,
+        le=10**9,
+        description="Full-rank steps before the low-rank phase; default 0.",
     )
 
 
@@ -140,6 +147,7 @@ class ReloraMethod(LowRank):
     warm_start_steps: int | None = Field(
         default=None,
         ge=0,
+        le=10**9,
         description="Full-rank steps before the first cycle; default 5000 or a quarter of the "
         "steps, whichever is smaller.",
     )

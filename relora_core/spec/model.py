@@ -6,20 +6,22 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Tag, ValidationInfo, field_validator
 
 from relora_core.presets import VISION_MODELS, preset_names
-from relora_core.spec.part import Spec, one_of, was_accepted
+from relora_core.spec.part import Document, Spec, Text, one_of, was_accepted
 from relora_core.spec.task import TaskName
+from relora_core.suggestions import no_such
 
 
 class PresetModel(Spec):
     preset: str = Field(
-        description="A name that `python -m relora_core.presets` prints, e.g. llama_130m."
+        max_length=200,
+        description="A name that `python -m relora_core.presets` prints, e.g. llama_130m.",
     )
 
     @field_validator("preset")
     @classmethod
     def _known(cls, preset: str) -> str:
         if preset not in preset_names():
-            raise ValueError(f"no preset {preset!r}; there are {', '.join(preset_names())}")
+            raise ValueError(no_such("preset", preset, preset_names()))
         return preset
 
     @property
@@ -41,9 +43,10 @@ def check_no_kernels(config: object) -> None:
 
 
 class ConfigModel(Spec):
-    config: dict[str, Any] = Field(
+    config: Document = Field(
+        max_length=1000,
         description="A Hugging Face model config with its `model_type`; the vocabulary size is "
-        "taken from the tokenizer, the labels from the images."
+        "taken from the tokenizer, the labels from the images.",
     )
 
     @field_validator("config")
@@ -57,8 +60,7 @@ class ConfigModel(Spec):
 
 
 class PretrainedModel(Spec):
-    pretrained: str = Field(
-        min_length=1,
+    pretrained: Text = Field(
         description="A Hugging Face model: a name or a folder; in the service also "
         "job://JOB_ID/final.",
     )
@@ -76,7 +78,9 @@ ModelSpec = Annotated[
 
 
 class TokenizerTraining(Spec):
-    vocab_size: int = Field(default=8192, ge=257, description="Byte-level BPE; 256 are the bytes.")
+    vocab_size: int = Field(
+        default=8192, ge=257, le=10**7, description="Byte-level BPE; 256 are the bytes."
+    )
 
 
 class TrainedTokenizer(Spec):
@@ -84,7 +88,7 @@ class TrainedTokenizer(Spec):
 
 
 class PretrainedTokenizer(Spec):
-    pretrained: str = Field(min_length=1, description="A Hugging Face tokenizer: name or folder.")
+    pretrained: Text = Field(description="A Hugging Face tokenizer: name or folder.")
 
 
 TokenizerSpec = Annotated[

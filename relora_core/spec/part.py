@@ -1,12 +1,19 @@
 """What all parts of the spec have in common."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, ValidationInfo
 
-Steps = Annotated[int, Field(ge=1)]
+from relora_core.spec.written import MAX_BYTES, MAX_DEPTH, check_written
+
+# The bounds are far from what a run needs: they keep every sum and product small.
+Steps = Annotated[int, Field(ge=1, le=10**9)]
+Count = Annotated[int, Field(ge=1, le=10**7)]
+Text = Annotated[str, Field(min_length=1, max_length=4096)]  # a name, a path or an address
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 # The context in which a spec is read that was accepted before: rules may have come since.
 ACCEPTED = {"accepted": True}
 
@@ -16,12 +23,24 @@ def was_accepted(info: ValidationInfo) -> bool:
     return info.context == ACCEPTED
 
 
-class SpecConflict(ValueError):
-    """Fields that do not fit together; `path` is the one to change."""
+def _one_line(text: str, info: ValidationInfo) -> str:
+    if _CONTROL.search(text) and not was_accepted(info):
+        raise ValueError("must be one line of text, without control characters")
+    return text
 
-    def __init__(self, path: str, message: str) -> None:
-        super().__init__(message)
-        self.path = path
+
+def _checked(document: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    if not was_accepted(info):
+        check_written(document)
+    return document
+
+
+Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]
+Document = Annotated[
+    dict[str, Any],
+    AfterValidator(_checked),
+    Field(json_schema_extra={"x-max-depth": MAX_DEPTH, "x-max-bytes": MAX_BYTES}),
+]
 
 
 @dataclass(frozen=True)
@@ -45,7 +64,7 @@ class Remarks:
 class Spec(BaseModel):
     """A part of the spec: immutable, and a field that it does not know is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def one_of(*keys: str) -> Discriminator:

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel
 
-from relora_core.spec.part import SpecConflict
+from relora_core.spec.written import SpecConflict
 
 TaskName = Literal["causal_lm", "image_classification"]
 

@@ -1,6 +1,5 @@
 """The whole spec of a run, and what its defaults come to."""
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Self
 
@@ -33,7 +32,7 @@ from relora_core.spec.model import (
     TrainedTokenizer,
     with_own_tokenizer,
 )
-from relora_core.spec.part import Remark, Remarks, Spec, SpecConflict, was_accepted
+from relora_core.spec.part import Line, Remark, Remarks, Spec, was_accepted
 from relora_core.spec.phases import Phases, phases_of
 from relora_core.spec.task import TaskName, check_fields
 from relora_core.spec.training import (
@@ -45,6 +44,8 @@ from relora_core.spec.training import (
     SpectrumSpec,
     TrainingSpec,
 )
+from relora_core.spec.written import SpecConflict, check_written
+from relora_core.suggestions import no_such
 
 # The service's part of the one file a person writes (`jobs.models.JobSpec`); a run alone skips it.
 SERVICE_FIELDS = frozenset(
@@ -56,9 +57,11 @@ class TrainSpec(Spec):
     """All that a run needs. Immutable; two equal specs describe the same run."""
 
     version: Literal[1] = 1
-    name: str = Field(default="relora", min_length=1, max_length=200)
+    name: Line = "relora"
     recipe: str | None = Field(
-        default=None, description="A name of `relora_core.presets.RECIPES`; what is written wins."
+        default=None,
+        max_length=200,
+        description="A name of `relora_core.presets.RECIPES`; what is written wins.",
     )
     task: TaskName = Field(default="causal_lm", description="What the model is trained to do.")
     model: ModelSpec
@@ -81,17 +84,17 @@ class TrainSpec(Spec):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_in(cls, data: object) -> object:
+    def _fill_in(cls, data: object, info: ValidationInfo) -> object:
         """What is written wins over a recipe, and so does the tokenizer of a written model."""
+        if not was_accepted(info):
+            check_written(data)
         if not isinstance(data, Mapping):
             return data
         data = with_own_tokenizer(data)
         if not isinstance(data.get("recipe"), str):
             return data
         if data["recipe"] not in RECIPES:
-            raise SpecConflict(
-                "recipe", f"no recipe {data['recipe']!r}; there are {', '.join(RECIPES)}"
-            )
+            raise SpecConflict("recipe", no_such("recipe", data["recipe"], RECIPES))
         return expand_recipe(data)
 
     @model_validator(mode="wrap")
@@ -289,7 +292,7 @@ class TrainSpec(Spec):
         if self.training.steps is not None:
             return self.training.steps
         assert self.training.tokens is not None
-        return math.ceil(self.training.tokens / self.tokens_per_step)
+        return -(-self.training.tokens // self.tokens_per_step)
 
     @property
     def phases(self) -> Phases:

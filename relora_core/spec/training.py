@@ -5,26 +5,27 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from relora_core.spec.part import Spec, Steps
+from relora_core.spec.part import Count, Spec, Steps
+from relora_core.spec.written import MAX_WHOLE
 
 
 class TrainingSpec(Spec):
     steps: Steps | None = Field(default=None, description="Optimizer steps of the whole run.")
-    tokens: Annotated[int, Field(ge=1)] | None = Field(
+    tokens: Annotated[int, Field(ge=1, le=10**16)] | None = Field(
         default=None, description="Instead of `steps`: tokens to see, rounded up to a whole step."
     )
-    global_batch_size: int = Field(
-        default=32, ge=1, description="Sequences or images per optimizer step."
+    global_batch_size: Count = Field(
+        default=32, description="Sequences or images per optimizer step."
     )
-    micro_batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+    micro_batch_size: Count | Literal["auto"] = Field(
         default="auto",
         description="Sequences or images per forward pass; auto: the largest that fits in memory.",
     )
     precision: Literal["bf16", "fp32"] = Field(default="bf16", description="Of the arithmetic.")
-    seed: int = Field(default=0, ge=0)
-    max_grad_norm: float | None = Field(default=1.0, gt=0, description="null: no clipping.")
-    max_skipped_steps: int = Field(
-        default=10, ge=1, description="Non-finite steps in a row after which the run has diverged."
+    seed: int = Field(default=0, ge=0, le=MAX_WHOLE)
+    max_grad_norm: float | None = Field(default=1.0, gt=0, le=1e9, description="null: no clipping.")
+    max_skipped_steps: Count = Field(
+        default=10, description="Non-finite steps in a row after which the run has diverged."
     )
     on_divergence: Literal["fail", "rewind"] = Field(
         default="rewind",
@@ -32,11 +33,15 @@ class TrainingSpec(Spec):
         " with other data. Without a checkpoint it fails.",
     )
     max_rewinds: int = Field(
-        default=3, ge=0, description="How often a run may rewind; the next divergence fails it."
+        default=3,
+        ge=0,
+        le=1000,
+        description="How often a run may rewind; the next divergence fails it.",
     )
     spike_z_score: float | None = Field(
         default=6.0,
         gt=0,
+        le=1e9,
         description="Report a loss this many standard deviations above the mean of the steps "
         "before it; null: never. By chance, 6 comes once in 50 million steps of normal noise.",
     )
@@ -68,16 +73,19 @@ class OptimizerSpec(Spec):
         description="adamw_8bit keeps the moments of larger tensors in 8 bits (arXiv 2110.02861); "
         "it needs the extra `quantization`.",
     )
-    learning_rate: float = Field(default=1.0e-3, gt=0)
+    learning_rate: float = Field(default=1.0e-3, gt=0, le=1e6)
     low_rank_learning_rate: float | None = Field(
-        default=None, gt=0, description="In the low-rank phase; default twice `learning_rate`."
+        default=None,
+        gt=0,
+        le=1e6,
+        description="In the low-rank phase; default twice `learning_rate`.",
     )
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
         0.9,
         0.95,
     )
-    eps: float = Field(default=1.0e-8, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0, description="On matrices, not on norms.")
+    eps: float = Field(default=1.0e-8, gt=0, le=1)
+    weight_decay: float = Field(default=0.0, ge=0, le=1e6, description="On matrices, not on norms.")
 
 
 class ScheduleSpec(Spec):
@@ -90,11 +98,13 @@ class ScheduleSpec(Spec):
     warmup_steps: int | None = Field(
         default=None,
         ge=0,
+        le=10**9,
         description="Default 500 or a fortieth of the steps, whichever is smaller.",
     )
     restart_warmup_steps: int | None = Field(
         default=None,
         ge=0,
+        le=10**9,
         description="Re-warm after the switch to low rank and after each restart; default 100 or "
         "a tenth of `reset_every`, whichever is smaller.",
     )
@@ -109,11 +119,13 @@ class EvaluationSpec(Spec):
     tokens: int = Field(
         default=1_000_000,
         ge=1,
+        le=10**12,
         description="How many of the first tokens of the validation split are scored.",
     )
     images: int = Field(
         default=50_000,
         ge=1,
+        le=10**9,
         description="How many images of the validation split are scored: a fixed choice.",
     )
 
@@ -135,6 +147,7 @@ class SpectrumSpec(Spec):
     since_step: int | None = Field(
         default=None,
         ge=0,
+        le=10**9,
         description="W0 is the weight before this step; default where low rank begins, and 0 for "
         "full rank. Give a full-rank run the step of the run that it is compared with.",
     )
@@ -142,7 +155,7 @@ class SpectrumSpec(Spec):
 
 class CheckpointSpec(Spec):
     every: Steps = 1000
-    keep_last: int = Field(default=3, ge=1)
+    keep_last: Count = 3
     keep_every: Steps | None = Field(default=None, description="Milestones that are never deleted.")
 
     def expired(self, steps: Sequence[int]) -> list[int]:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from jobs.sweeps.grid import InvalidSweep, Planned, plan
 from jobs.sweeps.models import NewSweep, Sweep
-from relora_core.problems import Problem
+from relora_core.problems import MAX_PROBLEMS, Problem, first
 from service.dependencies import BackendsDep, DispatcherDep, PageLimit, ProjectDep
 from service.errors import InvalidSpec, documented
 from service.responses import LOCATION, SweepPage
@@ -47,13 +47,14 @@ def create_sweep(  # what a request has
 
 
 def _check(planned: list[Planned], admission: Admission) -> None:
-    problems = {
-        Problem(path=f"base.{item.path}", message=item.message): None
-        for one in planned
-        for item in admission.problems(one.spec)
-    }
+    problems: dict[Problem, None] = {}
+    for one in planned:
+        for item in admission.problems(one.spec):
+            problems[Problem(path=f"base.{item.path}", message=item.message)] = None
+        if len(problems) >= MAX_PROBLEMS:
+            break
     if problems:
-        raise InvalidSpec(list(problems))
+        raise InvalidSpec(first(list(problems)))
 
 
 @router.get("", responses=documented(422))

@@ -127,9 +127,9 @@ def test_any_method_takes_what_is_its_own_from_the_fields_of_all(name: str) -> N
 @pytest.mark.parametrize(
     ("method", "expected"),
     [
-        ({"name": "full", "rank": "abc"}, "method.rank: Input should be a valid integer"),
+        ({"name": "full", "rank": "abc"}, "method.rank: must be a whole number"),
         ({"name": "full", "optimizer_reset": {"mode": "nonsense"}}, "optimizer_reset: no mode"),
-        ({"name": "lora", "reset_every": 0}, "method.reset_every: Input should be greater than"),
+        ({"name": "lora", "reset_every": 0}, "method.reset_every: must be at least"),
         ({"name": "galore", "warm_start_from": "s3://x"}, "method.warm_start_from: the trainer r"),
     ],
 )
@@ -250,13 +250,16 @@ def test_a_recipe_fills_in_and_what_is_written_wins() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"method": {"name": "relora", "rank": 0}}, "method.rank: Input should be greater"),
+        ({"method": {"name": "relora", "rank": 0}}, "method.rank: must be at least"),
         ({"method": {"name": "relora", "rnk": 8}}, "method.rnk: unknown field; did you mean `rank"),
         (
             {"method": {"name": "dora"}},
-            "method: no name 'dora'; there are full, control, lowrank, lora, relora, galore",
+            "method: no name 'dora'; did you mean `lora`?",
         ),
-        ({"model": {"preset": "llama_2m"}}, "model.preset: no preset 'llama_2m'; there are llama"),
+        (
+            {"model": {"preset": "llama_2m"}},
+            "model.preset: no preset 'llama_2m'; did you mean `",
+        ),
         ({"model": {}}, "model: give exactly one of `preset`, `config`, `pretrained`"),
         ({"data": {"train": {}}}, "data.train.uri: required"),
         ({"data": {"train": {"uri": "ftp://x/y"}}}, "data.train.uri: cannot read 'ftp://x/y'"),
@@ -286,8 +289,8 @@ def test_a_recipe_fills_in_and_what_is_written_wins() -> None:
             "optimizer.name: galore has its own AdamW, whose moments are small",
         ),
         ({"method": {"name": "galore", "rank": 800}}, "method.rank: must be at most the hidden"),
-        ({"recipe": "relora_2t"}, "recipe: no recipe 'relora_2t'; there are relora_60m"),
-        ({"recipe": ["relora_60m"]}, "recipe: Input should be a valid string"),
+        ({"recipe": "relora_2t"}, "recipe: no recipe 'relora_2t'; did you mean `relora_"),
+        ({"recipe": ["relora_60m"]}, "recipe: must be text"),
         ({"method": {"name": {}}}, "method: no name '{}'; there are full"),
         ({"unheard": 1}, "unheard: unknown field"),
         ({"spectrum": {"since_step": 20_000}}, "spectrum.since_step: must be less than the 20000"),
@@ -296,7 +299,7 @@ def test_a_recipe_fills_in_and_what_is_written_wins() -> None:
             {"schedule": {"name": "wsd", "warmup_steps": 500, "decay_steps": 19_501}},
             "schedule.decay_steps: must be at most the 19500 steps after the warm-up; got 19501",
         ),
-        ({"task": "chess"}, "task: Input should be 'causal_lm' or 'image_classification'"),
+        ({"task": "chess"}, "task: must be causal_lm or image_classification"),
         ({"task": VISION}, "model.preset: llama_130m is a model for task causal_lm, not image_cla"),
         ({"model": {"preset": "vit_tiny"}}, "model.preset: vit_tiny is a model for task image_cl"),
         (

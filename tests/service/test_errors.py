@@ -53,18 +53,18 @@ def test_a_method_that_is_not_possible_names_those_that_are(http: httpx.Client, 
     [
         (
             "/v1/jobs?stauts=queued",
-            "query.stauts",
+            "stauts",
             "unknown; there are created_after, created_before, cursor, label, limit, method, "
             "status",
         ),
-        ("/v1/jobs/{job}?after=1", "query.after", "unknown; it takes none"),
+        ("/v1/jobs/{job}?after=1", "after", "unknown; it takes none"),
         (
             "/v1/jobs?created_before=0.5",
-            "query.created_before",
+            "created_before",
             "write it as 2026-01-31T12:00:00Z",
         ),
-        ("/v1/jobs?limit=0", "query.limit", "Input should be greater than or equal to 1"),
-        ("/v1/jobs/{job}/events?limit=x", "query.limit", "Input should be a valid integer"),
+        ("/v1/jobs?limit=0", "limit", "must be at least 1"),
+        ("/v1/jobs/{job}/events?limit=x", "limit", "must be a whole number"),
     ],
 )
 def test_a_wrong_query_is_refused_and_explained(

@@ -84,7 +84,7 @@ def test_every_wrong_combination_is_named() -> None:
     assert refused({"method": ["full", "lora"], "rank": [0, 8]}) == [
         (
             "base.method.rank",
-            f"with method={method}, rank=0: Input should be greater than or equal to 1; got 0",
+            f"with method={method}, rank=0: must be at least 1; got 0",
         )
         for method in ("full", "lora")  # full sets a rank aside, but a valid one
     ]

@@ -75,7 +75,7 @@ def test_low_rank_from_scratch_trains_what_the_trainer_does(
 @pytest.mark.parametrize(
     ("method", "message"),
     [
-        (LowRank(target_modules=["*.query"]), "matches no layer"),
+        (LowRank(target_modules=["*.query"]), "matches no linear layer"),
         (LowRank(rank=49), "rank 49 is over the smaller side of model.layers"),
     ],
 )

@@ -109,7 +109,7 @@ def test_patterns_choose_the_targets_and_freeze_the_rest_of_the_blocks(
 
 
 def test_a_pattern_that_matches_nothing_is_an_error(make_model: MakeModel) -> None:
-    with pytest.raises(ModelError, match="matches no linear layer of LlamaForCausalLM"):
+    with pytest.raises(ModelError, match="matches no linear layer of the model; take all_linear"):
         inject(make_model(), METHOD.model_copy(update={"target_modules": ["*.c_attn"]}))
 
 

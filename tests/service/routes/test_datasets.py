@@ -114,10 +114,10 @@ def test_an_upload_says_its_offset(http: httpx.Client, content: str) -> None:
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"filename": "corpus.csv"}, "body.filename"),
-        ({"size": 0}, "body.size"),
-        ({"sha256": "abc"}, "body.sha256"),
-        ({"colour": "red"}, "body.colour"),
+        ({"filename": "corpus.csv"}, "filename"),
+        ({"size": 0}, "size"),
+        ({"sha256": "abc"}, "sha256"),
+        ({"colour": "red"}, "colour"),
     ],
 )
 def test_what_cannot_be_a_dataset_is_refused_by_field(

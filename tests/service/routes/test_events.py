@@ -62,7 +62,7 @@ def test_an_unknown_type_is_an_error_that_names_the_known(http: httpx.Client, jo
     response = http.get(f"/v1/jobs/{job.id}/events", params={"type": "train.stop"})
     assert response.status_code == 422
     (error,) = response.json()["errors"]
-    assert error["path"] == "query.type.0"
+    assert error["path"] == "type"
     assert "there are job.cancelled, job.claimed" in error["message"]
 
 

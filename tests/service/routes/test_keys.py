@@ -125,11 +125,11 @@ def test_a_key_of_a_project_that_is_not_there_is_refused(
 @pytest.mark.parametrize(
     ("body", "path"),
     [
-        ({"name": ""}, "body.name"),
-        ({"name": "a\x00b"}, "body.name"),
-        ({"name": "a", "scope": "root"}, "body.scope"),
-        ({"name": "a", "scopes": ["read"]}, "body.scopes"),
-        ({"name": "a", "expires_in_days": 0}, "body.expires_in_days"),
+        ({"name": ""}, "name"),
+        ({"name": "a\x00b"}, "name"),
+        ({"name": "a", "scope": "root"}, "scope"),
+        ({"name": "a", "scopes": ["read"]}, "scopes"),
+        ({"name": "a", "expires_in_days": 0}, "expires_in_days"),
     ],
 )
 def test_a_wrong_key_is_refused_and_explained(

@@ -63,7 +63,7 @@ def test_a_name_that_is_no_metric_is_refused(http: httpx.Client, running: Job, p
     answer = http.get(f"/v1/jobs/{running.id}/{path}", params={"names": "loss,los"})
     assert answer.status_code == 422
     (problem,) = answer.json()["errors"]
-    assert problem["path"] == "query.names"
+    assert problem["path"] == "names"
     assert "no metric 'los'; there are loss, learning_rate, grad_norm" in problem["message"]
 
 

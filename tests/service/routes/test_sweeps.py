@@ -50,8 +50,7 @@ def test_one_wrong_combination_refuses_all(
     assert response.json()["errors"] == [
         {
             "path": "base.method.rank",
-            "message": f"with method={method}, rank=-1: "
-            "Input should be greater than or equal to 1; got -1",
+            "message": f"with method={method}, rank=-1: must be at least 1; got -1",
         }
         for method in ("full", "lora", "relora")  # full sets a rank aside, but a valid one
     ]

@@ -98,7 +98,7 @@ def test_a_webhook_that_cannot_work_is_refused_by_its_field(
 ) -> None:
     of_project = http.post("/v1/webhooks", json={**hook, **change})
     of_job = http.post("/v1/jobs", json={**document, "webhooks": [{**hook, **change}]})
-    for response, where in ((of_project, f"body.{path}"), (of_job, f"webhooks.0.{path}")):
+    for response, where in ((of_project, f"{path}"), (of_job, f"webhooks.0.{path}")):
         assert response.status_code == 422
         (error,) = response.json()["errors"]
         assert error["path"] == where
@@ -113,7 +113,7 @@ class TestWithoutTheSetting:
     def test_a_private_address_is_refused(self, http: httpx.Client, hook: dict[str, Any]) -> None:
         response = http.post("/v1/webhooks", json=hook)
         (error,) = response.json()["errors"]
-        assert (response.status_code, error["path"]) == (422, "body.url")
+        assert (response.status_code, error["path"]) == (422, "url")
         assert "RELORA_WEBHOOK_ALLOW_PRIVATE=true" in error["message"]
 
 

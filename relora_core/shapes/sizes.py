@@ -1,0 +1,54 @@
+"""Whether the sizes of a model's config are numbers of a model that there could be."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from relora_core.errors import ModelError
+
+_MOST = 10**7  # far over what a person asks for, so that no sum of products grows without an end
+_MOST_OF = {"num_hidden_layers": 1000}
+_SIZES = (
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "max_position_embeddings",
+    "word_embed_proj_dim",
+    "image_size",
+    "patch_size",
+    "num_channels",
+    "num_labels",
+)
+_MAY_BE_NULL = {"intermediate_size", "num_key_value_heads", "head_dim", "word_embed_proj_dim"}
+
+
+def check_sizes(config: Mapping[str, Any]) -> None:
+    """Raise `ModelError` for the first that is wrong, of a config with all fields by one name."""
+    for name in _SIZES:
+        value, most = config.get(name), _MOST_OF.get(name, _MOST)
+        if name not in config or (value is None and name in _MAY_BE_NULL):
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            raise ModelError(
+                f"model.config gives no shape: {name} must be a whole number from 1 to {most}; "
+                f"got {str(value)[:80]}"
+            )
+    _check_heads(config)
+
+
+def _check_heads(config: Mapping[str, Any]) -> None:
+    hidden, heads = config["hidden_size"], config["num_attention_heads"]
+    if not config.get("head_dim") and hidden % heads:
+        raise ModelError(
+            f"model.config gives no shape: hidden_size {hidden} does not divide over "
+            f"num_attention_heads {heads}"
+        )
+    groups = config.get("num_key_value_heads") or heads
+    if heads % groups:
+        raise ModelError(
+            f"model.config gives no shape: num_attention_heads {heads} does not divide over "
+            f"num_key_value_heads {groups}"
+        )

@@ -1,0 +1,68 @@
+"""What a written document may hold at all, whatever its fields mean: checked in one walk."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+
+MAX_BYTES = 65_536  # as JSON
+MAX_DEPTH = 32
+MAX_WHOLE = 2**63 - 1
+
+_Items = Iterator[tuple[object, object]]
+
+
+class SpecConflict(ValueError):
+    """Fields that do not fit together; `path` is the one to change."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+def check_written(document: object) -> None:
+    """Raise `SpecConflict` for what JSON cannot hold, and for a document that is too large.
+
+    It stops at the first problem, so no document takes long. Objects of Python count as one value.
+    """
+    size = 0
+    path: list[str] = []
+    open_levels: list[_Items] = [iter([("", document)])]
+    while open_levels:
+        key, value = next(open_levels[-1], (None, None))
+        if key is None:
+            open_levels.pop()
+            path = path[:-1]
+            continue
+        here = [*path, str(key)]
+        size += _size(key, here[:-1]) + _size(value, here) + 2
+        if size > MAX_BYTES:
+            raise SpecConflict("", f"must be at most {MAX_BYTES:,} bytes as JSON")
+        if isinstance(value, Mapping | list | tuple):
+            if len(open_levels) > MAX_DEPTH:
+                raise SpecConflict(_dotted(path), f"must be at most {MAX_DEPTH} levels deep")
+            open_levels.append(_items(value))
+            path = here
+
+
+def _items(value: Mapping[object, object] | list[object] | tuple[object, ...]) -> _Items:
+    return iter(value.items()) if isinstance(value, Mapping) else iter(enumerate(value))
+
+
+def _size(value: object, path: list[str]) -> int:
+    if isinstance(value, str):
+        try:
+            return len(value.encode())
+        except UnicodeEncodeError:
+            message = "must be valid Unicode text: it holds half of a surrogate pair"
+            raise SpecConflict(_dotted(path), message) from None
+    if isinstance(value, int) and abs(value) > MAX_WHOLE:
+        bound = MAX_WHOLE if value > 0 else -MAX_WHOLE
+        message = f"must be at {'most' if value > 0 else 'least'} {bound}"
+        raise SpecConflict(_dotted(path), message)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise SpecConflict(_dotted(path), "must be finite")
+    return len(json.dumps(value)) if isinstance(value, int | float) else 2
+
+
+def _dotted(path: list[str]) -> str:
+    return ".".join(path).removeprefix(".").encode(errors="replace").decode()

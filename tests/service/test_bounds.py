@@ -1,0 +1,65 @@
+"""What a person may send has an end: every number, text, list and free object of a request."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from jobs.forks import Fork
+from jobs.models import JobChanges, JobSpec
+from jobs.sweeps.models import NewSweep
+
+LOWEST, HIGHEST = {"minimum", "exclusiveMinimum"}, {"maximum", "exclusiveMaximum"}
+CHOSEN = {"enum", "const", "$ref"}
+
+
+def endless(schema: Any, path: str = "") -> Iterator[str]:
+    """The places of a JSON schema whose values have no bound."""
+    if not isinstance(schema, Mapping):
+        return
+    if not CHOSEN & schema.keys():
+        yield from (f"{path}: {reason}" for reason in _endless_here(schema))
+    for key in ("properties", "$defs"):
+        for name, part in schema.get(key, {}).items():
+            yield from endless(part, f"{path}.{name}")
+    for key in ("anyOf", "oneOf", "allOf", "prefixItems"):
+        for part in schema.get(key, ()):
+            yield from endless(part, path)
+    for key in ("items", "additionalProperties", "propertyNames"):
+        yield from endless(schema.get(key), f"{path}.*")
+
+
+def _endless_here(schema: Mapping[str, Any]) -> Iterator[str]:
+    kind, keys = schema.get("type"), schema.keys()
+    if kind in {"integer", "number"} and not (LOWEST & keys and HIGHEST & keys):
+        yield "a number without both bounds"
+    if kind == "string" and not {"maxLength", "format"} & keys:
+        yield "a text without a longest length"
+    if kind == "array" and "maxItems" not in keys:
+        yield "a list without a longest length"
+    if kind == "object" and "additionalProperties" in keys and "properties" not in keys:
+        if "maxProperties" not in keys:
+            yield "an object without a most number of fields"
+        if schema["additionalProperties"] is True and not {"x-max-depth", "x-max-bytes"} <= keys:
+            yield "a free object without a depth and a size"
+
+
+@pytest.mark.parametrize("model", [JobSpec, JobChanges, NewSweep, Fork])
+def test_everything_that_a_body_may_hold_has_a_bound(model: Any) -> None:
+    assert list(endless(model.model_json_schema())) == []
+
+
+def test_what_has_no_bound_is_found() -> None:
+    schema = {
+        "properties": {
+            "a": {"type": "integer", "minimum": 0},
+            "b": {"type": "array", "maxItems": 3, "items": {"type": "string"}},
+            "c": {"anyOf": [{"type": "object", "additionalProperties": True}, {"type": "null"}]},
+        }
+    }
+    assert list(endless(schema)) == [
+        ".a: a number without both bounds",
+        ".b.*: a text without a longest length",
+        ".c: an object without a most number of fields",
+        ".c: a free object without a depth and a size",
+    ]
