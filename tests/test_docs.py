@@ -19,7 +19,10 @@ from service.app import create_app
 from service.cli import app as command_line
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 OPERATIONS = ROOT / "docs/operations.md"
 EVENTS = ROOT / "docs/events.md"
 OF_THE_CLIENTS = {"RELORA_URL", "RELORA_API_KEY"}

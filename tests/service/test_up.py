@@ -3,14 +3,17 @@
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
+import redis
 
 from service.client import Client
 from service.server import listen
@@ -100,6 +103,21 @@ def test_what_was_there_before_is_there_after_a_restart(
     finally:
         again.send_signal(signal.SIGINT)
         assert again.wait(PATIENCE) == 0
+
+
+def test_other_users_of_the_machine_reach_neither_the_data_nor_the_queue(
+    up: subprocess.Popen[bytes], url: str, tmp_path: Path
+) -> None:
+    assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
+    valkey = children(up.pid)["valkey"]
+    config = tmp_path / "data/valkey/valkey.conf"
+    options = dict(line.split(" ", 1) for line in config.read_text().splitlines())
+    assert stat.S_IMODE(config.stat().st_mode) == 0o600
+    assert options["requirepass"] not in Path(f"/proc/{valkey}/cmdline").read_text()
+    stranger = redis.Redis(port=int(options["port"]))
+    with closing(stranger), pytest.raises(redis.AuthenticationError):
+        stranger.flushall()
+    assert httpx.get(f"{url}/readyz").json()["status"] == "ready"
 
 
 def test_a_part_that_is_killed_comes_back(up: subprocess.Popen[bytes], url: str) -> None:
