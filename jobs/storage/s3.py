@@ -27,11 +27,12 @@ from jobs.storage.protocol import CHUNK_BYTES, StoredFile, check_key, check_pref
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
-    from mypy_boto3_s3.type_defs import CopySourceTypeDef
+    from mypy_boto3_s3.type_defs import CopySourceTypeDef, GetObjectOutputTypeDef
 
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 _THERE = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 _UNCONDITIONAL = {"NotImplemented", "501"}  # of servers that know no such condition
+_NOTHING_THERE = {"InvalidRange", "416"}  # of a part that begins behind the end
 _ONE_BY_ONE = {"MissingContentMD5", "NotImplemented"}  # of servers that cannot delete many at once
 _REFUSED_STATUSES = {401, 403}
 _REFUSED = {
@@ -147,32 +148,20 @@ class S3Storage:
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         name = self._name(key)
-        with self._named_errors(key):
-            head = self._client.head_object(Bucket=self.bucket, Key=name)
-        size = head["ContentLength"]
-        end = size if end is None else min(end, size)
-        if start >= end:
+        if start == end:
             return iter(())
-        return self._chunks(key, self._open(key, start, end, head["ETag"]))
-
-    def _open(self, key: str, start: int, end: int, etag: str) -> "StreamingBody":
-        """The bytes [start, end) of the object as it was asked about, and no others."""
+        asked = f"bytes={start}-" + ("" if end is None else str(end - 1))
         with self._named_errors(key):
-            answer = self._client.get_object(
-                Bucket=self.bucket,
-                Key=self._name(key),
-                Range=f"bytes={start}-{end - 1}",
-                IfMatch=etag,
-            )
-        is_part = answer.get("ContentRange", "").startswith(f"bytes {start}-{end - 1}/")
-        is_all = start == 0 and "ContentRange" not in answer
-        if answer["ContentLength"] != end - start or not (is_part or is_all):
+            try:
+                answer = self._client.get_object(Bucket=self.bucket, Key=name, Range=asked)
+            except ClientError as error:
+                if error.response["Error"]["Code"] in _NOTHING_THERE:
+                    return iter(())
+                raise
+        if not _is_part(answer, start, end):
             answer["Body"].close()
-            raise self._error(key, f"it sent other bytes than {start} to {end}")
-        if answer["ETag"] != etag:
-            answer["Body"].close()
-            raise self._error(key, "the object was replaced while it was read")
-        return answer["Body"]
+            raise self._error(key, f"asked for {asked}, it sent other bytes")
+        return self._chunks(key, answer["Body"])
 
     def link(self, key: str, *, expires_seconds: int, filename: str, media_type: str) -> str | None:
         return self._client.generate_presigned_url(
@@ -221,6 +210,22 @@ class S3Storage:
             raise (self._refused if refused else self._error)(key, error) from error
         except (BotoCoreError, OSError) as error:
             raise self._error(key, error) from error
+
+
+def _is_part(answer: "GetObjectOutputTypeDef", start: int, end: int | None) -> bool:
+    """Whether these are the bytes [start, end), as far as the object reaches.
+
+    A server may know no ranges and send all, which is fine where all was asked for.
+    """
+    content_range = answer.get("ContentRange")
+    if content_range is None:
+        return start == 0 and end in {None, answer["ContentLength"]}
+    size = int(content_range.rpartition("/")[2])
+    end = size if end is None else min(end, size)
+    return (content_range, answer["ContentLength"]) == (
+        f"bytes {start}-{end - 1}/{size}",
+        end - start,
+    )
 
 
 def _is_refusal(error: ClientError) -> bool:

@@ -65,9 +65,9 @@ def test_a_job_succeeds_and_its_files_are_what_the_list_says(
     assert (job.progress.step, job.progress.restarts) == (60, 2)
     assert {file.kind for file in files} == {"checkpoint", "final", "log", "report"}
     assert {file.step for file in files if file.kind == "checkpoint"} == {40, 60}
-    assert [stored.key for stored in storage.list("")] == [file.path for file in files]
+    assert [stored.key for stored in storage.list("")] == sorted(file.key for file in files)
     for file in files:
-        storage.download(file.path, tmp_path / file.path)
+        storage.download(file.key, tmp_path / file.path)
         content = (tmp_path / file.path).read_bytes()
         assert (len(content), hashlib.sha256(content).hexdigest()) == (file.size, file.sha256)
     AutoModelForCausalLM.from_pretrained(tmp_path / "final")

@@ -1,0 +1,192 @@
+"""What a bucket does when its server, the network or a right is not as it should be."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from jobs.errors import StorageError, StorageRefused
+from jobs.ownership import take
+from jobs.storage import S3Credentials, Storage, open_storage
+from tests.fixtures.proxy import Answer, Proxy
+from tests.fixtures.servers import READ_ONLY_CREDENTIALS
+
+pytestmark = pytest.mark.integration
+
+CONTENT = bytes(range(256)) * 4
+
+
+@pytest.fixture
+def proxy(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:  # noqa: ARG001 # it sets what boto3 reads
+    """Stands before the server that `s3_url` is at."""
+    endpoint = boto3.client("s3").meta.endpoint_url
+    with Proxy.to(endpoint) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url(endpoint))
+        yield proxy
+
+
+@pytest.fixture
+def storage(s3_url: str, proxy: Proxy, tmp_path: Path) -> Storage:  # noqa: ARG001 # it is the way there
+    """Through the proxy; it has the file `k`."""
+    storage = open_storage(s3_url)
+    (tmp_path / "k").write_bytes(CONTENT)
+    storage.upload(tmp_path / "k", "k")
+    return storage
+
+
+def failure(status: int, code: str) -> Answer:
+    return Answer(status, f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode())
+
+
+def times(number: int, answer: Answer) -> Callable[[str, str], Answer | None]:
+    """Of the requests that come the first `number` are answered so."""
+    left = [answer] * number
+    return lambda _method, _target: left.pop() if left else None
+
+
+def folder_marker(s3_url: str, key: str) -> None:
+    bucket, _, prefix = s3_url.removeprefix("s3://").partition("/")
+    boto3.client("s3").put_object(Bucket=bucket, Key=f"{prefix}/{key}", Body=b"")
+
+
+def every_action(storage: Storage, file: Path) -> dict[str, Callable[[], Any]]:
+    return {
+        "PutObject": lambda: storage.upload(file, "new"),
+        "GetObject": lambda: storage.download("k", file.with_name("copy")),
+        "ListObjectsV2": lambda: list(storage.list("")),
+        "DeleteObjects": lambda: storage.delete_files(["k"]),
+    }
+
+
+# --- folder markers ------------------------------------------------------------------------
+
+
+def test_markers_of_folders_are_no_files(s3_url: str, storage: Storage) -> None:
+    for marker in ("corpus/", "checkpoints/", "final/"):
+        folder_marker(s3_url, marker)
+    assert [file.key for file in storage.list("")] == ["k"]
+    assert list(storage.list("corpus")) == []
+    assert take(storage, "job_1", wrote_before=lambda: False)
+    storage.delete("checkpoints")
+
+
+# --- refusals ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("action", ["PutObject", "GetObject", "ListObjectsV2", "DeleteObjects"])
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (403, "AccessDenied"),
+        (403, "RequestTimeTooSkewed"),
+        (403, "SignatureDoesNotMatch"),
+        (400, "ExpiredToken"),
+        (404, "NoSuchBucket"),
+    ],
+)
+def test_what_is_refused_is_told_at_once_with_action_and_address(
+    storage: Storage, proxy: Proxy, s3_url: str, tmp_path: Path, action: str, status: int, code: str
+) -> None:
+    proxy.answer(lambda _method, _target: failure(status, code))
+    started = time.monotonic()
+    with pytest.raises(StorageRefused, match=f"refused at {s3_url}.*{action}"):
+        every_action(storage, tmp_path / "k")[action]()
+    assert time.monotonic() - started < 3
+
+
+def test_a_right_to_read_is_no_right_to_write(s3_url: str, tmp_path: Path) -> None:
+    reader = open_storage(s3_url, S3Credentials(*READ_ONLY_CREDENTIALS))
+    assert list(reader.list("")) == []
+    (tmp_path / "file").write_bytes(b"1")
+    with pytest.raises(StorageRefused, match=f"{s3_url}/final/a.*PutObject"):
+        reader.upload(tmp_path / "file", "final/a")
+    with pytest.raises(StorageRefused, match="PutObject"):
+        take(reader, "job_1", wrote_before=lambda: False)
+
+
+def test_keys_that_the_server_does_not_know_are_refused(s3_url: str) -> None:
+    stranger = open_storage(s3_url, S3Credentials("nobody", "guessed"))
+    with pytest.raises(StorageRefused, match="ListObjectsV2"):
+        list(stranger.list(""))
+
+
+# --- outages -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(500, "InternalError"), (503, "SlowDown"), (503, "ServiceUnavailable")]
+)
+def test_a_server_that_is_overloaded_for_a_moment_is_asked_again(
+    storage: Storage, proxy: Proxy, tmp_path: Path, status: int, code: str
+) -> None:
+    proxy.answer(times(1, failure(status, code)))
+    storage.upload(tmp_path / "k", "other")
+    proxy.answer(times(1, failure(status, code)))
+    assert b"".join(storage.read("other")) == CONTENT
+
+
+def test_a_body_that_is_cut_is_never_taken_for_the_whole(
+    storage: Storage, proxy: Proxy, tmp_path: Path
+) -> None:
+    proxy.drop()
+    proxy.cut(after_bytes=700)
+    with pytest.raises(StorageError, match="k: "):
+        b"".join(storage.read("k"))
+    with pytest.raises(StorageError, match="k: "):
+        storage.download("k", tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+    proxy.heal()
+    storage.download("k", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == CONTENT
+
+
+# --- answers that are not what was asked for -----------------------------------------------
+
+
+def part(content: bytes, content_range: str) -> Answer:
+    return Answer(206, content, (("Content-Range", f"bytes {content_range}/1024"),))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(200, CONTENT),
+        part(CONTENT[100:105], "100-109"),
+        part(CONTENT[100:105], "100-104"),
+        part(CONTENT[:10], "0-9"),
+    ],
+    ids=["all of it", "half of it", "half of it and it says so", "another part"],
+)
+def test_bytes_that_were_not_asked_for_are_refused(
+    storage: Storage, proxy: Proxy, answer: Answer
+) -> None:
+    proxy.answer(lambda _method, _target: answer)
+    with pytest.raises(StorageError, match="k: asked for bytes=100-109, it sent other bytes"):
+        storage.read("k", 100, 110)
+
+
+def test_all_of_a_file_may_come_without_a_range(storage: Storage, proxy: Proxy) -> None:
+    proxy.answer(lambda _method, _target: Answer(200, CONTENT))
+    assert b"".join(storage.read("k")) == b"".join(storage.read("k", 0, len(CONTENT))) == CONTENT
+
+
+@pytest.mark.parametrize("code", ["MissingContentMD5", "NotImplemented"])
+def test_a_server_that_cannot_delete_many_files_at_once_deletes_one_by_one(
+    storage: Storage, proxy: Proxy, code: str
+) -> None:
+    proxy.answer(lambda method, _target: failure(400, code) if method == "POST" else None)
+    storage.delete("")
+    assert list(storage.list("")) == []
+
+
+# --- addresses -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["exp#1", "exp?v=2", "my%20run", "a b"])
+def test_an_address_is_read_as_it_is_written(s3_url: str, tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_bytes(b"1")
+    open_storage(f"{s3_url}/{name}").upload(tmp_path / "file", "final/a")
+    assert [file.key for file in open_storage(s3_url).list("")] == [f"{name}/final/a"]
