@@ -47,7 +47,7 @@ from jobs.quotas import has_room, lock_project_of
 from jobs.rows import job_from, progress_document, progress_from
 from jobs.status import HELD, JobStatus, Wish
 from jobs.tables import artifacts, jobs
-from jobs.waiting import IN_ORDER
+from jobs.waiting import first
 
 MAX_NODE_FAULTS = 20
 
@@ -101,9 +101,8 @@ class AttemptStore:
             jobs.c.not_before <= database_now(),
             ~is_left_to_others(worker, gpus),
         )
-        query = select(jobs.c.id).where(jobs.c.status == JobStatus.QUEUED, may_run)
         with self._reads.begin() as connection:
-            job_id: str | None = connection.scalar(query.order_by(*IN_ORDER).limit(1))
+            job_id: str | None = connection.scalar(first(may_run))
         return job_id
 
     def started(self, job_id: str, attempt: int, *, resumed_from: int | None) -> None:

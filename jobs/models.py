@@ -97,7 +97,8 @@ class JobSpec(TrainSpec):
 
     labels: Labels = Field(default_factory=dict, max_length=MAX_LABELS)
     priority: Priority = Field(
-        default=0, description="Of waiting jobs the highest goes first; of equals the oldest."
+        default=0,
+        description="Of a project's waiting jobs the highest goes first; of equals the oldest.",
     )
     resources: Resources = Resources()
     output: Output | None = Field(default=None, description="Default: the service's own storage.")

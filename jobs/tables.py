@@ -70,8 +70,15 @@ jobs = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     Index(None, "status", "lease_until"),
     Index(None, "project", "id"),
-    Index(None, "project", "status"),
-    Index(None, "status", "priority", "id"),
+)
+# All that the order of the queue needs, in that order.
+Index(
+    "ix_jobs_in_order",
+    jobs.c.status,
+    jobs.c.project,
+    jobs.c.priority.desc(),
+    jobs.c.id,
+    jobs.c.gpus,
 )
 
 events = Table(

@@ -1,4 +1,8 @@
-"""The order of the queue: the higher priority first, and of equals the older job."""
+"""The order of the queue.
+
+Projects take turns: the one whose running jobs have the fewest GPUs is next. Within a project the
+job with the highest priority goes first, and of equals the oldest.
+"""
 
 import builtins
 from collections.abc import Sequence
@@ -11,6 +15,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Row,
+    Select,
     Subquery,
     and_,
     func,
@@ -21,19 +26,17 @@ from sqlalchemy import (
 from jobs.database import READ_ONLY
 from jobs.fitting import obstacles
 from jobs.rows import name_from
-from jobs.status import JobStatus
-from jobs.tables import jobs
+from jobs.status import HELD, JobStatus
+from jobs.tables import jobs, projects
 
-IN_ORDER = (jobs.c.priority.desc(), jobs.c.id)
+IN_ORDER = (jobs.c.priority.desc(), jobs.c.id)  # of one project
 
 
 def position(connection: Connection, row: Row[*tuple[Any, ...]]) -> int | None:
     """Of a job in the whole queue: 1 is next. None for one that does not wait."""
     if row.status is not JobStatus.QUEUED:
         return None
-    before = _before(row.priority, row.id)
-    ahead = select(func.count()).where(jobs.c.status == JobStatus.QUEUED, before)
-    return 1 + (connection.scalar(ahead) or 0)
+    return positions(connection, [row])[row.id]
 
 
 def positions(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> dict[str, int]:
@@ -52,9 +55,42 @@ def _before(priority: int, job_id: str) -> ColumnElement[bool]:
     return or_(jobs.c.priority > priority, as_old)
 
 
+def first(may_run: ColumnElement[bool]) -> Select[tuple[str]]:
+    """The next of the queued jobs that `may_run` is true of."""
+    project, held = projects.alias("project"), _held_gpus().subquery()
+    next_job = (
+        select(jobs.c.id)
+        .where(jobs.c.project == project.c.name, jobs.c.status == JobStatus.QUEUED, may_run)
+        .order_by(*IN_ORDER)
+        .limit(1)
+        .correlate(project)
+    )
+    turns = (
+        select(next_job.scalar_subquery().label("id"), func.coalesce(held.c.gpus, 0).label("turn"))
+        .select_from(project)
+        .outerjoin(held, held.c.project == project.c.name)
+        .subquery()
+    )
+    query = select(turns.c.id).where(turns.c.id.is_not(None))
+    return query.order_by(turns.c.turn, turns.c.id).limit(1)
+
+
 def _queue() -> Subquery:
-    rank = func.row_number().over(order_by=IN_ORDER).label("rank")
-    return select(jobs.c.id, rank).where(jobs.c.status == JobStatus.QUEUED).subquery()
+    """As claims go on if no job ends: each is counted before the later ones of its project."""
+    held = _held_gpus().subquery()
+    ahead = func.sum(jobs.c.gpus).over(
+        partition_by=jobs.c.project, order_by=IN_ORDER, rows=(None, -1)
+    )
+    turn = func.coalesce(held.c.gpus, 0) + func.coalesce(ahead, 0)
+    queued = select(jobs.c.id, turn.label("turn")).where(jobs.c.status == JobStatus.QUEUED)
+    turns = queued.outerjoin(held, held.c.project == jobs.c.project).subquery()
+    rank = func.row_number().over(order_by=(turns.c.turn, turns.c.id)).label("rank")
+    return select(turns.c.id, rank).subquery()
+
+
+def _held_gpus() -> Select[tuple[str, int]]:
+    gpus = func.sum(jobs.c.gpus).label("gpus")
+    return select(jobs.c.project, gpus).where(jobs.c.status.in_(HELD)).group_by(jobs.c.project)
 
 
 class QueuedJob(BaseModel):

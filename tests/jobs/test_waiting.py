@@ -1,12 +1,14 @@
 """The queue: who is next, and how many wait, on both databases."""
 
+import random
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import Engine
 
 from jobs.attempts import AttemptStore
-from jobs.models import Job, JobChanges, JobSpec
+from jobs.models import Job, JobChanges, JobSpec, Resources
 from jobs.projects import NewProject, ProjectStore
 from jobs.quotas import Quotas
 from jobs.status import JobStatus, Wish
@@ -31,6 +33,71 @@ def test_workers_take_the_highest_priority_and_of_equals_the_oldest(
     store.change(ids[2], JobChanges(priority=5))
     store.change(ids[0], JobChanges(priority=-5))
     assert [claimed(attempts) for _ in range(5)] == [ids[2], ids[1], ids[3], ids[0], None]
+
+
+def test_projects_take_turns_however_many_jobs_one_has_and_whatever_their_priority(
+    store: JobStore, attempts: AttemptStore, projects: ProjectStore, spec: JobSpec
+) -> None:
+    for name in ("loud", "quiet"):
+        projects.create(NewProject(name=name))
+    urgent = spec.model_copy(update={"priority": 100})
+    loud = [store.create(urgent, project="loud").id for _ in range(4)]
+    quiet = [store.create(spec, project="quiet").id for _ in range(2)]
+    assert [claimed(attempts) for _ in range(4)] == [loud[0], quiet[0], loud[1], quiet[1]]
+    attempts.finish(quiet[0], 1, JobStatus.CANCELLED)
+    late = store.create(spec, project="quiet").id
+    assert [claimed(attempts) for _ in range(3)] == [late, loud[2], loud[3]]
+
+
+def test_a_project_whose_job_has_many_gpus_waits_for_as_many_of_others(
+    store: JobStore, attempts: AttemptStore, projects: ProjectStore, spec: JobSpec
+) -> None:
+    for name in ("big", "small"):
+        projects.create(NewProject(name=name))
+    training = spec.training.model_copy(update={"global_batch_size": 64})
+    wide = spec.model_copy(update={"resources": Resources(gpus=2), "training": training})
+    big = [store.create(wide, project="big").id for _ in range(2)]
+    small = [store.create(spec, project="small").id for _ in range(3)]
+    assert [claimed(attempts) for _ in range(5)] == [big[0], *small[:2], big[1], small[2]]
+
+
+def test_places_in_the_queue_are_the_order_in_which_workers_take_jobs(
+    store: JobStore,
+    attempts: AttemptStore,
+    projects: ProjectStore,
+    waiting: WaitingJobs,
+    spec: JobSpec,
+) -> None:
+    draw = random.Random(0)  # noqa: S311 # the same queue each time
+    names = ["default", "one", "two"]
+    for name in names[1:]:
+        projects.create(NewProject(name=name))
+    training = spec.training.model_copy(update={"global_batch_size": 64})
+    for _ in range(30):
+        gpus, priority = draw.choice([1, 2, 4]), draw.choice([0, 0, 5])
+        changes = {"resources": Resources(gpus=gpus), "priority": priority, "training": training}
+        store.create(spec.model_copy(update=changes), project=draw.choice(names))
+    for _ in range(4):
+        claimed(attempts)
+    pages = [waiting.list(project=name, limit=100) for name in names]
+    expected = {one.position: one.job_id for page in pages for one in page}
+    assert sorted(expected) == list(range(1, 27))
+    assert [store.progress(expected[n]).queue_position for n in (1, 20)] == [1, 20]
+    assert [claimed(attempts) for _ in range(26)] == [expected[n] for n in range(1, 27)]
+
+
+def test_workers_that_claim_at_once_take_as_much_from_each_project(
+    store: JobStore, attempts: AttemptStore, projects: ProjectStore, spec: JobSpec
+) -> None:
+    projects.create(NewProject(name="other"))
+    for name, number in (("default", 12), ("other", 4)):
+        for _ in range(number):
+            store.create(spec, project=name)
+    with ThreadPoolExecutor(4) as pool:
+        got = list(pool.map(lambda _: claimed(attempts), range(8)))
+    assert len(set(got)) == 8
+    owners = Counter(store.project_of(job_id) for job_id in got if job_id)
+    assert owners == {"default": 4, "other": 4}
 
 
 def test_a_job_whose_project_has_no_room_is_passed_over_and_held_back(
