@@ -75,7 +75,8 @@ class JobQueue:
     def ping(self) -> None:
         """Write something: a broker may answer and take no messages. Raises `QueueUnavailable`."""
         with self._connected() as connection:
-            connection.default_channel.client.set("relora.ping", "", ex=60)
+            channel = connection.default_channel
+            channel.client.set("relora.ping", "", ex=60)  # type: ignore[attr-defined] # of Redis
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
