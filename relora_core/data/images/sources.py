@@ -107,11 +107,12 @@ def _check_columns(features: "Features", source: Source) -> None:
 def _read_hub(
     rows: "IterableDataset", dataset: HubDataset, source: Source, labels: list[str] | None
 ) -> Iterator[EncodedImage | BadRow]:
+    folder = _files_of(dataset)
     with hub_errors(dataset):
         for number, row in enumerate(rows, start=1):
             where = f"{dataset.name}:{number}"
             image, label = row[source.image_field], row[source.label_field]
-            content = _content(image)
+            content = _content(image, folder)
             if content is None:
                 yield BadRow(where, f"column {source.image_field!r} holds no image")
             elif label is None or (labels is not None and not 0 <= label < len(labels)):
@@ -120,7 +121,21 @@ def _read_hub(
                 yield EncodedImage(where, content, labels[label] if labels else str(label))
 
 
-def _content(image: object) -> bytes | None:
-    """The bytes of a column's value; never those of a file that it names, which may be any."""
-    content = image.get("bytes") if isinstance(image, dict) else None
-    return content if isinstance(content, bytes) else None
+def _content(image: object, folder: Path) -> bytes | None:
+    """The bytes of a column's value, inside it or in a file of the dataset.
+
+    A row may name any file; none outside of the folder with the files of the dataset is opened.
+    """
+    if not isinstance(image, dict):
+        return None
+    if isinstance(image["bytes"], bytes):
+        return image["bytes"]
+    file = Path(image.get("path") or "").resolve()
+    return file.read_bytes() if file.is_relative_to(folder.resolve()) and file.is_file() else None
+
+
+def _files_of(dataset: HubDataset) -> Path:
+    """The folder that the dataset is, or where files of the Hub are kept."""
+    from datasets.config import HF_CACHE_HOME
+
+    return Path(dataset.name if Path(dataset.name).is_absolute() else HF_CACHE_HOME)

@@ -175,7 +175,13 @@ def test_a_column_that_is_not_there_is_told_with_those_that_are(hub: Path, tmp_p
         run(make_spec(f"hf://{hub}"), tmp_path / "cache")
 
 
-def test_a_row_that_names_a_file_opens_none(hub: Path, tmp_path: Path) -> None:
+def test_a_dataset_of_image_files_is_read(write_images: WriteImages, tmp_path: Path) -> None:
+    folder = write_images("train", cat=30, dog=30).parent
+    data, _ = run(make_spec(f"hf://{folder}/train"), tmp_path / "cache")
+    assert data.labels == ["cat", "dog"]
+
+
+def test_a_row_opens_no_file_outside_of_its_dataset(hub: Path, tmp_path: Path) -> None:
     bait = tmp_path / "bait.png"
     PILImage.fromarray(noise(0)).save(bait)
     rows = [{"image": {"bytes": None, "path": str(bait)}, "label": n % 2} for n in range(30)]
