@@ -15,11 +15,19 @@ TrainError
 from typing import ClassVar
 
 
+def printable(text: str) -> str:
+    """Escape what is no Unicode, such as parts of a file name in an older encoding."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 class TrainError(Exception):
     """A run's end that a person can understand; `code` is stable, the message says what to do."""
 
     code: ClassVar[str] = "train_error"
     retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class DataError(TrainError):

@@ -3,11 +3,12 @@
 from pathlib import PurePath
 
 COMPRESSED = frozenset({".gz", ".zst"})
-LINES = frozenset({".jsonl", ".json"})
+TEXTS = frozenset({".txt", ".jsonl", ".json", ".csv", ".tsv"})  # compressed, too
+TABLES = frozenset({".parquet", ".arrow"})
 TOKENS = frozenset({".npy", ".bin"})
 READABLE = (
-    "txt, jsonl, json (an object a line) and parquet; all but parquet also as .gz or .zst; and "
-    "token ids in npy and bin"
+    "txt, jsonl, json, csv and tsv, each also as .gz or .zst; parquet and arrow; and token ids in "
+    "npy and bin"
 )
 
 
@@ -15,9 +16,9 @@ def file_format(file: PurePath) -> str:
     """Return the extension that says what the file holds, without its compression."""
     if file.suffix in COMPRESSED:
         inner = PurePath(file.stem).suffix
-        return inner if inner not in {".parquet"} | TOKENS else ""
+        return inner if inner in TEXTS else ""
     return file.suffix
 
 
 def is_readable(file: PurePath) -> bool:
-    return file_format(file) in LINES | TOKENS | {".txt", ".parquet"}
+    return file_format(file) in TEXTS | TABLES | TOKENS

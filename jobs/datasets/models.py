@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from jobs.columns import MAX_WHOLE
-from relora_core.file_formats import COMPRESSED, LINES, READABLE, TOKENS
+from relora_core.file_formats import COMPRESSED, READABLE, TABLES, TEXTS, TOKENS
 
 SCHEME = "upload://"
 _DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -21,8 +21,8 @@ def _one_of(extensions: Iterable[str]) -> str:
     return "|".join(sorted(extension.removeprefix(".") for extension in extensions))
 
 
-_PACKED = rf"({_one_of(LINES | {'.txt'})})(\.({_one_of(COMPRESSED)}))?"
-FILENAME = rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,127}}\.({_PACKED}|{_one_of(TOKENS | {'.parquet'})})$"
+_PACKED = rf"({_one_of(TEXTS)})(\.({_one_of(COMPRESSED)}))?"
+FILENAME = rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,127}}\.({_PACKED}|{_one_of(TOKENS | TABLES)})$"
 
 
 class DatasetStatus(StrEnum):

@@ -5,11 +5,12 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from relora_core.errors import DataError
+from relora_core.data.content import file_errors
 from relora_core.files import publish_folder, sha256
 
 WAITING_SECONDS = 1.0  # between two looks at what another process does
@@ -64,12 +65,15 @@ def _turn(file: Path, waiting: Callable[[], None]) -> Iterator[None]:
 
 def file_digest(file: Path, cache: Path) -> str:
     """Return the file's sha256, remembered until its size or time of change is another."""
-    try:
+    with file_errors(file):
         stat = file.stat()
-        key = str(file), stat.st_size, stat.st_mtime_ns
-        return remembered(lambda: sha256(file), *key, cache=cache)
-    except PermissionError as error:
-        raise DataError(f"no access to {error.filename}: {error.strerror}") from error
+    key = str(file), stat.st_size, stat.st_mtime_ns
+    return remembered(partial(_sha256, file), *key, cache=cache)
+
+
+def _sha256(file: Path) -> str:
+    with file_errors(file):
+        return sha256(file)
 
 
 def remembered(compute: Callable[[], str], *key: object, cache: Path) -> str:

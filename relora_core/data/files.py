@@ -1,111 +1,39 @@
-"""Files as a source: found by path or pattern, decompressed, read row by row."""
+"""Files of text, read row by row in the format that their names say."""
 
-import gzip
-import json
-import zlib
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, BinaryIO
 
-from zstandard import ZstdDecompressor, ZstdError
+from relora_core.data.content import Count, chunks, file_errors, whole
+from relora_core.data.json_rows import read_json
+from relora_core.data.rows import BadRow, Row
+from relora_core.data.tables import DELIMITERS, read_arrow, read_csv, read_parquet
+from relora_core.file_formats import file_format
 
-from relora_core.data.hub import read_parquet
-from relora_core.data.rows import BadRow, Row, read_row
-from relora_core.errors import DataError
-from relora_core.file_formats import READABLE, file_format, is_readable
-
-CHUNK = 2**20  # bytes
-
-Count = Callable[[int], None]
-
-
-def find_files(uri: str) -> list[Path]:
-    """Return the files that a path, a pattern or a file:// URI names, sorted, of known formats."""
-    path = Path(uri.removeprefix("file://")).expanduser().absolute()
-    if path.is_dir():
-        raise DataError(f"{uri!r} is a folder; name its files, e.g. {path / '*.jsonl.gz'}")
-    pattern = str(path.relative_to(path.anchor))
-    files = [path] if path.is_file() else sorted(Path(path.anchor).glob(pattern))
-    files = [file for file in files if file.is_file()]
-    if not files:
-        raise DataError(f"no file matches {uri!r} ({path})")
-    for file in files:
-        if not is_readable(file):
-            raise DataError(f"cannot read {file}; known formats are {READABLE}")
-    return files
+_TABLES = {".parquet": read_parquet, ".arrow": read_arrow}
 
 
 def read_file(file: Path, *, text_field: str, count: Count = lambda _: None) -> Iterator[Row]:
-    """Yield the rows of one file; one that breaks off ends with a bad row that says so.
+    """Yield the rows of one file. Raises `DataError` where it cannot be read to its end.
 
-    `count` is told of the file's bytes as they are read, those of Parquet at its end.
+    A row that cannot be read is a bad row. A file that is cut or damaged is an error, since nobody
+    knows how many rows are lost. `count` is told of the file's bytes as they are read, those of
+    Parquet and Arrow at its end.
     """
-    try:
-        if file.suffix == ".parquet":
-            yield from read_parquet(file, text_field=text_field)
+    with file_errors(file):
+        kind = file_format(file)
+        if read_table := _TABLES.get(kind):
+            yield from read_table(file, text_field=text_field)
             count(file.stat().st_size)
-        elif file_format(file) == ".txt":
-            yield b"".join(_chunks(file, count)).decode()
+        elif kind == ".txt":
+            yield _read_text(file, count)
+        elif kind in DELIMITERS:
+            yield from read_csv(chunks(file, count), file, text_field=text_field)
         else:
-            yield from _read_lines(file, text_field=text_field, count=count)
+            yield from read_json(chunks(file, count), file, text_field=text_field)
+
+
+def _read_text(file: Path, count: Count) -> Row:
+    try:
+        return whole(file, count).decode()
     except UnicodeDecodeError as error:
-        yield BadRow(str(file), f"is not UTF-8 text: {error.reason} at byte {error.start}")
-    except (OSError, EOFError, ValueError, zlib.error, ZstdError) as error:
-        yield BadRow(str(file), f"cannot be read to its end: {error}")
-
-
-def _read_lines(file: Path, *, text_field: str, count: Count) -> Iterator[Row]:
-    for number, line in enumerate(_lines(_chunks(file, count)), start=1):
-        if not line.strip():
-            continue
-        where = f"{file}:{number}"
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            yield BadRow(where, f"is not JSON: {error}")
-        else:
-            yield read_row(row, text_field=text_field, where=where)
-
-
-def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    rest = b""
-    for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from lines
-    yield rest
-
-
-def _chunks(file: Path, count: Count) -> Iterator[bytes]:
-    """Yield the content of the file, decompressed."""
-    with file.open("rb") as stored:
-        match file.suffix:
-            case ".gz":
-                content = _read_on(gzip.GzipFile(fileobj=stored))
-            case ".zst":
-                content = _zstandard_chunks(stored)
-            case _:
-                content = _read_on(stored)
-        position = 0
-        for chunk in content:
-            position, before = stored.tell(), position
-            count(position - before)
-            yield chunk
-
-
-def _read_on(stream: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
-    return iter(partial(stream.read, CHUNK), b"")
-
-
-def _zstandard_chunks(stored: BinaryIO) -> Iterator[bytes]:
-    """Read frame by frame: the library's own reader takes a cut frame for the end of the file."""
-    frame = None
-    while compressed := stored.read(CHUNK):
-        while compressed:
-            frame = frame or ZstdDecompressor().decompressobj()
-            yield frame.decompress(compressed)
-            compressed = frame.unused_data
-            if frame.eof:
-                frame = None
-    if frame is not None:
-        raise EOFError("the last zstandard frame is cut short")
+        return BadRow(str(file), f"is not UTF-8 text: {error.reason} at byte {error.start}")

@@ -1,4 +1,4 @@
-"""What the `datasets` library reads: Hugging Face datasets, streamed, and Parquet files."""
+"""Hugging Face datasets, streamed by the `datasets` library."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,14 +81,6 @@ def hub_errors(dataset: HubDataset) -> Iterator[None]:
         raise DataUnavailable(f"cannot reach the dataset {dataset.name!r}: {error}") from error
     except (OSError, ValueError, DatasetsError) as error:
         raise DataError(f"cannot read the dataset {dataset.name!r}: {error}") from error
-
-
-def read_parquet(file: Path, *, text_field: str) -> Iterator[Row]:
-    from datasets import load_dataset
-
-    with no_dataset_bars():
-        rows = load_dataset("parquet", data_files=str(file), split="train", streaming=True)
-    return _read_rows(rows, text_field=text_field, where=str(file))
 
 
 def _read_rows(rows: "Dataset | IterableDataset", *, text_field: str, where: str) -> Iterator[Row]:

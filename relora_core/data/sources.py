@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from relora_core.data.cache import digest, file_digest
-from relora_core.data.files import find_files, read_file
+from relora_core.data.files import read_file
+from relora_core.data.find import find_files
 from relora_core.data.hub import parse_hub_uri, read_hub_dataset
 from relora_core.data.rows import BadRow, Row
-from relora_core.errors import DataError
+from relora_core.errors import DataError, printable
 from relora_core.file_formats import TOKENS, file_format
 from relora_core.spec import STAGED_SCHEMES, Source
 
@@ -30,7 +31,7 @@ class Tally:
         if isinstance(row, BadRow):
             self.bad_rows += 1
             if len(self.examples) < SHOWN_EXAMPLES:
-                self.examples.append(str(row))
+                self.examples.append(printable(str(row)))
 
     def count_bytes(self, read: int) -> None:
         self.bytes_read += read

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from relora_core.data.content import file_errors
 from relora_core.errors import DataError
 from relora_core.spec import Source
 
@@ -52,8 +53,9 @@ def _mapped(file: Path, source: Source) -> Ids:
             )
         return np.memmap(file, dtype=dtype, mode="r")
     try:
-        tokens: Ids = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with file_errors(file):
+            tokens: Ids = np.load(file, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
         raise DataError(f"cannot read {file} as a .npy array: {error}") from error
     if tokens.ndim != 1 or not np.issubdtype(tokens.dtype, np.integer):
         raise DataError(

@@ -29,13 +29,16 @@ class Source(Spec):
         description="file:///data/*.jsonl.gz, s3://bucket/key*.parquet, "
         "hf://OWNER/NAME?config=en&split=train&revision=..., upload://DATASET_ID for a file that "
         "was uploaded to the service, or a plain path. "
-        "Formats by extension: txt (a file is one document), jsonl or json (an object a line) and "
-        "parquet; all but parquet also as .gz or .zst. "
+        "Formats by extension: txt (a file is one document), jsonl or json (an object a line, or "
+        "one array of objects), csv and tsv, each also as .gz or .zst; parquet; arrow, or a folder "
+        "that Dataset.save_to_disk wrote. "
         "Token ids of the run's pretrained tokenizer: npy (a row of integers) and bin; a document "
         "ends at EOS. hf:// streams; streaming=false downloads the dataset first. "
         "Images: a folder with a folder of images for each label, or hf://.",
     )
-    text_field: Line = Field(default="text", description="The field of a row that holds its text.")
+    text_field: Line = Field(
+        default="text", description="The field or column of a row that holds its text."
+    )
     image_field: Line = Field(
         default="image", description="The column of a Hugging Face dataset that holds its images."
     )

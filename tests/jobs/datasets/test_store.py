@@ -135,7 +135,7 @@ def test_an_announced_dataset_counts_for_the_quota(
 
 
 @pytest.mark.parametrize(
-    "filename", ["corpus.csv", "corpus", "../corpus.txt", "corpus*.txt", "x.parquet.gz", ".txt"]
+    "filename", ["corpus.xlsx", "corpus", "../corpus.txt", "corpus*.txt", "x.parquet.gz", ".txt"]
 )
 def test_a_file_that_the_trainer_cannot_read_is_refused(filename: str) -> None:
     with pytest.raises(ValidationError, match="known formats are txt"):

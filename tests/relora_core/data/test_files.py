@@ -1,13 +1,20 @@
 import gzip
-from collections.abc import Callable
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from errno import EIO
 from pathlib import Path
 
 import pytest
 import zstandard
 
-from relora_core.data.files import find_files, read_file
+from relora_core.data import content
+from relora_core.data.files import read_file
 from relora_core.data.rows import BadRow, Row
-from relora_core.errors import DataError
+from relora_core.data.sources import Tally, documents
+from relora_core.errors import DataError, DataUnavailable
+from relora_core.spec import Source
 
 LINES = b'{"text": "one"}\n\n{"text": "two"}\r\n{"text": "three"}'
 
@@ -89,22 +96,131 @@ def test_a_bad_line_is_named_with_its_reason(tmp_path: Path, line: bytes, reason
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
-@pytest.mark.parametrize("name", ["rows.jsonl", "rows.txt"])
-def test_a_file_that_breaks_off_ends_with_a_bad_row(tmp_path: Path, name: str, suffix: str) -> None:
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.txt", "rows.csv"])
+def test_a_file_that_is_cut_is_an_error_that_names_it(
+    tmp_path: Path, name: str, suffix: str
+) -> None:
     file = tmp_path / f"{name}{suffix}"
     file.write_bytes(compress(b'{"text": "one"}\n' * 1000, suffix)[:-4])
-    last = read(file)[-1]
-    assert isinstance(last, BadRow)
-    assert last.where == str(file)
-    assert last.reason.startswith("cannot be read to its end: ")
+    with pytest.raises(DataError, match=f"{file} is cut short or damaged: ") as caught:
+        read(file)
+    assert not caught.value.retryable
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
-def test_a_file_that_is_not_compressed_as_it_says_is_a_bad_row(tmp_path: Path, suffix: str) -> None:
+def test_a_file_that_is_not_compressed_as_it_says_is_an_error(tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"rows.jsonl{suffix}"
     file.write_bytes(LINES)
-    (bad,) = read(file)
-    assert isinstance(bad, BadRow)
+    with pytest.raises(DataError, match="is cut short or damaged"):
+        read(file)
+
+
+def test_an_error_of_the_disk_may_pass_and_is_retried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> Iterator[bytes]:
+        yield LINES
+        raise OSError(EIO, "Input/output error")
+
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(LINES)
+    monkeypatch.setattr(content, "_read_on", fail)
+    with pytest.raises(DataUnavailable, match=f"cannot read {file} at the moment"):
+        read(file)
+
+
+@pytest.mark.parametrize("window", [28, 31])
+def test_a_zstandard_file_with_a_long_window_is_read(tmp_path: Path, window: int) -> None:
+    parameters = zstandard.ZstdCompressionParameters(window_log=window)
+    frame = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    file = tmp_path / "rows.jsonl.zst"
+    file.write_bytes(frame.compress(LINES) + frame.flush())
+    assert read(file) == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+@pytest.mark.parametrize("kind", [".txt", ".jsonl", ".json"])
+def test_a_bomb_is_refused_before_it_fills_the_memory(
+    tmp_path: Path, kind: str, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(content, "DOCUMENT_BYTES", 3_000_000)
+    file = tmp_path / f"bomb{kind}{suffix}"
+    file.write_bytes(compress(b" " * 20_000_000, suffix))
+    read_bytes: list[int] = []
+    with pytest.raises(DataError, match=r"bomb.* is longer than 3 MB"):
+        list(read_file(file, text_field="text", count=read_bytes.append))
+
+
+def test_a_long_line_is_read_in_linear_time(tmp_path: Path) -> None:
+    """Joined anew for each chunk, this line would be copied for 20 GB."""
+    file = tmp_path / "long.jsonl"
+    with file.open("wb") as stream:
+        stream.write(b'{"text": "')
+        stream.writelines(b"a" * 2**20 for _ in range(200))
+        stream.write(b'"}')
+    begun = time.process_time()
+    assert len(read(file)[0]) == 200 * 2**20  # type: ignore[arg-type]
+    assert time.process_time() - begun < 4
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("name", ["rows.json", "rows.jsonl"])
+def test_each_item_of_a_json_array_is_a_document(
+    tmp_path: Path, name: str, indent: int | None
+) -> None:
+    texts = ["ä [quoted] \\ text", "x" * 3_000_000, *map(str, range(30_000))]
+    file = tmp_path / name
+    file.write_text("\n" + json.dumps([{"text": text} for text in texts], indent=indent))
+    assert read(file) == texts
+
+
+def test_a_bad_item_of_a_json_array_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "rows.json"
+    file.write_bytes(b'[{"text": "a"}, 12, {"text": "\xff"}, {"text": "b"},]')
+    first, number, not_unicode, last = read(file)
+    assert (first, last) == ("a", "b")
+    assert str(number) == f"{file}, item 2: is not an object with fields"
+    assert str(not_unicode) == f"{file}, item 3: field 'text' is not valid Unicode"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b'[{"text": "a"}', "after an item comes a comma or the closing bracket"),
+        (b'[{"text": "a"} {"text": "b"}]', "after an item comes a comma"),
+        (b'[{"text": "a"}]\n{"text": "b"}', "something follows the closing bracket"),
+        (b'[{"text": "a', "Unterminated string"),
+        (b'[{text: "a"}' + b" " * 99, "Expecting property name"),
+        (b"[" * 100_000, "it is nested too deeply"),
+    ],
+)
+def test_a_broken_json_array_is_an_error_with_its_place(
+    tmp_path: Path, content: bytes, reason: str
+) -> None:
+    file = tmp_path / "rows.json"
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=f"{file} is not a JSON array at character .*{reason}"):
+        read(file)
+
+
+@pytest.mark.parametrize("name", ["rows.txt", "rows.jsonl", "rows.json", "rows.csv"])
+def test_a_byte_order_mark_is_no_text(tmp_path: Path, name: str) -> None:
+    forms = {"rows.txt": "one", "rows.jsonl": '{"text": "one"}', "rows.csv": "text\none"}
+    file = tmp_path / name
+    file.write_text(forms.get(name, '[{"text": "one"}]'), encoding="utf-8-sig")
+    assert read(file) == ["one"]
+
+
+def test_deep_nesting_and_odd_names_are_bad_rows(tmp_path: Path) -> None:
+    file = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jsonl"))
+    lines = ['{"text": "a", "x": ' + "[" * 100_000 + "]" * 100_000 + "}", '{"\\ud83d": "x"}']
+    file.write_text("\n".join([*lines, '{"text": "last"}']))
+    tally = Tally()
+    assert list(documents(Source(uri=f"{tmp_path}/*.jsonl"), tally)) == ["last"]
+    assert tally.examples == [
+        f"{tmp_path}/caf\\udce9.jsonl:1: is nested too deeply",
+        f"{tmp_path}/caf\\udce9.jsonl:2: has no field 'text'; it has: \\ud83d",
+    ]
 
 
 def test_a_text_file_in_another_encoding_is_a_bad_row(tmp_path: Path) -> None:
@@ -113,34 +229,3 @@ def test_a_text_file_in_another_encoding_is_a_bad_row(tmp_path: Path) -> None:
     assert read(file) == [
         BadRow(str(file), "is not UTF-8 text: invalid continuation byte at byte 0")
     ]
-
-
-def test_a_pattern_finds_its_files_in_the_order_of_their_names(tmp_path: Path) -> None:
-    (tmp_path / "deep").mkdir()
-    for name in ("b.jsonl", "a.jsonl.gz", "deep/c.jsonl", "notes.md"):
-        (tmp_path / name).touch()
-    assert [file.name for file in find_files(f"{tmp_path}/*.jsonl*")] == ["a.jsonl.gz", "b.jsonl"]
-    assert [file.name for file in find_files(f"file://{tmp_path}/**/c*")] == ["c.jsonl"]
-
-
-def test_a_path_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a[1].jsonl").touch()
-    monkeypatch.chdir(tmp_path)
-    assert find_files("a[1].jsonl") == [tmp_path / "a[1].jsonl"]
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("none.jsonl", "no file matches"),
-        ("*.jsonl.gz", "no file matches"),
-        ("", "is a folder; name its files, e.g. "),
-        ("table.csv", "known formats are txt, jsonl, json"),
-        ("table.parquet.gz", "known formats are txt, jsonl, json"),
-    ],
-)
-def test_what_cannot_be_found_or_read_is_said(tmp_path: Path, name: str, message: str) -> None:
-    for existing in ("table.csv", "table.parquet.gz"):
-        (tmp_path / existing).touch()
-    with pytest.raises(DataError, match=message):
-        find_files(f"{tmp_path}/{name}")

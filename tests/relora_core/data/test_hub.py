@@ -2,9 +2,8 @@ import json
 from pathlib import Path
 
 import pytest
-from datasets import Dataset, disable_progress_bars
+from datasets import disable_progress_bars
 
-from relora_core.data.files import read_file
 from relora_core.data.hub import HubDataset, parse_hub_uri, read_hub_dataset
 from relora_core.data.rows import BadRow
 from relora_core.errors import DataError
@@ -19,14 +18,6 @@ def dataset_folder(tmp_path: Path) -> Path:
         rows = [json.dumps({"text": text, "length": 1}) for text in texts]
         (folder / f"{split}.jsonl").write_text("\n".join(rows))
     return folder
-
-
-@pytest.fixture
-def parquet_file(tmp_path: Path) -> Path:
-    disable_progress_bars()
-    file = tmp_path / "rows.parquet"
-    Dataset.from_dict({"text": ["one", None, "three"], "n": [1, 2, 3]}).to_parquet(file)
-    return file
 
 
 def test_a_uri_names_a_dataset_and_its_part() -> None:
@@ -80,18 +71,3 @@ def test_a_part_that_is_not_there_is_said(dataset_folder: Path, query: str) -> N
     dataset = parse_hub_uri(f"hf://{dataset_folder}?{query}")
     with pytest.raises(DataError, match=r"cannot read the dataset .*letters.*nope"):
         list(read_hub_dataset(dataset, text_field="text"))
-
-
-def test_each_row_of_a_parquet_file_is_a_document(parquet_file: Path) -> None:
-    assert list(read_file(parquet_file, text_field="text")) == [
-        "one",
-        BadRow(f"{parquet_file}:2", "field 'text' is NoneType, not text"),
-        "three",
-    ]
-
-
-def test_a_broken_parquet_file_is_a_bad_row(parquet_file: Path) -> None:
-    parquet_file.write_bytes(parquet_file.read_bytes()[:100])
-    (bad,) = read_file(parquet_file, text_field="text")
-    assert isinstance(bad, BadRow)
-    assert bad.reason.startswith("cannot be read to its end: ")

@@ -1,0 +1,83 @@
+"""The files that a source names: a path, a pattern, or a folder that `datasets` saved."""
+
+import json
+import os
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from relora_core.data.content import file_errors
+from relora_core.errors import DataError
+from relora_core.file_formats import READABLE, is_readable
+
+_WILDCARDS = frozenset("*?[")
+
+
+def find_files(uri: str) -> list[Path]:
+    """Return the files that a path, a pattern or a file:// URI names, sorted, of known formats.
+
+    Raises `DataError` for what a pattern would leave out: a folder that cannot be listed, a link
+    to a file that is gone.
+    """
+    path = Path(uri.removeprefix("file://")).expanduser().absolute()
+    with file_errors(path):
+        if path.is_dir():
+            return _saved_files(path)
+        exists = path.is_file() or path.is_symlink()
+        found = {path} if exists else set(_matching(Path(path.anchor), path.parts[1:]))
+        files = [file for file in sorted(found) if _is_file(file)]
+    if not files:
+        raise DataError(f"no file matches {uri!r} ({path})")
+    for file in files:
+        if not is_readable(file):
+            raise DataError(f"cannot read {file}; known formats are {READABLE}")
+    return files
+
+
+def _saved_files(folder: Path) -> list[Path]:
+    """The files of a folder that `Dataset.save_to_disk` wrote."""
+    state = folder / "state.json"
+    if state.is_file():
+        try:
+            names = [
+                str(file["filename"]) for file in json.loads(state.read_bytes())["_data_files"]
+            ]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{state} is damaged; save the dataset again") from error
+        return [folder / Path(name).name for name in names]
+    if (folder / "dataset_dict.json").is_file():
+        splits = ", ".join(sorted(str(state.parent) for state in folder.glob("*/state.json")))
+        raise DataError(f"{folder} holds several splits; name one of them: {splits}")
+    raise DataError(f"{str(folder)!r} is a folder; name its files, e.g. {folder / '*.jsonl.gz'}")
+
+
+def _matching(
+    folder: Path, parts: tuple[str, ...], around: frozenset[Path] = frozenset()
+) -> Iterator[Path]:
+    """Yield what the pattern names below the folder; a link to a folder around it is not followed.
+
+    `Path.glob` would swallow the `PermissionError` of a folder that cannot be listed.
+    """
+    name, rest = parts[0], parts[1:]
+    if name == "**":
+        around |= {folder.resolve()}
+        yield from _matching(folder, rest or ("*",), around)
+        for entry in folder.iterdir():
+            if entry.is_dir() and entry.resolve() not in around:
+                yield from _matching(entry, parts, around)
+        return
+    if _WILDCARDS.isdisjoint(name):
+        matches = [folder / name] if os.path.lexists(folder / name) else []
+    else:
+        matches = [entry for entry in folder.iterdir() if fnmatchcase(entry.name, name)]
+    for match in matches:
+        if not rest:
+            yield match
+        elif match.is_dir():
+            yield from _matching(match, rest, around)
+
+
+def _is_file(path: Path) -> bool:
+    if path.is_symlink() and not path.exists():
+        raise DataError(f"{path} is a link to {path.readlink()}, which is not there")
+    return path.is_file()

@@ -1,0 +1,104 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from datasets import Dataset, DatasetDict, disable_progress_bars
+
+from relora_core.data.files import read_file
+from relora_core.data.find import find_files
+from relora_core.errors import DataError
+
+
+def test_a_pattern_finds_its_files_in_the_order_of_their_names(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    for name in ("b.jsonl", "a.jsonl.gz", "deep/c.jsonl", "notes.md"):
+        (tmp_path / name).touch()
+    assert [file.name for file in find_files(f"{tmp_path}/*.jsonl*")] == ["a.jsonl.gz", "b.jsonl"]
+    assert [file.name for file in find_files(f"file://{tmp_path}/**/c*")] == ["c.jsonl"]
+
+
+def test_a_path_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a[1].jsonl").touch()
+    monkeypatch.chdir(tmp_path)
+    assert find_files("a[1].jsonl") == [tmp_path / "a[1].jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("none.jsonl", "no file matches"),
+        ("*.jsonl.gz", "no file matches"),
+        ("", "is a folder; name its files, e.g. "),
+        ("table.xlsx", "known formats are txt, jsonl, json"),
+        ("table.parquet.gz", "known formats are txt, jsonl, json"),
+    ],
+)
+def test_what_cannot_be_found_or_read_is_said(tmp_path: Path, name: str, message: str) -> None:
+    for existing in ("table.xlsx", "table.parquet.gz"):
+        (tmp_path / existing).touch()
+    with pytest.raises(DataError, match=message):
+        find_files(f"{tmp_path}/{name}")
+
+
+@pytest.mark.parametrize("name", ["train[1].jsonl", "a::b.jsonl", "what?.jsonl", "*.jsonl"])
+def test_a_path_that_exists_is_no_pattern(tmp_path: Path, name: str) -> None:
+    for existing in (name, "train1.jsonl"):
+        (tmp_path / existing).touch()
+    assert find_files(str(tmp_path / name)) == [tmp_path / name]
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.jsonl").touch()
+    iterdir = Path.iterdir
+
+    def closed(path: Path) -> Iterator[Path]:
+        if path.name == "b":
+            raise PermissionError(13, "Permission denied", str(path))
+        return iterdir(path)
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+    for pattern in ("*/*.jsonl", "**/x*"):
+        with pytest.raises(DataError, match=f"no access to {tmp_path}/b: Permission denied"):
+            find_files(f"{tmp_path}/{pattern}")
+
+
+def test_a_link_to_nothing_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "1.jsonl").touch()
+    (tmp_path / "9.jsonl").symlink_to("/nope")
+    for name in ("*.jsonl", "9.jsonl"):
+        with pytest.raises(DataError, match=r"9\.jsonl is a link to /nope, which is not there"):
+            find_files(f"{tmp_path}/{name}")
+
+
+def test_linked_folders_are_searched_once_round(tmp_path: Path) -> None:
+    data, other = tmp_path / "data", tmp_path / "other"
+    for folder in (data, other):
+        folder.mkdir()
+        (folder / "x.jsonl").touch()
+    (data / "linked").symlink_to(other)
+    (other / "back").symlink_to(data)
+    found = [str(file.relative_to(data)) for file in find_files(f"{data}/**/*.jsonl")]
+    assert found == ["linked/x.jsonl", "x.jsonl"]
+
+
+def test_a_folder_that_datasets_saved_is_read(tmp_path: Path) -> None:
+    disable_progress_bars()
+    texts = [f"text {number}" for number in range(10)]
+    saved = Dataset.from_dict({"text": texts, "n": list(range(10))}).select(range(1, 9))
+    saved.save_to_disk(tmp_path / "saved", num_shards=2)
+    files = find_files(f"file://{tmp_path}/saved")
+    assert [row for file in files for row in read_file(file, text_field="text")] == texts[1:9]
+
+
+def test_the_splits_of_a_saved_folder_are_named(tmp_path: Path) -> None:
+    disable_progress_bars()
+    DatasetDict(train=Dataset.from_dict({"text": ["a"]})).save_to_disk(tmp_path / "saved")
+    with pytest.raises(
+        DataError, match=f"several splits; name one of them: {tmp_path}/saved/train"
+    ):
+        find_files(str(tmp_path / "saved"))
+    assert len(find_files(str(tmp_path / "saved" / "train"))) == 1
