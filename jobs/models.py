@@ -42,7 +42,8 @@ class Resources(Spec):
         default=1,
         ge=1,
         le=64,
-        description="Training processes, one for each GPU; on the CPU if there are no GPUs.",
+        description="Training processes, one for each GPU. Where no worker has a GPU, one process "
+        "trains on the CPU.",
     )
     nodes: Literal[1] = Field(default=1, description="Only 1 in this version.")
 
@@ -270,6 +271,7 @@ class Job(BaseModel):
     status: JobStatus
     wish: Wish | None = Field(description="What the worker was asked to do and has not done yet.")
     attempt: int = Field(description="0 until a worker claims the job.")
+    failed_attempts: int = Field(description="Those that count against `retries.max_attempts`.")
     worker: str | None
     forked_from: str | None = Field(description="The job that this one was forked from.")
     spec: AcceptedSpec

@@ -36,6 +36,7 @@ def job_from(row: Row[*tuple[Any, ...]], queue_position: int | None = None) -> J
         status=row.status,
         wish=row.wish,
         attempt=row.attempt,
+        failed_attempts=row.failed_attempts,
         worker=row.worker,
         forked_from=row.forked_from,
         spec=spec,

@@ -62,6 +62,11 @@ class Settings(BaseSettings):
         gt=0,
         description="How long a worker retries failing storage before its attempt fails.",
     )
+    processes_without_gpus: bool = Field(
+        default=False,
+        description="Whether a worker without a GPU starts as many training processes as "
+        "`resources.gpus` says; otherwise it starts one.",
+    )
     min_free_disk_bytes: int = Field(
         default=1_000_000_000,
         ge=0,

@@ -55,7 +55,7 @@ def _before(priority: int, job_id: str) -> ColumnElement[bool]:
     return or_(jobs.c.priority > priority, as_old)
 
 
-def first(may_run: ColumnElement[bool]) -> Select[tuple[str]]:
+def first(may_run: ColumnElement[bool]) -> Select[str]:
     """The next of the queued jobs that `may_run` is true of."""
     project, held = projects.alias("project"), _held_gpus().subquery()
     next_job = (
@@ -88,7 +88,7 @@ def _queue() -> Subquery:
     return select(turns.c.id, rank).subquery()
 
 
-def _held_gpus() -> Select[tuple[str, int]]:
+def _held_gpus() -> Select[str, int]:
     gpus = func.sum(jobs.c.gpus).label("gpus")
     return select(jobs.c.project, gpus).where(jobs.c.status.in_(HELD)).group_by(jobs.c.project)
 

@@ -33,6 +33,7 @@ class Attempt:
     workdir: Workdir
     backends: Backends
     leaving: Callable[[], bool]  # whether the worker must go
+    num_gpus: int = 0  # of the worker
 
     @property
     def number(self) -> int:

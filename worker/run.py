@@ -61,7 +61,7 @@ def run(
     with Lease(
         backends.attempts, job, seconds=settings.lease_seconds, claimed_at=claimed_at
     ) as lease:
-        attempt = Attempt(job, lease, workdir, backends, leaving)
+        attempt = Attempt(job, lease, workdir, backends, leaving, health.num_gpus)
         try:
             status = _settle(attempt, _blame(_verdict(attempt), health))
         except LeaseLost as error:
@@ -134,11 +134,12 @@ def _train(attempt: Attempt) -> Verdict:
             partial(attempt.store.started, job.id, attempt.number, resumed_from=resumed_from)
         )
         attempt.backends.wakeups.publish(job.id)
+        num_processes = _num_processes(attempt)
         trainer = launch(
             workdir,
             cache=attempt.cache,
-            num_processes=job.spec.resources.gpus,
-            environ=attempt.environ(num_processes=job.spec.resources.gpus),
+            num_processes=num_processes,
+            environ=attempt.environ(num_processes=num_processes),
         )
         with Tracking(attempt) as tracking:
             recorder = Recorder(attempt, uploads.note, tracking.note)
@@ -149,6 +150,18 @@ def _train(attempt: Attempt) -> Verdict:
     if isinstance(verdict, Succeeded):
         publish(attempt)
     return verdict
+
+
+def _num_processes(attempt: Attempt) -> int:
+    """One for each GPU that the spec asks for; without GPUs one, unless the operator wants all."""
+    asked = attempt.job.spec.resources.gpus
+    if asked == 1 or attempt.num_gpus or attempt.backends.settings.processes_without_gpus:
+        return asked
+    message = (
+        f"The job asks for {asked} GPUs, and no worker has one: one process trains on the CPU."
+    )
+    attempt.warn("no_gpus", message)
+    return 1
 
 
 def _with_uploads(verdict: Verdict, uploads: Uploads, attempt: Attempt) -> Verdict:

@@ -51,10 +51,15 @@ def _how(job: Job) -> Iterator[Fact]:
     else:
         yield "perplexity", number(job.progress.validation_perplexity)
     yield "restarts", str(job.progress.restarts)
-    yield "attempt", f"{job.attempt} of {job.spec.retries.max_attempts}"
+    yield "attempt", _attempt(job)
     yield "worker", job.worker or "-"
     if job.error:
         yield "error", Text(job.error.message, style="red")
+
+
+def _attempt(job: Job) -> str:
+    """Attempts that a pause or a stopped worker ended count against nothing."""
+    return f"{job.attempt} ({job.failed_attempts} of {job.spec.retries.max_attempts} failed)"
 
 
 def overview(items: Sequence[Job]) -> Table:

@@ -210,6 +210,7 @@ def test_leaving_burns_no_attempt_but_failing_does(
     for attempt in range(1, 5):
         attempts.claim(job.id, worker="w1", lease_seconds=60)
         assert attempts.requeue(job.id, attempt) is JobStatus.QUEUED
+    assert store.get(job.id).failed_attempts == 0
     for attempt in (5, 6):
         attempts.claim(job.id, worker="w1", lease_seconds=60)
         assert attempts.retry(job.id, attempt, CRASH) is JobStatus.QUEUED

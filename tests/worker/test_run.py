@@ -14,15 +14,19 @@ import pytest
 from transformers import AutoModelForCausalLM
 
 from jobs.backends import Backends, open_backends
-from jobs.events import JobRetrying, JobStarted
+from jobs.events import JobRetrying, JobStarted, JobWarned
 from jobs.models import Job, JobError
 from jobs.status import JobStatus, Wish
 from relora_core.events import CheckpointSaved, StepFinished
 from tests.fixtures.disks import MakeDisk, fill
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import ranks, trainers, wait_until
+from tests.worker.scripted_trainer import in_place_of_torchrun
 from worker import clock
+from worker.health import Health
+from worker.launchers import torchrun
 from worker.run import run
+from worker.workdir import Workdir
 
 pytestmark = pytest.mark.integration
 
@@ -285,3 +289,40 @@ def test_an_attempt_that_ends_on_a_sick_node_is_not_counted(
     assert retrying.failed_attempts == 0
     assert "RELORA_MIN_FREE_DISK_BYTES" in retrying.reason.message
     assert "no file matches" in retrying.reason.message
+
+
+@pytest.mark.parametrize(
+    ("num_gpus", "all_processes", "expected"), [(0, False, 1), (0, True, 2), (2, False, 2)]
+)
+def test_without_gpus_one_process_trains_unless_the_operator_wants_all(
+    backends: Backends,
+    make_spec: MakeSpec,
+    monkeypatch: pytest.MonkeyPatch,
+    num_gpus: int,
+    all_processes: bool,  # noqa: FBT001 # a parameter of the test
+    expected: int,
+) -> None:
+    changes = {"processes_without_gpus": all_processes}
+    mine = replace(backends, settings=backends.settings.model_copy(update=changes))
+    job = backends.store.create(make_spec(resources={"gpus": 2}))
+    claimed = backends.attempts.claim(job.id, worker="w", lease_seconds=60, gpus=num_gpus)
+    assert claimed is not None
+    started: list[int] = []
+    with in_place_of_torchrun(0.001):
+        scripted = torchrun.command
+
+        def command(workdir: Workdir, *, cache: Path, num_processes: int) -> list[str]:
+            started.append(num_processes)
+            return scripted(workdir, cache=cache, num_processes=num_processes)
+
+        monkeypatch.setattr(torchrun, "command", command)
+        health = Health(mine.settings, num_gpus=num_gpus)
+        now = clock.now()
+        run(claimed, mine, claimed_at=now, leaving=lambda: False, health=health)
+
+    assert started == [expected]
+    assert backends.store.get(job.id).status is JobStatus.SUCCEEDED
+    warnings = backends.store.events(job.id, types={"job.warning"})
+    assert [event.code for event in warnings if isinstance(event, JobWarned)] == (
+        ["no_gpus"] if expected == 1 else []
+    )

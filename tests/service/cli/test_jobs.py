@@ -103,7 +103,7 @@ def test_a_job_is_shown(relora: Relora, running: Job) -> None:
         line.split(maxsplit=1) for line in relora("jobs", "get", running.id).stdout.splitlines()
     )
     assert facts["status"].strip() == "running"
-    assert facts["attempt"].strip() == "1 of 5"
+    assert facts["attempt"].strip() == "1 (0 of 5 failed)"
     assert facts["worker"].strip() == "w1"
 
 
