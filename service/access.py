@@ -66,6 +66,14 @@ class ScopeMissing(Exception):
         self.needed = needed
 
 
+class ForeignOrigin(Exception):
+    def __init__(self, origin: str | None) -> None:
+        super().__init__(
+            f"A page of another site ({origin or 'unknown'}) may change nothing here without an "
+            "API key."
+        )
+
+
 class Access:
     """Whom the service knows. It remembers what it looked up, so that a request hardly ever
     costs a read of the database beside its own. Used by the event loop's thread alone.
@@ -148,11 +156,9 @@ def _check_usable(key: ApiKey) -> None:
         raise NotAuthenticated("key_expired", f"The key {key.prefix}... has expired.")
 
 
-async def authorize(
-    request: Request,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)],
-) -> Caller:
+async def authorize(request: Request) -> Caller:
     """The check. Asynchronous, so that it costs no thread when all is remembered."""
+    credentials = await BEARER(request)
     access = cast(Access, request.app.state.access)
     limiter = cast(RateLimiter, request.app.state.limiter)
     address = f"address:{request.client.host if request.client else ''}"
@@ -163,10 +169,32 @@ async def authorize(
         await limiter.take(address)  # who guesses keys is slowed down as well
         raise
     await limiter.take(caller.key_id or address)
-    check_scope(caller, Scope.READ if request.method in READING else Scope.WRITE)
+    if request.method in READING:
+        check_scope(caller, Scope.READ)
+    else:
+        check_scope(caller, Scope.WRITE)
+        _check_origin(request, caller)
     if (job_id := request.path_params.get("job_id")) is not None:
         await access.check_job(job_id, caller)
     return caller
+
+
+def _check_origin(request: Request, caller: Caller) -> None:
+    """Raise `ForeignOrigin` where a page of another site asks in the name of whoever looks at it.
+
+    Only a browser sends these headers. A key, which it does not add by itself, shows that the
+    page was given one.
+    """
+    if caller.key_id is not None:
+        return
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if site is not None:
+        foreign = site not in {"same-origin", "none"}
+    else:
+        host = request.headers.get("Host", "")
+        foreign = origin is not None and origin.partition("://")[2] != host
+    if foreign:
+        raise ForeignOrigin(origin)
 
 
 def _stays_allowed(
@@ -189,6 +217,13 @@ def _stays_allowed(
     return ask
 
 
+async def _caller(
+    request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)]
+) -> Caller:
+    """Whom `CallerRoute` let in."""
+    return cast(Caller, request.state.caller)
+
+
 StaysAllowedDep = Annotated[StaysAllowed, Depends(_stays_allowed)]
 
 
@@ -197,7 +232,8 @@ def check_scope(caller: Caller, needed: Scope) -> None:
         raise ScopeMissing(caller.scope, needed)
 
 
-CallerDep = Annotated[Caller, Depends(authorize)]
+CallerDep = Annotated[Caller, Depends(_caller)]
+for_callers = Depends(_caller)  # of a router: says in the description that it needs a key
 
 
 def admins_only(caller: CallerDep) -> None:

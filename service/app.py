@@ -9,14 +9,14 @@ from fastapi import Depends, FastAPI
 from jobs.backends import Backends
 from jobs.locations import Locations
 from jobs.wakeups import Wakeups
-from service.access import Access, authorize
+from service.access import Access, for_callers
 from service.deliverer import Deliverer
 from service.dependencies import refuse_unknown_query
 from service.dispatcher import Dispatcher
-from service.docs_page import add_docs_page
+from service.docs_page import add_pages
 from service.errors import HANDLERS, documented
 from service.key_policy import KeyPolicy
-from service.middleware import BodyLimit, RequestId
+from service.middleware import BodyLimit, HeadAsGet, RequestId
 from service.openapi import describe_truly
 from service.prometheus import HttpLatency, Timing
 from service.rate_limit import RateLimiter
@@ -44,8 +44,9 @@ from service.routes import (
 )
 from service.stream import EventHub
 
-MAX_BODY_BYTES = 1 << 20
-FOR_CALLERS = (  # who may call them is checked before each
+MAX_BODY_BYTES = 1 << 19
+BODY_SECONDS = 60.0  # in which a body must come; of an upload, the next part of it
+FOR_CALLERS = (  # each a `CallerRoute`, which checks who may call it
     jobs.router,
     progress.router,
     estimates.router,
@@ -75,6 +76,7 @@ def create_app(backends: Backends, policy: KeyPolicy = KeyPolicy.REQUIRED) -> Fa
         version="1",
         docs_url=None,  # FastAPI's pages load from other hosts
         redoc_url=None,
+        redirect_slashes=False,  # the address would begin with http:// behind a proxy that ends TLS
         lifespan=_lifespan,
         exception_handlers=HANDLERS,
         generate_unique_id_function=lambda route: route.name,
@@ -92,18 +94,18 @@ def create_app(backends: Backends, policy: KeyPolicy = KeyPolicy.REQUIRED) -> Fa
     app.state.dispatcher = Dispatcher(backends.outbox, backends.queue)
     app.state.deliverer = Deliverer(backends)
     app.state.latency = HttpLatency()
-    app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES)
+    app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES, seconds=BODY_SECONDS)
     app.add_middleware(RequestId)
     app.add_middleware(Timing, latency=app.state.latency)
-    app.state.routers = (*FOR_CALLERS, health.router)
+    app.add_middleware(HeadAsGet)
     for router in FOR_CALLERS:
         app.include_router(
             router,
-            dependencies=[Depends(authorize), Depends(refuse_unknown_query)],
+            dependencies=[for_callers, Depends(refuse_unknown_query)],
             responses=documented(401, 403, 429),
         )
     app.include_router(health.router, dependencies=[Depends(refuse_unknown_query)])
-    add_docs_page(app)
+    add_pages(app)
     describe_truly(app, policy)
     return app
 

@@ -1,7 +1,7 @@
-"""The API's page for people: Swagger UI, all of it from this server.
+"""The pages for people: what this server is, and its API in Swagger UI, all of it from here.
 
-The files are those of the package `fastapi_swagger`. Links are relative, so that the page works
-below a path of a proxy too.
+Swagger's files are those of the package `fastapi_swagger`. Links are relative, so that the pages
+work below a path of a proxy too.
 """
 
 from fastapi import FastAPI
@@ -9,6 +9,26 @@ from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 FILES = ("fastapi_swagger", "resources")
+HOME = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>relora</title>
+<link rel="icon" href="docs/files/favicon-32x32.png">
+</head>
+<body>
+<h1>relora</h1>
+<p>This server pretrains language models with ReLoRA.</p>
+<ul>
+<li><a href="docs">The HTTP API</a>, which you can try here.</li>
+<li>At a terminal: <code>relora --help</code> lists the commands; <code>relora jobs list</code>
+shows the jobs.</li>
+<li><a href="readyz">Whether the server is ready</a>.</li>
+</ul>
+</body>
+</html>
+"""
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -42,9 +62,13 @@ POLICY = (
 )
 
 
-def add_docs_page(app: FastAPI) -> None:
-    """Answer at `/docs`; the API's own description leaves it out."""
+def add_pages(app: FastAPI) -> None:
+    """Answer at `/` and `/docs`; the API's own description leaves them out."""
     app.mount("/docs/files", StaticFiles(packages=[FILES]))
+
+    @app.get("/", include_in_schema=False)
+    def home() -> Response:
+        return HTMLResponse(HOME, headers={"Content-Security-Policy": POLICY})
 
     @app.get("/docs", include_in_schema=False)
     def page() -> Response:

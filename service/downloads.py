@@ -65,7 +65,8 @@ def _conditions(
         str | None, Header(description="Send nothing if the ETag is one of these.")
     ] = None,
 ) -> Conditions:
-    return Conditions(request.method == "HEAD", range_, if_range, if_none_match)
+    is_head = getattr(request.state, "head", False)  # `HeadAsGet` says so
+    return Conditions(is_head, range_, if_range, if_none_match)
 
 
 ConditionsDep = Annotated[Conditions, Depends(_conditions)]

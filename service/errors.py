@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
@@ -42,7 +43,8 @@ from jobs.errors import (
 )
 from relora_core.problems import Problem as SpecProblem
 from relora_core.problems import in_words
-from service.access import NotAuthenticated, ScopeMissing
+from service.access import ForeignOrigin, NotAuthenticated, ScopeMissing
+from service.json_body import BodyRefused
 from service.rate_limit import RateLimited
 from service.responses import PROBLEM, ExceededQuota, FieldProblem, Problem
 
@@ -76,6 +78,7 @@ JOB_ERRORS: dict[type[JobsError], tuple[int, str]] = {
 HTTP_CODES = {
     404: "not_found",
     405: "method_not_allowed",
+    408: "body_too_slow",
     413: "body_too_large",
     415: "unsupported_media_type",
     416: "range_not_satisfiable",
@@ -158,6 +161,10 @@ def scope_missing(request: Request, error: ScopeMissing) -> JSONResponse:
     return respond(request, 403, "scope_missing", str(error), headers=headers)
 
 
+def foreign_origin(request: Request, error: ForeignOrigin) -> JSONResponse:
+    return respond(request, 403, "foreign_origin", str(error))
+
+
 def offset_mismatch(request: Request, error: OffsetMismatch) -> JSONResponse:
     headers = {"Upload-Offset": str(error.received)}
     return respond(request, 409, "offset_mismatch", str(error), headers=headers)
@@ -194,6 +201,11 @@ def _fields(problems: list[SpecProblem]) -> list[FieldProblem]:
     return [FieldProblem(path=item.path, message=item.message) for item in problems]
 
 
+def body_refused(request: Request, error: BodyRefused) -> JSONResponse:
+    detail = "The body has values that cannot be stored."
+    return respond(request, 422, "invalid_request", detail, errors=_fields(error.problems))
+
+
 def http_error(request: Request, error: HTTPException) -> JSONResponse:
     code = HTTP_CODES.get(error.status_code, "http_error")
     detail, headers = error.detail, error.headers
@@ -208,10 +220,16 @@ def http_error(request: Request, error: HTTPException) -> JSONResponse:
 def _methods_at(request: Request) -> list[str]:
     """Of all routes with this path: the framework names those of one alone. A path that is
     written out, as /v1/jobs/estimate, is no job's."""
-    routes = [route for router in request.app.state.routers for route in router.routes]
-    matching = [route for route in routes if route.path_regex.match(request.url.path)]
+    matching = [
+        route
+        for route in iter_route_contexts(request.app.routes)
+        if route.methods and route.path_regex.match(request.url.path)
+    ]
+    if not matching:  # a folder of files
+        return ["GET", "HEAD"]
     path = min(matching, key=lambda route: len(route.param_convertors)).path
-    return sorted({method for route in matching if route.path == path for method in route.methods})
+    methods = {method for route in matching if route.path == path for method in route.methods or ()}
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
 
 
 def store_down(request: Request, error: OperationalError | NoConnection) -> JSONResponse:
@@ -239,10 +257,12 @@ HANDLERS: dict[int | type[Exception], Any] = {
     RateLimited: rate_limited,
     NotAuthenticated: not_authenticated,
     ScopeMissing: scope_missing,
+    ForeignOrigin: foreign_origin,
     OffsetMismatch: offset_mismatch,
     InvalidSpec: invalid_spec,
     NameUnknown: name_unknown,
     RequestValidationError: invalid_request,
+    BodyRefused: body_refused,
     HTTPException: http_error,
     DataError: not_storable,
     OperationalError: store_down,

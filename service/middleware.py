@@ -1,6 +1,8 @@
-"""What surrounds every request: its id, and a limit to its body."""
+"""What surrounds every request: its id, limits to its body, and HEAD."""
 
+import asyncio
 import re
+import time
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -33,25 +35,73 @@ class RequestId:
         await self.app(scope, receive, send_with_id)
 
 
-class BodyLimit:
-    """Refuses a body over `limit` bytes, declared or not; those of uploads are theirs to limit."""
+class HeadAsGet:
+    """Answers HEAD as GET, without the body (RFC 9110). The content of an upload has a HEAD of its
+    own, which is no GET.
+    """
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and UPLOAD.fullmatch(scope["path"]):
+        if scope["type"] != "http" or scope["method"] != "HEAD" or UPLOAD.fullmatch(scope["path"]):
             await self.app(scope, receive, send)
             return
-        received = 0
 
-        async def receive_within_limit() -> Message:
-            nonlocal received
-            message = await receive()
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+                await send({"type": "http.response.body"})
+
+        state = {**scope.get("state", {}), "head": True}
+        await self.app({**scope, "method": "GET", "state": state}, receive, send_head)
+
+
+class BodyLimit:
+    """Refuses a body over `limit` bytes, declared or not, and one that takes longer than `seconds`
+    to arrive. That of an upload may have any size; one that pauses for `seconds` is over.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int, seconds: float) -> None:
+        self.app = app
+        self.limit = limit
+        self.seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            limited = receive
+        elif UPLOAD.fullmatch(scope["path"]):
+            limited = self._without_pause(receive)
+        else:
+            limited = self._within_limits(receive)
+        await self.app(scope, limited, send)
+
+    def _without_pause(self, receive: Receive) -> Receive:
+        async def receive_in_time() -> Message:
+            try:
+                return await asyncio.wait_for(receive(), self.seconds)
+            except TimeoutError:
+                return {"type": "http.disconnect"}  # what came is kept
+
+        return receive_in_time
+
+    def _within_limits(self, receive: Receive) -> Receive:
+        received, is_whole = 0, False
+        until = time.monotonic() + self.seconds
+
+        async def receive_within_limits() -> Message:
+            nonlocal received, is_whole
+            if is_whole:  # all that can come is the end of the connection
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), until - time.monotonic())
+            except TimeoutError:
+                late = f"The body did not come within {self.seconds:g} s."
+                raise HTTPException(408, late, {"Connection": "close"}) from None
             received += len(message.get("body", b""))
+            is_whole = not message.get("more_body", False)
             if received > self.limit:
                 raise HTTPException(413, f"The body is over the limit of {self.limit} bytes.")
             return message
 
-        await self.app(scope, receive_within_limit, send)
+        return receive_within_limits

@@ -8,13 +8,14 @@ logger = logging.getLogger(__name__)
 WITHOUT_LIMIT = 10_240  # asked for where the hard limit is none: macOS refuses more
 
 
-def raise_limit() -> None:
-    """Raise the soft limit, which is often 1024, to the hard one, and log what it is then."""
+def raise_limit() -> int:
+    """Raise the soft limit, which is often 1024, to the hard one; log it, and return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = wanted_of(soft, hard)
     if wanted != soft:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     logger.info("may have %d files open, of which each listener of a stream is one", wanted)
+    return wanted
 
 
 def wanted_of(soft: int, hard: int) -> int:

@@ -2,7 +2,8 @@
 
 import re
 
-ONE_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+ONE_RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
+LARGEST = 2**63  # more than the bytes of any file
 
 
 class RangeNotSatisfiable(Exception):
@@ -19,11 +20,17 @@ def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
         return None
     first, last = match.groups()
     if not first:
-        start, end = max(size - int(last), 0), size
+        start, end = max(size - _number(last), 0), size
     else:
-        start, end = int(first), min(int(last) + 1, size) if last else size
-        if last and int(last) < start:
+        start, end = _number(first), min(_number(last) + 1, size) if last else size
+        if last and _number(last) < start:
             return None
     if start >= size or start >= end:
         raise RangeNotSatisfiable
     return start, end
+
+
+def _number(digits: str) -> int:
+    """Of any length, which `int` would refuse to read."""
+    digits = digits.lstrip("0") or "0"
+    return LARGEST if len(digits) > len(str(LARGEST)) else min(int(digits), LARGEST)

@@ -3,6 +3,7 @@
 import argparse
 import gc
 import logging
+import resource
 import socket
 from contextlib import closing
 
@@ -18,6 +19,7 @@ from service.stream import EventHub
 # Longer than load balancers keep an idle connection (mostly 60 s): or they send a request into one
 # that is just being closed, and their caller sees a 502.
 KEEP_ALIVE_SECONDS = 75
+OTHER_FILES = 256  # the database, the storage, uploads
 GRACE_SECONDS = 10  # for the requests that are under way when the server is asked to stop
 
 
@@ -38,14 +40,20 @@ def serve(settings: Settings, listener: socket.socket) -> None:
     with closing(open_backends(settings)) as backends:
         policy = key_policy(settings.authentication, listener.getsockname()[0], backends.keys)
         app = create_app(backends, policy)
-        raise_limit()
+        files = raise_limit()
         _settle()
         config = uvicorn.Config(
             app,
+            limit_concurrency=most_connections(files),
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         Server(config, app.state.hub).run(sockets=[listener])
+
+
+def most_connections(files: int) -> int | None:
+    """So many that files are left for all else: who comes then is answered 503, not left waiting."""
+    return None if files == resource.RLIM_INFINITY else max(files - OTHER_FILES, files // 2)
 
 
 def _settle() -> None:

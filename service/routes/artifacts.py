@@ -11,13 +11,14 @@ from jobs.columns import MAX_WHOLE
 from jobs.errors import ArtifactNotFound
 from jobs.models import Artifact
 from jobs.storage import Storage
+from service.caller_route import CallerRoute
 from service.dependencies import BackendsDep, StoreDep
 from service.downloads import ConditionsDep, Content, not_modified, send
 from service.errors import documented
 from service.responses import ArtifactPage, CheckpointPage, StoredArtifact
 from service.tar_stream import TarFile, TarStream
 
-router = APIRouter(prefix="/v1/jobs", tags=["artifacts"])
+router = APIRouter(prefix="/v1/jobs", tags=["artifacts"], route_class=CallerRoute)
 
 LINK_SECONDS = 3600
 BYTES = "application/octet-stream"
@@ -85,7 +86,6 @@ def list_artifacts(
     )
 
 
-@router.head("/{job_id}/artifacts/{path:path}", include_in_schema=False)  # as GET, by HTTP
 @router.get(
     "/{job_id}/artifacts/{path:path}",
     response_class=Response,
@@ -119,7 +119,6 @@ def download_artifact(
         raise ArtifactNotFound(job_id, path) from None
 
 
-@router.head("/{job_id}/model.tar", include_in_schema=False)
 @router.get(
     "/{job_id}/model.tar",
     response_class=Response,

@@ -10,12 +10,13 @@ from jobs.columns import MAX_WHOLE
 from jobs.datasets import content
 from jobs.datasets.models import Dataset, NewDataset
 from jobs.errors import OffsetMismatch, UploadTooLarge
+from service.caller_route import CallerRoute
 from service.dependencies import BackendsDep, PageLimit, ProjectDep
 from service.errors import documented
 from service.responses import LOCATION, DatasetPage
 from service.spool import receive
 
-router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=CallerRoute)
 
 OFFSET, LENGTH = "Upload-Offset", "Upload-Length"
 _POSITION: dict[str, Any] = {

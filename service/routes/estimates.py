@@ -7,6 +7,7 @@ from pydantic import AfterValidator, WithJsonSchema
 
 from relora_core.errors import ModelError
 from relora_core.estimate import GPUS, UTILIZATION, estimate, needs_trainer
+from service.caller_route import CallerRoute
 from service.errors import documented
 from service.responses import JobEstimate
 from service.specs import AdmissionDep, SpecBody, warnings_of
@@ -16,7 +17,7 @@ NEEDS_TRAINER = (
     "estimated where the trainer is installed: python -m relora_core estimate."
 )
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=CallerRoute)
 
 
 def _known(gpu: str) -> str:

@@ -16,13 +16,14 @@ from starlette.types import Message, Send
 from jobs.events import AnyJobEvent
 from jobs.status import FINAL
 from service.access import StaysAllowed, StaysAllowedDep
+from service.caller_route import CallerRoute
 from service.dependencies import HubDep, StoreDep
 from service.errors import documented
 from service.responses import EventPage
 from service.stream import EventHub
 
 logger = logging.getLogger(__name__)
-router = APIRouter(prefix="/v1/jobs", tags=["events"])
+router = APIRouter(prefix="/v1/jobs", tags=["events"], route_class=CallerRoute)
 
 EVENT_STREAM = "text/event-stream"
 RETRY_MILLISECONDS = 2000  # how long a client waits before it connects again

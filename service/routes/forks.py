@@ -8,12 +8,13 @@ from jobs.forks import CHECKPOINTS, Fork, forked
 from jobs.models import Job, JobSpec
 from relora_core.problems import Problem
 from relora_core.spec import LowRank
+from service.caller_route import CallerRoute
 from service.dependencies import BackendsDep, DispatcherDep
 from service.errors import InvalidSpec, documented
 from service.routes.jobs import CREATED, located
 from service.specs import AdmissionDep, IdempotencyKey, spec_of
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=CallerRoute)
 
 
 @router.post(

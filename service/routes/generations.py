@@ -10,11 +10,12 @@ from fastapi.concurrency import run_in_threadpool
 from jobs.backends import Backends
 from jobs.errors import ModelNotFound, NoTextModel
 from jobs.generations.models import OVER, Generation, NewGeneration
+from service.caller_route import CallerRoute
 from service.dependencies import BackendsDep, PageLimit
 from service.errors import documented
 from service.responses import LOCATION, GenerationPage
 
-router = APIRouter(prefix="/v1/jobs", tags=["generations"])
+router = APIRouter(prefix="/v1/jobs", tags=["generations"], route_class=CallerRoute)
 
 POLL_SECONDS = 0.2
 

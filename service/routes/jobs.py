@@ -11,12 +11,13 @@ from jobs.models import Job, JobChanges
 from jobs.ownership import give_up
 from jobs.status import JobStatus, Wish
 from jobs.storage import Storage
+from service.caller_route import CallerRoute
 from service.dependencies import BackendsDep, DispatcherDep, PageLimit, ProjectDep, StoreDep
 from service.errors import documented
 from service.responses import LOCATION, JobPage, SubmittedJob
 from service.specs import AdmissionDep, IdempotencyKey, SpecBody, warnings_of
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=CallerRoute)
 
 
 def _as_text(moment: str) -> str:

@@ -8,11 +8,14 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from jobs.keys.models import ApiKey, CreatedKey, NewKey, Scope
 from jobs.keys.store import KeyStore
 from service.access import Access, Caller, CallerDep, admins_only, check_scope
+from service.caller_route import CallerRoute
 from service.dependencies import BackendsDep, PageLimit
 from service.errors import documented
 from service.responses import LOCATION, KeyPage
 
-router = APIRouter(prefix="/v1/keys", tags=["keys"], dependencies=[Depends(admins_only)])
+router = APIRouter(
+    prefix="/v1/keys", tags=["keys"], dependencies=[Depends(admins_only)], route_class=CallerRoute
+)
 
 
 def _keys(backends: BackendsDep) -> KeyStore:

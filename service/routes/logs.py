@@ -12,6 +12,7 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pydantic import WithJsonSchema
 
 from service.access import StaysAllowedDep
+from service.caller_route import CallerRoute
 from service.dependencies import BackendsDep, HubDep
 from service.errors import documented
 from service.logs import Log, follow, open_log
@@ -24,7 +25,7 @@ from service.routes.events import (
     while_allowed,
 )
 
-router = APIRouter(prefix="/v1/jobs", tags=["logs"])
+router = APIRouter(prefix="/v1/jobs", tags=["logs"], route_class=CallerRoute)
 
 TEXT = "text/plain; charset=utf-8"
 UNBUFFERED = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}

@@ -11,10 +11,11 @@ from pydantic import AfterValidator, WithJsonSchema
 from jobs.metrics.models import Metrics
 from jobs.metrics.names import METRICS
 from jobs.metrics.store import Steps, TableRow
+from service.caller_route import CallerRoute
 from service.dependencies import MetricsDep
 from service.errors import documented
 
-router = APIRouter(prefix="/v1/jobs", tags=["metrics"])
+router = APIRouter(prefix="/v1/jobs", tags=["metrics"], route_class=CallerRoute)
 
 CSV = "text/csv"
 ROWS_A_CHUNK = 1000

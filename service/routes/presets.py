@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from service.caller_route import CallerRoute
 from service.errors import NameUnknown, documented
 from service.presets import (
     PresetConfig,
@@ -14,7 +15,7 @@ from service.presets import (
     recipe,
 )
 
-router = APIRouter(prefix="/v1", tags=["presets"])
+router = APIRouter(prefix="/v1", tags=["presets"], route_class=CallerRoute)
 
 
 @router.get("/presets")

@@ -8,10 +8,11 @@ from fastapi.concurrency import run_in_threadpool
 
 from jobs.models import Progress
 from jobs.status import FINAL
+from service.caller_route import CallerRoute
 from service.dependencies import HubDep, StoreDep
 from service.errors import documented
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=CallerRoute)
 
 LONGEST_WAIT_SECONDS = 60
 

@@ -8,11 +8,12 @@ from jobs.errors import ProjectNotFound
 from jobs.keys.models import Scope
 from jobs.projects import NewProject, Project, ProjectChanges, ProjectReport, ProjectStore
 from service.access import CallerDep, operators_only
+from service.caller_route import CallerRoute
 from service.dependencies import BackendsDep, PageLimit
 from service.errors import documented
 from service.responses import LOCATION, ProjectPage
 
-router = APIRouter(prefix="/v1/projects", tags=["projects"])
+router = APIRouter(prefix="/v1/projects", tags=["projects"], route_class=CallerRoute)
 
 
 def _projects(backends: BackendsDep) -> ProjectStore:

@@ -7,10 +7,11 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from jobs.keys.models import Scope
 from service.access import CallerDep
+from service.caller_route import CallerRoute
 from service.dependencies import BackendsDep
 from service.prometheus import HttpLatency, JobFigures, exposition
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=CallerRoute)
 
 
 @router.get(

@@ -4,11 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from service.caller_route import CallerRoute
 from service.dependencies import BackendsDep, PageLimit, ProjectDep
 from service.errors import documented
 from service.responses import Queue, WorkerPage
 
-router = APIRouter(prefix="/v1", tags=["queue"])
+router = APIRouter(prefix="/v1", tags=["queue"], route_class=CallerRoute)
 
 
 @router.get("/queue", responses=documented(422))

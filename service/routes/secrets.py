@@ -7,11 +7,12 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from jobs.secret_names import SecretName
 from jobs.secrets import Secret
+from service.caller_route import CallerRoute
 from service.dependencies import BackendsDep, PageLimit, ProjectDep
 from service.errors import documented
 from service.responses import SecretPage
 
-router = APIRouter(prefix="/v1/secrets", tags=["secrets"])
+router = APIRouter(prefix="/v1/secrets", tags=["secrets"], route_class=CallerRoute)
 
 Name = Annotated[SecretName, Path(examples=["my-hf-token"])]
 

@@ -7,12 +7,13 @@ from fastapi import APIRouter, Query, Response
 from jobs.sweeps.grid import InvalidSweep, Planned, plan
 from jobs.sweeps.models import NewSweep, Sweep
 from relora_core.problems import MAX_PROBLEMS, Problem, first
+from service.caller_route import CallerRoute
 from service.dependencies import BackendsDep, DispatcherDep, PageLimit, ProjectDep
 from service.errors import InvalidSpec, documented
 from service.responses import LOCATION, SweepPage
 from service.specs import Admission, AdmissionDep, IdempotencyKey
 
-router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"])
+router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"], route_class=CallerRoute)
 
 CREATED: dict[int | str, dict[str, Any]] = {
     200: {"model": Sweep, "description": "What an earlier request with this Idempotency-Key made."},

@@ -7,11 +7,12 @@ from fastapi.exceptions import RequestValidationError
 
 from jobs.admission import webhook_problems
 from jobs.webhooks.models import Delivery, DeliveryStatus, Webhook, WebhookSpec
+from service.caller_route import CallerRoute
 from service.dependencies import BackendsDep, DelivererDep, PageLimit, ProjectDep
 from service.errors import documented
 from service.responses import LOCATION, DeliveryPage, WebhookPage
 
-router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
+router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=CallerRoute)
 
 Cursor = Annotated[
     str | None, Query(pattern="^[a-z0-9_]{1,64}$", description="The `next` of the page before.")

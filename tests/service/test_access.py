@@ -14,6 +14,7 @@ from jobs.backends import Backends
 from jobs.keys.models import CreatedKey, Scope
 from jobs.models import Job, JobSpec
 from jobs.settings import Settings
+from service.rate_limit import RateLimiter
 from tests.service.keys import bearing, make_key, problem
 from tests.service.serving import serving
 
@@ -223,3 +224,45 @@ def test_every_operation_but_the_health_asks_for_a_key(http: httpx.Client) -> No
         or not {"401", "403"} <= operation["responses"].keys()
     }
     assert open_to_all == {"/healthz", "/readyz"}
+
+
+def test_the_key_is_checked_before_the_body_is_read_and_counts(
+    http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[str] = []
+
+    async def take(_: RateLimiter, caller: str) -> None:
+        counted.append(caller)
+
+    monkeypatch.setattr(RateLimiter, "take", take)
+    headers = {"Content-Type": "application/json"}
+    for path in ("/v1/jobs", "/v1/jobs/job_1/fork", "/v1/sweeps", "/v1/keys"):
+        response = http.post(path, content=b"[" * 100_000, headers=headers)
+        assert problem(response) == (401, "key_required"), path
+    assert counted == ["address:127.0.0.1"] * 4
+
+
+FOREIGN = [
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://localhost:1"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+def test_without_a_key_a_page_of_another_site_changes_nothing(
+    open_url: str, job: Job, headers: dict[str, str], key: Callable[..., CreatedKey]
+) -> None:
+    address = f"{open_url}/v1/jobs/{job.id}/cancel"
+    assert problem(httpx.post(address, headers=headers)) == (403, "foreign_origin")
+    assert httpx.get(f"{open_url}/v1/jobs", headers=headers).status_code == 200
+    assert httpx.post(address, headers={**headers, **bearing(key())}).status_code == 202
+
+
+@pytest.mark.parametrize("site", ["same-origin", "none", None])
+def test_a_page_of_this_server_needs_no_key(open_url: str, job: Job, site: str | None) -> None:
+    headers = {"Origin": open_url} | ({"Sec-Fetch-Site": site} if site else {})
+    response = httpx.post(f"{open_url}/v1/jobs/{job.id}/cancel", headers=headers)
+    assert response.status_code == 202

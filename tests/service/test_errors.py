@@ -42,7 +42,7 @@ def test_a_route_that_does_not_exist_is_a_problem_too(http: httpx.Client) -> Non
 def test_a_method_that_is_not_possible_names_those_that_are(http: httpx.Client, job: Job) -> None:
     response = http.put(f"/v1/jobs/{job.id}")
     assert (response.status_code, response.json()["code"]) == (405, "method_not_allowed")
-    assert response.headers["Allow"] == "DELETE, GET, PATCH"
+    assert response.headers["Allow"] == "DELETE, GET, HEAD, PATCH"
     assert http.put("/v1/jobs/estimate").headers["Allow"] == "POST"
     missing = http.post(f"/v1/jobs/{job.id}/artifacts/final/config.json")
     assert missing.headers["Allow"] == "GET, HEAD"

@@ -1,8 +1,9 @@
-"""The socket that the service listens on."""
+"""The socket that the service listens on, and how many may connect."""
 
+import resource
 import socket
 
-from service.server import listen
+from service.server import listen, most_connections
 
 
 def test_the_body_of_an_answer_does_not_wait_for_the_receipt_of_its_head() -> None:
@@ -12,3 +13,9 @@ def test_the_body_of_an_answer_does_not_wait_for_the_receipt_of_its_head() -> No
         listener.accept()[0] as accepted,
     ):
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+
+
+def test_connections_leave_files_for_the_rest_of_the_process() -> None:
+    assert most_connections(65_536) == 65_280
+    assert most_connections(200) == 100
+    assert most_connections(resource.RLIM_INFINITY) is None

@@ -1,6 +1,8 @@
 """Liveness and readiness over HTTP."""
 
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import httpx
@@ -15,6 +17,32 @@ from tests.service.serving import serving
 def test_a_server_that_answers_is_alive(http: httpx.Client) -> None:
     response = http.get("/healthz")
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize(
+    ("asked", "blocked"),
+    [
+        (("GET", "/v1/jobs", None), "jobs.store.JobStore.list"),
+        (("POST", "/v1/jobs", {}), "service.specs.spec_of"),
+        (("POST", "/v1/sweeps", {"base": {}, "grid": {"seed": [1]}}), "service.routes.sweeps.plan"),
+    ],
+    ids=["the store hangs", "specs take long to check", "sweeps take long to plan"],
+)
+def test_the_server_is_alive_while_all_its_threads_are_busy(
+    http: httpx.Client,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: tuple[str, str, dict[str, object] | None],
+    blocked: str,
+) -> None:
+    answered = threading.Event()
+    monkeypatch.setattr(blocked, lambda *_, **__: answered.wait(20) and [])
+    method, path, body = asked
+    with ThreadPoolExecutor(45) as pool:  # of which the server has 40
+        waiting = [pool.submit(http.request, method, path, json=body) for _ in range(45)]
+        time.sleep(0.2)
+        assert http.get("/healthz", timeout=2).status_code == 200
+        assert not any(request.done() for request in waiting)
+        answered.set()
 
 
 def test_without_its_broker_the_service_still_takes_jobs_and_says_so(http: httpx.Client) -> None:
