@@ -52,7 +52,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
 
 
 def most_connections(files: int) -> int | None:
-    """So many that files are left for all else: who comes then is answered 503, not left waiting."""
+    """So many that files are left for all else. Who comes then is answered 503 at once."""
     return None if files == resource.RLIM_INFINITY else max(files - OTHER_FILES, files // 2)
 
 
