@@ -8,9 +8,10 @@ from tempfile import TemporaryDirectory
 
 from jobs.artifacts import Selection, digest, folder_of
 from jobs.backends import Backends
-from jobs.errors import ModelNotFound
+from jobs.errors import ModelNotFound, StorageError
 from jobs.models import Artifact, Job
 from jobs.storage import Storage
+from relora_core.files import sha256
 from relora_core.manifest import verify
 from worker.workdir import checkpoint_path
 
@@ -52,7 +53,10 @@ def _make(temporary: Path, files: list[Artifact], storage: Storage, merge: Merge
 def _fetch(files: list[Artifact], storage: Storage, to: Path) -> Path:
     prefix = folder_of(files[0]) + "/"
     for file in files:
-        storage.download(file.key, to / file.path.removeprefix(prefix))
+        copy = to / file.path.removeprefix(prefix)
+        storage.download(file.key, copy)
+        if sha256(copy) != file.sha256:
+            raise StorageError(f"The storage does not have {file.path} as it was uploaded.")
     return to
 
 

@@ -5,11 +5,18 @@ A copy is named by what it is a copy of: objects that changed make another folde
 with the same data share one.
 """
 
+import glob
 import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
+
+from filelock import FileLock, Timeout
 
 from jobs.datasets.models import SCHEME as UPLOAD
 from jobs.datasets.models import Dataset
@@ -18,7 +25,7 @@ from jobs.job_uris import parse, uris_of
 from jobs.models import Artifact, Job
 from jobs.storage import StoredFile, open_storage
 from relora_core.errors import DataError, ModelError
-from relora_core.files import sha256
+from relora_core.files import publish_file, publish_folder, sha256
 from relora_core.spec import STAGED_SCHEMES, Source
 from worker.attempt import Attempt
 
@@ -43,19 +50,89 @@ def stage(attempt: Attempt) -> dict[str, str]:
     return copies | {uri: _copy_of_a_job(attempt, uri) for uri in sorted(of_jobs)}
 
 
+@dataclass(frozen=True)
+class Remote:
+    """A file to copy: what it is for a person, its name in the folder, and what is known of it."""
+
+    label: str
+    name: str
+    size: int
+    sha256: str | None  # None: the storage's list does not say
+    fetch: Callable[[Path], None]
+
+    def check(self, copy: Path) -> None:
+        """Raises `DataError`."""
+        if copy.stat().st_size != self.size or self.sha256 not in {None, sha256(copy)}:
+            raise DataError(f"the storage does not have {self.label} as it was uploaded")
+
+
+def whole_copy(attempt: Attempt, name: str, files: Sequence[Remote]) -> Path:
+    """A folder with these files and no others, each verified; one that is not is fetched again.
+
+    It appears by one rename, and of two workers of a node one fetches while the other waits.
+    """
+    folder = attempt.cache / "staged" / name
+    temporary, record = folder.with_name(f".{name}.unfinished"), folder.with_name(f".{name}.json")
+    with _alone(attempt, folder.with_name(f".{name}.lock")):
+        if not _is_whole(folder, files, record):
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir()
+            for file in files:
+                attempt.check_stop()
+                attempt.insist(partial(file.fetch, temporary / file.name))
+                file.check(temporary / file.name)
+            digests = {file.name: sha256(temporary / file.name) for file in files}
+            publish_file(record, json.dumps(digests).encode())
+            publish_folder(temporary, folder)
+    return folder
+
+
+@contextmanager
+def _alone(attempt: Attempt, file: Path) -> Iterator[None]:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(file)
+    while True:
+        try:
+            lock.acquire(timeout=1)
+            break
+        except Timeout:
+            attempt.check_stop()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _is_whole(folder: Path, files: Sequence[Remote], record: Path) -> bool:
+    """`record` has the sha256 that each file had when it came."""
+    try:
+        digests = json.loads(record.read_bytes())
+        return sorted(file.name for file in folder.iterdir()) == sorted(digests) and all(
+            sha256(folder / file.name) == (file.sha256 or digests[file.name]) for file in files
+        )
+    except (OSError, ValueError, KeyError):
+        return False
+
+
 def _copy(attempt: Attempt, uri: str) -> str:
     bucket, _, pattern = uri.removeprefix(SCHEME).partition("/")
     storage = open_storage(SCHEME + bucket, attempt.secrets.s3)
-    files = [file for file in storage.list(_folder(pattern)) if matches(file.key, pattern)]
+    listed = attempt.insist(lambda: list(storage.list(_folder(pattern))))
+    files = [file for file in listed if matches(file.key, pattern)]
     if not files:
         raise DataError(f"no object matches {uri!r}")
-    folder = attempt.cache / "staged" / _name(bucket, files)
-    for number, file in enumerate(files):
-        attempt.check_stop()
-        copy = folder / f"{number:05d}-{Path(file.key).name}"  # the order of the keys
-        if not copy.exists():  # whole, if it is there
-            attempt.insist(partial(storage.download, file.key, copy))
-    return f"file://{folder}/*"
+    wanted = [
+        Remote(
+            label=f"{SCHEME}{bucket}/{file.key}",
+            name=f"{number:05d}-{Path(file.key).name}",  # the order of the keys
+            size=file.size,
+            sha256=None,
+            fetch=partial(storage.download, file.key),
+        )
+        for number, file in enumerate(files)
+    ]
+    folder = whole_copy(attempt, _name(bucket, files), wanted)
+    return f"{glob.escape(str(folder))}/*"
 
 
 def _copy_of_a_job(attempt: Attempt, uri: str) -> str:
@@ -63,14 +140,19 @@ def _copy_of_a_job(attempt: Attempt, uri: str) -> str:
     backends = attempt.backends
     try:
         other, files = _saved(attempt, uri)
-        name = repr([(file.path, file.sha256) for file in files]).encode()
-        folder = attempt.cache / "staged" / hashlib.sha256(name).hexdigest()[:32]
         storage = backends.storage_for(other)
-        for file in files:
-            attempt.check_stop()
-            copy = folder / Path(file.path).name
-            if not copy.exists():  # whole, if it is there
-                attempt.insist(partial(storage.download, file.key, copy))
+        wanted = [
+            Remote(
+                label=f"{uri}/{Path(file.path).name}",
+                name=Path(file.path).name,
+                size=file.size,
+                sha256=file.sha256,
+                fetch=partial(storage.download, file.key),
+            )
+            for file in files
+        ]
+        name = repr([(file.path, file.sha256) for file in files]).encode()
+        folder = whole_copy(attempt, hashlib.sha256(name).hexdigest()[:32], wanted)
     except (JobNotFound, FileNotFoundError) as error:
         raise ModelError(f"{uri} names files that are no longer there") from error
     return str(folder)
@@ -92,29 +174,26 @@ def _join_upload(attempt: Attempt, uri: str) -> str:
     backends, dataset_id = attempt.backends, uri.removeprefix(UPLOAD)
     try:
         dataset = attempt.insist(partial(backends.datasets.get, attempt.project, dataset_id))
-        folder = attempt.cache / "staged" / dataset.id
-        copy = folder / dataset.filename
-        if not copy.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            attempt.insist(partial(_write_upload, attempt, dataset, copy))
+        wanted = Remote(
+            label=f"dataset {dataset.id}",
+            name=dataset.filename,
+            size=dataset.size,
+            sha256=dataset.sha256,
+            fetch=partial(_write_upload, attempt, dataset),
+        )
+        folder = whole_copy(attempt, dataset.id, [wanted])
     except (DatasetNotFound, FileNotFoundError) as error:
         raise DataError(f"the dataset of {uri!r} was deleted") from error
-    return f"file://{copy}"
+    return str(folder / dataset.filename)
 
 
 def _write_upload(attempt: Attempt, dataset: Dataset, copy: Path) -> None:
-    """Whole or not at all; two attempts may do it side by side."""
     storage, parts = attempt.backends.own_storage(), attempt.backends.datasets.parts(dataset.id)
-    with TemporaryDirectory(prefix=".unfinished-", dir=copy.parent) as folder:
-        joined = Path(folder) / copy.name
-        with joined.open("wb") as file:
-            for part in parts:
-                attempt.check_stop()
-                for chunk in storage.read(part.key, 0, part.size):
-                    file.write(chunk)
-        if sha256(joined) != dataset.sha256:
-            raise DataError(f"the storage does not have dataset {dataset.id} as it was uploaded")
-        joined.replace(copy)
+    with copy.open("wb") as file:
+        for part in parts:
+            attempt.check_stop()
+            for chunk in storage.read(part.key, 0, part.size):
+                file.write(chunk)
 
 
 def matches(key: str, pattern: str) -> bool:

@@ -143,8 +143,10 @@ class S3Storage:
                     self._client.delete_object(Bucket=self.bucket, Key=name)
             else:
                 for failure in answer.get("Errors", []):
-                    reason = {key: str(failure.get(key)) for key in ("Code", "Message")}
-                    raise ClientError({"Error": reason}, "DeleteObjects")
+                    code, message = failure.get("Code", ""), failure.get("Message", "")
+                    raise ClientError(
+                        {"Error": {"Code": code, "Message": message}}, "DeleteObjects"
+                    )
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         name = self._name(key)

@@ -11,6 +11,7 @@ from jobs.backends import Backends
 from jobs.errors import ModelNotFound
 from jobs.models import Artifact, Job
 from relora_core.errors import CheckpointError
+from relora_core.files import sha256
 from relora_core.manifest import write_manifest
 from tests.worker.conftest import BeginAttempt
 from worker.model_cache import KEPT_SECONDS, model_folder
@@ -31,7 +32,7 @@ def save(backends: Backends, job: Job, folder: Path, kind: ArtifactKind, step: i
             kind=kind,
             step=step,
             size=file.stat().st_size,
-            sha256="0" * 64,
+            sha256=sha256(file),
             created_at=datetime.now(UTC),
         )
         backends.storage_for(job).upload(file, artifact.path)

@@ -1,4 +1,6 @@
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -8,8 +10,10 @@ from jobs.backends import Backends
 from jobs.storage import open_storage
 from relora_core.data.files import find_files
 from relora_core.errors import DataError
+from tests.worker.checkpoints import save_checkpoint
 from tests.worker.conftest import BeginAttempt, MakeSpec
-from worker.staging import matches, stage
+from worker.staging import Remote, matches, stage, whole_copy
+from worker.uploads import Uploads
 
 
 @pytest.mark.parametrize(
@@ -124,3 +128,63 @@ def test_a_pattern_that_matches_nothing_is_an_error_of_the_data(
 
     with pytest.raises(DataError, match=r"no object matches 's3://.*/\*\.jsonl'"):
         stage(attempt)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("damage", ["cut short", "changed", "a file beside it"])
+def test_a_copy_that_is_not_whole_any_more_is_fetched_again(
+    s3_url: str, begin_attempt: BeginAttempt, make_spec: MakeSpec, tmp_path: Path, damage: str
+) -> None:
+    uri = f"{s3_url}/x.txt"
+    spec = make_spec(data={"train": {"uri": uri}})
+    put(s3_url, "x.txt", "In the beginning", tmp_path)
+    (copy,) = copies(stage(begin_attempt(spec)), uri)
+    match damage:
+        case "cut short":
+            copy.write_text("In the b")
+        case "changed":
+            copy.write_text("in the beginning")
+        case _:  # of a download that was killed
+            copy.with_name(f"{copy.name}.a1B2c3D4").write_text("In the b")
+
+    (again,) = copies(stage(begin_attempt(spec)), uri)
+    assert again.read_text() == "In the beginning"
+
+
+def test_files_of_a_job_that_the_storage_changed_are_not_used(
+    begin_attempt: BeginAttempt, make_spec: MakeSpec
+) -> None:
+    parent = begin_attempt()
+    with Uploads(parent) as uploads:
+        uploads.note(save_checkpoint(parent, 20))
+        uploads.finish()
+    uri = f"job://{parent.job.id}/checkpoints/step-00000020"
+    method = {"name": "relora", "rank": 4, "warm_start_from": uri, "reset_every": 20}
+    fork = begin_attempt(make_spec(method=method))
+    file = parent.backends.store.artifact(
+        parent.job.id, "checkpoints/step-00000020/model-00001.safetensors"
+    )
+    storage = parent.backends.settings.data_dir / "storage/jobs" / parent.job.id
+    (storage / file.key).write_text("wEights")
+
+    with pytest.raises(DataError, match=f"{uri}/{Path(file.path).name} as it was uploaded"):
+        stage(fork)
+
+
+def test_two_workers_that_want_the_same_copy_fetch_it_once(
+    begin_attempt: BeginAttempt,
+) -> None:
+    attempt = begin_attempt()
+    fetched: list[Path] = []
+
+    def fetch(copy: Path) -> None:
+        fetched.append(copy)
+        time.sleep(0.2)
+        copy.write_text("text")
+
+    files = [Remote("the text", "x.txt", 4, None, fetch)]
+    with ThreadPoolExecutor(2) as workers:
+        folders = list(workers.map(lambda _: whole_copy(attempt, "name", files), range(2)))
+    assert folders[0] == folders[1]
+    assert [file.name for file in folders[0].iterdir()] == ["x.txt"]
+    assert len(fetched) == 1
