@@ -127,18 +127,24 @@ class AttemptStore:
         wish: Wish | None = _still_held(row, job_id, attempt).wish
         return wish
 
-    def append(self, job_id: str, attempt: int, lines: log.Lines) -> None:
-        """Store lines of the trainer's events, by their number; those stored before are skipped."""
+    def append(
+        self, job_id: str, attempt: int, lines: log.Lines, *, reported_by: int | None = None
+    ) -> None:
+        """Store lines of the trainer's events, by their number; those stored before are skipped.
+
+        `reported_by` is the earlier attempt whose trainer wrote them, if it was not this one.
+        """
         if not lines:
             return
         with self._engine.begin() as connection:
             row = _still_held(change(connection, job_id, held_by(attempt)), job_id, attempt)
-            new = log.not_recorded(connection, lines, job_id=job_id, attempt=attempt)
+            reporter = attempt if reported_by is None else reported_by
+            new = log.not_recorded(connection, lines, job_id=job_id, attempt=reporter)
             if not new:
                 return
             first = row.last_event + 1
-            log.record(connection, new, job_id=job_id, first=first, attempt=attempt)
-            recording.record(connection, new, job_id=job_id, first=first, attempt=attempt)
+            log.record(connection, new, job_id=job_id, first=first, attempt=reporter)
+            recording.record(connection, new, job_id=job_id, first=first, attempt=reporter)
             progress = advance(progress_from(row), (event for _, event in new))
             change(
                 connection,

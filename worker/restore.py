@@ -17,6 +17,8 @@ from jobs.models import Artifact
 from relora_core.errors import CheckpointError
 from relora_core.manifest import verify
 from worker.attempt import Attempt
+from worker.history import store_history
+from worker.workdir import Workdir
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,13 @@ def _candidates(attempt: Attempt) -> list[Candidate]:
 def _on_this_node(attempt: Attempt) -> Iterator[Candidate]:
     for workdir in attempt.workdir.earlier():
         for step in workdir.checkpoint_steps():
-            yield Candidate(step, workdir.checkpoint(step).rename)
+            yield Candidate(step, partial(_take_over, attempt, workdir, step))
+
+
+def _take_over(attempt: Attempt, earlier: Workdir, step: int, folder: Path) -> None:
+    """What led to the checkpoint is stored first: where it lies next, nobody looks for that."""
+    store_history(attempt, earlier, step)
+    earlier.checkpoint(step).rename(folder)
 
 
 def _in_storage(attempt: Attempt) -> Iterator[Candidate]:

@@ -45,6 +45,18 @@ class Recorder:
             self._unstored = []
         return True
 
+    def finish(self) -> None:
+        """Return when all is stored, and a person is told of what could not be read."""
+        while self.record():
+            self._attempt.lease.check()
+            time.sleep(DRAIN_SECONDS)
+        if self._tail.unreadable:
+            self._attempt.warn(
+                "events_unreadable",
+                f"{self._tail.unreadable} lines of what the trainer reported are damaged and left "
+                "out; was the disk full, or the power cut?",
+            )
+
     def _append(self, lines: list[Line]) -> bool:
         job_id = self._attempt.job.id
         try:
@@ -87,9 +99,7 @@ def supervise(
     finally:
         trainer.kill()
     attempt.lease.check()
-    while recorder.record():
-        attempt.lease.check()
-        time.sleep(DRAIN_SECONDS)
+    recorder.finish()
     live_log.finish()
     said = attempt.secrets.masked(last_words(attempt.workdir.log))
     return Ending(exit_code, recorder.last, said, silent_seconds=patience if stalled else None)

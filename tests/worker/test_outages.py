@@ -9,6 +9,7 @@ import pytest
 from jobs.backends import Backends
 from jobs.settings import Settings
 from jobs.status import JobStatus
+from relora_core.events import StepFinished
 from tests.fixtures.proxy import Proxy
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import trainers, wait_until
@@ -53,3 +54,24 @@ def test_a_trainer_ends_with_its_lease_while_the_database_hangs(
     assert not running.is_alive()
     assert backends.store.get(job.id).status is JobStatus.RUNNING
     wait_until(lambda: backends.attempts.expire_leases() == [job.id])
+
+
+def test_what_was_reported_during_an_outage_is_stored_by_the_attempt_that_goes_on(
+    backends: Backends, database: Proxy, make_spec: MakeSpec
+) -> None:
+    job = backends.store.create(make_spec(steps=400, checkpoint_every=10))
+    running = Thread(target=attempt, args=(backends, job.id))
+    with in_place_of_torchrun(step_seconds=0.02):
+        running.start()
+        wait_until(lambda: bool(saved_steps(backends, job.id)))
+        database.freeze()
+        running.join(LEASE_SECONDS + 1)
+        database.heal()
+        running.join(20)
+        wait_until(lambda: backends.attempts.expire_leases() == [job.id])
+        attempt(backends, job.id)
+
+    assert backends.store.get(job.id).status is JobStatus.SUCCEEDED
+    events = backends.store.events(job.id, types={"train.step"}, limit=1000)
+    steps = [event.step for event in events if isinstance(event, StepFinished)]
+    assert steps == list(range(10, 401, 10))

@@ -1,8 +1,10 @@
 from pathlib import Path
 
+import pytest
+
 from jobs.masking import mask
 from relora_core.events import TrainStopped, Warned, to_line
-from worker.tail import MAX_LINES, Tail
+from worker.tail import LONGEST_LINE, MAX_LINES, Tail
 
 
 def line(step: int) -> str:
@@ -60,3 +62,27 @@ def test_a_secret_that_the_trainer_told_is_hidden(tmp_path: Path) -> None:
     file.write_text(to_line(Warned(code="http", message="bad token hf_0123")) + "\n")
     ((_, event),) = Tail(file, mask(["hf_0123"])).read()
     assert str(event) == "warning: bad token ***"
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [b"\0" * 4096, b'{"type": "train.sto', b"\xff\xfe", b"[" * 100_000, b"x" * (3 * LONGEST_LINE)],
+    ids=["NULs of a power cut", "half a line", "no UTF-8", "deep nesting", "a very long line"],
+)
+def test_a_damaged_line_is_counted_and_ends_nothing(tmp_path: Path, damaged: bytes) -> None:
+    file = tmp_path / "events.jsonl"
+    tail = Tail(file, str)
+    file.write_bytes(line(10).encode() + damaged + b"\n" + line(20).encode())
+    assert [*steps(tail), *steps(tail)] == [(1, 10), (3, 20)]
+    assert tail.unreadable == 1
+
+
+def test_a_very_long_line_that_is_still_being_written_is_read_once(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    tail = Tail(file, str)
+    with file.open("wb", buffering=0) as events:
+        for _ in range(3):
+            events.write(b"x" * LONGEST_LINE)
+            assert tail.read() == []
+        events.write(b"\n" + line(20).encode())
+    assert steps(tail) == [(2, 20)]
