@@ -27,11 +27,20 @@ def problems_of(
     locations = locations or Locations.of(backends.settings)
     return [
         *locations.problems(spec),
+        *priority_problems(spec.priority, backends),
         *_unknown_secrets(spec, backends, project),
         *_unusable_datasets(spec, backends, project),
         *_refused_webhooks(spec, backends, project),
         *_unknown_jobs(spec, backends, project),
     ]
+
+
+def priority_problems(priority: int, backends: Backends) -> list[Problem]:
+    """Why no job may have it here."""
+    highest = backends.settings.max_priority
+    if priority <= highest:
+        return []
+    return [Problem(path="priority", message=f"must be {highest} or less here; got {priority}")]
 
 
 def webhook_problems(webhook: WebhookSpec, backends: Backends, *, project: str) -> list[Problem]:

@@ -81,6 +81,9 @@ class Settings(BaseSettings):
         gt=0,
         description="How long an upload may receive no byte before it is abandoned.",
     )
+    max_priority: int = Field(
+        default=100, ge=-100, le=100, description="The highest priority that a job may have."
+    )
     generation_seconds: float = Field(
         default=600,
         gt=0,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import Body, Depends, Header, HTTPException, Request
 from pydantic import ValidationError, WrapValidator
 
-from jobs.admission import problems_of
+from jobs.admission import priority_problems, problems_of
 from jobs.backends import Backends
 from jobs.locations import Locations
 from jobs.models import JobSpec
@@ -87,6 +87,11 @@ class Admission:
     def check(self, spec: JobSpec) -> None:
         """Raise `InvalidSpec` for a valid spec that cannot be run here."""
         if problems := self.problems(spec):
+            raise InvalidSpec(problems)
+
+    def check_priority(self, priority: int) -> None:
+        """As `check`, for a job that is there."""
+        if problems := priority_problems(priority, self.backends):
             raise InvalidSpec(problems)
 
 

@@ -106,8 +106,10 @@ def get_job(job_id: str, store: StoreDep) -> Job:
 
 
 @router.patch("/{job_id}", responses=documented(400, 404, 409, 413, 422))
-def change_job(job_id: str, changes: JobChanges, store: StoreDep) -> Job:
+def change_job(job_id: str, changes: JobChanges, store: StoreDep, admission: AdmissionDep) -> Job:
     """Another name or other labels at any time; another priority while the job is queued."""
+    if "priority" in changes.given:
+        admission.check_priority(changes.priority)
     return store.change(job_id, changes)
 
 

@@ -1,6 +1,7 @@
 """Jobs over HTTP."""
 
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -323,3 +324,24 @@ def test_a_job_that_is_not_there_is_not_found(http: httpx.Client, method: str, p
     )
     assert (response.status_code, response.json()["code"]) == (404, "job_not_found")
     assert response.json()["detail"] == "There is no job 'job_none'."
+
+
+def test_a_priority_above_the_operators_limit_is_refused_at_submit_and_later(
+    backends: Backends, job: Job, document: dict[str, Any]
+) -> None:
+    settings = backends.settings.model_copy(update={"max_priority": 3})
+    with (
+        serving(replace(backends, settings=settings)) as url,
+        httpx.Client(base_url=url, timeout=20) as http,
+    ):
+        answers = [
+            http.post("/v1/jobs", json={**document, "priority": 4}),
+            http.patch(f"/v1/jobs/{job.id}", json={"priority": 4}),
+        ]
+        allowed = http.patch(f"/v1/jobs/{job.id}", json={"priority": 3})
+    for answer in answers:
+        assert answer.status_code == 422
+        (problem,) = answer.json()["errors"]
+        assert problem["path"] == "priority"
+        assert problem["message"] == "must be 3 or less here; got 4"
+    assert allowed.json()["priority"] == 3
