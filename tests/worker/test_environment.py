@@ -34,6 +34,10 @@ def test_what_the_machine_needs_is_inherited(
 ) -> None:
     needed = {
         "CUDA_VISIBLE_DEVICES": "0,1",
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        "ATEN_CPU_CAPABILITY": "default",
+        "MKL_CBWR": "COMPATIBLE",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
         "NCCL_DEBUG": "INFO",
         "HF_ENDPOINT": "https://mirror.example",
         "HTTPS_PROXY": "http://proxy:3128",
