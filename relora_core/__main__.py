@@ -86,7 +86,7 @@ def _generate(options: argparse.Namespace) -> int:
 def _estimate(options: argparse.Namespace) -> int:
     try:
         spec = read_spec(options.spec)
-        result = estimate(spec, gpu=options.gpu, gpus=options.gpus, utilization=options.mfu / 100)
+        result = estimate(spec, gpu=options.gpu, gpus=options.gpus, utilization=options.utilization)
     except (OSError, ValueError, ModelError) as error:
         logger.error("%s", error)
         return 2
@@ -118,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(commands.add_parser("train", help="train a spec; in the same workdir, resume it"))
     _add_prepare(commands.add_parser("prepare", help="make a spec's data ready, without a GPU"))
     _add_export(commands.add_parser("export", help="write the merged model of a checkpoint"))
-    _add_generate(commands.add_parser("generate", help="text from an exported model"))
+    _add_generate(commands.add_parser("generate"))  # for the service: it has no help
     _add_estimate(commands.add_parser("estimate", help="what a spec will cost, before it runs"))
     return parser
 
@@ -136,8 +136,7 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument(
         "--staged",
         type=Path,
-        metavar="FILE",
-        help="a JSON object: where copies of remote sources lie, URI to local URI",
+        help=argparse.SUPPRESS,  # the service's: where copies of remote sources lie
     )
     _add_supervised(train)
 
@@ -192,7 +191,7 @@ def _add_supervised(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--supervised",
         action="store_true",
-        help="exit at once when standard input closes: the supervisor is gone",
+        help=argparse.SUPPRESS,  # the service's: exit when standard input closes
     )
 
 
@@ -202,11 +201,11 @@ def _add_estimate(command: argparse.ArgumentParser) -> None:
     command.add_argument("--gpu", choices=GPUS, default="h100", help="default: %(default)s")
     command.add_argument("--gpus", type=int, default=1, metavar="N", help="default: %(default)s")
     command.add_argument(
-        "--mfu",
+        "--utilization",
         type=float,
-        default=100 * UTILIZATION,
-        metavar="PERCENT",
-        help="of the GPU's peak that is reached (default: %(default)s)",
+        default=UTILIZATION,
+        metavar="SHARE",
+        help="the share of the GPU's peak that training is assumed to reach (default: %(default)s)",
     )
     command.add_argument("--json", action="store_true", help="one JSON object instead of a table")
 

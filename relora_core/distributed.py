@@ -13,6 +13,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
+from relora_core.host_memory import peak_of_process
 from relora_core.layout import InOnePiece, Layout, Sharded, is_sharded
 from relora_core.rows import whole
 from relora_core.seeds import generator_seed
@@ -58,10 +59,10 @@ class World:
     def maximum(self, value: int) -> int:
         return -self.minimum(-value)
 
-    def peak_memory_bytes(self) -> int | None:
-        """What torch took at most of a rank's GPU since its process began; None on the CPU."""
+    def peak_memory_bytes(self) -> int:
+        """The largest peak of a rank: of its GPU by torch, or of its process on a CPU."""
         if self.device.type != "cuda":
-            return None
+            return self.maximum(peak_of_process())
         return self.maximum(torch.cuda.max_memory_allocated(self.device))
 
     def sum(self, values: Tensor) -> Tensor:

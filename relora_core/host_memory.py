@@ -9,6 +9,8 @@ import ctypes
 import gc
 import os
 import platform
+import resource
+import sys
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # parameters of mallopt, as malloc.h numbers them
 
@@ -31,6 +33,12 @@ def return_freed_memory() -> None:
     libc = _glibc()
     if libc is not None:
         libc.malloc_trim(0)
+
+
+def peak_of_process() -> int:
+    """The most memory, in bytes, that this process ever had resident."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _glibc() -> ctypes.CDLL | None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +13,6 @@ from filelock import FileLock, Timeout
 from relora_core.data.content import file_errors
 from relora_core.files import publish_folder, sha256
 
-_DIGEST = re.compile(rb"[0-9a-f]{64}")
 WAITING_SECONDS = 1.0  # between two looks at what another process does
 
 
@@ -78,11 +76,6 @@ def _sha256(file: Path) -> str:
         return sha256(file)
 
 
-def _has_digest(folder: Path) -> bool:
-    file = folder / "sha256"
-    return file.is_file() and _DIGEST.fullmatch(file.read_bytes()) is not None
-
-
 def remembered(compute: Callable[[], str], *key: object, cache: Path) -> str:
     """What was computed for `key`, once on this node; the key is of JSON values."""
 
@@ -90,5 +83,5 @@ def remembered(compute: Callable[[], str], *key: object, cache: Path) -> str:
         (folder / "sha256").write_text(compute())
 
     folder = cache / "digests" / digest(*key)
-    build_once(folder, build, is_whole=_has_digest)
+    build_once(folder, build, is_whole=lambda folder: (folder / "sha256").is_file())
     return (folder / "sha256").read_text()

@@ -7,7 +7,6 @@ A stream is its documents one after the other, each followed by EOS, as little-e
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -16,7 +15,7 @@ from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, ValidationError
 from transformers import PreTrainedTokenizerFast
 
-from relora_core.data.cache import build_once, digest, file_digest
+from relora_core.data.cache import build_once, digest
 from relora_core.data.progress import ProgressReport
 from relora_core.data.shards import TokenShards
 from relora_core.data.sources import (
@@ -41,7 +40,7 @@ Part = Literal["kept", "held_out"]
 
 
 class Stream(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
     documents: int
     tokens: int
@@ -50,7 +49,7 @@ class Stream(BaseModel):
 
 
 class Manifest(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
     rows: int
     bad_rows: int
@@ -59,10 +58,6 @@ class Manifest(BaseModel):
     dtype: TokenType
     kept: Stream
     held_out: Stream
-    checksum: str | None = None  # of the rest; None: written by a version without it
-
-    def computed_checksum(self) -> str:
-        return digest(self.model_dump_json(exclude={"checksum"}))
 
     def stream(self, part: Part) -> Stream:
         return self.kept if part == "kept" else self.held_out
@@ -104,14 +99,12 @@ def pack(
     begun = DataProgress(split=split, making="tokens", bytes_total=source_bytes(source))
     report = ProgressReport(folder, begun, emit)
 
-    def build(unfinished: Path) -> None:
-        manifest = _tokenize(source, tokenizer, held_out=held_out, folder=unfinished, report=report)
-        sealed = manifest.model_copy(update={"checksum": manifest.computed_checksum()})
-        (unfinished / "manifest.json").write_text(sealed.model_dump_json(indent=1))
+    def build(partial: Path) -> None:
+        manifest = _tokenize(source, tokenizer, held_out=held_out, folder=partial, report=report)
+        (partial / "manifest.json").write_text(manifest.model_dump_json(indent=1))
         report.end()
 
-    is_whole = partial(_is_whole, cache=cache)
-    reused = build_once(folder, build, is_whole=is_whole, waiting=report.tell_of_another)
+    reused = build_once(folder, build, is_whole=_is_whole, waiting=report.tell_of_another)
     return PackedSource(source, folder, _read_manifest(folder), reused)
 
 
@@ -202,18 +195,15 @@ class _StreamWriter:
         )
 
 
-def _is_whole(folder: Path, *, cache: Path) -> bool:
-    """Whether all is as it was written; the hash of a file is computed once, until it changes."""
+def _is_whole(folder: Path) -> bool:
     try:
         manifest = _read_manifest(folder)
-        parts: tuple[Part, Part] = ("kept", "held_out")
-        for part in parts:
-            file, stream = _file(folder, part), manifest.stream(part)
-            if file.stat().st_size != stream.bytes or file_digest(file, cache) != stream.sha256:
-                return False
+        return all(
+            _file(folder, part).stat().st_size == manifest.stream(part).bytes
+            for part in ("kept", "held_out")
+        )
     except (FileNotFoundError, ValidationError):
         return False
-    return manifest.checksum in {None, manifest.computed_checksum()}
 
 
 def _read_manifest(folder: Path) -> Manifest:

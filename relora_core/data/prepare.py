@@ -1,13 +1,12 @@
 """From a spec to the data of a run: its tokenizer and its two splits, checked to be enough."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
 
 from transformers import PreTrainedTokenizerFast
 
-from relora_core.data.packing import Manifest, PackedSource, Part, pack
+from relora_core.data.packing import PackedSource, Part, Stream, pack
 from relora_core.data.rows import check_bad_rows
 from relora_core.data.shards import TokenShards
 from relora_core.data.tokenizer import make_tokenizer, vocabulary_hash
@@ -18,8 +17,8 @@ from relora_core.spec import DataSpec, HeldOut, Source, TrainSpec
 
 ADVICE: dict[Split, str] = {
     "train": "add data, or lower training.global_batch_size or data.sequence_length",
-    "validation": "raise data.validation.fraction, name a data.validation.uri, add data or "
-    "lower data.sequence_length",
+    "validation": "raise data.validation.fraction, name a data.validation.uri, add documents (a "
+    ".txt file is one) or lower data.sequence_length",
 }
 
 
@@ -53,18 +52,18 @@ def prepare(
     packed = pack(data.train, tokenizer, held_out=held_out, cache=cache, emit=emit)
     contents: dict[str, str | int] = {
         "tokenizer": vocabulary_hash(tokenizer),
+        "train": packed.manifest.kept.sha256,
     }
-    train_span, span = _split(packed.manifest, data)
-    contents["train"] = packed.manifest.stream(train_span.part).sha256
-    train = _open("train", packed, train_span, spec=spec, emit=emit)
+    train = _open("train", packed, "kept", spec=spec, emit=emit)
     contents["train_examples"] = len(train)
+    part: Part = "held_out"
     if isinstance(data.validation, Source):
+        part = "kept"
         packed = pack(
             data.validation, tokenizer, held_out=0.0, cache=cache, split="validation", emit=emit
         )
-        span = _Span.of("kept", packed.manifest)
-    validation = _open("validation", packed, span, spec=spec, emit=emit)
-    contents["validation"] = packed.manifest.stream(span.part).sha256
+    validation = _open("validation", packed, part, spec=spec, emit=emit)
+    contents["validation"] = packed.manifest.stream(part).sha256
     return PreparedData(tokenizer, train, validation, contents)
 
 
@@ -78,65 +77,22 @@ def _local(data: DataSpec, staged: Mapping[str, str]) -> DataSpec:
     return data.model_copy(update={"train": local(data.train), "validation": validation})
 
 
-@dataclass(frozen=True)
-class _Span:
-    """The tokens of one split: a part of the packed source, or a piece of a part."""
-
-    part: Part
-    documents: int
-    begin: int
-    end: int
-    by: Literal["documents", "tokens"] = "documents"
-
-    @classmethod
-    def of(cls, part: Part, manifest: Manifest) -> Self:
-        stream = manifest.stream(part)
-        return cls(part, stream.documents, 0, stream.tokens)
-
-    @property
-    def tokens(self) -> int:
-        return self.end - self.begin
-
-
-def _split(manifest: Manifest, data: DataSpec) -> tuple[_Span, _Span]:
-    """Divide a source into training and validation: by documents, or by tokens if those are few.
-
-    By tokens, validation is the last share of the stream, whole sequences and at least one.
-    """
-    train, validation = _Span.of("kept", manifest), _Span.of("held_out", manifest)
-    length = data.sequence_length
-    enough = _sequences(train.tokens, length) and _sequences(validation.tokens, length)
-    larger = max(train, validation, key=lambda span: span.tokens)
-    sequences = _sequences(larger.tokens, length)
-    if isinstance(data.validation, Source) or enough or sequences < 2:
-        return train, validation
-    held_out = min(max(1, round(data.validation.fraction * sequences)), sequences - 1)
-    cut = larger.end - held_out * length - 1
-    return replace(larger, end=cut, by="tokens"), replace(larger, begin=cut, by="tokens")
-
-
-def _sequences(tokens: int, length: int) -> int:
-    return max(0, (tokens - 1) // length)
-
-
 def _open(
     split: Split,
     packed: PackedSource,
-    span: _Span,
+    part: Part,
     *,
     spec: TrainSpec,
     emit: Emit,
 ) -> TokenShards:
     """Report a split, refuse it if it is bad or too small, map it."""
-    manifest = packed.manifest
-    # rows without text are in no part; they are reported once
-    whole = split == "train" or isinstance(spec.data.validation, Source)
+    manifest, stream = packed.manifest, packed.manifest.stream(part)
+    whole = part == "kept"  # rows without text are in no part; they are reported once
     emit(
         DataPrepared(
             split=split,
-            documents=span.documents,
-            tokens=span.tokens,
-            split_by=span.by,
+            documents=stream.documents,
+            tokens=stream.tokens,
             bad_rows=manifest.bad_rows if whole else 0,
             examples=manifest.examples if whole else [],
             reused=packed.reused,
@@ -149,18 +105,17 @@ def _open(
         examples=manifest.examples,
         allowed=spec.data.max_bad_rows,
     )
-    _check_size(split, span, spec)
-    shards = packed.shards(span.part, sequence_length=spec.data.sequence_length)
-    return shards.between(span.begin, span.end)
+    _check_size(split, stream, spec)
+    return packed.shards(part, sequence_length=spec.data.sequence_length)
 
 
-def _check_size(split: Split, span: _Span, spec: TrainSpec) -> None:
+def _check_size(split: Split, stream: Stream, spec: TrainSpec) -> None:
     length = spec.data.sequence_length
-    sequences = _sequences(span.tokens, length)
+    sequences = max(0, (stream.tokens - 1) // length)
     needed = spec.training.global_batch_size if split == "train" else 1
     if sequences < needed:
         raise DataError(
-            f"the {split} data is too small: {span.tokens:,} tokens in {span.documents:,} "
+            f"the {split} data is too small: {stream.tokens:,} tokens in {stream.documents:,} "
             f"documents make {sequences:,} sequences of {length}, and {needed:,} are needed; "
             f"{ADVICE[split]}"
         )

@@ -1,9 +1,7 @@
 """Packed tokens, memory-mapped: any sequence at the cost of reading it."""
 
-from copy import copy
 from mmap import ACCESS_READ, MADV_RANDOM, mmap
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
@@ -30,12 +28,6 @@ class TokenShards:
         self.num_documents = num_documents
         self.vocab_size = vocab_size
         self.sequence_length = sequence_length
-
-    def between(self, begin: int, end: int) -> Self:
-        """The same stream from one token up to another."""
-        part = copy(self)
-        part._tokens = self._tokens[begin:end]
-        return part
 
     @property
     def num_tokens(self) -> int:

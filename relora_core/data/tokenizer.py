@@ -7,7 +7,7 @@ from typing import assert_never
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from relora_core.data.cache import build_once, digest, file_digest
+from relora_core.data.cache import build_once, digest
 from relora_core.data.progress import ProgressReport
 from relora_core.data.sources import (
     Tally,
@@ -20,7 +20,6 @@ from relora_core.data.split import is_held_out
 from relora_core.errors import DataError
 from relora_core.event_log import silent
 from relora_core.events import DataProgress, Emit
-from relora_core.files import sha256
 from relora_core.spec import PretrainedTokenizer, Source, TokenizerSpec, TrainedTokenizer
 
 END_OF_TEXT = "<|endoftext|>"
@@ -51,7 +50,7 @@ def make_tokenizer(
         case TrainedTokenizer():
             tokenizer = _trained(spec, source, held_out=held_out, cache=cache, emit=emit)
         case PretrainedTokenizer():
-            tokenizer = _pretrained(spec.pretrained, spec.eos_token)
+            tokenizer = _pretrained(spec.pretrained)
         case _:
             assert_never(spec)
     tokenizer.bos_token = tokenizer.bos_token or tokenizer.eos_token
@@ -118,14 +117,10 @@ def _trained(
         tally = Tally()
         texts = report.counted(_training_text(source, held_out, tally), tally)
         _train_bpe(texts, vocab_size=size).save_pretrained(partial)
-        (partial / "sha256").write_text(sha256(partial / "tokenizer.json"))
         report.end()
 
     def is_whole(folder: Path) -> bool:
-        saved, hash_of_it = folder / "tokenizer.json", folder / "sha256"
-        if not (saved.is_file() and hash_of_it.is_file()):
-            return False
-        return file_digest(saved, cache).encode() == hash_of_it.read_bytes()
+        return (folder / "tokenizer.json").is_file()
 
     build_once(folder, build, is_whole=is_whole, waiting=report.tell_of_another)
     return PreTrainedTokenizerFast.from_pretrained(folder)
@@ -146,7 +141,6 @@ def _train_bpe(texts: Iterator[str], *, vocab_size: int) -> PreTrainedTokenizerF
 
 
 def _training_text(source: Source, held_out: float, tally: Tally) -> Iterator[str]:
-    """The documents of training; all of them where that is none, as the split is by tokens then."""
     characters = 0
     for text in documents(source, tally):
         if not is_held_out(text, held_out):
@@ -154,37 +148,15 @@ def _training_text(source: Source, held_out: float, tally: Tally) -> Iterator[st
             characters += len(text)
             if characters >= TRAINING_CHARACTERS:
                 return
-    if characters == 0 and held_out > 0:
-        yield from _training_text(source, 0.0, tally)
 
 
-def _pretrained(name: str, eos_token: str | None) -> PreTrainedTokenizerFast:
-    path = Path(name).expanduser()
-    if name.startswith(("/", ".", "~")) and not path.exists():
-        raise DataError(f"cannot load the tokenizer {name!r}: there is no such file or folder")
+def _pretrained(name: str) -> PreTrainedTokenizerFast:
     try:
-        if path.is_file():
-            tokenizer: object = PreTrainedTokenizerFast(tokenizer_file=str(path))
-        else:
-            tokenizer = AutoTokenizer.from_pretrained(name)
-    except Exception as error:  # `tokenizers` raises it as it is
+        tokenizer = AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
         raise DataError(f"cannot load the tokenizer {name!r}: {error}") from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise DataError(f"the tokenizer {name!r} is not a fast one (it has no tokenizer.json)")
-    if eos_token is not None:
-        if eos_token not in tokenizer.get_vocab():
-            raise DataError(
-                f"the tokenizer {name!r} has no token {eos_token!r}: tokenizer.eos_token"
-            )
-        tokenizer.eos_token = eos_token
     if tokenizer.eos_token_id is None:
-        raise DataError(
-            f"the tokenizer {name!r} has no EOS token, which must end each document; name one of "
-            f"its tokens in tokenizer.eos_token. {_special_tokens(tokenizer)}"
-        )
+        raise DataError(f"the tokenizer {name!r} has no EOS token, which must end each document")
     return tokenizer
-
-
-def _special_tokens(tokenizer: PreTrainedTokenizerFast) -> str:
-    special = [t.content for t in tokenizer.added_tokens_decoder.values() if t.special]
-    return f"Its special tokens are: {', '.join(special[:20]) or 'none'}"

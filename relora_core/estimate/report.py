@@ -40,19 +40,19 @@ def _title(estimate: Estimate) -> Iterator[str]:
     hardware = estimate.hardware
     yield (
         f"{estimate.name}: {estimate.run.method} on {hardware.gpus} x {hardware.gpu.name}, "
-        f"{estimate.run.tokens / 1e9:,.2f}B tokens"
+        f"{_count(estimate.run.tokens)} tokens"
     )
     yield f"Memory is that of one GPU with a micro-batch of {estimate.micro_batch_size}."
 
 
 def _rows(phases: list[PhaseEstimate]) -> Iterator[list[str]]:
     yield ["steps", *(f"{phase.steps:,}" for phase in phases)]
-    yield ["parameters", *(_millions(phase.parameters) for phase in phases)]
-    yield ["trainable", *(_millions(phase.trainable_parameters) for phase in phases)]
+    yield ["parameters", *(_count(phase.parameters) for phase in phases)]
+    yield ["trainable", *(_count(phase.trainable_parameters) for phase in phases)]
     yield ["memory", *("" for _ in phases)]
     for name, part in _PARTS.items():
         if any(part(phase.memory) for phase in phases):
-            yield [name, *(_gib(part(phase.memory)) for phase in phases)]
+            yield [name, *(_size(part(phase.memory)) for phase in phases)]
     yield ["largest micro-batch", *(str(phase.largest_micro_batch_size) for phase in phases)]
     yield ["FLOPs a token", *(f"{phase.executed_flops_per_token:.3g}" for phase in phases)]
     yield ["  of the model, for MFU", *(f"{phase.model_flops_per_token:.3g}" for phase in phases)]
@@ -64,8 +64,8 @@ def _summary(estimate: Estimate) -> Iterator[str]:
     gpu = estimate.hardware.gpu
     fits = "fits into" if run.fits else "does NOT fit into"
     yield (
-        f"Peak {_gib(run.peak_bytes)}, in {run.peak_phase}: it {fits} {gpu.name}, where "
-        f"{_gib(gpu.usable_bytes)} of {gpu.memory_gib} GiB are taken as usable."
+        f"Peak {_size(run.peak_bytes)}, in {run.peak_phase}: it {fits} {gpu.name}, where "
+        f"{_size(gpu.usable_bytes)} of {gpu.memory_gib} GiB are taken as usable."
     )
     if run.method != "full":
         yield (
@@ -81,15 +81,26 @@ def _summary(estimate: Estimate) -> Iterator[str]:
     )
 
 
-def _millions(count: int) -> str:
-    return f"{count / 1e6:,.1f}M"
+def _count(number: float) -> str:
+    """A number with a unit that leaves a digit before the point: 1.9M, 6.14B."""
+    for size, unit, digits in ((1e9, "B", 2), (1e6, "M", 1), (1e3, "k", 1)):
+        if number >= size:
+            return f"{number / size:,.{digits}f}{unit}"
+    return f"{number:,.0f}"
 
 
-def _gib(count: int) -> str:
-    return f"{count / 1024**3:,.2f} GiB"
+def _size(count: int) -> str:
+    for size, unit in ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB")):
+        if count >= size:
+            return f"{count / size:,.2f} {unit}"
+    return f"{count} B"
 
 
 def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return f"{seconds:.2g} s"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
     if seconds < 3600:
         return f"{seconds / 60:,.1f} min"
     return f"{seconds / 3600:,.1f} h"

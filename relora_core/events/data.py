@@ -42,11 +42,6 @@ class DataPrepared(Event):
     split: Split
     documents: int = 0
     tokens: int = 0
-    split_by: Literal["documents", "tokens"] = Field(
-        default="documents",
-        description="What was divided into training and validation: whole documents, or the "
-        "stream of tokens where there are too few documents.",
-    )
     images: int | None = Field(default=None, description="Of image classification.")
     labels: int | None = Field(default=None, description="How many classes the images have.")
     bad_rows: int = 0
@@ -59,5 +54,4 @@ class DataPrepared(Event):
         if self.images is not None:
             made, what = "resized", f"{self.images:,} images, {self.labels} labels"
         how = "found in the cache" if self.reused else made
-        by = ", split by tokens" if self.split_by == "tokens" else ""
-        return f"{self.split} data {how}: {what}{by}{bad}"
+        return f"{self.split} data {how}: {what}{bad}"

@@ -194,7 +194,9 @@ class TrainFinished(Event):
     loss: Number | None = Field(default=None, description="Validation loss at the end.")
     perplexity: Number | None = None
     accuracy: float | None = None
-    peak_memory_bytes: int | None = Field(default=None, description="Of a GPU, in this attempt.")
+    peak_memory_bytes: int | None = Field(
+        default=None, description="Of a GPU or, on a CPU, of the process; in this attempt."
+    )
 
     def __str__(self) -> str:
         restarts = "1 restart" if self.restarts == 1 else f"{self.restarts} restarts"

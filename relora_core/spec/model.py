@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Tag, ValidationInfo, field_validator
 
 from relora_core.presets import VISION_MODELS, preset_names
-from relora_core.spec.part import Document, Line, Spec, Text, one_of, was_accepted
+from relora_core.spec.part import Document, Spec, Text, one_of, was_accepted
 from relora_core.spec.task import TaskName
 from relora_core.suggestions import no_such
 
@@ -88,13 +88,7 @@ class TrainedTokenizer(Spec):
 
 
 class PretrainedTokenizer(Spec):
-    pretrained: Text = Field(
-        description="A Hugging Face tokenizer: name or folder; or a tokenizer.json of `tokenizers`."
-    )
-    eos_token: Line | None = Field(
-        default=None,
-        description="The token that ends a document, e.g. </s>; default what the tokenizer says.",
-    )
+    pretrained: Text = Field(description="A Hugging Face tokenizer: name or folder.")
 
 
 TokenizerSpec = Annotated[

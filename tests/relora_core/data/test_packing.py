@@ -1,13 +1,11 @@
-from collections.abc import Callable, Iterable, Iterator
-from errno import EIO
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from relora_core.data import content, packing, progress
+from relora_core.data import packing, progress
 from relora_core.data.packing import PackedSource, Part, pack
-from relora_core.errors import DataUnavailable
 from relora_core.events import AnyTrainEvent, DataProgress
 from relora_core.spec import Source
 from tests.relora_core.data.conftest import LETTERS, letter_tokenizer
@@ -120,37 +118,3 @@ def test_a_damaged_cache_is_built_again(
     again = pack(source, letter_tokenizer(), held_out=0.0, cache=tmp_path)
     assert not again.reused
     assert tokens(again, "kept") == [1, 2, 0, 3, 0]
-
-
-@pytest.mark.parametrize("damaged", ["kept.bin", "manifest.json"])
-def test_each_changed_byte_of_the_cache_is_found(
-    write_rows: WriteRows, tmp_path: Path, damaged: str
-) -> None:
-    source = Source(uri=str(write_rows("rows.jsonl", ["ab", "c"])))
-    first = pack(source, letter_tokenizer(), held_out=0.0, cache=tmp_path)
-    file = first.folder / damaged
-    original = file.read_bytes()
-    for place in range(0, len(original), max(1, len(original) // 40)):
-        flipped = bytearray(original)
-        flipped[place] ^= 1
-        file.write_bytes(flipped)
-        again = pack(source, letter_tokenizer(), held_out=0.0, cache=tmp_path)
-        assert tokens(again, "kept") == [1, 2, 0, 3, 0]
-        # white space may differ: it says nothing
-        assert file.read_bytes() == original or again.manifest == first.manifest
-
-
-def test_nothing_of_a_source_that_failed_is_kept(
-    write_rows: WriteRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(_: object) -> Iterator[bytes]:
-        yield b'{"text": "ab"}\n'
-        raise OSError(EIO, "Input/output error")
-
-    source = Source(uri=str(write_rows("rows.jsonl", ["ab", "c"])))
-    with monkeypatch.context() as patched:
-        patched.setattr(content, "_read_on", fail)
-        with pytest.raises(DataUnavailable):
-            pack(source, letter_tokenizer(), held_out=0.0, cache=tmp_path)
-    whole = pack(source, letter_tokenizer(), held_out=0.0, cache=tmp_path)
-    assert (whole.reused, whole.manifest.kept.documents) == (False, 2)

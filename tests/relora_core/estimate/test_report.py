@@ -32,7 +32,7 @@ def test_the_command_prints_a_table_with_the_phases_beside_full_rank(
 
 
 def test_the_same_as_one_json_object(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["estimate", str(spec), "--json", "--mfu", "50"]) == 0
+    assert main(["estimate", str(spec), "--json", "--utilization", "0.5"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["hardware"]["utilization"] == 0.5
     assert document["micro_batch_size"] == 60
