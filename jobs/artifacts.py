@@ -49,6 +49,9 @@ class Checkpoint(BaseModel):
         description="Of the last evaluation up to this step.",
         examples=[{"validation_loss": 3.21, "validation_perplexity": 24.8}],
     )
+    metrics_step: int | None = Field(
+        description="The step of that evaluation; null before the first.", examples=[5000]
+    )
 
     @property
     def position(self) -> str:
@@ -175,6 +178,7 @@ def _checkpoint(
         created_at=max(file.created_at for file in files),
         merged=step in merged,
         metrics={} if evaluated is None else metrics[evaluated],
+        metrics_step=evaluated,
     )
 
 

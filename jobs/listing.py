@@ -17,6 +17,7 @@ class JobFilter:
     statuses: frozenset[JobStatus] = frozenset()
     labels: tuple[tuple[str, str], ...] = ()
     method: str | None = None
+    id_prefix: str | None = None
     created_after: datetime | None = None  # this moment too
     created_before: datetime | None = None
     before: str | None = None
@@ -28,6 +29,8 @@ class JobFilter:
             conditions.append(jobs.c.status.in_(self.statuses))
         if self.method is not None:
             conditions.append(jobs.c.method == self.method)
+        if self.id_prefix is not None:
+            conditions.append(jobs.c.id.startswith(self.id_prefix, autoescape=True))
         if self.created_after is not None:
             conditions.append(jobs.c.created_at >= self.created_after)
         if self.created_before is not None:

@@ -245,13 +245,19 @@ class Progress(BaseModel):
     tokens_seen: int = 0
     loss: float | None = None
     learning_rate: float | None = None
-    tokens_per_second: float | None = None
+    tokens_per_second: float | None = Field(
+        default=None, description="At the last report; null while no trainer is at work."
+    )
     restarts: int = 0
     eta_seconds: float | None = None
     validation_perplexity: float | None = None
     validation_accuracy: float | None = None
+    validation_step: int | None = Field(
+        default=None, description="The step at which the two above were measured."
+    )
     peak_memory_bytes: int | None = Field(
-        default=None, description="Of a GPU, once the run is complete."
+        default=None,
+        description="Of a GPU, or of a process that trained on a CPU, once the run is complete.",
     )
     attempt: int = 0
     worker: str | None = None

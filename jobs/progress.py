@@ -41,6 +41,7 @@ def _told_by(event: AnyTrainEvent) -> dict[str, object]:
             return {
                 "validation_perplexity": _finite(event.perplexity),
                 "validation_accuracy": event.accuracy,
+                "validation_step": event.step,
             }
         case TrainFinished():
             return {

@@ -8,7 +8,7 @@ from sqlalchemy import Row
 
 from jobs.events import AnyJobEvent, job_event_adapter
 from jobs.models import Artifact, Job, JobError, JobSpec, Progress, UnreadableSpec
-from jobs.status import JobStatus
+from jobs.status import FINAL, JobStatus
 from jobs.tables import jobs
 
 # The part of a progress that has columns of its own.
@@ -81,10 +81,15 @@ def progress_document(progress: Progress) -> str:
 def progress_from(
     row: Row[*tuple[Any, ...]], queue_position: int | None = None, obstacle: str | None = None
 ) -> Progress:
-    """What a trainer does, its pace and its time left are null when none is at work."""
+    """What a trainer does and its time left are null when none is at work.
+
+    So is its pace, except that of a finished job, which stays to be compared.
+    """
     told = json.loads(row.progress)
     if row.status is not JobStatus.RUNNING:
-        told |= {"preparing": None, "tokens_per_second": None, "eta_seconds": None}
+        told |= {"preparing": None, "eta_seconds": None}
+    if row.status not in {JobStatus.RUNNING, *FINAL}:
+        told["tokens_per_second"] = None
     return Progress(
         **told,
         status=row.status,

@@ -54,8 +54,13 @@ class SweepJob(BaseModel):
     loss: float | None = Field(description="Of training, at the last report.")
     validation_perplexity: float | None
     validation_accuracy: float | None
+    validation_step: int | None = Field(
+        description="The step at which the two above were measured."
+    )
     tokens_per_second: float | None = Field(description="At the last report.")
-    peak_memory_bytes: int | None = Field(description="Of a GPU, once the run is complete.")
+    peak_memory_bytes: int | None = Field(
+        description="Of a GPU, or of a process that trained on a CPU, once the run is complete."
+    )
     error: JobError | None
 
 

@@ -147,6 +147,7 @@ _TOLD = (
     "loss",
     "validation_perplexity",
     "validation_accuracy",
+    "validation_step",
     "tokens_per_second",
     "peak_memory_bytes",
 )

@@ -52,15 +52,15 @@ def test_data_is_told_of_until_the_run_itself_starts() -> None:
         ),
         (
             Evaluated(step=50, loss=3.0, perplexity=20.0, tokens=1000),
-            {"validation_perplexity": 20.0},
+            {"validation_perplexity": 20.0, "validation_step": 50},
         ),
         (
             Evaluated(step=50, loss=3.0, accuracy=0.5, images=1000),
-            {"validation_accuracy": 0.5},
+            {"validation_accuracy": 0.5, "validation_step": 50},
         ),
         (
             Evaluated(step=0, loss=800.0, perplexity=math.inf, tokens=1000),
-            {"validation_perplexity": None},
+            {"validation_perplexity": None, "validation_step": 0},
         ),
         (
             Rewound(from_step=60, to_step=50, passed_over_steps=10, number=1),
