@@ -20,7 +20,7 @@ from jobs.events import (
     JobStarted,
     JobSucceeded,
 )
-from jobs.models import Job
+from jobs.models import Job, Progress
 from jobs.status import JobStatus
 from relora_core.events import (
     CheckpointDeleted,
@@ -31,11 +31,13 @@ from relora_core.events import (
     PhaseStarted,
     Reinitialized,
     StepFinished,
+    TrainFailed,
 )
 from service.client import Client
 from service.client.feed import Listener
 from service.describe import describe, describe_line
 from service.loss_curve import LossCurve
+from service.tables.layout import as_of
 
 STATUS_AFTER: dict[type[Event], JobStatus] = {
     JobQueued: JobStatus.QUEUED,
@@ -57,7 +59,8 @@ STYLES = {
     JobStatus.CANCELLED: "red",
 }
 DRAWN = (DataProgress, StepFinished)  # in the picture, or now and then where there is none
-UNTOLD = (*DRAWN, Reinitialized, CheckpointDeleted)  # nobody asks for the others
+# Nobody asks for the others, and how the job goes on after a failure says why it failed.
+UNTOLD = (*DRAWN, Reinitialized, CheckpointDeleted, TrainFailed)
 PLAIN_EVERY = timedelta(seconds=5)  # between the lines of what is drawn, where there is no picture
 
 
@@ -67,11 +70,19 @@ def follow(client: Client, job_id: str, console: Console, notices: Console) -> J
     `notices`, which is stderr, has a line when the stream is cut and one when it is back.
     """
     job = client.jobs.get(job_id)
+    if job.status is JobStatus.QUEUED:
+        console.print(_place(client.jobs.progress(job_id)), soft_wrap=True)
     if console.is_terminal:
         _draw(client, job, console, notices)
     else:
         _print_plainly(client, job_id, console, notices)
     return client.jobs.get(job_id)
+
+
+def _place(now: Progress) -> Text:
+    """Where a queued job is in the queue, and what it waits for if no worker can run it."""
+    place = f"place {now.queue_position} in the queue"
+    return Text(f"{place}; {now.obstacle}" if now.obstacle else place, style="dim")
 
 
 def _draw(client: Client, job: Job, console: Console, notices: Console) -> None:
@@ -169,9 +180,13 @@ class Now:
     def _score(self) -> dict[str, str]:
         if self._job.spec.task == "image_classification":
             accuracy = self._evaluated and self._evaluated.accuracy
-            return {"accuracy": "-" if accuracy is None else f"{accuracy:.1%}"}
+            return {"accuracy": "-" if accuracy is None else self._as_of(f"{accuracy:.1%}")}
         perplexity = self._evaluated and self._evaluated.perplexity
-        return {"ppl": "-" if perplexity is None else f"{perplexity:,.1f}"}
+        return {"ppl": "-" if perplexity is None else self._as_of(f"{perplexity:,.1f}")}
+
+    def _as_of(self, score: str) -> str:
+        measured = self._evaluated.step if self._evaluated else None
+        return as_of(score, measured, self._step.step if self._step else 0)
 
     def _eta(self, step: StepFinished) -> str:
         if step.tokens_per_second <= 0 or self._status is not JobStatus.RUNNING:

@@ -130,7 +130,9 @@ def logs(  # what a log is narrowed by
     tail: Annotated[
         int | None, typer.Option(min=0, help="Only this many of the last lines.")
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", help="Keep printing new lines.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Keep printing new lines.")
+    ] = False,
     url: Url = URL,
     json: AsJson = False,
 ) -> None:

@@ -35,7 +35,10 @@ def generate(  # noqa: PLR0913 # what a generation has
     max_new_tokens: Annotated[int, typer.Option(min=1)] = 64,
     temperature: Annotated[float, typer.Option(min=0, help="0: the likeliest token.")] = 1.0,
     top_p: Annotated[
-        float, typer.Option(help="Only from the likeliest of this probability.")
+        float,
+        typer.Option(
+            help="Nucleus sampling: keep the most likely tokens up to this total probability."
+        ),
     ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="The same one gives the same text.")] = 0,
     step: Annotated[

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.filesize import decimal
 from rich.text import Text
 
 from jobs.models import Job
@@ -57,7 +58,9 @@ Before = Annotated[
 def submit(
     spec: Annotated[Path, typer.Argument(help="The job spec, YAML or JSON.")],
     *,
-    follow_: Annotated[bool, typer.Option("--follow", help="Watch it until it is over.")] = False,
+    follow_: Annotated[
+        bool, typer.Option("--follow", "-f", help="Watch it until it is over.")
+    ] = False,
     url: Url = URL,
     json: AsJson = False,
 ) -> None:
@@ -203,7 +206,9 @@ def fork(  # noqa: PLR0913 # what a fork has
     ] = None,
     set_: Set = None,
     changes: Annotated[Path | None, typer.Option(help="A file with the changes.")] = None,
-    follow_: Annotated[bool, typer.Option("--follow", help="Watch it until it is over.")] = False,
+    follow_: Annotated[
+        bool, typer.Option("--follow", "-f", help="Watch it until it is over.")
+    ] = False,
     url: Url = URL,
     json: AsJson = False,
 ) -> None:
@@ -224,15 +229,25 @@ def delete(
     url: Url = URL,
     json: AsJson = False,
 ) -> None:
-    """Delete a job that is over."""
+    """Delete a job that is over. Its files stay in the storage, except with --artifacts."""
     with connected(url) as client:
+        kept = [] if artifacts else list(client.jobs.artifacts(job_id))
         client.jobs.delete(job_id, artifacts=artifacts)
     print_gone(job_id, json=json)
+    if kept:
+        size = decimal(sum(file.size for file in kept))
+        err.print(
+            f"its {len(kept)} files ({size}) stay in the storage, where no command reaches them "
+            "now; `delete --artifacts` deletes a job with its files",
+            soft_wrap=True,
+        )
 
 
 def _made(client: Client, job: Job, *, follow_: bool, json: bool) -> None:
     if not json:
         out.print(Text.assemble("submitted ", (job.id, "bold")))
+        if not follow_:
+            _suggest(f"relora jobs follow {job.id}", "watch it")
     elif follow_:
         print_line(job)
     else:
@@ -250,9 +265,27 @@ def _follow(client: Client, job_id: str, *, json: bool) -> None:
         try:
             job = follow(client, job_id, out, err)
         except KeyboardInterrupt:
-            out.print(f"the job goes on; `relora jobs follow {job_id}` shows it again")
+            out.print("the job goes on")
+            _suggest(f"relora jobs follow {job_id}", "watch it again")
             raise typer.Exit(INTERRUPTED) from None
+        _suggest_after(job)
     _end_as(job)
+
+
+def _suggest_after(job: Job) -> None:
+    match job.status:
+        case JobStatus.SUCCEEDED:
+            _suggest(f"relora jobs download {job.id} --to my-model", "fetch the model")
+            if job.spec.task == "causal_lm":
+                _suggest(f'relora jobs generate {job.id} "Once upon a time"', "try it")
+        case JobStatus.FAILED:
+            _suggest(f"relora jobs logs {job.id}", "what the trainer printed")
+            _suggest(f"relora jobs retry {job.id}", "queue it again")
+
+
+def _suggest(command: str, purpose: str) -> None:
+    """A command to go on with."""
+    out.print(Text.assemble("  ", command, (f"   # {purpose}", "dim")), soft_wrap=True)
 
 
 def _end_as(job: Job) -> None:

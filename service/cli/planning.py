@@ -14,7 +14,9 @@ from service.cli.session import URL, AsJson, Url, connected, out, print_json, wa
 def estimate(
     spec: Annotated[Path, typer.Argument(help="The job spec, YAML or JSON.")],
     *,
-    gpu: Annotated[str, typer.Option(help="Each of resources.gpus.")] = "h100",
+    gpu: Annotated[
+        str, typer.Option(help="GPU model to estimate for: h100, a100_80gb, rtx_4090, ...")
+    ] = "h100",
     utilization: Annotated[
         float, typer.Option(help="The share of the GPU's peak that training is assumed to reach.")
     ] = UTILIZATION,

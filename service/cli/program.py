@@ -1,5 +1,6 @@
 """The program `relora`, put together."""
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +22,7 @@ from service.cli.webhooks import webhooks
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 the job did not succeed, or there is nothing; 2 the command was wrong, "
-    "or the service refused it; 3 nobody answers, or not now; 130 interrupted."
+    "or the service refused it; 3 the service is unreachable or unavailable; 130 interrupted."
 )
 
 ABOUT = """Pretrain language models with ReLoRA.
@@ -30,6 +31,25 @@ RELORA_URL says where the service is, RELORA_API_KEY holds the key, if it asks f
 """
 
 app = typer.Typer(help=ABOUT, epilog=EXIT_CODES, no_args_is_help=True)
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 # as typer calls it
+    if wanted:
+        out.print(f"relora {version('relora')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version_: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Take the options that no command has."""
 
 
 @app.command()

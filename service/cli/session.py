@@ -1,5 +1,6 @@
 """What all commands share: their options, how they print, and how they end."""
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, NoReturn
@@ -18,17 +19,20 @@ from service.responses import FieldWarning
 RETRIES = 2  # of a request that nobody answers: a person waits
 PIPE_WIDTH = 4000  # of a table that no terminal limits
 UNAUTHORIZED = 401
+LAST = "@last"
+_WHOLE_ID = re.compile(r"job_[0-9a-z]{26}")
 FAILED, REFUSED, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 tell = told_on(err)  # of a stream that is cut or back
 
-Url = Annotated[str, typer.Option("--url", envvar="RELORA_URL", help="Address of the service.")]
+Url = Annotated[  # eager: `job_named` needs it
+    str,
+    typer.Option("--url", envvar="RELORA_URL", is_eager=True, help="Address of the service."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, for programs.")]
 Limit = Annotated[int, typer.Option(min=1, help="How many, the newest first.")]
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="The id of the job.")]
-
 __all__ = ["URL", "AsJson", "JobId", "Limit", "Url"]
 
 
@@ -42,17 +46,51 @@ def connected(url: str) -> Iterator[Client]:
 
     Its key, if there is one, is in RELORA_API_KEY: a command line is seen by all on the machine.
     """
+    if not url.startswith(("http://", "https://")):
+        fail(f"{url!r} is no address; {URL} is one", REFUSED)
     try:
         with Client(url, retries=RETRIES) as client:
             yield client
     except ApiError as error:
-        hint = "\n  RELORA_API_KEY holds the key." if error.status == UNAUTHORIZED else ""
+        hint = "\n  Set RELORA_API_KEY to your key." if error.status == UNAUTHORIZED else ""
         fail(f"{error}{hint}", REFUSED if error.status < 500 else UNREACHABLE)
     except (Unreachable, httpx.InvalidURL) as error:
         hint = "`relora up` starts a service; --url or RELORA_URL names another."
         fail(f"{error}\n  {hint}", UNREACHABLE)
     except CorruptDownload as error:
         fail(str(error), FAILED)
+
+
+def job_named(context: typer.Context, name: str | None) -> str | None:
+    """The id of the job that a person names by it, by how it begins or, for the newest, by @last.
+
+    Ends the command if there is no such job, or more than one.
+    """
+    if name is None or _WHOLE_ID.fullmatch(name):
+        return name
+    with connected(context.params["url"]) as client:
+        prefix = None if name == LAST else name
+        found = [job.id for job in client.jobs.list(id_prefix=prefix, limit=2)]
+    if not found:
+        fail(
+            "There is no job yet." if name == LAST else f"No job's id begins with {name!r}.",
+            REFUSED,
+        )
+    if name != LAST and len(found) > 1:
+        fail(f"More than one job's id begins with {name!r}; give more of it.", REFUSED)
+    return found[0]
+
+
+def jobs_named(context: typer.Context, names: list[str]) -> list[str]:
+    return [job_id for name in names if (job_id := job_named(context, name))]
+
+
+JobId = Annotated[
+    str,
+    typer.Argument(
+        metavar="JOB", help="Its id, the beginning of it, or @last.", callback=job_named
+    ),
+]
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -14,6 +14,7 @@ from service.cli.session import (
     Url,
     connected,
     group,
+    jobs_named,
     out,
     print_json,
     print_lines,
@@ -74,7 +75,12 @@ def cancel(sweep_id: SweepId, *, url: Url = URL, json: AsJson = False) -> None:
 
 
 def compare(
-    job_ids: Annotated[list[str], typer.Argument(metavar="JOB...", help="Their ids.")],
+    job_ids: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="JOB...", help="Their ids, or how they begin, or @last.", callback=jobs_named
+        ),
+    ],
     *,
     url: Url = URL,
     json: AsJson = False,

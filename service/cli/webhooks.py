@@ -13,6 +13,7 @@ from service.cli.session import (
     Url,
     connected,
     group,
+    job_named,
     out,
     print_gone,
     print_json,
@@ -51,7 +52,10 @@ def create(
 def list_webhooks(
     *,
     job: Annotated[
-        str | None, typer.Option(metavar="JOB", help="Only the webhooks in the spec of this job.")
+        str | None,
+        typer.Option(
+            metavar="JOB", help="Only the webhooks in the spec of this job.", callback=job_named
+        ),
     ] = None,
     limit: Limit = 50,
     url: Url = URL,

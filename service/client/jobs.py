@@ -68,12 +68,13 @@ class Jobs(Group[AnyTransport]):
         return Request("GET", at("jobs", job_id), model(Job))
 
     @iterated
-    def list(
+    def list(  # noqa: PLR0913 # what a list is narrowed by
         self,
         *,
         status: JobStatus | Iterable[JobStatus] = (),
         labels: Mapping[str, str] | None = None,
         method: str | None = None,
+        id_prefix: str | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
         limit: int | None = None,
@@ -83,6 +84,7 @@ class Jobs(Group[AnyTransport]):
             "status": _several(status),
             "label": [f"{key}={value}" for key, value in (labels or {}).items()],
             "method": method,
+            "id_prefix": id_prefix,
             "created_after": created_after,
             "created_before": created_before,
         }

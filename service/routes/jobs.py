@@ -62,12 +62,15 @@ def located(job: Job, response: Response, *, is_new: bool) -> Job:
     return job
 
 
-def _filter(  # what a list is narrowed by
+def _filter(  # noqa: PLR0913 # what a list is narrowed by
     status: Annotated[list[JobStatus] | None, Query(description="Any of these.")] = None,
     label: Annotated[
         list[Label] | None, Query(description="KEY=VALUE; all of these.", examples=[["team=nlp"]])
     ] = None,
     method: Method | None = None,
+    id_prefix: Annotated[
+        str | None, Query(max_length=100, description="Whose id begins so.", examples=["job_06"])
+    ] = None,
     created_after: Annotated[Moment | None, Query(description="At this time or later.")] = None,
     created_before: Moment | None = None,
     cursor: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
@@ -76,6 +79,7 @@ def _filter(  # what a list is narrowed by
         statuses=frozenset(status or ()),
         labels=tuple(_key_and_value(one) for one in label or ()),
         method=method,
+        id_prefix=id_prefix,
         created_after=created_after,
         created_before=created_before,
         before=cursor,

@@ -8,12 +8,12 @@ from rich.table import Table
 from jobs.artifacts import Checkpoint
 from jobs.datasets.models import Dataset
 from service.responses import StoredArtifact
-from service.tables.layout import line, moment, number, sheet, table
+from service.tables.layout import as_of, line, moment, number, sheet, table
 
 
 def checkpoint_table(items: Sequence[Checkpoint]) -> Table:
     rows = table(
-        [item.path for item in items], "kind", "step", "files", "size", "perplexity", first="path"
+        [item.path for item in items], "kind", "step", "files", "size", "score", first="path"
     )
     for item in items:
         rows.add_row(
@@ -22,9 +22,15 @@ def checkpoint_table(items: Sequence[Checkpoint]) -> Table:
             f"{item.step:,}",
             str(item.files),
             decimal(item.size),
-            number(item.metrics.get("validation_perplexity")),
+            as_of(number(_score(item)), item.metrics_step, item.step),
         )
     return rows
+
+
+def _score(saved: Checkpoint) -> float | None:
+    """The perplexity of a language model, or the accuracy of a classifier."""
+    metrics = saved.metrics
+    return metrics.get("validation_perplexity", metrics.get("validation_accuracy"))
 
 
 def dataset_table(items: Sequence[Dataset]) -> Table:

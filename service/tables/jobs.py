@@ -11,8 +11,9 @@ from rich.text import Text
 from jobs.models import Job
 from jobs.status import JobStatus
 from jobs.sweeps.models import SweepJob, SweepSummary
+from relora_core.spec import ConfigModel, PresetModel, PretrainedModel
 from service.follow import STYLES
-from service.tables.layout import Fact, line, moment, number, sheet, table
+from service.tables.layout import Fact, as_of, line, moment, number, sheet, table
 
 OF_EACH = ("status", "loss", "ppl", "tokens/s", "memory", "name")  # of jobs side by side
 
@@ -29,6 +30,20 @@ def _who(job: Job) -> Iterator[Fact]:
     if job.forked_from:
         yield "forked from", job.forked_from
     yield "status", _wished(job)
+    yield "method", job.spec.method.name
+    yield "model", _model(job)
+    yield "created", moment(job.created_at)
+    yield "started", moment(job.started_at)
+    if job.finished_at:
+        yield "finished", moment(job.finished_at)
+
+
+def _model(job: Job) -> str:
+    match job.spec.model:
+        case PresetModel(preset=name) | PretrainedModel(pretrained=name):
+            return name
+        case ConfigModel(config=config):
+            return str(config.get("model_type", "-"))
 
 
 def _where(job: Job) -> Iterator[Fact]:
@@ -45,11 +60,13 @@ def _where(job: Job) -> Iterator[Fact]:
 
 
 def _how(job: Job) -> Iterator[Fact]:
-    yield "loss", number(job.progress.loss)
+    now = job.progress
+    yield "loss", number(now.loss)
     if job.spec.task == "image_classification":
-        yield "accuracy", number(job.progress.validation_accuracy)
+        yield "accuracy", as_of(number(now.validation_accuracy), now.validation_step, now.step)
     else:
-        yield "perplexity", number(job.progress.validation_perplexity)
+        yield "perplexity", as_of(number(now.validation_perplexity), now.validation_step, now.step)
+    yield f"{job.spec.unit}/s", _pace(now.tokens_per_second)
     yield "restarts", str(job.progress.restarts)
     yield "attempt", _attempt(job)
     yield "worker", job.worker or "-"
@@ -64,11 +81,12 @@ def _attempt(job: Job) -> str:
 
 def overview(items: Sequence[Job]) -> Table:
     """A line for each job."""
-    rows = table([job.id for job in items], "name", "status", "step", "loss", "created")
+    rows = table([job.id for job in items], "name", "method", "status", "step", "loss", "created")
     for job in items:
         rows.add_row(
             job.id,
             line(job.name),
+            job.spec.method.name,
             _wished(job),
             _step(job.progress.step, job.progress.total_steps),
             number(job.progress.loss),
@@ -91,8 +109,12 @@ def comparison_table(items: Sequence[SweepJob]) -> Table:
             *(str(item.changes.get(field, "-")) for field in fields),
             _status_and_share(item),
             number(item.loss),
-            number(item.validation_perplexity or item.validation_accuracy),
-            "-" if item.tokens_per_second is None else f"{item.tokens_per_second:,.0f}",
+            as_of(
+                number(item.validation_perplexity or item.validation_accuracy),
+                item.validation_step,
+                item.step,
+            ),
+            _pace(item.tokens_per_second),
             "-" if item.peak_memory_bytes is None else decimal(item.peak_memory_bytes),
             line(item.name),
         )
@@ -129,6 +151,10 @@ def _status_and_share(item: SweepJob) -> Text:
     if item.status is JobStatus.RUNNING:
         text.append(f" {item.step / item.total_steps:.0%}", style="dim")
     return text
+
+
+def _pace(per_second: float | None) -> str:
+    return "-" if per_second is None else f"{per_second:,.0f}"
 
 
 def _step(step: int, total: int) -> str:

@@ -43,5 +43,10 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:,.3f}"
 
 
+def as_of(text: str, measured: int | None, now: int) -> str:
+    """A score as it is shown at a step: one that was measured at another step names that step."""
+    return text if measured in {None, now} else f"{text} (step {measured:,})"
+
+
 def moment(time: datetime | None) -> str:
     return "-" if time is None else f"{time.astimezone():%m-%d %H:%M}"

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from jobs.backends import Backends
 from jobs.events import AnyJobEvent, JobClaimed, JobPaused, JobStarted
-from jobs.models import Job
-from jobs.status import JobStatus
-from relora_core.events import DataProgress, Evaluated, PhaseStarted
+from jobs.models import Job, JobError
+from jobs.status import JobStatus, Wish
+from relora_core.events import DataProgress, Evaluated, PhaseStarted, TrainFailed
 from relora_core.spec import TrainSpec
 from service.client import Client
 from service.follow import Now, follow
@@ -69,7 +69,7 @@ def test_a_running_job_shows_its_numbers_and_how_long_it_will_take(job: Job) -> 
     assert numbers.split("  ") == [
         "loss 4.000",
         "lr 1.00e-03",
-        "ppl 2,981.0",
+        "ppl 2,981.0 (step 0)",
         "restarts 1",
         "tokens/s 500",
         "ETA 0:02:00",
@@ -102,6 +102,29 @@ def test_a_paused_job_promises_no_end(job: Job) -> None:
     title, _, numbers = shown(job, JobStarted(worker="w1"), step_finished(40), JobPaused())
     assert title.startswith("tiny  paused  job_")
     assert numbers.endswith("ETA -")
+
+
+def test_a_job_that_waits_shows_its_place_in_the_queue(
+    client: Client, job: Job, backends: Backends
+) -> None:
+    last = backends.store.create(job.spec)
+    screen = console(terminal=False)
+    end = threading.Timer(0.2, backends.store.wish, (last.id, Wish.CANCEL))
+    end.start()
+    follow(client, last.id, screen, console(terminal=False))
+    end.join()
+    assert printed(screen).splitlines()[0] == "place 2 in the queue"
+
+
+def test_why_a_job_failed_is_shown_once(
+    client: Client, backends: Backends, running: Job, report: Report
+) -> None:
+    error = JobError(code="data_error", message="no text in /data")
+    report(running, TrainFailed(code=error.code, message=error.message, retryable=False))
+    backends.attempts.finish(running.id, 1, JobStatus.FAILED, error=error)
+    screen = console(terminal=False)
+    follow(client, running.id, screen, console(terminal=False))
+    assert printed(screen).count("no text in /data") == 1
 
 
 @pytest.fixture

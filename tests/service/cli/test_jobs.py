@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import yaml
 from jobs.backends import Backends
 from jobs.models import Job, JobError, JobSpec
 from jobs.status import JobStatus, Wish
+from service.tables.layout import moment
 from tests.service.cli.conftest import Relora
+from tests.service.files import AddFile
 
 ERROR = JobError(code="data_error", message="no text in /data")
 
@@ -22,7 +25,11 @@ ERROR = JobError(code="data_error", message="no text in /data")
 def test_a_spec_is_submitted(relora: Relora, backends: Backends, spec_file: Path) -> None:
     result = relora("jobs", "submit", spec_file)
     (job,) = backends.store.list()
-    assert (result.exit_code, result.stdout) == (0, f"submitted {job.id}\n")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        f"submitted {job.id}",
+        f"  relora jobs follow {job.id}   # watch it",
+    ]
 
 
 @pytest.mark.parametrize("command", [("jobs", "submit"), ("estimate",)])
@@ -56,7 +63,7 @@ def test_a_wrong_spec_is_explained_field_by_field(
     result = relora("jobs", "submit", tmp_path / "spec.yaml")
     assert result.exit_code == 2
     assert result.stderr.splitlines() == [
-        "error: The spec was not accepted; nothing is queued..",
+        "error: The spec was not accepted; nothing is queued.",
         "  model: required",
         "  method.rnak: unknown field; did you mean `rank`?",
     ]
@@ -89,13 +96,13 @@ def test_nobody_at_the_address_has_its_own_exit_code(relora: Relora) -> None:
 
 def test_a_job_that_is_not_there_is_a_wrong_command(relora: Relora) -> None:
     result = relora("jobs", "get", "job_none")
-    assert (result.exit_code, result.stderr) == (2, "error: There is no job 'job_none'.\n")
+    assert (result.exit_code, result.stderr) == (2, "error: No job's id begins with 'job_none'.\n")
 
 
 def test_jobs_are_listed(relora: Relora, running: Job) -> None:
     header, row = relora("jobs", "list").stdout.splitlines()
-    assert header.split() == ["id", "name", "status", "step", "loss", "created"]
-    assert row.split()[:5] == [running.id, "tiny", "running", "1/100", "4.000"]
+    assert header.split() == ["id", "name", "method", "status", "step", "loss", "created"]
+    assert row.split()[:6] == [running.id, "tiny", "relora", "running", "1/100", "4.000"]
 
 
 def test_a_job_is_shown(relora: Relora, running: Job) -> None:
@@ -105,6 +112,65 @@ def test_a_job_is_shown(relora: Relora, running: Job) -> None:
     assert facts["status"].strip() == "running"
     assert facts["attempt"].strip() == "1 (0 of 5 failed)"
     assert facts["worker"].strip() == "w1"
+    assert facts["method"].strip() == "relora"
+    assert facts["model"].strip() == "llama_9m"
+    assert facts["tokens/s"].strip() == "500"
+    assert facts["started"].strip() == moment(running.started_at)
+
+
+def test_a_job_is_named_by_the_beginning_of_its_id_or_as_the_last(
+    relora: Relora, job: Job, backends: Backends
+) -> None:
+    last = backends.store.create(job.spec)
+    shared = next(n for n, (a, b) in enumerate(zip(job.id, last.id, strict=True)) if a != b)
+    beginning = job.id[: shared + 1]
+    assert job.id in relora("jobs", "get", beginning).stdout
+    assert last.id in relora("jobs", "get", "@last").stdout
+    both = relora("compare", beginning, "@last").stdout
+    assert job.id in both
+    assert last.id in both
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("job_", "More than one job's id begins with 'job_'; give more of it."),
+        ("job_zz", "No job's id begins with 'job_zz'."),
+        ("job_%", "No job's id begins with 'job_%'."),
+    ],
+)
+def test_a_beginning_of_no_job_or_of_several_is_a_wrong_command(
+    name: str, reason: str, relora: Relora, job: Job, backends: Backends
+) -> None:
+    backends.store.create(job.spec)
+    result = relora("jobs", "cancel", name)
+    assert (result.exit_code, result.stderr) == (2, f"error: {reason}\n")
+
+
+def test_where_there_is_no_job_there_is_no_last_one(relora: Relora) -> None:
+    result = relora("jobs", "get", "@last")
+    assert (result.exit_code, result.stderr) == (2, "error: There is no job yet.\n")
+
+
+def test_deleting_a_job_says_which_files_stay(
+    relora: Relora, backends: Backends, running: Job, add_file: AddFile
+) -> None:
+    add_file("final/config.json", b"{}")
+    backends.attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
+    result = relora("jobs", "delete", running.id)
+    assert result.stdout == f"deleted {running.id}\n"
+    assert result.stderr.startswith("its 1 files (2 bytes) stay in the storage")
+    assert "--artifacts" in result.stderr
+
+
+def test_the_version_is_printed(relora: Relora) -> None:
+    assert relora("--version").stdout == f"relora {version('relora')}\n"
+
+
+def test_an_address_that_is_none_is_a_wrong_command(relora: Relora) -> None:
+    result = relora("jobs", "list", at="nonsense")
+    assert result.exit_code == 2
+    assert "'nonsense' is no address; http://127.0.0.1:8000 is one" in result.stderr
 
 
 def test_a_wish_is_shown_until_the_worker_fulfils_it(relora: Relora, running: Job) -> None:
@@ -126,7 +192,10 @@ def test_following_a_job_that_succeeds_ends_well(
     backends.attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
     result = relora("jobs", "follow", running.id)
     assert result.exit_code == 0
-    assert "succeeded" in result.stdout.splitlines()[-1]
+    *_, over, download, generate = result.stdout.splitlines()
+    assert over.endswith("succeeded")
+    assert f"relora jobs download {running.id} --to" in download
+    assert f"relora jobs generate {running.id}" in generate
 
 
 def test_following_a_job_that_fails_ends_with_one(
@@ -210,7 +279,7 @@ def test_a_waiting_job_is_changed_and_shows_its_place(relora: Relora, job: Job) 
     lines = relora("jobs", "change", job.id, *changes).stdout.splitlines()
     facts = [[part.strip() for part in line.split("  ", 1)] for line in lines]
     assert facts[1:3] == [["name", "better"], ["labels", "lang=en, team=nlp"]]
-    assert facts[4] == ["in the queue", "place 1, priority -5"]
+    assert ["in the queue", "place 1, priority -5"] in facts
     assert "labels" not in relora("jobs", "change", job.id, "--no-labels").stdout
 
 
@@ -255,7 +324,7 @@ def test_who_has_no_key_is_told_where_to_put_it(
     result = relora("jobs", "list", at=url)
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (
         2,
-        "  RELORA_API_KEY holds the key.",
+        "  Set RELORA_API_KEY to your key.",
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jobs.backends import Backends
 from jobs.models import Job
+from jobs.status import JobStatus
 from relora_core.events import Evaluated, TrainFinished
 from tests.service.cli.conftest import Relora
 
@@ -52,5 +53,9 @@ def test_jobs_are_compared(
     other = backends.store.create(running.spec)
     _, row, empty = relora("compare", running.id, other.id).stdout.splitlines()
     assert row.split()[:4] == [running.id, "relora", "running", "100%"]
-    assert row.split()[4:] == ["4.000", "20.100", "500", "2.0", "GB", "tiny"]
+    score = ["20.100", "(step", "1)"]  # measured long before step 100
+    assert row.split()[4:] == ["4.000", *score, "500", "2.0", "GB", "tiny"]
+    backends.attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
+    _, row, empty = relora("compare", running.id, other.id).stdout.splitlines()
+    assert row.split()[3:] == ["4.000", *score, "500", "2.0", "GB", "tiny"]
     assert empty.split()[2:] == ["queued", "-", "-", "-", "-", "tiny"]
