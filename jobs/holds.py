@@ -33,18 +33,24 @@ def hold(connection: Connection, spec: JobSpec, *, project: str) -> None:
 
 def is_held(connection: Connection, job_id: str, folder: str) -> bool:
     """The caller has the lock of the job's row."""
-    users = _users(f'"{job_uri(job_id, folder)}"')
+    users = _users(job_id, f'"{job_uri(job_id, folder)}"')
     return connection.scalar(select(jobs.c.id).where(users).limit(1)) is not None
 
 
 def check_not_held(connection: Connection, job_id: str) -> None:
     """Raise `JobInUse` if any of its files is held. The caller has the lock of the job's row."""
-    users = _users(f'"{SCHEME}{job_id}/')
+    users = _users(job_id, f'"{SCHEME}{job_id}/')
     query = select(jobs.c.id).where(users).order_by(jobs.c.id).limit(SHOWN_JOBS)
     if found := list(connection.scalars(query)):
         raise JobInUse(job_id, found)
 
 
-def _users(uri: str) -> ColumnElement[bool]:
-    """Of a job that is not over and whose spec, which is JSON, has this in it."""
-    return and_(jobs.c.status.not_in(FINAL), jobs.c.spec.contains(uri, autoescape=True))
+def _users(job_id: str, uri: str) -> ColumnElement[bool]:
+    """Of a job of the same project that is not over and whose spec, which is JSON, has this in it.
+
+    Another project may write it, but its jobs can begin with no file of this one.
+    """
+    owner = jobs.alias("owner")
+    project = select(owner.c.project).where(owner.c.id == job_id).scalar_subquery()
+    names = jobs.c.spec.contains(uri, autoescape=True)
+    return and_(jobs.c.project == project, jobs.c.status.not_in(FINAL), names)

@@ -1,13 +1,18 @@
 """Which jobs a person wants to see."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Row, Select, select
 
 from jobs.labels import has_labels
 from jobs.status import JobStatus
 from jobs.tables import jobs
+
+PAGE_BYTES = 2 << 20  # of specs; a page has one job at least
 
 
 @dataclass(frozen=True)
@@ -42,3 +47,9 @@ class JobFilter:
 
 
 ALL_JOBS = JobFilter()
+
+
+def within_a_page(rows: Sequence[Row[*tuple[Any, ...]]]) -> Sequence[Row[*tuple[Any, ...]]]:
+    """The first of them, whose specs together are not too long for one answer."""
+    sizes = accumulate(len(row.spec) for row in rows)
+    return rows[: max(1, sum(size <= PAGE_BYTES for size in sizes))]

@@ -18,7 +18,7 @@ from jobs.fitting import obstacles
 from jobs.holds import check_not_held, hold
 from jobs.idempotency import Request, forget, made_before, remember
 from jobs.labels import set_labels
-from jobs.listing import ALL_JOBS, JobFilter
+from jobs.listing import ALL_JOBS, JobFilter, within_a_page
 from jobs.models import Artifact, Job, JobChanges, JobSpec, Progress
 from jobs.moves import FULFILLED, announce, change, make_wish, move
 from jobs.outbox import ring
@@ -97,11 +97,23 @@ class JobStore:
         project: str = DEFAULT_PROJECT,
         limit: int = 50,
     ) -> builtins.list[Job]:
-        """The newest first."""
+        """The newest first, as many as `page` gives."""
+        found, _ = self.page(wanted, project=project, limit=limit)
+        return found
+
+    def page(
+        self, wanted: JobFilter, *, project: str, limit: int
+    ) -> tuple[builtins.list[Job], bool]:
+        """The newest first, and whether older ones may follow.
+
+        Long specs make a page shorter than `limit`, so that none takes the memory of the server.
+        """
         with self._reads.begin() as connection:
-            rows = connection.execute(wanted.query(project, limit)).all()
+            found = connection.execute(wanted.query(project, limit)).all()
+            rows = within_a_page(found)
             waiting = positions(connection, rows)
-        return [job_from(row, waiting.get(row.id)) for row in rows]
+        more = len(rows) < len(found) or len(found) == limit
+        return [job_from(row, waiting.get(row.id)) for row in rows], more
 
     def progress(self, job_id: str) -> Progress:
         """As `get(job_id).progress`, without reading the spec."""

@@ -111,4 +111,16 @@ def _next(log: Log, position: int) -> bytes:
     end = min(log.end, position + BLOCK_BYTES)
     new = b"".join(log.read(position, end)) if position < end else b""
     whole = new.rfind(b"\n") + 1
-    return new[:whole] if whole and end < log.end else new
+    if whole and end < log.end:
+        return new[:whole]
+    return new if log.is_whole and end == log.end else _whole_characters(new)
+
+
+def _whole_characters(text: bytes) -> bytes:
+    """Without the beginning of a character whose end is still to come."""
+    for length in range(1, min(4, len(text)) + 1):
+        first = text[-length]
+        if first & 0b1100_0000 != 0b1000_0000:  # not one of those that follow the first
+            needed = 1 if first < 0x80 else 2 if first < 0xE0 else 3 if first < 0xF0 else 4
+            return text[:-length] if needed > length else text
+    return text

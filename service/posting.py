@@ -2,7 +2,9 @@
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+import time
+from collections.abc import Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -17,20 +19,35 @@ MAX_ADDRESSES = 3
 EXCERPT_BYTES = 500  # of an answer that refuses
 
 
+LOOKUPS = ThreadPoolExecutor(16, thread_name_prefix="lookup")  # a lookup cannot be cancelled
+
+
 def post(url: str, body: bytes, headers: Mapping[str, str], *, allow_private: bool) -> Outcome:
     """Never raises for what the other side does. A redirect is followed by nobody."""
+    until = time.monotonic() + TIMEOUT_SECONDS
     try:
         parts = split_url(url)
         host = parts.hostname or ""
-        addresses = resolve(host, port_of(parts))
+        addresses = LOOKUPS.submit(resolve, host, port_of(parts)).result(TIMEOUT_SECONDS)
         if not allow_private:
             check_addresses(addresses)
     except AddressRefused as error:
         return Outcome(error=f"the URL {error}")
+    except TimeoutError:
+        return Outcome(error=f"no name server answered within {TIMEOUT_SECONDS:g} s")
     except (OSError, UnicodeError) as error:
         return Outcome(error=f"its name has no address: {error}")
     headers = {**headers, "Host": parts.netloc}
-    return asyncio.run(_post(url, addresses[:MAX_ADDRESSES], body, headers=headers, host=host))
+    request = _post(url, addresses[:MAX_ADDRESSES], body, headers=headers, host=host)
+    return asyncio.run(_by(until, request))
+
+
+async def _by(until: float, request: Coroutine[None, None, Outcome]) -> Outcome:
+    try:
+        async with asyncio.timeout(until - time.monotonic()):
+            return await request
+    except TimeoutError:
+        return Outcome(error=f"it did not answer within {TIMEOUT_SECONDS:g} s")
 
 
 async def _post(
@@ -39,12 +56,9 @@ async def _post(
     import httpx  # late: not every process that can send does
 
     try:
-        async with (
-            asyncio.timeout(TIMEOUT_SECONDS),
-            httpx.AsyncClient(
-                verify=_trusted(), trust_env=False, timeout=TIMEOUT_SECONDS
-            ) as client,
-        ):
+        async with httpx.AsyncClient(
+            verify=_trusted(), trust_env=False, timeout=TIMEOUT_SECONDS
+        ) as client:
             for address in addresses:
                 request = client.build_request(
                     "POST",
@@ -58,8 +72,8 @@ async def _post(
                 except httpx.ConnectError as error:
                     failed = error
             return Outcome(error=f"it cannot be reached: {failed}")
-    except (TimeoutError, httpx.TimeoutException):
-        return Outcome(error=f"it did not answer within {TIMEOUT_SECONDS:g} s")
+    except httpx.TimeoutException as error:
+        raise TimeoutError from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return Outcome(error=f"the connection failed: {error or type(error).__name__}")
 

@@ -127,7 +127,7 @@ class DatasetStore:
 
     def delete(self, project: str, dataset_id: str) -> None:
         """Out of sight at once. Raises `DatasetInUse` while a job that is not over names it."""
-        used = and_(jobs.c.status.not_in(FINAL), _names(dataset_id))
+        used = and_(jobs.c.project == project, jobs.c.status.not_in(FINAL), _names(dataset_id))
         mine = and_(datasets.c.project == project, _VISIBLE, ~exists().where(used))
         with self._engine.begin() as connection:
             if _change(connection, dataset_id, mine, status=DatasetStatus.DELETED) is None:

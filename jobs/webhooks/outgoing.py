@@ -78,7 +78,7 @@ def forget_webhooks(connection: Connection, job_id: str) -> None:
 def _to_listeners(
     event: Event, listeners: Iterable[Row[*tuple[Any, ...]]], job_id: str
 ) -> Iterator[dict[str, object]]:
-    document = event.model_dump(mode="json", exclude_none=True)
+    document = json.loads(event.model_dump_json(exclude_none=True))  # no infinity: "Infinity"
     for webhook in listeners:
         if matches(json.loads(webhook.events), document["type"]):
             yield _delivery(webhook, document, job_id)
@@ -94,6 +94,6 @@ def _delivery(
         "job_id": job_id,
         "event_type": event["type"],
         "event_id": event.get("id"),
-        "body": json.dumps(body),
+        "body": json.dumps(body, allow_nan=False),
         "created_at": datetime.now(UTC),
     }

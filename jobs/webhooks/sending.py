@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import (
     Connection,
     Engine,
+    ScalarSelect,
     and_,
     case,
     cast,
@@ -32,6 +33,7 @@ from jobs.webhooks.models import DeliveryStatus
 from jobs.webhooks.tables import deliveries, webhooks
 
 LEASE_SECONDS = 60.0
+PLACES_OF_PROJECT = 2  # webhooks of it that are sent to at the same time
 FIRST_PAUSE, LONGEST_PAUSE = 10.0, 4 * 3600.0  # before the second attempt; tripled after each
 KEPT = timedelta(days=30)  # in the log
 WARN_AFTER = 5  # failures in a row, some minutes of them
@@ -71,16 +73,31 @@ class DeliveryQueue:
         self._reads = engine.execution_options(**READ_ONLY)
 
     def claim(self, limit: int) -> list[Target]:
-        """Take webhooks that have something due and that no other sender holds."""
+        """Take webhooks that have something due and that no other sender holds; of a project so
+        many that others have places too.
+        """
         due = (
             select(deliveries.c.webhook_id)
             .where(deliveries.c.status == DeliveryStatus.PENDING)
             .where(deliveries.c.due_at <= database_now())
         )
         free = webhooks.c.leased_until < database_now()
-        waiting = select(webhooks.c.id).where(free, webhooks.c.id.in_(due))
+        place = func.row_number().over(
+            partition_by=webhooks.c.project, order_by=(webhooks.c.tried_at, webhooks.c.id)
+        )
+        waiting = (
+            select(webhooks.c.id, webhooks.c.tried_at, (place + _held()).label("place"))
+            .where(free, webhooks.c.id.in_(due))
+            .subquery()
+        )
+        query = (
+            select(waiting.c.id)
+            .where(waiting.c.place <= PLACES_OF_PROJECT)
+            .order_by(waiting.c.tried_at)
+            .limit(limit)
+        )
         with self._reads.begin() as connection:  # mostly there is nothing, and nothing to lock
-            ids = connection.scalars(waiting.order_by(webhooks.c.tried_at).limit(limit)).all()
+            ids = connection.scalars(query).all()
         if not ids:
             return []
         statement = (
@@ -126,6 +143,14 @@ class DeliveryQueue:
         old = deliveries.c.finished_at < datetime.now(UTC) - KEPT
         with self._engine.begin() as connection:
             connection.execute(delete(deliveries).where(old))
+
+
+def _held() -> ScalarSelect[int]:
+    """How many webhooks of the project of a webhook are being sent to."""
+    others = webhooks.alias("others")
+    mine = others.c.project == webhooks.c.project
+    count = select(func.count()).where(mine, others.c.leased_until >= database_now())
+    return count.correlate(webhooks).scalar_subquery()
 
 
 def _note(connection: Connection, parcel: Parcel, outcome: Outcome) -> bool:

@@ -13,6 +13,7 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pydantic import AfterValidator, WithJsonSchema
 from starlette.types import Message, Send
 
+from jobs.columns import MAX_WHOLE
 from jobs.events import AnyJobEvent
 from jobs.status import FINAL
 from service.access import StaysAllowed, StaysAllowedDep
@@ -54,7 +55,9 @@ class Selection:
 
 
 def _selection(
-    after: Annotated[int, Query(ge=0, description="Only events with a greater id.")] = 0,
+    after: Annotated[
+        int, Query(ge=0, le=MAX_WHOLE, description="Only events with a greater id.")
+    ] = 0,
     cursor: Annotated[
         str | None,
         Query(
@@ -62,11 +65,13 @@ def _selection(
         ),
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Of a JSON page.")] = 500,
-    type: Annotated[list[EventType] | None, Query(description="Only these types.")] = None,  # noqa: A002 # the parameter's name
+    type: Annotated[  # noqa: A002 # the parameter's name
+        list[EventType] | None, Query(max_length=100, description="Only these types.")
+    ] = None,
     last_event_id: Annotated[
         int | None,
-        Header(ge=0, description="Of a stream that is resumed; wins over both."),
-        WithJsonSchema({"type": "integer", "minimum": 0}),
+        Header(ge=0, le=MAX_WHOLE, description="Of a stream that is resumed; wins over both."),
+        WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_WHOLE}),
     ] = None,
 ) -> Selection:
     if cursor is not None:

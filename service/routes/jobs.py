@@ -1,13 +1,14 @@
 """Jobs: submit, find, change, cancel, pause, resume, retry, delete."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import AwareDatetime, BeforeValidator, Field
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
 from jobs.errors import StorageError
 from jobs.listing import JobFilter
-from jobs.models import Job, JobChanges
+from jobs.models import MAX_LABELS, Job, JobChanges
 from jobs.ownership import give_up
 from jobs.status import JobStatus, Wish
 from jobs.storage import Storage
@@ -27,8 +28,15 @@ def _as_text(moment: str) -> str:
     return moment
 
 
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is before the year 1 or after the year 9999 in UTC") from None
+
+
 Method = Literal["full", "control", "lowrank", "lora", "relora", "galore"]
-Moment = Annotated[AwareDatetime, BeforeValidator(_as_text)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_as_text), AfterValidator(_in_utc)]
 Label = Annotated[str, Field(pattern=r"^[^=]+=.*$", max_length=320)]
 CREATED: dict[int | str, dict[str, Any]] = {
     200: {"model": Job, "description": "What an earlier request with this Idempotency-Key made."},
@@ -63,9 +71,14 @@ def located(job: Job, response: Response, *, is_new: bool) -> Job:
 
 
 def _filter(  # noqa: PLR0913 # what a list is narrowed by
-    status: Annotated[list[JobStatus] | None, Query(description="Any of these.")] = None,
+    status: Annotated[
+        list[JobStatus] | None, Query(max_length=20, description="Any of these.")
+    ] = None,
     label: Annotated[
-        list[Label] | None, Query(description="KEY=VALUE; all of these.", examples=[["team=nlp"]])
+        list[Label] | None,
+        Query(
+            max_length=MAX_LABELS, description="KEY=VALUE; all of these.", examples=[["team=nlp"]]
+        ),
     ] = None,
     method: Method | None = None,
     id_prefix: Annotated[
@@ -98,9 +111,11 @@ def list_jobs(
     wanted: Annotated[JobFilter, Depends(_filter)],
     limit: PageLimit = 50,
 ) -> JobPage:
-    """Jobs, the newest first."""
-    jobs = store.list(wanted, project=project, limit=limit)
-    return JobPage(items=jobs, next=jobs[-1].id if len(jobs) == limit else None)
+    """Jobs, the newest first. Where specs are long, a page has fewer than `limit`: go on with
+    `next` until it is null.
+    """
+    jobs, more = store.page(wanted, project=project, limit=limit)
+    return JobPage(items=jobs, next=jobs[-1].id if jobs and more else None)
 
 
 @router.get("/{job_id}", responses=documented(404))

@@ -11,6 +11,7 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pydantic import WithJsonSchema
 
+from jobs.columns import MAX_WHOLE
 from service.access import StaysAllowedDep
 from service.caller_route import CallerRoute
 from service.dependencies import BackendsDep, HubDep
@@ -42,8 +43,8 @@ class Part:
     range: Annotated[str | None, Header(description="A range of bytes; not with `follow`.")] = None
     last_event_id: Annotated[
         int | None,
-        Header(ge=0, description="Of a stream that is resumed; wins over `tail`."),
-        WithJsonSchema({"type": "integer", "minimum": 0}),
+        Header(ge=0, le=MAX_WHOLE, description="Of a stream that is resumed; wins over `tail`."),
+        WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_WHOLE}),
     ] = None
 
 
@@ -71,7 +72,9 @@ def get_log(  # noqa: PLR0913 # what a request has
     hub: HubDep,
     part: Annotated[Part, Depends()],
     stays_allowed: StaysAllowedDep,
-    attempt: Annotated[int | None, Query(ge=1, description="Default: the last.")] = None,
+    attempt: Annotated[
+        int | None, Query(ge=1, le=2**31 - 1, description="Default: the last.")
+    ] = None,
 ) -> Response:
     """What the trainer of an attempt printed, as text, secrets masked.
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, WithJsonSchema
 
+from jobs.columns import MAX_WHOLE
 from jobs.metrics.models import Metrics
 from jobs.metrics.names import METRICS
 from jobs.metrics.store import Steps, TableRow
@@ -44,8 +45,10 @@ def get_metrics(
     metrics: MetricsDep,
     names: Names = None,
     max_points: Annotated[int, Query(ge=10, le=10_000, description="Of each curve.")] = 1000,
-    from_step: Annotated[int | None, Query(ge=0, description="The first step.")] = None,
-    to_step: Annotated[int | None, Query(ge=0, description="The last step.")] = None,
+    from_step: Annotated[
+        int | None, Query(ge=0, le=MAX_WHOLE, description="The first step.")
+    ] = None,
+    to_step: Annotated[int | None, Query(ge=0, le=MAX_WHOLE, description="The last step.")] = None,
 ) -> Metrics:
     """Curves of at most `max_points` points each, and the steps to mark on them.
 

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 
+from jobs.columns import MAX_WHOLE
 from jobs.models import Progress
 from jobs.status import FINAL
 from service.caller_route import CallerRoute
@@ -28,7 +29,9 @@ async def get_progress(
     ] = 0,
     after: Annotated[
         int | None,
-        Query(ge=0, description="The `version` that you have; default: the current one."),
+        Query(
+            ge=0, le=MAX_WHOLE, description="The `version` that you have; default: the current one."
+        ),
     ] = None,
 ) -> Progress:
     """Where the job is now: cheap enough to ask every second.

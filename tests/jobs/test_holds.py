@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
+from sqlalchemy import Engine
 
 from jobs.attempts import AttemptStore
 from jobs.errors import ArtifactNotFound, JobInUse, JobNotFound
@@ -140,3 +141,14 @@ def test_of_a_fork_and_a_deletion_at_once_one_wins(
             for job in store.list():
                 if job.id != parent.id and job.status is JobStatus.QUEUED:
                     store.wish(job.id, Wish.CANCEL)
+
+
+def test_a_text_in_another_projects_spec_holds_nothing(
+    engine: Engine, store: JobStore, attempts: AttemptStore, spec: JobSpec, parent: Job
+) -> None:
+    ProjectStore(engine).create(NewProject(name="stranger"))
+    labels = {"x": f"job://{parent.id}/{FOLDER}"}
+    store.create(spec.model_copy(update={"labels": labels}), project="stranger")
+    assert attempts.expire_artifacts(parent.id, 1, FOLDER)
+    attempts.finish(parent.id, 1, JobStatus.SUCCEEDED)
+    store.delete(parent.id)

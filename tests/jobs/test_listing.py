@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from jobs import listing
 from jobs.listing import JobFilter
 from jobs.models import JobChanges, JobSpec
 from jobs.status import JobStatus, Wish
@@ -59,3 +60,21 @@ def test_by_labels_that_were_changed(store: JobStore, ids: list[str]) -> None:
     store.change(ids[0], JobChanges(name="renamed"))
     store.change(ids[2], JobChanges(labels={}))
     assert found(store, labels=(("team", "nlp"),)) == [ids[3], ids[0]]
+
+
+def test_a_page_of_long_specs_ends_early_and_says_that_there_are_more(
+    store: JobStore, spec: JobSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [store.create(spec).id for _ in range(3)][::-1]
+    size = len(spec.model_dump_json())
+    for bytes_of_page, pages in ((1, [1, 1, 1]), (2 * size + 1, [2, 1]), (10 * size, [3])):
+        monkeypatch.setattr(listing, "PAGE_BYTES", bytes_of_page)
+        found: list[str] = []
+        seen: list[int] = []
+        more = True
+        while more:
+            wanted = JobFilter(before=found[-1] if found else None)
+            page, more = store.page(wanted, project="default", limit=50)
+            seen.append(len(page))
+            found += [job.id for job in page]
+        assert (found, seen) == (ids, pages)

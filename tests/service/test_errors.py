@@ -97,3 +97,31 @@ def test_what_postgresql_cannot_hold_is_refused(settings: Settings, postgres_url
     assert (key.status_code, key.json()["code"]) == (422, "invalid_request")
     assert "NUL" in key.json()["detail"]
     assert (job.status_code, job.json()["code"]) == (422, "invalid_request")
+
+
+HUGE = 10**30
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        (f"/v1/jobs/{{job}}/events?after={HUGE}", {}),
+        (f"/v1/jobs/{{job}}/events?after={2**63}", {}),
+        ("/v1/jobs/{job}/events", {"Last-Event-ID": str(HUGE)}),
+        ("/v1/jobs/{job}/logs?follow=true", {"Last-Event-ID": str(HUGE)}),
+        (f"/v1/jobs/{{job}}/logs?attempt={HUGE}", {}),
+        (f"/v1/jobs/{{job}}/metrics?from_step={HUGE}", {}),
+        (f"/v1/jobs/{{job}}/metrics?to_step={HUGE}", {}),
+        (f"/v1/jobs/{{job}}/progress?wait=1&after={HUGE}", {}),
+        (f"/v1/jobs/{{job}}/artifacts?step={HUGE}", {}),
+        ("/v1/jobs?created_after=0001-01-01T00:00:00%2B23:59", {}),
+        ("/v1/jobs?created_before=9999-12-31T23:59:59-23:59", {}),
+        ("/v1/jobs?" + "&".join(["label=a=b"] * 3000), {}),
+        ("/v1/jobs?" + "&".join(["status=queued"] * 3000), {}),
+    ],
+)
+def test_a_value_that_no_person_would_send_is_refused_and_no_error_of_the_service(
+    http: httpx.Client, running: Job, path: str, headers: dict[str, str]
+) -> None:
+    response = http.get(path.format(job=running.id), headers=headers)
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_request")

@@ -2,6 +2,7 @@
 
 import contextlib
 import ssl
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
@@ -89,6 +90,17 @@ def test_an_answer_that_drips_is_not_waited_for(
     outcome = post(receiver.url, b"", {}, allow_private=True)
     assert (outcome.status, outcome.error) == (None, "it did not answer within 0.3 s")
     assert time.monotonic() - begun < 1
+
+
+def test_a_name_server_that_does_not_answer_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answered = threading.Event()
+    monkeypatch.setattr(posting, "resolve", lambda *_: answered.wait(20) and [])
+    monkeypatch.setattr(posting, "TIMEOUT_SECONDS", 0.1)
+    outcome = post("https://hooks.example.com/", b"", {}, allow_private=True)
+    answered.set()
+    assert outcome.error == "no name server answered within 0.1 s"
 
 
 def test_nobody_there_is_said_so() -> None:

@@ -100,6 +100,21 @@ def test_a_dataset_is_kept_while_a_job_needs_it(
     assert datasets.deleted() == [dataset.id]
 
 
+def test_a_text_in_another_projects_spec_keeps_no_dataset(
+    datasets: DatasetStore,
+    dataset: Dataset,
+    store: JobStore,
+    spec: JobSpec,
+    database_url: str,
+) -> None:
+    engine = open_engine(database_url)
+    ProjectStore(engine).create(NewProject(name="stranger"))
+    engine.dispose()
+    store.create(spec.model_copy(update={"labels": {"x": dataset.uri}}), project="stranger")
+    datasets.delete("default", dataset.id)
+    assert datasets.list("default") == []
+
+
 def test_what_is_deleted_is_forgotten_with_its_parts(
     datasets: DatasetStore, dataset: Dataset
 ) -> None:

@@ -1,18 +1,23 @@
 """What a sender takes, and what becomes of it."""
 
+import json
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import Engine
 
+from jobs.attempts import AttemptStore
 from jobs.events import JobWarned
 from jobs.models import Job, JobSpec
+from jobs.projects import NewProject, ProjectStore
 from jobs.status import Wish
 from jobs.store import JobStore
 from jobs.webhooks.models import Delivery, DeliveryStatus, Webhook, WebhookSpec
-from jobs.webhooks.sending import WARN_AFTER, DeliveryQueue, Outcome
+from jobs.webhooks.sending import PLACES_OF_PROJECT, WARN_AFTER, DeliveryQueue, Outcome
 from jobs.webhooks.store import WebhookStore
+from relora_core.events import Evaluated
 
 REFUSED = Outcome(500, error="it answered 500")
 
@@ -192,3 +197,33 @@ def test_the_log_forgets_what_is_long_over(
     change_deliveries(finished_at=datetime.now(UTC) - timedelta(days=31))
     queue.delete_old()
     assert webhooks.deliveries("default", webhook.id) == []
+
+
+def test_a_project_with_many_webhooks_leaves_places_to_others(
+    engine: Engine, queue: DeliveryQueue, webhooks: WebhookStore, hook: WebhookSpec
+) -> None:
+    ProjectStore(engine).create(NewProject(name="other"))
+    for project in ["default"] * 5 + ["other"]:
+        webhooks.test(project, webhooks.create(project, hook).id)
+    first = queue.claim(8)
+    assert sorted(target.project for target in first) == ["default"] * PLACES_OF_PROJECT + ["other"]
+    assert queue.claim(8) == []
+    for target in first:
+        queue.release(target)
+    assert {target.id for target in queue.claim(8)} != {target.id for target in first}
+
+
+def test_a_body_is_valid_json_where_a_number_is_not_finite(
+    attempts: AttemptStore, running: Job, queue: DeliveryQueue, webhooks: WebhookStore
+) -> None:
+    webhooks.create(
+        "default",
+        WebhookSpec(url="https://example.com", events=["train.eval"], secret="key"),
+    )
+    event = Evaluated(step=1, loss=800.0, perplexity=math.inf, tokens=1)
+    attempts.append(running.id, 1, [(1, event)])
+    (target,) = queue.claim(1)
+    parcel = queue.due(target)
+    assert parcel is not None
+    body = json.loads(parcel.body, parse_constant=pytest.fail)
+    assert body["event"]["perplexity"] == "Infinity"

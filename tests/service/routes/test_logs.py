@@ -161,3 +161,15 @@ def test_a_stream_resumes_after_the_last_lines_that_were_seen(
     ]
     seen = http.get(path, headers={**STREAM, "Last-Event-ID": "19"})
     assert seen.status_code == 204
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", "text/plain"])
+def test_a_line_of_any_length_keeps_every_character(
+    http: httpx.Client, running: Job, store_file: Say, accept: str
+) -> None:
+    line = "x" + "😀" * 50_000  # more than a block, and no character begins where one ends
+    store_file(line.encode())
+    address = f"/v1/jobs/{running.id}/logs?follow=true"
+    text = http.get(address, headers={"Accept": accept}).text
+    assert "\ufffd" not in text
+    assert text.count("😀") == 50_000
