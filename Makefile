@@ -6,7 +6,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint format bench bench-gpu bench-api bench-quality clean
+.PHONY: help install demo test soak lint format bench bench-gpu bench-api bench-quality clean
 .NOTPARALLEL: # one pip at a time, also with `make -j`
 
 help: ## List the targets.
@@ -21,6 +21,9 @@ demo: $(VENV)/installed-local ## Run the whole service on this machine and train
 
 test: lint ## Run all that CI runs: lint and the test suite.
 	$(BIN)/python -m pytest
+
+soak: $(VENV)/installed-dev ## Run jobs under faults for SOAK_MINUTES (15); nothing may be lost.
+	SOAK_MINUTES=$${SOAK_MINUTES:-15} $(BIN)/python -m pytest tests/faults/test_soak.py --log-cli-level=INFO
 
 lint: $(VENV)/installed-dev ## Check format, style, types and import rules.
 	$(BIN)/ruff format --check .

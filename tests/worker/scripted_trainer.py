@@ -51,11 +51,15 @@ def install(step_seconds: float) -> None:
 
 def in_place_of_torchrun(step_seconds: float) -> AbstractContextManager[object]:
     """Let the attempts of this process run it in the block."""
+    return patch(
+        "worker.launchers.torchrun.command",
+        lambda workdir, **_: command(workdir.root, step_seconds),
+    )
 
-    def command(root: Path) -> list[str]:
-        return [sys.executable, __file__, str(root), "--step-seconds", str(step_seconds)]
 
-    return patch("worker.launchers.torchrun.command", lambda workdir, **_: command(workdir.root))
+def command(root: Path, step_seconds: float) -> list[str]:
+    """Start it in the workdir `root`."""
+    return [sys.executable, __file__, str(root), "--step-seconds", str(step_seconds)]
 
 
 def weights(seed: int, steps: int) -> str:

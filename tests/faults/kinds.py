@@ -1,0 +1,241 @@
+"""The kinds of faults that the soak injects, each with how it is healed."""
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+from redis import Redis
+
+from tests.faults.system import Node, System, kill
+from tests.fixtures.disks import fill
+from tests.fixtures.proxy import Answer
+
+Inject = Callable[[System, Random], None]
+KINDS: dict[str, Inject] = {}
+FIRST_CHECKPOINT_SECONDS = 10.0
+
+
+def kind(name: str) -> Callable[[Inject], Inject]:
+    def register(inject: Inject) -> Inject:
+        KINDS[name] = inject
+        return inject
+
+    return register
+
+
+def _node(system: System, random: Random) -> Node:
+    """One that trains, if any does."""
+    busy = [node for node in system.nodes if node.trainers()]
+    return random.choice(busy or system.nodes)
+
+
+def _kill_all(node: Node) -> None:
+    pids = node.trainers()
+    node.worker.signal(signal.SIGKILL)
+    for pid in pids:
+        kill(pid, signal.SIGKILL)
+
+
+# --- processes -------------------------------------------------------------------------------
+
+
+@kind("worker killed")
+def _(system: System, random: Random) -> None:
+    _node(system, random).worker.signal(signal.SIGKILL)
+
+
+@kind("trainer killed, as when memory runs out")
+def _(system: System, random: Random) -> None:
+    for pid in _node(system, random).trainers():
+        kill(pid, signal.SIGKILL)
+
+
+@kind("worker and trainer killed, as when a node is lost")
+def _(system: System, random: Random) -> None:
+    _kill_all(_node(system, random))
+
+
+@kind("worker asked to leave, as by a deployment")
+def _(system: System, random: Random) -> None:
+    _node(system, random).worker.signal(signal.SIGTERM)
+
+
+@kind("worker stopped for longer than its lease, then continued")
+def _(system: System, random: Random) -> None:
+    worker = _node(system, random).worker
+    worker.signal(signal.SIGSTOP)
+    time.sleep(system.lease_seconds * 1.5)
+    worker.signal(signal.SIGCONT)
+
+
+@kind("trainer stopped, as one that hangs")
+def _(system: System, random: Random) -> None:
+    for pid in _node(system, random).trainers():
+        kill(pid, signal.SIGSTOP)
+
+
+@kind("host asleep for two leases")
+def _(system: System, _random: Random) -> None:
+    pids = [pid for node in system.nodes for pid in node.trainers()]
+    for program in system.programs:
+        program.signal(signal.SIGSTOP)
+    for pid in pids:
+        kill(pid, signal.SIGSTOP)
+    time.sleep(system.lease_seconds * 2)
+    for pid in pids:
+        kill(pid, signal.SIGCONT)
+    for program in system.programs:
+        program.signal(signal.SIGCONT)
+
+
+@kind("collector of lost jobs killed")
+def _(system: System, _random: Random) -> None:
+    system.reaper.signal(signal.SIGKILL)
+
+
+# --- servers ---------------------------------------------------------------------------------
+
+
+@kind("database swallows packets for longer than a lease")
+def _(system: System, _random: Random) -> None:
+    system.database.freeze()
+    time.sleep(system.lease_seconds * 1.5)
+    system.database.heal()
+
+
+@kind("database refuses connections")
+def _(system: System, random: Random) -> None:
+    system.database.refuse()
+    time.sleep(random.uniform(1, 8))
+    system.database.heal()
+
+
+@kind("database connections cut")
+def _(system: System, _random: Random) -> None:
+    system.database.drop()
+
+
+@kind("broker swallows packets")
+def _(system: System, random: Random) -> None:
+    system.broker.freeze()
+    time.sleep(random.uniform(2, 10))
+    system.broker.heal()
+
+
+@kind("broker loses its data")
+def _(system: System, _random: Random) -> None:
+    with Redis.from_url(system.valkey_url) as valkey:
+        valkey.flushall()
+
+
+@kind("broker refuses writes")
+def _(system: System, random: Random) -> None:
+    with Redis.from_url(system.valkey_url) as valkey:
+        valkey.config_set("min-replicas-to-write", 1)
+        time.sleep(random.uniform(2, 8))
+        valkey.config_set("min-replicas-to-write", 0)
+
+
+def _answers(status: int, code: str) -> Inject:
+    """S3 answers so to one request in two."""
+
+    def inject(system: System, random: Random) -> None:
+        body = f"<Error><Code>{code}</Code><Message>injected</Message></Error>".encode()
+        answer = Answer(status, body, (("Content-Type", "application/xml"),))
+        system.storage.answer(lambda _method, _target: answer if random.random() < 0.5 else None)
+        time.sleep(random.uniform(3, 8))
+        system.storage.heal()
+
+    return inject
+
+
+kind("storage answers 500")(_answers(500, "InternalError"))
+kind("storage answers 503 SlowDown")(_answers(503, "SlowDown"))
+kind("storage answers 403 ExpiredToken")(_answers(403, "ExpiredToken"))
+kind("storage answers 403 AccessDenied")(_answers(403, "AccessDenied"))
+kind("storage answers 403 RequestTimeTooSkewed")(_answers(403, "RequestTimeTooSkewed"))
+
+
+@kind("storage connections cut in the middle of an answer")
+def _(system: System, random: Random) -> None:
+    system.storage.cut(after_bytes=random.randrange(100, 2000))
+    time.sleep(random.uniform(2, 6))
+    system.storage.heal()
+
+
+@kind("storage slow")
+def _(system: System, random: Random) -> None:
+    system.storage.throttle(bytes_per_second=2000)
+    time.sleep(random.uniform(5, 10))
+    system.storage.heal()
+
+
+@kind("storage swallows packets")
+def _(system: System, random: Random) -> None:
+    system.storage.freeze()
+    time.sleep(random.uniform(3, 10))
+    system.storage.heal()
+
+
+# --- disks and files -------------------------------------------------------------------------
+
+
+@kind("disk of a node full")
+def _(system: System, random: Random) -> None:
+    disk = _node(system, random).data_dir
+    fill(disk)
+    time.sleep(random.uniform(4, 8))
+    (disk / "filler").unlink()
+
+
+@kind("events of a run corrupted")
+def _(system: System, random: Random) -> None:
+    for workdir in _node(system, random).workdirs():
+        _append(workdir / "events.jsonl", b"\0" * 40 + b"\n")
+
+
+@kind("newest checkpoint on a node corrupted, and its worker killed")
+def _(system: System, random: Random) -> None:
+    node = _node(system, random)
+    deadline = time.monotonic() + FIRST_CHECKPOINT_SECONDS
+    while not (found := _checkpoints(node)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    _kill_all(node)
+    for manifest in found[-1:]:
+        _flip(manifest.parent / "state.json")
+
+
+@kind("cached tokens of a node cut, and its worker killed")
+def _(system: System, random: Random) -> None:
+    node = _node(system, random)
+    _kill_all(node)
+    for file in sorted((node.data_dir / "cache").rglob("*.bin")):
+        content = file.read_bytes()
+        file.write_bytes(content[: len(content) // 2])
+
+
+def _checkpoints(node: Node) -> list[Path]:
+    return [
+        manifest
+        for workdir in node.workdirs()
+        for manifest in sorted(workdir.glob("checkpoints/step-*/manifest.json"))
+    ]
+
+
+def _append(file: Path, content: bytes) -> None:
+    try:
+        with file.open("ab") as writer:
+            writer.write(content)
+    except OSError:
+        return
+
+
+def _flip(file: Path) -> None:
+    try:
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        file.write_bytes(content)
+    except (OSError, IndexError):
+        return

@@ -1,0 +1,140 @@
+"""The system of the soak: two nodes with a worker each, the process that collects lost jobs, and
+proxies before PostgreSQL, S3 and Valkey."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jobs.settings import Settings
+from tests.fixtures.proxy import Proxy
+from tests.worker.processes import environ
+
+WORKER = ["-m", "celery", "-A", "tests.faults.mixed_worker", "worker", "-l", "info"]
+REAPER = ["-m", "worker.sweep"]
+
+
+@dataclass
+class Program:
+    """A process that is started again when it has ended, as Kubernetes does."""
+
+    name: str
+    arguments: Sequence[str]
+    environment: dict[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def tend(self) -> None:
+        if self.process is None or self.process.poll() is not None:
+            with self.log.open("ab") as output:
+                self.process = subprocess.Popen(
+                    [sys.executable, *self.arguments],
+                    env=self.environment,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                )
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(number)
+
+    def end(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+
+@dataclass
+class Node:
+    """A worker and the disk of its own that it works on."""
+
+    data_dir: Path
+    worker: Program
+
+    def trainers(self) -> list[int]:
+        """What the worker started for an attempt: the trainer's processes."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                command = (folder / "cmdline").read_bytes()
+            except OSError:
+                continue  # it has ended
+            if bytes(self.data_dir / "scratch") in command:
+                found.append(int(folder.name))
+        return found
+
+    def workdirs(self) -> list[Path]:
+        return sorted((self.data_dir / "scratch").glob("*/attempt-*"))
+
+
+@dataclass
+class System:
+    database: Proxy
+    storage: Proxy
+    broker: Proxy
+    nodes: list[Node]
+    reaper: Program
+    valkey_url: str
+    lease_seconds: float
+    settings: Settings
+    programs: list[Program] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.programs = [self.reaper, *(node.worker for node in self.nodes)]
+
+    def tend(self) -> None:
+        for program in self.programs:
+            program.tend()
+
+    def stop(self) -> None:
+        for node in self.nodes:
+            node.worker.end()
+            for pid in node.trainers():
+                kill(pid, signal.SIGKILL)
+        self.reaper.end()
+
+
+def kill(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def build(
+    settings: Settings, folder: Path, disks: Sequence[Path], proxies: Sequence[Proxy]
+) -> System:
+    """`settings` reach the servers through the proxies: database, storage, broker."""
+    database, storage, broker = proxies
+    direct = settings.model_dump(exclude_unset=True)
+    through = Settings(
+        **{
+            **direct,
+            "database_url": database.url(settings.database_url),
+            "broker_url": broker.url(settings.broker_url),
+        }
+    )
+    endpoint = {"AWS_ENDPOINT_URL": storage.url(os.environ["AWS_ENDPOINT_URL"])}
+
+    def program(name: str, arguments: Sequence[str], data_dir: Path) -> Program:
+        own = Settings(**{**through.model_dump(exclude_unset=True), "data_dir": data_dir})
+        return Program(name, arguments, environ(own) | endpoint, folder / f"{name}.log")
+
+    nodes = [
+        Node(disk, program(f"worker-{number}", WORKER, disk))
+        for number, disk in enumerate(disks, start=1)
+    ]
+    reaper = program("reaper", REAPER, folder / "reaper")
+    return System(
+        database,
+        storage,
+        broker,
+        nodes,
+        reaper,
+        settings.broker_url,
+        settings.lease_seconds,
+        settings,
+    )

@@ -1,0 +1,254 @@
+"""`make soak`: jobs run while everything around them fails, and in the end nothing is lost.
+
+For SOAK_MINUTES, a fault each 10 to 30 seconds, of a kind and at a moment that SOAK_SEED decides.
+Then the faults stop, and within five minutes every job has succeeded with the weights that it has
+without faults, each step's point is in the store once, each listed file has the bytes of its hash,
+and the storage holds nothing that is not listed.
+"""
+
+import hashlib
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from random import Random
+
+import pytest
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
+from safetensors.torch import load_file
+from torch import equal
+
+from jobs.backends import Backends, open_backends
+from jobs.migrate import migrate
+from jobs.models import Job, JobSpec
+from jobs.settings import Settings
+from jobs.status import FINAL, JobStatus
+from relora_core.events import StepFinished
+from tests.faults.kinds import KINDS
+from tests.faults.mixed_worker import SCRIPTED_FROM
+from tests.faults.system import System, build
+from tests.fixtures.disks import MakeDisk
+from tests.fixtures.proxy import Proxy
+from tests.worker.conftest import MakeSpec
+from tests.worker.scripted_trainer import weights
+
+MINUTES = float(os.environ.get("SOAK_MINUTES", "15"))
+SEED = int(os.environ.get("SOAK_SEED", "20261128"))
+SETTLE_SECONDS = 300.0
+STEPS, LOG_EVERY = 60, 5
+SCRIPTED_JOBS, REAL_JOBS = round(10 * MINUTES), max(1, round(0.8 * MINUTES))
+REAL_SEED = 7
+# A person mends the credentials and retries the job; everything else mends itself.
+MENDED_BY_A_PERSON = {"storage_refused"}
+
+logger = logging.getLogger(__name__)
+
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.timeout(MINUTES * 60 + SETTLE_SECONDS + 600),
+]
+
+
+@pytest.fixture
+def settings(valkey_url: str, postgres_url: str, s3_url: str, tmp_path: Path) -> Settings:
+    return Settings(
+        data_dir=tmp_path / "person",
+        database_url=postgres_url,
+        broker_url=valkey_url,
+        storage_url=s3_url,
+        lease_seconds=6,
+        outage_seconds=60,
+        min_free_disk_bytes=1_000_000,
+        secret_keys=SecretStr(Fernet.generate_key().decode()),
+    )
+
+
+@pytest.fixture
+def backends(settings: Settings) -> Iterator[Backends]:
+    migrate(settings.database_url)
+    backends = open_backends(settings)
+    yield backends
+    backends.close()
+
+
+@pytest.fixture
+def system(settings: Settings, tmp_path: Path, make_disk: MakeDisk) -> Iterator[System]:
+    disks = [make_disk(size="200m"), make_disk(size="201m")]
+    urls = (settings.database_url, os.environ["AWS_ENDPOINT_URL"], settings.broker_url)
+    with ExitStack() as stack:
+        proxies = [stack.enter_context(Proxy.to(url)) for url in urls]
+        system = build(settings, tmp_path, disks, proxies)
+        yield system
+        system.stop()
+
+
+def test_nothing_is_lost_whatever_fails(
+    system: System, backends: Backends, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    random = Random(SEED)  # noqa: S311 # the same faults for the same seed
+    twin = _submit(backends, make_spec, seed=REAL_SEED)
+    _wait(system, backends, seconds=120)
+    ids = [_submit(backends, make_spec, seed=REAL_SEED) for _ in range(REAL_JOBS)]
+    ids += [
+        _submit(backends, make_spec, seed=SCRIPTED_FROM + number) for number in range(SCRIPTED_JOBS)
+    ]
+    mended: Counter[str] = Counter()
+    injected = _inject(system, backends, make_spec, random, ids, mended)
+    started = time.monotonic()
+    _wait(system, backends, seconds=SETTLE_SECONDS, mended=mended)
+    _report(backends, ids, injected, mended, time.monotonic() - started)
+
+    expected = _model(backends, backends.store.get(twin), tmp_path / "twin")
+    for job in map(backends.store.get, ids):
+        assert job.status is JobStatus.SUCCEEDED, (job.id, job.error)
+        _check_files(backends, job, tmp_path / job.id)
+        _check_steps(backends, job)
+        _check_weights(backends, job, tmp_path / job.id, expected)
+    assert _unlisted(backends) == []
+    assert injected.keys() == KINDS.keys(), KINDS.keys() - injected.keys()
+
+
+def _submit(backends: Backends, make_spec: MakeSpec, *, seed: int) -> str:
+    training = {
+        "steps": STEPS,
+        "global_batch_size": 4,
+        "precision": "fp32",
+        "compile": False,
+        "seed": seed,
+        "log_every": LOG_EVERY,
+    }
+    retries = {"max_attempts": 100, "stalled_after": 30 if seed < SCRIPTED_FROM else 5}
+    spec: JobSpec = make_spec(training=training, checkpoint_every=10, retries=retries)
+    return backends.store.create(spec).id
+
+
+def _inject(
+    system: System,
+    backends: Backends,
+    make_spec: MakeSpec,
+    random: Random,
+    ids: list[str],
+    mended: Counter[str],
+) -> Counter[str]:
+    """Each kind once, in an order of the seed, and then again until the time is over."""
+    injected: Counter[str] = Counter()
+    logger.info("soak of %g minutes, seed %d", MINUTES, SEED)
+    start, order = time.monotonic(), []
+    while time.monotonic() - start < MINUTES * 60:
+        until = time.monotonic() + random.uniform(10, 30) * min(1.0, MINUTES / 15)
+        order = order or random.sample(sorted(KINDS), len(KINDS))
+        name = order.pop()
+        logger.info("%6.1f s  %s", time.monotonic() - start, name)
+        KINDS[name](system, random)
+        injected[name] += 1
+        while time.monotonic() < until:
+            system.tend()
+            _mend(backends, mended)
+            time.sleep(0.5)
+        if _waiting(backends) < 4:  # there is always work to lose
+            ids.append(_submit(backends, make_spec, seed=SCRIPTED_FROM + len(ids)))
+    return injected
+
+
+def _jobs(backends: Backends) -> list[Job]:
+    return backends.store.list(limit=10_000)
+
+
+def _waiting(backends: Backends) -> int:
+    return backends.waiting.counts(project="default")[JobStatus.QUEUED]
+
+
+def _mend(backends: Backends, mended: Counter[str]) -> None:
+    if not backends.waiting.counts(project="default")[JobStatus.FAILED]:
+        return
+    for job in _jobs(backends):
+        if job.status is JobStatus.FAILED and job.error and job.error.code in MENDED_BY_A_PERSON:
+            backends.store.retry(job.id)
+            mended[job.error.code] += 1
+
+
+def _wait(
+    system: System, backends: Backends, *, seconds: float, mended: Counter[str] | None = None
+) -> None:
+    """Until every job is over, or the time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        system.tend()
+        if mended is not None:
+            _mend(backends, mended)
+        counts = backends.waiting.counts(project="default")
+        if not any(count for status, count in counts.items() if status not in FINAL):
+            return
+        time.sleep(0.5)
+
+
+def _report(
+    backends: Backends, ids: list[str], injected: Counter[str], mended: Counter[str], settled: float
+) -> None:
+    everything = [backends.store.get(job_id) for job_id in ids]
+    attempts = sum(job.attempt for job in everything)
+    logger.info("%d faults of %d of %d kinds", injected.total(), len(injected), len(KINDS))
+    for name, times in sorted(injected.items()):
+        logger.info("  %d x %s", times, name)
+    statuses = Counter(job.status.value for job in everything)
+    logger.info("%d jobs in %d attempts: %s", len(everything), attempts, dict(statuses))
+    logger.info("retried by a person: %s", dict(mended))
+    logger.info("all were over %.0f s after the last fault", settled)
+
+
+def _model(backends: Backends, job: Job, folder: Path) -> Path:
+    (model,) = (
+        file for file in backends.store.artifacts(job.id) if file.path == "final/model.safetensors"
+    )
+    file = folder / "final.safetensors"
+    backends.storage_for(job).download(model.key, file)
+    return file
+
+
+def _check_files(backends: Backends, job: Job, folder: Path) -> None:
+    storage = backends.storage_for(job)
+    for listed in backends.store.artifacts(job.id):
+        file = folder / listed.path
+        storage.download(listed.key, file)
+        content = file.read_bytes()
+        told = (listed.size, listed.sha256)
+        assert (len(content), hashlib.sha256(content).hexdigest()) == told, (job.id, listed.path)
+
+
+def _check_steps(backends: Backends, job: Job) -> None:
+    """Each step's event is there, once an attempt; each step's point is there once."""
+    expected = list(range(LOG_EVERY, STEPS + 1, LOG_EVERY))
+    events = backends.store.events(job.id, types={"train.step"}, limit=10_000)
+    steps = Counter(
+        (event.attempt, event.step) for event in events if isinstance(event, StepFinished)
+    )
+    assert set(steps.values()) == {1}, job.id
+    assert sorted({step for _, step in steps}) == expected, job.id
+    (curve,) = backends.metrics.get(job.id, names={"loss"}, max_points=10_000).curves
+    assert curve.steps == expected, job.id
+
+
+def _check_weights(backends: Backends, job: Job, folder: Path, twin: Path) -> None:
+    model, seed = _model(backends, job, folder), job.spec.training.seed
+    if seed >= SCRIPTED_FROM:
+        assert model.read_text() == weights(seed, STEPS), job.id
+        return
+    trained, undisturbed = load_file(model), load_file(twin)
+    assert trained.keys() == undisturbed.keys()
+    assert all(equal(trained[name], undisturbed[name]) for name in trained), job.id
+
+
+def _unlisted(backends: Backends) -> list[str]:
+    """Files in the storage that no list names."""
+    listed = set()
+    for job in _jobs(backends):
+        listed |= {f"jobs/{job.id}/{file.key}" for file in backends.store.artifacts(job.id)}
+    return [
+        file.key
+        for file in backends.own_storage().list("jobs")
+        if file.key not in listed and not file.key.endswith(".relora.json")
+    ]
