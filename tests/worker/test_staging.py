@@ -8,7 +8,7 @@ import pytest
 
 from jobs.backends import Backends
 from jobs.storage import open_storage
-from relora_core.data.files import find_files
+from relora_core.data.find import find_files
 from relora_core.errors import DataError
 from tests.worker.checkpoints import save_checkpoint
 from tests.worker.conftest import BeginAttempt, MakeSpec

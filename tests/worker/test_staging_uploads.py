@@ -9,7 +9,7 @@ from jobs.backends import Backends
 from jobs.datasets import content
 from jobs.datasets.models import Dataset, NewDataset
 from jobs.settings import Settings
-from relora_core.data.files import find_files
+from relora_core.data.find import find_files
 from relora_core.errors import DataError
 from tests.worker.conftest import BeginAttempt, MakeSpec
 from worker.staging import stage
