@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Iterator
 
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, get_session
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 PAUSES = (5.0, 30.0, 120.0)  # seconds before each further try
 POLL_SECONDS = 0.5
+ANSWER_SECONDS = 60.0
 
 
 def publish(attempt: Attempt) -> None:
@@ -47,6 +48,7 @@ def publish(attempt: Attempt) -> None:
 def _push(attempt: Attempt, hub: HubRepo) -> str:
     disable_progress_bars()
     token = attempt.secrets.environment[HUB_TOKEN]
+    get_session().timeout = ANSWER_SECONDS  # of its own, it waits for ever
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"), token=token)
     api.create_repo(hub.repo, private=hub.private, exist_ok=True)
     commit = api.upload_folder(

@@ -7,6 +7,7 @@ import pytest
 
 from jobs.backends import Backends
 from jobs.events import JobPublished
+from tests.fixtures.proxy import Proxy
 from tests.worker.checkpoints import warnings
 from tests.worker.conftest import BeginAttempt, MakeSpec
 from tests.worker.hub_server import COMMIT, Hub, serving_hub
@@ -88,3 +89,14 @@ def test_a_job_that_does_not_ask_for_it_publishes_nothing(begin_attempt: BeginAt
     attempt = begin_attempt()
     publish(attempt)
     assert published(attempt) == []
+
+
+def test_a_hub_that_does_not_answer_holds_no_worker_up(
+    attempt: Attempt, hub: Hub, backends: Backends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "ANSWER_SECONDS", 0.2)
+    with Proxy.to(hub.url) as proxy:
+        monkeypatch.setenv("HF_ENDPOINT", proxy.url(hub.url))
+        proxy.freeze()
+        publish(attempt)
+    assert warnings(backends, attempt.job.id) == ["not_published"]

@@ -1,0 +1,15 @@
+"""`python -m worker.launchers.ranks`: torchrun without its traceback.
+
+A rank that fails has said why; torchrun names the rank in a line of its own.
+"""
+
+import sys
+
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.run import main
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ChildFailedError:
+        sys.exit(1)
