@@ -7,6 +7,8 @@ from typing import assert_never
 from jobs.models import JobError
 from relora_core.events import TrainFailed, TrainFinished, TrainStopped
 
+RANK_KILLED = f"(exitcode: {-signal.SIGKILL})"  # as torchrun says it
+
 LastEvent = TrainFinished | TrainStopped | TrainFailed
 
 
@@ -72,7 +74,10 @@ def judge(ending: Ending) -> Verdict:
 
 
 def _crash(ending: Ending) -> JobError:
-    message = f"The trainer died ({_how(ending.exit_code)}). Its last words:\n{ending.last_words}"
+    how = _how(ending.exit_code)
+    if ending.exit_code == -signal.SIGKILL or RANK_KILLED in ending.last_words:
+        how += "; killed, most likely because the machine or its container ran out of memory"
+    message = f"The trainer died ({how}). Its last words:\n{ending.last_words}"
     return JobError(code="trainer_crashed", message=message)
 
 

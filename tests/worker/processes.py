@@ -38,6 +38,10 @@ class WorkerProcess:
                 stderr=subprocess.STDOUT,
             )
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def terminate(self) -> int:
         """Ask it to leave, as a deployment does; return its exit code."""
         self._process.send_signal(signal.SIGTERM)
@@ -87,5 +91,5 @@ def ranks(data_dir: Path) -> list[int]:
     return [
         pid
         for pid in trainers(data_dir)
-        if b"torch.distributed.run" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        if b"worker.launchers.ranks" not in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]

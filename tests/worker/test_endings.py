@@ -37,10 +37,24 @@ def test_an_end_without_order_is_a_crash_and_shows_the_log(last: LastEvent | Non
 
 
 def test_a_signal_is_named() -> None:
-    verdict = judge(Ending(-9, None, last_words=""))
+    verdict = judge(Ending(-6, None, last_words=""))
 
     assert isinstance(verdict, Broken)
-    assert verdict.error.message.startswith("The trainer died (signal 9, Killed).")
+    assert verdict.error.message.startswith("The trainer died (signal 6, Aborted).")
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "last_words"),
+    [(-9, ""), (1, "E1124 api.py:1002] failed (exitcode: -9) local_rank: 1 (pid: 18376)")],
+    ids=["the trainer", "one of its ranks"],
+)
+def test_a_trainer_that_the_system_killed_probably_ran_out_of_memory(
+    exit_code: int, last_words: str
+) -> None:
+    verdict = judge(Ending(exit_code, None, last_words))
+
+    assert isinstance(verdict, Broken)
+    assert "ran out of memory" in verdict.error.message
 
 
 def test_a_trainer_that_stalled_may_be_tried_again() -> None:

@@ -256,6 +256,10 @@ def test_data_that_is_not_there_fails_the_job_at_once(
     assert job.error is not None
     assert job.error.code == "data_error"
     assert "no file matches" in job.error.message
+    (log,) = (file for file in backends.store.artifacts(job.id) if file.kind == "log")
+    said = b"".join(backends.storage_for(job).read(log.key)).decode()
+    assert "no file matches" in said
+    assert "Traceback" not in said
 
 
 def test_an_attempt_that_a_full_disk_ends_is_not_counted(

@@ -25,7 +25,7 @@ def launch(
 
 def command(workdir: Workdir, *, cache: Path, num_processes: int) -> list[str]:
     return [
-        *(sys.executable, "-m", "torch.distributed.run"),
+        *(sys.executable, "-m", "worker.launchers.ranks"),
         *("--standalone", "--nproc-per-node", str(num_processes)),
         *("-m", "relora_core", "train", str(workdir.spec)),
         *("--workdir", str(workdir.root), "--cache", str(cache)),
