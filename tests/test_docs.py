@@ -147,12 +147,25 @@ def test_every_metric_and_every_marker_is_described() -> None:
 def test_every_fault_of_the_released_code_has_a_test_that_exists() -> None:
     rows = re.findall(r"^\| (\d+) \|.*\| (.*) \|$", (ROOT / "docs/faults.md").read_text(), re.M)
     assert [int(number) for number, _ in rows] == list(range(1, 31))
+    for number, held_by in rows:
+        assert_tests_exist(held_by, number)
+
+
+def test_every_promise_of_reliability_has_a_test_that_exists() -> None:
+    text = (ROOT / "docs/reliability.md").read_text()
+    rows = re.findall(r"^\| (?!promise|---)(.*) \| .* \| (.*) \|$", text, re.M)
+    assert len(rows) > 20
+    for promise, held_by in rows:
+        assert_tests_exist(held_by, promise)
+
+
+def assert_tests_exist(held_by: str, what: str) -> None:
+    """`held_by` names at least one test or file of tests, and only some that there are."""
     files = list((ROOT / "tests").rglob("test_*.py"))
     known = {file.name for file in files}
     known |= {
         name for file in files for name in re.findall(r"^def (test_\w+)", file.read_text(), re.M)
     }
-    for number, held_by in rows:
-        named = set(re.findall(r"`(test_\w+(?:\.py)?)`", held_by))
-        assert named, number
-        assert named <= known, number
+    named = set(re.findall(r"`(test_\w+(?:\.py)?)`", held_by))
+    assert named, what
+    assert named <= known, (what, named - known)
