@@ -28,6 +28,7 @@ from jobs.status import HELD, JobStatus
 from jobs.tables import artifacts, jobs, projects
 from jobs.waiting import IN_ORDER
 
+DEFAULT_QUEUED_JOBS = 10_000  # of a project whose quota is null
 _MAX_COUNT = 2**31 - 1  # of what the database's integers hold
 _MAX_BYTES = 2**53  # up to here every reader of JSON takes numbers exactly
 
@@ -41,7 +42,10 @@ class Quotas(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    queued_jobs: Count | None = Field(default=None, description="A submit above it is refused.")
+    queued_jobs: Count | None = Field(
+        default=None,
+        description=f"A submit above it is refused; null is {DEFAULT_QUEUED_JOBS:,}.",
+    )
     running_jobs: Count | None = Field(default=None, description="Further jobs wait in the queue.")
     gpus: Count | None = Field(default=None, description="GPUs of running jobs; further jobs wait.")
     storage_bytes: Bytes | None = Field(
@@ -74,7 +78,7 @@ def usage(connection: Connection, project: str) -> Usage:
 def check_submit(connection: Connection, project: str, *, gpus: int) -> None:
     """Raise `QuotaExceeded` unless the project may queue one more job, of so many GPUs."""
     locked = lock_project(connection, project)
-    _check_free(connection, project, "queued_jobs", limit=locked.max_queued_jobs, asked=1)
+    _check_queue(connection, locked)
     _check_free(connection, project, "storage_bytes", limit=locked.max_storage_bytes, asked=1)
     if locked.max_gpus is not None and gpus > locked.max_gpus:  # it would wait for ever
         raise QuotaExceeded(project, "gpus", used=0, asked=gpus, limit=locked.max_gpus)
@@ -83,14 +87,18 @@ def check_submit(connection: Connection, project: str, *, gpus: int) -> None:
 def check_requeue(connection: Connection, job_id: str) -> None:
     """Raise `QuotaExceeded` unless a person may put this job back into the queue."""
     if locked := lock_project_of(connection, job_id):
-        limit = locked.max_queued_jobs
-        _check_free(connection, locked.name, "queued_jobs", limit=limit, asked=1)
+        _check_queue(connection, locked)
 
 
 def check_storage(connection: Connection, project: str, *, asked: int) -> None:
     """Raise `QuotaExceeded` unless the project may store so many bytes more."""
     limit = lock_project(connection, project).max_storage_bytes
     _check_free(connection, project, "storage_bytes", limit=limit, asked=asked)
+
+
+def _check_queue(connection: Connection, locked: ProjectRow) -> None:
+    limit = DEFAULT_QUEUED_JOBS if locked.max_queued_jobs is None else locked.max_queued_jobs
+    _check_free(connection, locked.name, "queued_jobs", limit=limit, asked=1)
 
 
 def _check_free(

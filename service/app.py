@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from anyio import CapacityLimiter
 from fastapi import Depends, FastAPI
 
 from jobs.backends import Backends
@@ -44,6 +45,7 @@ from service.routes import (
 )
 from service.stream import EventHub
 
+HASHED_AT_ONCE = 2  # uploads that are whole; others wait and hold no thread
 MAX_BODY_BYTES = 1 << 19
 BODY_SECONDS = 60.0  # in which a body must come; of an upload, the next part of it
 FOR_CALLERS = (  # each a `CallerRoute`, which checks who may call it
@@ -94,6 +96,7 @@ def create_app(backends: Backends, policy: KeyPolicy = KeyPolicy.REQUIRED) -> Fa
     app.state.dispatcher = Dispatcher(backends.outbox, backends.queue)
     app.state.deliverer = Deliverer(backends)
     app.state.latency = HttpLatency()
+    app.state.hashing = CapacityLimiter(HASHED_AT_ONCE)
     app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES, seconds=BODY_SECONDS)
     app.add_middleware(RequestId)
     app.add_middleware(Timing, latency=app.state.latency)

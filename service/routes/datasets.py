@@ -3,13 +3,16 @@
 from functools import partial
 from typing import Annotated, Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+from jobs.backends import Backends
 from jobs.columns import MAX_WHOLE
 from jobs.datasets import content
 from jobs.datasets.models import Dataset, NewDataset
 from jobs.errors import OffsetMismatch, UploadTooLarge
+from jobs.storage import Storage
 from service.caller_route import CallerRoute
 from service.dependencies import BackendsDep, PageLimit, ProjectDep
 from service.errors import documented
@@ -108,9 +111,17 @@ async def upload_content(
     storage = await run_in_threadpool(backends.own_storage)
     keep = partial(content.append, backends.datasets, storage, project)
     dataset = await receive(request.stream(), dataset, keep)
-    dataset = await run_in_threadpool(content.finish, backends.datasets, storage, project, dataset)
+    if dataset.received == dataset.size:
+        finish = partial(_finish, backends, storage, project, dataset_id)
+        dataset = await to_thread.run_sync(finish, limiter=request.app.state.hashing)
     response.headers.update(_position(dataset))
     return dataset
+
+
+def _finish(backends: Backends, storage: Storage, project: str, dataset_id: str) -> Dataset:
+    """What another request has finished while this one waited is hashed no second time."""
+    dataset = backends.datasets.get(project, dataset_id)
+    return content.finish(backends.datasets, storage, project, dataset)
 
 
 def _position(dataset: Dataset) -> dict[str, str]:

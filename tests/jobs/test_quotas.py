@@ -257,3 +257,13 @@ def test_many_who_submit_together_stay_within_the_quota(
     with ThreadPoolExecutor(12) as threads:
         assert sum(threads.map(submit, range(24))) == 5
     assert len(store.list()) == 5
+
+
+def test_a_project_without_a_quota_cannot_fill_the_queue(
+    store: JobStore, spec: JobSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.quotas.DEFAULT_QUEUED_JOBS", 2)
+    store.create(spec)
+    store.create(spec)
+    with pytest.raises(QuotaExceeded):
+        store.create(spec)

@@ -3,6 +3,9 @@
 import hashlib
 import socket
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,8 +13,10 @@ import httpx
 import pytest
 
 from jobs.backends import Backends
+from jobs.datasets import content as uploads
 from jobs.settings import Settings
 from service import spool
+from service.app import HASHED_AT_ONCE
 
 BYTES = bytes(range(256)) * 20_000  # 5 MB, more than a body may have elsewhere
 NEW = {
@@ -168,3 +173,31 @@ class TestSmallLimit:
         response = http.post("/v1/datasets", json=NEW)
         assert (response.status_code, response.json()["code"]) == (413, "upload_too_large")
         assert "1000 bytes" in response.json()["detail"]
+
+
+def test_an_upload_that_is_whole_is_hashed_once_for_many_who_ask(
+    http: httpx.Client,
+    backends: Backends,
+    dataset: dict[str, Any],
+    content: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "part").write_bytes(BYTES)
+    announced = backends.datasets.get("default", dataset["id"])
+    uploads.append(
+        backends.datasets, backends.own_storage(), "default", announced, tmp_path / "part"
+    )
+    hashed = []
+    read = uploads.read
+
+    def slowly(*arguments: Any) -> Iterator[bytes]:
+        hashed.append(1)
+        time.sleep(0.3)
+        return read(*arguments)
+
+    monkeypatch.setattr(uploads, "read", slowly)
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda _: send(http, content, len(BYTES), b""), range(12)))
+    assert {answer.json()["status"] for answer in answers} == {"ready"}
+    assert len(hashed) <= HASHED_AT_ONCE
