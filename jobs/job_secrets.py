@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from jobs.masking import mask
+from jobs.masking import begun, mask
 from jobs.secret_names import S3_KEY, S3_KEY_ID, S3_TOKEN
 from jobs.storage import S3Credentials
 
@@ -19,6 +19,11 @@ class JobSecrets:
     def masked(self) -> Callable[[str], str]:
         """What hides the values in a text."""
         return mask(self.environment.values())
+
+    @cached_property
+    def begun(self) -> Callable[[str], int]:
+        """What tells how much of a text's end may begin a value."""
+        return begun(self.environment.values())
 
     @property
     def s3(self) -> S3Credentials | None:

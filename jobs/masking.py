@@ -21,6 +21,23 @@ def mask(values: Iterable[str]) -> Callable[[str], str]:
     return lambda text: pattern.sub(MASK, text)
 
 
+def begun(values: Iterable[str]) -> Callable[[str], int]:
+    """A function that tells how many characters at the end of a text may begin one of the values.
+
+    Where a text has to be cut, it is cut before these.
+    """
+    forms = {form for value in values for form in _forms(value)}
+    longest = max(map(len, forms), default=1)
+
+    def at_the_end_of(text: str) -> int:
+        for number in range(longest - 1, 0, -1):
+            if any(number < len(form) and text.endswith(form[:number]) for form in forms):
+                return number
+        return 0
+
+    return at_the_end_of
+
+
 def _forms(value: str) -> Iterator[str]:
     yield value
     yield json.dumps(value)[1:-1]

@@ -29,14 +29,23 @@ class LiveLog:
         """The lines that are new, once a second at most."""
         if time.monotonic() >= self._wait_until:
             self._wait_until = time.monotonic() + SHIP_SECONDS
-            new = self._unread()
-            whole = max(new.rfind(b"\n"), new.rfind(b"\r")) + 1
-            self._store(new[:whole] if whole or len(new) < LONGEST_LINE else new)
+            self._store(self._shippable(self._unread()))
 
     def finish(self) -> None:
         """All that is left, when no more will come."""
-        while (new := self._unread()) and self._store(new):
-            pass
+        while new := self._unread():
+            more_comes = len(new) == READ_BYTES
+            if not self._store((more_comes and self._shippable(new)) or new):
+                break
+
+    def _shippable(self, new: bytes) -> bytes:
+        """Whole lines; of one that is too long, what does not end inside of a secret."""
+        whole = max(new.rfind(b"\n"), new.rfind(b"\r")) + 1
+        if whole or len(new) < LONGEST_LINE:
+            return new[:whole]
+        text = new.decode("utf-8", errors="surrogateescape")
+        text = text[: len(text) - self._attempt.secrets.begun(text)]
+        return text.encode("utf-8", errors="surrogateescape")
 
     def _unread(self) -> bytes:
         with self._path.open("rb") as file:

@@ -43,6 +43,25 @@ def test_whole_lines_are_shipped_as_they_come_and_the_rest_at_the_end(
     assert shipped(attempt) == b"one\ntwo\nthree\nfo"
 
 
+def test_a_line_that_is_too_long_is_not_cut_inside_of_a_secret(
+    begin_attempt: BeginAttempt,
+    make_spec: MakeSpec,
+    backends: Backends,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live_log, "LONGEST_LINE", 10)
+    monkeypatch.setattr(live_log, "READ_BYTES", 12)
+    backends.secrets.put("default", "my-token", "hf_0123")
+    attempt = begin_attempt(make_spec(secrets={"HF_TOKEN": "my-token"}))
+    log = LiveLog(attempt)
+    write(attempt.workdir.log, b"0123456789hf_0123, 012345hf_01")
+    log.ship()
+    assert shipped(attempt) == b"0123456789"
+    write(attempt.workdir.log, b"23")
+    log.finish()
+    assert shipped(attempt) == b"0123456789***, 012345***"
+
+
 def test_lines_are_shipped_without_the_values_of_secrets(
     begin_attempt: BeginAttempt, make_spec: MakeSpec, backends: Backends
 ) -> None:

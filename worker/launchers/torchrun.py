@@ -37,7 +37,10 @@ def last_words(log: Path) -> str:
     """Return the last lines of what the trainer printed, and how torchrun saw it end."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - LAST_BYTES))
+        is_cut = file.tell() > 0
         lines = file.read().decode(errors="replace").splitlines()
+    if is_cut and len(lines) > 1:
+        del lines[0]  # it may begin inside of a secret, which nobody would find to mask
     failures = (number for number, line in enumerate(lines, start=1) if RANK_FAILED in line)
     end = next(failures, len(lines))
     return "\n".join(lines[:end][-LAST_LINES:])

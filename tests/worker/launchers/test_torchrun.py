@@ -22,3 +22,10 @@ def test_of_a_long_log_only_the_end_is_shown(tmp_path: Path) -> None:
     log.write_text("".join(f"{number}\n" for number in range(100_000)))
 
     assert last_words(log).splitlines() == [str(number) for number in range(99_980, 100_000)]
+
+
+def test_no_line_is_shown_from_its_middle_on(tmp_path: Path) -> None:
+    log = tmp_path / "attempt-1.log"
+    log.write_text("token=" + "hf_0123" * 3000 + "\nthe end\n")
+
+    assert last_words(log) == "the end"
