@@ -1,4 +1,4 @@
-"""What only this service's store can tell of a spec: whether it has what the spec names."""
+"""Whether a valid spec can be run here: by its places, its names, its model and its files."""
 
 from collections.abc import Iterator
 
@@ -9,6 +9,7 @@ from jobs.errors import JobNotFound
 from jobs.job_uris import parse, uris_of
 from jobs.locations import Locations
 from jobs.models import JobSpec
+from jobs.trainable import file_problems, model_problems
 from jobs.webhooks.addresses import AddressRefused, check_url
 from jobs.webhooks.models import WebhookSpec
 from relora_core.problems import Problem
@@ -25,8 +26,12 @@ def problems_of(
     `locations` are the rules of this process; by default those of its settings.
     """
     locations = locations or Locations.of(backends.settings)
+    of_places = list(locations.problems(spec))
+    refused = {problem.path for problem in of_places}  # nothing is said of what lies there
     return [
-        *locations.problems(spec),
+        *of_places,
+        *(problem for problem in file_problems(spec) if problem.path not in refused),
+        *model_problems(spec),
         *priority_problems(spec.priority, backends),
         *_unknown_secrets(spec, backends, project),
         *_unusable_datasets(spec, backends, project),

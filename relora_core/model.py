@@ -1,9 +1,11 @@
 """The plain Hugging Face model that a run starts from, in fp32 on the CPU."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, assert_never
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -12,10 +14,12 @@ from transformers import (
     PreTrainedModel,
 )
 from transformers.models.auto.auto_factory import _BaseAutoModelClass
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from relora_core.errors import ModelError
 from relora_core.presets import preset_config
 from relora_core.seeds import generator_seed
+from relora_core.shapes.names import check_direction, check_fields, no_model_type
 from relora_core.spec import (
     ConfigModel,
     PresetModel,
@@ -64,7 +68,10 @@ def _config(spec: TrainSpec, of_the_data: Mapping[str, Any]) -> PreTrainedConfig
         case PresetModel():
             return _from_fields({**preset_config(spec.model.preset), **of_the_data})
         case ConfigModel():
-            return _from_fields({**of_the_data, **spec.model.config})
+            config = _from_fields({**of_the_data, **spec.model.config})
+            _check_fields(config, spec.model.config)
+            check_direction(spec.model.config, spec.task)
+            return config
         case PretrainedModel():
             try:
                 return AutoConfig.from_pretrained(spec.model.pretrained)
@@ -74,12 +81,30 @@ def _config(spec: TrainSpec, of_the_data: Mapping[str, Any]) -> PreTrainedConfig
             assert_never(spec.model)
 
 
-def _from_fields(fields: dict[str, Any]) -> PreTrainedConfig:
-    fields = dict(fields)
+def _from_fields(written: dict[str, Any]) -> PreTrainedConfig:
+    rest = dict(written)
+    model_type = rest.pop("model_type")
+    if model_type not in CONFIG_MAPPING:
+        raise no_model_type(model_type, CONFIG_MAPPING)
     try:
-        return AutoConfig.for_model(fields.pop("model_type"), **fields)
-    except (ValueError, TypeError) as error:
-        raise ModelError(f"model.config is no config of transformers: {error}") from error
+        return AutoConfig.for_model(model_type, **rest)
+    except (ValueError, TypeError, StrictDataclassError) as error:
+        # what checks a field wraps the reason into errors of its own
+        raise ModelError(f"model.config is wrong: {error.__cause__ or error}") from error
+
+
+def _check_fields(config: PreTrainedConfig, written: Mapping[str, Any], within: str = "") -> None:
+    """Raise `ModelError` for what was written and is of no use to the config or a part of it."""
+    known = {field.name for field in fields(config)} | type(config).attribute_map.keys()
+    unknown = {key for key in written if key in vars(config)} - known
+    parts = [part for part in type(config).sub_configs if hasattr(config, part)]
+    for part in parts:
+        inside = sorted(unknown & vars(getattr(config, part)).keys())
+        if inside:
+            raise ModelError(f"model.config: write {', '.join(inside)} in `{part}`")
+        if isinstance(written.get(part), Mapping):
+            _check_fields(getattr(config, part), written[part], within=part)
+    check_fields(written, known, unknown=unknown, within=within)
 
 
 def build_model(
@@ -98,7 +123,17 @@ def build_model(
             ignore_mismatched_sizes=spec.task == "image_classification",
         )
     else:
-        model = auto_model.from_config(config, dtype=torch.float32)
+        model = _from_config(auto_model, config)
     if spec.training.gradient_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
+    return model
+
+
+def _from_config(auto_model: AutoModel, config: PreTrainedConfig) -> PreTrainedModel:
+    try:
+        model: PreTrainedModel = auto_model.from_config(config, dtype=torch.float32)
+    except Exception as error:  # of a model's own code: of any kind
+        raise ModelError(
+            f"transformers cannot build a {config.model_type} of this config: {error}"
+        ) from error
     return model

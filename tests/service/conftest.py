@@ -34,6 +34,7 @@ NOBODY = "redis://127.0.0.1:9/0"  # no broker: jobs are taken, and wait in the o
 @pytest.fixture
 def document(tmp_path: Path) -> dict[str, Any]:
     """A spec as a person writes it."""
+    (tmp_path / "text.jsonl").touch()
     return {
         "name": "tiny",
         "model": {"preset": "llama_9m"},

@@ -1,0 +1,61 @@
+"""What the trainer would refuse in a spec, as far as it can be seen without the trainer."""
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from jobs.models import JobSpec
+from relora_core.errors import ModelError
+from relora_core.estimate.phases import planned_phases
+from relora_core.estimate.shape_of import needs_trainer, shape_of
+from relora_core.file_formats import READABLE, is_readable
+from relora_core.problems import Problem
+from relora_core.shapes.names import check_names
+from relora_core.spec import ConfigModel, Source
+
+_WILD = frozenset("*?[")
+
+
+def model_problems(spec: JobSpec) -> Iterator[Problem]:
+    """Names and sizes that no model has, and a method that does not fit the model."""
+    try:
+        if isinstance(spec.model, ConfigModel):
+            check_names(spec.model.config, spec.task)
+        shape = None if needs_trainer(spec) else shape_of(spec)
+    except ModelError as error:
+        yield Problem("model.config", str(error).removeprefix("model.config: "))
+        return
+    try:
+        if shape is not None:
+            planned_phases(spec, shape)
+    except ModelError as error:
+        yield Problem("method", str(error))
+
+
+def file_problems(spec: JobSpec) -> Iterator[Problem]:
+    """Files in a format that nothing reads, and files that are missing from a folder seen here.
+
+    A folder that is not here may be on the workers alone, so nothing is said of its files.
+    """
+    if spec.task != "causal_lm":
+        return
+    for path, source in (
+        ("data.train.uri", spec.data.train),
+        ("data.validation.uri", spec.data.validation),
+    ):
+        if isinstance(source, Source) and (reason := _unreadable(source.uri)):
+            yield Problem(path, reason)
+
+
+def _unreadable(uri: str) -> str | None:
+    scheme, separator, rest = uri.partition("://")
+    name = PurePosixPath(rest if separator else uri)
+    if scheme in {"hf", "upload"} and separator:
+        return None
+    if name.suffix and not is_readable(name):
+        return f"cannot read {uri!r}; known formats are {READABLE}"
+    if scheme == "s3" or _WILD & set(str(name)):
+        return None
+    file = Path(name).expanduser()
+    if file.is_absolute() and file.parent.is_dir() and not file.exists():
+        return f"there is no file {str(file)!r}"
+    return None
