@@ -15,7 +15,7 @@ from jobs.webhooks.models import WebhookSpec
 from relora_core.problems import Problem
 from relora_core.spec import Source
 
-UNKNOWN_NAME = "the project has no secret of this name; store it with PUT /v1/secrets/{name}"
+UNKNOWN_NAME = "the project has no secret of this name; store it under this name first"
 
 
 def problems_of(
@@ -83,7 +83,7 @@ def _unusable_datasets(spec: JobSpec, backends: Backends, project: str) -> Itera
     statuses = backends.datasets.statuses(project, set(named.values()))
     for path, dataset_id in named.items():
         if dataset_id not in statuses:
-            message = f"there is no dataset {dataset_id!r}; GET /v1/datasets lists them"
+            message = f"there is no dataset {dataset_id!r}; list the datasets to see their ids"
             yield Problem(path=path, message=message)
         elif statuses[dataset_id] is not DatasetStatus.READY:
             message = f"dataset {dataset_id} is not here to its last byte; go on with its upload"

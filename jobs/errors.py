@@ -116,7 +116,7 @@ class QuotaExceeded(JobsError):
 
 class SecretNotFound(JobsError):
     def __init__(self, name: str) -> None:
-        super().__init__(f"There is no secret {name!r}; store it with PUT /v1/secrets/{name}.")
+        super().__init__(f"There is no secret {name!r}; store it under this name first.")
         self.name = name
 
 

@@ -26,7 +26,7 @@ SecretName = Annotated[str, StringConstraints(pattern=_NAME)]
 def _check_name(name: str) -> str:
     if not re.fullmatch(_NAME, name):
         raise ValueError(
-            "is no name of a secret; store the value with PUT /v1/secrets/{name}, and give the "
+            "is no name of a secret; store the value as a secret, and give its "
             "name: letters, digits, `.`, `_` and `-`, at most 64"
         )
     return name

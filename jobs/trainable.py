@@ -18,9 +18,9 @@ _WILD = frozenset("*?[")
 def model_problems(spec: JobSpec) -> Iterator[Problem]:
     """Names and sizes that no model has, and a method that does not fit the model."""
     try:
-        if isinstance(spec.model, ConfigModel):
-            check_names(spec.model.config, spec.task)
         shape = None if needs_trainer(spec) else shape_of(spec)
+        if shape is None and isinstance(spec.model, ConfigModel):
+            check_names(spec.model.config, spec.task)
     except ModelError as error:
         yield Problem("model.config", str(error).removeprefix("model.config: "))
         return
@@ -55,7 +55,11 @@ def _unreadable(uri: str) -> str | None:
         return f"cannot read {uri!r}; known formats are {READABLE}"
     if scheme == "s3" or _WILD & set(str(name)):
         return None
-    file = Path(name).expanduser()
-    if file.is_absolute() and file.parent.is_dir() and not file.exists():
-        return f"there is no file {str(file)!r}"
-    return None
+    return f"there is no file {str(name)!r}" if _is_missing(Path(name)) else None
+
+
+def _is_missing(file: Path) -> bool:
+    try:
+        return file.is_absolute() and file.parent.is_dir() and not file.exists()
+    except (OSError, ValueError):  # no name that a file could have
+        return True

@@ -7,11 +7,10 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from relora_core.documents import read_document
 from relora_core.errors import ModelError
 from relora_core.estimate import GPUS, UTILIZATION, estimate
 from relora_core.estimate.report import as_json, as_text
@@ -97,10 +96,7 @@ def _estimate(options: argparse.Namespace) -> int:
 
 def read_spec(file: Path) -> TrainSpec:
     """Read YAML or JSON. Raises `ValueError` with a line for each thing that is wrong."""
-    try:
-        document: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{file} is neither YAML nor JSON: {error}") from error
+    document = read_document(file)
     if not isinstance(document, dict):
         raise ValueError(f"{file} holds no spec: expected fields such as `model` and `data`")
     document = with_absolute_paths(train_part(document))
@@ -108,7 +104,7 @@ def read_spec(file: Path) -> TrainSpec:
         return TrainSpec.model_validate(document)
     except ValidationError as error:
         problems = explain(error, document, TrainSpec)
-        lines = [f"  {problem.path}: {problem.message}" for problem in problems]
+        lines = [f"  {problem.path or 'spec'}: {problem.message}" for problem in problems]
         raise ValueError("\n".join([f"{file} is not a valid spec:", *lines])) from error
 
 

@@ -27,6 +27,7 @@ _WORDS = {
     "float_type": "must be a number",
     "greater_than": "must be over {gt}",
     "greater_than_equal": "must be at least {ge}",
+    "invalid_key": "must be text",
     "int_from_float": "must be a whole number",
     "int_parsing": "must be a whole number",
     "int_parsing_size": "must be a smaller number",

@@ -97,7 +97,7 @@ class NameUnknown(Exception):
     """There is none of this kind with the name."""
 
     def __init__(self, kind: str, name: str) -> None:
-        super().__init__(f"There is no {kind} {name!r}; GET /v1/{kind}s lists them.")
+        super().__init__(f"There is no {kind} {name!r}; list the {kind}s to see their names.")
         self.code = f"{kind}_not_found"
 
 

@@ -5,6 +5,7 @@ from typing import Any, assert_never
 from relora_core.errors import ModelError
 from relora_core.presets import preset_config
 from relora_core.shapes import FAMILIES, ModelShape, model_shape
+from relora_core.shapes.names import check_names
 from relora_core.spec import (
     DEFAULT_IMAGE_SIZE,
     ConfigModel,
@@ -25,6 +26,7 @@ def shape_of(spec: TrainSpec) -> ModelShape:
     """
     config = _written_config(spec)
     if config and not needs_trainer(spec):
+        check_names(config, spec.task)
         return model_shape(config)
     try:
         from relora_core.estimate.meta import shape_from_transformers

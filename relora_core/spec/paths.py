@@ -43,9 +43,19 @@ def _data(uri: str) -> str:
 
 def _model(name: str) -> str:
     """A folder, where there is one or the name says so; else a name on the Hub, or a URI."""
-    is_folder = name.startswith((".", "~")) or Path(name).is_dir()
+    is_folder = name.startswith((".", "~")) or _is_folder(name)
     return _absolute(name) if is_folder else name
 
 
+def _is_folder(name: str) -> bool:
+    try:
+        return name != "" and Path(name).is_dir()
+    except (OSError, ValueError):  # no name that a file could have
+        return False
+
+
 def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().absolute())
+    try:
+        return str(Path(path).expanduser().absolute())
+    except RuntimeError:  # of a user that there is not
+        return path

@@ -5,8 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from relora_core import documents
 from relora_core.spec import with_absolute_paths
 from service.cli.session import REFUSED, fail
 
@@ -18,11 +17,11 @@ UNITS: dict[str, int] = {
 def read_document(file: Path, what: str) -> dict[str, Any]:
     """A mapping, from YAML or JSON; `what` says what it should have been."""
     try:
-        document = yaml.safe_load(file.read_text())
+        document = documents.read_document(file)
     except OSError as error:
         fail(f"cannot read {file}: {error.strerror}", REFUSED)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        fail(f"{file} is neither YAML nor JSON: {error}", REFUSED)
+    except ValueError as error:
+        fail(str(error), REFUSED)
     if not isinstance(document, dict):
         fail(f"{file} holds no {what}", REFUSED)
     return document
@@ -85,6 +84,6 @@ def _split(setting: str, example: str) -> tuple[str, str]:
 
 def _value(text: str, setting: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        fail(f"cannot read the value of {setting!r}", REFUSED)
+        return documents.parse(text)
+    except ValueError as error:
+        fail(f"cannot read the value of {setting!r}: {error}", REFUSED)

@@ -34,7 +34,7 @@ def test_a_secret_that_the_project_does_not_have_is_a_problem_of_its_field(
     backends.secrets.put("other", "not-there", "value")
     (problem,) = problems_of(spec, backends, project="default")
     assert problem.path == "secrets.WANDB_API_KEY"
-    assert "store it with PUT /v1/secrets/" in problem.message
+    assert "store it under this name first" in problem.message
     assert "not-there" not in problem.message
 
 

@@ -147,7 +147,7 @@ def test_a_job_whose_secret_was_deleted_fails_and_says_which(
     assert job.status is JobStatus.FAILED
     assert job.error == JobError(
         code="secret_not_found",
-        message="There is no secret 'my-token'; store it with PUT /v1/secrets/my-token.",
+        message="There is no secret 'my-token'; store it under this name first.",
     )
 
 

@@ -73,7 +73,7 @@ def test_a_wrong_spec_is_explained_field_by_field(
     ("text", "message"),
     [
         (None, "cannot read"),
-        ("a: [", "is neither YAML nor JSON"),
+        ("a: [", "neither YAML nor JSON"),
         ("- a\n- b", "holds no job spec"),
     ],
 )

@@ -39,4 +39,7 @@ def test_a_recipe_is_a_spec_that_is_accepted(http: httpx.Client) -> None:
 def test_a_name_that_there_is_not_is_not_found(http: httpx.Client, kind: str) -> None:
     response = http.get(f"/v1/{kind}s/none")
     assert (response.status_code, response.json()["code"]) == (404, f"{kind}_not_found")
-    assert response.json()["detail"] == f"There is no {kind} 'none'; GET /v1/{kind}s lists them."
+    assert (
+        response.json()["detail"]
+        == f"There is no {kind} 'none'; list the {kind}s to see their names."
+    )

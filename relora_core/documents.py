@@ -1,0 +1,73 @@
+"""Documents that people write, in YAML or JSON, with errors in words of our own."""
+
+from collections.abc import Hashable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from relora_core.spec import check_written
+
+_MAX_BYTES = 262_144  # with its comments
+
+
+class _Loader(yaml.SafeLoader):
+    """In which no key may be written twice: of two values, one would be dropped in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - as the library calls it
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    line = key.start_mark.line + 1
+                    raise ValueError(f"`{key.value}` is written twice, again in line {line}")
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def read_document(file: Path) -> object:
+    """Raises `OSError`, and `ValueError` for what cannot be read or could not be sent as JSON."""
+    text = file.read_bytes()
+    if len(text) > _MAX_BYTES:
+        raise ValueError(f"{file} has more than {_MAX_BYTES:,} bytes, which no spec needs")
+    try:
+        return parse(text.decode())
+    except UnicodeDecodeError:
+        raise ValueError(f"{file} is not UTF-8 text") from None
+    except ValueError as error:
+        raise ValueError(f"{file} cannot be read: {error}") from error
+
+
+def parse(text: str) -> object:
+    """A value from YAML or JSON. Raises `ValueError`."""
+    try:
+        document = yaml.load(text, _Loader)  # noqa: S506 # a safe loader
+    except yaml.MarkedYAMLError as error:
+        where = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ValueError(f"it is neither YAML nor JSON: {error.problem}{where}") from error
+    except yaml.YAMLError as error:
+        raise ValueError("it is neither YAML nor JSON: it holds control characters") from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+    _check_values(document)
+    return document
+
+
+def _check_values(document: object) -> None:
+    try:
+        check_written(document)
+    except ValueError as error:
+        path = getattr(error, "path", "")
+        raise ValueError(f"{path}: {error}" if path else str(error)) from None
+    values = [document]
+    while values:
+        value = values.pop()
+        if isinstance(value, dict):
+            values += value.values()
+        elif isinstance(value, list):
+            values += value
+        elif isinstance(value, date):
+            raise ValueError(f"{value} is read as a date; put it in quotes")
+        elif isinstance(value, bytes | set):
+            raise ValueError("only text, numbers, lists and objects can be sent")

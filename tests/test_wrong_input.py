@@ -1,0 +1,319 @@
+"""What people write by mistake or on purpose: refused at once, in words that say what to change.
+
+Each case goes through the service and through both command lines.
+"""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from jobs.backends import open_backends
+from jobs.migrate import migrate
+from jobs.settings import Settings
+from relora_core.__main__ import main
+from service.cli.program import app
+from tests.service.serving import serving
+
+pytestmark = pytest.mark.integration
+
+BUSY = 10  # times as long on a machine that does other things, too
+SECONDS = 0.1 * BUSY
+LEAKS = re.compile(
+    r"Value error|body\.|query\.|Input should|value is not a valid|Traceback|pydantic"
+    r"|ValidationError|\bConfigError|StrictDataclass|AttributeError|TypeError|OverflowError"
+    r"|RecursionError|Error\("
+)
+INFINITY, NOT_A_NUMBER = float("inf"), float("nan")
+HALF = "\ud83d"
+SMALL = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+
+
+def llama(**fields: Any) -> dict[str, Any]:
+    return {"model": {"config": {"model_type": "llama", **SMALL, **fields}}}
+
+
+def deep(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def training(**fields: Any) -> dict[str, Any]:
+    return {"training": {"steps": 12, **fields}}
+
+
+def relora(**fields: Any) -> dict[str, Any]:
+    return {"method": {"name": "relora", "rank": 4, **fields}}
+
+
+# What is written, and what its answer holds: a path or a piece of its reason.
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({f"unknown{n}": 1 for n in range(3000)}, "and 2980 more problems"),
+    ({f"unknown{n}": 1 for n in range(20_000)}, "at most 65,536 bytes"),
+    ({"x" * 5000: 1}, "unknown field"),
+    ({"nmae": "x"}, "did you mean `name`?"),
+    ({"name": ""}, "name: must have at least 1 characters"),
+    ({"name": "x" * 201}, "name: must have at most 200 characters"),
+    ({"name": "a\r\nb"}, "name: must be one line"),
+    ({"name": "a\x00b"}, "name: must be one line"),
+    ({"name": "a\u202eb"}, "name: must be one line"),
+    ({"name": HALF}, "name: must be valid Unicode"),
+    ({HALF: 1}, "must be valid Unicode"),
+    ({"name": 5}, "name: must be text"),
+    ({"version": 2}, "version: must be 1"),
+    ({"task": "chess"}, "task: must be causal_lm or image_classification"),
+    ({"recipe": "relora-60m"}, "did you mean `relora_60m`?"),
+    ({"recipe": ["relora_60m"]}, "recipe: must be text"),
+    ({"model": "llama_9m"}, "model: give exactly one of"),
+    ({"model": None}, "model: give exactly one of"),
+    ({"model": {"preset": "llama_9M"}}, "did you mean `llama_9m`?"),
+    ({"model": {"preset": "llama-60m"}}, "did you mean `llama_60m`?"),
+    ({"model": {"preset": "x" * 9000}}, "model.preset"),
+    ({"model": {"pretrained": ""}}, "model.pretrained: must have at least 1"),
+    ({"model": {"config": {}}}, "needs a `model_type`"),
+    ({"model": {"config": {"model_type": "llama", "note": HALF}}}, "model.config.note"),
+    ({"model": {"config": {"model_type": "llama", "note": INFINITY}}}, "must be finite"),
+    ({"model": {"config": {"model_type": "llama", "note": 2**64}}}, "must be at most"),
+    ({"model": {"config": {"model_type": "llama", "note": deep(300)}}}, "32 levels deep"),
+    ({"model": {"config": {"model_type": "llama", "note": deep(40)}}}, "32 levels deep"),
+    ({"model": {"config": {"model_type": "llama", "note": "x" * 70_000}}}, "65,536 bytes"),
+    ({"data": {"train": "/data/x.jsonl"}}, "data.train: must be an object with fields"),
+    ({"data": {"train": {}}}, "data.train.uri: required"),
+    ({"data": {"train": {"uri": f"/data/{HALF}.jsonl"}}}, "data.train.uri: must be valid"),
+    ({"data": {"train": {"uri": "gs://b/x"}}}, "data.train.uri: cannot read"),
+    ({"data": {"train": {"uri": "/x", "text_field": HALF}}}, "data.train.text_field"),
+    ({"data": {"train": {"uri": "/x"}, "validation": {"fraction": 2}}}, "must be under 1"),
+    ({"data": {"train": {"uri": "/x"}, "sequence_length": 10**9}}, "must be at most 10000000"),
+    (training(epochs=3), "training.epochs: unknown field; did you mean `steps`?"),
+    (training(rank=3), "did you mean `method.rank`?"),
+    (training(steps=0), "training.steps: must be at least 1"),
+    (training(steps=1.5), "training.steps: must be a whole number"),
+    (training(steps=[]), "training.steps: must be a whole number"),
+    (training(steps=10**10), "training.steps: must be at most"),
+    (training(steps=NOT_A_NUMBER), "training.steps: must be finite"),
+    (training(tokens=1), "give exactly one of"),
+    ({"training": {"tokens": 10**400}}, "training.tokens: must be at most"),
+    (training(seed=-1), "training.seed: must be at least 0"),
+    (training(seed=2**63), "training.seed: must be at most 9223372036854775807"),
+    (training(seed=2**64), "training.seed: must be at most"),
+    (training(global_batch_size=10**12), "training.global_batch_size: must be at most"),
+    (
+        training(micro_batch_size=0),
+        "micro_batch_size: must be at least 1, or must be auto",
+    ),
+    (training(max_grad_norm=INFINITY), "training.max_grad_norm: must be finite"),
+    (training(max_grad_norm="1e999"), "training.max_grad_norm: must be finite"),
+    (training(spike_z_score=INFINITY), "training.spike_z_score: must be finite"),
+    (training(compile="perhaps"), "training.compile: must be true or false"),
+    ({"training": []}, "training: must be an object with fields"),
+    ({"optimizer": {"lr": 1}}, "optimizer.lr: unknown field; did you mean `learning_rate`?"),
+    ({"optimizer": {"learning_rate": INFINITY}}, "optimizer.learning_rate: must be finite"),
+    ({"optimizer": {"learning_rate": -1}}, "optimizer.learning_rate: must be over 0"),
+    ({"optimizer": {"eps": INFINITY}}, "optimizer.eps: must be finite"),
+    ({"optimizer": {"weight_decay": INFINITY}}, "optimizer.weight_decay: must be finite"),
+    ({"optimizer": {"betas": [0.9]}}, "optimizer.betas"),
+    ({"optimizer": {"low_rank_learning_rate": INFINITY}}, "must be finite"),
+    ({"schedule": {"name": "cosin"}}, "schedule.name: must be jagged_cosine, cosine"),
+    ({"checkpoint": {"keep_last": 0}}, "checkpoint.keep_last: must be at least 1"),
+    (relora(alpha=INFINITY), "method.alpha: must be finite"),
+    (relora(rank="x"), "method.rank: must be a whole number"),
+    (relora(optimizer_reset="zero"), "method.optimizer_reset: must be an object"),
+    (relora(target_modules="query"), "method.target_modules: must be all_linear"),
+    (relora(target_modules=[HALF]), "method.target_modules.0: must be valid Unicode"),
+    (relora(target_modules=["*"] * 2000), "must have at most 100 items"),
+    (relora(target_modules=[]), "method.target_modules"),
+    ({"method": {"name": "galore", "scale": INFINITY}}, "method.scale: must be finite"),
+    ({"method": "dora"}, "did you mean `lora`?"),
+    ({"method": {"name": "dora"}}, "did you mean `lora`?"),
+    ({"tokenizer": {"train": {"vocab_size": 10}}}, "vocab_size: must be at least 257"),
+]
+# What a spec alone does not show to be wrong: both know it of the model.
+OF_THE_MODEL: list[tuple[dict[str, Any], str]] = [
+    (llama(hiden_size=64), "did you mean `hidden_size`?"),
+    (llama(num_hidden_layers=10**9), "num_hidden_layers must be a whole number from 1 to 1000"),
+    (llama(hidden_size="large"), "hidden_size must be a whole number"),
+    (llama(hidden_size=10**18), "hidden_size must be a whole number"),
+    (llama(num_attention_heads=5), "does not divide over num_attention_heads 5"),
+    (llama(num_key_value_heads=3), "does not divide over num_key_value_heads 3"),
+    ({**llama(), **relora(target_modules=["*.query"])}, "matches no linear layer"),
+    ({**llama(), **relora(rank=128)}, "over the smaller side"),
+    ({"model": {"config": {"model_type": "lama"}}}, "did you mean `llama`?"),
+    ({"model": {"config": {"model_type": "bert"}}}, "sees the tokens that it is to predict"),
+]
+# What is the service's part alone.
+OF_THE_SERVICE: list[tuple[dict[str, Any], str]] = [
+    ({"data": {"train": {"uri": f"/{'x' * 300}.jsonl"}}}, "there is no file"),
+    ({"data": {"train": {"uri": "/missing.jsonl"}}}, "there is no file '/missing.jsonl'"),
+    ({"output": "s3://b/x"}, "output: must be an object with fields"),
+    ({"output": {"uri": "ftp://x"}}, "output.uri: cannot write to"),
+    ({"priority": 1000}, "priority: must be at most 100"),
+    ({"priority": "high"}, "priority: must be a whole number"),
+    ({"labels": {"a b": "c"}}, "labels.a b: must match"),
+    ({"labels": {"a": HALF}}, "labels.a: must be valid Unicode"),
+    ({"resources": {"gpus": 65}}, "resources.gpus: must be at most 64"),
+    ({"retries": {"stalled_after": INFINITY}}, "retries.stalled_after: must be finite"),
+    ({"trackers": [{"name": "wand"}]}, "did you mean `wandb`?"),
+    ({"secrets": {"PATH": "x"}}, "secrets.PATH"),
+    ({"data": {"train": {"uri": "/nowhere/x.docx"}}}, "known formats are"),
+    ({"data": {"train": {"uri": "s3://b/x.xlsx"}}}, "known formats are"),
+]
+QUERIES = [
+    "/v1/jobs?limit=0",
+    "/v1/jobs?limit=x",
+    "/v1/jobs?stauts=queued",
+    "/v1/jobs?status=lost",
+    "/v1/jobs?created_after=yesterday",
+    "/v1/jobs?label=x",
+    "/v1/sweeps?limit=201",
+    "/v1/queue?limit=-1",
+]
+FILES = {
+    "training: {steps: 1}\ntraining: {steps: 2}": "`training` is written twice, again in line 2",
+    "a: [": "neither YAML nor JSON",
+    "a: \x07": "neither YAML nor JSON",
+    "[" * 2000 + "]" * 2000: "too deep",
+    "name: 2026-01-31": "put it in quotes",
+    "training: {steps: " + "9" * 5000 + "}": "cannot be read",
+    "training: {steps: .inf}": "must be finite",
+    "just text": "holds no",
+}
+
+
+def without(answer: str) -> None:
+    found = LEAKS.search(answer)
+    assert found is None, f"{found} in {answer[:500]}"
+
+
+def of_time(call: Callable[[], Any]) -> Any:
+    """What the call gives, in one of three tries within the time: others are at work, too."""
+    for _ in range(3):
+        started = time.perf_counter()
+        answer = call()
+        if time.perf_counter() - started < SECONDS:
+            return answer
+    pytest.fail(f"took over {SECONDS} s three times")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("wrong")
+
+
+@pytest.fixture(scope="module")
+def url(folder: Path) -> Iterator[str]:
+    data = folder / "relora"
+    data.mkdir()
+    settings = Settings(data_dir=data, broker_url="redis://127.0.0.1:9/0")
+    migrate(f"sqlite:///{data}/relora.db")
+    with closing(open_backends(settings)) as backends, serving(backends) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def http(url: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=url, timeout=20) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def spec(folder: Path) -> dict[str, Any]:
+    (folder / "text.jsonl").touch()
+    return {
+        "model": {"preset": "llama_9m"},
+        "data": {"train": {"uri": str(folder / "text.jsonl")}, "sequence_length": 32},
+        **training(),
+    }
+
+
+def named(case: tuple[dict[str, Any], str]) -> str:
+    return re.sub(r"\W+", " ", case[1])[:60]
+
+
+@pytest.mark.parametrize("case", [*WRONG, *OF_THE_MODEL, *OF_THE_SERVICE], ids=named)
+def test_the_service_refuses_a_wrong_spec_at_once_and_says_what_to_change(
+    http: httpx.Client, spec: dict[str, Any], case: tuple[dict[str, Any], str]
+) -> None:
+    changes, reason = case
+    body = json.dumps({**spec, **changes})
+    kind = {"Content-Type": "application/json"}
+    response = of_time(lambda: http.post("/v1/jobs", content=body, headers=kind))
+    problem = response.json()
+    assert (response.status_code, problem["code"]) == (422, "invalid_spec")
+    said = "\n".join(f"{one['path']}: {one['message']}" for one in problem["errors"])
+    assert reason in said
+    assert len(problem["errors"]) <= 21
+    assert len(response.content) < 8000
+    without(said)
+
+
+@pytest.mark.parametrize("case", [*WRONG, *OF_THE_MODEL], ids=named)
+def test_the_trainer_refuses_the_same(
+    folder: Path,
+    spec: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+    case: tuple[dict[str, Any], str],
+) -> None:
+    changes, _ = case
+    file = folder / "spec.json"
+    file.write_text(json.dumps({**spec, **changes}))
+    assert main(["estimate", str(file)]) == 2
+    without(caplog.text)
+    assert len(caplog.text) < 8000
+
+
+@pytest.mark.parametrize("text", FILES, ids=lambda text: text[:20])
+def test_a_file_that_holds_no_spec_says_why(
+    folder: Path, url: str, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    file = folder / "spec.yaml"
+    file.write_text(text)
+    assert main(["train", str(file), "--workdir", str(folder / "work")]) == 2
+    told = CliRunner().invoke(app, ["jobs", "submit", str(file)], env={"RELORA_URL": url})
+    assert told.exit_code == 2
+    for answer in (caplog.text, told.output):
+        assert FILES[text] in answer
+        without(answer)
+
+
+@pytest.mark.parametrize("case", [*WRONG[3:40:6], *OF_THE_MODEL[:3], *OF_THE_SERVICE], ids=named)
+def test_the_command_line_shows_the_same_problems(
+    folder: Path, url: str, spec: dict[str, Any], case: tuple[dict[str, Any], str]
+) -> None:
+    file = folder / "spec.json"
+    file.write_text(json.dumps({**spec, **case[0]}))
+    told = CliRunner().invoke(app, ["jobs", "submit", str(file)], env={"RELORA_URL": url})
+    assert (told.exit_code, type(told.exception)) == (2, SystemExit)
+    without(told.output)
+
+
+@pytest.mark.parametrize("path", QUERIES)
+def test_a_wrong_query_is_refused_in_the_same_words(http: httpx.Client, path: str) -> None:
+    response = of_time(lambda: http.get(path))
+    assert response.status_code == 422
+    without(response.text)
+
+
+def test_a_sweep_of_wrong_specs_stops_at_the_first_problems(
+    http: httpx.Client, spec: dict[str, Any]
+) -> None:
+    base = {**spec, **{f"unknown{n}": 1 for n in range(30)}}
+    sweep = {"base": base, "grid": {"training.seed": list(range(200))}}
+    response = of_time(lambda: http.post("/v1/sweeps", json=sweep))
+    assert response.status_code == 422
+    assert len(response.json()["errors"]) <= 21
+
+
+def test_a_sweep_of_a_large_base_is_refused(http: httpx.Client, spec: dict[str, Any]) -> None:
+    base = {**spec, **llama(note=["x" * 1000] * 240)}
+    response = of_time(lambda: http.post("/v1/sweeps", json={"base": base, "grid": {"rank": [4]}}))
+    assert response.status_code == 422
+    assert "65,536 bytes" in response.text
