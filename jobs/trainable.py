@@ -1,7 +1,7 @@
 """What the trainer would refuse in a spec, as far as it can be seen without the trainer."""
 
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from jobs.models import JobSpec
 from relora_core.errors import ModelError
@@ -48,18 +48,17 @@ def file_problems(spec: JobSpec) -> Iterator[Problem]:
 
 def _unreadable(uri: str) -> str | None:
     scheme, separator, rest = uri.partition("://")
-    name = PurePosixPath(rest if separator else uri)
-    if scheme in {"hf", "upload"} and separator:
+    if separator and scheme != "file":
         return None
-    if name.suffix and not is_readable(name):
-        return f"cannot read {uri!r}; known formats are {READABLE}"
-    if scheme == "s3" or _WILD & set(str(name)):
+    file = Path(rest if separator else uri)
+    if _WILD & set(str(file)) or not file.is_absolute():
         return None
-    return f"there is no file {str(name)!r}" if _is_missing(Path(name)) else None
-
-
-def _is_missing(file: Path) -> bool:
     try:
-        return file.is_absolute() and file.parent.is_dir() and not file.exists()
+        if file.is_dir() or not file.parent.is_dir():
+            return None
+        missing = not file.exists()
     except (OSError, ValueError):  # no name that a file could have
-        return True
+        missing = True
+    if not is_readable(file):
+        return f"cannot read {uri!r}; known formats are {READABLE}"
+    return f"there is no file {str(file)!r}" if missing else None
