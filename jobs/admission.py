@@ -110,9 +110,9 @@ def _has_files(backends: Backends, project: str, job_id: str, folder: str) -> bo
 
 
 def _uploads(spec: JobSpec) -> Iterator[tuple[str, str]]:
-    for path, source in (
-        ("data.train.uri", spec.data.train),
-        ("data.validation.uri", spec.data.validation),
+    for part, source in (
+        ("data.train", spec.data.train),
+        ("data.validation", spec.data.validation),
     ):
-        if isinstance(source, Source) and source.uri.startswith(SCHEME):
-            yield path, source.uri
+        if isinstance(source, Source):
+            yield from (place for place in source.places(part) if place[1].startswith(SCHEME))

@@ -128,12 +128,13 @@ def _path_of(uri: str) -> str:
 
 def _sources(spec: JobSpec) -> Iterator[tuple[str, str, Place | None]]:
     """The fields that name what a job reads, with what they say, and where that is."""
-    for path, source in (
-        ("data.train.uri", spec.data.train),
-        ("data.validation.uri", spec.data.validation),
+    for part, source in (
+        ("data.train", spec.data.train),
+        ("data.validation", spec.data.validation),
     ):
         if isinstance(source, Source):
-            yield path, source.uri, _source_place(source.uri)
+            for path, uri in source.places(part):
+                yield path, uri, _source_place(uri)
     for path, name in _pretrained(spec):
         if not name.startswith(SCHEME):
             yield path, name, _pretrained_place(name)

@@ -99,9 +99,9 @@ class Identity:
         if name == "tokenizer" and isinstance(tokenizer, PretrainedTokenizer):
             return f"tokenizer.pretrained ({tokenizer.pretrained})"
         if name == "validation" and isinstance(data.validation, Source):
-            return f"data.validation ({data.validation.uri})"
+            return f"data.validation ({data.validation.name})"
         assert isinstance(data.validation, HeldOut) or name != "validation"
-        return f"data.train ({data.train.uri})"
+        return f"data.train ({data.train.name})"
 
 
 def _fixed(spec: TrainSpec) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def model_card(spec: TrainSpec, counters: Counters, *, parameters: int, auto_mod
     """
     validation = spec.data.validation
     held_out = (
-        validation.uri
+        validation.name
         if isinstance(validation, Source)
         else f"{validation.fraction:.2%} of the training data, held out"
     )
@@ -44,7 +44,7 @@ def model_card(spec: TrainSpec, counters: Counters, *, parameters: int, auto_mod
         "steps": f"{counters.step} of {spec.total_steps}",
         f"{spec.unit} seen": f"{counters.tokens_seen:,}",
         "global batch size": _batch(spec),
-        "training data": spec.data.train.uri,
+        "training data": spec.data.train.name,
         "validation data": held_out,
         **{name: f"{value:.4f}" for name, value in counters.metrics.items()},
     }
@@ -67,9 +67,11 @@ def _origins(spec: TrainSpec) -> str:
     """The data sets and the model of the Hugging Face hub that went into this one, as YAML."""
     sources = [spec.data.train, spec.data.validation]
     names = [
-        source.uri.removeprefix("hf://").partition("?")[0]
+        uri.removeprefix("hf://").partition("?")[0]
         for source in sources
-        if isinstance(source, Source) and source.uri.startswith("hf://")
+        if isinstance(source, Source)
+        for uri in source.uris
+        if uri.startswith("hf://")
     ]
     origins: dict[str, object] = {}
     names = [name for name in names if _HUB_NAME.fullmatch(name)]

@@ -41,7 +41,7 @@ def stage(attempt: Attempt) -> dict[str, str]:
     """
     data = attempt.job.spec.data
     sources = [source for source in (data.train, data.validation) if isinstance(source, Source)]
-    remote = {source.uri for source in sources if source.uri.startswith(STAGED_SCHEMES)}
+    remote = {uri for source in sources for uri in source.uris if uri.startswith(STAGED_SCHEMES)}
     copies = {
         uri: _join_upload(attempt, uri) if uri.startswith(UPLOAD) else _copy(attempt, uri)
         for uri in sorted(remote)

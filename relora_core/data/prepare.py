@@ -69,7 +69,7 @@ def prepare(
 
 def _local(data: DataSpec, staged: Mapping[str, str]) -> DataSpec:
     def local(source: Source) -> Source:
-        return source.model_copy(update={"uri": staged.get(source.uri, source.uri)})
+        return source.model_copy(update={"uri": tuple(staged.get(uri, uri) for uri in source.uris)})
 
     validation = data.validation
     if isinstance(validation, Source):
@@ -99,7 +99,7 @@ def _open(
         )
     )
     check_bad_rows(
-        packed.source.uri,
+        packed.source.name,
         rows=manifest.rows,
         bad_rows=manifest.bad_rows,
         examples=manifest.examples,

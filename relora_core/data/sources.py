@@ -49,7 +49,7 @@ def documents(source: Source, tally: Tally) -> Iterator[str]:
     """Yield the text of every good row that has any; count all rows in `tally`."""
     for row in _rows(source, tally):
         tally.add(row)
-        tally.raise_if_hopeless(source.uri)
+        tally.raise_if_hopeless(source.name)
         if isinstance(row, str) and row:
             yield row
 
@@ -59,8 +59,11 @@ def fingerprint(source: Source, *, cache: Path) -> str:
 
     So a dataset without a revision is read once on a node, and later commits to it go unseen.
     """
-    if source.uri.startswith("hf://"):
-        dataset = parse_hub_uri(source.uri)
+    if len(source.uris) > 1:
+        token_source_files(source)  # refuses text beside token ids
+        return digest("several", [fingerprint(part, cache=cache) for part in _parts(source)])
+    if source.name.startswith("hf://"):
+        dataset = parse_hub_uri(source.name)
         return digest("hf", *dataset.part, source.text_field)
     files = [(file_format(file), file_digest(file, cache)) for file in _local_files(source)]
     field = source.text_field if token_source_files(source) is None else source.token_dtype
@@ -69,36 +72,42 @@ def fingerprint(source: Source, *, cache: Path) -> str:
 
 def token_source_files(source: Source) -> list[Path] | None:
     """The files of a source of ready tokens; None if it holds text."""
-    if source.uri.startswith("hf://"):
-        return None
     files = _local_files(source)
     ready = [file for file in files if file.suffix in TOKENS]
-    if ready and len(ready) < len(files):
+    if ready and (len(ready) < len(files) or any(uri.startswith("hf://") for uri in source.uris)):
         raise DataError(
-            f"{source.uri!r} matches both text and token ids, such as {ready[0]}; name one of them"
+            f"{source.name!r} matches both text and token ids, such as {ready[0]}; name one of them"
         )
     return ready or None
 
 
 def source_bytes(source: Source) -> int | None:
     """The size of its files; None for a Hugging Face dataset."""
-    if source.uri.startswith("hf://"):
+    if any(uri.startswith("hf://") for uri in source.uris):
         return None
     return sum(file.stat().st_size for file in _local_files(source))
 
 
 def _rows(source: Source, tally: Tally) -> Iterator[Row]:
-    if source.uri.startswith("hf://"):
-        yield from read_hub_dataset(parse_hub_uri(source.uri), text_field=source.text_field)
-    else:
-        for file in _local_files(source):
+    for part in _parts(source):
+        if part.name.startswith("hf://"):
+            yield from read_hub_dataset(parse_hub_uri(part.name), text_field=source.text_field)
+        for file in _local_files(part):
             yield from read_file(file, text_field=source.text_field, count=tally.count_bytes)
 
 
+def _parts(source: Source) -> list[Source]:
+    """The source place by place."""
+    return [source.model_copy(update={"uri": uri}) for uri in source.uris]
+
+
 def _local_files(source: Source) -> list[Path]:
-    if source.uri.startswith(STAGED_SCHEMES):
-        raise DataError(
-            f"the trainer does not reach {source.uri!r}; the service's worker copies the files to "
-            "the node first. Without the service, copy them and give their path"
-        )
-    return find_files(source.uri)
+    """The files of all places but those on the Hub."""
+    for uri in source.uris:
+        if uri.startswith(STAGED_SCHEMES):
+            raise DataError(
+                f"the trainer does not reach {uri!r}; the service's worker copies the files to "
+                "the node first. Without the service, copy them and give their path"
+            )
+    local = (uri for uri in source.uris if not uri.startswith("hf://"))
+    return [file for uri in local for file in find_files(uri)]

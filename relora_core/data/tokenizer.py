@@ -104,7 +104,7 @@ def _trained(
     size = spec.train.vocab_size
     if token_source_files(source) is not None:
         raise DataError(
-            f"{source.uri} holds token ids, and no tokenizer can be trained on them; name the one "
+            f"{source.name} holds token ids, and no tokenizer can be trained on them; name the one "
             "that made them: tokenizer: {pretrained: NAME}"
         )
 

@@ -1,11 +1,12 @@
 """The text or the images that a run reads."""
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field, Tag, ValidationInfo, field_validator
+from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 
-from relora_core.spec.part import Line, Spec, one_of, was_accepted
+from relora_core.spec.part import Line, Spec, Text, one_of, was_accepted
 
 STAGED_SCHEMES = ("s3://", "upload://")  # the service's worker copies them to the node
 SOURCE_SCHEMES = ("file://", "hf://", *STAGED_SCHEMES)
@@ -23,9 +24,19 @@ def is_hub_dataset(name: str) -> bool:
     return _HUB_DATASET.fullmatch(name) is not None
 
 
+def _form(uri: object) -> str:
+    return "several" if isinstance(uri, list | tuple) else "one"
+
+
+Uris = Annotated[
+    Annotated[Text, Tag("one")]
+    | Annotated[tuple[Text, ...], Field(min_length=1, max_length=100), Tag("several")],
+    Discriminator(_form),
+]
+
+
 class Source(Spec):
-    uri: str = Field(
-        max_length=4096,
+    uri: Uris = Field(
         description="file:///data/*.jsonl.gz, s3://bucket/key*.parquet, "
         "hf://OWNER/NAME?config=en&split=train&revision=..., upload://DATASET_ID for a file that "
         "was uploaded to the service, or a plain path. "
@@ -34,7 +45,8 @@ class Source(Spec):
         "that Dataset.save_to_disk wrote. "
         "Token ids of the run's pretrained tokenizer: npy (a row of integers) and bin; a document "
         "ends at EOS. hf:// streams; streaming=false downloads the dataset first. "
-        "Images: a folder with a folder of images for each label, or hf://.",
+        "Images: a folder with a folder of images for each label, or hf://. "
+        "A list of these is read as one source, in its order.",
     )
     text_field: Line = Field(
         default="text", description="The field or column of a row that holds its text."
@@ -51,7 +63,15 @@ class Source(Spec):
 
     @field_validator("uri")
     @classmethod
-    def _known_scheme(cls, uri: str, info: ValidationInfo) -> str:
+    def _known_schemes(
+        cls, written: str | tuple[str, ...], info: ValidationInfo
+    ) -> str | tuple[str, ...]:
+        for uri in (written,) if isinstance(written, str) else written:
+            cls._check_scheme(uri, info)
+        return written
+
+    @classmethod
+    def _check_scheme(cls, uri: str, info: ValidationInfo) -> None:
         scheme, separator, rest = uri.partition("://")
         if separator and f"{scheme}://" not in SOURCE_SCHEMES:
             raise ValueError(f"cannot read {uri!r}; use {', '.join(SOURCE_SCHEMES)} or a path")
@@ -64,12 +84,30 @@ class Source(Spec):
                 f"{uri!r} is no dataset on the Hub; write hf://OWNER/NAME, such as "
                 "hf://Salesforce/wikitext"
             )
-        return uri
+
+    @property
+    def uris(self) -> tuple[str, ...]:
+        """Each place that is read, in this order."""
+        return (self.uri,) if isinstance(self.uri, str) else self.uri
+
+    @property
+    def name(self) -> str:
+        """All its places, for a message."""
+        return ", ".join(self.uris)
+
+    def places(self, path: str) -> Iterator[tuple[str, str]]:
+        """Yield each URI with its path in the spec; `path` is that of this source."""
+        if isinstance(self.uri, str):
+            yield f"{path}.uri", self.uri
+        else:
+            yield from ((f"{path}.uri.{number}", uri) for number, uri in enumerate(self.uri))
 
     @property
     def holds_tokens(self) -> bool:
         """Whether the name says so; a pattern such as `data/*` leaves it open."""
-        return not self.uri.startswith("hf://") and self.uri.endswith((".npy", ".bin"))
+        return any(
+            not uri.startswith("hf://") and uri.endswith((".npy", ".bin")) for uri in self.uris
+        )
 
 
 class HeldOut(Spec):
@@ -102,3 +140,13 @@ class DataSpec(Spec):
         le=1,
         description="Share of unreadable rows or images over which the run fails.",
     )
+
+    @field_validator("train", mode="before")
+    @classmethod
+    def _is_one_source(cls, train: object) -> object:
+        if isinstance(train, list | tuple):
+            raise ValueError(
+                "takes one source, not a list; to read several places as one source, write "
+                "{uri: [...]}"
+            )
+        return train

@@ -180,11 +180,15 @@ class TrainSpec(Spec):
                 f"{self.model.preset} is a model for task {self.model.task}, not {self.task}",
             )
         for path, source in self._sources():
-            if self.task == "image_classification" and source.uri.startswith(STAGED_SCHEMES):
+            if self.task != "image_classification":
+                continue
+            if len(source.uris) > 1:
+                raise SpecConflict(path, "images are read from one place; give one, not a list")
+            if source.name.startswith(STAGED_SCHEMES):
                 raise SpecConflict(
                     path,
                     "images are read from a folder that the trainer sees or from hf://, not from "
-                    f"{source.uri.partition('://')[0]}://",
+                    f"{source.name.partition('://')[0]}://",
                 )
 
     def _sources(self) -> Iterator[tuple[str, Source]]:

@@ -315,3 +315,12 @@ def test_files_that_are_named_by_id_are_the_admissions_to_check(
     )
     rules = Locations.of(settings(tmp_path, allowed_sources="/corpus"), with_keys=True)
     assert problems(named, rules) == []
+
+
+def test_each_place_of_a_list_is_a_place_of_its_own(spec: JobSpec, tmp_path: Path) -> None:
+    own = tmp_path / "data/storage/jobs/x.jsonl"
+    data = {"train": {"uri": ["hf://a/b", str(own)]}, "validation": {"uri": [str(own)]}}
+    assert problems(spec_with(spec, data=data), Locations.of(settings(tmp_path))) == [
+        "data.train.uri.1",
+        "data.validation.uri.0",
+    ]

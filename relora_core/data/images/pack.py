@@ -99,7 +99,7 @@ def _decoded(
                 some, threads.map(partial(_decode, size=size), some), strict=True
             ):
                 tally.add(image)
-                tally.raise_if_hopeless(source.uri)
+                tally.raise_if_hopeless(source.name)
                 if isinstance(row, EncodedImage) and isinstance(image, Decoded):
                     yield row, image
 

@@ -71,7 +71,7 @@ def _check(split: Split, packed: PackedImages, part: Part, spec: TrainSpec, emit
         )
     )
     check_bad_rows(
-        packed.source.uri,
+        packed.source.name,
         rows=manifest.rows,
         bad_rows=manifest.bad_rows,
         examples=manifest.examples,
@@ -92,6 +92,6 @@ def _check_labels(packed: PackedImages) -> None:
     present = [name for name, n in zip(packed.manifest.labels, counts, strict=True) if n]
     if len(present) < 2:
         raise DataError(
-            f"all training images of {packed.source.uri} have the label {present[0]!r}; to learn "
+            f"all training images of {packed.source.name} have the label {present[0]!r}; to learn "
             "to tell labels apart takes two: in a folder, each label is a folder of its own"
         )

@@ -31,15 +31,15 @@ class ImageRows:
 
 def image_rows(source: Source) -> ImageRows:
     """Open a source. Raises `DataError`, also while its rows are read."""
-    if source.uri.startswith("hf://"):
-        return _hub_rows(parse_hub_uri(source.uri), source)
+    if source.name.startswith("hf://"):
+        return _hub_rows(parse_hub_uri(source.name), source)
     return ImageRows(_folder_rows(_root(source)))
 
 
 def fingerprint(source: Source, *, cache: Path) -> str:
     """Name the images of a source: files by their bytes, a Hugging Face dataset by its URI."""
-    if source.uri.startswith("hf://"):
-        dataset = astuple(parse_hub_uri(source.uri))
+    if source.name.startswith("hf://"):
+        dataset = astuple(parse_hub_uri(source.name))
         return digest("hf", *dataset, source.image_field, source.label_field)
     root = _root(source)
     files = [file.relative_to(root).as_posix() for file in _files(root)]
@@ -54,10 +54,10 @@ def fingerprint(source: Source, *, cache: Path) -> str:
 
 
 def _root(source: Source) -> Path:
-    root = Path(source.uri.removeprefix("file://")).expanduser().absolute()
+    root = Path(source.name.removeprefix("file://")).expanduser().absolute()
     if not root.is_dir():
         raise DataError(
-            f"{source.uri!r} is no folder ({root}); images lie in a folder for each label, "
+            f"{source.name!r} is no folder ({root}); images lie in a folder for each label, "
             "FOLDER/LABEL/IMAGE.png, and the uri names FOLDER"
         )
     return root
@@ -99,7 +99,7 @@ def _check_columns(features: "Features", source: Source) -> None:
     ):
         if column not in features:
             raise DataError(
-                f"{source.uri} has no column {column!r}; it has {', '.join(features)}. Name the "
+                f"{source.name} has no column {column!r}; it has {', '.join(features)}. Name the "
                 f"right one as `{setting}` beside the uri"
             )
 

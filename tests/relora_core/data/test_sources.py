@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from relora_core.data.sources import Tally, documents, fingerprint
+from relora_core.data.sources import Tally, documents, fingerprint, token_source_files
 from relora_core.errors import DataError
-from relora_core.spec import Source
+from relora_core.spec import DataSpec, Source
 
 WriteRows = Callable[[str, Iterable[object]], Path]
 
@@ -62,3 +62,31 @@ def test_the_fingerprint_of_a_dataset_is_its_name_and_part(tmp_path: Path) -> No
     assert len(names) == 4
     for same in ("hf://a/b?split=train", "hf://a/b?streaming=false"):
         assert fingerprint(Source(uri=same), cache=tmp_path) in names
+
+
+def test_a_list_of_places_is_one_source_in_its_order(write_rows: WriteRows, tmp_path: Path) -> None:
+    uris = tuple(str(write_rows(name, [name])) for name in ("b.jsonl", "a.jsonl"))
+    source = Source(uri=uris)
+    tally = Tally()
+    assert list(documents(source, tally)) == ["b.jsonl", "a.jsonl"]
+    names = {fingerprint(Source(uri=uri), cache=tmp_path / "c") for uri in (uris, uris[::-1])}
+    assert len(names) == 2
+    assert fingerprint(Source(uri=uris[:1]), cache=tmp_path) == fingerprint(
+        Source(uri=uris[0]), cache=tmp_path
+    )
+
+
+def test_each_place_of_a_list_is_checked(write_rows: WriteRows, tmp_path: Path) -> None:
+    file = str(write_rows("a.jsonl", ["a"]))
+    with pytest.raises(DataError, match="the trainer does not reach 's3://b/x"):
+        list(documents(Source(uri=(file, "s3://b/x.jsonl")), Tally()))
+    (tmp_path / "b.bin").write_bytes(b"12")
+    with pytest.raises(DataError, match="matches both text and token ids"):
+        token_source_files(Source(uri=(file, str(tmp_path / "b.bin"))))
+    with pytest.raises(ValueError, match="cannot read 'ftp://x'"):
+        Source(uri=(file, "ftp://x"))
+
+
+def test_a_list_in_place_of_a_source_is_told_where_it_belongs() -> None:
+    with pytest.raises(ValueError, match=r"write \{uri: \[\.\.\.\]\}"):
+        DataSpec.model_validate({"train": ["a.jsonl", "b.jsonl"]})
