@@ -6,7 +6,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test soak lint format bench bench-gpu bench-api bench-quality clean
+.PHONY: help install demo test soak audit lint format bench bench-gpu bench-api bench-quality clean
 .NOTPARALLEL: # one pip at a time, also with `make -j`
 
 help: ## List the targets.
@@ -24,6 +24,10 @@ test: lint ## Run all that CI runs: lint and the test suite.
 
 soak: $(VENV)/installed-dev ## Run jobs under faults for SOAK_MINUTES (15); nothing may be lost.
 	SOAK_MINUTES=$${SOAK_MINUTES:-15} $(BIN)/python -m pytest tests/faults/test_soak.py --log-cli-level=INFO
+
+audit: | $(BIN)/python ## Look for known vulnerabilities in the versions of constraints.txt.
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet 'pip-audit>=2.10'
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
 
 lint: $(VENV)/installed-dev ## Check format, style, types and import rules.
 	$(BIN)/ruff format --check .
