@@ -127,6 +127,8 @@ def _train(attempt: Attempt) -> Verdict:
         for earlier in workdir.earlier():  # whose worker died before it could
             uploads.note_log(earlier)
         resumed_from = restore(attempt)
+        for earlier in workdir.earlier():
+            uploads.note_exports(earlier, up_to=resumed_from or 0)
         workdir.staged.write_text(json.dumps(stage(attempt), indent=2))
         workdir.spec.write_text(job.spec.train.model_dump_json(indent=2))
         attempt.check_stop()

@@ -16,6 +16,7 @@ from typing import Literal, Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from jobs.artifacts import folder_of
 from jobs.errors import StorageError, StorageRefused
 from jobs.locations import ATTEMPTS
 from jobs.models import Artifact
@@ -23,6 +24,7 @@ from relora_core.errors import CheckpointError
 from relora_core.events import AnyTrainEvent, CheckpointSaved, Exported, Rewound, SpectrumMeasured
 from relora_core.files import sha256
 from relora_core.manifest import MANIFEST, read_manifest
+from relora_core.step_folders import step_folders
 from worker.attempt import Attempt
 from worker.output import take_output
 from worker.patience import OUTAGES
@@ -92,6 +94,13 @@ class Uploads:
         """Upload what an attempt printed, and its reports; failing at it is no failure."""
         self._submit(partial(self._log, workdir))
         self._submit(partial(self._reports, workdir))
+
+    def note_exports(self, earlier: Workdir, *, up_to: int) -> None:
+        """Upload the merged models that an earlier attempt was lost with; those of later steps
+        than `up_to` are made again."""
+        for step, folder in step_folders(earlier.root / "merged").items():
+            if step <= up_to:
+                self._submit(partial(self._lost_export, folder, step))
 
     def finish(self) -> None:
         """Wait for all; raise why a model could not be uploaded, if so."""
@@ -201,6 +210,13 @@ class Uploads:
         self._list(artifacts, folder=path)
         num_bytes = sum(artifact.size for artifact in artifacts)
         self._count(kind, num_bytes, time.monotonic() - started)
+
+    def _lost_export(self, folder: Path, step: int) -> None:
+        path = f"merged/{folder.name}"
+        attempt = self._attempt
+        files = attempt.insist(partial(attempt.backends.store.artifacts, attempt.job.id))
+        if not any(folder_of(file) == path for file in files):
+            self._folder(folder, path, "merged", step)
 
     def _log(self, workdir: Workdir) -> None:
         """From a copy without the values of secrets."""

@@ -373,3 +373,22 @@ def test_what_a_rewind_undid_leaves_the_storage(begin_attempt: BeginAttempt) -> 
     upload(attempt, save_checkpoint(attempt, 20), save_checkpoint(attempt, 40), rewound)
     assert steps(attempt) == {20}
     assert not any(checkpoint_path(40) in key for key in stored(attempt))
+
+
+def test_exports_that_a_lost_attempt_did_not_upload_are_uploaded_by_the_next(
+    begin_attempt: BeginAttempt,
+) -> None:
+    first = begin_attempt()
+    upload(first, export(first, "merged/step-00000020", "uploaded"))
+    export(first, "merged/step-00000040", "lost")
+    export(first, "merged/step-00000060", "made again")
+    first.store.requeue(first.job.id, first.number)
+    (first.workdir.root / "merged/step-00000020/model.safetensors").unlink()  # is not needed
+
+    second = begin_attempt(job_id=first.job.id)
+    with Uploads(second) as uploads:
+        uploads.note_exports(first.workdir, up_to=40)
+        uploads.finish()
+
+    folders = ("merged/step-00000020", "merged/step-00000040")
+    assert listed(second) == [f"{folder}/model.safetensors" for folder in folders]
