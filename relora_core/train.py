@@ -70,7 +70,7 @@ def train(
         _report(workdir, emit, world) as report,
     ):
         for remark in spec.remarks:
-            report(Warned(code="field_set_aside", message=str(remark)))
+            report(Warned(code=remark.code, message=str(remark)))
         _check_batch(spec, world)
         _check_parallelism(spec, world, report)
         _check_extras(spec)

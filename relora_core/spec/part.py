@@ -49,6 +49,7 @@ class Remark:
 
     path: str
     message: str
+    code: str = "field_set_aside"  # of the warning that the trainer gives
 
     def __str__(self) -> str:
         return f"{self.path} {self.message}"

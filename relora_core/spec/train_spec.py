@@ -25,6 +25,7 @@ from relora_core.spec.method import (
     set_aside,
 )
 from relora_core.spec.model import (
+    ConfigModel,
     ModelSpec,
     PresetModel,
     PretrainedModel,
@@ -102,7 +103,8 @@ class TrainSpec(Spec):
     def _remark(cls, data: object, validate: ModelWrapValidatorHandler[Self]) -> Self:
         spec = validate(data)
         if isinstance(data, Mapping):
-            spec._remarks = Remarks(set_aside(data.get("method"), spec.method))
+            aside = set_aside(data.get("method"), spec.method)
+            spec._remarks = Remarks((*aside, *spec._doubts()))
         return spec
 
     @model_validator(mode="after")
@@ -196,6 +198,31 @@ class TrainSpec(Spec):
         if isinstance(self.data.validation, Source):
             yield "data.validation.uri", self.data.validation
 
+    def _doubts(self) -> Iterator[Remark]:
+        """What is valid and hardly meant."""
+        every, hidden = self.reset_every, self._hidden_size()
+        if every is not None and (self.warm_start_steps // every + 1) * every >= self.total_steps:
+            yield Remark(
+                "method.reset_every",
+                f"leaves no restart: the first would come after the {self.total_steps} steps of "
+                f"training; it is {every}",
+                code="no_restart",
+            )
+        if isinstance(self.method, LowRank) and hidden and self.method.rank >= hidden:
+            yield Remark(
+                "method.rank",
+                f"is no low rank: the hidden size of the model is {hidden}; it is "
+                f"{self.method.rank}",
+                code="rank_not_low",
+            )
+
+    def _hidden_size(self) -> int | None:
+        if isinstance(self.model, PresetModel):
+            return int(preset_config(self.model.preset)["hidden_size"])
+        config = self.model.config if isinstance(self.model, ConfigModel) else {}
+        hidden = config.get("hidden_size")
+        return hidden if isinstance(hidden, int) else None
+
     def _check_rank(self) -> None:
         if isinstance(self.method, Targets) and isinstance(self.model, PresetModel):
             hidden = preset_config(self.model.preset)["hidden_size"]
@@ -267,7 +294,7 @@ class TrainSpec(Spec):
 
     @property
     def remarks(self) -> tuple[Remark, ...]:
-        """Fields that were written and are not used; a spec that was written out has none."""
+        """What a person should know of the spec as it was written, though it is valid."""
         return self._remarks.items
 
     # What is left out of the spec, resolved. The paper's values (arXiv 2307.05695, appendix A)

@@ -149,6 +149,22 @@ def test_a_spec_knows_what_was_set_aside_and_is_the_same_without() -> None:
     assert TrainSpec.model_validate_json(run.model_dump_json()).remarks == ()
 
 
+def test_a_run_without_a_restart_or_with_a_rank_that_is_not_low_is_told_so() -> None:
+    relora = {"name": "relora", "warm_start_steps": 10}
+    steps = {"steps": 100}
+    late = spec(method={**relora, "reset_every": 100}, training=steps)
+    assert [(remark.code, remark.path) for remark in late.remarks] == [
+        ("no_restart", "method.reset_every")
+    ]
+    assert spec(method={**relora, "reset_every": 99}, training=steps).remarks == ()
+    wide = {"model_type": "llama", "hidden_size": 64}
+    full = spec(model={"config": wide}, method={"name": "lora", "rank": 64})
+    assert [(remark.code, remark.path) for remark in full.remarks] == [
+        ("rank_not_low", "method.rank")
+    ]
+    assert spec(model={"config": wide}, method={"name": "lora", "rank": 63}).remarks == ()
+
+
 def test_nobody_is_told_that_a_recipe_has_fields_of_another_method() -> None:
     run = TrainSpec.model_validate(MINIMAL | {"recipe": "relora_60m", "method": {"name": "full"}})
     assert run.remarks == ()
