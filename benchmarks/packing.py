@@ -39,9 +39,10 @@ def measure_packing(*, copies: int, rounds: int, cache: Path) -> Packing:
     """`cache` gets the tokenizer; what is packed is packed anew in each round."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        source = Source(uri=str(plain_corpus(folder, copies=copies)))
+        corpus = plain_corpus(folder, copies=copies)
+        source = Source(uri=str(corpus))
         tokenizer = train_tokenizer(cache)
-        megabytes = Path(source.uri).stat().st_size / 1e6
+        megabytes = corpus.stat().st_size / 1e6
         ours, others = [], []
         for number in range(rounds):
             scratch = folder / str(number)

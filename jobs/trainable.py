@@ -38,12 +38,14 @@ def file_problems(spec: JobSpec) -> Iterator[Problem]:
     """
     if spec.task != "causal_lm":
         return
-    for path, source in (
-        ("data.train.uri", spec.data.train),
-        ("data.validation.uri", spec.data.validation),
+    for part, source in (
+        ("data.train", spec.data.train),
+        ("data.validation", spec.data.validation),
     ):
-        if isinstance(source, Source) and (reason := _unreadable(source.uri)):
-            yield Problem(path, reason)
+        if isinstance(source, Source):
+            for path, uri in source.places(part):
+                if reason := _unreadable(uri):
+                    yield Problem(path, reason)
 
 
 def _unreadable(uri: str) -> str | None:

@@ -137,7 +137,8 @@ def _inject(
     """Each kind once, in an order of the seed, and then again until the time is over."""
     injected: Counter[str] = Counter()
     logger.info("soak of %g minutes, seed %d", MINUTES, SEED)
-    start, order = time.monotonic(), []
+    start = time.monotonic()
+    order: list[str] = []
     while time.monotonic() - start < MINUTES * 60:
         until = time.monotonic() + random.uniform(10, 30) * min(1.0, MINUTES / 15)
         order = order or random.sample(sorted(KINDS), len(KINDS))

@@ -130,7 +130,7 @@ def test_of_a_fork_and_a_deletion_at_once_one_wins(
 
     def expire() -> bool:
         together.wait()
-        return attempts.expire_artifacts(parent.id, 1, FOLDER)
+        return bool(attempts.expire_artifacts(parent.id, 1, FOLDER))
 
     with ThreadPoolExecutor(2) as threads:
         for _ in range(20):

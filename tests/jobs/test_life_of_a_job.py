@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 from hypothesis.stateful import run_state_machine_as_test as check
-from sqlalchemy import Engine, select, update
+from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
 from jobs.attempts import AttemptStore
@@ -65,11 +65,13 @@ turns = st.sampled_from((1, 2, 3, TO_ITS_END, TO_ITS_END))  # of an operation be
 class Life(RuleBasedStateMachine):
     """A job, two workers, a person and the process that collects lost jobs."""
 
-    engine: ClassVar[Engine]
+    database_url: ClassVar[str]
     spec: ClassVar[JobSpec]
 
     def __init__(self) -> None:
         super().__init__()
+        self.engine = open_engine(self.database_url)
+        interleave(self.engine)
         self.store, self.attempts = JobStore(self.engine), AttemptStore(self.engine)
         self.job_id = self.store.create(self.spec).id
         self.under_way: dict[str, UnderWay] = {}
@@ -255,13 +257,9 @@ class Life(RuleBasedStateMachine):
 def test_no_interleaving_loses_or_doubles_anything_of_a_job(
     database_url: str, spec: JobSpec
 ) -> None:
-    def open_life() -> Life:
-        Life.engine, Life.spec = open_engine(database_url), spec
-        interleave(Life.engine)
-        return Life()
-
+    Life.database_url, Life.spec = database_url, spec
     check(
-        open_life,
+        Life,
         settings=settings(
             max_examples=25,
             phases=[Phase.generate],  # a failure replays; to shrink it takes minutes

@@ -14,7 +14,8 @@ depends_on: str | Sequence[str] | None = None
 def upgrade() -> None:
     op.drop_index("ix_jobs_status_priority_id", "jobs")
     op.drop_index("ix_jobs_project_status", "jobs")
-    in_order = ["status", "project", sa.text("priority DESC"), "id", "gpus"]
+    in_order: list[str | sa.TextClause] = ["status", "project"]
+    in_order += [sa.text("priority DESC"), "id", "gpus"]
     op.create_index("ix_jobs_in_order", "jobs", in_order)
 
 
