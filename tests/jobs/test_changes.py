@@ -54,9 +54,9 @@ def test_a_version_grows_with_each_event(store: JobStore, job: Job) -> None:
 def test_a_failed_job_is_retried_with_all_its_attempts(
     store: JobStore, attempts: AttemptStore, outbox: Outbox, running: Job
 ) -> None:
-    attempts.finish(running.id, 1, JobStatus.FAILED, error=CRASH)
     for entry in outbox.unsent():
         outbox.mark_sent(entry.id)
+    attempts.finish(running.id, 1, JobStatus.FAILED, error=CRASH)
     job = store.retry(running.id)
     assert (job.status, job.error, job.finished_at) == (JobStatus.QUEUED, None, None)
     last = store.events(job.id)[-1]

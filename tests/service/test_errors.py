@@ -54,8 +54,8 @@ def test_a_method_that_is_not_possible_names_those_that_are(http: httpx.Client, 
         (
             "/v1/jobs?stauts=queued",
             "stauts",
-            "unknown; there are created_after, created_before, cursor, label, limit, method, "
-            "status",
+            "unknown; there are created_after, created_before, cursor, id_prefix, label, limit, "
+            "method, status",
         ),
         ("/v1/jobs/{job}?after=1", "after", "unknown; it takes none"),
         (

@@ -101,6 +101,7 @@ def test_checkpoints_are_listed_page_by_page(
                 "created_at": "2026-01-02T00:00:00Z",
                 "merged": True,
                 "metrics": {},
+                "metrics_step": None,
             }
         ],
         "next": None,

@@ -119,7 +119,7 @@ def test_an_upload_says_its_offset(http: httpx.Client, content: str) -> None:
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"filename": "corpus.csv"}, "filename"),
+        ({"filename": "corpus.pdf"}, "filename"),
         ({"size": 0}, "size"),
         ({"sha256": "abc"}, "sha256"),
         ({"colour": "red"}, "colour"),

@@ -22,7 +22,7 @@ def test_a_server_that_answers_is_alive(http: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("asked", "blocked"),
     [
-        (("GET", "/v1/jobs", None), "jobs.store.JobStore.list"),
+        (("GET", "/v1/jobs", None), "jobs.store.JobStore.page"),
         (("POST", "/v1/jobs", {}), "service.specs.spec_of"),
         (("POST", "/v1/sweeps", {"base": {}, "grid": {"seed": [1]}}), "service.routes.sweeps.plan"),
     ],
@@ -35,7 +35,7 @@ def test_the_server_is_alive_while_all_its_threads_are_busy(
     blocked: str,
 ) -> None:
     answered = threading.Event()
-    monkeypatch.setattr(blocked, lambda *_, **__: answered.wait(20) and [])
+    monkeypatch.setattr(blocked, lambda *_, **__: answered.wait(20) and ([], False))
     method, path, body = asked
     with ThreadPoolExecutor(45) as pool:  # of which the server has 40
         waiting = [pool.submit(http.request, method, path, json=body) for _ in range(45)]
