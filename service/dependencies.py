@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, cast
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Path, Query, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -73,5 +73,10 @@ MetricsDep = Annotated[MetricStore, Depends(_metrics)]
 DispatcherDep = Annotated[Dispatcher, Depends(_dispatcher)]
 DelivererDep = Annotated[Deliverer, Depends(_deliverer)]
 HubDep = Annotated[EventHub, Depends(_hub)]
+MAX_NAME, MAX_PATH, MAX_HEADER = 100, 2000, 16_384  # characters
+Id = Annotated[str, Path(max_length=MAX_NAME)]
+Cursor = Annotated[
+    str | None, Query(max_length=MAX_NAME, description="The `next` of the page before.")
+]
 PageLimit = Annotated[int, Query(ge=1, le=200)]
 ProjectDep = Annotated[str, Depends(_project)]

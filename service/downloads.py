@@ -9,6 +9,7 @@ from fastapi import Depends, Header, HTTPException, Request, Response
 from fastapi.responses import StreamingResponse
 
 from jobs.errors import StorageError
+from service.dependencies import MAX_HEADER
 from service.ranges import RangeNotSatisfiable, parse_range
 
 
@@ -56,13 +57,22 @@ def _conditions(
     request: Request,
     range_: Annotated[
         str | None,
-        Header(alias="Range", description="One range of bytes.", examples=["bytes=1048576-"]),
+        Header(
+            alias="Range",
+            max_length=MAX_HEADER,
+            description="One range of bytes.",
+            examples=["bytes=1048576-"],
+        ),
     ] = None,
     if_range: Annotated[
-        str | None, Header(description="Send a part only if the ETag is still this one.")
+        str | None,
+        Header(
+            max_length=MAX_HEADER, description="Send a part only if the ETag is still this one."
+        ),
     ] = None,
     if_none_match: Annotated[
-        str | None, Header(description="Send nothing if the ETag is one of these.")
+        str | None,
+        Header(max_length=MAX_HEADER, description="Send nothing if the ETag is one of these."),
     ] = None,
 ) -> Conditions:
     is_head = getattr(request.state, "head", False)  # `HeadAsGet` says so

@@ -14,7 +14,7 @@ from relora_core.file_formats import COMPRESSED, READABLE, TABLES, TEXTS, TOKENS
 SCHEME = "upload://"
 _DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", examples=[_DIGEST])]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", max_length=64, examples=[_DIGEST])]
 
 
 def _one_of(extensions: Iterable[str]) -> str:
@@ -49,6 +49,7 @@ class NewDataset(BaseModel):
 
     name: str = Field(min_length=1, max_length=200, description="A name for people.")
     filename: str = Field(
+        max_length=150,
         json_schema_extra={"pattern": FILENAME},
         description=f"Its extension says what it holds: {READABLE}.",
     )

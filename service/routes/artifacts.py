@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.responses import RedirectResponse
 
 from jobs.artifacts import ArtifactKind, Selection, folder_of
@@ -12,7 +12,7 @@ from jobs.errors import ArtifactNotFound
 from jobs.models import Artifact
 from jobs.storage import Storage
 from service.caller_route import CallerRoute
-from service.dependencies import BackendsDep, StoreDep
+from service.dependencies import MAX_NAME, MAX_PATH, BackendsDep, Id, StoreDep
 from service.downloads import ConditionsDep, Content, not_modified, send
 from service.errors import documented
 from service.responses import ArtifactPage, CheckpointPage, StoredArtifact
@@ -44,13 +44,14 @@ def _downloads(*media_types: str) -> dict[int | str, dict[str, Any]]:
 
 @router.get("/{job_id}/checkpoints", responses=documented(404, 422))
 def list_checkpoints(
-    job_id: str,
+    job_id: Id,
     backends: BackendsDep,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: Annotated[
         str,
         Query(
             pattern=r"^(\d{1,18}-(checkpoint|merged|final))?$",
+            max_length=MAX_NAME,
             description="The `next` of the page before.",
         ),
     ] = "",
@@ -65,18 +66,22 @@ def _selection(
     step: Annotated[
         int | None, Query(ge=0, le=MAX_WHOLE, description="Only files of this step.")
     ] = None,
-    prefix: Annotated[str, Query(description="Only files whose path starts with this.")] = "",
+    prefix: Annotated[
+        str, Query(max_length=MAX_PATH, description="Only files whose path starts with this.")
+    ] = "",
 ) -> Selection:
     return Selection(kind=kind, step=step, prefix=prefix)
 
 
 @router.get("/{job_id}/artifacts", responses=documented(404, 422))
 def list_artifacts(
-    job_id: str,
+    job_id: Id,
     selection: Annotated[Selection, Depends(_selection)],
     backends: BackendsDep,
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
-    cursor: Annotated[str, Query(description="The `next` of the page before.")] = "",
+    cursor: Annotated[
+        str, Query(max_length=MAX_PATH, description="The `next` of the page before.")
+    ] = "",
 ) -> ArtifactPage:
     """The files that are whole in the storage, sorted by path."""
     files = backends.files.list(job_id, selection, limit=limit, after=cursor)
@@ -96,7 +101,11 @@ def list_artifacts(
     },
 )
 def download_artifact(
-    job_id: str, path: str, store: StoreDep, backends: BackendsDep, conditions: ConditionsDep
+    job_id: Id,
+    path: Annotated[str, Path(max_length=MAX_PATH)],
+    store: StoreDep,
+    backends: BackendsDep,
+    conditions: ConditionsDep,
 ) -> Response:
     """The file or, with `Range`, a part of it. Its ETag is its sha256."""
     artifact = store.artifact(job_id, path)
@@ -125,7 +134,7 @@ def download_artifact(
     responses={**_downloads(TAR), **documented(404, 416, 422, 502)},
 )
 def download_model(
-    job_id: str,
+    job_id: Id,
     store: StoreDep,
     backends: BackendsDep,
     conditions: ConditionsDep,

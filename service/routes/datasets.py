@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from anyio import to_thread
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from jobs.backends import Backends
@@ -14,7 +14,7 @@ from jobs.datasets.models import Dataset, NewDataset
 from jobs.errors import OffsetMismatch, UploadTooLarge
 from jobs.storage import Storage
 from service.caller_route import CallerRoute
-from service.dependencies import BackendsDep, PageLimit, ProjectDep
+from service.dependencies import BackendsDep, Cursor, Id, PageLimit, ProjectDep
 from service.errors import documented
 from service.responses import LOCATION, DatasetPage
 from service.spool import receive
@@ -54,7 +54,7 @@ def list_datasets(
     backends: BackendsDep,
     project: ProjectDep,
     limit: PageLimit = 50,
-    cursor: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
+    cursor: Cursor = None,
 ) -> DatasetPage:
     """The newest first, those that are being uploaded among them."""
     items = backends.datasets.list(project, limit=limit, before=cursor)
@@ -62,12 +62,12 @@ def list_datasets(
 
 
 @router.get("/{dataset_id}", responses=documented(404))
-def get_dataset(dataset_id: str, backends: BackendsDep, project: ProjectDep) -> Dataset:
+def get_dataset(dataset_id: Id, backends: BackendsDep, project: ProjectDep) -> Dataset:
     return backends.datasets.get(project, dataset_id)
 
 
 @router.delete("/{dataset_id}", status_code=204, responses=documented(404, 409))
-def delete_dataset(dataset_id: str, backends: BackendsDep, project: ProjectDep) -> None:
+def delete_dataset(dataset_id: Id, backends: BackendsDep, project: ProjectDep) -> None:
     """Delete a dataset that no job needs any more, or an unfinished upload."""
     backends.datasets.delete(project, dataset_id)
 
@@ -77,7 +77,7 @@ def delete_dataset(dataset_id: str, backends: BackendsDep, project: ProjectDep) 
     response_class=Response,
     responses={200: {"headers": _POSITION, "content": {}}, **documented(404)},
 )
-def get_upload_offset(dataset_id: str, backends: BackendsDep, project: ProjectDep) -> Response:
+def get_upload_offset(dataset_id: Id, backends: BackendsDep, project: ProjectDep) -> Response:
     """The offset at which an upload continues."""
     dataset = backends.datasets.get(project, dataset_id)
     return Response(headers={**_position(dataset), "Cache-Control": "no-store"})
@@ -89,7 +89,7 @@ def get_upload_offset(dataset_id: str, backends: BackendsDep, project: ProjectDe
     openapi_extra={"requestBody": {"content": _BYTES}},
 )
 async def upload_content(
-    dataset_id: str,
+    dataset_id: Id,
     request: Request,
     backends: BackendsDep,
     project: ProjectDep,

@@ -18,7 +18,7 @@ from jobs.events import AnyJobEvent
 from jobs.status import FINAL
 from service.access import StaysAllowed, StaysAllowedDep
 from service.caller_route import CallerRoute
-from service.dependencies import HubDep, StoreDep
+from service.dependencies import HubDep, Id, StoreDep
 from service.errors import documented
 from service.responses import EventPage
 from service.stream import EventHub
@@ -61,7 +61,9 @@ def _selection(
     cursor: Annotated[
         str | None,
         Query(
-            pattern=r"^\d{1,18}$", description="The `next` of the page before; wins over `after`."
+            pattern=r"^\d{1,18}$",
+            max_length=18,
+            description="The `next` of the page before; wins over `after`.",
         ),
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Of a JSON page.")] = 500,
@@ -97,7 +99,7 @@ def _selection(
     },
 )
 def get_events(
-    job_id: str,
+    job_id: Id,
     request: Request,
     selection: Annotated[Selection, Depends(_selection)],
     store: StoreDep,

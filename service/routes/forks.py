@@ -9,7 +9,7 @@ from jobs.models import Job, JobSpec
 from relora_core.problems import Problem
 from relora_core.spec import LowRank
 from service.caller_route import CallerRoute
-from service.dependencies import BackendsDep, DispatcherDep
+from service.dependencies import BackendsDep, DispatcherDep, Id
 from service.errors import InvalidSpec, documented
 from service.routes.jobs import CREATED, located
 from service.specs import AdmissionDep, IdempotencyKey, spec_of
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=CallerRoute)
     responses={**CREATED, **documented(400, 404, 409, 413, 422)},
 )
 def fork_job(  # noqa: PLR0913 # what a request has
-    job_id: str,
+    job_id: Id,
     fork: Fork,
     admission: AdmissionDep,
     backends: BackendsDep,

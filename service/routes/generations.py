@@ -11,7 +11,7 @@ from jobs.backends import Backends
 from jobs.errors import ModelNotFound, NoTextModel
 from jobs.generations.models import OVER, Generation, NewGeneration
 from service.caller_route import CallerRoute
-from service.dependencies import BackendsDep, PageLimit
+from service.dependencies import BackendsDep, Cursor, Id, PageLimit
 from service.errors import documented
 from service.responses import LOCATION, GenerationPage
 
@@ -34,7 +34,7 @@ Wait = Annotated[
     },
 )
 async def generate(
-    job_id: str, new: NewGeneration, backends: BackendsDep, response: Response, wait: Wait = 0
+    job_id: Id, new: NewGeneration, backends: BackendsDep, response: Response, wait: Wait = 0
 ) -> Generation:
     """Sample text from a model of the job, also while it trains.
 
@@ -50,10 +50,10 @@ async def generate(
 
 @router.get("/{job_id}/generations", responses=documented(404, 422))
 def list_generations(
-    job_id: str,
+    job_id: Id,
     backends: BackendsDep,
     limit: PageLimit = 50,
-    cursor: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
+    cursor: Cursor = None,
 ) -> GenerationPage:
     """The newest first."""
     items = backends.generations.list(job_id, limit=limit, before=cursor)
@@ -62,7 +62,7 @@ def list_generations(
 
 @router.get("/{job_id}/generations/{generation_id}", responses=documented(404, 422))
 async def get_generation(
-    job_id: str, generation_id: str, backends: BackendsDep, wait: Wait = 0
+    job_id: Id, generation_id: Id, backends: BackendsDep, wait: Wait = 0
 ) -> Generation:
     """A generation, once it is over or `wait` seconds have passed."""
     found = await run_in_threadpool(backends.generations.get, job_id, generation_id)

@@ -13,7 +13,15 @@ from jobs.ownership import give_up
 from jobs.status import JobStatus, Wish
 from jobs.storage import Storage
 from service.caller_route import CallerRoute
-from service.dependencies import BackendsDep, DispatcherDep, PageLimit, ProjectDep, StoreDep
+from service.dependencies import (
+    BackendsDep,
+    Cursor,
+    DispatcherDep,
+    Id,
+    PageLimit,
+    ProjectDep,
+    StoreDep,
+)
 from service.errors import documented
 from service.responses import LOCATION, JobPage, SubmittedJob
 from service.specs import AdmissionDep, IdempotencyKey, SpecBody, warnings_of
@@ -86,7 +94,7 @@ def _filter(  # noqa: PLR0913 # what a list is narrowed by
     ] = None,
     created_after: Annotated[Moment | None, Query(description="At this time or later.")] = None,
     created_before: Moment | None = None,
-    cursor: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
+    cursor: Cursor = None,
 ) -> JobFilter:
     return JobFilter(
         statuses=frozenset(status or ()),
@@ -119,13 +127,13 @@ def list_jobs(
 
 
 @router.get("/{job_id}", responses=documented(404))
-def get_job(job_id: str, store: StoreDep) -> Job:
+def get_job(job_id: Id, store: StoreDep) -> Job:
     """The job, with its whole spec and where it is now."""
     return store.get(job_id)
 
 
 @router.patch("/{job_id}", responses=documented(400, 404, 409, 413, 422))
-def change_job(job_id: str, changes: JobChanges, store: StoreDep, admission: AdmissionDep) -> Job:
+def change_job(job_id: Id, changes: JobChanges, store: StoreDep, admission: AdmissionDep) -> Job:
     """Another name or other labels at any time; another priority while the job is queued."""
     if "priority" in changes.given:
         admission.check_priority(changes.priority)
@@ -134,7 +142,7 @@ def change_job(job_id: str, changes: JobChanges, store: StoreDep, admission: Adm
 
 @router.delete("/{job_id}", status_code=204, responses=documented(404, 409, 422, 502))
 def delete_job(
-    job_id: str,
+    job_id: Id,
     backends: BackendsDep,
     artifacts: Annotated[bool, Query(description="Its files in the storage too.")] = False,  # noqa: FBT002 # a query parameter
 ) -> None:
@@ -159,19 +167,19 @@ def _delete_files(job_id: str, storage: Storage, paths: list[str]) -> None:
 
 
 @router.post("/{job_id}/cancel", status_code=202, responses=documented(404, 409))
-def cancel_job(job_id: str, store: StoreDep) -> Job:
+def cancel_job(job_id: Id, store: StoreDep) -> Job:
     """Ask the job to save a checkpoint and end; one that waits in the queue ends at once."""
     return store.wish(job_id, Wish.CANCEL)
 
 
 @router.post("/{job_id}/pause", status_code=202, responses=documented(404, 409))
-def pause_job(job_id: str, store: StoreDep) -> Job:
+def pause_job(job_id: Id, store: StoreDep) -> Job:
     """Ask the job to save a checkpoint and leave its worker until it is resumed."""
     return store.wish(job_id, Wish.PAUSE)
 
 
 @router.post("/{job_id}/resume", status_code=202, responses=documented(404, 409))
-def resume_job(job_id: str, store: StoreDep, dispatcher: DispatcherDep) -> Job:
+def resume_job(job_id: Id, store: StoreDep, dispatcher: DispatcherDep) -> Job:
     """Put a paused job back into the queue; it goes on from its last checkpoint."""
     job = store.resume(job_id)
     dispatcher.ring()
@@ -179,7 +187,7 @@ def resume_job(job_id: str, store: StoreDep, dispatcher: DispatcherDep) -> Job:
 
 
 @router.post("/{job_id}/retry", status_code=202, responses=documented(404, 409))
-def retry_job(job_id: str, store: StoreDep, dispatcher: DispatcherDep) -> Job:
+def retry_job(job_id: Id, store: StoreDep, dispatcher: DispatcherDep) -> Job:
     """Put a failed or cancelled job back into the queue; it goes on from its last checkpoint.
 
     Its count of failed attempts starts again at 0.

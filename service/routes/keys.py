@@ -9,7 +9,7 @@ from jobs.keys.models import ApiKey, CreatedKey, NewKey, Scope
 from jobs.keys.store import KeyStore
 from service.access import Access, Caller, CallerDep, admins_only, check_scope
 from service.caller_route import CallerRoute
-from service.dependencies import BackendsDep, PageLimit
+from service.dependencies import MAX_NAME, BackendsDep, Cursor, Id, PageLimit
 from service.errors import documented
 from service.responses import LOCATION, KeyPage
 
@@ -67,11 +67,15 @@ def list_keys(
     keys: KeysDep,
     *,
     project: Annotated[
-        str | None, Query(description="Default: the caller's. Another one needs an operator's key.")
+        str | None,
+        Query(
+            max_length=MAX_NAME,
+            description="Default: the caller's. Another one needs an operator's key.",
+        ),
     ] = None,
     revoked: Annotated[bool, Query(description="Show those that were revoked, too.")] = False,
     limit: PageLimit = 50,
-    cursor: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
+    cursor: Cursor = None,
 ) -> KeyPage:
     """A project's keys, the newest first, expired ones among them."""
     items = keys.list(_project(caller, project), limit=limit, before=cursor, revoked=revoked)
@@ -79,13 +83,13 @@ def list_keys(
 
 
 @router.get("/{key_id}", responses=documented(404))
-def get_key(key_id: str, caller: CallerDep, keys: KeysDep) -> ApiKey:
+def get_key(key_id: Id, caller: CallerDep, keys: KeysDep) -> ApiKey:
     """A key, without the key itself."""
     return _key(key_id, caller, keys)
 
 
 @router.delete("/{key_id}", status_code=204, responses=documented(404))
-def revoke_key(key_id: str, caller: CallerDep, keys: KeysDep, access: AccessDep) -> None:
+def revoke_key(key_id: Id, caller: CallerDep, keys: KeysDep, access: AccessDep) -> None:
     """Revoke a key, for good. `GET /v1/keys?revoked=true` still shows it.
 
     This server refuses it at once, others of the same service within five seconds; streams of

@@ -14,7 +14,7 @@ from pydantic import WithJsonSchema
 from jobs.columns import MAX_WHOLE
 from service.access import StaysAllowedDep
 from service.caller_route import CallerRoute
-from service.dependencies import BackendsDep, HubDep
+from service.dependencies import MAX_HEADER, BackendsDep, HubDep, Id
 from service.errors import documented
 from service.logs import Log, follow, open_log
 from service.ranges import RangeNotSatisfiable, parse_range
@@ -40,7 +40,10 @@ class Part:
         int | None, Query(ge=0, le=10_000, description="Only this many of the last lines.")
     ] = None
     follow: Annotated[bool, Query(description="Keep sending new lines.")] = False
-    range: Annotated[str | None, Header(description="A range of bytes; not with `follow`.")] = None
+    range: Annotated[
+        str | None,
+        Header(max_length=MAX_HEADER, description="A range of bytes; not with `follow`."),
+    ] = None
     last_event_id: Annotated[
         int | None,
         Header(ge=0, le=MAX_WHOLE, description="Of a stream that is resumed; wins over `tail`."),
@@ -66,7 +69,7 @@ class Part:
     },
 )
 def get_log(  # noqa: PLR0913 # what a request has
-    job_id: str,
+    job_id: Id,
     request: Request,
     backends: BackendsDep,
     hub: HubDep,

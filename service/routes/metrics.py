@@ -13,7 +13,7 @@ from jobs.metrics.models import Metrics
 from jobs.metrics.names import METRICS
 from jobs.metrics.store import Steps, TableRow
 from service.caller_route import CallerRoute
-from service.dependencies import MetricsDep
+from service.dependencies import Id, MetricsDep
 from service.errors import documented
 
 router = APIRouter(prefix="/v1/jobs", tags=["metrics"], route_class=CallerRoute)
@@ -22,7 +22,12 @@ CSV = "text/csv"
 ROWS_A_CHUNK = 1000
 
 
+MAX_NAMES = 2000  # characters
+
+
 def _known(asked: list[str]) -> list[str]:
+    if sum(map(len, asked)) > MAX_NAMES:
+        raise ValueError(f"must have at most {MAX_NAMES} characters")
     names = [name.strip() for part in asked for name in part.split(",")]
     for name in names:
         if name not in METRICS:
@@ -34,14 +39,16 @@ _ANY = "|".join(METRICS)
 Names = Annotated[
     list[str] | None,
     AfterValidator(lambda asked: asked and _known(asked)),
-    WithJsonSchema({"type": "string", "pattern": f"^({_ANY})(,({_ANY}))*$"}),
+    WithJsonSchema(
+        {"type": "string", "pattern": f"^({_ANY})(,({_ANY}))*$", "maxLength": MAX_NAMES}
+    ),
     Query(description="Separated by commas; default: all that were measured."),
 ]
 
 
 @router.get("/{job_id}/metrics", responses=documented(404, 422))
 def get_metrics(
-    job_id: str,
+    job_id: Id,
     metrics: MetricsDep,
     names: Names = None,
     max_points: Annotated[int, Query(ge=10, le=10_000, description="Of each curve.")] = 1000,
@@ -72,7 +79,7 @@ def get_metrics(
         **documented(404, 422),
     },
 )
-def get_metrics_csv(job_id: str, metrics: MetricsDep, names: Names = None) -> Response:
+def get_metrics_csv(job_id: Id, metrics: MetricsDep, names: Names = None) -> Response:
     """Every point, a row for each step; a cell is empty where a metric was not measured, and
     `NaN` where it was not finite."""
     columns = metrics.names(job_id, names or METRICS)

@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from service.caller_route import CallerRoute
+from service.dependencies import Id
 from service.errors import NameUnknown, documented
 from service.presets import (
     PresetConfig,
@@ -25,7 +26,7 @@ def list_presets() -> PresetPage:
 
 
 @router.get("/presets/{name}", responses=documented(404))
-def get_preset(name: str) -> PresetConfig:
+def get_preset(name: Id) -> PresetConfig:
     """A model's shape, with its Hugging Face config."""
     if (found := preset(name)) is None:
         raise NameUnknown("preset", name)
@@ -39,7 +40,7 @@ def list_recipes() -> RecipePage:
 
 
 @router.get("/recipes/{name}", responses=documented(404))
-def get_recipe(name: str) -> RecipeEntry:
+def get_recipe(name: Id) -> RecipeEntry:
     """A run of the paper, with the part of a spec that it fills in."""
     if (found := recipe(name)) is None:
         raise NameUnknown("recipe", name)

@@ -10,7 +10,7 @@ from jobs.columns import MAX_WHOLE
 from jobs.models import Progress
 from jobs.status import FINAL
 from service.caller_route import CallerRoute
-from service.dependencies import HubDep, StoreDep
+from service.dependencies import HubDep, Id, StoreDep
 from service.errors import documented
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=CallerRoute)
@@ -20,7 +20,7 @@ LONGEST_WAIT_SECONDS = 60
 
 @router.get("/{job_id}/progress", responses=documented(404, 422))
 async def get_progress(
-    job_id: str,
+    job_id: Id,
     store: StoreDep,
     hub: HubDep,
     wait: Annotated[

@@ -9,7 +9,7 @@ from jobs.keys.models import Scope
 from jobs.projects import NewProject, Project, ProjectChanges, ProjectReport, ProjectStore
 from service.access import CallerDep, operators_only
 from service.caller_route import CallerRoute
-from service.dependencies import BackendsDep, PageLimit
+from service.dependencies import MAX_NAME, BackendsDep, Id, PageLimit
 from service.errors import documented
 from service.responses import LOCATION, ProjectPage
 
@@ -44,7 +44,9 @@ def create_project(new: NewProject, projects: ProjectsDep, response: Response) -
 def list_projects(
     projects: ProjectsDep,
     limit: PageLimit = 50,
-    cursor: Annotated[str, Query(description="The `next` of the page before.")] = "",
+    cursor: Annotated[
+        str, Query(max_length=MAX_NAME, description="The `next` of the page before.")
+    ] = "",
 ) -> ProjectPage:
     """All projects, by name. Needs an operator's key."""
     items = projects.list(limit=limit, after=cursor)
@@ -52,7 +54,7 @@ def list_projects(
 
 
 @router.get("/{project}", responses=documented(404))
-def get_project(project: str, caller: CallerDep, projects: ProjectsDep) -> ProjectReport:
+def get_project(project: Id, caller: CallerDep, projects: ProjectsDep) -> ProjectReport:
     """A project's quotas and what it uses of them: the caller's own, for an operator any."""
     if project != caller.project and not caller.scope.includes(Scope.OPERATOR):
         raise ProjectNotFound(project)
@@ -60,7 +62,7 @@ def get_project(project: str, caller: CallerDep, projects: ProjectsDep) -> Proje
 
 
 @router.patch("/{project}", dependencies=for_operators, responses=documented(400, 404, 413, 422))
-def change_project(project: str, changes: ProjectChanges, projects: ProjectsDep) -> Project:
+def change_project(project: Id, changes: ProjectChanges, projects: ProjectsDep) -> Project:
     """Change quotas; those that are left out stay. Needs an operator's key.
 
     A quota below what is in use stops nothing that runs; it limits what comes next.

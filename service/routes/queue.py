@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from service.caller_route import CallerRoute
-from service.dependencies import BackendsDep, PageLimit, ProjectDep
+from service.dependencies import MAX_NAME, BackendsDep, PageLimit, ProjectDep
 from service.errors import documented
 from service.responses import Queue, WorkerPage
 
@@ -20,7 +20,9 @@ def get_queue(
     cursor: Annotated[
         str | None,
         Query(
-            pattern=r"^-?[0-9]{1,3}\.job_[0-9a-z]+$", description="The `next` of the page before."
+            pattern=r"^-?[0-9]{1,3}\.job_[0-9a-z]+$",
+            max_length=MAX_NAME,
+            description="The `next` of the page before.",
         ),
     ] = None,
 ) -> Queue:

@@ -8,13 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from jobs.secret_names import SecretName
 from jobs.secrets import Secret
 from service.caller_route import CallerRoute
-from service.dependencies import BackendsDep, PageLimit, ProjectDep
+from service.dependencies import MAX_NAME, BackendsDep, PageLimit, ProjectDep
 from service.errors import documented
 from service.responses import SecretPage
 
 router = APIRouter(prefix="/v1/secrets", tags=["secrets"], route_class=CallerRoute)
 
-Name = Annotated[SecretName, Path(examples=["my-hf-token"])]
+Name = Annotated[SecretName, Path(max_length=MAX_NAME, examples=["my-hf-token"])]
 
 
 class SecretValue(BaseModel):
@@ -50,7 +50,7 @@ def list_secrets(
     project: ProjectDep,
     limit: PageLimit = 50,
     cursor: Annotated[
-        SecretName | None, Query(description="The `next` of the page before.")
+        SecretName | None, Query(max_length=MAX_NAME, description="The `next` of the page before.")
     ] = None,
 ) -> SecretPage:
     """The names, sorted, without the values."""

@@ -1,14 +1,14 @@
 """Sweeps: many jobs from one spec and a grid of changes, side by side."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 
 from jobs.sweeps.grid import InvalidSweep, Planned, plan
 from jobs.sweeps.models import NewSweep, Sweep
 from relora_core.problems import MAX_PROBLEMS, Problem, first
 from service.caller_route import CallerRoute
-from service.dependencies import BackendsDep, DispatcherDep, PageLimit, ProjectDep
+from service.dependencies import BackendsDep, Cursor, DispatcherDep, Id, PageLimit, ProjectDep
 from service.errors import InvalidSpec, documented
 from service.responses import LOCATION, SweepPage
 from service.specs import Admission, AdmissionDep, IdempotencyKey
@@ -63,7 +63,7 @@ def list_sweeps(
     project: ProjectDep,
     backends: BackendsDep,
     limit: PageLimit = 50,
-    cursor: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
+    cursor: Cursor = None,
 ) -> SweepPage:
     """Sweeps, the newest first, each with the count of its jobs by status."""
     items = backends.sweeps.list(project=project, limit=limit, before=cursor)
@@ -71,12 +71,12 @@ def list_sweeps(
 
 
 @router.get("/{sweep_id}", responses=documented(404))
-def get_sweep(sweep_id: str, project: ProjectDep, backends: BackendsDep) -> Sweep:
+def get_sweep(sweep_id: Id, project: ProjectDep, backends: BackendsDep) -> Sweep:
     """The jobs of a sweep side by side: loss, perplexity, pace, memory and status."""
     return backends.sweeps.get(sweep_id, project=project)
 
 
 @router.post("/{sweep_id}/cancel", status_code=202, responses=documented(404))
-def cancel_sweep(sweep_id: str, project: ProjectDep, backends: BackendsDep) -> Sweep:
+def cancel_sweep(sweep_id: Id, project: ProjectDep, backends: BackendsDep) -> Sweep:
     """Cancel its jobs, as each alone; those that are over stay as they are."""
     return backends.sweeps.cancel(sweep_id, project=project)

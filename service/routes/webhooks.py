@@ -8,15 +8,11 @@ from fastapi.exceptions import RequestValidationError
 from jobs.admission import webhook_problems
 from jobs.webhooks.models import Delivery, DeliveryStatus, Webhook, WebhookSpec
 from service.caller_route import CallerRoute
-from service.dependencies import BackendsDep, DelivererDep, PageLimit, ProjectDep
+from service.dependencies import BackendsDep, Cursor, DelivererDep, Id, PageLimit, ProjectDep
 from service.errors import documented
 from service.responses import LOCATION, DeliveryPage, WebhookPage
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=CallerRoute)
-
-Cursor = Annotated[
-    str | None, Query(pattern="^[a-z0-9_]{1,64}$", description="The `next` of the page before.")
-]
 
 
 @router.post(
@@ -50,7 +46,9 @@ def list_webhooks(
     job_id: Annotated[
         str | None,
         Query(
-            pattern="^[a-z0-9_]{1,64}$", description="Only the webhooks in the spec of this job."
+            pattern="^[a-z0-9_]{1,64}$",
+            max_length=64,
+            description="Only the webhooks in the spec of this job.",
         ),
     ] = None,
     limit: PageLimit = 50,
@@ -62,19 +60,19 @@ def list_webhooks(
 
 
 @router.get("/{webhook_id}", responses=documented(404))
-def get_webhook(webhook_id: str, backends: BackendsDep, project: ProjectDep) -> Webhook:
+def get_webhook(webhook_id: Id, backends: BackendsDep, project: ProjectDep) -> Webhook:
     return backends.webhooks.get(project, webhook_id)
 
 
 @router.delete("/{webhook_id}", status_code=204, responses=documented(404))
-def delete_webhook(webhook_id: str, backends: BackendsDep, project: ProjectDep) -> None:
+def delete_webhook(webhook_id: Id, backends: BackendsDep, project: ProjectDep) -> None:
     """Delete a webhook, and the log of what was sent."""
     backends.webhooks.delete(project, webhook_id)
 
 
 @router.get("/{webhook_id}/deliveries", responses=documented(404, 422))
 def list_deliveries(
-    webhook_id: str,
+    webhook_id: Id,
     backends: BackendsDep,
     project: ProjectDep,
     status: DeliveryStatus | None = None,
@@ -90,7 +88,7 @@ def list_deliveries(
 
 @router.post("/{webhook_id}/test", status_code=202, responses=documented(404))
 def test_webhook(
-    webhook_id: str, backends: BackendsDep, project: ProjectDep, deliverer: DelivererDep
+    webhook_id: Id, backends: BackendsDep, project: ProjectDep, deliverer: DelivererDep
 ) -> Delivery:
     """Send an event `webhook.test`, which belongs to no job."""
     delivery = backends.webhooks.test(project, webhook_id)
@@ -102,8 +100,8 @@ def test_webhook(
     "/{webhook_id}/deliveries/{delivery_id}/redeliver", status_code=202, responses=documented(404)
 )
 def redeliver(
-    webhook_id: str,
-    delivery_id: str,
+    webhook_id: Id,
+    delivery_id: Id,
     backends: BackendsDep,
     project: ProjectDep,
     deliverer: DelivererDep,

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from jobs.backends import Backends
 from jobs.forks import Fork
 from jobs.models import JobChanges, JobSpec
 from jobs.sweeps.models import NewSweep
+from service.app import create_app
 
 LOWEST, HIGHEST = {"minimum", "exclusiveMinimum"}, {"maximum", "exclusiveMaximum"}
 CHOSEN = {"enum", "const", "$ref"}
@@ -47,6 +49,19 @@ def _endless_here(schema: Mapping[str, Any]) -> Iterator[str]:
 @pytest.mark.parametrize("model", [JobSpec, JobChanges, NewSweep, Fork])
 def test_everything_that_a_body_may_hold_has_a_bound(model: Any) -> None:
     assert list(endless(model.model_json_schema())) == []
+
+
+def test_every_parameter_and_body_of_every_operation_has_a_bound(backends: Backends) -> None:
+    document = create_app(backends).openapi()
+    schemas = document["components"]["schemas"]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            for parameter in operation.get("parameters", ()):
+                assert list(endless(parameter["schema"], parameter["name"])) == [], (method, path)
+            content = operation.get("requestBody", {}).get("content", {})
+            body = content.get("application/json", {}).get("schema", {}).get("$ref", "")
+            name = body.rpartition("/")[2]
+            assert list(endless(schemas.get(name), name)) == []
 
 
 def test_what_has_no_bound_is_found() -> None:
