@@ -135,7 +135,9 @@ class ModelNotFound(JobsError):
 
 class NoTextModel(JobsError):
     def __init__(self, job_id: str) -> None:
-        super().__init__(f"Job {job_id} trains no language model; there is no text to sample.")
+        super().__init__(
+            f"Job {job_id} trains no language model with a tokenizer; there is no text to sample."
+        )
 
 
 class GenerationNotFound(JobsError):

@@ -55,7 +55,7 @@ def _beginning(spec: JobSpec, uri: str) -> dict[str, Any]:
     model = dict.fromkeys(("preset", "config")) | {"pretrained": uri, "init": "weights"}
     patch: dict[str, Any] = {"model": model, "recipe": None}
     if spec.task == "causal_lm":
-        patch["tokenizer"] = {"train": None, "pretrained": uri}
+        patch["tokenizer"] = {"train": None, "eos_token_id": None, "pretrained": uri}
     return patch
 
 

@@ -4,7 +4,7 @@ import re
 
 import yaml
 
-from relora_core.spec import PretrainedModel, Source, TaskName, TrainSpec
+from relora_core.spec import NoTokenizer, PretrainedModel, Source, TaskName, TrainSpec
 from relora_core.state import Counters
 
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")  # neither a folder's path nor a URI
@@ -48,7 +48,9 @@ def model_card(spec: TrainSpec, counters: Counters, *, parameters: int, auto_mod
         "validation data": held_out,
         **{name: f"{value:.4f}" for name, value in counters.metrics.items()},
     }
-    processor = _PROCESSORS[spec.task]
+    processor = None if isinstance(spec.tokenizer, NoTokenizer) else _PROCESSORS[spec.task]
+    classes = ", ".join(filter(None, (auto_model, processor)))
+    loading = f'processor = {processor}.from_pretrained(".")\n' if processor else ""
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     return (
         f"---\nlibrary_name: transformers\npipeline_tag: {_PIPELINES[spec.task]}\n"
@@ -56,9 +58,9 @@ def model_card(spec: TrainSpec, counters: Counters, *, parameters: int, auto_mod
         f"# {spec.name}\n\nPretrained with [ReLoRA](https://arxiv.org/abs/2307.05695)'s trainer; "
         "low-rank updates are merged, so this is a plain model.\n\n"
         f"| | |\n| --- | --- |\n{table}\n\n"
-        f"```python\nfrom transformers import {auto_model}, {processor}\n\n"
+        f"```python\nfrom transformers import {classes}\n\n"
         f'model = {auto_model}.from_pretrained(".")  # this folder\n'
-        f'processor = {processor}.from_pretrained(".")\n```\n\n'
+        f"{loading}```\n\n"
         "The whole recipe is in `relora.json`.\n"
     )
 

@@ -13,7 +13,6 @@ from typing import BinaryIO, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, ValidationError
-from transformers import PreTrainedTokenizerFast
 
 from relora_core.data.cache import build_once, digest
 from relora_core.data.progress import ProgressReport
@@ -27,7 +26,8 @@ from relora_core.data.sources import (
 )
 from relora_core.data.split import is_held_out
 from relora_core.data.token_files import read_documents
-from relora_core.data.tokenizer import text_encoder, vocabulary_size
+from relora_core.data.tokenizer import TokenIds, Tokenization, text_encoder, vocabulary_size
+from relora_core.errors import DataError
 from relora_core.event_log import silent
 from relora_core.events import DataProgress, Emit, Split
 from relora_core.spec import Source
@@ -82,7 +82,7 @@ class PackedSource:
 
 def pack(
     source: Source,
-    tokenizer: PreTrainedTokenizerFast,
+    tokenizer: Tokenization,
     *,
     held_out: float,
     cache: Path,
@@ -94,7 +94,7 @@ def pack(
     `emit` is told how far it is, as the data of `split`.
     """
     content = fingerprint(source, cache=cache)
-    vocabulary = (tokenizer.backend_tokenizer.to_str(), tokenizer.eos_token_id)
+    vocabulary = (_vocabulary(tokenizer), tokenizer.eos_token_id)
     folder = cache / "shards" / digest(LAYOUT, content, held_out, vocabulary)
     begun = DataProgress(split=split, making="tokens", bytes_total=source_bytes(source))
     report = ProgressReport(folder, begun, emit)
@@ -108,9 +108,15 @@ def pack(
     return PackedSource(source, folder, _read_manifest(folder), reused)
 
 
+def _vocabulary(tokenizer: Tokenization) -> str | int:
+    if isinstance(tokenizer, TokenIds):
+        return tokenizer.vocab_size
+    return tokenizer.backend_tokenizer.to_str()
+
+
 def _tokenize(
     source: Source,
-    tokenizer: PreTrainedTokenizerFast,
+    tokenizer: Tokenization,
     *,
     held_out: float,
     folder: Path,
@@ -137,7 +143,7 @@ def _tokenize(
 
 
 def _documents(
-    source: Source, tokenizer: PreTrainedTokenizerFast, tally: Tally
+    source: Source, tokenizer: Tokenization, tally: Tally
 ) -> Iterator[tuple[str | bytes, ArrayLike]]:
     """Yield what a document is known by, and its ids."""
     files = token_source_files(source)
@@ -148,6 +154,8 @@ def _documents(
             tally.count_bytes(ids.nbytes)
             yield ids.astype("<u4").tobytes(), ids  # known alike, however it was stored
         return
+    if isinstance(tokenizer, TokenIds):
+        raise DataError(f"{source.name} holds text, which needs a tokenizer; set `tokenizer`")
     encoder = text_encoder(tokenizer)
     for texts in _batches(documents(source, tally)):
         encodings = encoder.encode_batch_fast(texts, add_special_tokens=False)

@@ -4,16 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from transformers import PreTrainedTokenizerFast
-
 from relora_core.data.packing import PackedSource, Part, Stream, pack
 from relora_core.data.rows import check_bad_rows
 from relora_core.data.shards import TokenShards
-from relora_core.data.tokenizer import make_tokenizer, vocabulary_hash
+from relora_core.data.tokenizer import Tokenization, make_tokenizer, token_ids, vocabulary_hash
 from relora_core.errors import DataError
 from relora_core.events import DataPrepared, Emit, Split
 from relora_core.identity import Contents
-from relora_core.spec import DataSpec, HeldOut, Source, TrainSpec
+from relora_core.spec import DataSpec, HeldOut, NoTokenizer, Source, TrainSpec
 
 ADVICE: dict[Split, str] = {
     "train": "add data, or lower training.global_batch_size or data.sequence_length",
@@ -24,7 +22,7 @@ ADVICE: dict[Split, str] = {
 
 @dataclass(frozen=True)
 class PreparedData:
-    tokenizer: PreTrainedTokenizerFast
+    tokenizer: Tokenization
     train: TokenShards
     validation: TokenShards
     contents: Contents
@@ -46,9 +44,13 @@ def prepare(
     """
     data = _local(spec.data, staged or {})
     held_out = data.validation.fraction if isinstance(data.validation, HeldOut) else 0.0
-    tokenizer = make_tokenizer(
-        spec.tokenizer, data.train, held_out=held_out, cache=cache, emit=emit, resumed=resumed
-    )
+    tokenizer: Tokenization
+    if isinstance(spec.tokenizer, NoTokenizer):
+        tokenizer = token_ids(spec.tokenizer, spec.model)
+    else:
+        tokenizer = make_tokenizer(
+            spec.tokenizer, data.train, held_out=held_out, cache=cache, emit=emit, resumed=resumed
+        )
     packed = pack(data.train, tokenizer, held_out=held_out, cache=cache, emit=emit)
     contents: dict[str, str | int] = {
         "tokenizer": vocabulary_hash(tokenizer),

@@ -70,6 +70,6 @@ def _check_ids(chunk: Ids, file: Path, begin: int, vocab_size: int) -> None:
     if outside.any():
         first = int(outside.argmax())
         raise DataError(
-            f"{file}: token {begin + first:,} is {int(chunk[first]):,}, and the tokenizer's ids "
-            f"end at {vocab_size - 1:,}; name the tokenizer that made the file, or its token_dtype"
+            f"{file}: token {begin + first:,} is {int(chunk[first]):,}, and the vocabulary "
+            f"ends at {vocab_size - 1:,}; name the tokenizer that made the file, or its token_dtype"
         )

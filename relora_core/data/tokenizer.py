@@ -1,8 +1,8 @@
 """The run's tokenizer: a byte-level BPE trained on its text, or a pretrained one."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import assert_never
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
@@ -20,15 +20,52 @@ from relora_core.data.split import is_held_out
 from relora_core.errors import DataError
 from relora_core.event_log import silent
 from relora_core.events import DataProgress, Emit
-from relora_core.spec import PretrainedTokenizer, Source, TokenizerSpec, TrainedTokenizer
+from relora_core.spec import (
+    ModelSpec,
+    NoTokenizer,
+    PretrainedTokenizer,
+    Source,
+    TrainedTokenizer,
+    written_vocab_size,
+)
 
 END_OF_TEXT = "<|endoftext|>"
 TRAINING_CHARACTERS = 1_000_000_000  # more text changes the merges little and takes hours
 RECIPE = 1  # to be raised when the same text would give another tokenizer
 
 
+@dataclass(frozen=True)
+class TokenIds:
+    """Stands in the place of a tokenizer where the data are token ids that have no text."""
+
+    vocab_size: int
+    eos_token_id: int
+
+    @property
+    def bos_token_id(self) -> int:
+        return self.eos_token_id
+
+    @property
+    def pad_token_id(self) -> int:
+        return self.eos_token_id
+
+    def save_pretrained(self, save_directory: Path) -> None:
+        """Write nothing: the model's config has both numbers."""
+
+
+Tokenization = PreTrainedTokenizerFast | TokenIds
+
+
+def token_ids(spec: NoTokenizer, model: ModelSpec) -> TokenIds:
+    """Return the vocabulary of a run without a tokenizer."""
+    vocab_size = written_vocab_size(model)
+    if vocab_size is None:
+        raise DataError("without a tokenizer, set model.config.vocab_size or take a preset")
+    return TokenIds(vocab_size, spec.eos_token_id)
+
+
 def make_tokenizer(
-    spec: TokenizerSpec,
+    spec: TrainedTokenizer | PretrainedTokenizer,
     source: Source,
     *,
     held_out: float,
@@ -51,20 +88,22 @@ def make_tokenizer(
             tokenizer = _trained(spec, source, held_out=held_out, cache=cache, emit=emit)
         case PretrainedTokenizer():
             tokenizer = _pretrained(spec.pretrained)
-        case _:
-            assert_never(spec)
     tokenizer.bos_token = tokenizer.bos_token or tokenizer.eos_token
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     return tokenizer
 
 
-def vocabulary_size(tokenizer: PreTrainedTokenizerFast) -> int:
+def vocabulary_size(tokenizer: Tokenization) -> int:
     """One more than the largest id: a vocabulary may have gaps."""
+    if isinstance(tokenizer, TokenIds):
+        return tokenizer.vocab_size
     return max(tokenizer.get_vocab().values()) + 1
 
 
-def vocabulary_hash(tokenizer: PreTrainedTokenizerFast) -> str:
+def vocabulary_hash(tokenizer: Tokenization) -> str:
     """Of its tokens and their ids, which no version of a library writes in another way."""
+    if isinstance(tokenizer, TokenIds):
+        return digest(tokenizer.vocab_size, tokenizer.eos_token_id)
     return digest(sorted(tokenizer.get_vocab().items()), tokenizer.eos_token_id)
 
 

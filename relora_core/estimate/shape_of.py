@@ -10,6 +10,7 @@ from relora_core.spec import (
     DEFAULT_IMAGE_SIZE,
     ConfigModel,
     ControlMethod,
+    NoTokenizer,
     PresetModel,
     PretrainedModel,
     PretrainedTokenizer,
@@ -58,7 +59,7 @@ def _of_the_data(spec: TrainSpec) -> dict[str, Any]:
     match spec.tokenizer:
         case TrainedTokenizer():
             return {"vocab_size": spec.tokenizer.train.vocab_size}
-        case PretrainedTokenizer():
+        case PretrainedTokenizer() | NoTokenizer():
             return {}
         case _:
             assert_never(spec.tokenizer)

@@ -35,6 +35,7 @@ from relora_core.spec.method import (
 from relora_core.spec.model import (
     ConfigModel,
     ModelSpec,
+    NoTokenizer,
     PresetModel,
     PretrainedModel,
     PretrainedTokenizer,
@@ -42,6 +43,7 @@ from relora_core.spec.model import (
     TokenizerTraining,
     TrainedTokenizer,
     check_no_kernels,
+    written_vocab_size,
 )
 from relora_core.spec.part import ACCEPTED, Document, Line, Remark, Spec, Steps, was_accepted
 from relora_core.spec.paths import with_absolute_paths
@@ -85,6 +87,7 @@ __all__ = [
     "MagnitudeReset",
     "MethodSpec",
     "ModelSpec",
+    "NoTokenizer",
     "OptimizerReset",
     "OptimizerSpec",
     "Phases",
@@ -116,4 +119,5 @@ __all__ = [
     "train_part",
     "was_accepted",
     "with_absolute_paths",
+    "written_vocab_size",
 ]

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, Tag, ValidationInfo, field_validator
 
-from relora_core.presets import VISION_MODELS, preset_names
+from relora_core.presets import VISION_MODELS, preset_config, preset_names
 from relora_core.spec.part import Document, Spec, Text, one_of, was_accepted
 from relora_core.spec.task import TaskName
 from relora_core.suggestions import no_such
@@ -91,10 +91,30 @@ class PretrainedTokenizer(Spec):
     pretrained: Text = Field(description="A Hugging Face tokenizer: name or folder.")
 
 
+class NoTokenizer(Spec):
+    eos_token_id: int = Field(
+        ge=0, lt=2**32, description="The id that ends a document, for token ids without a text."
+    )
+
+
 TokenizerSpec = Annotated[
-    Annotated[TrainedTokenizer, Tag("train")] | Annotated[PretrainedTokenizer, Tag("pretrained")],
-    one_of("train", "pretrained"),
+    Annotated[TrainedTokenizer, Tag("train")]
+    | Annotated[PretrainedTokenizer, Tag("pretrained")]
+    | Annotated[NoTokenizer, Tag("eos_token_id")],
+    one_of("train", "pretrained", "eos_token_id"),
 ]
+
+
+def written_vocab_size(model: ModelSpec) -> int | None:
+    """Return the vocabulary size that the spec itself gives, if it does."""
+    match model:
+        case PresetModel():
+            size = preset_config(model.preset).get("vocab_size")
+        case ConfigModel():
+            size = model.config.get("vocab_size")
+        case PretrainedModel():
+            return None
+    return size if type(size) is int and size > 0 else None
 
 
 def with_own_tokenizer(document: Mapping[str, Any]) -> Mapping[str, Any]:

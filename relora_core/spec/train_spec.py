@@ -27,11 +27,13 @@ from relora_core.spec.method import (
 from relora_core.spec.model import (
     ConfigModel,
     ModelSpec,
+    NoTokenizer,
     PresetModel,
     PretrainedModel,
     TokenizerSpec,
     TrainedTokenizer,
     with_own_tokenizer,
+    written_vocab_size,
 )
 from relora_core.spec.part import Line, Remark, Remarks, Spec, was_accepted
 from relora_core.spec.phases import Phases, phases_of
@@ -147,6 +149,8 @@ class TrainSpec(Spec):
         return self
 
     def _check_tokenizer(self) -> None:
+        if isinstance(self.tokenizer, NoTokenizer):
+            self._check_token_ids(self.tokenizer.eos_token_id)
         if not isinstance(self.tokenizer, TrainedTokenizer):
             return
         if self.starts_from_weights and self.task == "causal_lm":
@@ -160,8 +164,29 @@ class TrainSpec(Spec):
             raise SpecConflict(
                 "tokenizer",
                 "the data are token ids, which only the tokenizer that made them can read; give "
-                "it as {pretrained: NAME}",
+                "it as {pretrained: NAME}, or, if there is none, the id that ends a document as "
+                "{eos_token_id: ID}",
             )
+
+    def _check_token_ids(self, eos: int) -> None:
+        vocab_size = written_vocab_size(self.model)
+        if vocab_size is None:
+            raise SpecConflict(
+                "tokenizer.eos_token_id",
+                "without a tokenizer the model must give the vocabulary size; set "
+                "model.config.vocab_size or take a preset",
+            )
+        if eos >= vocab_size:
+            raise SpecConflict(
+                "tokenizer.eos_token_id",
+                f"must be less than the vocabulary size {vocab_size}; got {eos}",
+            )
+        for path, source in self._sources():
+            if not source.holds_tokens:
+                raise SpecConflict(
+                    path,
+                    "text needs a tokenizer; give *.npy or *.bin, or another `tokenizer`",
+                )
 
     def _check_decay(self) -> None:
         if self.schedule.decay_steps is not None and self.schedule.name != "wsd":

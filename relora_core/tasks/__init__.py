@@ -11,10 +11,10 @@ from typing import Any, assert_never
 from transformers import AutoImageProcessor, AutoTokenizer
 
 from relora_core.data.prepare import prepare
-from relora_core.data.tokenizer import prompt_tokenizer
+from relora_core.data.tokenizer import prompt_tokenizer, token_ids
 from relora_core.events import Emit
 from relora_core.model import AutoModel
-from relora_core.spec import TrainSpec
+from relora_core.spec import NoTokenizer, TrainSpec
 from relora_core.tasks.causal_lm import CausalLM
 from relora_core.tasks.image_classification import ImageClassification
 from relora_core.tasks.task import Processor, Task, TaskParts
@@ -53,6 +53,8 @@ def load_parts(spec: TrainSpec, folder: Path) -> TaskParts:
     """The parts of a task whose processor was saved in this folder."""
     match spec.task:
         case "causal_lm":
+            if isinstance(spec.tokenizer, NoTokenizer):
+                return LoadedParts(token_ids(spec.tokenizer, spec.model), CausalLM.auto_model)
             tokenizer: Any = AutoTokenizer.from_pretrained(folder)
             return LoadedParts(prompt_tokenizer(tokenizer), CausalLM.auto_model)
         case "image_classification":

@@ -10,14 +10,13 @@ from transformers import (
     GenerationConfig,
     PreTrainedConfig,
     PreTrainedModel,
-    PreTrainedTokenizerFast,
 )
 
 from relora_core.compilation import compiles
 from relora_core.data.batch import Batch
 from relora_core.data.prepare import PreparedData
 from relora_core.data.shards import TokenShards
-from relora_core.data.tokenizer import prompt_tokenizer, vocabulary_size
+from relora_core.data.tokenizer import TokenIds, Tokenization, prompt_tokenizer, vocabulary_size
 from relora_core.errors import ModelError
 from relora_core.events import Evaluated
 from relora_core.identity import Contents
@@ -34,14 +33,16 @@ class CausalLM:
     num_sums: ClassVar[int] = 2
 
     spec: TrainSpec
-    processor: PreTrainedTokenizerFast
+    processor: Tokenization
     train: TokenShards
     validation: TokenShards
     contents: Contents
 
     @classmethod
     def of(cls, spec: TrainSpec, data: PreparedData) -> Self:
-        tokenizer = prompt_tokenizer(data.tokenizer)
+        tokenizer = data.tokenizer
+        if not isinstance(tokenizer, TokenIds):
+            tokenizer = prompt_tokenizer(tokenizer)
         return cls(spec, tokenizer, data.train, data.validation, data.contents)
 
     @property

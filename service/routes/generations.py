@@ -10,6 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from jobs.backends import Backends
 from jobs.errors import ModelNotFound, NoTextModel
 from jobs.generations.models import OVER, Generation, NewGeneration
+from relora_core.spec import NoTokenizer
 from service.caller_route import CallerRoute
 from service.dependencies import BackendsDep, Cursor, Id, PageLimit
 from service.errors import documented
@@ -70,7 +71,8 @@ async def get_generation(
 
 
 def _create(backends: Backends, job_id: str, new: NewGeneration) -> Generation:
-    if backends.store.get(job_id).spec.task != "causal_lm":
+    spec = backends.store.get(job_id).spec
+    if spec.task != "causal_lm" or isinstance(spec.tokenizer, NoTokenizer):
         raise NoTextModel(job_id)
     step = _step_of(backends, job_id, new.step)
     seconds = backends.settings.generation_seconds

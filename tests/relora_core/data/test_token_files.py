@@ -4,10 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from relora_core.data import token_files
 from relora_core.data.packing import PackedSource, Part, pack
 from relora_core.data.prepare import prepare
+from relora_core.data.tokenizer import TokenIds
 from relora_core.errors import DataError
 from relora_core.events import DataPrepared, Event
 from relora_core.spec import Source, TrainSpec
@@ -114,16 +116,14 @@ def test_an_id_outside_the_vocabulary_is_named_by_file_and_position(
 ) -> None:
     monkeypatch.setattr(token_files, "CHUNK", 2)
     file = write(folder / name, [1, 2, 26, 27, EOS], dtype)
-    with pytest.raises(
-        DataError, match=rf"{name}: token 3 is 27, and the tokenizer's ids end at 26"
-    ):
+    with pytest.raises(DataError, match=rf"{name}: token 3 is 27, and the vocabulary ends at 26"):
         packed(file, tmp_path / "cache")
     assert not list((tmp_path / "cache" / "shards").glob("*/manifest.json"))
 
 
 def test_a_negative_id_is_outside_too(folder: Path, tmp_path: Path) -> None:
     file = write(folder / "a.npy", [1, -1], "<i4")
-    with pytest.raises(DataError, match="token 1 is -1, and the tokenizer's ids end at 26"):
+    with pytest.raises(DataError, match="token 1 is -1, and the vocabulary ends at 26"):
         packed(file, tmp_path / "cache")
 
 
@@ -189,3 +189,36 @@ def test_a_tokenizer_cannot_be_trained_on_them(folder: Path, tmp_path: Path) -> 
     spec = make_spec(folder / "*", {"train": {"vocab_size": 300}})
     with pytest.raises(DataError, match=r"no tokenizer can be trained .*\{pretrained: NAME\}"):
         prepare(spec, cache=tmp_path / "cache", emit=lambda _: None)
+
+
+def make_spec_of_ids(uri: object, eos: int = EOS) -> TrainSpec:
+    return make_spec(uri, {"eos_token_id": eos})
+
+
+def test_ids_without_a_tokenizer_are_read_with_the_vocabulary_of_the_model(
+    folder: Path, tmp_path: Path
+) -> None:
+    write(folder / "a.bin", joined(DOCUMENTS))
+    data = prepare(
+        make_spec_of_ids(folder / "a.bin"), cache=tmp_path / "cache", emit=lambda _: None
+    )
+    assert data.tokenizer == TokenIds(vocab_size=32100, eos_token_id=EOS)
+    assert data.train.num_documents + data.validation.num_documents == len(DOCUMENTS)
+
+
+def test_without_a_tokenizer_an_id_outside_the_models_vocabulary_is_named(
+    folder: Path, tmp_path: Path
+) -> None:
+    write(folder / "a.bin", [1, 32100, EOS])
+    with pytest.raises(DataError, match=r"a\.bin: token 1 is 32,100, and the vocabulary ends"):
+        prepare(make_spec_of_ids(folder / "a.bin"), cache=tmp_path / "cache", emit=lambda _: None)
+
+
+def test_text_without_a_tokenizer_is_refused(folder: Path) -> None:
+    with pytest.raises(ValidationError, match="text needs a tokenizer"):
+        make_spec_of_ids(folder / "a.txt")
+
+
+def test_an_end_of_document_outside_the_vocabulary_is_refused(folder: Path) -> None:
+    with pytest.raises(ValidationError, match="must be less than the vocabulary size 32100"):
+        make_spec_of_ids(folder / "a.bin", eos=32100)

@@ -115,6 +115,17 @@ def test_an_image_classifier_has_no_text(
     assert (response.status_code, response.json()["code"]) == (409, "no_text_model")
 
 
+def test_a_model_of_token_ids_without_a_tokenizer_has_no_text(
+    http: httpx.Client, backends: Backends, document: dict[str, Any]
+) -> None:
+    spec = {**document, "model": {"preset": "llama_9m"}, "tokenizer": {"eos_token_id": 0}}
+    spec["data"] = {"train": {"uri": "/data/ids.npy"}}
+    job = backends.store.create(JobSpec.model_validate(spec))
+    response = http.post(f"/v1/jobs/{job.id}/generate", json={})
+    assert (response.status_code, response.json()["code"]) == (409, "no_text_model")
+    assert "tokenizer" in response.json()["detail"]
+
+
 @pytest.mark.parametrize("body", [{"max_new_tokens": 0}, {"temperature": -1}, {"words": 3}])
 def test_a_wrong_request_is_refused_by_field(
     http: httpx.Client, running: Job, body: dict[str, Any]
