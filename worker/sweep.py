@@ -4,6 +4,8 @@ import logging
 import signal
 import sys
 import time
+from datetime import UTC, datetime, timedelta
+from threading import Thread
 from types import FrameType
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -11,12 +13,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from jobs.backends import Backends, open_backends
 from jobs.datasets.content import remove_deleted
 from jobs.errors import QueueUnavailable, StorageError
+from jobs.garbage import collect_garbage
 from jobs.queue import dispatch
 from jobs.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 EVERY_SECONDS = 2.0
+COLLECT_SECONDS = 3600.0
 RING_AGAIN_SECONDS = 60.0  # a queued job that no message in the broker speaks of
 
 
@@ -44,12 +48,25 @@ def _remove_datasets(backends: Backends) -> None:
         logger.warning("deleted datasets wait for the storage: %s", error)
 
 
+def _collect_garbage(backends: Backends) -> None:
+    """In a thread of its own: a slow storage must not keep lost jobs waiting."""
+    while True:
+        try:
+            since = datetime.now(UTC) - timedelta(days=1)
+            for found in collect_garbage(backends, dry_run=False, changed_since=since):
+                logger.info("job %s: %d unlisted files deleted", found.job_id, found.files)
+        except SQLAlchemyError as error:
+            logger.warning("unlisted files wait for the database: %s", error)
+        time.sleep(COLLECT_SECONDS)
+
+
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)
     backends = open_backends(Settings())
     logger.info("sweeping every %g s", EVERY_SECONDS)
+    Thread(target=_collect_garbage, args=(backends,), daemon=True).start()
     ring_again_seconds = 0.0  # the broker may be as new as this process, and know nothing
     while True:
         try:

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from jobs.errors import StorageError
@@ -80,6 +81,17 @@ class LocalStorage:
             except OSError:  # there are other files
                 return
             folder = folder.parent
+
+    def remove_unfinished(self, folder: str, before: datetime, *, dry_run: bool) -> int:
+        found = [
+            path
+            for path in (self.root / check_prefix(folder)).rglob(f"{_UNFINISHED}*")
+            if path.stat().st_mtime < before.timestamp()
+        ]
+        if not dry_run:
+            for path in found:
+                path.unlink(missing_ok=True)
+        return len(found)
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         path = self._path(key)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -49,6 +50,9 @@ class Storage(Protocol):
 
     def delete_files(self, keys: Iterable[str]) -> None:
         """Delete the files of these keys; one that is not there is fine."""
+
+    def remove_unfinished(self, folder: str, before: datetime, *, dry_run: bool) -> int:
+        """Give up uploads to a folder that began before this and never ended; count them."""
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """The bytes of [start, end), in chunks. Raises `FileNotFoundError` at once."""

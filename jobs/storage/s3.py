@@ -7,6 +7,7 @@ of its own.
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -147,6 +148,23 @@ class S3Storage:
                     raise ClientError(
                         {"Error": {"Code": code, "Message": message}}, "DeleteObjects"
                     )
+
+    def remove_unfinished(self, folder: str, before: datetime, *, dry_run: bool) -> int:
+        with self._named_errors(folder):
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self.bucket, Prefix=f"{self._name(folder)}/"
+            )
+            found = [
+                upload
+                for page in pages
+                for upload in page.get("Uploads", [])
+                if upload["Initiated"] < before
+            ]
+            for upload in [] if dry_run else found:
+                self._client.abort_multipart_upload(
+                    Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                )
+        return len(found)
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         name = self._name(key)

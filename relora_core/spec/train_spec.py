@@ -233,11 +233,11 @@ class TrainSpec(Spec):
                 f"training; it is {every}",
                 code="no_restart",
             )
-        if isinstance(self.method, LowRank) and hidden and self.method.rank >= hidden:
+        method = self.method if "rank" in self.method.model_fields_set else None
+        if isinstance(method, LowRank) and hidden and method.rank >= hidden:
             yield Remark(
                 "method.rank",
-                f"is no low rank: the hidden size of the model is {hidden}; it is "
-                f"{self.method.rank}",
+                f"is no low rank: the hidden size of the model is {hidden}; it is {method.rank}",
                 code="rank_not_low",
             )
 

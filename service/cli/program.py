@@ -10,6 +10,7 @@ from service.cli.access import keys, secrets
 from service.cli.catalogue import presets, recipes
 from service.cli.datasets import datasets
 from service.cli.files import files
+from service.cli.garbage import gc
 from service.cli.generations import generations
 from service.cli.installation import queue, workers
 from service.cli.jobs import jobs
@@ -79,6 +80,7 @@ app.add_typer(sweeps, name="sweep")
 app.command()(compare)
 app.command()(queue)
 app.command()(workers)
+app.command()(gc)
 app.add_typer(recipes, name="recipes")
 app.add_typer(presets, name="presets")
 app.add_typer(datasets, name="datasets")

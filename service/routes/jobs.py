@@ -1,5 +1,6 @@
 """Jobs: submit, find, change, cancel, pause, resume, retry, delete."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -8,8 +9,9 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
 from jobs.errors import StorageError
 from jobs.listing import JobFilter
+from jobs.locations import JOB_FOLDERS
 from jobs.models import MAX_LABELS, Job, JobChanges
-from jobs.ownership import give_up
+from jobs.ownership import give_up, owner_of
 from jobs.status import JobStatus, Wish
 from jobs.storage import Storage
 from service.caller_route import CallerRoute
@@ -152,15 +154,20 @@ def delete_job(
     listed = backends.store.artifacts(job_id)
     backends.store.delete(job_id)
     if storage is not None:
-        # A place of its own is emptied; one that the spec names may hold what others made.
-        paths = [""] if job.spec.output_uri is None else [artifact.path for artifact in listed]
-        _delete_files(job_id, storage, paths)
+        # A place in the service's storage is emptied; one that the spec names may hold more.
+        folders = ("",) if job.spec.output_uri is None else JOB_FOLDERS
+        _delete_files(job_id, storage, folders, [artifact.key for artifact in listed])
 
 
-def _delete_files(job_id: str, storage: Storage, paths: list[str]) -> None:
+def _delete_files(
+    job_id: str, storage: Storage, folders: Sequence[str], keys: Sequence[str]
+) -> None:
+    """In a place that is another's only what the job had listed."""
     try:
-        for path in paths:
-            storage.delete(path)
+        storage.delete_files(keys)
+        if folders == ("",) or owner_of(storage) == job_id:
+            for folder in folders:
+                storage.delete(folder)
         give_up(storage, job_id)
     except StorageError as error:
         raise StorageError(f"Job {job_id} is deleted, but not all of its files. {error}") from error
