@@ -85,7 +85,9 @@ def test_what_does_not_fit_the_model_says_so(backends: Backends, trained: Job) -
 
 
 def test_a_model_that_is_gone_is_told(backends: Backends, trained: Job) -> None:
-    backends.storage_for(trained).delete("final")
+    files = backends.store.artifacts(trained.id)
+    final = [file.key for file in files if file.kind == "final"]
+    backends.storage_for(trained).delete_files(final)
     gone, never = ask(backends, trained), ask(backends, trained, step=10)
     generator = Generator(backends, leaving=lambda: False)
     generator.work()
