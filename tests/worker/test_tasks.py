@@ -19,7 +19,7 @@ from worker.sweep import sweep
 
 pytestmark = pytest.mark.integration
 
-STEPS = 800
+STEPS = 300  # more than a worker takes until it is told to leave
 SCRIPTED = "tests.worker.scripted_worker"  # its trainers need no torch
 
 StartWorker = Callable[..., WorkerProcess]
