@@ -30,7 +30,7 @@ def shortened(text: str) -> str:
     text, count = re.subn(
         r'("steps"|"warm_start_steps"|"reset_every"|"every"): (\d+)0', r"\1: \2", text
     )
-    assert count == 4
+    assert count == 5
     return text
 
 

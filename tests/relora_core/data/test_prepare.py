@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from relora_core.data.prepare import PreparedData, prepare
+from relora_core.data.tokenizer import TokenIds
 from relora_core.errors import DataError
 from relora_core.events import DataPrepared, Event, from_line
 from relora_core.spec import TrainSpec
@@ -48,6 +49,7 @@ def test_both_splits_are_mapped_and_reported(file: Path, tmp_path: Path) -> None
     assert train.documents + validation.documents == 100
     assert (train.tokens, validation.tokens) == (data.train.num_tokens, data.validation.num_tokens)
     assert 10 < data.validation.num_documents < 30
+    assert not isinstance(data.tokenizer, TokenIds)
     assert data.train.vocab_size == len(data.tokenizer) == 300
     assert data.train.sequence_length == 16
 
@@ -145,6 +147,7 @@ def test_the_shipped_text_is_ready_for_a_run(tmp_path: Path) -> None:
     data, (train, validation) = run(make_spec(SHIPPED), tmp_path)
     assert train.documents + validation.documents == 1189
     assert (train.bad_rows, train.examples) == (0, [])
+    assert not isinstance(data.tokenizer, TokenIds)
     assert "the LORD" in data.tokenizer.decode(data.train.sequences(np.arange(2000)).flatten())
 
 
