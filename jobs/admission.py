@@ -13,7 +13,6 @@ from jobs.trainable import file_problems, model_problems
 from jobs.webhooks.addresses import AddressRefused, check_url
 from jobs.webhooks.models import WebhookSpec
 from relora_core.problems import Problem
-from relora_core.spec import Source
 
 UNKNOWN_NAME = "the project has no secret of this name; store it under this name first"
 
@@ -110,9 +109,4 @@ def _has_files(backends: Backends, project: str, job_id: str, folder: str) -> bo
 
 
 def _uploads(spec: JobSpec) -> Iterator[tuple[str, str]]:
-    for part, source in (
-        ("data.train", spec.data.train),
-        ("data.validation", spec.data.validation),
-    ):
-        if isinstance(source, Source):
-            yield from (place for place in source.places(part) if place[1].startswith(SCHEME))
+    yield from (place for place in spec.data.places() if place[1].startswith(SCHEME))

@@ -26,7 +26,6 @@ from relora_core.spec import (
     LowRank,
     PretrainedModel,
     PretrainedTokenizer,
-    Source,
     is_hub_dataset,
 )
 
@@ -128,13 +127,8 @@ def _path_of(uri: str) -> str:
 
 def _sources(spec: JobSpec) -> Iterator[tuple[str, str, Place | None]]:
     """The fields that name what a job reads, with what they say, and where that is."""
-    for part, source in (
-        ("data.train", spec.data.train),
-        ("data.validation", spec.data.validation),
-    ):
-        if isinstance(source, Source):
-            for path, uri in source.places(part):
-                yield path, uri, _source_place(uri)
+    for path, uri in spec.data.places():
+        yield path, uri, _source_place(uri)
     for path, name in _pretrained(spec):
         if not name.startswith(SCHEME):
             yield path, name, _pretrained_place(name)

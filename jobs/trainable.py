@@ -10,7 +10,7 @@ from relora_core.estimate.shape_of import needs_trainer, shape_of
 from relora_core.file_formats import READABLE, is_readable
 from relora_core.problems import Problem
 from relora_core.shapes.names import check_names
-from relora_core.spec import ConfigModel, Source
+from relora_core.spec import ConfigModel
 
 _WILD = frozenset("*?[")
 
@@ -38,14 +38,9 @@ def file_problems(spec: JobSpec) -> Iterator[Problem]:
     """
     if spec.task != "causal_lm":
         return
-    for part, source in (
-        ("data.train", spec.data.train),
-        ("data.validation", spec.data.validation),
-    ):
-        if isinstance(source, Source):
-            for path, uri in source.places(part):
-                if reason := _unreadable(uri):
-                    yield Problem(path, reason)
+    for path, uri in spec.data.places():
+        if reason := _unreadable(uri):
+            yield Problem(path, reason)
 
 
 def _unreadable(uri: str) -> str | None:

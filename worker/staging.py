@@ -26,7 +26,7 @@ from jobs.models import Artifact, Job
 from jobs.storage import StoredFile, open_storage
 from relora_core.errors import DataError, ModelError
 from relora_core.files import publish_file, publish_folder, sha256
-from relora_core.spec import STAGED_SCHEMES, Source
+from relora_core.spec import STAGED_SCHEMES
 from worker.attempt import Attempt
 
 SCHEME = "s3://"
@@ -39,9 +39,8 @@ def stage(attempt: Attempt) -> dict[str, str]:
 
     Raises `DataError` if a source names nothing, `StopRequested` between two files.
     """
-    data = attempt.job.spec.data
-    sources = [source for source in (data.train, data.validation) if isinstance(source, Source)]
-    remote = {uri for source in sources for uri in source.uris if uri.startswith(STAGED_SCHEMES)}
+    places = attempt.job.spec.data.places()
+    remote = {uri for _, uri in places if uri.startswith(STAGED_SCHEMES)}
     copies = {
         uri: _join_upload(attempt, uri) if uri.startswith(UPLOAD) else _copy(attempt, uri)
         for uri in sorted(remote)

@@ -141,6 +141,17 @@ class DataSpec(Spec):
         description="Share of unreadable rows or images over which the run fails.",
     )
 
+    def sources(self) -> Iterator[tuple[str, Source]]:
+        """Yield each source with its path in the spec."""
+        yield "data.train", self.train
+        if isinstance(self.validation, Source):
+            yield "data.validation", self.validation
+
+    def places(self) -> Iterator[tuple[str, str]]:
+        """Yield each URI of each source with its path in the spec."""
+        for path, source in self.sources():
+            yield from source.places(path)
+
     @field_validator("train", mode="before")
     @classmethod
     def _is_one_source(cls, train: object) -> object:

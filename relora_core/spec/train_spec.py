@@ -13,7 +13,7 @@ from pydantic import (
 
 from relora_core.events import Unit
 from relora_core.presets import RECIPES, expand_recipe, preset_config
-from relora_core.spec.data import STAGED_SCHEMES, DataSpec, Source
+from relora_core.spec.data import STAGED_SCHEMES, DataSpec
 from relora_core.spec.method import (
     ControlMethod,
     GaloreMethod,
@@ -160,7 +160,7 @@ class TrainSpec(Spec):
                 "model.pretrained stand for; leave it out to take the model's own, or set "
                 "model.init to random",
             )
-        if any(source.holds_tokens for _, source in self._sources()):
+        if any(source.holds_tokens for _, source in self.data.sources()):
             raise SpecConflict(
                 "tokenizer",
                 "the data are token ids, which only the tokenizer that made them can read; give "
@@ -181,10 +181,10 @@ class TrainSpec(Spec):
                 "tokenizer.eos_token_id",
                 f"must be less than the vocabulary size {vocab_size}; got {eos}",
             )
-        for path, source in self._sources():
+        for path, source in self.data.sources():
             if not source.holds_tokens:
                 raise SpecConflict(
-                    path,
+                    f"{path}.uri",
                     "text needs a tokenizer; give *.npy or *.bin, or another `tokenizer`",
                 )
 
@@ -206,22 +206,19 @@ class TrainSpec(Spec):
                 "model.preset",
                 f"{self.model.preset} is a model for task {self.model.task}, not {self.task}",
             )
-        for path, source in self._sources():
+        for path, source in self.data.sources():
             if self.task != "image_classification":
                 continue
             if len(source.uris) > 1:
-                raise SpecConflict(path, "images are read from one place; give one, not a list")
+                raise SpecConflict(
+                    f"{path}.uri", "images are read from one place; give one, not a list"
+                )
             if source.name.startswith(STAGED_SCHEMES):
                 raise SpecConflict(
-                    path,
+                    f"{path}.uri",
                     "images are read from a folder that the trainer sees or from hf://, not from "
                     f"{source.name.partition('://')[0]}://",
                 )
-
-    def _sources(self) -> Iterator[tuple[str, Source]]:
-        yield "data.train.uri", self.data.train
-        if isinstance(self.data.validation, Source):
-            yield "data.validation.uri", self.data.validation
 
     def _doubts(self) -> Iterator[Remark]:
         """What is valid and hardly meant."""
