@@ -184,7 +184,7 @@ class AttemptStore:
     def expire_artifacts(self, job_id: str, attempt: int, folder: str) -> list[str]:
         """Take a folder's files from the list; return their keys.
 
-        None, and all stays, while another job is to begin with them.
+        While another job is to begin with them, all stays and there are none.
         """
         with self._engine.begin() as connection:
             _still_held(change(connection, job_id, held_by(attempt)), job_id, attempt)

@@ -36,7 +36,7 @@ EXAMPLES = {
     413: ("body_too_large", "The body is over the limit of 524288 bytes."),
     415: ("unsupported_media_type", "Send the spec as JSON, with Content-Type: application/json."),
     416: ("range_not_satisfiable", "The file has 1024 bytes."),
-    422: ("invalid_request", "The request was not accepted.."),
+    422: ("invalid_request", "The request was not accepted."),
     429: ("rate_limited", "Too many requests; try again in 2 seconds."),
     500: ("internal_error", "An error of the service; its log has more under this request id."),
     502: ("storage_failed", "The storage does not answer."),

@@ -59,10 +59,12 @@ class Remote:
     sha256: str | None  # None: the storage's list does not say
     fetch: Callable[[Path], None]
 
-    def check(self, copy: Path) -> None:
-        """Raises `DataError`."""
-        if copy.stat().st_size != self.size or self.sha256 not in {None, sha256(copy)}:
+    def checked(self, copy: Path) -> str:
+        """Return the copy's sha256. Raises `DataError` for one that is not this file."""
+        digest = sha256(copy)
+        if copy.stat().st_size != self.size or self.sha256 not in {None, digest}:
             raise DataError(f"the storage does not have {self.label} as it was uploaded")
+        return digest
 
 
 def whole_copy(attempt: Attempt, name: str, files: Sequence[Remote]) -> Path:
@@ -76,11 +78,11 @@ def whole_copy(attempt: Attempt, name: str, files: Sequence[Remote]) -> Path:
         if not _is_whole(folder, files, record):
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir()
+            digests = {}
             for file in files:
                 attempt.check_stop()
                 attempt.insist(partial(file.fetch, temporary / file.name))
-                file.check(temporary / file.name)
-            digests = {file.name: sha256(temporary / file.name) for file in files}
+                digests[file.name] = file.checked(temporary / file.name)
             publish_file(record, json.dumps(digests).encode())
             publish_folder(temporary, folder)
     return folder
