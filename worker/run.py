@@ -63,11 +63,13 @@ def run(
     ) as lease:
         attempt = Attempt(job, lease, workdir, backends, leaving, health.num_gpus)
         try:
-            status = _settle(attempt, _blame(_verdict(attempt), health))
+            verdict = _blame(_verdict(attempt), health)
+            status = _settle(attempt, verdict)
         except LeaseLost as error:
             logger.warning("%s Its trainer is ended and the job left alone.", error)
             return
-    logger.info("job %s: attempt %d left it %s", job.id, job.attempt, status)
+    because = f": {verdict.error.code}" if isinstance(verdict, Failed | Broken | NodeFault) else ""
+    logger.info("job %s: attempt %d left it %s%s", job.id, job.attempt, status, because)
     backends.wakeups.publish(job.id)
     remove_finished(backends)
 

@@ -10,7 +10,7 @@ from redis import Redis
 
 from tests.faults.system import Node, System, kill
 from tests.fixtures.disks import fill
-from tests.fixtures.proxy import Answer
+from tests.fixtures.proxy import Answer, Proxy
 
 Inject = Callable[[System, Random], None]
 KINDS: dict[str, Inject] = {}
@@ -29,6 +29,11 @@ def _node(system: System, random: Random) -> Node:
     """One that trains, if any does."""
     busy = [node for node in system.nodes if node.trainers()]
     return random.choice(busy or system.nodes)
+
+
+def _heal(proxy: Proxy, *, after: float) -> None:
+    time.sleep(after)
+    proxy.heal()
 
 
 def _kill_all(node: Node) -> None:
@@ -66,7 +71,7 @@ def _(system: System, random: Random) -> None:
 def _(system: System, random: Random) -> None:
     worker = _node(system, random).worker
     worker.signal(signal.SIGSTOP)
-    time.sleep(system.lease_seconds * 1.5)
+    time.sleep(system.settings.lease_seconds * 1.5)
     worker.signal(signal.SIGCONT)
 
 
@@ -83,7 +88,7 @@ def _(system: System, _random: Random) -> None:
         program.signal(signal.SIGSTOP)
     for pid in pids:
         kill(pid, signal.SIGSTOP)
-    time.sleep(system.lease_seconds * 2)
+    time.sleep(system.settings.lease_seconds * 2)
     for pid in pids:
         kill(pid, signal.SIGCONT)
     for program in system.programs:
@@ -101,15 +106,13 @@ def _(system: System, _random: Random) -> None:
 @kind("database swallows packets for longer than a lease")
 def _(system: System, _random: Random) -> None:
     system.database.freeze()
-    time.sleep(system.lease_seconds * 1.5)
-    system.database.heal()
+    _heal(system.database, after=system.settings.lease_seconds * 1.5)
 
 
 @kind("database refuses connections")
 def _(system: System, random: Random) -> None:
     system.database.refuse()
-    time.sleep(random.uniform(1, 8))
-    system.database.heal()
+    _heal(system.database, after=random.uniform(1, 8))
 
 
 @kind("database connections cut")
@@ -120,19 +123,18 @@ def _(system: System, _random: Random) -> None:
 @kind("broker swallows packets")
 def _(system: System, random: Random) -> None:
     system.broker.freeze()
-    time.sleep(random.uniform(2, 10))
-    system.broker.heal()
+    _heal(system.broker, after=random.uniform(2, 10))
 
 
 @kind("broker loses its data")
 def _(system: System, _random: Random) -> None:
-    with Redis.from_url(system.valkey_url) as valkey:
+    with Redis.from_url(system.settings.broker_url) as valkey:
         valkey.flushall()
 
 
 @kind("broker refuses writes")
 def _(system: System, random: Random) -> None:
-    with Redis.from_url(system.valkey_url) as valkey:
+    with Redis.from_url(system.settings.broker_url) as valkey:
         valkey.config_set("min-replicas-to-write", 1)
         time.sleep(random.uniform(2, 8))
         valkey.config_set("min-replicas-to-write", 0)
@@ -145,8 +147,7 @@ def _answers(status: int, code: str) -> Inject:
         body = f"<Error><Code>{code}</Code><Message>injected</Message></Error>".encode()
         answer = Answer(status, body, (("Content-Type", "application/xml"),))
         system.storage.answer(lambda _method, _target: answer if random.random() < 0.5 else None)
-        time.sleep(random.uniform(3, 8))
-        system.storage.heal()
+        _heal(system.storage, after=random.uniform(3, 8))
 
     return inject
 
@@ -161,22 +162,19 @@ kind("storage answers 403 RequestTimeTooSkewed")(_answers(403, "RequestTimeTooSk
 @kind("storage connections cut in the middle of an answer")
 def _(system: System, random: Random) -> None:
     system.storage.cut(after_bytes=random.randrange(100, 2000))
-    time.sleep(random.uniform(2, 6))
-    system.storage.heal()
+    _heal(system.storage, after=random.uniform(2, 6))
 
 
 @kind("storage slow")
 def _(system: System, random: Random) -> None:
     system.storage.throttle(bytes_per_second=2000)
-    time.sleep(random.uniform(5, 10))
-    system.storage.heal()
+    _heal(system.storage, after=random.uniform(5, 10))
 
 
 @kind("storage swallows packets")
 def _(system: System, random: Random) -> None:
     system.storage.freeze()
-    time.sleep(random.uniform(3, 10))
-    system.storage.heal()
+    _heal(system.storage, after=random.uniform(3, 10))
 
 
 # --- disks and files -------------------------------------------------------------------------

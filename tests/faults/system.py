@@ -6,12 +6,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.settings import Settings
 from tests.fixtures.proxy import Proxy
-from tests.worker.processes import environ
+from tests.worker.processes import environ, trainers
 
 WORKER = ["-m", "celery", "-A", "tests.faults.mixed_worker", "worker", "-l", "info"]
 REAPER = ["-m", "worker.sweep"]
@@ -55,16 +55,8 @@ class Node:
     worker: Program
 
     def trainers(self) -> list[int]:
-        """What the worker started for an attempt: the trainer's processes."""
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                command = (folder / "cmdline").read_bytes()
-            except OSError:
-                continue  # it has ended
-            if bytes(self.data_dir / "scratch") in command:
-                found.append(int(folder.name))
-        return found
+        """The trainer's processes, if it has an attempt."""
+        return trainers(self.data_dir)
 
     def workdirs(self) -> list[Path]:
         return sorted((self.data_dir / "scratch").glob("*/attempt-*"))
@@ -77,13 +69,11 @@ class System:
     broker: Proxy
     nodes: list[Node]
     reaper: Program
-    valkey_url: str
-    lease_seconds: float
-    settings: Settings
-    programs: list[Program] = field(init=False)
+    settings: Settings  # of who reaches the servers without the proxies
 
-    def __post_init__(self) -> None:
-        self.programs = [self.reaper, *(node.worker for node in self.nodes)]
+    @property
+    def programs(self) -> list[Program]:
+        return [self.reaper, *(node.worker for node in self.nodes)]
 
     def tend(self) -> None:
         for program in self.programs:
@@ -109,18 +99,14 @@ def build(
 ) -> System:
     """`settings` reach the servers through the proxies: database, storage, broker."""
     database, storage, broker = proxies
-    direct = settings.model_dump(exclude_unset=True)
-    through = Settings(
-        **{
-            **direct,
-            "database_url": database.url(settings.database_url),
-            "broker_url": broker.url(settings.broker_url),
-        }
-    )
+    through = {
+        "database_url": database.url(settings.database_url),
+        "broker_url": broker.url(settings.broker_url),
+    }
     endpoint = {"AWS_ENDPOINT_URL": storage.url(os.environ["AWS_ENDPOINT_URL"])}
 
     def program(name: str, arguments: Sequence[str], data_dir: Path) -> Program:
-        own = Settings(**{**through.model_dump(exclude_unset=True), "data_dir": data_dir})
+        own = settings.model_copy(update={**through, "data_dir": data_dir})
         return Program(name, arguments, environ(own) | endpoint, folder / f"{name}.log")
 
     nodes = [
@@ -128,13 +114,4 @@ def build(
         for number, disk in enumerate(disks, start=1)
     ]
     reaper = program("reaper", REAPER, folder / "reaper")
-    return System(
-        database,
-        storage,
-        broker,
-        nodes,
-        reaper,
-        settings.broker_url,
-        settings.lease_seconds,
-        settings,
-    )
+    return System(database, storage, broker, nodes, reaper, settings)

@@ -22,9 +22,8 @@ from pydantic import SecretStr
 from safetensors.torch import load_file
 from torch import equal
 
-from jobs.backends import Backends, open_backends
+from jobs.backends import Backends
 from jobs.garbage import collect_garbage
-from jobs.migrate import migrate
 from jobs.models import Job, JobSpec
 from jobs.settings import Settings
 from jobs.status import FINAL, JobStatus
@@ -36,6 +35,7 @@ from tests.fixtures.disks import MakeDisk
 from tests.fixtures.proxy import Proxy
 from tests.worker.conftest import MakeSpec
 from tests.worker.scripted_trainer import weights
+from worker.run import NOT_UPLOADED
 
 MINUTES = float(os.environ.get("SOAK_MINUTES", "15"))
 SEED = int(os.environ.get("SOAK_SEED", "20261128"))
@@ -44,7 +44,7 @@ STEPS, LOG_EVERY = 60, 5
 SCRIPTED_JOBS, REAL_JOBS = round(10 * MINUTES), max(1, round(0.8 * MINUTES))
 REAL_SEED = 7
 # A person mends the credentials and retries the job; everything else mends itself.
-MENDED_BY_A_PERSON = {"storage_refused"}
+MENDED_BY_A_PERSON = {"storage_refused", NOT_UPLOADED}
 
 logger = logging.getLogger(__name__)
 
@@ -66,14 +66,6 @@ def settings(valkey_url: str, postgres_url: str, s3_url: str, tmp_path: Path) ->
         min_free_disk_bytes=1_000_000,
         secret_keys=SecretStr(Fernet.generate_key().decode()),
     )
-
-
-@pytest.fixture
-def backends(settings: Settings) -> Iterator[Backends]:
-    migrate(settings.database_url)
-    backends = open_backends(settings)
-    yield backends
-    backends.close()
 
 
 @pytest.fixture
