@@ -17,6 +17,7 @@ from transformers.models.auto.auto_factory import _BaseAutoModelClass
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from relora_core.errors import ModelError
+from relora_core.failures import reason
 from relora_core.presets import preset_config
 from relora_core.seeds import generator_seed
 from relora_core.shapes.names import check_direction, check_fields, no_model_type
@@ -76,7 +77,7 @@ def _config(spec: TrainSpec, of_the_data: Mapping[str, Any]) -> PreTrainedConfig
             try:
                 return AutoConfig.from_pretrained(spec.model.pretrained)
             except (OSError, ValueError) as error:
-                raise ModelError(f"cannot load model.pretrained: {error}") from error
+                raise ModelError(f"cannot load model.pretrained: {reason(error)}") from error
         case _:
             assert_never(spec.model)
 

@@ -14,6 +14,7 @@ from relora_core.checkpoint_export import load_model
 from relora_core.distributed import World
 from relora_core.errors import CheckpointError, ModelError
 from relora_core.events import WarmStarted
+from relora_core.failures import reason
 from relora_core.lowrank.inject import merged_state
 from relora_core.manifest import verify
 from relora_core.model import AutoModel
@@ -78,7 +79,7 @@ def _hugging_face(name: str, auto_model: AutoModel) -> Earlier:
     try:
         model, report = auto_model.from_pretrained(name, dtype="float32", output_loading_info=True)
     except (OSError, ValueError) as error:
-        raise ModelError(f"cannot load method.warm_start_from {name!r}: {error}") from error
+        raise ModelError(f"cannot load method.warm_start_from {name!r}: {reason(error)}") from error
     if report["missing_keys"]:  # transformers draws them at random
         missing = ", ".join(sorted(report["missing_keys"]))
         raise ModelError(f"method.warm_start_from {name!r} lacks the weights {missing}")

@@ -1,10 +1,20 @@
-"""What people are told when another server fails."""
+"""What people are told of an error, whatever raised it."""
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from jobs.errors import JobsError
+from relora_core.errors import TrainError
+from relora_core.failures import summary
 
 
-def summary(error: BaseException) -> str:
-    """The class of the error, with the status that the server answered.
+def told(error: BaseException) -> str:
+    """The text of our own errors and of the file system's; of all others the class.
 
-    Never its text: that quotes the answer, of a server that perhaps only the worker can reach.
+    A library's text may quote a server's answer, or the statement that a database refused. The
+    worker's log has it.
     """
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    return type(error).__name__ + (f" (HTTP status {status})" if status else "")
+    if isinstance(error, JobsError | TrainError) or (isinstance(error, OSError) and error.strerror):
+        return str(error)
+    if isinstance(error, SQLAlchemyError):
+        return f"the database failed ({type(error).__name__})"
+    return summary(error)

@@ -28,6 +28,7 @@ from jobs.models import JobError
 from jobs.settings import Settings
 from relora_core.errors import CheckpointError
 from worker.environment import child_environment
+from worker.failures import told
 from worker.heartbeat import worker_name
 from worker.launchers.torchrun import last_words
 from worker.model_cache import model_folder
@@ -76,8 +77,7 @@ class Generator:
             raise
         except Exception as error:
             logger.exception("generation %s broke", claim.generation.id)
-            message = f"{type(error).__name__}: {error}"
-            store.fail(claim, JobError(code="generator_error", message=message))
+            store.fail(claim, JobError(code="generator_error", message=told(error)))
         logger.info("generation %s of job %s is over", claim.generation.id, claim.generation.job_id)
         return True
 

@@ -14,8 +14,8 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from jobs.models import HubRepo
 from jobs.secret_names import HUB_TOKEN
+from relora_core.failures import summary
 from worker.attempt import Attempt
-from worker.failures import summary
 
 logger = logging.getLogger(__name__)
 

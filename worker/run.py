@@ -22,6 +22,7 @@ from jobs.status import FINAL, JobStatus
 from relora_core.errors import TrainError
 from worker.attempt import Attempt, StopRequested
 from worker.endings import Broken, Failed, NodeFault, Stopped, Succeeded, Verdict, judge
+from worker.failures import told
 from worker.health import Health, is_node_error
 from worker.hub import publish
 from worker.launchers.torchrun import launch
@@ -82,7 +83,7 @@ def _verdict(attempt: Attempt) -> Verdict:
     except SecretNotFound as error:
         return Failed(JobError(code="secret_not_found", message=str(error)))
     except (SecretsUnavailable, SQLAlchemyError) as error:
-        return Broken(JobError(code="secrets_unavailable", message=str(error)))
+        return Broken(JobError(code="secrets_unavailable", message=told(error)))
     return _trained(attempt, masked)
 
 
@@ -102,7 +103,7 @@ def _trained(attempt: Attempt, masked: Callable[[str], str]) -> Verdict:
     except Exception as error:
         trace = masked(traceback.format_exc())
         logger.error("job %s: attempt %d broke\n%s", attempt.job.id, attempt.number, trace)
-        message = masked(f"{type(error).__name__}: {error}")
+        message = masked(told(error))
         if is_node_error(error):
             return NodeFault(JobError(code=NODE_UNHEALTHY, message=message))
         return Broken(JobError(code="worker_error", message=message))
@@ -176,7 +177,8 @@ def _with_uploads(verdict: Verdict, uploads: Uploads, attempt: Attempt) -> Verdi
         if not isinstance(verdict, Succeeded):
             return verdict
         message = (
-            f"The model is complete, but on the worker alone, in {attempt.workdir.root}: {error}"
+            f"The model is complete, but on the worker alone, in {attempt.workdir.root}: "
+            f"{told(error)}"
         )
         reason = JobError(code=NOT_UPLOADED, message=attempt.secrets.masked(message))
         return Failed(reason) if isinstance(error, StorageRefused) else Broken(reason)

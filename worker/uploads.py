@@ -26,6 +26,7 @@ from relora_core.files import sha256
 from relora_core.manifest import MANIFEST, read_manifest
 from relora_core.step_folders import step_folders
 from worker.attempt import Attempt
+from worker.failures import told
 from worker.output import take_output
 from worker.patience import OUTAGES
 from worker.pending import Pending, PendingCheckpoints
@@ -138,7 +139,9 @@ class Uploads:
             self._folder(pending.folder, path, "checkpoint", pending.step, known)
             self._delete_expired()
         except (*OUTAGES, CheckpointError) as error:
-            self._attempt.warn("checkpoint_not_uploaded", f"{path} is on the worker alone: {error}")
+            self._attempt.warn(
+                "checkpoint_not_uploaded", f"{path} is on the worker alone: {told(error)}"
+            )
         else:
             self._attempt.workdir.remove_earlier()
             self._warn_if_behind(pending, manifest.bytes, time.monotonic() - started)
@@ -168,7 +171,7 @@ class Uploads:
         try:
             self._expire(step for step in self._uploaded_steps() if step > rewound_to)
         except OUTAGES as error:
-            message = f"checkpoints after step {rewound_to} are still listed: {error}"
+            message = f"checkpoints after step {rewound_to} are still listed: {told(error)}"
             self._attempt.warn("checkpoint_not_deleted", message)
 
     def _uploaded_steps(self) -> list[int]:
@@ -232,7 +235,7 @@ class Uploads:
             forget = self._attempt.backends.logs.forget
             self._attempt.insist(partial(forget, self._attempt.job.id, workdir.attempt))
         except OUTAGES as error:
-            self._attempt.warn("log_not_uploaded", f"the log is on the worker alone: {error}")
+            self._attempt.warn("log_not_uploaded", f"the log is on the worker alone: {told(error)}")
 
     def _copy_masked(self, log: Path, copy: Path) -> None:
         masked = self._attempt.secrets.masked
@@ -258,7 +261,9 @@ class Uploads:
                 upload = self._begin("report", None)
                 self._list([upload(file, file.relative_to(root).as_posix()) for file in files])
         except OUTAGES as error:
-            self._attempt.warn("report_not_uploaded", f"reports are on the worker alone: {error}")
+            self._attempt.warn(
+                "report_not_uploaded", f"reports are on the worker alone: {told(error)}"
+            )
 
     def _begin(self, kind: Kind, step: int | None) -> "Upload":
         """Files that are stored from now on get keys that no other upload has or will have.

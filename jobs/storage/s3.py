@@ -5,6 +5,7 @@ AWS_REGION, AWS_ACCESS_KEY_ID, ..., a profile, or the machine's role. A job may 
 of its own.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -18,7 +19,10 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
     NoCredentialsError,
+    ParamValidationError,
     PartialCredentialsError,
 )
 
@@ -48,6 +52,15 @@ _REFUSED = {
     "RequestTimeTooSkewed",
     "SignatureDoesNotMatch",
 }
+_NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError)
+# What goes wrong before a server answers; of all else the text may quote the answer.
+_BEFORE_AN_ANSWER = (
+    *_NO_CREDENTIALS,
+    ParamValidationError,
+    EndpointConnectionError,
+    ConnectTimeoutError,
+)
+_CODE = re.compile(r"[A-Za-z]{1,64}|[0-9]{3}")
 _DELETE_AT_ONCE = 1000  # the most that one request may name
 _CONFIG = Config(
     connect_timeout=5,
@@ -144,10 +157,7 @@ class S3Storage:
                     self._client.delete_object(Bucket=self.bucket, Key=name)
             else:
                 for failure in answer.get("Errors", []):
-                    code, message = failure.get("Code", ""), failure.get("Message", "")
-                    raise ClientError(
-                        {"Error": {"Code": code, "Message": message}}, "DeleteObjects"
-                    )
+                    raise ClientError({"Error": {"Code": failure.get("Code", "")}}, "DeleteObjects")
 
     def remove_unfinished(self, folder: str, before: datetime, *, dry_run: bool) -> int:
         with self._named_errors(folder):
@@ -184,16 +194,17 @@ class S3Storage:
         return self._chunks(key, answer["Body"])
 
     def link(self, key: str, *, expires_seconds: int, filename: str, media_type: str) -> str | None:
-        return self._client.generate_presigned_url(
-            "get_object",
-            Params={
-                "Bucket": self.bucket,
-                "Key": self._name(key),
-                "ResponseContentDisposition": f"attachment; filename*=UTF-8''{quote(filename)}",
-                "ResponseContentType": media_type,
-            },
-            ExpiresIn=expires_seconds,
-        )
+        with self._named_errors(key):
+            return self._client.generate_presigned_url(
+                "get_object",
+                Params={
+                    "Bucket": self.bucket,
+                    "Key": self._name(key),
+                    "ResponseContentDisposition": f"attachment; filename*=UTF-8''{quote(filename)}",
+                    "ResponseContentType": media_type,
+                },
+                ExpiresIn=expires_seconds,
+            )
 
     def _chunks(self, key: str, body: "StreamingBody") -> Iterator[bytes]:
         with self._named_errors(key), body:
@@ -202,10 +213,10 @@ class S3Storage:
     def _name(self, key: str) -> str:
         return f"{self.prefix}/{check_key(key)}".lstrip("/")
 
-    def _error(self, key: str, reason: object) -> StorageError:
+    def _error(self, key: str, reason: str) -> StorageError:
         return StorageError(f"The storage failed at {self._address(key)}: {reason}")
 
-    def _refused(self, key: str, reason: object) -> StorageRefused:
+    def _refused(self, key: str, reason: str) -> StorageRefused:
         return StorageRefused(f"The storage refused at {self._address(key)}: {reason}")
 
     def _address(self, key: str) -> str:
@@ -215,21 +226,15 @@ class S3Storage:
     def _named_errors(self, key: str) -> Iterator[None]:
         try:
             yield
-        except ClientError as error:
-            if error.response["Error"]["Code"] in _MISSING:
-                raise FileNotFoundError(key) from error
-            raise (self._refused if _is_refusal(error) else self._error)(key, error) from error
-        except (NoCredentialsError, PartialCredentialsError) as error:
-            raise self._refused(key, error) from error
         except FileNotFoundError:
             raise
-        except Boto3Error as error:
+        except (Boto3Error, BotoCoreError, ClientError, OSError) as error:
+            if isinstance(error, ClientError) and error.response["Error"]["Code"] in _MISSING:
+                raise FileNotFoundError(key) from error
             # A transfer that failed has its reason as the context.
-            reason = error.__context__
-            refused = isinstance(reason, ClientError) and _is_refusal(reason)
-            raise (self._refused if refused else self._error)(key, error) from error
-        except (BotoCoreError, OSError) as error:
-            raise self._error(key, error) from error
+            reason = (error.__context__ or error) if isinstance(error, Boto3Error) else error
+            told = self._refused if _is_refusal(reason) else self._error
+            raise told(key, _in_words(reason)) from error
 
 
 def _is_part(answer: "GetObjectOutputTypeDef", start: int, end: int | None) -> bool:
@@ -240,7 +245,10 @@ def _is_part(answer: "GetObjectOutputTypeDef", start: int, end: int | None) -> b
     content_range = answer.get("ContentRange")
     if content_range is None:
         return start == 0 and end in {None, answer["ContentLength"]}
-    size = int(content_range.rpartition("/")[2])
+    total = content_range.rpartition("/")[2]
+    if not total.isdecimal():
+        return False
+    size = int(total)
     end = size if end is None else min(end, size)
     return (content_range, answer["ContentLength"]) == (
         f"bytes {start}-{end - 1}/{size}",
@@ -248,10 +256,27 @@ def _is_part(answer: "GetObjectOutputTypeDef", start: int, end: int | None) -> b
     )
 
 
-def _is_refusal(error: ClientError) -> bool:
+def _is_refusal(error: BaseException) -> bool:
     """Whether the same request would be refused again, unlike one that met an outage."""
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    return status in _REFUSED_STATUSES or error.response["Error"]["Code"] in _REFUSED
+    if not isinstance(error, ClientError):
+        return isinstance(error, _NO_CREDENTIALS)
+    return _status(error) in _REFUSED_STATUSES or error.response["Error"]["Code"] in _REFUSED
+
+
+def _in_words(error: BaseException) -> str:
+    """The operation, with the code and the status that the server answered; never its text."""
+    if isinstance(error, ClientError):
+        code, status = error.response["Error"]["Code"], _status(error)
+        known = code if _CODE.fullmatch(code) else "an error"
+        answer = f"{error.operation_name} was answered with {known}"
+        return answer if status is None else f"{answer} (HTTP status {status})"
+    if isinstance(error, _BEFORE_AN_ANSWER) or (isinstance(error, OSError) and error.strerror):
+        return str(error)
+    return type(error).__name__
+
+
+def _status(error: ClientError) -> int | None:
+    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
 
 
 def _session(credentials: S3Credentials | None) -> boto3.Session:

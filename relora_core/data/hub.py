@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 from relora_core.data.rows import Row, read_row
 from relora_core.errors import DataError, DataUnavailable
+from relora_core.failures import reason
 from relora_core.quiet import no_dataset_bars
 
 # `datasets` is imported late: with pandas and pyarrow it takes 80 MB, of each process that trains.
@@ -78,9 +79,11 @@ def hub_errors(dataset: HubDataset) -> Iterator[None]:
     try:
         yield
     except ConnectionError as error:
-        raise DataUnavailable(f"cannot reach the dataset {dataset.name!r}: {error}") from error
+        raise DataUnavailable(
+            f"cannot reach the dataset {dataset.name!r}: {reason(error)}"
+        ) from error
     except (OSError, ValueError, DatasetsError) as error:
-        raise DataError(f"cannot read the dataset {dataset.name!r}: {error}") from error
+        raise DataError(f"cannot read the dataset {dataset.name!r}: {reason(error)}") from error
 
 
 def _read_rows(rows: "Dataset | IterableDataset", *, text_field: str, where: str) -> Iterator[Row]:

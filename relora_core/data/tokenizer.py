@@ -20,6 +20,7 @@ from relora_core.data.split import is_held_out
 from relora_core.errors import DataError
 from relora_core.event_log import silent
 from relora_core.events import DataProgress, Emit
+from relora_core.failures import reason
 from relora_core.spec import (
     ModelSpec,
     NoTokenizer,
@@ -193,7 +194,7 @@ def _pretrained(name: str) -> PreTrainedTokenizerFast:
     try:
         tokenizer = AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot load the tokenizer {name!r}: {error}") from error
+        raise DataError(f"cannot load the tokenizer {name!r}: {reason(error)}") from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise DataError(f"the tokenizer {name!r} is not a fast one (it has no tokenizer.json)")
     if tokenizer.eos_token_id is None:

@@ -9,6 +9,7 @@ from transformers import AutoImageProcessor
 
 from relora_core.data.images.decode import RESAMPLE
 from relora_core.errors import ModelError
+from relora_core.failures import reason
 from relora_core.spec import PretrainedModel, TrainSpec
 from relora_core.tasks.task import Processor
 
@@ -39,7 +40,7 @@ def normalization(spec: TrainSpec) -> Normalization:
     try:
         theirs = AutoImageProcessor.from_pretrained(spec.model.pretrained)
     except (OSError, ValueError) as error:
-        raise ModelError(f"model.pretrained has no image processor: {error}") from error
+        raise ModelError(f"model.pretrained has no image processor: {reason(error)}") from error
     if not theirs.do_normalize:
         return Normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     return Normalization(tuple(theirs.image_mean), tuple(theirs.image_std))

@@ -113,6 +113,47 @@ def test_keys_that_the_server_does_not_know_are_refused(s3_url: str) -> None:
         list(stranger.list(""))
 
 
+# --- what is told --------------------------------------------------------------------------
+
+SECRET = b"what only the worker can read"
+
+
+@pytest.mark.parametrize("action", ["PutObject", "GetObject", "ListObjectsV2", "DeleteObjects"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(403, b"<Error><Code>AccessDenied</Code><Message>%s</Message></Error>" % SECRET),
+        Answer(400, b"<Error><Code>%s</Code><Message>no</Message></Error>" % SECRET),
+        Answer(400, SECRET),
+    ],
+    ids=["message", "code", "no XML"],
+)
+def test_no_word_of_a_servers_answer_is_told(
+    storage: Storage, proxy: Proxy, tmp_path: Path, action: str, answer: Answer
+) -> None:
+    proxy.answer(lambda _method, _target: answer)
+    with pytest.raises((StorageError, FileNotFoundError)) as failed:
+        every_action(storage, tmp_path / "k")[action]()
+    assert SECRET.decode() not in str(failed.value)
+
+
+def test_an_answer_that_is_no_http_is_not_quoted(
+    storage: Storage, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Answer, "encode", lambda _: SECRET + b"\r\n\r\n")
+    proxy.answer(lambda _method, _target: Answer(200))
+    with pytest.raises(StorageError, match=r"k: ConnectionClosedError$|k: HTTPClientError$"):
+        storage.read("k")
+
+
+def test_of_an_answer_operation_code_and_status_are_told(storage: Storage, proxy: Proxy) -> None:
+    proxy.answer(lambda _method, _target: failure(403, "AccessDenied"))
+    with pytest.raises(
+        StorageRefused, match=r"k: GetObject was answered with AccessDenied \(HTTP status 403\)$"
+    ):
+        storage.read("k")
+
+
 # --- outages -------------------------------------------------------------------------------
 
 
