@@ -23,7 +23,7 @@ from jobs.trackers import TrackerSpec, check_each_once
 from jobs.webhooks.models import WebhookSpec
 from relora_core.events import Phase
 from relora_core.problems import explain
-from relora_core.spec import ACCEPTED, Line, Spec, SpecConflict, TrainSpec, was_accepted
+from relora_core.spec import Line, Spec, SpecConflict, TrainSpec, read_accepted, was_accepted
 
 LabelKey = Annotated[
     str, Field(max_length=63, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$")
@@ -154,12 +154,12 @@ class JobSpec(TrainSpec):
 
     @classmethod
     def accepted(cls, document: object) -> "JobSpec":
-        """A stored spec, as it was accepted: rules that came since hold for new ones alone.
+        """A stored spec, as it was accepted: bounds and rules that came since hold for new ones.
 
         One that this version cannot read at all is an `UnreadableSpec`.
         """
         try:
-            return JobSpec.model_validate(document, context=ACCEPTED)
+            return read_accepted(JobSpec, document)
         except ValidationError as error:
             return UnreadableSpec.of(document, error)
 
@@ -167,7 +167,7 @@ class JobSpec(TrainSpec):
     def train(self) -> TrainSpec:
         """The part that the trainer reads."""
         document = self.model_dump(include=set(TrainSpec.model_fields))
-        return TrainSpec.model_validate(document, context=ACCEPTED)
+        return read_accepted(TrainSpec, document)
 
 
 class UnreadableSpec(JobSpec):
@@ -184,7 +184,7 @@ class UnreadableSpec(JobSpec):
         wrong = {item["loc"][0] for item in error.errors(include_url=False) if item["loc"]}
         written = stored if isinstance(stored, dict) else {}
         kept = {key: written[key] for key in _READ_ALONE & written.keys() - wrong}
-        spec = cls.model_validate({**_LEAST, **kept}, context=ACCEPTED)
+        spec = read_accepted(cls, {**_LEAST, **kept})
         spec._stored = stored
         problems = explain(error, stored, JobSpec)
         spec._problem = "; ".join(f"{one.path or 'spec'}: {one.message}" for one in problems)

@@ -15,7 +15,7 @@ from relora_core.errors import ModelError
 from relora_core.estimate import GPUS, UTILIZATION, estimate
 from relora_core.estimate.report import as_json, as_text
 from relora_core.problems import explain
-from relora_core.spec import TrainSpec, train_part, with_absolute_paths
+from relora_core.spec import TrainSpec, read_accepted, train_part, with_absolute_paths
 
 logger = logging.getLogger("relora_core")
 
@@ -30,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     try:
-        spec = read_spec(options.spec)
+        read = read_accepted_spec if options.supervised else read_spec
+        spec = read(options.spec)
     except (OSError, ValueError) as error:
         logger.error("%s", error)
         return 2
@@ -106,6 +107,11 @@ def read_spec(file: Path) -> TrainSpec:
         problems = explain(error, document, TrainSpec)
         lines = [f"  {problem.path or 'spec'}: {problem.message}" for problem in problems]
         raise ValueError("\n".join([f"{file} is not a valid spec:", *lines])) from error
+
+
+def read_accepted_spec(file: Path) -> TrainSpec:
+    """Read what the service accepted. Raises `ValueError`."""
+    return read_accepted(TrainSpec, json.loads(file.read_bytes()))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -15,7 +15,7 @@ from relora_core.export import export
 from relora_core.manifest import verify
 from relora_core.methods import build_method
 from relora_core.quiet import no_progress_bars
-from relora_core.spec import ACCEPTED, TrainSpec
+from relora_core.spec import TrainSpec, read_accepted
 from relora_core.step_folders import step_folders
 from relora_core.timeline import Timeline
 
@@ -76,6 +76,4 @@ def _listed(steps: Iterable[int]) -> str:
 
 def _with_dtype(spec: TrainSpec, dtype: str) -> TrainSpec:
     document = spec.model_dump(mode="json")
-    return TrainSpec.model_validate(
-        {**document, "export": {**document["export"], "dtype": dtype}}, context=ACCEPTED
-    )
+    return read_accepted(TrainSpec, {**document, "export": {**document["export"], "dtype": dtype}})

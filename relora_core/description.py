@@ -4,15 +4,15 @@
 are as transformers writes them.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from pydantic import ValidationError
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
 from relora_core.errors import CheckpointError
-from relora_core.spec import ACCEPTED, TrainSpec
+from relora_core.spec import TrainSpec, read_accepted
 from relora_core.tasks import load_parts
 from relora_core.tasks.task import TaskParts
 
@@ -35,8 +35,8 @@ class Description:
     def read(cls, folder: Path) -> tuple[Self, PreTrainedConfig]:
         """Raises `CheckpointError`."""
         try:
-            spec = TrainSpec.model_validate_json((folder / SPEC).read_bytes(), context=ACCEPTED)
-        except (FileNotFoundError, ValidationError) as error:
+            spec = read_accepted(TrainSpec, json.loads((folder / SPEC).read_bytes()))
+        except (FileNotFoundError, ValueError) as error:
             raise CheckpointError(
                 f"{folder} was saved by another version of relora: {error}; resume the run with "
                 "this version, and export the checkpoint that it saves"

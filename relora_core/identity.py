@@ -9,13 +9,13 @@ from pydantic import ValidationError
 
 from relora_core.errors import CheckpointError
 from relora_core.spec import (
-    ACCEPTED,
     HeldOut,
     LowRank,
     PretrainedTokenizer,
     ReloraMethod,
     Source,
     TrainSpec,
+    read_accepted,
 )
 from relora_core.timeline import Timeline
 
@@ -135,7 +135,7 @@ def _read(saved: Mapping[str, Any]) -> tuple[TrainSpec, Contents]:
         contents["train_examples"] = data.pop("train_examples")
     written = {key: value for key, value in saved.items() if key != "contents"}
     try:
-        return TrainSpec.model_validate({**written, "data": data}, context=ACCEPTED), contents
+        return read_accepted(TrainSpec, {**written, "data": data}), contents
     except ValidationError as error:
         raise CheckpointError(
             f"the checkpoints were saved by a version of relora with another spec: {error}; go on "

@@ -5,6 +5,7 @@ slow, or has given it back, writes nothing to it any more.
 """
 
 import builtins
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +24,7 @@ from jobs.generations.tables import generations
 from jobs.ids import new_id
 from jobs.models import JobError
 from jobs.tables import jobs
+from relora_core.spec import read_accepted
 
 NOBODY = JobError(
     code="no_generator",
@@ -161,7 +163,7 @@ def _generation_from(row: Row[*tuple[Any, ...]]) -> Generation:
         job_id=row.job_id,
         status=row.status,
         step=row.step,
-        request=NewGeneration.model_validate_json(row.request),
+        request=read_accepted(NewGeneration, json.loads(row.request)),
         result=GeneratedText.model_validate_json(row.result) if row.result else None,
         error=JobError.model_validate_json(row.error) if row.error else None,
         created_at=row.created_at,

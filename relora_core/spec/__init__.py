@@ -4,6 +4,7 @@ The server validates with the very classes that the trainer reads. Steps are opt
 steps, sizes are sequences, tokens or images as the field says.
 """
 
+from relora_core.spec.accepted import read_accepted, was_accepted
 from relora_core.spec.data import (
     DEFAULT_IMAGE_SIZE,
     SOURCE_SCHEMES,
@@ -45,7 +46,7 @@ from relora_core.spec.model import (
     check_no_kernels,
     written_vocab_size,
 )
-from relora_core.spec.part import ACCEPTED, Document, Line, Remark, Spec, Steps, was_accepted
+from relora_core.spec.part import Document, Line, Remark, Spec, Steps
 from relora_core.spec.paths import with_absolute_paths
 from relora_core.spec.phases import Phases
 from relora_core.spec.task import TaskName
@@ -62,7 +63,6 @@ from relora_core.spec.training import (
 from relora_core.spec.written import MAX_WHOLE, SpecConflict, check_written
 
 __all__ = [
-    "ACCEPTED",
     "DEFAULT_IMAGE_SIZE",
     "MAX_WHOLE",
     "SERVICE_FIELDS",
@@ -116,6 +116,7 @@ __all__ = [
     "check_no_kernels",
     "check_written",
     "is_hub_dataset",
+    "read_accepted",
     "train_part",
     "was_accepted",
     "with_absolute_paths",

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 
-from relora_core.spec.part import Line, Spec, Text, one_of, was_accepted
+from relora_core.spec.accepted import was_accepted
+from relora_core.spec.part import Line, Spec, Text, one_of
 
 STAGED_SCHEMES = ("s3://", "upload://")  # the service's worker copies them to the node
 SOURCE_SCHEMES = ("file://", "hf://", *STAGED_SCHEMES)

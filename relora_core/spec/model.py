@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Tag, ValidationInfo, field_validator
 
 from relora_core.presets import VISION_MODELS, preset_config, preset_names
-from relora_core.spec.part import Document, Spec, Text, one_of, was_accepted
+from relora_core.spec.accepted import was_accepted
+from relora_core.spec.part import Document, Spec, Text, one_of
 from relora_core.spec.task import TaskName
 from relora_core.suggestions import no_such
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, ValidationInfo
 
+from relora_core.spec.accepted import was_accepted
 from relora_core.spec.written import MAX_BYTES, MAX_DEPTH, check_written
 
 # The bounds are far from what a run needs: they keep every sum and product small.
@@ -14,13 +15,6 @@ Steps = Annotated[int, Field(ge=1, le=10**9)]
 Count = Annotated[int, Field(ge=1, le=10**7)]
 Text = Annotated[str, Field(min_length=1, max_length=4096)]  # a name, a path or an address
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-# The context in which a spec is read that was accepted before: rules may have come since.
-ACCEPTED = {"accepted": True}
-
-
-def was_accepted(info: ValidationInfo) -> bool:
-    """Whether this validation reads a spec that was accepted before."""
-    return info.context == ACCEPTED
 
 
 def _one_line(text: str, info: ValidationInfo) -> str:

@@ -13,6 +13,7 @@ from pydantic import (
 
 from relora_core.events import Unit
 from relora_core.presets import RECIPES, expand_recipe, preset_config
+from relora_core.spec.accepted import was_accepted
 from relora_core.spec.data import STAGED_SCHEMES, DataSpec
 from relora_core.spec.method import (
     ControlMethod,
@@ -35,7 +36,7 @@ from relora_core.spec.model import (
     with_own_tokenizer,
     written_vocab_size,
 )
-from relora_core.spec.part import Line, Remark, Remarks, Spec, was_accepted
+from relora_core.spec.part import Line, Remark, Remarks, Spec
 from relora_core.spec.phases import Phases, phases_of
 from relora_core.spec.task import TaskName, check_fields
 from relora_core.spec.training import (

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from safetensors.torch import load_file
 
 from relora_core.events import AnyTrainEvent, StepFinished, from_line
@@ -38,8 +37,8 @@ def starting(folder: Path, cache: Path) -> Iterator[Start]:
         supervised: bool = False,
         fault: str | None = None,  # of `tests.relora_core.faults`
     ) -> subprocess.Popen[bytes]:
-        file = folder / f"{name}.yaml"
-        file.write_text(yaml.safe_dump(spec.model_dump(mode="json")))
+        file = folder / f"{name}.json"
+        file.write_text(spec.model_dump_json())
         torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
         launcher = [*torchrun, "-m"] if processes else []
         program = ["tests.relora_core.faults", fault] if fault else ["relora_core"]

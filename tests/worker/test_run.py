@@ -1,6 +1,7 @@
 """Attempts with the real trainer, in this process; `test_tasks.py` has them in a Celery worker."""
 
 import hashlib
+import json
 import os
 import signal
 import sqlite3
@@ -9,6 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 from transformers import AutoModelForCausalLM
@@ -149,6 +151,38 @@ def test_a_job_whose_secret_was_deleted_fails_and_says_which(
         code="secret_not_found",
         message="There is no secret 'my-token'; store it under this name first.",
     )
+
+
+def store_spec(backends: Backends, job: Job, **changes: Any) -> None:
+    """Let the stored spec be one that another version accepted."""
+    document = {**job.spec.model_dump(mode="json"), **changes}
+    with sqlite3.connect(backends.settings.data_dir / "relora.db") as database:
+        database.execute("UPDATE jobs SET spec = ? WHERE id = ?", (json.dumps(document), job.id))
+
+
+def test_a_job_that_was_accepted_before_a_bound_came_runs_to_its_end(
+    backends: Backends, make_spec: MakeSpec
+) -> None:
+    job = backends.store.create(make_spec(steps=20))
+    training = {**job.spec.training.model_dump(), "spike_window": 10**6, "max_rewinds": 10**6}
+    labels = {f"label-{number}": "x" * 1000 for number in range(100)}
+    store_spec(backends, job, training=training, labels=labels)
+    job = attempt(backends, job.id)
+    assert (job.status, job.error, job.progress.step) == (JobStatus.SUCCEEDED, None, 20)
+    assert job.spec.training.spike_window == 10**6
+
+
+def test_a_job_whose_spec_this_version_cannot_read_fails_and_says_what_is_wrong(
+    backends: Backends, make_spec: MakeSpec
+) -> None:
+    job = backends.store.create(make_spec())
+    store_spec(backends, job, training={"steps": "many", "later": True})
+    job = attempt(backends, job.id)
+    assert job.status is JobStatus.FAILED
+    assert job.error is not None
+    assert job.error.code == "spec_unreadable"
+    assert "training.steps: must be a whole number" in job.error.message
+    backends.store.delete(job.id)
 
 
 def test_a_worker_without_the_key_leaves_the_job_to_another(
