@@ -203,7 +203,7 @@ def _fields(problems: list[SpecProblem]) -> list[FieldProblem]:
 
 def body_refused(request: Request, error: BodyRefused) -> JSONResponse:
     detail = "The body has values that cannot be stored."
-    return respond(request, 422, "invalid_request", detail, errors=_fields(error.problems))
+    return respond(request, 422, "invalid_request", detail, errors=_fields([error.problem]))
 
 
 def http_error(request: Request, error: HTTPException) -> JSONResponse:

@@ -1,8 +1,8 @@
 """What the API answers, besides a job, its progress and its events. For server and client."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from jobs.artifacts import Checkpoint
 from jobs.datasets.models import Dataset
@@ -25,15 +25,8 @@ LOCATION = {"headers": {"Location": {"schema": {"type": "string"}}}}
 LAST_EVENTS = (JobSucceeded, JobFailed, JobCancelled)  # unless it is retried
 
 
-def _readable(text: str) -> str:
-    """A body may name half of a surrogate pair, which no answer can hold."""
-    return text.encode(errors="backslashreplace").decode()
-
-
 class FieldProblem(BaseModel):
-    path: Annotated[str, BeforeValidator(_readable)] = Field(
-        description="The field as it was written.", examples=["method.rank"]
-    )
+    path: str = Field(description="The field as it was written.", examples=["method.rank"])
     message: str = Field(examples=["must be at least 1; got 0"])
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 MAX_BYTES = 65_536  # as JSON
 MAX_DEPTH = 32
 MAX_WHOLE = 2**63 - 1
+TOO_DEEP = f"must be at most {MAX_DEPTH} levels deep"
 
 _Items = Iterator[tuple[object, object]]
 
@@ -28,18 +29,19 @@ def check_written(document: object) -> None:
     path: list[str] = []
     open_levels: list[_Items] = [iter([("", document)])]
     while open_levels:
-        key, value = next(open_levels[-1], (None, None))
-        if key is None:
+        item = next(open_levels[-1], None)
+        if item is None:
             open_levels.pop()
             path = path[:-1]
             continue
+        key, value = item
         here = [*path, str(key)]
-        size += _size(key, here[:-1]) + _size(value, here) + 2
+        size += _size(key, here) + _size(value, here) + 2
         if size > MAX_BYTES:
             raise SpecConflict("", f"must be at most {MAX_BYTES:,} bytes as JSON")
         if isinstance(value, Mapping | list | tuple):
             if len(open_levels) > MAX_DEPTH:
-                raise SpecConflict(_dotted(path), f"must be at most {MAX_DEPTH} levels deep")
+                raise SpecConflict(_dotted(path), TOO_DEEP)
             open_levels.append(_items(value))
             path = here
 
@@ -65,4 +67,4 @@ def _size(value: object, path: list[str]) -> int:
 
 
 def _dotted(path: list[str]) -> str:
-    return ".".join(path).removeprefix(".").encode(errors="replace").decode()
+    return ".".join(path).removeprefix(".").encode(errors="backslashreplace").decode()
