@@ -5,6 +5,7 @@ Where keys are asked for and they say nothing, a job reaches what needs no right
 no file of theirs, no object with the service's own credentials, no server in a private network.
 """
 
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -18,9 +19,10 @@ from jobs.job_uris import SCHEME
 from jobs.models import JobSpec
 from jobs.secret_names import S3_KEY_ID
 from jobs.settings import Settings
-from jobs.storage.addresses import S3, bucket_and_key, local_path
+from jobs.storage.addresses import S3, bucket_and_key
 from jobs.trackers import MlflowTracker
 from jobs.webhooks.addresses import AddressRefused, check_url
+from relora_core.file_uris import local_path, readings
 from relora_core.problems import Problem
 from relora_core.spec import (
     LowRank,
@@ -64,8 +66,10 @@ class Place:
     @classmethod
     def matching(cls, pattern: str) -> Self:
         """With links followed as far as the pattern is a plain path."""
-        parts = Path(pattern).expanduser().absolute().parts[1:]
-        wild = next((n for n, part in enumerate(parts) if set(part) & set("*?[")), len(parts))
+        path = Path(pattern).expanduser().absolute()
+        parts = path.parts[1:]
+        folders = [*reversed(path.parents), path][1:]
+        wild = next((n for n, folder in enumerate(folders) if _is_pattern(folder)), len(parts))
         if ".." in parts[wild:]:  # it may lead anywhere
             return cls(None, ("**",))
         plain = Path("/", *parts[:wild]).resolve().parts[1:]
@@ -81,6 +85,11 @@ class Place:
     def reaches(self, folder: "Place") -> bool:
         """Something that this may name is in the folder, or is the folder."""
         return self.bucket == folder.bucket and _reaches(self.parts, folder.parts)
+
+
+def _is_pattern(path: Path) -> bool:
+    """A name that is there is none, for the trainer either."""
+    return bool(set(path.name) & set("*?[")) and not os.path.lexists(path)
 
 
 def _folded(parts: tuple[str, ...]) -> tuple[str, ...]:
@@ -103,35 +112,37 @@ def place_of(url: str) -> Place:
     return Place.on_this_machine(local_path(url))
 
 
-def _source_place(uri: str) -> Place | None:
-    """Of data, a model or a tokenizer, as the worker and the trainer read it; None on the Hub."""
+def _data_places(uri: str) -> list[Place]:
+    """Where data is, as the worker and the trainer read it; nowhere, if it is on the Hub."""
     if uri.startswith(_OF_THE_SERVICE):
-        return None
+        return []
     if uri.startswith(S3):
-        return Place.in_bucket(*bucket_and_key(uri))
-    if uri.startswith(_HUB) and is_hub_dataset(_path_of(uri)):
-        return None
-    return Place.matching(_path_of(uri))
+        return [Place.in_bucket(*bucket_and_key(uri))]
+    if uri.startswith(_HUB) and is_hub_dataset(_paths_of(uri)[0]):
+        return []
+    return [Place.matching(path) for path in _paths_of(uri)]
 
 
-def _pretrained_place(name: str) -> Place | None:
-    return None if _HUB_MODEL.fullmatch(name) else Place.on_this_machine(_path_of(name))
+def _pretrained_places(name: str) -> list[Place]:
+    """As `_data_places`, of a model or a tokenizer."""
+    if name.startswith(SCHEME) or _HUB_MODEL.fullmatch(name):
+        return []
+    return [Place.on_this_machine(path) for path in _paths_of(name)]
 
 
-def _path_of(uri: str) -> str:
-    """What stands there for the path on this machine."""
+def _paths_of(uri: str) -> list[str]:
+    """What may stand there for a path on this machine."""
     if uri.startswith(_HUB):
-        return uri.removeprefix(_HUB).partition("?")[0]
-    return uri.removeprefix("file://")
+        return [uri.removeprefix(_HUB).partition("?")[0]]
+    return readings(uri)
 
 
-def _sources(spec: JobSpec) -> Iterator[tuple[str, str, Place | None]]:
-    """The fields that name what a job reads, with what they say, and where that is."""
+def _sources(spec: JobSpec) -> Iterator[tuple[str, str, list[Place]]]:
+    """The fields that name what a job reads, with what they say, and where that may be."""
     for path, uri in spec.data.places():
-        yield path, uri, _source_place(uri)
+        yield path, uri, _data_places(uri)
     for path, name in _pretrained(spec):
-        if not name.startswith(SCHEME):
-            yield path, name, _pretrained_place(name)
+        yield path, name, _pretrained_places(name)
 
 
 def _pretrained(spec: JobSpec) -> Iterator[tuple[str, str]]:
@@ -178,9 +189,12 @@ class Locations:
             yield from self._output_problems(
                 "output.uri", spec.output_uri, output, written, own_credentials=own_credentials
             )
-        for path, uri, place in _sources(spec):
-            if place is not None:
-                yield from self._source_problems(path, uri, place, own_credentials=own_credentials)
+        for path, uri, places in _sources(spec):
+            problems = (
+                self._source_problem(path, uri, place, own_credentials=own_credentials)
+                for place in places
+            )
+            yield from [problem for problem in problems if problem is not None][:1]
         for number, tracker in enumerate(spec.trackers):
             if isinstance(tracker, MlflowTracker):
                 yield from self._tracker_problems(f"trackers.{number}.uri", tracker.uri)
@@ -198,25 +212,26 @@ class Locations:
             message = _not_allowed(uri, output, self.outputs, "output")
             yield Problem(path=path, message=message)
 
-    def _source_problems(
+    def _source_problem(
         self, path: str, uri: str, place: Place, *, own_credentials: bool
-    ) -> Iterator[Problem]:
-        if place.bucket is None and not _path_of(uri).startswith("/"):
+    ) -> Problem | None:
+        if place.bucket is None and not _paths_of(uri)[0].startswith("/"):
             message = (
                 f"{uri!r} is neither on the Hub nor an absolute path; write a path from / on, name "
                 "what a job saved as job://JOB_ID/final, or upload data with `relora datasets "
                 "upload`"
             )
-            yield Problem(path=path, message=message)
-        elif any(place.reaches(own) for own in self.ours):
+            return Problem(path=path, message=message)
+        if any(place.reaches(own) for own in self.ours):
             message = (
                 f"{uri!r} leads into the service's own storage; name what a job saved as "
                 "job://JOB_ID/final, and uploaded data as upload://DATASET_ID"
             )
-            yield Problem(path=path, message=message)
-        elif not self._allows(place, self.sources, own_credentials=own_credentials):
+            return Problem(path=path, message=message)
+        if not self._allows(place, self.sources, own_credentials=own_credentials):
             message = _not_allowed(uri, place, self.sources, "source")
-            yield Problem(path=path, message=message)
+            return Problem(path=path, message=message)
+        return None
 
     def _tracker_problems(self, path: str, uri: str) -> Iterator[Problem]:
         if uri.startswith(_SQLITE):

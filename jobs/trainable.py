@@ -8,6 +8,7 @@ from relora_core.errors import ModelError
 from relora_core.estimate.phases import planned_phases
 from relora_core.estimate.shape_of import needs_trainer, shape_of
 from relora_core.file_formats import READABLE, is_readable
+from relora_core.file_uris import existing_path
 from relora_core.problems import Problem
 from relora_core.shapes.names import check_names
 from relora_core.spec import ConfigModel
@@ -44,10 +45,10 @@ def file_problems(spec: JobSpec) -> Iterator[Problem]:
 
 
 def _unreadable(uri: str) -> str | None:
-    scheme, separator, rest = uri.partition("://")
+    scheme, separator, _ = uri.partition("://")
     if separator and scheme != "file":
         return None
-    file = Path(rest if separator else uri)
+    file = Path(existing_path(uri))
     if _WILD & set(str(file)) or not file.is_absolute():
         return None
     try:

@@ -2,16 +2,20 @@
 
 from collections.abc import Mapping
 
+from relora_core.file_uris import local_path
 from relora_core.spec import LowRank, PretrainedModel, PretrainedTokenizer, TrainSpec
 
 
 def with_copies(spec: TrainSpec, staged: Mapping[str, str]) -> TrainSpec:
-    """`staged` says where copies lie: the name in the spec to a folder."""
+    """`staged` says where copies lie: the name in the spec to a folder.
+
+    The folder of a file:// URI is its own copy.
+    """
     changes: dict[str, object] = {}
     for part in ("model", "tokenizer"):
         source = getattr(spec, part)
         if isinstance(source, PretrainedModel | PretrainedTokenizer):
-            copy = staged.get(source.pretrained, source.pretrained)
+            copy = staged.get(source.pretrained, local_path(source.pretrained))
             changes[part] = source.model_copy(update={"pretrained": copy})
     method = spec.method
     if isinstance(method, LowRank) and method.warm_start_from is not None:

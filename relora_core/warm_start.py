@@ -15,6 +15,7 @@ from relora_core.distributed import World
 from relora_core.errors import CheckpointError, ModelError
 from relora_core.events import WarmStarted
 from relora_core.failures import reason
+from relora_core.file_uris import existing_path
 from relora_core.lowrank.inject import merged_state
 from relora_core.manifest import verify
 from relora_core.model import AutoModel
@@ -50,7 +51,7 @@ def load_warm_start(model: PreTrainedModel, source: str, task: Task, world: Worl
 
     Raises `ModelError` if that cannot be found or does not fit the spec.
     """
-    folder = Path(source.removeprefix("file://")).expanduser()
+    folder = Path(existing_path(source)).expanduser()
     checkpoint = _find_checkpoint(folder, world)
     earlier = (
         _hugging_face(str(folder), task.auto_model) if checkpoint is None else _ours(checkpoint)

@@ -4,10 +4,11 @@ from pathlib import Path
 
 from jobs.errors import StorageRefused
 from jobs.models import Job
-from jobs.storage.addresses import FILE, S3, bucket_and_key, local_path
+from jobs.storage.addresses import S3, bucket_and_key
 from jobs.storage.credentials import S3Credentials
 from jobs.storage.local import LocalStorage
 from jobs.storage.protocol import Storage, StoredFile
+from relora_core.file_uris import FILE, local_path
 
 __all__ = ["S3Credentials", "Storage", "StoredFile", "job_storage", "open_storage"]
 

@@ -74,10 +74,11 @@ def _flat(grid: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]
 def _axis(written: str, values: Any) -> _Axis:
     if not isinstance(values, list) or not values:
         raise _wrong(written, "give a list of at least one value")
-    return _Axis(written, _path(written, values), values)
+    return _Axis(written, path_of(written, values), values)
 
 
-def _path(written: str, values: list[Any]) -> tuple[str, ...]:
+def path_of(written: str, values: list[Any]) -> tuple[str, ...]:
+    """Of a field in the spec, which may be named by its end alone. Raises `InvalidSweep`."""
     if written == "method" and all(isinstance(value, str) for value in values):
         return ("method", "name")
     if written == "name":

@@ -9,6 +9,7 @@ from pathlib import Path
 from relora_core.data.content import file_errors
 from relora_core.errors import DataError
 from relora_core.file_formats import READABLE, is_readable
+from relora_core.file_uris import readings
 
 _WILDCARDS = frozenset("*?[")
 
@@ -19,19 +20,22 @@ def find_files(uri: str) -> list[Path]:
     Raises `DataError` for what a pattern would leave out: a folder that cannot be listed, a link
     to a file that is gone.
     """
-    path = Path(uri.removeprefix("file://")).expanduser().absolute()
-    with file_errors(path):
-        if path.is_dir():
-            return _saved_files(path)
-        exists = path.is_file() or path.is_symlink()
-        found = {path} if exists else set(_matching(Path(path.anchor), path.parts[1:]))
-        files = [file for file in sorted(found) if _is_file(file)]
+    paths = [Path(reading).expanduser().absolute() for reading in readings(uri)]
+    files = next(filter(None, map(_named_by, paths)), [])
     if not files:
-        raise DataError(f"no file matches {uri!r} ({path})")
+        raise DataError(f"no file matches {uri!r} ({paths[0]})")
     for file in files:
         if not is_readable(file):
             raise DataError(f"cannot read {file}; known formats are {READABLE}")
     return files
+
+
+def _named_by(path: Path) -> list[Path]:
+    with file_errors(path):
+        if path.is_dir():
+            return _saved_files(path)
+        found = set(_matching(Path(path.anchor), path.parts[1:]))
+        return [file for file in sorted(found) if _is_file(file)]
 
 
 def _saved_files(folder: Path) -> list[Path]:
@@ -66,15 +70,20 @@ def _matching(
             if entry.is_dir() and entry.resolve() not in around:
                 yield from _matching(entry, parts, around)
         return
-    if _WILDCARDS.isdisjoint(name):
-        matches = [folder / name] if os.path.lexists(folder / name) else []
-    else:
-        matches = [entry for entry in folder.iterdir() if fnmatchcase(entry.name, name)]
-    for match in matches:
+    for match in _entries(folder, name):
         if not rest:
             yield match
         elif match.is_dir():
             yield from _matching(match, rest, around)
+
+
+def _entries(folder: Path, name: str) -> list[Path]:
+    """A name that is there is no pattern, whatever it holds."""
+    if os.path.lexists(folder / name):
+        return [folder / name]
+    if _WILDCARDS.isdisjoint(name):
+        return []
+    return [entry for entry in folder.iterdir() if fnmatchcase(entry.name, name)]
 
 
 def _is_file(path: Path) -> bool:

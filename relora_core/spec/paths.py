@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from relora_core.file_uris import FILE, file_uri, local_path
+
 
 def with_absolute_paths(document: Mapping[str, Any]) -> dict[str, Any]:
     """A written spec whose paths no longer depend on the current folder and user.
@@ -13,13 +15,14 @@ def with_absolute_paths(document: Mapping[str, Any]) -> dict[str, Any]:
     changed = dict(document)
     if isinstance(data := document.get("data"), Mapping):
         changed["data"] = {name: _change(part, "uri", _data) for name, part in data.items()}
-    for part, field in (
-        ("model", "pretrained"),
-        ("tokenizer", "pretrained"),
-        ("method", "warm_start_from"),
+    for part, field, absolute in (
+        ("model", "pretrained", _model),
+        ("tokenizer", "pretrained", _model),
+        ("method", "warm_start_from", _model),
+        ("output", "uri", _uri),
     ):
         if part in document:
-            changed[part] = _change(document[part], field, _model)
+            changed[part] = _change(document[part], field, absolute)
     return changed
 
 
@@ -35,16 +38,21 @@ def _change(part: object, field: str, absolute: Callable[[str], str]) -> object:
 
 
 def _data(uri: str) -> str:
-    scheme, separator, path = uri.rpartition("://")
-    if not path or scheme not in {"", "file"}:
-        return uri
-    return f"{scheme}{separator}{_absolute(path)}"
+    is_path = uri != "" and "://" not in uri
+    return _absolute(uri) if is_path else _uri(uri)
 
 
 def _model(name: str) -> str:
     """A folder, where there is one or the name says so; else a name on the Hub, or a URI."""
     is_folder = name.startswith((".", "~")) or _is_folder(name)
-    return _absolute(name) if is_folder else name
+    return _absolute(name) if is_folder else _uri(name)
+
+
+def _uri(uri: str) -> str:
+    """Of another scheme, or absolute, it stays as it is written."""
+    path = uri.removeprefix(FILE)
+    is_relative = uri.startswith(FILE) and path != "" and not path.startswith("/")
+    return file_uri(_absolute(local_path(uri))) if is_relative else uri
 
 
 def _is_folder(name: str) -> bool:

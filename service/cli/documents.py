@@ -1,10 +1,12 @@
 """What a person wrote: specs in files, changes to them and limits in arguments."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
+from jobs.sweeps.grid import InvalidSweep, path_of
 from relora_core import documents
 from relora_core.spec import with_absolute_paths
 from service.cli.session import REFUSED, fail
@@ -33,9 +35,12 @@ def read_spec(file: Path) -> dict[str, Any]:
     return with_absolute_paths(document)
 
 
-def parse_changes(settings: Iterable[str]) -> dict[str, Any]:
-    """`training.steps=200` as `{"training": {"steps": 200}}`; null takes a field away."""
-    changes: dict[str, Any] = {}
+def read_changes(file: Path | None, settings: Iterable[str]) -> dict[str, Any]:
+    """What a file says of a spec, and `training.steps=200` as `{"training": {"steps": 200}}`.
+
+    Null takes a field away. Relative paths begin where this command runs.
+    """
+    changes = read_document(file, "changes: a part of a job spec") if file else {}
     for setting in settings:
         path, value = _split(setting, "training.steps=200")
         *parents, name = path.split(".")
@@ -43,18 +48,36 @@ def parse_changes(settings: Iterable[str]) -> dict[str, Any]:
         for parent in parents:
             place = place.setdefault(parent, {})
             if not isinstance(place, dict):
-                fail(f"{setting!r} says of {parent!r} what another --set says, too", REFUSED)
+                fail(f"{setting!r} changes a part of {parent!r}, which is set whole", REFUSED)
         place[name] = _value(value, setting)
     return with_absolute_paths(changes)
 
 
 def parse_grid(settings: Iterable[str]) -> dict[str, list[Any]]:
-    """`rank=64,128` as `{"rank": [64, 128]}`."""
+    """`rank=64,128` as `{"rank": [64, 128]}`; relative paths begin where this command runs."""
     grid = {}
     for setting in settings:
         field, values = _split(setting, "rank=64,128")
-        grid[field] = _value(f"[{values}]", setting)
+        grid[field] = _from_here(field, _value(f"[{values}]", setting))
     return grid
+
+
+def _from_here(field: str, values: list[Any]) -> list[Any]:
+    """A field that no spec has is for the service to refuse."""
+    try:
+        path = path_of(field, values)
+    except InvalidSweep:
+        return values
+    return [_inside(with_absolute_paths(_around(value, path)), path) for value in values]
+
+
+def _around(value: Any, path: Sequence[str]) -> Any:
+    """A part of a spec that has the value at this path."""
+    return reduce(lambda inner, name: {name: inner}, reversed(path), value)
+
+
+def _inside(document: Any, path: Sequence[str]) -> Any:
+    return reduce(lambda outer, name: outer[name], path, document)
 
 
 def parse_labels(labels: Iterable[str]) -> dict[str, str]:

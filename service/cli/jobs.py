@@ -11,7 +11,7 @@ from rich.text import Text
 from jobs.models import Job
 from jobs.status import JobStatus
 from relora_core.events import to_line
-from service.cli.documents import parse_changes, parse_labels, read_document, read_spec
+from service.cli.documents import parse_labels, read_changes, read_spec
 from service.cli.session import (
     FAILED,
     INTERRUPTED,
@@ -213,11 +213,9 @@ def fork(  # noqa: PLR0913 # what a fork has
     json: AsJson = False,
 ) -> None:
     """Submit a new job with the spec of another and changes to it."""
-    written = read_document(changes, "changes: a part of a job spec") if changes else {}
+    wanted = read_changes(changes, set_ or ())
     with connected(url) as client:
-        job = client.jobs.fork(
-            job_id, source=source, changes={**written, **parse_changes(set_ or ())}
-        )
+        job = client.jobs.fork(job_id, source=source, changes=wanted)
         _made(client, job, follow_=follow_, json=json)
 
 

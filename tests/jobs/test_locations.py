@@ -324,3 +324,40 @@ def test_each_place_of_a_list_is_a_place_of_its_own(spec: JobSpec, tmp_path: Pat
         "data.train.uri.1",
         "data.validation.uri.0",
     ]
+
+
+@pytest.mark.parametrize("path", ["{data}/stor%61ge/x.txt", "%2F{data}/storage/x.txt"])
+def test_no_escape_leads_into_the_folders_of_the_service(
+    spec: JobSpec, tmp_path: Path, path: str
+) -> None:
+    uri = "file://" + path.format(data=tmp_path / "data")
+    named = spec_with(
+        spec,
+        data={"train": {"uri": uri}},
+        model={"pretrained": uri, "init": "random"},
+        tokenizer={"pretrained": uri},
+        method={"name": "relora", "warm_start_from": uri, "reset_every": 10},
+    )
+    assert problems(named, Locations.of(settings(tmp_path))) == [
+        "data.train.uri",
+        "model.pretrained",
+        "tokenizer.pretrained",
+        "method.warm_start_from",
+    ]
+
+
+def test_neither_reading_of_an_escape_may_lead_where_nothing_is_allowed(
+    spec: JobSpec, tmp_path: Path
+) -> None:
+    """The trainer takes the one that is there."""
+    (tmp_path / "link%20").symlink_to("/etc")
+    named = spec_with(spec, data={"train": {"uri": f"file://{tmp_path}/link%20/x.txt"}})
+    allowed = settings(tmp_path, allowed_sources=str(tmp_path))
+    assert problems(named, Locations.of(allowed)) == ["data.train.uri"]
+
+
+def test_a_link_whose_name_looks_like_a_pattern_is_followed(spec: JobSpec, tmp_path: Path) -> None:
+    (tmp_path / "data/storage").mkdir(parents=True)
+    (tmp_path / "[x]").symlink_to(tmp_path / "data/storage")
+    named = spec_with(spec, data={"train": {"uri": f"{tmp_path}/[x]/jobs/*.txt"}})
+    assert problems(named, Locations.of(settings(tmp_path))) == ["data.train.uri"]

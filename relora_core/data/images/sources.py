@@ -9,6 +9,7 @@ from relora_core.data.cache import digest, remembered
 from relora_core.data.hub import HubDataset, hub_errors, open_hub_dataset, parse_hub_uri
 from relora_core.data.rows import BadRow
 from relora_core.errors import DataError
+from relora_core.file_uris import existing_path
 from relora_core.files import sha256
 from relora_core.spec import Source
 
@@ -54,7 +55,7 @@ def fingerprint(source: Source, *, cache: Path) -> str:
 
 
 def _root(source: Source) -> Path:
-    root = Path(source.name.removeprefix("file://")).expanduser().absolute()
+    root = Path(existing_path(source.name)).expanduser().absolute()
     if not root.is_dir():
         raise DataError(
             f"{source.name!r} is no folder ({root}); images lie in a folder for each label, "

@@ -7,6 +7,7 @@ from datasets import Dataset, DatasetDict, disable_progress_bars
 from relora_core.data.files import read_file
 from relora_core.data.find import find_files
 from relora_core.errors import DataError
+from relora_core.file_uris import file_uri
 
 
 def test_a_pattern_finds_its_files_in_the_order_of_their_names(tmp_path: Path) -> None:
@@ -102,3 +103,29 @@ def test_the_splits_of_a_saved_folder_are_named(tmp_path: Path) -> None:
     ):
         find_files(str(tmp_path / "saved"))
     assert len(find_files(str(tmp_path / "saved" / "train"))) == 1
+
+
+NAMES = ["my corpus", "a#b", "what?", "100%", "a%20b", "run[1]", "Größe", "语料"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_whatever_a_folder_is_called_its_path_and_its_uri_name_its_files(
+    tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    files = [folder / "a 1.jsonl", folder / "b.jsonl"]
+    for file in files:
+        file.touch()
+    for begin in (str(folder), file_uri(str(folder)), folder.as_uri()):
+        assert find_files(f"{begin}/*.jsonl") == files
+        assert find_files(f"{begin}/b.jsonl") == files[1:]
+    assert find_files(files[0].as_uri()) == files[:1]
+
+
+def test_a_uri_that_once_named_a_file_by_its_escapes_still_does(tmp_path: Path) -> None:
+    (tmp_path / "a%20b.jsonl").touch()
+    uri = f"file://{tmp_path}/a%20b.jsonl"
+    assert find_files(uri) == [tmp_path / "a%20b.jsonl"]
+    (tmp_path / "a b.jsonl").touch()
+    assert find_files(uri) == [tmp_path / "a b.jsonl"]

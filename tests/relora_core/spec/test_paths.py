@@ -68,3 +68,32 @@ def test_a_model_is_a_folder_where_there_is_one(
 @pytest.mark.parametrize("spec", [{}, {"data": 3}, {"data": {"train": None}}, {"model": {}}])
 def test_what_is_no_spec_stays_as_it_is(spec: dict[str, object]) -> None:
     assert with_absolute_paths(spec) == spec
+
+
+def test_a_uri_is_made_absolute_as_a_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = tmp_path / "50% done"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    uri = "file://my%20corpus/100%25.txt"
+    spec = {"data": {"train": {"uri": uri}}, "method": {"warm_start_from": uri}}
+    absolute = f"file://{tmp_path}/50%25 done/my corpus/100%25.txt"
+    assert with_absolute_paths(spec) == {
+        "data": {"train": {"uri": absolute}},
+        "method": {"warm_start_from": absolute},
+    }
+
+
+@pytest.mark.parametrize(
+    ("written", "absolute"),
+    [
+        ("file://runs/1", "file://{folder}/runs/1"),
+        ("file:///runs/1", "file:///runs/1"),
+        ("s3://bucket/runs", "s3://bucket/runs"),
+        ("runs/1", "runs/1"),  # no address of a storage: the service says so
+    ],
+)
+def test_an_output_is_named_from_the_current_folder_on(
+    written: str, absolute: str, folder: Path
+) -> None:
+    expected = {"output": {"uri": absolute.format(folder=folder)}}
+    assert with_absolute_paths({"output": {"uri": written}}) == expected

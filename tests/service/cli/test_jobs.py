@@ -334,3 +334,17 @@ def test_a_service_that_cannot_answer_now_is_as_one_that_does_not(
     url, seen = stranger((503, {"Retry-After": "0"}))
     assert relora("jobs", "list", at=url).exit_code == 3
     assert len(seen) == 3
+
+
+def test_the_changes_of_a_fork_are_a_file_and_settings_on_top_of_it(
+    relora: Relora, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a b.jsonl").write_text("")
+    (tmp_path / "changes.yaml").write_text(
+        "data: {train: {uri: a b.jsonl}}\ntraining: {steps: 200, seed: 7}"
+    )
+    settings = ("--changes", "changes.yaml", "--set", "training.seed=8")
+    spec = json.loads(relora("jobs", "fork", job.id, *settings, "--json").stdout)["spec"]
+    assert spec["data"]["train"]["uri"] == f"{tmp_path}/a b.jsonl"
+    assert (spec["training"]["steps"], spec["training"]["seed"]) == (200, 8)

@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from jobs.backends import Backends
 from jobs.models import Job
 from jobs.status import JobStatus
@@ -59,3 +61,17 @@ def test_jobs_are_compared(
     _, row, empty = relora("compare", running.id, other.id).stdout.splitlines()
     assert row.split()[3:] == ["4.000", *score, "500", "2.0", "GB", "tiny"]
     assert empty.split()[2:] == ["queued", "-", "-", "-", "-", "tiny"]
+
+
+def test_the_paths_of_a_grid_begin_where_the_person_is(
+    relora: Relora, spec_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.jsonl", "b.jsonl"):
+        (tmp_path / name).write_text("")
+    grid = ("--grid", "data.train.uri=a.jsonl,file://b.jsonl")
+    sweep = json.loads(relora("sweep", "submit", spec_file, *grid, "--json").stdout)
+    assert [job["changes"]["data.train.uri"] for job in sweep["jobs"]] == [
+        f"{tmp_path}/a.jsonl",
+        f"file://{tmp_path}/b.jsonl",
+    ]
