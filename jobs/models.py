@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from jobs.json_integer import json_integer
 from jobs.secret_names import HUB_TOKEN, SecretNames, check_s3_variables
 from jobs.status import JobStatus, Wish
 from jobs.trackers import TrackerSpec, check_each_once
@@ -34,7 +35,7 @@ Labels = Annotated[
     Field(json_schema_extra={"additionalProperties": False}),  # but those of the pattern
 ]
 MAX_LABELS = 64
-Priority = Annotated[int, Field(strict=True, ge=-100, le=100)]
+Priority = Annotated[int, Field(ge=-100, le=100), json_integer]
 
 
 class Resources(Spec):

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from jobs.datasets.tables import datasets
 from jobs.errors import ProjectNotFound, QuotaExceeded
 from jobs.fitting import fits_some_worker
+from jobs.json_integer import json_integer
 from jobs.status import HELD, JobStatus
 from jobs.tables import artifacts, jobs, projects
 from jobs.waiting import IN_ORDER
@@ -33,8 +34,8 @@ _MAX_COUNT = 2**31 - 1  # of what the database's integers hold
 _MAX_BYTES = 2**53  # up to here every reader of JSON takes numbers exactly
 
 ProjectRow = Row[*tuple[Any, ...]]
-Count = Annotated[int, Field(ge=0, le=_MAX_COUNT)]
-Bytes = Annotated[int, Field(ge=0, le=_MAX_BYTES)]
+Count = Annotated[int, Field(ge=0, le=_MAX_COUNT), json_integer]
+Bytes = Annotated[int, Field(ge=0, le=_MAX_BYTES), json_integer]
 
 
 class Quotas(BaseModel):

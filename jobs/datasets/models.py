@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from jobs.columns import MAX_WHOLE
+from jobs.json_integer import json_integer
 from relora_core.file_formats import COMPRESSED, READABLE, TABLES, TEXTS, TOKENS
 
 SCHEME = "upload://"
@@ -53,7 +54,7 @@ class NewDataset(BaseModel):
         json_schema_extra={"pattern": FILENAME},
         description=f"Its extension says what it holds: {READABLE}.",
     )
-    size: int = Field(ge=1, le=MAX_WHOLE, description="In bytes.")
+    size: Annotated[int, Field(ge=1, le=MAX_WHOLE), json_integer] = Field(description="In bytes.")
     sha256: Sha256 = Field(description="Of the whole file, as `sha256sum` prints it.")
 
     @field_validator("filename")

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from jobs.columns import MAX_WHOLE
+from jobs.json_integer import json_integer
 from jobs.models import JobError
 
 Prompt = Annotated[str, StringConstraints(max_length=32_768, pattern=r"^[^\x00]*$")]
@@ -26,7 +27,7 @@ class NewGeneration(BaseModel):
     prompt: Prompt = Field(
         default="", description="The beginning of a document, which the model continues."
     )
-    max_new_tokens: int = Field(default=64, ge=1, le=2048)
+    max_new_tokens: Annotated[int, Field(ge=1, le=2048), json_integer] = 64
     temperature: float = Field(
         default=1.0, ge=0, le=5, description="0 takes the likeliest token each time."
     )
@@ -36,13 +37,11 @@ class NewGeneration(BaseModel):
         le=1,
         description="Sample only from the likeliest tokens that together have this probability.",
     )
-    seed: int = Field(
-        default=0, ge=0, le=2**32 - 1, description="The same one gives the same text."
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1), json_integer] = Field(
+        default=0, description="The same one gives the same text."
     )
-    step: int | None = Field(
+    step: Annotated[int, Field(ge=0, le=MAX_WHOLE), json_integer] | None = Field(
         default=None,
-        ge=0,
-        le=MAX_WHOLE,
         description="The step of the model or checkpoint that writes; default the final model or, "
         "until there is one, the newest of either.",
     )

@@ -417,7 +417,7 @@ def test_what_was_set_aside_is_told_first(run: Run, make_spec: MakeSpec) -> None
 
 def test_layers_too_narrow_for_the_rank_are_told(run: Run, make_spec: MakeSpec) -> None:
     narrow = {**TINY_LLAMA, "num_key_value_heads": 1, "head_dim": 2, "num_attention_heads": 4}
-    recorder = run(make_spec(model={"config": narrow}, training={"steps": 6}))
+    recorder = run(make_spec(model={"config": narrow}, training={"steps": 9}))
     [warning] = recorder.of(Warned)
     assert warning.code == "narrow_layers"
     assert warning.message == (
@@ -430,7 +430,7 @@ def test_layers_too_narrow_for_the_rank_are_told(run: Run, make_spec: MakeSpec) 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model": {"config": {"model_type": "no_such"}}}, "is no config of transformers"),
+        ({"model": {"config": {"model_type": "no_such"}}}, "no model_type 'no_such'; there are "),
         (
             {"model": {"config": {**TINY_LLAMA, "vocab_size": 299}}},
             "the tokenizer has 300 tokens, the model only 299; take the model's own tokenizer",
