@@ -12,6 +12,7 @@ import uvicorn
 from jobs.backends import open_backends
 from jobs.settings import Settings
 from service.app import create_app
+from service.connection import Connection
 from service.key_policy import NoKeys, key_policy
 from service.open_files import raise_limit
 from service.stream import EventHub
@@ -44,6 +45,8 @@ def serve(settings: Settings, listener: socket.socket) -> None:
         _settle()
         config = uvicorn.Config(
             app,
+            http=Connection,
+            ws="none",
             limit_concurrency=most_connections(files),
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=GRACE_SECONDS,

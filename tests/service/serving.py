@@ -9,8 +9,9 @@ import uvicorn
 
 from jobs.backends import Backends
 from service.app import create_app
+from service.connection import Connection
 from service.key_policy import key_policy
-from service.server import Server, listen
+from service.server import KEEP_ALIVE_SECONDS, Server, listen
 
 
 @contextmanager
@@ -18,7 +19,14 @@ def serving(backends: Backends, port: int = 0) -> Iterator[str]:
     """The service in a thread, as `service.server` runs it."""
     policy = key_policy(backends.settings.authentication, "127.0.0.1", backends.keys)
     app = create_app(backends, policy)
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
+    config = uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
+        log_level="warning",
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=5,
+    )
     server = Server(config, app.state.hub)
     with listen("127.0.0.1", port) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
