@@ -19,8 +19,8 @@ install: $(VENV)/installed-dev ## Make .venv with all that development needs.
 demo: $(VENV)/installed-local ## Run the whole service on this machine and train a small model.
 	$(BIN)/python examples/demo.py
 
-test: lint ## Run all that CI runs: lint and the test suite.
-	$(BIN)/python -m pytest
+test: lint ## Run all that CI runs: lint and the test suite, TEST_PROCESSES (3) at once.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $${TEST_PROCESSES:-3} --dist worksteal
 
 soak: $(VENV)/installed-dev ## Run jobs under faults for SOAK_MINUTES (15); nothing may be lost.
 	SOAK_MINUTES=$${SOAK_MINUTES:-15} $(BIN)/python -m pytest tests/faults/test_soak.py --log-cli-level=INFO
