@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect
 
 from jobs.datasets.models import Dataset
 from jobs.errors import UploadTooLarge
+from jobs.leftovers import SPOOL
 
 PART_BYTES = 64 << 20  # what one upload needs of this machine's disk, and may have to send again
 BUFFER_BYTES = 1 << 20
@@ -21,7 +22,7 @@ async def receive(body: AsyncIterator[bytes], dataset: Dataset, keep: Keep) -> D
 
     Raises `UploadTooLarge` for more bytes than were announced, and what `keep` raises.
     """
-    with TemporaryDirectory(prefix="relora-upload-") as folder:
+    with TemporaryDirectory(prefix=SPOOL) as folder:
         spool = _Spool(Path(folder) / "part", dataset, keep)
         try:
             async for chunk in body:

@@ -24,6 +24,7 @@ from jobs.backends import Backends, open_backends
 from jobs.errors import JobsError
 from jobs.generations.models import GeneratedText
 from jobs.generations.store import Claim
+from jobs.leftovers import GENERATION
 from jobs.models import JobError
 from jobs.settings import Settings
 from relora_core.errors import CheckpointError
@@ -84,7 +85,7 @@ class Generator:
     def _generate(self, claim: Claim, *, give_up_at: float) -> GeneratedText:
         generation = claim.generation
         job = self.backends.store.get(generation.job_id)
-        with TemporaryDirectory(prefix="relora-generation-") as name:
+        with TemporaryDirectory(prefix=GENERATION) as name:
             folder = Path(name)
             project = self.backends.store.project_of(job.id)
             run = partial(self._run, project=project, folder=folder, give_up_at=give_up_at)

@@ -11,14 +11,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.backends import Backends
 from jobs.errors import (
-    JobNotFound,
     LeaseLost,
     SecretNotFound,
     SecretsUnavailable,
     StorageRefused,
 )
+from jobs.leftovers import NOT_UPLOADED, finished_scratch
 from jobs.models import Job, JobError, UnreadableSpec
-from jobs.status import FINAL, JobStatus
+from jobs.status import JobStatus
 from relora_core.errors import TrainError
 from worker.attempt import Attempt, StopRequested
 from worker.endings import Broken, Failed, NodeFault, Stopped, Succeeded, Verdict, judge
@@ -39,7 +39,6 @@ from worker.workdir import Workdir, remove_workdirs
 
 logger = logging.getLogger(__name__)
 
-NOT_UPLOADED = "model_not_uploaded"
 NODE_UNHEALTHY = "node_unhealthy"
 
 
@@ -205,14 +204,6 @@ def _settle(attempt: Attempt, verdict: Verdict) -> JobStatus:
 
 
 def remove_finished(backends: Backends) -> None:
-    """Free the disk of jobs that are over, wherever they ended; never of a model that is
-    nowhere else."""
-    scratch = backends.settings.scratch_dir
-    for folder in scratch.glob("*"):
-        try:
-            job = backends.store.get(folder.name)
-        except JobNotFound:
-            continue
-        only_copy = job.error is not None and job.error.code == NOT_UPLOADED
-        if job.status in FINAL and not only_copy:
-            remove_workdirs(scratch, job.id)
+    """Free the disk of jobs that are over, wherever they ended."""
+    for folder in finished_scratch(backends):
+        remove_workdirs(folder.parent, folder.name)

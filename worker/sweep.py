@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from threading import Thread
 from types import FrameType
 
@@ -14,6 +15,7 @@ from jobs.backends import Backends, open_backends
 from jobs.datasets.content import remove_deleted
 from jobs.errors import QueueUnavailable, StorageError
 from jobs.garbage import collect_garbage
+from jobs.leftovers import collect_leftovers
 from jobs.queue import dispatch
 from jobs.settings import Settings
 
@@ -53,10 +55,13 @@ def _collect_garbage(backends: Backends) -> None:
     while True:
         try:
             since = datetime.now(UTC) - timedelta(days=1)
-            for found in collect_garbage(backends, dry_run=False, changed_since=since):
-                logger.info("job %s: %d unlisted files deleted", found.job_id, found.files)
-        except SQLAlchemyError as error:
-            logger.warning("unlisted files wait for the database: %s", error)
+            for found in chain(
+                collect_garbage(backends, dry_run=False, changed_since=since),
+                collect_leftovers(backends, dry_run=False),
+            ):
+                logger.info("deleted: %s, %s", found.kind, found.where)
+        except (SQLAlchemyError, OSError) as error:
+            logger.warning("garbage is looked for again later: %s", error)
         time.sleep(COLLECT_SECONDS)
 
 

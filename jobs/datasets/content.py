@@ -12,14 +12,17 @@ from pathlib import Path
 
 from jobs.datasets.models import Dataset, DatasetStatus
 from jobs.datasets.store import DatasetStore, Part
-from jobs.errors import ChecksumMismatch, StorageError
+from jobs.errors import ChecksumMismatch, DatasetNotFound, OffsetMismatch, StorageError
 from jobs.storage import Storage
 
 logger = logging.getLogger(__name__)
 
 
+UPLOADS = "uploads"
+
+
 def folder_of(dataset_id: str) -> str:
-    return f"uploads/{dataset_id}"
+    return f"{UPLOADS}/{dataset_id}"
 
 
 def append(
@@ -31,7 +34,7 @@ def append(
     storage.upload(file, key)
     try:
         return store.add_part(project, dataset.id, part)
-    except BaseException:
+    except (OffsetMismatch, DatasetNotFound):  # after any other error it may have been added
         storage.delete(key)
         raise
 

@@ -20,6 +20,7 @@ from sqlalchemy import (
     delete,
     exists,
     insert,
+    or_,
     select,
     update,
 )
@@ -139,11 +140,28 @@ class DatasetStore:
 
     def expire_uploads(self, seconds: float) -> builtins.list[str]:
         """Delete those that got no byte for so long; return their ids."""
-        before = datetime.now(UTC) - timedelta(seconds=seconds)
-        abandoned = and_(_UPLOADING, datasets.c.updated_at < before)
-        statement = update(datasets).where(abandoned).values(status=DatasetStatus.DELETED)
+        abandoned = update(datasets).where(_abandoned(seconds))
+        statement = abandoned.values(status=DatasetStatus.DELETED)
         with self._engine.begin() as connection:
             return list(connection.scalars(statement.returning(datasets.c.id)))
+
+    def given_up(self, seconds: float) -> builtins.list[Dataset]:
+        """Those that the next `expire_uploads` deletes, and deleted ones."""
+        gone = or_(_abandoned(seconds), datasets.c.status == DatasetStatus.DELETED)
+        with self._reads.begin() as connection:
+            rows = connection.execute(select(datasets).where(gone).order_by(datasets.c.id))
+            return [_dataset_from(row) for row in rows]
+
+    def existing(self, ids: Collection[str]) -> set[str]:
+        """Those of the ids that are datasets of any project."""
+        query = select(datasets.c.id).where(datasets.c.id.in_(ids), _VISIBLE)
+        with self._reads.begin() as connection:
+            return set(connection.scalars(query))
+
+    def keys(self) -> set[str]:
+        """Of all parts of all datasets."""
+        with self._reads.begin() as connection:
+            return set(connection.scalars(select(dataset_parts.c.key)))
 
     def deleted(self) -> builtins.list[str]:
         """Those whose bytes may be in the storage still."""
@@ -160,6 +178,11 @@ class DatasetStore:
 
 _UPLOADING = datasets.c.status == DatasetStatus.UPLOADING
 _VISIBLE = datasets.c.status != DatasetStatus.DELETED
+
+
+def _abandoned(seconds: float) -> ColumnElement[bool]:
+    before = datetime.now(UTC) - timedelta(seconds=seconds)
+    return and_(_UPLOADING, datasets.c.updated_at < before)
 
 
 def _unchanged(dataset: Dataset) -> ColumnElement[bool]:

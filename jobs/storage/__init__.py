@@ -10,7 +10,9 @@ from jobs.storage.local import LocalStorage
 from jobs.storage.protocol import Storage, StoredFile
 from relora_core.file_uris import FILE, local_path
 
-__all__ = ["S3Credentials", "Storage", "StoredFile", "job_storage", "open_storage"]
+__all__ = ["JOBS", "S3Credentials", "Storage", "StoredFile", "job_storage", "open_storage"]
+
+JOBS = "jobs"  # of the service's storage, with a folder for each job
 
 
 def open_storage(url: str, credentials: S3Credentials | None = None) -> Storage:
@@ -34,4 +36,4 @@ def job_storage(storage_url: str, job: Job, credentials: S3Credentials | None = 
     """
     if job.spec.output_uri is not None:
         return open_storage(job.spec.output_uri, credentials)
-    return open_storage(f"{storage_url.rstrip('/')}/jobs/{job.id}")
+    return open_storage(f"{storage_url.rstrip('/')}/{JOBS}/{job.id}")

@@ -4,14 +4,18 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from datetime import datetime
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from jobs.errors import StorageError
-from jobs.storage.protocol import CHUNK_BYTES, StoredFile, check_key, check_prefix
+from jobs.storage.protocol import CHUNK_BYTES, StoredFile, Unfinished, check_key, check_prefix
+from relora_core.files import sync
 
 _UNFINISHED = ".unfinished-"  # files that a crash left half-written; never listed
+_TRIES = 100
 
 
 class LocalStorage:
@@ -30,16 +34,10 @@ class LocalStorage:
 
     def create(self, key: str, content: bytes) -> bool:
         path = self._path(key)
-        with _named_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with path.open("xb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-            except FileExistsError:
-                return False
-        return True
+        with _named_errors(path), _unfinished(path) as (temporary, writer):
+            writer.write(content)
+            _finish(writer, temporary)
+            return _place_unless_there(temporary, path)
 
     def download(self, key: str, file: Path) -> None:
         with _named_errors(self._path(key)):
@@ -47,13 +45,21 @@ class LocalStorage:
 
     def list(self, prefix: str) -> Iterator[StoredFile]:
         target = self.root / check_prefix(prefix)
-        paths = [target] if target.is_file() else target.rglob("*")
-        files = (
-            StoredFile(path.relative_to(self.root).as_posix(), path.stat().st_size)
-            for path in paths
-            if path.is_file() and not path.name.startswith(_UNFINISHED)
-        )
+        with _named_errors(target):
+            paths = [target] if target.is_file() else target.rglob("*")
+            files = [file for path in paths if (file := self._stored(path)) is not None]
         yield from sorted(files, key=lambda file: file.key)
+
+    def _stored(self, path: Path) -> StoredFile | None:
+        """None for a folder, and for a file that was deleted meanwhile."""
+        if path.name.startswith(_UNFINISHED) or not path.is_file():
+            return None
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            return None
+        key = path.relative_to(self.root).as_posix()
+        return StoredFile(key, found.st_size, modified_at=_time(found))
 
     def copy(self, key: str, to: str) -> None:
         with _named_errors(self._path(to)):
@@ -62,10 +68,10 @@ class LocalStorage:
     def delete(self, prefix: str) -> None:
         target = self.root / check_prefix(prefix)
         with _named_errors(target):
-            if target.is_dir():
-                shutil.rmtree(target)
-            else:
-                target.unlink(missing_ok=True)
+            while target.is_dir():
+                with suppress(FileNotFoundError):  # another process deletes it, too
+                    shutil.rmtree(target)
+            target.unlink(missing_ok=True)
 
     def delete_files(self, keys: Iterable[str]) -> None:
         """With the folders that are left empty."""
@@ -82,16 +88,14 @@ class LocalStorage:
                 return
             folder = folder.parent
 
-    def remove_unfinished(self, folder: str, before: datetime, *, dry_run: bool) -> int:
-        found = [
-            path
-            for path in (self.root / check_prefix(folder)).rglob(f"{_UNFINISHED}*")
-            if path.stat().st_mtime < before.timestamp()
-        ]
-        if not dry_run:
-            for path in found:
-                path.unlink(missing_ok=True)
-        return len(found)
+    def unfinished(self, folder: str) -> Iterator[Unfinished]:
+        target = self.root / check_prefix(folder)
+        with _named_errors(target):
+            for path in target.rglob(f"{_UNFINISHED}*"):
+                with suppress(FileNotFoundError):  # it is finished now
+                    found = path.stat()
+                    remove = partial(path.unlink, missing_ok=True)
+                    yield Unfinished(found.st_size, _time(found), remove)
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         path = self._path(key)
@@ -110,19 +114,54 @@ class LocalStorage:
 
 def _copy_whole(source: Path, target: Path) -> None:
     """Copy beside `target`, force it to the disk, and rename: all or nothing, even in a crash."""
-    with source.open("rb") as reader:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=_UNFINISHED, dir=target.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as writer:
-                shutil.copyfileobj(reader, writer, CHUNK_BYTES)
-                writer.flush()
-                os.fsync(writer.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(target)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+    with source.open("rb") as reader, _unfinished(target) as (temporary, writer):
+        shutil.copyfileobj(reader, writer, CHUNK_BYTES)
+        _finish(writer, temporary)
+        temporary.replace(target)
+        sync(target.parent)
+
+
+@contextmanager
+def _unfinished(target: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """A file beside `target`; it is gone at the end, unless it was renamed."""
+    descriptor, name = _make_beside(target)
+    try:
+        with os.fdopen(descriptor, "wb") as writer:
+            yield Path(name), writer
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _make_beside(target: Path) -> tuple[int, str]:
+    """Another process that deletes files may take the folder while it is empty."""
+    for _ in range(_TRIES):
+        with suppress(FileNotFoundError):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            return tempfile.mkstemp(prefix=_UNFINISHED, dir=target.parent)
+    raise StorageError(f"The storage failed at {target}: its folder is deleted again and again.")
+
+
+def _finish(writer: BinaryIO, temporary: Path) -> None:
+    writer.flush()
+    os.fsync(writer.fileno())
+    temporary.chmod(0o644)
+
+
+def _place_unless_there(temporary: Path, target: Path) -> bool:
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        return False
+    except OSError:  # the file system has no links: of two at once, both may do it
+        if target.exists():
+            return False
+        temporary.replace(target)
+    sync(target.parent)
+    return True
+
+
+def _time(found: os.stat_result) -> datetime:
+    return datetime.fromtimestamp(found.st_mtime, UTC)
 
 
 def _chunks(path: Path, start: int, end: int) -> Iterator[bytes]:

@@ -1,6 +1,6 @@
 """What a storage does: files by key, below one root."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,17 @@ CHUNK_BYTES = 1 << 20
 class StoredFile:
     key: str
     size: int
+    modified_at: datetime = field(compare=False)
     version: str = field(default="", compare=False)  # another one when the content is another
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """An upload that began and has not ended: it goes on, or nobody will ever end it."""
+
+    size: int  # of what is there of it
+    since: datetime  # when it began, or was last written to
+    remove: Callable[[], None]
 
 
 class Storage(Protocol):
@@ -51,8 +61,8 @@ class Storage(Protocol):
     def delete_files(self, keys: Iterable[str]) -> None:
         """Delete the files of these keys; one that is not there is fine."""
 
-    def remove_unfinished(self, folder: str, before: datetime, *, dry_run: bool) -> int:
-        """Give up uploads to a folder that began before this and never ended; count them."""
+    def unfinished(self, folder: str) -> Iterator[Unfinished]:
+        """Uploads to a folder that are not over."""
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """The bytes of [start, end), in chunks. Raises `FileNotFoundError` at once."""

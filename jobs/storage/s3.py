@@ -7,8 +7,8 @@ of its own.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import datetime
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -28,7 +28,7 @@ from botocore.exceptions import (
 
 from jobs.errors import StorageError, StorageRefused
 from jobs.storage.credentials import S3Credentials
-from jobs.storage.protocol import CHUNK_BYTES, StoredFile, check_key, check_prefix
+from jobs.storage.protocol import CHUNK_BYTES, StoredFile, Unfinished, check_key, check_prefix
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -133,7 +133,9 @@ class S3Storage:
                     if key.endswith("/"):  # no file: how some tools mark a folder
                         continue
                     if folder in {"", key} or key.startswith(folder + "/"):
-                        yield StoredFile(key, item["Size"], version=item["ETag"])
+                        yield StoredFile(
+                            key, item["Size"], item["LastModified"], version=item["ETag"]
+                        )
 
     def delete(self, prefix: str) -> None:
         self.delete_files(file.key for file in self.list(prefix))
@@ -159,22 +161,30 @@ class S3Storage:
                 for failure in answer.get("Errors", []):
                     raise ClientError({"Error": {"Code": failure.get("Code", "")}}, "DeleteObjects")
 
-    def remove_unfinished(self, folder: str, before: datetime, *, dry_run: bool) -> int:
+    def unfinished(self, folder: str) -> Iterator[Unfinished]:
         with self._named_errors(folder):
             pages = self._client.get_paginator("list_multipart_uploads").paginate(
                 Bucket=self.bucket, Prefix=f"{self._name(folder)}/"
             )
-            found = [
-                upload
-                for page in pages
-                for upload in page.get("Uploads", [])
-                if upload["Initiated"] < before
-            ]
-            for upload in [] if dry_run else found:
-                self._client.abort_multipart_upload(
-                    Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
-                )
-        return len(found)
+            for page in pages:
+                for upload in page.get("Uploads", []):
+                    named = upload["Key"], upload["UploadId"]
+                    yield Unfinished(
+                        self._received(*named), upload["Initiated"], partial(self._abort, *named)
+                    )
+
+    def _received(self, name: str, upload_id: str) -> int:
+        pages = self._client.get_paginator("list_parts").paginate(
+            Bucket=self.bucket, Key=name, UploadId=upload_id
+        )
+        try:
+            return sum(part["Size"] for page in pages for part in page.get("Parts", []))
+        except self._client.exceptions.NoSuchUpload:  # it is over now
+            return 0
+
+    def _abort(self, name: str, upload_id: str) -> None:
+        with self._named_errors(""), suppress(self._client.exceptions.NoSuchUpload):
+            self._client.abort_multipart_upload(Bucket=self.bucket, Key=name, UploadId=upload_id)
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         name = self._name(key)

@@ -102,7 +102,7 @@ def test_nothing_is_lost_whatever_fails(
         _check_steps(backends, job)
         _check_weights(backends, job, tmp_path / job.id, expected)
     for found in collect_garbage(backends, dry_run=False):
-        logger.info("job %s: %d unlisted files of lost attempts", found.job_id, found.files)
+        logger.info("%s: %s, %d files", found.kind, found.where, found.files)
     assert _unlisted(backends, [twin, *ids]) == []
     assert injected.keys() == KINDS.keys(), KINDS.keys() - injected.keys()
 

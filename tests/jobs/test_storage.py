@@ -1,17 +1,21 @@
 """One suite over every storage: a folder, and a bucket of a real S3 server."""
 
 import hashlib
+import os
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from jobs.errors import StorageError
 from jobs.models import Job, JobSpec
-from jobs.storage import Storage, StoredFile, job_storage, open_storage
+from jobs.storage import Storage, job_storage, open_storage
 from jobs.store import JobStore
 
 Put = Callable[[str, bytes], None]
@@ -66,7 +70,9 @@ def test_a_file_comes_back_as_it_went(storage: Storage, put: Put, tmp_path: Path
     target = tmp_path / "new" / "folder" / "model.safetensors"
     storage.download("final/model.safetensors", target)
     assert target.read_bytes() == b"weights"
-    assert list(storage.list("final")) == [StoredFile("final/model.safetensors", 7)]
+    (file,) = storage.list("final")
+    assert (file.key, file.size) == ("final/model.safetensors", 7)
+    assert abs(datetime.now(UTC) - file.modified_at) < timedelta(minutes=1)
 
 
 def test_a_file_in_several_parts_comes_back_as_it_went(
@@ -99,7 +105,7 @@ def test_an_empty_file_is_a_file(storage: Storage, put: Put, tmp_path: Path) -> 
     assert b"".join(storage.read("empty")) == b""
     storage.download("empty", tmp_path / "empty")
     assert (tmp_path / "empty").read_bytes() == b""
-    assert list(storage.list("")) == [StoredFile("empty", 0)]
+    assert [(file.key, file.size) for file in storage.list("")] == [("empty", 0)]
 
 
 def test_a_part_is_read_as_a_slice(storage: Storage, put: Put) -> None:
@@ -250,3 +256,84 @@ def test_a_job_has_a_folder_of_its_own_unless_its_spec_names_one(
     other = store.create(JobSpec.model_validate(document))
     job_storage(f"file://{tmp_path}/all", other).upload(tmp_path / "file", "log")
     assert (tmp_path / "own" / "log").read_bytes() == b"1"
+
+
+def test_a_folder_that_another_process_deletes_meanwhile_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = open_storage(tmp_path.as_uri())
+    mkdir, calls = Path.mkdir, iter([True, False])
+
+    def make_and_lose(path: Path, *arguments: Any, **options: Any) -> None:
+        mkdir(path, *arguments, **options)
+        if path.name == "a" and next(calls):
+            path.rmdir()
+
+    monkeypatch.setattr(Path, "mkdir", make_and_lose)
+    (tmp_path / "upload").write_bytes(b"1")
+    storage.upload(tmp_path / "upload", "a/b")
+    assert keys(storage, "a") == ["a/b"]
+
+
+def test_a_folder_that_another_process_deletes_at_once_is_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = open_storage(tmp_path.as_uri())
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b").write_bytes(b"1")
+    rmtree = shutil.rmtree
+
+    def after_another(path: Path) -> None:
+        rmtree(path)
+        rmtree(path)
+
+    monkeypatch.setattr(shutil, "rmtree", after_another)
+    storage.delete("a")
+    assert keys(storage) == []
+
+
+def test_a_file_that_is_deleted_meanwhile_is_not_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").touch()
+    (tmp_path / "there").touch()
+    is_file = Path.is_file
+
+    def seen_then_deleted(path: Path) -> bool:
+        there = is_file(path)
+        if path.name == "gone":
+            path.unlink(missing_ok=True)
+        return there
+
+    monkeypatch.setattr(Path, "is_file", seen_then_deleted)
+    assert keys(open_storage(tmp_path.as_uri())) == ["there"]
+
+
+def test_of_what_is_created_nothing_is_seen_before_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = open_storage(tmp_path.as_uri())
+
+    def die(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr(os, "fsync", die)
+        with pytest.raises(KeyboardInterrupt):
+            storage.create("mark", b"job_1")
+    assert keys(storage) == []
+    assert storage.create("mark", b"job_2")
+    assert not storage.create("mark", b"job_1")
+
+
+def test_without_links_of_the_file_system_a_file_is_created_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    storage = open_storage(tmp_path.as_uri())
+    assert storage.create("mark", b"job_1")
+    assert not storage.create("mark", b"job_2")
+    assert b"".join(storage.read("mark")) == b"job_1"

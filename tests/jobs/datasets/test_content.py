@@ -3,8 +3,10 @@
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from jobs.database import open_engine
 from jobs.datasets import content
@@ -114,3 +116,24 @@ def test_what_is_deleted_leaves_the_storage(
     content.remove_deleted(datasets, lambda: storage)
     assert [key.split("/")[1] for key in stored(storage)] == [other.id]
     assert datasets.deleted() == []
+
+
+def test_a_part_that_may_have_been_listed_stays_in_the_storage(
+    sender: Sender,
+    datasets: DatasetStore,
+    storage: Storage,
+    dataset: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The connection broke in the commit: the database has the part, and nobody was told."""
+    add_part = DatasetStore.add_part
+
+    def cut(*arguments: Any) -> Dataset:
+        add_part(*arguments)
+        raise OperationalError("COMMIT", {}, ConnectionError("cut"))
+
+    monkeypatch.setattr(DatasetStore, "add_part", cut)
+    with pytest.raises(OperationalError):
+        sender.append(dataset, BYTES)
+    assert stored(storage) == [part.key for part in datasets.parts(dataset.id)] != []
+    assert sender.finish(datasets.get("default", dataset.id)).status == "ready"
