@@ -24,6 +24,7 @@ from torch import equal
 
 from jobs.backends import Backends
 from jobs.garbage import collect_garbage
+from jobs.leftovers import NOT_UPLOADED
 from jobs.models import Job, JobSpec
 from jobs.settings import Settings
 from jobs.status import FINAL, JobStatus
@@ -35,7 +36,6 @@ from tests.fixtures.disks import MakeDisk
 from tests.fixtures.proxy import Proxy
 from tests.worker.conftest import MakeSpec
 from tests.worker.scripted_trainer import weights
-from worker.run import NOT_UPLOADED
 
 MINUTES = float(os.environ.get("SOAK_MINUTES", "15"))
 SEED = int(os.environ.get("SOAK_SEED", "20261128"))
