@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from jobs.artifacts import Selection
 from jobs.backends import Backends
-from jobs.datasets.models import SCHEME, DatasetStatus
+from jobs.datasets.models import DatasetStatus
 from jobs.errors import JobNotFound
+from jobs.inputs import uploads_of
 from jobs.job_uris import parse, uris_of
 from jobs.locations import Locations
 from jobs.models import JobSpec
@@ -76,7 +77,7 @@ def _unknown_secrets(spec: JobSpec, backends: Backends, project: str) -> Iterato
 
 
 def _unusable_datasets(spec: JobSpec, backends: Backends, project: str) -> Iterator[Problem]:
-    named = {path: uri.removeprefix(SCHEME) for path, uri in _uploads(spec)}
+    named = dict(uploads_of(spec))
     if not named:
         return
     statuses = backends.datasets.statuses(project, set(named.values()))
@@ -106,7 +107,3 @@ def _has_files(backends: Backends, project: str, job_id: str, folder: str) -> bo
         return bool(backends.files.list(job_id, Selection(prefix=f"{folder}/"), limit=1))
     except JobNotFound:
         return False
-
-
-def _uploads(spec: JobSpec) -> Iterator[tuple[str, str]]:
-    yield from (place for place in spec.data.places() if place[1].startswith(SCHEME))

@@ -27,7 +27,7 @@ from jobs.database import READ_ONLY, database_now
 from jobs.errors import LeaseLost
 from jobs.events import JobClaimed, JobPublished, JobStarted, JobWarned
 from jobs.fitting import fits, is_left_to_others
-from jobs.holds import is_held
+from jobs.inputs import users_of
 from jobs.metrics import recording
 from jobs.models import Artifact, Job, JobError
 from jobs.moves import (
@@ -184,11 +184,11 @@ class AttemptStore:
     def expire_artifacts(self, job_id: str, attempt: int, folder: str) -> list[str]:
         """Take a folder's files from the list; return their keys.
 
-        While another job is to begin with them, all stays and there are none.
+        While they are an input of a job that is not over, all stays and there are none.
         """
         with self._engine.begin() as connection:
             _still_held(change(connection, job_id, held_by(attempt)), job_id, attempt)
-            if is_held(connection, job_id, folder):
+            if users_of(connection, job_id, folder=folder):
                 return []
             return _unlist(connection, job_id, _inside(folder))
 

@@ -1,6 +1,6 @@
 """All tables of the store, whichever module describes them: what migrations are compared with."""
 
-from jobs import idempotency, labels, logs, secrets, tables, vitals, workers
+from jobs import idempotency, inputs, labels, logs, secrets, tables, vitals, workers
 from jobs.columns import metadata
 from jobs.datasets import tables as datasets
 from jobs.generations import tables as generations
@@ -13,6 +13,7 @@ __all__ = [
     "datasets",
     "generations",
     "idempotency",
+    "inputs",
     "keys",
     "labels",
     "logs",

@@ -12,11 +12,11 @@ from sqlalchemy import Connection, Engine, delete, select, text, true
 
 from jobs import log
 from jobs.database import READ_ONLY, database_now
-from jobs.errors import ArtifactNotFound, IllegalTransition, JobNotFound
+from jobs.errors import ArtifactNotFound, IllegalTransition, JobInUse, JobNotFound
 from jobs.events import AnyJobEvent, JobQueued
 from jobs.fitting import obstacles
-from jobs.holds import check_not_held, hold
 from jobs.idempotency import Request, forget, made_before, remember
+from jobs.inputs import lock_inputs, users_of
 from jobs.labels import set_labels
 from jobs.listing import ALL_JOBS, JobFilter, within_a_page
 from jobs.models import Artifact, Job, JobChanges, JobSpec, Progress
@@ -165,7 +165,8 @@ class JobStore:
         """Queue a failed or cancelled job again, with all its attempts before it.
 
         It goes on from its last checkpoint. Raises `IllegalTransition` for any other, and
-        `JobNotFound` or `ArtifactNotFound` if what it begins with went when it was over.
+        `DatasetNotFound`, `JobNotFound` or `ArtifactNotFound` if one of its inputs went when it
+        was over.
         """
         return self._queue_again(
             job_id,
@@ -199,18 +200,19 @@ class JobStore:
             )
             if row is None:
                 raise _illegal(connection, job_id, reason)
-            hold(connection, spec_from(row.spec), project=row.project)
+            lock_inputs(connection, job_id, project=row.project)
             announce(connection, row, JobQueued(reason=reason))
             ring(connection, job_id)
             return job_from(row, position(connection, row))
 
     def delete(self, job_id: str) -> None:
         """All that is known of a job that is over. Raises `IllegalTransition` for any other, and
-        `JobInUse` while one that is not over begins with what it saved.
+        `JobInUse` while its files are an input of a job that is not over.
         """
         with self._engine.begin() as connection:
             _lock_over(connection, job_id)
-            check_not_held(connection, job_id)
+            if users := users_of(connection, job_id):
+                raise JobInUse(job_id, users)
             forget(connection, job_id)
             forget_webhooks(connection, job_id)
             for table in (events, artifacts, outbox):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from jobs.events import JobQueued
-from jobs.holds import hold
 from jobs.ids import new_job_id
+from jobs.inputs import add_inputs
 from jobs.models import Job, JobSpec
 from jobs.moves import JobRow, add, announce
 from jobs.outbox import ring
@@ -24,12 +24,12 @@ class Submitted:
 def enqueue(
     connection: Connection, spec: JobSpec, *, project: str, forked_from: str | None = None
 ) -> JobRow:
-    """Raises `QuotaExceeded`, and `JobNotFound` or `ArtifactNotFound` if what it begins with is
-    gone.
+    """Raises `QuotaExceeded`, and `DatasetNotFound`, `JobNotFound` or `ArtifactNotFound` if one of
+    its inputs is gone.
     """
     check_submit(connection, project, gpus=spec.resources.gpus)
-    hold(connection, spec, project=project)
     row = add(connection, new_job_id(), spec, project=project, forked_from=forked_from)
+    add_inputs(connection, row.id, spec, project=project)
     announce(connection, row, JobQueued(reason="forked" if forked_from else "submitted"))
     ring(connection, row.id)
     return row

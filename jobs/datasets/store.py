@@ -18,7 +18,6 @@ from sqlalchemy import (
     Row,
     and_,
     delete,
-    exists,
     insert,
     or_,
     select,
@@ -30,11 +29,8 @@ from jobs.datasets.models import SCHEME, Dataset, DatasetStatus, NewDataset
 from jobs.datasets.tables import dataset_parts, datasets
 from jobs.errors import DatasetInUse, DatasetNotFound, OffsetMismatch
 from jobs.ids import new_id
+from jobs.inputs import users_of
 from jobs.quotas import check_storage
-from jobs.status import FINAL
-from jobs.tables import jobs
-
-SHOWN_JOBS = 10
 
 
 @dataclass(frozen=True)
@@ -127,14 +123,15 @@ class DatasetStore:
         return done is not None
 
     def delete(self, project: str, dataset_id: str) -> None:
-        """Out of sight at once. Raises `DatasetInUse` while a job that is not over names it."""
-        used = and_(jobs.c.project == project, jobs.c.status.not_in(FINAL), _names(dataset_id))
-        mine = and_(datasets.c.project == project, _VISIBLE, ~exists().where(used))
+        """Out of sight at once. Raises `DatasetInUse` while it is an input of a job that is not
+        over.
+        """
+        mine = and_(datasets.c.project == project, _VISIBLE)
         with self._engine.begin() as connection:
             if _change(connection, dataset_id, mine, status=DatasetStatus.DELETED) is None:
-                _get(connection, project, dataset_id)
-                users = select(jobs.c.id).where(used).order_by(jobs.c.id).limit(SHOWN_JOBS)
-                raise DatasetInUse(dataset_id, list(connection.scalars(users)))
+                raise DatasetNotFound(dataset_id)
+            if users := users_of(connection, dataset_id):
+                raise DatasetInUse(dataset_id, users)
 
     # --- what the sweep does ---------------------------------------------------------------
 
@@ -187,11 +184,6 @@ def _abandoned(seconds: float) -> ColumnElement[bool]:
 
 def _unchanged(dataset: Dataset) -> ColumnElement[bool]:
     return and_(_UPLOADING, datasets.c.updated_at == dataset.updated_at)
-
-
-def _names(dataset_id: str) -> ColumnElement[bool]:
-    """Of a job whose spec, which is JSON, has the dataset as a source."""
-    return jobs.c.spec.contains(f'"{SCHEME}{dataset_id}"', autoescape=True)
 
 
 def _get(connection: Connection, project: str, dataset_id: str) -> Dataset:

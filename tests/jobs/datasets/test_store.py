@@ -1,7 +1,11 @@
 """Datasets and their parts, on both databases."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import PurePath
+from threading import Barrier
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -13,7 +17,7 @@ from jobs.errors import DatasetInUse, DatasetNotFound, OffsetMismatch, QuotaExce
 from jobs.models import JobSpec
 from jobs.projects import NewProject, ProjectStore
 from jobs.quotas import Quotas
-from jobs.status import Wish
+from jobs.status import JobStatus, Wish
 from jobs.store import JobStore
 from relora_core.file_formats import is_readable
 
@@ -85,13 +89,24 @@ def test_a_project_sees_its_own_datasets(datasets: DatasetStore, dataset: Datase
         datasets.add_part("other", dataset.id, part(1, 1))
 
 
+def reading(spec: JobSpec, **data: object) -> JobSpec:
+    return JobSpec.model_validate({**spec.model_dump(mode="json"), "data": data})
+
+
+@pytest.mark.parametrize("place", ["train", "one of several", "validation"])
 def test_a_dataset_is_kept_while_a_job_needs_it(
-    datasets: DatasetStore, dataset: Dataset, store: JobStore, spec: JobSpec
+    datasets: DatasetStore, dataset: Dataset, store: JobStore, spec: JobSpec, place: str
 ) -> None:
-    document = {**spec.model_dump(), "data": {"train": {"uri": dataset.uri}}}
-    job = store.create(JobSpec.model_validate(document))
+    other = {"uri": "/corpus.txt"}
+    data: dict[str, Any] = {
+        "train": {"train": {"uri": dataset.uri}},
+        "one of several": {"train": {"uri": ["/corpus.txt", dataset.uri]}},
+        "validation": {"train": other, "validation": {"uri": dataset.uri}},
+    }
+    job = store.create(reading(spec, **data[place]))
     with pytest.raises(DatasetInUse, match=f"jobs that are not over: {job.id}"):
         datasets.delete("default", dataset.id)
+    assert datasets.get("default", dataset.id) == dataset
     store.wish(job.id, Wish.CANCEL)
     datasets.delete("default", dataset.id)
     assert datasets.list("default") == []
@@ -100,17 +115,53 @@ def test_a_dataset_is_kept_while_a_job_needs_it(
     assert datasets.deleted() == [dataset.id]
 
 
-def test_a_text_in_another_projects_spec_keeps_no_dataset(
+def test_a_job_whose_dataset_is_gone_is_not_queued(
+    datasets: DatasetStore, dataset: Dataset, store: JobStore, spec: JobSpec
+) -> None:
+    asked = reading(spec, train={"uri": dataset.uri})
+    job = store.create(asked)
+    store.wish(job.id, Wish.CANCEL)
+    datasets.delete("default", dataset.id)
+    for queue in (lambda: store.retry(job.id), lambda: store.create(asked)):
+        with pytest.raises(DatasetNotFound, match=dataset.id):
+            queue()
+    assert [one.status for one in store.list()] == [JobStatus.CANCELLED]
+
+
+def test_of_a_submit_and_a_deletion_at_once_one_wins(
+    datasets: DatasetStore, store: JobStore, spec: JobSpec
+) -> None:
+    together = Barrier(2)
+
+    def succeeds(act: Callable[[], object]) -> bool:
+        together.wait()
+        try:
+            act()
+        except (DatasetInUse, DatasetNotFound):
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as threads:
+        for _ in range(20):
+            dataset = datasets.create("default", NEW)
+            asked = reading(spec, train={"uri": dataset.uri})
+            submit = threads.submit(succeeds, partial(store.create, asked))
+            delete = threads.submit(succeeds, partial(datasets.delete, "default", dataset.id))
+            assert submit.result() != delete.result()
+
+
+@pytest.mark.parametrize("project", ["default", "stranger"])
+def test_a_text_in_a_name_or_a_label_keeps_no_dataset(
     datasets: DatasetStore,
     dataset: Dataset,
     store: JobStore,
+    projects: ProjectStore,
     spec: JobSpec,
-    database_url: str,
+    project: str,
 ) -> None:
-    engine = open_engine(database_url)
-    ProjectStore(engine).create(NewProject(name="stranger"))
-    engine.dispose()
-    store.create(spec.model_copy(update={"labels": {"x": dataset.uri}}), project="stranger")
+    projects.create(NewProject(name="stranger"))
+    text = {"name": dataset.uri, "labels": {"x": dataset.uri}}
+    store.create(spec.model_copy(update=text), project=project)
     datasets.delete("default", dataset.id)
     assert datasets.list("default") == []
 

@@ -1,4 +1,4 @@
-"""What a waiting job begins with stays, on SQLite and PostgreSQL."""
+"""The files of a job that another one reads stay until that one is over, on both databases."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +36,7 @@ def folders(store: JobStore, job: Job) -> set[str]:
     return {file.path.rpartition("/")[0] for file in store.artifacts(job.id)}
 
 
-def test_a_checkpoint_is_held_until_the_job_that_begins_with_it_is_over(
+def test_a_checkpoint_is_kept_until_the_job_that_begins_with_it_is_over(
     store: JobStore, attempts: AttemptStore, spec: JobSpec, parent: Job
 ) -> None:
     fork = store.create(beginning_with(spec, parent))
@@ -51,7 +51,7 @@ def test_a_checkpoint_is_held_until_the_job_that_begins_with_it_is_over(
     assert folders(store, parent) == {OTHER}
 
 
-def test_a_paused_fork_holds_and_a_cancelled_one_does_not(
+def test_a_paused_fork_keeps_the_checkpoint_and_a_cancelled_one_does_not(
     store: JobStore, attempts: AttemptStore, spec: JobSpec, parent: Job
 ) -> None:
     fork = store.create(beginning_with(spec, parent))
@@ -61,7 +61,7 @@ def test_a_paused_fork_holds_and_a_cancelled_one_does_not(
     assert attempts.expire_artifacts(parent.id, 1, FOLDER)
 
 
-def test_other_checkpoints_are_not_held(
+def test_other_checkpoints_are_not_kept(
     store: JobStore, attempts: AttemptStore, spec: JobSpec, parent: Job
 ) -> None:
     store.create(beginning_with(spec, parent))
@@ -104,7 +104,7 @@ def test_a_job_is_not_deleted_while_another_waits_for_its_files(
     assert store.get(fork.id).status is JobStatus.CANCELLED
 
 
-def test_a_retried_fork_holds_again(
+def test_a_retried_fork_keeps_the_checkpoint_again(
     store: JobStore, attempts: AttemptStore, spec: JobSpec, parent: Job
 ) -> None:
     fork = store.create(beginning_with(spec, parent))
@@ -143,12 +143,18 @@ def test_of_a_fork_and_a_deletion_at_once_one_wins(
                     store.wish(job.id, Wish.CANCEL)
 
 
-def test_a_text_in_another_projects_spec_holds_nothing(
-    engine: Engine, store: JobStore, attempts: AttemptStore, spec: JobSpec, parent: Job
+@pytest.mark.parametrize("project", ["default", "stranger"])
+def test_a_text_in_a_name_or_a_label_keeps_no_file(
+    engine: Engine,
+    store: JobStore,
+    attempts: AttemptStore,
+    spec: JobSpec,
+    parent: Job,
+    project: str,
 ) -> None:
     ProjectStore(engine).create(NewProject(name="stranger"))
-    labels = {"x": f"job://{parent.id}/{FOLDER}"}
-    store.create(spec.model_copy(update={"labels": labels}), project="stranger")
+    text = f"job://{parent.id}/{FOLDER}"
+    store.create(spec.model_copy(update={"name": text, "labels": {"x": text}}), project=project)
     assert attempts.expire_artifacts(parent.id, 1, FOLDER)
     attempts.finish(parent.id, 1, JobStatus.SUCCEEDED)
     store.delete(parent.id)

@@ -1,0 +1,107 @@
+"""The inputs of a job: the uploads and the files of other jobs that its run reads.
+
+They are stored with the job when it is submitted, and cannot be deleted until it is over. Who
+queues a job locks the row of the dataset or the job that each input belongs to, and so does who
+deletes it: one of the two comes first, and the other sees what it did.
+"""
+
+from collections.abc import Iterator
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    ForeignKey,
+    Index,
+    String,
+    Table,
+    insert,
+    select,
+)
+
+from jobs.columns import Key, metadata
+from jobs.datasets.models import SCHEME, DatasetStatus
+from jobs.datasets.tables import datasets
+from jobs.errors import ArtifactNotFound, DatasetNotFound, JobNotFound
+from jobs.job_uris import parse, uris_of
+from jobs.models import JobSpec
+from jobs.status import FINAL
+from jobs.tables import artifacts, jobs
+
+SHOWN_JOBS = 10
+
+job_inputs = Table(
+    "job_inputs",
+    metadata,
+    Column("job_id", Key, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("source_id", Key, primary_key=True),  # the dataset, or the job whose files they are
+    Column("folder", String, primary_key=True),  # of that job; empty for a dataset
+    Index(None, "source_id"),
+)
+
+
+def uploads_of(spec: JobSpec) -> Iterator[tuple[str, str]]:
+    """The fields of a spec that name an upload, and the ids of the datasets."""
+    for path, uri in spec.data.places():
+        if uri.startswith(SCHEME):
+            yield path, uri.removeprefix(SCHEME)
+
+
+def add_inputs(connection: Connection, job_id: str, spec: JobSpec, *, project: str) -> None:
+    """Store the inputs of a new job.
+
+    Raises `DatasetNotFound`, `JobNotFound` or `ArtifactNotFound` for one that is gone.
+    """
+    found = {(dataset_id, "") for _, dataset_id in uploads_of(spec)}
+    found |= {place for _, uri in uris_of(spec) if (place := parse(uri))}
+    rows = [
+        {"job_id": job_id, "source_id": source_id, "folder": folder} for source_id, folder in found
+    ]
+    if rows:
+        connection.execute(insert(job_inputs), rows)
+        lock_inputs(connection, job_id, project=project)
+
+
+def lock_inputs(connection: Connection, job_id: str, *, project: str) -> None:
+    """Let nobody delete the inputs of a job until the transaction ends.
+
+    Raises `DatasetNotFound`, `JobNotFound` or `ArtifactNotFound` for one that is gone.
+    """
+    query = select(job_inputs).where(job_inputs.c.job_id == job_id)
+    # All who lock several do so in the same order, or two might wait for each other.
+    for row in connection.execute(query.order_by("source_id", "folder")).all():
+        if row.folder:
+            _lock_files(connection, row.source_id, row.folder, project)
+        else:
+            _lock_dataset(connection, row.source_id, project)
+
+
+def users_of(connection: Connection, source_id: str, *, folder: str | None = None) -> list[str]:
+    """Jobs that are not over and have this dataset, or files of this job, as an input.
+
+    The caller has the lock of the row of the dataset or the job.
+    """
+    query = select(jobs.c.id).join(job_inputs, job_inputs.c.job_id == jobs.c.id).distinct()
+    query = query.where(job_inputs.c.source_id == source_id, jobs.c.status.not_in(FINAL))
+    if folder is not None:
+        query = query.where(job_inputs.c.folder == folder)
+    return list(connection.scalars(query.order_by(jobs.c.id).limit(SHOWN_JOBS)))
+
+
+def _lock_files(connection: Connection, job_id: str, folder: str, project: str) -> None:
+    owner = select(jobs.c.id).where(jobs.c.id == job_id, jobs.c.project == project)
+    if connection.scalar(owner.with_for_update()) is None:
+        raise JobNotFound(job_id)
+    below = artifacts.c.path.startswith(f"{folder}/", autoescape=True)
+    files = select(artifacts.c.path).where(artifacts.c.job_id == job_id, below)
+    if connection.scalar(files.limit(1)) is None:
+        raise ArtifactNotFound(job_id, folder)
+
+
+def _lock_dataset(connection: Connection, dataset_id: str, project: str) -> None:
+    dataset = select(datasets.c.id).where(
+        datasets.c.id == dataset_id,
+        datasets.c.project == project,
+        datasets.c.status != DatasetStatus.DELETED,
+    )
+    if connection.scalar(dataset.with_for_update()) is None:
+        raise DatasetNotFound(dataset_id)
