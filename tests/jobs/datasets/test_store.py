@@ -122,7 +122,7 @@ def test_a_job_whose_dataset_is_gone_is_not_queued(
     job = store.create(asked)
     store.wish(job.id, Wish.CANCEL)
     datasets.delete("default", dataset.id)
-    for queue in (lambda: store.retry(job.id), lambda: store.create(asked)):
+    for queue in (partial(store.retry, job.id), partial(store.create, asked)):
         with pytest.raises(DatasetNotFound, match=dataset.id):
             queue()
     assert [one.status for one in store.list()] == [JobStatus.CANCELLED]
