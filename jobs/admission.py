@@ -8,10 +8,9 @@ from jobs.datasets.models import DatasetStatus
 from jobs.errors import JobNotFound
 from jobs.inputs import uploads_of
 from jobs.job_uris import parse, uris_of
-from jobs.locations import Locations
+from jobs.locations.rules import Locations
 from jobs.models import JobSpec
 from jobs.trainable import file_problems, model_problems
-from jobs.webhooks.addresses import AddressRefused, check_url
 from jobs.webhooks.models import WebhookSpec
 from relora_core.problems import Problem
 
@@ -50,11 +49,8 @@ def priority_problems(priority: int, backends: Backends) -> list[Problem]:
 
 def webhook_problems(webhook: WebhookSpec, backends: Backends, *, project: str) -> list[Problem]:
     """Why nothing can be sent there; paths are those of the webhook's fields."""
-    problems = []
-    try:
-        check_url(webhook.url, allow_private=backends.settings.webhook_allow_private)
-    except AddressRefused as error:
-        problems.append(Problem(path="url", message=str(error)))
+    refused = Locations.of(backends.settings).webhook_problem(webhook.url)
+    problems = [refused] if refused else []
     if backends.secrets.missing(project, {webhook.secret}):
         problems.append(Problem(path="secret", message=UNKNOWN_NAME))
     return problems

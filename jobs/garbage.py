@@ -18,7 +18,7 @@ from sqlalchemy import select
 from jobs.backends import Backends
 from jobs.datasets.content import UPLOADS, remove_deleted
 from jobs.errors import JobsError
-from jobs.locations import ATTEMPTS
+from jobs.locations.folders import ATTEMPTS
 from jobs.models import Job
 from jobs.ownership import owner_of
 from jobs.status import HELD

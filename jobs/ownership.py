@@ -4,7 +4,7 @@ replaces what another has there. A place in the service's storage is its job's b
 
 from collections.abc import Callable
 
-from jobs.locations import JOB_FOLDERS
+from jobs.locations.folders import JOB_FOLDERS
 from jobs.storage import Storage
 
 MARK = "relora-job.txt"  # it holds the job's id

@@ -8,7 +8,7 @@ from anyio import CapacityLimiter
 from fastapi import Depends, FastAPI
 
 from jobs.backends import Backends
-from jobs.locations import Locations
+from jobs.locations.rules import Locations
 from jobs.wakeups import Wakeups
 from service.access import Access, for_callers
 from service.deliverer import Deliverer

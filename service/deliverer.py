@@ -7,6 +7,7 @@ from threading import Lock
 
 from jobs.backends import Backends
 from jobs.errors import SecretNotFound, SecretsUnavailable
+from jobs.locations.rules import Locations
 from jobs.webhooks.sending import LEASE_SECONDS, DeliveryQueue, Outcome, Parcel, Target
 from jobs.webhooks.signature import SIGNATURE_HEADER, sign
 from service.posting import post
@@ -27,6 +28,7 @@ class Deliverer(Rounds):
         )
         self._backends = backends
         self._queue = DeliveryQueue(backends.engine)
+        self._only_public = Locations.of(backends.settings).only_public_webhooks
         self._busy = 0
         self._lock = Lock()
         self._clean_at = 0.0
@@ -87,5 +89,4 @@ class Deliverer(Rounds):
             "Relora-Event": parcel.event_type,
             SIGNATURE_HEADER: sign(body, values[target.secret], at=int(time.time())),
         }
-        allow_private = self._backends.settings.webhook_allow_private
-        return post(target.url, body, headers, allow_private=allow_private)
+        return post(target.url, body, headers, only_public=self._only_public)

@@ -5,10 +5,10 @@ import ssl
 import time
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from jobs.webhooks.addresses import AddressRefused, check_addresses, port_of, resolve, split_url
+from jobs.locations.servers import AddressRefused, addresses_of, port_of, split_url
 from jobs.webhooks.sending import Outcome
 
 if TYPE_CHECKING:
@@ -21,15 +21,14 @@ MAX_ADDRESSES = 3
 LOOKUPS = ThreadPoolExecutor(16, thread_name_prefix="lookup")  # a lookup cannot be cancelled
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str], *, allow_private: bool) -> Outcome:
+def post(url: str, body: bytes, headers: Mapping[str, str], *, only_public: bool) -> Outcome:
     """Never raises for what the other side does. A redirect is followed by nobody."""
     until = time.monotonic() + TIMEOUT_SECONDS
     try:
         parts = split_url(url)
         host = parts.hostname or ""
-        addresses = LOOKUPS.submit(resolve, host, port_of(parts)).result(TIMEOUT_SECONDS)
-        if not allow_private:
-            check_addresses(addresses)
+        find = partial(addresses_of, host, port_of(parts), only_public=only_public)
+        addresses = LOOKUPS.submit(find).result(TIMEOUT_SECONDS)
     except AddressRefused as error:
         return Outcome(error=f"the URL {error}")
     except TimeoutError:

@@ -8,7 +8,7 @@ from pydantic import ValidationError, WrapValidator
 
 from jobs.admission import priority_problems, problems_of
 from jobs.backends import Backends
-from jobs.locations import Locations
+from jobs.locations.rules import Locations
 from jobs.models import JobSpec
 from relora_core.problems import Problem, explain
 from service.dependencies import BackendsDep, ProjectDep

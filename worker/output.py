@@ -5,7 +5,7 @@ The server has checked them too, but perhaps with other settings, or before it k
 
 from functools import partial
 
-from jobs.locations import Locations
+from jobs.locations.rules import Locations
 from jobs.ownership import owner_of, take
 from relora_core.errors import TrainError
 from worker.attempt import Attempt

@@ -4,7 +4,7 @@ import sys
 from types import TracebackType
 from typing import Self
 
-from jobs.locations import Locations
+from jobs.locations.rules import Locations
 from relora_core.events import AnyTrainEvent
 from worker.attempt import Attempt
 from worker.process import TiedProcess

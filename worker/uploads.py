@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.artifacts import folder_of
 from jobs.errors import StorageError, StorageRefused
-from jobs.locations import ATTEMPTS
+from jobs.locations.folders import ATTEMPTS
 from jobs.models import Artifact
 from relora_core.errors import CheckpointError
 from relora_core.events import AnyTrainEvent, CheckpointSaved, Exported, Rewound, SpectrumMeasured

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from jobs.locations.servers import split_url
 from jobs.secret_names import SecretReference
-from jobs.webhooks.addresses import split_url
 from jobs.webhooks.patterns import EventPattern
 from relora_core.spec import Spec
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
 from jobs.errors import StorageError
 from jobs.listing import JobFilter
-from jobs.locations import JOB_FOLDERS
+from jobs.locations.folders import JOB_FOLDERS
 from jobs.models import MAX_LABELS, Job, JobChanges
 from jobs.ownership import give_up, owner_of
 from jobs.status import JobStatus, Wish

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from jobs.locations import servers
 from service import posting
 from service.posting import post
 from tests.fixtures.servers import free_ports
@@ -21,11 +22,11 @@ from tests.service.receiver import Receiver, status
 
 
 def resolves_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
-    monkeypatch.setattr(posting, "resolve", lambda *_: list(addresses))
+    monkeypatch.setattr(servers, "resolve", lambda *_: list(addresses))
 
 
 def test_the_body_arrives_as_it_was_with_its_headers(receiver: Receiver) -> None:
-    outcome = post(receiver.url, b'{"a": 1}', {"Relora-Event": "x"}, allow_private=True)
+    outcome = post(receiver.url, b'{"a": 1}', {"Relora-Event": "x"}, only_public=False)
     assert (outcome.status, outcome.error) == (204, None)
     (request,) = receiver.requests
     assert (request.path, request.body) == ("/hook", b'{"a": 1}')
@@ -37,7 +38,7 @@ def test_the_request_goes_to_the_address_that_was_checked_and_names_the_host(
 ) -> None:
     resolves_to(monkeypatch, "127.0.0.1")
     url = receiver.url.replace("127.0.0.1", "hooks.example.com")
-    assert post(url, b"", {}, allow_private=True).status == 204
+    assert post(url, b"", {}, only_public=False).status == 204
     assert receiver.requests[0].headers["Host"].startswith("hooks.example.com:")
 
 
@@ -46,7 +47,7 @@ def test_a_name_that_now_points_into_a_private_network_gets_no_request(
 ) -> None:
     resolves_to(monkeypatch, "8.8.8.8", "127.0.0.1")
     url = receiver.url.replace("127.0.0.1", "hooks.example.com")
-    outcome = post(url, b"", {}, allow_private=False)
+    outcome = post(url, b"", {}, only_public=True)
     assert outcome.error is not None
     assert outcome.error.startswith("the URL points to 127.0.0.1, which is not on the public")
     assert receiver.requests == []
@@ -56,19 +57,19 @@ def test_of_several_addresses_the_next_is_tried(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resolves_to(monkeypatch, "127.0.0.2", "127.0.0.1")
-    assert post(receiver.url, b"", {}, allow_private=True).status == 204
+    assert post(receiver.url, b"", {}, only_public=False).status == 204
 
 
 def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
     receiver.answer = lambda handler: status(handler, 307, Location=receiver.url)
-    outcome = post(receiver.url, b"", {}, allow_private=True)
+    outcome = post(receiver.url, b"", {}, only_public=False)
     assert (outcome.status, outcome.error) == (307, "it answered 307")
     assert len(receiver.requests) == 1
 
 
 def test_of_an_answer_that_refuses_the_status_alone_is_kept(receiver: Receiver) -> None:
     receiver.answer = lambda handler: status(handler, 500, b"what only the service can read")
-    outcome = post(receiver.url, b"", {}, allow_private=True)
+    outcome = post(receiver.url, b"", {}, only_public=False)
     assert (outcome.status, outcome.error) == (500, "it answered 500")
 
 
@@ -77,7 +78,7 @@ def test_an_answer_that_is_no_http_is_not_quoted(receiver: Receiver) -> None:
         handler.wfile.write(b"what only the service can read\r\n\r\n")
 
     receiver.answer = answer
-    outcome = post(receiver.url, b"", {}, allow_private=True)
+    outcome = post(receiver.url, b"", {}, only_public=False)
     assert (outcome.status, outcome.error) == (None, "the connection failed: RemoteProtocolError")
 
 
@@ -93,7 +94,7 @@ def test_an_answer_that_drips_is_not_waited_for(
     receiver.answer = drip
     monkeypatch.setattr(posting, "TIMEOUT_SECONDS", 0.3)
     begun = time.monotonic()
-    outcome = post(receiver.url, b"", {}, allow_private=True)
+    outcome = post(receiver.url, b"", {}, only_public=False)
     assert (outcome.status, outcome.error) == (None, "it did not answer within 0.3 s")
     assert time.monotonic() - begun < 1
 
@@ -102,23 +103,23 @@ def test_a_name_server_that_does_not_answer_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     answered = threading.Event()
-    monkeypatch.setattr(posting, "resolve", lambda *_: answered.wait(20) and [])
+    monkeypatch.setattr(servers, "resolve", lambda *_: answered.wait(20) and [])
     monkeypatch.setattr(posting, "TIMEOUT_SECONDS", 0.1)
-    outcome = post("https://hooks.example.com/", b"", {}, allow_private=True)
+    outcome = post("https://hooks.example.com/", b"", {}, only_public=False)
     answered.set()
     assert outcome.error == "no name server answered within 0.1 s"
 
 
 def test_nobody_there_is_said_so() -> None:
     (port,) = free_ports(1)
-    outcome = post(f"http://127.0.0.1:{port}/", b"", {}, allow_private=True)
+    outcome = post(f"http://127.0.0.1:{port}/", b"", {}, only_public=False)
     assert outcome.error is not None
     assert outcome.error.startswith("it cannot be reached")
 
 
 def test_a_connection_that_breaks_off_is_said_so(receiver: Receiver) -> None:
     receiver.answer = lambda handler: handler.connection.close()
-    outcome = post(receiver.url, b"", {}, allow_private=True)
+    outcome = post(receiver.url, b"", {}, only_public=False)
     assert outcome.error is not None
     assert outcome.error.startswith("the connection failed")
 
@@ -135,8 +136,8 @@ def secured(receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_certificate_is_checked_against_the_name(secured: Receiver) -> None:
-    assert post(secured.url, b"", {}, allow_private=True).status == 204
-    other = post(secured.url.replace("hooks.", "other."), b"", {}, allow_private=True)
+    assert post(secured.url, b"", {}, only_public=False).status == 204
+    other = post(secured.url.replace("hooks.", "other."), b"", {}, only_public=False)
     assert other.error is not None
     assert "Hostname mismatch" in other.error
     assert len(secured.requests) == 1

@@ -12,8 +12,8 @@ from mlflow.entities import Metric, Param, Run
 from mlflow.exceptions import MlflowException
 from urllib3.util import connection
 
+from jobs.locations.servers import addresses_of
 from jobs.trackers import MlflowTracker
-from jobs.webhooks.addresses import check_addresses, resolve
 from worker.trackers.points import GoesOn, OnlyNew, Point
 from worker.trackers.tracker import Outcome, Tracked
 
@@ -77,9 +77,8 @@ def _connect_to_public_addresses_only() -> None:
     connect = connection.create_connection
 
     def connect_checked(address: tuple[str, int], *options: Any, **named: Any) -> socket.socket:
-        addresses = resolve(*address)
-        check_addresses(addresses)
-        return connect((addresses[0], address[1]), *options, **named)
+        public = addresses_of(*address, only_public=True)
+        return connect((public[0], address[1]), *options, **named)
 
     connection.create_connection = connect_checked
 

@@ -7,8 +7,9 @@ import pytest
 from mlflow import MlflowClient
 from urllib3.util import connection
 
+from jobs.locations import servers
+from jobs.locations.servers import AddressRefused
 from jobs.trackers import MlflowTracker
-from jobs.webhooks.addresses import AddressRefused
 from tests.worker.trackers.conftest import CURVE, FIRST, SECOND
 from worker.trackers import mlflow
 from worker.trackers.mlflow import MlflowRun
@@ -53,7 +54,7 @@ def test_a_server_is_connected_to_at_the_address_that_was_checked(
     connected: list[tuple[str, int]] = []
     addresses: list[str] = []
     monkeypatch.setattr(connection, "create_connection", lambda at, *_: connected.append(at))
-    monkeypatch.setattr(mlflow, "resolve", lambda *_: addresses)
+    monkeypatch.setattr(servers, "resolve", lambda *_: addresses)
     mlflow._connect_to_public_addresses_only()
 
     addresses[:] = ["8.8.8.8"]

@@ -1,28 +1,26 @@
-"""What a job may reach: where it may write and read, and which servers it may send curves to.
+"""What may be reached: where a job may write and read, and which servers curves and events go to.
 
 Never what the service keeps for all projects, and only what the operator allows, if they say what.
 Where keys are asked for and they say nothing, a job reaches what needs no right of the machines:
 no file of theirs, no object with the service's own credentials, no server in a private network.
+Events go to the public internet alone, unless the operator allows more.
 """
 
-import os
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
 from jobs.job_uris import SCHEME
+from jobs.locations.folders import JOB_FOLDERS, Place, place_of
+from jobs.locations.servers import AddressRefused, check_url
 from jobs.models import JobSpec
 from jobs.secret_names import S3_KEY_ID
 from jobs.settings import Settings
 from jobs.storage.addresses import S3, bucket_and_key
 from jobs.trackers import MlflowTracker
-from jobs.webhooks.addresses import AddressRefused, check_url
-from relora_core.file_uris import local_path, readings
+from relora_core.file_uris import readings
 from relora_core.problems import Problem
 from relora_core.spec import (
     LowRank,
@@ -31,85 +29,11 @@ from relora_core.spec import (
     is_hub_dataset,
 )
 
-ATTEMPTS = "attempts"  # where each attempt has a folder that no other writes to
-JOB_FOLDERS = (ATTEMPTS, "checkpoints", "merged", "final", "logs", "reports")  # of a job's output
+ALLOW_PRIVATE = "an operator may allow it with RELORA_WEBHOOK_ALLOW_PRIVATE=true"
 _HUB = "hf://"
 _SQLITE = "sqlite://"
 _OF_THE_SERVICE = ("job://", "upload://")  # by id, which is checked by itself
 _HUB_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
-_IGNORES_CASE = sys.platform == "darwin"  # as its file systems do
-
-
-@dataclass(frozen=True)
-class Place:
-    """A folder or file of this machine, or of a bucket; of a source, a part may be a pattern."""
-
-    bucket: str | None  # None: of this machine
-    parts: tuple[str, ...]
-
-    @classmethod
-    def in_bucket(cls, bucket: str, key: str) -> Self:
-        """Not every server takes `..` and `//` as plain names, so they count as in a path."""
-        parts: list[str] = []
-        for part in key.split("/"):
-            if part == "..":
-                del parts[-1:]
-            elif part not in {"", "."}:
-                parts.append(part)
-        return cls(bucket, tuple(parts))
-
-    @classmethod
-    def on_this_machine(cls, path: str) -> Self:
-        """With links followed."""
-        return cls(None, _folded(Path(path).expanduser().resolve().parts[1:]))
-
-    @classmethod
-    def matching(cls, pattern: str) -> Self:
-        """With links followed as far as the pattern is a plain path."""
-        path = Path(pattern).expanduser().absolute()
-        parts = path.parts[1:]
-        folders = [*reversed(path.parents), path][1:]
-        wild = next((n for n, folder in enumerate(folders) if _is_pattern(folder)), len(parts))
-        if ".." in parts[wild:]:  # it may lead anywhere
-            return cls(None, ("**",))
-        plain = Path("/", *parts[:wild]).resolve().parts[1:]
-        return cls(None, _folded((*plain, *parts[wild:])))
-
-    def below(self, name: str) -> "Place":
-        return Place(self.bucket, (*self.parts, name))
-
-    def is_inside(self, folder: "Place") -> bool:
-        """All that this may name is in the folder, or is the folder."""
-        return self.bucket == folder.bucket and self.parts[: len(folder.parts)] == folder.parts
-
-    def reaches(self, folder: "Place") -> bool:
-        """Something that this may name is in the folder, or is the folder."""
-        return self.bucket == folder.bucket and _reaches(self.parts, folder.parts)
-
-
-def _is_pattern(path: Path) -> bool:
-    """A name that is there is none, for the trainer either."""
-    return bool(set(path.name) & set("*?[")) and not os.path.lexists(path)
-
-
-def _folded(parts: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(map(str.casefold, parts)) if _IGNORES_CASE else parts
-
-
-def _reaches(pattern: tuple[str, ...], folder: tuple[str, ...]) -> bool:
-    if not folder or not pattern:
-        return not folder
-    if pattern[0] == "**":
-        return _reaches(pattern[1:], folder) or _reaches(pattern, folder[1:])
-    matches = pattern[0] == folder[0] or fnmatchcase(folder[0], pattern[0])
-    return matches and _reaches(pattern[1:], folder[1:])
-
-
-def place_of(url: str) -> Place:
-    """Of an address as `open_storage` reads it, or of a plain path."""
-    if url.startswith(S3):
-        return Place.in_bucket(*bucket_and_key(url))
-    return Place.on_this_machine(local_path(url))
 
 
 def _data_places(uri: str) -> list[Place]:
@@ -162,6 +86,7 @@ class Locations:
     outputs: tuple[str, ...]  # allowed prefixes; empty is any
     sources: tuple[str, ...]
     trackers: tuple[str, ...]  # allowed servers; empty is any
+    private_webhooks: bool  # whether events may go into private networks
     with_keys: bool  # callers are others than who runs the machines
 
     @classmethod
@@ -172,6 +97,7 @@ class Locations:
             outputs=settings.allowed_outputs,
             sources=settings.allowed_sources,
             trackers=settings.allowed_trackers,
+            private_webhooks=settings.webhook_allow_private,
             with_keys=settings.authentication == "required" if with_keys is None else with_keys,
         )
 
@@ -180,8 +106,21 @@ class Locations:
         """Whether the name of a tracker's server must lead to the public internet."""
         return self.with_keys and not self.trackers
 
+    @property
+    def only_public_webhooks(self) -> bool:
+        """Whether the name of a webhook's server must lead to the public internet."""
+        return not self.private_webhooks
+
+    def webhook_problem(self, url: str) -> Problem | None:
+        """Why no event may be sent there. Its path is that of the webhook's field."""
+        try:
+            check_url(url, only_public=self.only_public_webhooks)
+        except AddressRefused as error:
+            return Problem(path="url", message=f"{error}; {ALLOW_PRIVATE}")
+        return None
+
     def problems(self, spec: JobSpec) -> Iterator[Problem]:
-        """Why a spec may not reach what it names."""
+        """Why a job may not reach what its spec names."""
         own_credentials = S3_KEY_ID in spec.secrets
         if spec.output_uri is not None:
             output = place_of(spec.output_uri)
@@ -245,7 +184,7 @@ class Locations:
                 yield Problem(path=path, message=message)
         elif self.with_keys:
             try:
-                check_url(uri, allow_private=False)
+                check_url(uri, only_public=True)
             except AddressRefused:
                 message = (
                     "is not on the public internet; ask an operator to allow its server in "

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from jobs.locations import Locations
+from jobs.locations.rules import Locations
 from jobs.models import JobSpec
 from jobs.settings import Settings
 

@@ -1,11 +1,11 @@
-"""Where webhooks may not point."""
+"""Which servers are not on the public internet."""
 
 import socket
 from typing import Any
 
 import pytest
 
-from jobs.webhooks.addresses import AddressRefused, check_addresses, check_url, is_public
+from jobs.locations.servers import AddressRefused, check_addresses, check_url, is_public
 
 PRIVATE = [
     *("127.0.0.1", "127.8.8.8", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254"),
@@ -38,10 +38,12 @@ def test_an_address_of_the_public_internet_is_one(address: str) -> None:
         "https://169.254.169.254/latest/meta-data",
     ],
 )
-def test_a_url_into_a_private_network_is_refused_unless_the_operator_allows_it(url: str) -> None:
-    with pytest.raises(AddressRefused, match="RELORA_WEBHOOK_ALLOW_PRIVATE=true"):
-        check_url(url, allow_private=False)
-    check_url(url, allow_private=True)
+def test_a_url_into_a_private_network_is_refused_where_only_public_ones_may_be_reached(
+    url: str,
+) -> None:
+    with pytest.raises(AddressRefused, match="not on the public internet"):
+        check_url(url, only_public=True)
+    check_url(url, only_public=False)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,7 @@ def test_a_url_into_a_private_network_is_refused_unless_the_operator_allows_it(u
 )
 def test_what_is_no_plain_address_of_a_server_is_refused(url: str) -> None:
     with pytest.raises(AddressRefused):
-        check_url(url, allow_private=True)
+        check_url(url, only_public=False)
 
 
 def test_of_many_addresses_each_must_be_public() -> None:
@@ -77,5 +79,5 @@ def test_no_name_is_looked_up_when_a_url_is_checked(monkeypatch: pytest.MonkeyPa
         return look_up(*arguments, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", noting)
-    check_url("https://example.com/", allow_private=False)
+    check_url("https://example.com/", only_public=True)
     assert asked == [socket.AI_NUMERICHOST]

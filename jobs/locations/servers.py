@@ -1,8 +1,8 @@
-"""Where a webhook may point: the public internet alone, unless the operator allows more.
+"""Servers that a spec or a webhook names, and which of their addresses are public.
 
-An address that is written out is checked when a webhook is made. A name is resolved before each
-request, which then goes to the very address that was checked: so no request to the API waits for a
-name server, and a name that changes its address gains nothing.
+An address that is written out is checked when it is accepted. A name is resolved before each
+connection, which then goes to the very address that was checked: so no request to the API waits
+for a name server, and a name that changes its address gains nothing.
 """
 
 import socket
@@ -39,6 +39,14 @@ def port_of(parts: SplitResult) -> int:
     return parts.port or _PORTS[parts.scheme]
 
 
+def addresses_of(host: str, port: int, *, only_public: bool) -> list[str]:
+    """Where to connect to. Raises `OSError` for a name without an address, and `AddressRefused`."""
+    addresses = resolve(host, port)
+    if only_public:
+        check_addresses(addresses)
+    return addresses
+
+
 def resolve(host: str, port: int) -> list[str]:
     """The addresses of a host, IPv4 first. Raises `OSError` if it has none."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -50,10 +58,7 @@ def check_addresses(addresses: list[str]) -> None:
     """Raise `AddressRefused` if any of them is not public."""
     for address in addresses:
         if not is_public(address):
-            raise AddressRefused(
-                f"points to {address}, which is not on the public internet; an operator may allow "
-                "it with RELORA_WEBHOOK_ALLOW_PRIVATE=true"
-            )
+            raise AddressRefused(f"points to {address}, which is not on the public internet")
 
 
 def is_public(address: str) -> bool:
@@ -68,12 +73,12 @@ def is_public(address: str) -> bool:
     return not any(parsed in network for network in _METADATA)
 
 
-def check_url(url: str, *, allow_private: bool) -> None:
+def check_url(url: str, *, only_public: bool) -> None:
     """Raise `AddressRefused` if `url` names, without a look at the network, a place where no
     request may go.
     """
     host = split_url(url).hostname or ""
-    if not allow_private:
+    if only_public:
         check_addresses(_written_out(host))
 
 
