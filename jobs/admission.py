@@ -12,6 +12,7 @@ from jobs.locations.rules import Locations
 from jobs.models import JobSpec
 from jobs.trainable import file_problems, model_problems
 from jobs.webhooks.models import WebhookSpec
+from relora_core.epochs import Size, guessed_epochs
 from relora_core.problems import Problem
 
 UNKNOWN_NAME = "the project has no secret of this name; store it under this name first"
@@ -37,6 +38,13 @@ def problems_of(
         *_refused_webhooks(spec, backends, project),
         *_unknown_jobs(spec, backends, project),
     ]
+
+
+def epochs_of(spec: JobSpec, backends: Backends, *, project: str) -> float | None:
+    """How often a job that can run here would read its data; None where no size is known here."""
+    ids = {uri.removeprefix(SCHEME) for _, uri in _uploads(spec)}
+    found = [backends.datasets.get(project, dataset_id) for dataset_id in ids]
+    return guessed_epochs(spec, {one.uri: Size(one.filename, one.size) for one in found})
 
 
 def priority_problems(priority: int, backends: Backends) -> list[Problem]:

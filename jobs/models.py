@@ -243,6 +243,9 @@ class Progress(BaseModel):
     phase: Phase | None = None
     step: int = 0
     total_steps: int
+    epoch: float | None = Field(
+        default=None, description="How often the training data was read so far: 1.5 epochs."
+    )
     tokens_seen: int = 0
     loss: float | None = None
     learning_rate: float | None = None

@@ -66,6 +66,7 @@ def _told_by_step(event: StepFinished) -> dict[str, object]:
         "phase": event.phase,
         "step": event.step,
         "total_steps": event.total_steps,
+        "epoch": event.epoch,
         "tokens_seen": event.tokens_seen,
         "loss": _finite(event.loss),
         "learning_rate": event.learning_rate,

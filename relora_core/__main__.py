@@ -11,8 +11,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from relora_core.documents import read_document
+from relora_core.epochs import guessed_epochs, many_epochs
 from relora_core.errors import ModelError
-from relora_core.estimate import GPUS, UTILIZATION, estimate
+from relora_core.estimate import DEFAULT, GPUS, UTILIZATION, estimate
 from relora_core.estimate.report import as_json, as_text
 from relora_core.problems import explain
 from relora_core.spec import TrainSpec, read_accepted, train_part, with_absolute_paths
@@ -86,11 +87,21 @@ def _generate(options: argparse.Namespace) -> int:
 def _estimate(options: argparse.Namespace) -> int:
     try:
         spec = read_spec(options.spec)
-        result = estimate(spec, gpu=options.gpu, gpus=options.gpus, utilization=options.utilization)
+        epochs = guessed_epochs(spec, uploads={})
+        result = estimate(
+            spec,
+            gpu=options.gpu or DEFAULT,
+            gpus=options.gpus,
+            utilization=options.utilization,
+            epochs=epochs,
+        )
     except (OSError, ValueError, ModelError) as error:
         logger.error("%s", error)
         return 2
-    sys.stderr.writelines(f"warning: {remark}\n" for remark in spec.remarks)
+    remarks = [*spec.remarks, *many_epochs(epochs, spec.unit)]
+    sys.stderr.writelines(f"warning: {remark}\n" for remark in remarks)
+    if options.gpu is None:
+        sys.stderr.write(f"{DEFAULT} is assumed; --gpu names another GPU\n")
     sys.stdout.write((as_json(result) if options.json else as_text(result)) + "\n")
     return 0
 
@@ -200,7 +211,7 @@ def _add_supervised(command: argparse.ArgumentParser) -> None:
 def _add_estimate(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=_estimate)
     command.add_argument("spec", type=Path, help="a YAML or JSON file")
-    command.add_argument("--gpu", choices=GPUS, default="h100", help="default: %(default)s")
+    command.add_argument("--gpu", choices=GPUS, help=f"to estimate for (default: {DEFAULT})")
     command.add_argument("--gpus", type=int, default=1, metavar="N", help="default: %(default)s")
     command.add_argument(
         "--utilization",

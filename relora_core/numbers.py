@@ -1,9 +1,10 @@
-"""A float as events write it: one that is not finite is a word, for JSON has no number for it."""
+"""Numbers as events write them, for programs and for people."""
 
 from typing import Annotated
 
 from pydantic import WithJsonSchema
 
+# One that is not finite is a word, for JSON has no number for it.
 Number = Annotated[
     float,
     WithJsonSchema(
@@ -11,3 +12,9 @@ Number = Annotated[
         mode="serialization",
     ),
 ]
+
+
+def in_epochs(number: float) -> str:
+    """With two digits or more: 0.25 epochs, 1 epoch, 3.5 epochs, 120 epochs."""
+    text = f"{number:,.0f}" if number >= 9.95 else f"{number:.2g}"
+    return f"{text} epoch" if text == "1" else f"{text} epochs"

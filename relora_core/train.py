@@ -13,6 +13,7 @@ from relora_core.data.cache import default_cache
 from relora_core.data.loader import BatchLoader
 from relora_core.description import Description
 from relora_core.distributed import World, joined_world
+from relora_core.epochs import many_epochs
 from relora_core.errors import ModelError
 from relora_core.event_log import run_log, silent
 from relora_core.events import Emit, Warned
@@ -97,6 +98,7 @@ def train(
 
             state = build(newest)
             _tell_narrow_layers(spec, state, report)
+            _tell_many_epochs(spec, batches, report)
             trainer = Trainer(
                 spec=spec,
                 state=state,
@@ -166,6 +168,11 @@ def _tell_narrow_layers(spec: TrainSpec, state: TrainState, emit: Emit) -> None:
             f"below method.rank ({spec.method.rank}): {some(narrow)}"
         )
         emit(Warned(code="narrow_layers", message=message))
+
+
+def _tell_many_epochs(spec: TrainSpec, batches: BatchLoader, emit: Emit) -> None:
+    for remark in many_epochs(batches.epochs(spec.total_steps), spec.unit):
+        emit(Warned(code=remark.code, message=str(remark)))
 
 
 def _check_batch(spec: TrainSpec, world: World) -> None:

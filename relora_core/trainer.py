@@ -107,6 +107,7 @@ class Trainer:
             unit=self.spec.unit,
             world_size=self.world.size,
             device=self.world.device.type,
+            epochs=self.batches.epochs(self.spec.total_steps),
         )
 
     def _before_step(self) -> None:
@@ -225,6 +226,7 @@ class Trainer:
                     tokens_seen=counters.tokens_seen,
                     tokens_per_second=steps * self.spec.tokens_per_step / self.step_seconds,
                     unit=self.spec.unit,
+                    epoch=self.batches.epochs(counters.next_batch),
                     restarts=counters.restarts,
                 )
             )

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from rich.columns import Columns
 from rich.console import Console, ConsoleRenderable, Group
 from rich.live import Live
 from rich.padding import Padding
@@ -163,19 +164,22 @@ class Now:
         row.add_row(ProgressBar(total=total, completed=step, complete_style="cyan"), count)
         return row
 
-    def _numbers(self) -> Text:
+    def _numbers(self) -> ConsoleRenderable:
         if self._step is None:
             return Text(str(self._data or "no step yet"), style="dim")
         values = {
             "loss": f"{self._step.loss:.3f}",
             "lr": f"{self._step.learning_rate:.2e}",
             **self._score(),
-            "restarts": f"{self._step.restarts}",
+            **self._how_far(self._step),
             f"{self._step.unit}/s": f"{self._step.tokens_per_second:,.0f}",
             "ETA": self._eta(self._step),
         }
-        parts = [((f"{name} ", "dim"), (value, "bold"), "  ") for name, value in values.items()]
-        return Text.assemble(*(piece for part in parts for piece in part))
+        parts = [
+            Text.assemble((f"{name} ", "dim"), (value, "bold"), no_wrap=True)
+            for name, value in values.items()
+        ]
+        return Columns(parts, padding=(0, 2, 0, 0))
 
     def _score(self) -> dict[str, str]:
         if self._job.spec.task == "image_classification":
@@ -183,6 +187,13 @@ class Now:
             return {"accuracy": "-" if accuracy is None else self._as_of(f"{accuracy:.1%}")}
         perplexity = self._evaluated and self._evaluated.perplexity
         return {"ppl": "-" if perplexity is None else self._as_of(f"{perplexity:,.1f}")}
+
+    def _how_far(self, step: StepFinished) -> dict[str, str]:
+        """In the data and in the method, where the run knows of epochs and has restarts."""
+        told = {} if step.epoch is None else {"epoch": f"{step.epoch:,.2f}"}
+        if self._job.spec.reset_every is not None:
+            told["ReLoRA restarts"] = f"{step.restarts}"
+        return told
 
     def _as_of(self, score: str) -> str:
         measured = self._evaluated.step if self._evaluated else None

@@ -1,5 +1,6 @@
 """What the API answers, besides a job, its progress and its events. For server and client."""
 
+from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -72,11 +73,24 @@ class JobPage(BaseModel):
     next: str | None = Field(description="Give it as `cursor` for the page of older jobs.")
 
 
+class GpuFrom(StrEnum):
+    """Who chose the GPU of an estimate."""
+
+    REQUEST = "request"
+    WORKERS = "workers"
+    DEFAULT = "default"  # nobody: no worker has a GPU that estimates know
+
+
 class JobEstimate(BaseModel):
     """A spec that would be accepted, with its defaults, and what it would cost."""
 
     spec: JobSpec
     estimate: Estimate | None
+    gpu_from: GpuFrom = Field(
+        default=GpuFrom.REQUEST,
+        description="Where the GPU comes from: the request, the workers that there are, or, where "
+        "no worker has a known one, the default.",
+    )
     not_estimated: str | None = Field(description="Why there is no estimate, if there is none.")
     warnings: list[FieldWarning] = Field(
         default=[], description="Fields of the spec that were not used, and why."

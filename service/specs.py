@@ -6,10 +6,11 @@ from typing import Annotated, Any
 from fastapi import Body, Depends, Header, HTTPException, Request
 from pydantic import ValidationError, WrapValidator
 
-from jobs.admission import priority_problems, problems_of
+from jobs.admission import epochs_of, priority_problems, problems_of
 from jobs.backends import Backends
 from jobs.locations.rules import Locations
 from jobs.models import JobSpec
+from relora_core.epochs import many_epochs
 from relora_core.problems import Problem, explain
 from service.dependencies import BackendsDep, ProjectDep
 from service.errors import InvalidSpec
@@ -60,11 +61,6 @@ IdempotencyKey = Annotated[
 ]
 
 
-def warnings_of(spec: JobSpec) -> list[FieldWarning]:
-    """Of a spec from the body of a request."""
-    return [FieldWarning(path=remark.path, message=remark.message) for remark in spec.remarks]
-
-
 def spec_of(document: object) -> JobSpec:
     """Raises `InvalidSpec`."""
     try:
@@ -88,6 +84,15 @@ class Admission:
         """Raise `InvalidSpec` for a valid spec that cannot be run here."""
         if problems := self.problems(spec):
             raise InvalidSpec(problems)
+
+    def epochs(self, spec: JobSpec) -> float | None:
+        """How often an admitted job would read its data; None where no size is known here."""
+        return epochs_of(spec, self.backends, project=self.project)
+
+    def warnings(self, spec: JobSpec) -> list[FieldWarning]:
+        """What its sender should know of an admitted spec from the body of a request."""
+        remarks = (*spec.remarks, *many_epochs(self.epochs(spec), spec.unit))
+        return [FieldWarning(path=remark.path, message=remark.message) for remark in remarks]
 
     def check_priority(self, priority: int) -> None:
         """As `check`, for a job that is there."""

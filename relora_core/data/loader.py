@@ -52,6 +52,10 @@ class BatchLoader:
         self._ahead = (step + 1, self._reader.submit(self._read, step + 1))
         return arriving.received()
 
+    def epochs(self, steps: int) -> float:
+        """Return how often the first `steps` batches read the dataset."""
+        return steps * self._global_batch_size / len(self._dataset)
+
     def close(self) -> None:
         self._reader.shutdown(cancel_futures=True)
 

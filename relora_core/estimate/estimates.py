@@ -7,7 +7,7 @@ from typing import assert_never
 from relora_core.errors import ModelError
 from relora_core.estimate.activations import Pass
 from relora_core.estimate.flops import executed_flops, flops_in_8_bits, model_flops
-from relora_core.estimate.gpus import Gpu, gpu_named
+from relora_core.estimate.gpus import DEFAULT, Gpu, gpu_named
 from relora_core.estimate.memory import Memory, memory
 from relora_core.estimate.phases import PlannedPhase, planned_phases
 from relora_core.estimate.shape_of import shape_of
@@ -75,10 +75,16 @@ class Estimate:
     run: RunEstimate
     full_rank: RunEstimate
     ratios: Ratios
+    epochs: float | None  # as guessed from the sizes of the data; None: not known yet
 
 
 def estimate(
-    spec: TrainSpec, *, gpu: str = "h100", gpus: int = 1, utilization: float = UTILIZATION
+    spec: TrainSpec,
+    *,
+    gpu: str = DEFAULT,
+    gpus: int = 1,
+    utilization: float = UTILIZATION,
+    epochs: float | None = None,
 ) -> Estimate:
     """The cost of `spec`, beside that of full-rank training of the same model.
 
@@ -100,6 +106,7 @@ def estimate(
         run=mine,
         full_rank=other,
         ratios=_ratios(mine, other),
+        epochs=epochs,
     )
 
 

@@ -1,5 +1,6 @@
 """GPUs by name: what they could do at most, as their maker states it."""
 
+import re
 from dataclasses import dataclass
 
 from relora_core.errors import ModelError
@@ -45,6 +46,15 @@ GPUS = {
         Gpu("rtx_3090", 24, 71e12, 35.6e12, None, 284e12, "NVIDIA GA102 architecture whitepaper"),
     )
 }
+
+
+DEFAULT = "h100"  # where nobody says which one it is
+
+
+def known_gpu(product: str) -> str | None:
+    """Name the GPU that a driver calls NVIDIA A100-SXM4-80GB, if it is one of these."""
+    words = set(re.split(r"[^a-z0-9]+", product.lower()))
+    return next((name for name in GPUS if words.issuperset(name.split("_"))), None)
 
 
 def gpu_named(name: str) -> Gpu:

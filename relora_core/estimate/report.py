@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from relora_core.estimate.estimates import Estimate, PhaseEstimate
 from relora_core.estimate.memory import Memory
+from relora_core.numbers import in_epochs
 from relora_core.text_table import text_table
 
 _PARTS: dict[str, Callable[[Memory], int]] = {
@@ -40,9 +41,13 @@ def _title(estimate: Estimate) -> Iterator[str]:
     hardware = estimate.hardware
     yield (
         f"{estimate.name}: {estimate.run.method} on {hardware.gpus} x {hardware.gpu.name}, "
-        f"{_count(estimate.run.tokens)} tokens"
+        f"{_count(estimate.run.tokens)} tokens{_epochs(estimate)}"
     )
     yield f"Memory is that of one GPU with a micro-batch of {estimate.micro_batch_size}."
+
+
+def _epochs(estimate: Estimate) -> str:
+    return "" if estimate.epochs is None else f", about {in_epochs(estimate.epochs)} of the data"
 
 
 def _rows(phases: list[PhaseEstimate]) -> Iterator[list[str]]:
@@ -97,8 +102,9 @@ def _size(count: int) -> str:
 
 
 def _duration(seconds: float) -> str:
-    if seconds < 1:
-        return f"{seconds:.2g} s"
+    for unit, size in (("µs", 1e-6), ("ms", 1e-3)):
+        if seconds < 1000 * size:
+            return f"{seconds / size:.3g} {unit}"
     if seconds < 60:
         return f"{seconds:.1f} s"
     if seconds < 3600:

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from relora_core.events.event import Event, Phase, Unit
-from relora_core.numbers import Number
+from relora_core.numbers import Number, in_epochs
 
 
 class TrainStarted(Event):
@@ -18,12 +18,16 @@ class TrainStarted(Event):
     unit: Unit = Field(default="tokens", description="What `tokens_per_step` counts.")
     world_size: int
     device: str
+    epochs: float | None = Field(
+        default=None, description="How often the whole run reads its training data."
+    )
 
     def __str__(self) -> str:
         how = f"resuming at step {self.step}" if self.step else "starting"
+        epochs = "" if self.epochs is None else f", {in_epochs(self.epochs)} of the data"
         return (
             f"{how}: {self.parameters / 1e6:.1f}M parameters on {self.world_size} x {self.device}, "
-            f"{self.total_steps:,} steps of {self.tokens_per_step:,} {self.unit}"
+            f"{self.total_steps:,} steps of {self.tokens_per_step:,} {self.unit}{epochs}"
         )
 
 
@@ -79,6 +83,9 @@ class StepFinished(Event):
     tokens_seen: int
     tokens_per_second: Number
     unit: Unit = Field(default="tokens", description="What the two above count.")
+    epoch: float | None = Field(
+        default=None, description="How often the training data was read by then: 1.5 epochs."
+    )
     restarts: int
 
     def __str__(self) -> str:

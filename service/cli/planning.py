@@ -5,18 +5,25 @@ from typing import Annotated
 
 import typer
 
-from relora_core.estimate import UTILIZATION
+from relora_core.estimate import DEFAULT, GPUS, UTILIZATION
 from relora_core.estimate.report import as_text
 from service.cli.documents import read_spec
 from service.cli.session import URL, AsJson, Url, connected, out, print_json, warn
+from service.responses import GpuFrom
+
+NO_KNOWN_GPU = (
+    f"No worker has a GPU that estimates know, so {DEFAULT} is assumed; --gpu names another: "
+    f"{', '.join(GPUS)}."
+)
 
 
 def estimate(
     spec: Annotated[Path, typer.Argument(help="The job spec, YAML or JSON.")],
     *,
     gpu: Annotated[
-        str, typer.Option(help="GPU model to estimate for: h100, a100_80gb, rtx_4090, ...")
-    ] = "h100",
+        str | None,
+        typer.Option(help=f"GPU to estimate for: {', '.join(GPUS)}. Default: that of a worker."),
+    ] = None,
     utilization: Annotated[
         float, typer.Option(help="The share of the GPU's peak that training is assumed to reach.")
     ] = UTILIZATION,
@@ -31,6 +38,8 @@ def estimate(
     if json:
         print_json(found)
     elif found.estimate is None:
-        out.print(f"the spec is accepted; {found.not_estimated}")
+        out.print(f"The spec is accepted. {found.not_estimated}", soft_wrap=True)
     else:
         out.print(as_text(found.estimate), soft_wrap=True)
+        if found.gpu_from is GpuFrom.DEFAULT:
+            out.print(NO_KNOWN_GPU, soft_wrap=True)

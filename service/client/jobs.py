@@ -55,7 +55,7 @@ class Jobs(Group[AnyTransport]):
 
     @answered
     def estimate(
-        self, spec: Spec, *, gpu: str = "h100", utilization: float = UTILIZATION
+        self, spec: Spec, *, gpu: str | None = None, utilization: float = UTILIZATION
     ) -> Request[JobEstimate]:
         """Check a spec as `create` does, and say what it would cost. Nothing is queued."""
         query: Query = {"gpu": gpu, "utilization": utilization}

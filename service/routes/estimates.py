@@ -6,11 +6,11 @@ from fastapi import APIRouter, Query
 from pydantic import AfterValidator, WithJsonSchema
 
 from relora_core.errors import ModelError
-from relora_core.estimate import GPUS, UTILIZATION, estimate, needs_trainer
+from relora_core.estimate import DEFAULT, GPUS, UTILIZATION, estimate, known_gpu, needs_trainer
 from service.caller_route import CallerRoute
 from service.errors import documented
-from service.responses import JobEstimate
-from service.specs import AdmissionDep, SpecBody, warnings_of
+from service.responses import GpuFrom, JobEstimate
+from service.specs import Admission, AdmissionDep, SpecBody
 
 NEEDS_TRAINER = (
     "A model that is only named, a family without a known shape and the method control are "
@@ -35,7 +35,13 @@ GpuName = Annotated[
 def estimate_job(  # what a request has
     spec: SpecBody,
     admission: AdmissionDep,
-    gpu: Annotated[GpuName, Query(description="Each of `resources.gpus`.")] = "h100",
+    gpu: Annotated[
+        GpuName | None,
+        Query(
+            description="Each of `resources.gpus`; by default that of a worker, or "
+            f"{DEFAULT} where no worker has one of these."
+        ),
+    ] = None,
     utilization: Annotated[
         float,
         Query(
@@ -50,16 +56,31 @@ def estimate_job(  # what a request has
     Beside them are those of full-rank training. Nothing is queued.
     """
     admission.check(spec)
+    name, gpu_from = (gpu, GpuFrom.REQUEST) if gpu else _of_workers(admission)
     found, reason = None, NEEDS_TRAINER
     if not needs_trainer(spec):
         try:
-            gpus = spec.resources.gpus
-            found = estimate(spec.train, gpu=gpu, gpus=gpus, utilization=utilization)
+            found = estimate(
+                spec.train,
+                gpu=name,
+                gpus=spec.resources.gpus,
+                utilization=utilization,
+                epochs=admission.epochs(spec),
+            )
         except ModelError as error:
             reason = str(error)
     return JobEstimate(
         spec=spec,
         estimate=found,
+        gpu_from=gpu_from,
         not_estimated=None if found else reason,
-        warnings=warnings_of(spec),
+        warnings=admission.warnings(spec),
     )
+
+
+def _of_workers(admission: Admission) -> tuple[str, GpuFrom]:
+    """The first known GPU of a worker."""
+    workers = admission.backends.workers.list(project=admission.project)
+    known = (known_gpu(gpu.name) for worker in workers for gpu in worker.gpus)
+    found = next((name for name in known if name), None)
+    return (found, GpuFrom.WORKERS) if found else (DEFAULT, GpuFrom.DEFAULT)

@@ -26,7 +26,7 @@ from service.dependencies import (
 )
 from service.errors import documented
 from service.responses import LOCATION, JobPage, SubmittedJob
-from service.specs import AdmissionDep, IdempotencyKey, SpecBody, warnings_of
+from service.specs import AdmissionDep, IdempotencyKey, SpecBody
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=CallerRoute)
 
@@ -69,7 +69,7 @@ def create_job(  # what a request has
     submitted = store.submit(spec, project=admission.project, key=key)
     dispatcher.ring()
     job = located(submitted.job, response, is_new=submitted.is_new)
-    return SubmittedJob(**dict(job), warnings=warnings_of(spec))
+    return SubmittedJob(**dict(job), warnings=admission.warnings(spec))
 
 
 def located(job: Job, response: Response, *, is_new: bool) -> Job:

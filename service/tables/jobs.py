@@ -55,6 +55,8 @@ def _where(job: Job) -> Iterator[Fact]:
     if now.phase and job.status is JobStatus.RUNNING:
         yield "phase", now.phase.replace("_", " ")
     yield "step", _step(now.step, now.total_steps)
+    if now.epoch is not None:
+        yield "epoch", f"{now.epoch:,.2f}"
     if now.eta_seconds is not None and job.status is JobStatus.RUNNING:
         yield "ETA", str(timedelta(seconds=round(now.eta_seconds)))
 

@@ -39,6 +39,12 @@ def test_data_is_told_of_until_the_run_itself_starts() -> None:
     assert advance(progress, [started]).preparing is None
 
 
+def test_a_step_says_how_often_the_data_was_read(
+    step_finished: Callable[..., StepFinished],
+) -> None:
+    assert advance(START, [step_finished(10, epoch=1.5)]).epoch == 1.5
+
+
 @pytest.mark.parametrize(
     ("event", "told"),
     [

@@ -415,6 +415,24 @@ def test_what_was_set_aside_is_told_first(run: Run, make_spec: MakeSpec) -> None
     ]
 
 
+def test_how_often_the_data_is_read_is_told_and_many_epochs_are_a_warning(
+    run: Run, make_spec: MakeSpec, corpus: Path, tmp_path: Path
+) -> None:
+    """The data is so small that the token count is known only when it is prepared."""
+    small = tmp_path / "small.jsonl"
+    small.write_text("".join(corpus.read_text().splitlines(keepends=True)[:6]))
+    data = {"train": {"uri": str(small)}, "validation": {"uri": str(corpus)}}
+    training = {"steps": 300, "global_batch_size": 16}
+    recorder = run(make_spec(data=data, training=training), stop_after=2)
+    [started] = recorder.of(TrainStarted)
+    assert started.epochs is not None
+    assert started.epochs > 4
+    [warning] = recorder.of(Warned)
+    assert warning.code == "many_epochs"
+    step = recorder.of(StepFinished)[-1]
+    assert step.epoch == pytest.approx(started.epochs * step.step / 300)
+
+
 def test_layers_too_narrow_for_the_rank_are_told(run: Run, make_spec: MakeSpec) -> None:
     narrow = {**TINY_LLAMA, "num_key_value_heads": 1, "head_dim": 2, "num_attention_heads": 4}
     recorder = run(make_spec(model={"config": narrow}, training={"steps": 9}))

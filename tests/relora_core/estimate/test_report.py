@@ -31,6 +31,26 @@ def test_the_command_prints_a_table_with_the_phases_beside_full_rank(
     assert any(line.startswith("Assumed: 40% of the peak") for line in lines)
 
 
+def test_a_tiny_run_has_units_that_fit_and_the_assumed_gpu_is_named(
+    spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "text.jsonl"
+    text.write_bytes(b"x" * 4096)  # some 1,024 tokens
+    size = "model_type: llama, hidden_size: 32, intermediate_size: 64, num_hidden_layers: 2"
+    spec.write_text(
+        f"model: {{config: {{{size}, num_attention_heads: 4}}}}\n"
+        f"data: {{train: {{uri: {text}}}, sequence_length: 64}}\n"
+        "training: {steps: 128, global_batch_size: 8}\nmethod: {name: full}\n"
+    )
+    assert main(["estimate", str(spec)]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("relora: full on 1 x h100, 65.5k tokens, about 64 epochs of the data")
+    assert " 0.00" not in out
+    assert re.search(r"Time [0-9.]+ µs, for", out)
+    assert err.splitlines()[0].startswith("warning: training reads its data for about 64 epochs")
+    assert err.splitlines()[-1] == "h100 is assumed; --gpu names another GPU"
+
+
 def test_the_same_as_one_json_object(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["estimate", str(spec), "--json", "--utilization", "0.5"]) == 0
     document = json.loads(capsys.readouterr().out)

@@ -317,6 +317,12 @@ def test_an_estimate_says_what_a_spec_costs(relora: Relora, spec_file: Path) -> 
     assert json.loads(relora("estimate", spec_file, "--json").stdout)["estimate"]["name"] == "tiny"
 
 
+def test_an_estimate_for_a_gpu_that_nobody_named_says_so(relora: Relora, spec_file: Path) -> None:
+    last = relora("estimate", spec_file).stdout.splitlines()[-1]
+    assert last.startswith("No worker has a GPU that estimates know, so h100 is assumed; --gpu ")
+    assert "is assumed" not in relora("estimate", spec_file, "--gpu", "l4").stdout
+
+
 def test_who_has_no_key_is_told_where_to_put_it(
     relora: Relora, stranger: Callable[..., tuple[str, list[Any]]]
 ) -> None:

@@ -136,7 +136,8 @@ def test_what_cannot_be_a_dataset_is_refused_by_field(
 def test_a_dataset_is_deleted_unless_a_job_needs_it(
     http: httpx.Client, dataset: dict[str, Any], content: str, document: dict[str, Any]
 ) -> None:
-    spec = {**document, "data": {"train": {"uri": dataset["uri"]}}}
+    training = {"steps": 10**6}  # many epochs
+    spec = {**document, "data": {"train": {"uri": dataset["uri"]}}, "training": training}
     refused = http.post("/v1/jobs", json=spec)
     assert refused.status_code == 422
     (error,) = refused.json()["errors"]
@@ -145,6 +146,7 @@ def test_a_dataset_is_deleted_unless_a_job_needs_it(
 
     send(http, content, 0, BYTES)
     job = http.post("/v1/jobs", json=spec).raise_for_status().json()
+    assert [warning["path"] for warning in job["warnings"]] == ["training"]
     in_use = http.delete(f"/v1/datasets/{dataset['id']}")
     assert (in_use.status_code, in_use.json()["code"]) == (409, "dataset_in_use")
     assert job["id"] in in_use.json()["detail"]

@@ -1,5 +1,7 @@
 """What a job would cost, over HTTP."""
 
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -7,6 +9,7 @@ import pytest
 
 from jobs.backends import Backends
 from jobs.models import JobSpec
+from jobs.workers import Gpu, Registration
 from relora_core.estimate import estimate
 
 
@@ -24,6 +27,34 @@ def test_a_spec_is_estimated_beside_full_rank_and_nothing_is_queued(
     assert body["not_estimated"] is None
     assert body["spec"]["retries"]["max_attempts"] == 5
     assert backends.store.list() == []
+
+
+def test_the_gpu_is_the_workers_or_it_is_said_that_one_is_assumed(
+    http: httpx.Client, backends: Backends, document: dict[str, Any]
+) -> None:
+    def hardware(**query: str) -> tuple[str, str]:
+        body = http.post("/v1/jobs/estimate", json=document, params=query).json()
+        return body["estimate"]["hardware"]["gpu"]["name"], body["gpu_from"]
+
+    assert hardware() == ("h100", "default")
+    gpu = Gpu(name="NVIDIA A100-SXM4-80GB", memory_bytes=None)
+    backends.workers.beat(
+        Registration(name="w1", host="h", version="1", gpus=(gpu,), started_at=datetime.now(UTC))
+    )
+    assert hardware() == ("a100_80gb", "workers")
+    assert hardware(gpu="l4") == ("l4", "request")
+
+
+def test_many_epochs_of_the_data_are_counted_and_warned_of(
+    http: httpx.Client, document: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "text.jsonl").write_text("x" * 40_000)  # 10,000 tokens; 100,000 are trained on
+    body = http.post("/v1/jobs/estimate", json=document).json()
+    assert body["estimate"]["epochs"] == 10
+    [warning] = body["warnings"]
+    assert warning["path"] == "training"
+    assert warning["message"].startswith("reads its data for about 10 epochs")
+    assert http.post("/v1/jobs", json=document).json()["warnings"] == [warning]
 
 
 def test_a_spec_that_would_be_refused_is_refused(
