@@ -1,10 +1,12 @@
 """What the trainer would refuse in a spec, as far as it can be seen without the trainer."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from jobs.models import JobSpec
-from relora_core.errors import ModelError
+from relora_core.data.find import find_files
+from relora_core.errors import DataError, ModelError
 from relora_core.estimate.phases import planned_phases
 from relora_core.estimate.shape_of import needs_trainer, shape_of
 from relora_core.file_formats import READABLE, is_readable
@@ -23,13 +25,20 @@ def model_problems(spec: JobSpec) -> Iterator[Problem]:
         if shape is None and isinstance(spec.model, ConfigModel):
             check_names(spec.model.config, spec.task)
     except ModelError as error:
-        yield Problem("model.config", str(error).removeprefix("model.config: "))
+        yield _problem("model.config", error)
         return
     try:
         if shape is not None:
             planned_phases(spec, shape)
     except ModelError as error:
-        yield Problem("method", str(error))
+        yield _problem("method", error)
+
+
+def _problem(part: str, error: ModelError) -> Problem:
+    """With the field that the error begins with, if it names one of this part."""
+    named = re.match(rf"({re.escape(part)}[\w.]*):? ", str(error))
+    path = named[1] if named else part
+    return Problem(path, str(error)[named.end() if named else 0 :])
 
 
 def file_problems(spec: JobSpec) -> Iterator[Problem]:
@@ -52,7 +61,9 @@ def _unreadable(uri: str) -> str | None:
     if _WILD & set(str(file)) or not file.is_absolute():
         return None
     try:
-        if file.is_dir() or not file.parent.is_dir():
+        if file.is_dir():
+            return _not_a_dataset(file)
+        if not file.parent.is_dir():
             return None
         missing = not file.exists()
     except (OSError, ValueError):  # no name that a file could have
@@ -60,3 +71,11 @@ def _unreadable(uri: str) -> str | None:
     if not is_readable(file):
         return f"cannot read {uri!r}; known formats are {READABLE}"
     return f"there is no file {str(file)!r}" if missing else None
+
+
+def _not_a_dataset(folder: Path) -> str | None:
+    try:
+        find_files(str(folder))
+    except DataError as error:
+        return str(error)
+    return None

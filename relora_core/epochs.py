@@ -6,6 +6,7 @@ from pathlib import Path, PurePath
 
 from relora_core.events import Unit
 from relora_core.file_formats import COMPRESSED, TEXTS, file_format
+from relora_core.file_uris import existing_path
 from relora_core.numbers import in_epochs
 from relora_core.spec import Source, TrainSpec
 from relora_core.spec.part import Remark
@@ -52,7 +53,7 @@ def guessed_epochs(spec: TrainSpec, uploads: Mapping[str, Size]) -> float | None
 
 
 def _size_here(uri: str) -> Size | None:
-    file = Path(uri.removeprefix("file://"))
+    file = Path(existing_path(uri))
     try:
         return Size(file.name, file.stat().st_size) if file.is_file() else None
     except (OSError, ValueError):  # of another machine, or no name that a file could have

@@ -71,8 +71,9 @@ def follow(client: Client, job_id: str, console: Console, notices: Console) -> J
     `notices`, which is stderr, has a line when the stream is cut and one when it is back.
     """
     job = client.jobs.get(job_id)
-    if job.status is JobStatus.QUEUED:
-        console.print(_place(client.jobs.progress(job_id)), soft_wrap=True)
+    now = client.jobs.progress(job_id)
+    if now.queue_position is not None:
+        console.print(_place(now), soft_wrap=True)
     if console.is_terminal:
         _draw(client, job, console, notices)
     else:

@@ -23,7 +23,7 @@ def find_files(uri: str) -> list[Path]:
     paths = [Path(reading).expanduser().absolute() for reading in readings(uri)]
     files = next(filter(None, map(_named_by, paths)), [])
     if not files:
-        raise DataError(f"no file matches {uri!r} ({paths[0]})")
+        raise DataError(f"no file matches {str(paths[0])!r}")
     for file in files:
         if not is_readable(file):
             raise DataError(f"cannot read {file}; known formats are {READABLE}")

@@ -43,14 +43,25 @@ from service.tables.jobs import job_sheet, overview
 jobs = group("Submit jobs, watch them, fetch what they made.")
 
 Set = Annotated[list[str] | None, typer.Option("--set", help="Change a field: training.steps=200.")]
-TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        message = f"{text!r} is not a time such as 2026-01-31 or 2026-01-31T12:00:00"
+        raise typer.BadParameter(message) from None
+
+
 After = Annotated[
     datetime | None,
-    typer.Option(formats=TIMES, metavar="TIME", help="At this time or later: 2026-01-31T12:00:00."),
+    typer.Option(
+        parser=_moment, metavar="TIME", help="At this time or later: 2026-01-31T12:00:00."
+    ),
 ]
 Before = Annotated[
     datetime | None,
-    typer.Option(formats=TIMES, metavar="TIME", help="Before this time: 2026-02-01."),
+    typer.Option(parser=_moment, metavar="TIME", help="Before this time: 2026-02-01."),
 ]
 
 
@@ -127,7 +138,7 @@ def wait(job_id: JobId, *, url: Url = URL, json: AsJson = False) -> None:
 def events(
     job_id: JobId,
     *,
-    after: Annotated[int, typer.Option(help="Only events with a greater id.")] = 0,
+    after: Annotated[int, typer.Option(min=0, help="Only events with a greater id.")] = 0,
     type_: Annotated[
         list[str] | None, typer.Option("--type", help="Only these: train.merge, job.failed, ...")
     ] = None,

@@ -2,10 +2,13 @@
 
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
+from typer.core import TyperGroup
 
+from relora_core.problems import in_words
 from service.cli.access import keys, secrets
 from service.cli.catalogue import presets, recipes
 from service.cli.datasets import datasets
@@ -31,7 +34,21 @@ ABOUT = """Pretrain language models with ReLoRA.
 RELORA_URL says where the service is, RELORA_API_KEY holds the key, if it asks for one.
 """
 
-app = typer.Typer(help=ABOUT, epilog=EXIT_CODES, no_args_is_help=True)
+
+class Program(TyperGroup):
+    """Say what is wrong with an option in the words of all our errors, not in pydantic's."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override] # its Context is typer's
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            if isinstance(error.__cause__, ValidationError):
+                problems = in_words(error.__cause__.errors(), {})
+                error.message = "; ".join(problem.message for problem in problems)
+            raise
+
+
+app = typer.Typer(cls=Program, help=ABOUT, epilog=EXIT_CODES, no_args_is_help=True)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 # as typer calls it

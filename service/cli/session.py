@@ -5,13 +5,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, NoReturn
 
-import httpx
 import typer
 from pydantic import BaseModel
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from service.client import ApiError, Client, CorruptDownload, Unreachable
+from service.client import ApiError, Client, CorruptDownload, InvalidConnection, Unreachable
 from service.client.transport import DEFAULT_URL as URL
 from service.follow import told_on
 from service.responses import FieldWarning
@@ -46,15 +45,15 @@ def connected(url: str) -> Iterator[Client]:
 
     Its key, if there is one, is in RELORA_API_KEY: a command line is seen by all on the machine.
     """
-    if not url.startswith(("http://", "https://")):
-        fail(f"{url!r} is no address; {URL} is one", REFUSED)
     try:
         with Client(url, retries=RETRIES) as client:
             yield client
     except ApiError as error:
         hint = "\n  Set RELORA_API_KEY to your key." if error.status == UNAUTHORIZED else ""
         fail(f"{error}{hint}", REFUSED if error.status < 500 else UNREACHABLE)
-    except (Unreachable, httpx.InvalidURL) as error:
+    except InvalidConnection as error:
+        fail(str(error), REFUSED)
+    except Unreachable as error:
         hint = "`relora up` starts a service; --url or RELORA_URL names another."
         fail(f"{error}\n  {hint}", UNREACHABLE)
     except CorruptDownload as error:

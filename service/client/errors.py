@@ -1,8 +1,9 @@
 """What can go wrong between a program and the service.
 
-ApiError         the service said no; `code` is stable
-Unreachable      nobody answers, or only a proxy does
-CorruptDownload  what arrived is not what the service says it stored
+ApiError           the service said no; `code` is stable
+Unreachable        nobody answers, or only a proxy does
+InvalidConnection  the address or the key cannot be one
+CorruptDownload    what arrived is not what the service says it stored
 """
 
 from dataclasses import dataclass, field
@@ -33,6 +34,10 @@ class ApiError(Exception):
 
 class Unreachable(Exception):
     """Nobody answers at the address of the service."""
+
+
+class InvalidConnection(ValueError):
+    """The address of the service, or the key, cannot be one."""
 
 
 class CorruptDownload(Exception):

@@ -10,12 +10,22 @@ from typing import Any
 
 import httpx
 
-from service.client.errors import ApiError, Unreachable, error_of
+from service.client.errors import ApiError, InvalidConnection, Unreachable, error_of
 from service.client.feed import Feed, Reception
 from service.client.requests import Answer, Item, Listing, Request, Steps
 from service.client.retry import Outcome, Retry
 
 DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+def _check_address(url: str) -> None:
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL:
+        parts = httpx.URL()
+    is_address = parts.scheme in {"http", "https"} and parts.host and (parts.port or 0) < 2**16
+    if not is_address:
+        raise InvalidConnection(f"{url!r} is not an address of a service, such as {DEFAULT_URL}")
 
 
 @dataclass(frozen=True)
@@ -31,10 +41,17 @@ class Connection:
     def to(
         cls, url: str | None, *, api_key: str | None, timeout_seconds: float, retries: int
     ) -> "Connection":
-        """What is not given comes from RELORA_URL and RELORA_API_KEY."""
+        """What is not given comes from RELORA_URL and RELORA_API_KEY.
+
+        Raises `InvalidConnection`.
+        """
+        url = url or os.environ.get("RELORA_URL") or DEFAULT_URL
         key = api_key or os.environ.get("RELORA_API_KEY")
+        _check_address(url)
+        if key and not (key.isascii() and key.isprintable()):
+            raise InvalidConnection("the API key must be one line of ASCII characters")
         return cls(
-            url=url or os.environ.get("RELORA_URL") or DEFAULT_URL,
+            url=url,
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout_seconds=timeout_seconds,
             retry=Retry(retries),

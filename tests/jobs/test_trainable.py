@@ -1,7 +1,10 @@
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from jobs.models import JobSpec
-from jobs.trainable import file_problems
+from jobs.trainable import file_problems, model_problems
 
 
 def test_each_place_of_a_list_is_looked_at(spec: JobSpec, tmp_path: Path) -> None:
@@ -28,3 +31,51 @@ def test_the_escapes_of_a_uri_are_read(spec: JobSpec, tmp_path: Path) -> None:
 
     assert problem.path == "data.train.uri.1"
     assert problem.message == f"there is no file '{tmp_path}/b a.jsonl'"
+
+
+def test_a_folder_that_no_dataset_was_saved_in_is_a_problem(spec: JobSpec, tmp_path: Path) -> None:
+    document = spec.model_dump(mode="json")
+    document["data"]["train"]["uri"] = str(tmp_path)
+    [problem] = file_problems(JobSpec.model_validate(document))
+    assert problem.path == "data.train.uri"
+    assert problem.message.startswith(f"{str(tmp_path)!r} is a folder; name its files")
+    (tmp_path / "state.json").write_text('{"_data_files": [{"filename": "a.arrow"}]}')
+    assert not list(file_problems(JobSpec.model_validate(document)))
+
+
+TINY = {
+    "model_type": "llama",
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "message"),
+    [
+        (
+            {"model": {"config": {**TINY, "num_attention_heads": 5}}},
+            "model.config",
+            "gives no shape: hidden_size 32 does not divide over num_attention_heads 5",
+        ),
+        (
+            {"model": {"config": {**TINY, "hiden_size": 32}}},
+            "model.config",
+            "llama has no field `hiden_size`; did you mean `hidden_size`?",
+        ),
+        (
+            {"method": {"name": "relora", "rank": 4, "target_modules": ["query"]}},
+            "method.target_modules",
+            "['query'] matches no linear layer of the model; take all_linear, or some of",
+        ),
+    ],
+)
+def test_a_field_is_named_once(
+    spec: JobSpec, changes: dict[str, Any], path: str, message: str
+) -> None:
+    document = {**spec.model_dump(mode="json"), **changes}
+    [problem] = model_problems(JobSpec.model_validate(document))
+    assert problem.path == path
+    assert problem.message.startswith(message)
