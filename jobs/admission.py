@@ -42,7 +42,7 @@ def problems_of(
 
 def epochs_of(spec: JobSpec, backends: Backends, *, project: str) -> float | None:
     """How often a job that can run here would read its data; None where no size is known here."""
-    ids = {uri.removeprefix(SCHEME) for _, uri in _uploads(spec)}
+    ids = {dataset_id for _, dataset_id in uploads_of(spec)}
     found = [backends.datasets.get(project, dataset_id) for dataset_id in ids]
     return guessed_epochs(spec, {one.uri: Size(one.filename, one.size) for one in found})
 
