@@ -64,7 +64,7 @@ class Wakeups:
             try:
                 async for job_id in self._subscription():
                     yield job_id
-            except RedisError as error:
+            except Exception as error:  # whatever it is, the listeners poll meanwhile
                 logger.info("no wake-ups, trying again: %s", error)
             await asyncio.sleep(_RETRY_SECONDS)
 

@@ -37,7 +37,7 @@ def worker_name() -> str:
 class Heartbeat:
     """A thread that says that the worker lives, and what is wrong with its node.
 
-    A store that is away is told later.
+    Whatever fails, it tries again.
     """
 
     def __init__(
@@ -73,6 +73,8 @@ class Heartbeat:
             self._store.beat(self._worker, problem=self._problem())
         except SQLAlchemyError as error:
             logger.warning("the worker could not say that it lives: %s", error)
+        except Exception:
+            logger.exception("the worker could not say that it lives")
 
     def _run(self) -> None:
         while True:

@@ -2,9 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -18,6 +17,16 @@ logger = logging.getLogger(__name__)
 
 LONGEST_PAUSE = 5.0  # seconds; a person who cancels a job does not wait for a third of a lease
 WATCH_SECONDS = 0.25
+
+
+class Held(Protocol):
+    """What may live no longer than a lease."""
+
+    def live_until(self, end: float) -> None:
+        """Take note of its present end, by `clock.now()`; must not wait for anything."""
+
+    def kill(self, grace_seconds: float) -> None:
+        """End it."""
 
 
 class Lease:
@@ -37,7 +46,7 @@ class Lease:
         self._deadline = claimed_at + seconds
         self._ended = threading.Event()
         self._lost = False
-        self._when_lost: Callable[[], None] = _nothing
+        self._held: Held | None = None
         self._threads = [
             threading.Thread(target=work, name=f"{name}-{job.id}", daemon=True)
             for name, work in (("lease", self._renew), ("lease-watch", self._watch))
@@ -61,11 +70,15 @@ class Lease:
         if self._is_over():
             raise LeaseLost(self.job_id, self.attempt)
 
-    def when_lost(self, end: Callable[[], None]) -> None:
-        """Call `end` once the lease is over, whatever the rest of the worker waits for."""
-        self._when_lost = end
+    def hold(self, held: Held) -> None:
+        """End it once the lease is over, whatever the rest of the worker waits for.
+
+        It is told of each renewal, so that it can end by itself while this process is stopped.
+        """
+        self._held = held
+        held.live_until(self._deadline)
         if self._is_over():  # the watch may have ended before
-            end()
+            held.kill(grace_seconds=0)
 
     def _is_over(self) -> bool:
         self._lost = self._lost or clock.now() >= self._deadline
@@ -76,7 +89,8 @@ class Lease:
         the time that the host sleeps."""
         while not self._ended.wait(WATCH_SECONDS):
             if self._is_over():
-                self._when_lost()
+                if self._held is not None:
+                    self._held.kill(grace_seconds=0)
                 return
 
     def _renew(self) -> None:
@@ -89,15 +103,15 @@ class Lease:
             except LeaseLost:
                 self._lost = True
                 return
-            except SQLAlchemyError as error:
+            except Exception as error:  # whatever it is, there is time until the lease is over
                 pause = usual_pause / 4
-                logger.warning("job %s: the lease could not be renewed: %s", self.job_id, error)
+                trace = None if isinstance(error, SQLAlchemyError) else error
+                message = "job %s: the lease could not be renewed: %s"
+                logger.warning(message, self.job_id, error, exc_info=trace)
             else:
                 if self._is_over():  # the answer came too late: the trainer is ended
                     return
                 self.wish = wish
                 self._deadline = asked_at + self._seconds
-
-
-def _nothing() -> None:
-    """There is nothing to end yet."""
+                if self._held is not None:
+                    self._held.live_until(self._deadline)

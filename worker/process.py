@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO, cast
 
 GRACE_SECONDS = 3.0
 PR_SET_DUMPABLE = 4  # of Linux's prctl
@@ -17,8 +19,9 @@ class TiedProcess:
     """One in a session of its own, so that a signal to the worker does not reach it.
 
     Its standard input is a pipe that this process holds open. When it closes, by `kill` or
-    because the worker died, it ends by itself: of a trainer, every rank exits at once, whatever
-    their parent does. `cwd`, where it starts, is made if it is not there.
+    because the worker died, it ends by itself: of a trainer, every rank exits at once. A trainer
+    has a watchdog, which ends it when `live_until` brings no later moment in time. `cwd`, where
+    it starts, is made if it is not there.
     """
 
     def __init__(
@@ -29,12 +32,16 @@ class TiedProcess:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
+                bufsize=0,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=environ,
                 cwd=cwd,
                 start_new_session=True,
             )
+        self._input = cast("IO[bytes]", self._process.stdin)  # a pipe was asked for
+        self._input_lock = threading.Lock()
+        os.set_blocking(self._input.fileno(), False)
 
     @property
     def pid(self) -> int:
@@ -44,6 +51,12 @@ class TiedProcess:
         """None while it lives; -9 when signal 9 ended it."""
         return self._process.poll()
 
+    def live_until(self, end: float) -> None:
+        """Tell its watchdog, if it has one, that the lease is held until then. Never waits."""
+        with self._input_lock, contextlib.suppress(BrokenPipeError):  # it has ended
+            if not self._input.closed:
+                self._input.write(f"{end}\n".encode())
+
     def kill(self, grace_seconds: float = GRACE_SECONDS) -> None:
         """End it; return when all of it is gone. One that has ended is left as it is.
 
@@ -51,9 +64,9 @@ class TiedProcess:
         the grace is killed, ranks too: a stopped one does not see that its input closes, and
         torchrun gives each a session of its own.
         """
-        started = _descendants(self._process.pid)
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        started = descendants(self._process.pid)
+        with self._input_lock:
+            self._input.close()
         try:
             self._process.wait(grace_seconds)
         except subprocess.TimeoutExpired:
@@ -65,8 +78,8 @@ class TiedProcess:
             self._process.wait()
 
 
-def _descendants(pid: int) -> list[int]:
-    """What the process started, and what that did; empty where there is no /proc."""
+def descendants(pid: int) -> list[int]:
+    """Return what the process started, and what that did; nothing where there is no /proc."""
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):  # it has ended

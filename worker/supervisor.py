@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable
-from functools import partial
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -82,7 +81,7 @@ def supervise(
 
     One that gives no sign of life for `retries.stalled_after` is ended.
     """
-    attempt.lease.when_lost(partial(trainer.kill, grace_seconds=0))
+    attempt.lease.hold(trainer)
     signs, patience = SignsOfLife(attempt.workdir), attempt.job.spec.retries.stalled_after
     stalled = False
     try:

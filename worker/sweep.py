@@ -4,7 +4,9 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import chain
 from threading import Thread
 from types import FrameType
@@ -51,18 +53,32 @@ def _remove_datasets(backends: Backends) -> None:
 
 
 def _collect_garbage(backends: Backends) -> None:
+    since = datetime.now(UTC) - timedelta(days=1)
+    for found in chain(
+        collect_garbage(backends, dry_run=False, changed_since=since),
+        collect_leftovers(backends, dry_run=False),
+    ):
+        logger.info("deleted: %s, %s", found.kind, found.where)
+
+
+def _collect_for_ever(backends: Backends) -> None:
     """In a thread of its own: a slow storage must not keep lost jobs waiting."""
     while True:
-        try:
-            since = datetime.now(UTC) - timedelta(days=1)
-            for found in chain(
-                collect_garbage(backends, dry_run=False, changed_since=since),
-                collect_leftovers(backends, dry_run=False),
-            ):
-                logger.info("deleted: %s, %s", found.kind, found.where)
-        except (SQLAlchemyError, OSError) as error:
-            logger.warning("garbage is looked for again later: %s", error)
+        works("the search for garbage", partial(_collect_garbage, backends))
         time.sleep(COLLECT_SECONDS)
+
+
+def works(task: str, work: Callable[[], object]) -> bool:
+    """Whether it did its work. Whatever it fails at is logged, and the next round tries again."""
+    try:
+        work()
+    except (SQLAlchemyError, QueueUnavailable) as error:
+        logger.warning("%s waits for a server: %s", task, error)
+    except Exception:
+        logger.exception("%s failed, and is tried again later", task)
+    else:
+        return True
+    return False
 
 
 def main() -> None:
@@ -71,14 +87,11 @@ def main() -> None:
     signal.signal(signal.SIGINT, _exit)
     backends = open_backends(Settings())
     logger.info("sweeping every %g s", EVERY_SECONDS)
-    Thread(target=_collect_garbage, args=(backends,), daemon=True).start()
+    Thread(target=_collect_for_ever, args=(backends,), daemon=True).start()
     ring_again_seconds = 0.0  # the broker may be as new as this process, and know nothing
     while True:
-        try:
-            sweep(backends, ring_again_seconds=ring_again_seconds)
+        if works("this round", partial(sweep, backends, ring_again_seconds=ring_again_seconds)):
             ring_again_seconds = RING_AGAIN_SECONDS
-        except (SQLAlchemyError, QueueUnavailable) as error:
-            logger.warning("this round is left out: %s", error)
         time.sleep(EVERY_SECONDS)
 
 

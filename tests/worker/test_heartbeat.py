@@ -22,10 +22,17 @@ def test_a_worker_is_in_the_list_until_it_stops(backends: Backends) -> None:
     assert names(backends) == []
 
 
-def test_an_outage_of_the_store_is_waited_out(
-    backends: Backends, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(OperationalError("x", {}, OSError("away")), id="the store is away"),
+        pytest.param(ValueError("nobody thought of this"), id="anything"),
+    ],
+)
+def test_no_error_ends_the_heartbeat(
+    backends: Backends, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    beat, failures = backends.workers.beat, iter([OperationalError("x", {}, OSError("away"))])
+    beat, failures = backends.workers.beat, iter([error])
 
     def failing(worker: Registration, *, problem: str | None) -> None:
         if error := next(failures, None):

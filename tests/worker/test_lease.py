@@ -27,6 +27,21 @@ def lease(backends: Backends, make_spec: MakeSpec) -> Lease:
     return Lease(backends.attempts, job, seconds=1, claimed_at=claimed_at)
 
 
+class HeldThing:
+    """Lives as long as the lease."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+        self.killed = threading.Event()
+
+    def live_until(self, end: float) -> None:
+        self.ends.append(end)
+
+    def kill(self, grace_seconds: float) -> None:
+        assert grace_seconds == 0
+        self.killed.set()
+
+
 @contextmanager
 def outage(database_url: str) -> Iterator[None]:
     """No one else can write to the database meanwhile."""
@@ -43,6 +58,17 @@ def test_it_is_renewed_while_it_is_held(backends: Backends, lease: Lease) -> Non
         time.sleep(1.3)
         lease.check()
     assert backends.attempts.expire_leases() == []
+
+
+def test_what_it_holds_is_told_of_each_renewal(lease: Lease) -> None:
+    held = HeldThing()
+    with lease:
+        lease.hold(held)
+        time.sleep(1.3)
+        first, *renewed, last = held.ends
+    assert first < last
+    assert renewed == sorted(renewed)
+    assert not held.killed.is_set()
 
 
 def test_it_brings_the_wish_of_a_person(backends: Backends, lease: Lease) -> None:
@@ -76,6 +102,22 @@ def test_an_outage_longer_than_it_ends_it(backends: Backends, lease: Lease) -> N
             lease.check()
 
 
+def test_an_error_that_nobody_thought_of_is_waited_out_too(
+    lease: Lease, backends: Backends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renew, failures = backends.attempts.renew, iter([ValueError("nobody thought of this")])
+
+    def failing(*arguments: Any, **options: Any) -> Wish | None:
+        if error := next(failures, None):
+            raise error
+        return renew(*arguments, **options)
+
+    monkeypatch.setattr(backends.attempts, "renew", failing)
+    with lease:
+        time.sleep(1.3)
+        lease.check()
+
+
 def test_a_renewal_that_is_answered_after_its_end_does_not_count(
     lease: Lease, backends: Backends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,12 +138,12 @@ def test_a_renewal_that_is_answered_after_its_end_does_not_count(
 def test_its_end_is_told_whatever_the_store_waits_for(
     lease: Lease, backends: Backends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lost, answer = threading.Event(), threading.Event()
+    held, answer = HeldThing(), threading.Event()
     monkeypatch.setattr(backends.attempts, "renew", lambda *_, **__: answer.wait(30))
     with lease:
-        lease.when_lost(lost.set)
-        assert not lost.wait(0.5)
-        assert lost.wait(1.5)
+        lease.hold(held)
+        assert not held.killed.wait(0.5)
+        assert held.killed.wait(1.5)
     answer.set()
 
 
@@ -109,9 +151,9 @@ def test_who_asks_after_its_end_is_told_at_once(
     lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clock, "now", lambda: time.monotonic() + 1e9)
-    lost = threading.Event()
-    lease.when_lost(lost.set)
-    assert lost.is_set()
+    held = HeldThing()
+    lease.hold(held)
+    assert held.killed.is_set()
 
 
 @pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="this system has no such clock")

@@ -3,8 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from jobs.queue import dispatch
 from jobs.settings import Settings
 from jobs.status import JobStatus
 from tests.worker.conftest import MakeSpec
-from tests.worker.processes import WorkerProcess, trainers, wait_until
+from tests.worker.processes import scripted_worker, trainers, wait_until
 from tests.worker.scripted_trainer import weights
 from tests.worker.test_run import saved_steps, starts
 from worker.sweep import sweep
@@ -27,13 +26,6 @@ STEPS = 400
 @pytest.fixture
 def settings(tmp_path: Path, valkey_url: str) -> Settings:
     return Settings(data_dir=tmp_path / "relora", broker_url=valkey_url, lease_seconds=4)
-
-
-@contextmanager
-def scripted_worker(settings: Settings, log: Path) -> Iterator[WorkerProcess]:
-    worker = WorkerProcess(settings, log, app="tests.worker.scripted_worker")
-    yield worker
-    worker.kill()
 
 
 def send(number: signal.Signals, pids: list[int]) -> None:

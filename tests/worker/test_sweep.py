@@ -3,14 +3,17 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from redis import Redis
 from sqlalchemy import update
 
+import worker.sweep
 from jobs.backends import Backends
 from jobs.datasets import content
 from jobs.datasets.models import NewDataset
+from jobs.garbage import Garbage
 from jobs.projects import ProjectChanges
 from jobs.quotas import Quotas
 from jobs.settings import Settings
@@ -18,7 +21,7 @@ from jobs.status import JobStatus
 from jobs.tables import jobs
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import environ, wait_until
-from worker.sweep import sweep
+from worker.sweep import sweep, works
 
 pytestmark = pytest.mark.integration
 
@@ -110,3 +113,35 @@ def test_it_works_through_the_outbox_until_it_is_told_to_end(
         assert process.wait(5) == 0
     finally:
         process.kill()
+
+
+def test_what_goes_wrong_in_a_round_is_logged_and_the_next_one_comes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail() -> None:
+        raise ValueError("nobody thought of this")
+
+    assert not works("the round", fail)
+    assert works("the round", lambda: None)
+    (line,) = caplog.records
+    assert (line.getMessage(), line.levelname) == (
+        "the round failed, and is tried again later",
+        "ERROR",
+    )
+    assert "nobody thought of this" in caplog.text
+
+
+def test_the_search_for_garbage_goes_on_after_any_error(
+    backends: Backends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searches: list[object] = []
+
+    def search(*_: object, **__: object) -> list[Garbage]:
+        searches.append(None)
+        raise ValueError("nobody thought of this")
+
+    monkeypatch.setattr(worker.sweep, "collect_garbage", search)
+    monkeypatch.setattr(worker.sweep, "COLLECT_SECONDS", 0.01)
+    Thread(target=worker.sweep._collect_for_ever, args=(backends,), daemon=True).start()
+    wait_until(lambda: len(searches) > 2)
+    monkeypatch.setattr(worker.sweep, "COLLECT_SECONDS", 3600)

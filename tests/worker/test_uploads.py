@@ -15,6 +15,7 @@ from relora_core.events import CheckpointSaved, Exported, Rewound, SpectrumMeasu
 from relora_core.manifest import read_manifest
 from tests.worker.checkpoints import save_checkpoint, warnings
 from tests.worker.conftest import BeginAttempt, MakeSpec
+from tests.worker.processes import wait_until
 from worker.attempt import Attempt
 from worker.uploads import Uploads
 from worker.workdir import checkpoint_path
@@ -352,6 +353,21 @@ def test_a_storage_that_stays_away_costs_a_checkpoint_but_not_the_model(
     with pytest.raises(StorageError, match="file/folder"):
         upload(attempt, export(attempt, "final"))
     assert listed(attempt) == []
+
+
+def test_an_upload_that_fails_is_told_while_the_run_goes_on(
+    begin_attempt: BeginAttempt, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("nobody thought of this")
+
+    attempt = begin_attempt()
+    monkeypatch.setattr(attempt.backends.attempts, "add_artifacts", fail)
+    with Uploads(attempt) as uploads:
+        uploads.note(export(attempt, "merged/step-00000060"))
+        wait_until(lambda: "an upload failed" in caplog.text)
+        with pytest.raises(ValueError, match="nobody thought of this"):
+            uploads.finish()
 
 
 def test_an_attempt_that_lost_its_job_lists_nothing(
