@@ -26,20 +26,22 @@ LABEL org.opencontainers.image.title="relora" \
       org.opencontainers.image.description="Pretrain language models with ReLoRA" \
       org.opencontainers.image.licenses="Apache-2.0"
 WORKDIR /build
-# Dependencies only: without its packages the project installs as an empty one, and a change of
-# the source leaves these layers as they are. pyproject.toml names the two empty files.
-COPY pyproject.toml constraints.txt ./
-RUN touch README.md LICENSE
 
 FROM base AS wheel
+COPY requirements/build.txt ./
+RUN --mount=type=cache,target=/var/cache/pip \
+    pip install --require-hashes --requirement build.txt
 COPY . .
-RUN pip wheel --no-deps --wheel-dir /wheels .
+RUN pip wheel --no-build-isolation --no-deps --wheel-dir /wheels .
 
+# Packages whose hashes are known, and those alone, in layers that a change of the source leaves as
+# they are. The project comes last.
 FROM base AS server
 RUN --mount=type=cache,target=/var/cache/pip \
-    pip install --constraint constraints.txt '.[server]'
+    --mount=type=bind,source=requirements,target=/requirements \
+    pip install --require-hashes --requirement /requirements/server.txt
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
-    pip install --no-deps --force-reinstall /wheels/*.whl
+    pip install --no-deps /wheels/*.whl && pip check
 USER 10001:10001
 # Empty, and nobody may write there: no name is looked up among the data.
 WORKDIR /var/empty/relora
@@ -52,10 +54,16 @@ FROM base AS worker
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends g++ libc6-dev \
     && rm -rf /var/lib/apt/lists/*
+# torch with its CUDA libraries in a layer of its own. For a build of another index, put its hashes
+# into requirements/torch.txt.
 RUN --mount=type=cache,target=/var/cache/pip \
-    pip install --constraint constraints.txt '.[worker,quantization,trackers,vision]'
+    --mount=type=bind,source=requirements,target=/requirements \
+    pip install --require-hashes --requirement /requirements/torch.txt
+RUN --mount=type=cache,target=/var/cache/pip \
+    --mount=type=bind,source=requirements,target=/requirements \
+    pip install --require-hashes --requirement /requirements/worker.txt
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
-    pip install --no-deps --force-reinstall /wheels/*.whl
+    pip install --no-deps /wheels/*.whl && pip check
 USER 10001:10001
 WORKDIR /var/empty/relora
 # In place of tini, whose environment a trainer could read.

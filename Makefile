@@ -3,10 +3,14 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
+# For the platform of the images, with the hashes that PyPI has, whatever this machine's settings are.
+PIN_AND_HASH = $(BIN)/uv pip compile --no-config --quiet --generate-hashes --no-annotate \
+	--constraint constraints.txt --custom-compile-command 'make requirements' \
+	--python-version 3.11.14 --python-platform x86_64-unknown-linux-gnu
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test soak audit lint format bench bench-gpu bench-api bench-quality clean
+.PHONY: help install demo test soak audit requirements lint format bench bench-gpu bench-api bench-quality clean
 .NOTPARALLEL: # one pip at a time, also with `make -j`
 
 help: ## List the targets.
@@ -28,6 +32,14 @@ soak: $(VENV)/installed-dev ## Run jobs under faults for SOAK_MINUTES (15); noth
 audit: | $(BIN)/python ## Look for known vulnerabilities in the versions of constraints.txt.
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet 'pip-audit>=2.10'
 	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
+
+requirements: | $(BIN)/python ## Pin and hash anew what the images install, after a change of constraints.txt or pyproject.toml.
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet 'uv>=0.13'
+	echo setuptools | $(PIN_AND_HASH) --output-file requirements/build.txt -
+	echo torch | $(PIN_AND_HASH) --output-file requirements/torch.txt -
+	$(PIN_AND_HASH) --extra server --output-file requirements/server.txt pyproject.toml
+	echo torch | $(PIN_AND_HASH) --excludes /dev/stdin --output-file requirements/worker.txt pyproject.toml \
+		--extra worker --extra quantization --extra trackers --extra vision
 
 lint: $(VENV)/installed-dev ## Check format, style, types and import rules.
 	$(BIN)/ruff format --check .

@@ -5,11 +5,14 @@ import json
 import re
 import shlex
 import tomllib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -39,6 +42,41 @@ def read_dockerfile() -> list[Instruction]:
 
 
 INSTRUCTIONS = read_dockerfile()
+LISTS = sorted(path.stem for path in (ROOT / "requirements").iterdir())
+
+
+def lines_of(file: Path) -> list[str]:
+    text = file.read_text().replace("\\\n", " ")
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def pinned(name: str) -> dict[str, tuple[str, list[str]]]:
+    """The packages of a list of requirements, each with `==version` and its hashes."""
+    packages = {}
+    for line in lines_of(ROOT / f"requirements/{name}.txt"):
+        text, *options = line.split()
+        requirement = Requirement(text)
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", option) for option in options)
+        packages[canonicalize_name(requirement.name)] = (str(requirement.specifier), options)
+    return packages
+
+
+def versions_of(name: str) -> list[tuple[str, str]]:
+    return [(package, version) for package, (version, _) in pinned(name).items()]
+
+
+def needed(extras: Iterable[str]) -> Iterator[Requirement]:
+    """What the project and its extras ask for, those among them that extras name."""
+    project = PYPROJECT["project"]
+    for text in [
+        *project["dependencies"],
+        *(text for extra in extras for text in project["optional-dependencies"][extra]),
+    ]:
+        requirement = Requirement(text)
+        if requirement.name == project["name"]:
+            yield from needed(requirement.extras)
+        else:
+            yield requirement
 
 
 def values(name: str, stage: str) -> list[str]:
@@ -78,20 +116,66 @@ def test_the_context_holds_what_the_wheel_is_built_from_and_no_more() -> None:
     assert "*" in lines
     assert {line[1:] for line in lines if line.startswith("!")} == packages | {
         "pyproject.toml",
-        "constraints.txt",
+        "requirements",
         "README.md",
         "LICENSE",
     }
 
 
-@pytest.mark.parametrize("target", ["server", "worker"])
-def test_an_image_installs_its_extra_in_the_versions_that_were_tested(target: str) -> None:
-    installs = [shlex.split(value) for value in values("RUN", target) if "pip install" in value]
-    *options, package = installs[0][-4:]
-    assert options == ["install", "--constraint", "constraints.txt"]
-    extras = package.removeprefix(".[").removesuffix("]").split(",")
-    assert extras[0] == target
-    assert set(extras) <= PYPROJECT["project"]["optional-dependencies"].keys()
+@pytest.mark.parametrize("stage", ["wheel", "server", "worker"])
+def test_a_stage_installs_only_packages_whose_hashes_are_known(stage: str) -> None:
+    installs = [shlex.split(value) for value in values("RUN", stage) if "pip install" in value]
+    lists = []
+    for install in installs:
+        options = install[install.index("install") + 1 :]
+        if options[0] == "--require-hashes":
+            assert options[1] == "--requirement"
+            assert len(options) == 3
+            lists.append(Path(options[2]).stem)
+        else:  # the project's own wheel; `pip check` finds what the lists lack
+            assert options == ["--no-deps", "/wheels/*.whl", "&&", "pip", "check"]
+    assert lists == {"wheel": ["build"], "server": ["server"], "worker": ["torch", "worker"]}[stage]
+
+
+def test_the_wheel_is_built_with_the_pinned_tools() -> None:
+    (build,) = [value for value in values("RUN", "wheel") if "pip wheel" in value]
+    assert "--no-build-isolation" in build.split()
+    names = {Requirement(text).name for text in PYPROJECT["build-system"]["requires"]}
+    assert set(pinned("build")) == names
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_of_requirements_has_the_tested_versions_and_a_hash_of_each(name: str) -> None:
+    tested = {
+        canonicalize_name(requirement.name): str(requirement.specifier)
+        for requirement in map(Requirement, lines_of(ROOT / "constraints.txt"))
+    }
+    for package, (version, hashes) in pinned(name).items():
+        assert hashes, package
+        if package in tested:
+            assert version == tested[package]
+        else:  # torch's CUDA build pins the libraries that it was built with
+            assert name == "torch"
+            assert re.match("nvidia-|cuda-|triton$", package)
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_of_requirements_names_no_host(name: str) -> None:
+    assert "://" not in (ROOT / f"requirements/{name}.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("lists", "extras"),
+    [
+        (["server"], ["server"]),
+        (["torch", "worker"], ["worker", "quantization", "trackers", "vision"]),
+    ],
+)
+def test_an_image_has_all_that_its_extras_ask_for(lists: list[str], extras: list[str]) -> None:
+    versions = {package: version for name in lists for package, version in versions_of(name)}
+    for requirement in needed(extras):
+        version = versions[canonicalize_name(requirement.name)].removeprefix("==")
+        assert requirement.specifier.contains(version)
 
 
 @pytest.mark.parametrize("target", ["server", "worker"])
