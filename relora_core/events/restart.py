@@ -7,6 +7,8 @@ from pydantic import Field
 from relora_core.events.event import Event
 from relora_core.numbers import Number
 
+_SEEN = 0.02  # a drop below this share is the schedule's own decay
+
 
 class Merged(Event):
     """Before the step of this number, B A went into W. First part of a restart."""
@@ -64,7 +66,8 @@ class LearningRateRestarted(Event):
     learning_rate_target: float = Field(description="Reached after `warmup_steps`.")
 
     def __str__(self) -> str:
-        if self.learning_rate >= self.learning_rate_before:  # in the first warm-up, for one
+        lowest_drop = (1 - _SEEN) * self.learning_rate_before
+        if self.learning_rate > lowest_drop:  # in the first warm-up, or with a re-warm-up of a step
             return f"  learning rate: {self.learning_rate:.2e}, which the restart does not lower"
         return (
             f"  learning rate: {self.learning_rate_before:.2e} -> {self.learning_rate:.2e}, "

@@ -2,7 +2,15 @@ from typing import get_args
 
 import pytest
 
-from relora_core.events import AnyTrainEvent, Event, TrainFinished, Warned, from_line, to_line
+from relora_core.events import (
+    AnyTrainEvent,
+    Event,
+    LearningRateRestarted,
+    TrainFinished,
+    Warned,
+    from_line,
+    to_line,
+)
 
 KINDS: tuple[type[Event], ...] = get_args(AnyTrainEvent)
 
@@ -31,3 +39,23 @@ def test_words_are_for_people() -> None:
     assert str(event) == (
         "trained 2,000 steps, 4,096,000 tokens, 3 restarts in 0:01:01, perplexity 9.50"
     )
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [
+        (1.0e-4, "  learning rate: 1.99e-03 -> 1.00e-04, up to 2.00e-03 in 20 steps"),
+        (1.98e-3, "  learning rate: 1.98e-03, which the restart does not lower"),
+        (2.1e-3, "  learning rate: 2.10e-03, which the restart does not lower"),
+    ],
+)
+def test_a_restart_in_the_warm_up_promises_no_climb(rate: float, words: str) -> None:
+    event = LearningRateRestarted(
+        step=20,
+        restart=1,
+        warmup_steps=20,
+        learning_rate_before=1.99e-3,
+        learning_rate=rate,
+        learning_rate_target=2.0e-3,
+    )
+    assert str(event) == words

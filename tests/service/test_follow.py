@@ -111,7 +111,7 @@ def test_a_job_that_waits_shows_its_place_in_the_queue(
 ) -> None:
     last = backends.store.create(job.spec)
     screen = console(terminal=False)
-    end = threading.Timer(0.2, backends.store.wish, (last.id, Wish.CANCEL))
+    end = threading.Timer(1.0, backends.store.wish, (last.id, Wish.CANCEL))
     end.start()
     follow(client, last.id, screen, console(terminal=False))
     end.join()
