@@ -18,6 +18,7 @@ JobsError
 ├── ModelNotFound        the job has no merged model yet, or none of that step
 ├── NoTextModel          the job's model is no language model
 ├── GenerationNotFound   the job has no such generation
+├── TooManyGenerations   as many of the project wait as may
 ├── DatasetNotFound      no such dataset, or none of this project
 ├── DatasetInUse         a job that is not over names the dataset
 ├── OffsetMismatch       bytes of an upload do not begin where those before them end
@@ -145,6 +146,13 @@ class GenerationNotFound(JobsError):
         super().__init__(f"Job {job_id} has no generation {generation_id!r}.")
 
 
+class TooManyGenerations(JobsError):
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"{limit} generations of this project wait already; ask again when some are over."
+        )
+
+
 class DatasetNotFound(JobsError):
     def __init__(self, dataset_id: str) -> None:
         super().__init__(f"There is no dataset {dataset_id!r}.")
@@ -178,8 +186,7 @@ class ChecksumMismatch(JobsError):
 
 
 class TooManyWebhooks(JobsError):
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"A project may have {limit} webhooks; delete one that is not needed.")
+    """The message says how many there may be, and what to do."""
 
 
 class WebhookNotFound(JobsError):

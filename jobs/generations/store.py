@@ -1,7 +1,8 @@
 """Generations in SQLite or PostgreSQL: asked by people, taken by generators.
 
 Every method is one transaction. The number of its attempt fences a generation: who was too
-slow, or has given it back, writes nothing to it any more.
+slow, or has given it back, writes nothing to it any more. Projects take turns, and each may have
+`MAX_QUEUED` generations in the queue, so that no project keeps those of others waiting.
 """
 
 import builtins
@@ -10,10 +11,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    ScalarSelect,
+    and_,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from jobs.database import READ_ONLY, database_now
-from jobs.errors import GenerationNotFound, JobNotFound
+from jobs.errors import GenerationNotFound, JobNotFound, TooManyGenerations
 from jobs.generations.models import (
     GeneratedText,
     Generation,
@@ -23,8 +35,11 @@ from jobs.generations.models import (
 from jobs.generations.tables import generations
 from jobs.ids import new_id
 from jobs.models import JobError
-from jobs.tables import jobs
+from jobs.quotas import lock_project_of
+from jobs.tables import jobs, projects
 from relora_core.spec import read_accepted
+
+MAX_QUEUED = 100  # of a project
 
 NOBODY = JobError(
     code="no_generator",
@@ -47,7 +62,10 @@ class GenerationStore:
         self._reads = engine.execution_options(**READ_ONLY)
 
     def create(self, job_id: str, new: NewGeneration, *, step: int, seconds: float) -> Generation:
-        """Ask for it; who takes it must begin within `seconds`."""
+        """Ask for it; who takes it must begin within `seconds`.
+
+        Raises `TooManyGenerations`.
+        """
         statement = insert(generations).values(
             id=new_id("gen_"),
             job_id=job_id,
@@ -59,6 +77,7 @@ class GenerationStore:
             created_at=datetime.now(UTC),
         )
         with self._engine.begin() as connection:
+            _check_queue(connection, job_id)
             return _generation_from(connection.execute(statement.returning(generations)).one())
 
     def get(self, job_id: str, generation_id: str) -> Generation:
@@ -85,10 +104,19 @@ class GenerationStore:
     # --- what a generator does -------------------------------------------------------------
 
     def claim(self, *, worker: str, seconds: float) -> Claim | None:
-        """Take the one that waits longest, for so long; None if none waits."""
+        """Take one for so long: of the project whose last turn is longest ago, the oldest.
+
+        None if none waits.
+        """
+        in_order = (
+            select(generations.c.id)
+            .join(jobs, jobs.c.id == generations.c.job_id)
+            .join(projects, projects.c.name == jobs.c.project)
+            .where(_QUEUED)
+            .order_by(projects.c.last_generation_at, generations.c.id)
+        )
         with self._reads.begin() as connection:
-            oldest = select(generations.c.id).where(_QUEUED).order_by(generations.c.id).limit(1)
-            waiting = connection.scalar(oldest)
+            waiting = connection.scalar(in_order.limit(1))
         if waiting is None:
             return None
         with self._engine.begin() as connection:
@@ -100,7 +128,11 @@ class GenerationStore:
                 worker=worker,
                 deadline=database_now() + seconds,
             )
-        return None if row is None else Claim(_generation_from(row), row.attempt)
+            if row is None:
+                return None
+            taken = update(projects).where(projects.c.name == _project_of(row.job_id))
+            connection.execute(taken.values(last_generation_at=database_now()))
+        return Claim(_generation_from(row), row.attempt)
 
     def succeed(self, claim: Claim, result: GeneratedText) -> None:
         self._end(claim, GenerationStatus.SUCCEEDED, result=result.model_dump_json())
@@ -143,6 +175,22 @@ class GenerationStore:
 
 _QUEUED = generations.c.status == GenerationStatus.QUEUED
 _RUNNING = generations.c.status == GenerationStatus.RUNNING
+
+
+def _project_of(job_id: str) -> ScalarSelect[str]:
+    return select(jobs.c.project).where(jobs.c.id == job_id).scalar_subquery()
+
+
+def _check_queue(connection: Connection, job_id: str) -> None:
+    """The lock of the project lets one request at a time count and add."""
+    if lock_project_of(connection, job_id) is None:
+        raise JobNotFound(job_id)
+    queued = (
+        select(func.count()).select_from(generations).join(jobs, jobs.c.id == generations.c.job_id)
+    )
+    queued = queued.where(_QUEUED, jobs.c.project == _project_of(job_id))
+    if (connection.scalar(queued) or 0) >= MAX_QUEUED:
+        raise TooManyGenerations(MAX_QUEUED)
 
 
 def _held(claim: Claim) -> ColumnElement[bool]:

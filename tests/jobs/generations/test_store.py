@@ -7,10 +7,12 @@ from pydantic import ValidationError
 from sqlalchemy import delete
 
 from jobs.database import open_engine
-from jobs.errors import GenerationNotFound, JobNotFound
+from jobs.errors import GenerationNotFound, JobNotFound, TooManyGenerations
 from jobs.generations.models import GeneratedText, Generation, GenerationStatus, NewGeneration
 from jobs.generations.store import GenerationStore
-from jobs.models import Job, JobError
+from jobs.models import Job, JobError, JobSpec
+from jobs.projects import NewProject, ProjectStore
+from jobs.store import JobStore
 from jobs.tables import events, jobs, outbox
 
 NEW = NewGeneration(prompt="In the beginning", seed=7)
@@ -44,6 +46,38 @@ def test_they_are_taken_in_the_order_in_which_they_were_asked(
     later = generations.create(job.id, NEW, step=20, seconds=60)
     taken = [generations.claim(worker="g", seconds=60) for _ in range(3)]
     assert [claim and claim.generation.id for claim in taken] == [asked.id, later.id, None]
+
+
+def test_projects_take_turns_however_many_generations_one_has(
+    generations: GenerationStore, store: JobStore, projects: ProjectStore, spec: JobSpec
+) -> None:
+    for name in ("loud", "quiet"):
+        projects.create(NewProject(name=name))
+    loud, quiet = (store.create(spec, project=name).id for name in ("loud", "quiet"))
+    many = [generations.create(loud, NEW, step=20, seconds=60).id for _ in range(4)]
+    few = [generations.create(quiet, NEW, step=20, seconds=60).id for _ in range(2)]
+    taken = [generations.claim(worker="g", seconds=60) for _ in range(6)]
+    order = [claim and claim.generation.id for claim in taken]
+    assert order == [many[0], few[0], many[1], few[1], *many[2:]]
+
+
+def test_a_project_cannot_fill_the_queue(
+    generations: GenerationStore,
+    store: JobStore,
+    projects: ProjectStore,
+    job: Job,
+    spec: JobSpec,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("jobs.generations.store.MAX_QUEUED", 2)
+    projects.create(NewProject(name="other"))
+    for _ in range(2):
+        generations.create(job.id, NEW, step=20, seconds=60)
+    with pytest.raises(TooManyGenerations, match="2 generations of this project wait already"):
+        generations.create(store.create(spec).id, NEW, step=20, seconds=60)
+    generations.create(store.create(spec, project="other").id, NEW, step=20, seconds=60)
+    assert generations.claim(worker="g", seconds=60) is not None
+    generations.create(job.id, NEW, step=20, seconds=60)
 
 
 def test_a_result_ends_it(generations: GenerationStore, job: Job, asked: Generation) -> None:
