@@ -42,7 +42,7 @@ from jobs.outbox import ring
 from jobs.rows import progress_document
 from jobs.status import FINAL, HELD, JobStatus, Wish, sources
 from jobs.tables import jobs
-from jobs.webhooks.outgoing import attach
+from jobs.webhooks.outgoing import attach_to_job
 
 JobRow = Row[*tuple[Any, ...]]
 Target = ColumnElement[JobStatus]
@@ -104,8 +104,7 @@ def add(
     )
     row = connection.execute(statement.returning(jobs)).one()
     set_labels(connection, job_id, spec.labels)
-    for webhook in spec.webhooks:
-        attach(connection, webhook, project=project, job_id=job_id)
+    attach_to_job(connection, spec.webhooks, project=project, job_id=job_id)
     return row
 
 

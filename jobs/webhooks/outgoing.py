@@ -1,14 +1,16 @@
 """What is put on its way to webhooks, in the transaction that records what it tells of."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, insert, or_, select
+from sqlalchemy import Connection, Row, delete, exists, func, insert, or_, select
 
 from jobs.database import database_now
+from jobs.errors import TooManyWebhooks
 from jobs.ids import new_id
+from jobs.status import FINAL
 from jobs.tables import jobs
 from jobs.webhooks.models import DeliveryStatus, WebhookSpec
 from jobs.webhooks.patterns import matches
@@ -17,6 +19,7 @@ from relora_core.events import Event
 
 GIVE_UP_SECONDS = 24 * 3600.0
 TEST_EVENT = "webhook.test"
+MAX_OF_JOBS = 1000  # of the jobs of a project that are not over
 
 _DUE_NOW = insert(deliveries).values(
     status=DeliveryStatus.PENDING,
@@ -43,6 +46,23 @@ def attach(
         tried_at=0.0,
     )
     return connection.execute(statement.returning(webhooks)).one()
+
+
+def attach_to_job(
+    connection: Connection, specs: Collection[WebhookSpec], *, project: str, job_id: str
+) -> None:
+    """The webhooks of a new job. Raises `TooManyWebhooks`."""
+    if not specs:
+        return
+    of_jobs = select(func.count()).select_from(webhooks).join(jobs, jobs.c.id == webhooks.c.job_id)
+    of_jobs = of_jobs.where(webhooks.c.project == project, jobs.c.status.not_in(FINAL))
+    if (connection.scalar(of_jobs) or 0) + len(specs) > MAX_OF_JOBS:
+        raise TooManyWebhooks(
+            f"The jobs of a project that are not over may have {MAX_OF_JOBS} webhooks together; "
+            "make one webhook of the project, which hears of all its jobs."
+        )
+    for spec in specs:
+        attach(connection, spec, project=project, job_id=job_id)
 
 
 def enqueue(connection: Connection, events: Iterable[Event], *, job_id: str) -> None:

@@ -27,7 +27,9 @@ class WebhookStore:
         with self._engine.begin() as connection:
             used = connection.scalar(select(func.count()).where(*of_project)) or 0
             if used >= MAX_OF_PROJECT:
-                raise TooManyWebhooks(MAX_OF_PROJECT)
+                raise TooManyWebhooks(
+                    f"A project may have {MAX_OF_PROJECT} webhooks; delete one that is not needed."
+                )
             return _webhook_from(attach(connection, spec, project=project))
 
     def get(self, project: str, webhook_id: str) -> Webhook:

@@ -8,6 +8,7 @@ from sqlalchemy import Engine, select
 from jobs.attempts import AttemptStore
 from jobs.errors import DeliveryNotFound, TooManyWebhooks, WebhookNotFound
 from jobs.models import Job, JobSpec
+from jobs.projects import NewProject, ProjectStore
 from jobs.status import Wish
 from jobs.store import JobStore
 from jobs.webhooks.models import Delivery, DeliveryStatus, WebhookSpec
@@ -116,6 +117,27 @@ def test_a_project_has_no_more_webhooks_than_each_event_can_ask_for(
         webhooks.create("default", hook)
     with pytest.raises(TooManyWebhooks, match="may have 100 webhooks"):
         webhooks.create("default", hook)
+
+
+def test_the_jobs_of_a_project_have_no_more_webhooks_than_can_be_sent_to(
+    webhooks: WebhookStore,
+    hook: WebhookSpec,
+    store: JobStore,
+    spec: JobSpec,
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("jobs.webhooks.outgoing.MAX_OF_JOBS", 3)
+    ProjectStore(engine).create(NewProject(name="other"))
+    two = spec.model_copy(update={"webhooks": (hook, hook)})
+    webhooks.create("default", hook)  # counts by itself
+    first = store.create(two)
+    with pytest.raises(TooManyWebhooks, match="may have 3 webhooks together; make one webhook of"):
+        store.create(two)
+    store.create(spec)
+    store.create(two, project="other")
+    store.wish(first.id, Wish.CANCEL)
+    store.create(two)
 
 
 def test_a_delivery_of_another_webhook_is_not_sent_again(
