@@ -272,12 +272,17 @@ def _locked_spec(connection: Connection, job_id: str) -> str:
 
 def _lock_over(connection: Connection, job_id: str) -> None:
     if change(connection, job_id, jobs.c.status.in_(FINAL)) is None:
-        raise _illegal(connection, job_id, "deleted")
+        advice = (
+            f"Cancel it first, with `relora jobs cancel {job_id}` or POST /v1/jobs/{job_id}/cancel."
+        )
+        raise _illegal(connection, job_id, "deleted", advice=advice)
 
 
-def _illegal(connection: Connection, job_id: str, wish: str) -> IllegalTransition:
+def _illegal(
+    connection: Connection, job_id: str, wish: str, *, advice: str = ""
+) -> IllegalTransition:
     """Raises `JobNotFound` if that is why."""
-    return IllegalTransition(job_id, _get(connection, job_id).status.value, wish)
+    return IllegalTransition(job_id, _get(connection, job_id).status.value, wish, advice=advice)
 
 
 def _check_exists(connection: Connection, job_id: str) -> None:

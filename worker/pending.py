@@ -45,14 +45,16 @@ class PendingCheckpoints:
     def add(self, step: int) -> list[int]:
         """Keep the checkpoint of a step; return the steps that are not uploaded any more for it.
 
-        Raises `FileNotFoundError` if the trainer has deleted it already.
+        Raises `FileNotFoundError` if the trainer has deleted it already, and other `OSError`s.
         """
         self._count += 1
         folder = self._workdir.pending / str(self._count)
         try:
-            shutil.copytree(self._workdir.checkpoint(step), folder, copy_function=_link)
-        except (FileNotFoundError, shutil.Error) as error:
+            shutil.copytree(self._workdir.checkpoint(step), folder, copy_function=link)
+        except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
+            if self._workdir.checkpoint(step).exists():
+                raise
             raise FileNotFoundError(self._workdir.checkpoint(step)) from error
         with self._lock:
             self._drop([step])
@@ -87,7 +89,7 @@ class PendingCheckpoints:
                 shutil.rmtree(pending.folder, ignore_errors=True)
 
 
-def _link(source: str, target: str) -> None:
+def link(source: str, target: str) -> None:
     """A file system that has no links gets a copy."""
     try:
         os.link(source, target)

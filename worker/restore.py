@@ -18,6 +18,7 @@ from relora_core.errors import CheckpointError
 from relora_core.manifest import verify
 from worker.attempt import Attempt
 from worker.history import store_history
+from worker.pending import link
 from worker.workdir import Workdir
 
 
@@ -82,9 +83,12 @@ def _on_this_node(attempt: Attempt) -> Iterator[Candidate]:
 
 
 def _take_over(attempt: Attempt, earlier: Workdir, step: int, folder: Path) -> None:
-    """What led to the checkpoint is stored first: where it lies next, nobody looks for that."""
+    """As links, so that it is still there if this attempt dies before it has verified it.
+
+    What led to the checkpoint is stored first: where it lies next, nobody looks for that.
+    """
     store_history(attempt, earlier, step)
-    earlier.checkpoint(step).rename(folder)
+    shutil.copytree(earlier.checkpoint(step), folder, copy_function=link)
 
 
 def _in_storage(attempt: Attempt) -> Iterator[Candidate]:

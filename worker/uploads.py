@@ -21,6 +21,7 @@ from jobs.artifacts import folder_of
 from jobs.errors import LeaseLost, StorageError, StorageRefused
 from jobs.locations.folders import ATTEMPTS
 from jobs.models import Artifact
+from relora_core.counted import counted
 from relora_core.errors import CheckpointError
 from relora_core.events import AnyTrainEvent, CheckpointSaved, Exported, Rewound, SpectrumMeasured
 from relora_core.files import sha256
@@ -111,6 +112,9 @@ class Uploads:
         for upload in self._futures:
             upload.result()
 
+    def _failed(self) -> bool:
+        return any(future.done() and future.exception() for future in self._futures)
+
     def _submit(self, upload: Callable[[], None]) -> None:
         future = self._pool.submit(upload)
         future.add_done_callback(self._tell)
@@ -129,6 +133,9 @@ class Uploads:
             self._passed_over += self._pending.add(step)
         except FileNotFoundError:
             logger.info("job %s: step %d made room before its upload", self._attempt.job.id, step)
+        except OSError as error:
+            path = checkpoint_path(step)
+            self._attempt.warn("checkpoint_not_uploaded", f"{path} cannot be kept for it: {error}")
         else:
             self._submit(self._take_turn)
 
@@ -153,7 +160,8 @@ class Uploads:
                 "checkpoint_not_uploaded", f"{path} is on the worker alone: {told(error)}"
             )
         else:
-            self._attempt.workdir.remove_earlier()
+            if not self._failed():  # they may have what an upload that failed is made of
+                self._attempt.workdir.remove_earlier()
             self._warn_if_behind(pending, manifest.bytes, time.monotonic() - started)
 
     def _warn_if_behind(self, stored: Pending, num_bytes: int, seconds: float) -> None:
@@ -161,12 +169,14 @@ class Uploads:
         if len(self._passed_over) < self._warn_from:
             return
         self._warn_from = 2 * len(self._passed_over)
+        one, many = "checkpoint of this attempt was", "checkpoints of this attempt were"
+        passed_over = counted(len(self._passed_over), one, many)
         self._attempt.warn(
             "storage_behind",
             f"checkpoints are saved faster than the storage takes them: step {stored.step} "
             f"({num_bytes / 1e6:.1f} MB) took {seconds:.1f} s. The newest is uploaded first; "
-            f"{len(self._passed_over)} checkpoints of this attempt were passed over, the last of "
-            f"step {max(self._passed_over)}. A larger checkpoint.every or a faster storage helps",
+            f"{passed_over} passed over, the last of step {max(self._passed_over)}. "
+            "A larger checkpoint.every or a faster storage helps",
         )
 
     def _delete_expired(self) -> None:
@@ -212,11 +222,10 @@ class Uploads:
         files.sort(key=lambda file: (file.name == MANIFEST, file))  # nothing after the manifest
         started = time.monotonic()
         upload = self._begin(kind, step)
+        names = [file.relative_to(folder).as_posix() for file in files]
         artifacts = [
-            upload(
-                file, f"{path}/{file.relative_to(folder).as_posix()}", (known or {}).get(file.name)
-            )
-            for file in files
+            upload(file, f"{path}/{name}", (known or {}).get(name))
+            for file, name in zip(files, names, strict=True)
         ]
         if kind == "final":
             self._publish(artifacts)
@@ -236,7 +245,7 @@ class Uploads:
         if not workdir.log.exists():
             return
         try:
-            with TemporaryDirectory() as name:
+            with TemporaryDirectory(dir=self._root) as name:
                 copy = Path(name) / workdir.log.relative_to(workdir.root)
                 copy.parent.mkdir()
                 self._copy_masked(workdir.log, copy)
@@ -260,7 +269,7 @@ class Uploads:
         if not workdir.reports.exists():
             return
         try:
-            with TemporaryDirectory() as name:
+            with TemporaryDirectory(dir=self._root) as name:
                 root = Path(name)
                 copy = shutil.copytree(
                     workdir.reports,

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from relora_core.counted import counted
 from relora_core.events.event import Event
 from relora_core.numbers import Number
 
@@ -23,7 +24,8 @@ class Merged(Event):
 
     def __str__(self) -> str:
         return (
-            f"restart {self.restart} before step {self.step}: merged {self.layers} layers, "
+            f"restart {self.restart} before step {self.step}: "
+            f"merged {counted(self.layers, 'layer')}, "
             f"|BA| {self.update_norm:.3g} into |W| {self.weight_norm:.3g}"
         )
 
@@ -71,5 +73,5 @@ class LearningRateRestarted(Event):
             return f"  learning rate: {self.learning_rate:.2e}, which the restart does not lower"
         return (
             f"  learning rate: {self.learning_rate_before:.2e} -> {self.learning_rate:.2e}, "
-            f"up to {self.learning_rate_target:.2e} in {self.warmup_steps} steps"
+            f"up to {self.learning_rate_target:.2e} in {counted(self.warmup_steps, 'step')}"
         )

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from relora_core.counted import counted
 from relora_core.events.event import Event, Phase, Unit
 from relora_core.numbers import Number, in_epochs
 
@@ -27,7 +28,7 @@ class TrainStarted(Event):
         epochs = "" if self.epochs is None else f", {in_epochs(self.epochs)} of the data"
         return (
             f"{how}: {self.parameters / 1e6:.1f}M parameters on {self.world_size} x {self.device}, "
-            f"{self.total_steps:,} steps of {self.tokens_per_step:,} {self.unit}{epochs}"
+            f"{counted(self.total_steps, 'step')} of {self.tokens_per_step:,} {self.unit}{epochs}"
         )
 
 
@@ -139,7 +140,7 @@ class SpectrumMeasured(Event):
 
     def __str__(self) -> str:
         return (
-            f"step {self.step}: the update of {self.layers} layers has rank "
+            f"step {self.step}: the update of {counted(self.layers, 'layer')} has rank "
             f"{self.numerical_rank:.1f}, effective rank {self.effective_rank:.1f}, "
             f"stable rank {self.stable_rank:.1f}"
         )
@@ -186,7 +187,7 @@ class Rewound(Event):
     def __str__(self) -> str:
         return (
             f"rewind {self.number}: from step {self.from_step} back to {self.to_step}, on with "
-            f"other data; that of {self.passed_over_steps:,} steps is passed over"
+            f"other data; that of {counted(self.passed_over_steps, 'step')} is passed over"
         )
 
 
@@ -206,9 +207,9 @@ class TrainFinished(Event):
     )
 
     def __str__(self) -> str:
-        restarts = "1 restart" if self.restarts == 1 else f"{self.restarts} restarts"
         return (
-            f"trained {self.step:,} steps, {self.tokens_seen:,} {self.unit}, {restarts} "
+            f"trained {counted(self.step, 'step')}, {self.tokens_seen:,} {self.unit}, "
+            f"{counted(self.restarts, 'restart')} "
             f"in {timedelta(seconds=round(self.seconds))}"
             f"{_score(self.perplexity, self.accuracy)}"
         )

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from jobs.models import Job
 from jobs.status import JobStatus
+from relora_core.counted import counted
 from relora_core.events import to_line
 from service.cli.documents import parse_labels, read_changes, read_spec
 from service.cli.session import (
@@ -246,8 +247,8 @@ def delete(
     if kept:
         size = decimal(sum(file.size for file in kept))
         err.print(
-            f"its {len(kept)} files ({size}) stay in the storage, where no command reaches them "
-            "now; `delete --artifacts` deletes a job with its files",
+            f"left in the storage: {counted(len(kept), 'file')} ({size}). An operator's `relora gc "
+            "--deleted-jobs` removes them; `delete --artifacts` deletes a job with its files",
             soft_wrap=True,
         )
 

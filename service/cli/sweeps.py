@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from relora_core.counted import counted
 from service.cli.documents import parse_grid, read_spec
 from service.cli.session import (
     URL,
@@ -46,7 +47,9 @@ def submit(  # what a sweep has
     if json:
         print_json(sweep)
     else:
-        out.print(Text.assemble("submitted ", (sweep.id, "bold"), f", {len(sweep.jobs)} jobs"))
+        out.print(
+            Text.assemble("submitted ", (sweep.id, "bold"), f", {counted(len(sweep.jobs), 'job')}")
+        )
         show(comparison_table(sweep.jobs))
 
 

@@ -112,6 +112,9 @@ def test_a_job_that_is_not_over_is_not_deleted(
     elif status is JobStatus.PAUSED:
         store.wish(job.id, Wish.PAUSE)
     before = types(store, job.id)
-    with pytest.raises(IllegalTransition, match=f"is {status.value}; it cannot be deleted"):
+    with pytest.raises(
+        IllegalTransition,
+        match=f"is {status.value}; it cannot be deleted. Cancel it first, with `relora jobs cancel",
+    ):
         store.delete(job.id)
     assert types(store, job.id) == before

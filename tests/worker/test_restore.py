@@ -1,5 +1,7 @@
 import shutil
 
+import pytest
+
 from jobs.backends import Backends
 from jobs.models import JobSpec
 from relora_core.events import CheckpointSaved
@@ -140,3 +142,24 @@ def test_for_one_that_was_saved_amid_trouble_the_one_before_the_trouble_is_resto
     amid = save_checkpoint(attempt, 40, state='{"counters": {"skipped_in_a_row": 3}}')
     upload(attempt, save_checkpoint(attempt, 20), amid)
     assert restored_elsewhere(attempt, begin_attempt) == [20, 40]
+
+
+def test_a_kill_before_a_checkpoint_is_verified_leaves_it_to_the_next_attempt(
+    begin_attempt: BeginAttempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = first_attempt(begin_attempt, uploaded=(20,))
+    save_checkpoint(first, 40, content="only here")
+    second = begin_attempt(job_id=first.job.id)
+
+    def die(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr("worker.restore.verify", die)
+        with pytest.raises(KeyboardInterrupt):
+            restore(second)
+    second.store.requeue(second.job.id, second.number)
+
+    third = begin_attempt(job_id=first.job.id)
+    assert restore(third) == 40
+    assert restored(third, 40) == "only here"

@@ -408,3 +408,39 @@ def test_exports_that_a_lost_attempt_did_not_upload_are_uploaded_by_the_next(
 
     folders = ("merged/step-00000020", "merged/step-00000040")
     assert listed(second) == [f"{folder}/model.safetensors" for folder in folders]
+
+
+def test_an_export_of_a_lost_attempt_stays_on_the_node_until_it_is_stored(
+    begin_attempt: BeginAttempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = begin_attempt()
+    export(first, "merged/step-00000040")
+    first.store.requeue(first.job.id, first.number)
+    second = begin_attempt(job_id=first.job.id)
+
+    def refuse(_: Uploads, *__: object) -> None:
+        raise StorageError("away")
+
+    with Uploads(second) as uploads:
+        with monkeypatch.context() as away:
+            away.setattr(Uploads, "_lost_export", refuse)
+            uploads.note_exports(first.workdir, up_to=40)
+        uploads.note(save_checkpoint(second, 60))
+        with pytest.raises(StorageError):
+            uploads.finish()
+    assert steps(second) == {60}
+    assert (first.workdir.root / "merged/step-00000040/model.safetensors").exists()
+
+
+def test_a_checkpoint_that_cannot_be_kept_for_its_upload_is_a_warning(
+    begin_attempt: BeginAttempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = begin_attempt()
+    saved = save_checkpoint(attempt, 20)
+
+    def full(*_: object, **__: object) -> None:
+        raise shutil.Error([("a", "b", "No space left on device")])
+
+    monkeypatch.setattr(shutil, "copytree", full)
+    upload(attempt, saved)
+    assert warnings(attempt.backends, attempt.job.id) == ["checkpoint_not_uploaded"]

@@ -159,7 +159,7 @@ def test_deleting_a_job_says_which_files_stay(
     backends.attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
     result = relora("jobs", "delete", running.id)
     assert result.stdout == f"deleted {running.id}\n"
-    assert result.stderr.startswith("its 1 files (2 bytes) stay in the storage")
+    assert result.stderr.startswith("left in the storage: 1 file (2 bytes). ")
     assert "--artifacts" in result.stderr
 
 
