@@ -21,6 +21,7 @@ class Place:
 
     bucket: str | None  # None: of this machine
     parts: tuple[str, ...]
+    leads_back: bool = False  # of a bucket: its key has a `..`
 
     @classmethod
     def in_bucket(cls, bucket: str, key: str) -> Self:
@@ -31,7 +32,7 @@ class Place:
                 del parts[-1:]
             elif part not in {"", "."}:
                 parts.append(part)
-        return cls(bucket, tuple(parts))
+        return cls(bucket, tuple(parts), leads_back=".." in key.split("/"))
 
     @classmethod
     def on_this_machine(cls, path: str) -> Self:

@@ -193,6 +193,8 @@ class Locations:
                 yield Problem(path=path, message=message)
 
     def _allows(self, place: Place, prefixes: tuple[str, ...], *, own_credentials: bool) -> bool:
+        if place.leads_back:
+            return False
         if prefixes:
             return any(place.is_inside(place_of(prefix)) for prefix in prefixes)
         return not self.with_keys or (place.bucket is not None and own_credentials)
@@ -200,6 +202,8 @@ class Locations:
 
 def _not_allowed(uri: str, place: Place, prefixes: tuple[str, ...], kind: str) -> str:
     setting = f"RELORA_ALLOWED_{kind.upper()}S"
+    if place.leads_back:
+        return f"{uri!r} has a `..`, which servers read in different ways; write it without one"
     if prefixes:
         return f"{uri!r} is in none of the places that {setting} allows: {', '.join(prefixes)}"
     if place.bucket is not None:

@@ -84,6 +84,7 @@ def check_url(url: str, *, only_public: bool) -> None:
 
 def _written_out(host: str) -> list[str]:
     """The address that `host` is, in any of its spellings; none of a name."""
+    host = host.removesuffix(".")
     if host == "localhost" or host.endswith(".localhost"):
         return ["127.0.0.1"]
     try:

@@ -361,3 +361,15 @@ def test_a_link_whose_name_looks_like_a_pattern_is_followed(spec: JobSpec, tmp_p
     (tmp_path / "[x]").symlink_to(tmp_path / "data/storage")
     named = spec_with(spec, data={"train": {"uri": f"{tmp_path}/[x]/jobs/*.txt"}})
     assert problems(named, Locations.of(settings(tmp_path))) == ["data.train.uri"]
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket/other/../allowed", "s3://bucket/allowed/../allowed"])
+def test_a_key_that_leads_back_is_in_no_allowed_place_of_a_bucket(
+    spec: JobSpec, tmp_path: Path, uri: str
+) -> None:
+    """Amazon takes `..` as a plain name, so the files would lie outside of it."""
+    allowed = {"allowed_outputs": "s3://bucket/allowed", "allowed_sources": "s3://bucket/allowed"}
+    rules = Locations.of(settings(tmp_path, **allowed))
+    source = {**spec.train.data.model_dump(mode="json"), "train": {"uri": uri}}
+    named = spec_with(spec, output={"uri": uri}, data=source)
+    assert problems(named, rules) == ["output.uri", "data.train.uri"]

@@ -33,6 +33,8 @@ def test_an_address_of_the_public_internet_is_one(address: str) -> None:
         "http://127.0.0.1/x",
         "http://[::1]:8000/x",
         "http://localhost/x",
+        "http://localhost./x",
+        "http://127.0.0.1./x",
         "http://2130706433/x",
         "http://0x7f.1/x",
         "https://169.254.169.254/latest/meta-data",
