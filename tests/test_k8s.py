@@ -9,6 +9,7 @@ import textwrap
 import tomllib
 from collections.abc import Iterator
 from contextlib import closing
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -51,9 +52,9 @@ def render(folder: Path) -> list[Manifest]:
     return list(yaml.safe_load_all(result.stdout))
 
 
-def secret() -> Manifest:
-    manifest: Manifest = yaml.safe_load((K8S / "secret.example.yaml").read_text())
-    return manifest
+def secrets() -> dict[str, Manifest]:
+    manifests = yaml.safe_load_all((K8S / "secret.example.yaml").read_text())
+    return {manifest["metadata"]["name"]: manifest for manifest in manifests}
 
 
 def workloads(manifests: list[Manifest]) -> dict[str, Manifest]:
@@ -98,7 +99,7 @@ def selects(selector: Manifest, workload: Manifest) -> bool:
 
 @pytest.mark.parametrize("version", [OLDEST_KUBERNETES, kubernetes_validate.latest_version()])
 def test_kubernetes_accepts_every_document(manifests: list[Manifest], version: str) -> None:
-    for manifest in [*manifests, secret()]:
+    for manifest in [*manifests, *secrets().values()]:
         kubernetes_validate.validate(manifest, version, strict=True)
 
 
@@ -116,6 +117,7 @@ def test_the_overlay_that_the_docs_show_renders(tmp_path: Path) -> None:
     (config,) = of_kind(manifests, "ConfigMap")
     assert config["data"]["RELORA_STORAGE_URL"] == "s3://my-bucket/relora"
     assert "RELORA_BROKER_URL" in config["data"]
+    assert targets(manifests, "relora-database") == [{"ipBlock": {"cidr": "10.20.30.0/24"}}]
 
 
 def test_every_file_is_part_of_what_is_deployed() -> None:
@@ -180,11 +182,69 @@ def test_a_policy_lets_the_processes_reach_the_queue(manifests: list[Manifest]) 
     assert allowed == {"relora-api", "relora-worker", "relora-sweep"}
 
 
+def targets(manifests: list[Manifest], policy: str) -> list[Manifest]:
+    policies = {m["metadata"]["name"]: m["spec"] for m in of_kind(manifests, "NetworkPolicy")}
+    (rule,) = policies[policy]["egress"]
+    to: list[Manifest] = rule["to"]
+    return to
+
+
+def test_names_are_asked_of_the_clusters_dns_alone(manifests: list[Manifest]) -> None:
+    assert targets(manifests, "relora-dns") == [
+        {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+            "podSelector": {
+                "matchExpressions": [{"key": "k8s-app", "operator": "In", "values": ["kube-dns"]}]
+            },
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("address", "is_open"),
+    [
+        ("8.8.8.8", True),
+        ("10.96.0.1", False),
+        ("100.64.0.1", False),
+        ("169.254.169.254", False),
+        ("172.31.255.255", False),
+        ("192.168.0.1", False),
+        ("2001:4860:4860::8888", True),
+        ("fd00:ec2::254", False),
+        ("fe80::1", False),
+        ("64:ff9b::808:808", True),
+        ("64:ff9b::a60:1", False),
+        ("64:ff9b::6440:1", False),
+        ("64:ff9b::a9fe:a9fe", False),
+        ("64:ff9b::ac1f:ffff", False),
+        ("64:ff9b::c0a8:1", False),
+    ],
+)
+def test_a_pod_reaches_the_internet_and_no_private_network(
+    manifests: list[Manifest], address: str, *, is_open: bool
+) -> None:
+    blocks = [target["ipBlock"] for target in targets(manifests, "relora-internet")]
+    assert is_open == any(
+        ip_address(address) in ip_network(block["cidr"])
+        and not any(ip_address(address) in ip_network(net) for net in block["except"])
+        for block in blocks
+    )
+
+
+def test_every_rule_for_traffic_out_says_where_to(manifests: list[Manifest]) -> None:
+    for policy in of_kind(manifests, "NetworkPolicy"):
+        for rule in policy["spec"].get("egress", []):
+            assert rule["to"], policy["metadata"]["name"]
+            assert rule["ports"], policy["metadata"]["name"]
+
+
 def test_the_environment_is_what_the_settings_read(
     manifests: list[Manifest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (config,) = of_kind(manifests, "ConfigMap")
-    environment = config["data"] | secret()["stringData"]
+    environment = dict(config["data"])
+    for manifest in secrets().values():
+        environment |= manifest["stringData"]
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     settings = Settings()
@@ -223,18 +283,23 @@ def test_the_broker_is_the_service_of_valkey(manifests: list[Manifest]) -> None:
     assert broker.port == services[str(broker.hostname)]["ports"][0]["port"]
 
 
-def test_a_process_finds_its_configuration(manifests: list[Manifest]) -> None:
+def test_a_process_gets_the_settings_and_secrets_that_it_reads_and_no_others(
+    manifests: list[Manifest],
+) -> None:
     (config,) = of_kind(manifests, "ConfigMap")
-    sources = {
-        "configMapRef": config["metadata"]["name"],
-        "secretRef": secret()["metadata"]["name"],
+    given = {
+        name: [ref["name"] for entry in container(workload)["envFrom"] for ref in entry.values()]
+        for name, workload in workloads(manifests).items()
+        if is_ours(workload)
     }
-    for ours in our_containers(manifests):
-        references = [
-            (kind, ref["name"]) for entry in ours["envFrom"] for kind, ref in entry.items()
-        ]
-        assert ("secretRef", sources["secretRef"]) in references
-        assert set(references) <= sources.items()
+    everything = [config["metadata"]["name"], *secrets()]
+    assert given == {
+        "relora-api": everything,
+        "relora-worker": everything,
+        "relora-generator": everything,
+        "relora-sweep": everything,  # it deletes files of jobs that have S3 keys of their own
+        "relora-migrate": ["relora-database"],
+    }
 
 
 def test_a_process_is_a_program_of_the_project(manifests: list[Manifest]) -> None:
@@ -278,8 +343,22 @@ def test_a_pod_has_no_more_rights_than_it_needs(manifests: list[Manifest]) -> No
 def test_a_container_says_what_it_needs(manifests: list[Manifest]) -> None:
     for workload in workloads(manifests).values():
         resources = container(workload)["resources"]
-        assert resources["requests"].keys() == {"cpu", "memory"}
-        assert "memory" in resources["limits"]
+        assert resources["requests"].keys() == {"cpu", "memory", "ephemeral-storage"}
+        assert resources["limits"].keys() >= {"memory", "ephemeral-storage"}
+
+
+def in_bytes(quantity: str) -> int:
+    units = {"Mi": 1 << 20, "Gi": 1 << 30}
+    return int(quantity[:-2]) * units[quantity[-2:]]
+
+
+def test_a_pod_reserves_the_disk_that_its_volumes_may_fill(manifests: list[Manifest]) -> None:
+    for workload in workloads(manifests).values():
+        volumes = [v["emptyDir"] for v in pod(workload).get("volumes", []) if "emptyDir" in v]
+        on_disk = [in_bytes(v["sizeLimit"]) for v in volumes if v.get("medium") != "Memory"]
+        resources = container(workload)["resources"]
+        reserved = in_bytes(resources["requests"]["ephemeral-storage"])
+        assert sum(on_disk) <= reserved < in_bytes(resources["limits"]["ephemeral-storage"])
 
 
 def test_what_is_mounted_is_a_volume_of_the_pod(manifests: list[Manifest]) -> None:
