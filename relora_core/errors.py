@@ -9,7 +9,10 @@ TrainError
 ├── ReplicasDiffer   ranks that should hold the same weights do not
 ├── ExportError      the merged model cannot be written there
 ├── GenerationError  the model cannot sample what is asked
-└── Diverged         too many non-finite steps in a row, and no going back
+├── Diverged         too many non-finite steps in a row, and no going back
+└── UnexpectedError  anything else; `__cause__` is what was raised
+    ├── DiskError        a file cannot be read or written
+    └── OutOfMemory      of the GPU or of the process
 """
 
 from typing import ClassVar
@@ -65,3 +68,16 @@ class GenerationError(TrainError):
 
 class Diverged(TrainError):
     code = "diverged"
+
+
+class UnexpectedError(TrainError):
+    code = "unexpected_error"
+    retryable = True
+
+
+class DiskError(UnexpectedError):
+    code = "disk_error"
+
+
+class OutOfMemory(UnexpectedError):
+    code = "out_of_memory"

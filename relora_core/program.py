@@ -14,7 +14,7 @@ from types import FrameType
 
 from relora_core.checkpoint_export import export_checkpoint
 from relora_core.data.cache import default_cache
-from relora_core.errors import TrainError, WorkdirInUse
+from relora_core.errors import TrainError, UnexpectedError, WorkdirInUse
 from relora_core.event_log import log_event, run_log
 from relora_core.events import Emit, TrainFailed
 from relora_core.generate import SampleRequest, generate
@@ -55,6 +55,9 @@ def run(
     except WorkdirInUse as error:
         logger.error("%s", error)
         return 1
+    except OSError as error:  # the events could not be written either
+        logger.error("cannot write into %s: %s", workdir, error)
+        return 1
 
 
 def _train(
@@ -68,6 +71,12 @@ def _train(
 ) -> int:
     try:
         train(spec, workdir, emit, stop_requested, cache=cache, staged=staged)
+    except UnexpectedError as error:
+        logger.error("%s", error, exc_info=error.__cause__)
+        if type(error) is UnexpectedError and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            return 1  # what a rank sees of another that died; the log has the reason
+        emit(TrainFailed(code=error.code, message=str(error), retryable=error.retryable))
+        return 1
     except TrainError as error:
         emit(TrainFailed(code=error.code, message=str(error), retryable=error.retryable))
         return 1

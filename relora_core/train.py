@@ -35,6 +35,7 @@ from relora_core.tasks import build_task
 from relora_core.tasks.task import Task
 from relora_core.timeline import Timeline
 from relora_core.trainer import Trainer
+from relora_core.unexpected import as_train_error
 from relora_core.warm_start import load_warm_start
 from relora_core.workdir_lock import only_trainer
 
@@ -64,6 +65,7 @@ def train(
     """
     local = with_copies(spec, staged or {})
     with (
+        as_train_error(),
         joined_world() as world,
         only_trainer(workdir, is_main=world.is_main),
         no_progress_bars(),

@@ -1,13 +1,18 @@
 """The trainer as its users and the worker start it: real processes, signals and kills."""
 
+import errno
 import json
 import logging
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
+from relora_core import program
 from relora_core.__main__ import main
+from relora_core.errors import UnexpectedError
 from relora_core.events import (
     CheckpointSaved,
     DataPrepared,
@@ -73,6 +78,40 @@ def test_a_run_that_cannot_work_says_why_in_its_last_event(
     assert isinstance(failed, TrainFailed)
     assert (failed.code, failed.retryable) == ("data_error", False)
     assert "no file matches '/no/such/file.jsonl'" in failed.message
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ZeroDivisionError("nobody thought of this"), "unexpected_error"),
+        (OSError(errno.ENOSPC, "No space left on device"), "disk_error"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "out_of_memory"),
+    ],
+)
+def test_an_error_that_no_part_expects_is_told_as_one_of_ours(
+    error: Exception,
+    code: str,
+    tmp_path: Path,
+    make_spec: MakeSpec,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("relora_core.train.Timeline.of", fail)
+    spec, cache = make_spec(), tmp_path / "cache"
+    with pytest.raises(UnexpectedError) as raised:
+        train(spec, tmp_path / "library", cache=cache)
+    assert (raised.value.__cause__, raised.value.code) == (error, code)
+
+    recorder = Recorder()
+    run = partial(program._train, spec, tmp_path / "run", recorder, lambda: False)
+    assert run(cache=cache, staged={}) == 1
+    (failed,) = recorder.of(TrainFailed)
+    assert (failed.code, failed.retryable) == (code, True)
+    assert str(error) in failed.message
+    assert "Traceback" in caplog.text
 
 
 def test_a_run_on_prepared_data_reads_none(
