@@ -138,6 +138,8 @@ class Now:
                 self._curve.mark_restart(event.step)
             case PhaseStarted():
                 self._phase = event.phase
+                if event.phase == "low_rank" and event.step:
+                    self._curve.low_rank_from = event.step
             case Evaluated():
                 self._evaluated = event
 

@@ -14,6 +14,7 @@ MOST_POINTS = 4000
 SETTLED = 0.1  # of the curve: the fall of its beginning would press the rest flat
 LABEL_WIDTH = 7
 RESTART = "┊"
+LOW_RANK = "│"  # where the warm start ends
 
 
 @dataclass
@@ -25,6 +26,7 @@ class LossCurve:
     steps: list[int] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     restarts: list[int] = field(default_factory=list)
+    low_rank_from: int | None = None
 
     def add(self, step: int, loss: float) -> None:
         if not isfinite(loss):
@@ -52,15 +54,19 @@ class LossCurve:
 
     def _lines(self, width: int) -> Iterator[Text]:
         low, high = _range(self.losses)
-        marked = {self._column(step, width) for step in self.restarts}
+        marked = {self._column(step, width): RESTART for step in self.restarts}
+        if self.low_rank_from is not None:
+            marked[self._column(self.low_rank_from, width)] = LOW_RANK
         for row, cells in enumerate(self._cells(width, low, high)):
             line = Text(no_wrap=True, overflow="crop")
             line.append(_label(row, self.height, low, high), style="dim")
             for column, cell in enumerate(cells):
                 is_empty = cell == BLANK
-                sign = RESTART if is_empty and column in marked else chr(cell)
+                sign = marked[column] if is_empty and column in marked else chr(cell)
                 line.append(sign, style="magenta" if column in marked else "cyan")
             yield line
+        last = f"step {self.total_steps:,}"
+        yield Text(f"{'':{LABEL_WIDTH}} 0{last:>{width - 1}}", style="dim", no_wrap=True)
 
     def _column(self, step: int, width: int) -> int:
         return min(step * width // max(self.total_steps, 1), width - 1)

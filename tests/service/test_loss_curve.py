@@ -18,7 +18,7 @@ def test_a_falling_loss_is_a_falling_line() -> None:
     curve = LossCurve(total_steps=20, height=2)
     for step in range(20):
         curve.add(step, 10.0 - step / 10)
-    top, bottom = lines(curve, 18)
+    top, bottom, _ = lines(curve, 18)
     assert top.startswith(" 10.000 ")
     assert bottom.startswith("  8.100 ")
     assert top[8] != "\u2800"
@@ -40,9 +40,18 @@ def test_a_restart_is_marked_in_its_column() -> None:
     curve.add(0, 2.0)
     curve.add(9, 1.0)
     curve.mark_restart(5)
-    top, middle, bottom = lines(curve, 18)
+    top, middle, bottom, _ = lines(curve, 18)
     assert (top[13], bottom[13]) == ("┊", "┊")
     assert "┊" not in middle  # where the curve itself is
+
+
+def test_the_steps_are_below_and_the_switch_to_low_rank_is_marked() -> None:
+    curve = LossCurve(total_steps=1000, height=3, low_rank_from=500)
+    curve.add(0, 2.0)
+    curve.add(999, 1.0)
+    top, _, _, steps = lines(curve, 28)
+    assert top[18] == "│"
+    assert steps == f"{'':8}0{'step 1,000':>19}"
 
 
 def test_what_an_attempt_repeats_replaces_what_was() -> None:
