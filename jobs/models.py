@@ -78,9 +78,10 @@ class Output(Spec):
     def _known_scheme(cls, uri: str | None) -> str | None:
         if uri is None:
             return None
-        if not uri.startswith(("s3://", "file:///")):
+        place = uri.rstrip("/")
+        if not place.startswith(("s3://", "file:///")):
             raise ValueError(f"cannot write to {uri!r}; use s3://bucket/prefix or file:///folder")
-        return uri.rstrip("/")
+        return place
 
 
 class Retries(Spec):

@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 from relora_core.errors import ModelError
 from relora_core.shapes.defaults import resolved
 from relora_core.shapes.model_shape import BlockActivations, Linear, ModelShape
-from relora_core.shapes.sizes import check_sizes
+from relora_core.shapes.sizes import check_sizes, check_switches
 
 Config = Mapping[str, Any]
 # A layer of a block: d_out, d_in, whether it has a bias.
@@ -27,6 +27,7 @@ def model_shape(config: Config) -> ModelShape:
         )
     fields = resolved(config)
     check_sizes(fields)
+    check_switches(fields)
     return family(fields)
 
 

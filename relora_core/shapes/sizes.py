@@ -1,4 +1,4 @@
-"""Whether the sizes of a model's config are numbers of a model that there could be."""
+"""Whether the sizes and switches of a model's config are those of a model that there could be."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,6 +22,17 @@ _SIZES = (
     "num_channels",
     "num_labels",
 )
+_SWITCHES = (
+    "attention_bias",
+    "mlp_bias",
+    "qkv_bias",
+    "enable_bias",
+    "tie_word_embeddings",
+    "use_parallel_residual",
+    "do_layer_norm_before",
+    "layer_norm_elementwise_affine",
+    "_remove_final_layer_norm",
+)
 _MAY_BE_NULL = {"intermediate_size", "num_key_value_heads", "head_dim", "word_embed_proj_dim"}
 
 
@@ -37,6 +48,16 @@ def check_sizes(config: Mapping[str, Any]) -> None:
                 f"got {str(value)[:80]}"
             )
     _check_heads(config)
+
+
+def check_switches(config: Mapping[str, Any]) -> None:
+    """Raise `ModelError` for the first that is neither true nor false."""
+    for name in _SWITCHES:
+        if not isinstance(config.get(name, False), bool):
+            raise ModelError(
+                f"model.config gives no shape: {name} must be true or false; "
+                f"got {str(config[name])[:80]}"
+            )
 
 
 def _check_heads(config: Mapping[str, Any]) -> None:

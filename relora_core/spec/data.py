@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from relora_core.spec.accepted import was_accepted
-from relora_core.spec.part import Line, Spec, Text, one_of
+from relora_core.spec.part import Line, Spec, Text, having, one_of
 
 STAGED_SCHEMES = ("s3://", "upload://")  # the service's worker copies them to the node
 SOURCE_SCHEMES = ("file://", "hf://", *STAGED_SCHEMES)
@@ -118,7 +118,8 @@ class HeldOut(Spec):
 
 
 ValidationSpec = Annotated[
-    Annotated[HeldOut, Tag("fraction")] | Annotated[Source, Tag("uri")], one_of("fraction", "uri")
+    Annotated[HeldOut, having("fraction")] | Annotated[Source, having("uri")],
+    one_of("fraction", "uri"),
 ]
 
 

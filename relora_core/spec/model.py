@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, Tag, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from relora_core.presets import VISION_MODELS, preset_config, preset_names
 from relora_core.spec.accepted import was_accepted
-from relora_core.spec.part import Document, Spec, Text, one_of
+from relora_core.spec.part import Document, Spec, Text, having, one_of
 from relora_core.spec.task import TaskName
 from relora_core.suggestions import no_such
 
@@ -71,9 +71,9 @@ class PretrainedModel(Spec):
 
 
 ModelSpec = Annotated[
-    Annotated[PresetModel, Tag("preset")]
-    | Annotated[ConfigModel, Tag("config")]
-    | Annotated[PretrainedModel, Tag("pretrained")],
+    Annotated[PresetModel, having("preset")]
+    | Annotated[ConfigModel, having("config")]
+    | Annotated[PretrainedModel, having("pretrained")],
     one_of("preset", "config", "pretrained"),
 ]
 
@@ -99,9 +99,9 @@ class NoTokenizer(Spec):
 
 
 TokenizerSpec = Annotated[
-    Annotated[TrainedTokenizer, Tag("train")]
-    | Annotated[PretrainedTokenizer, Tag("pretrained")]
-    | Annotated[NoTokenizer, Tag("eos_token_id")],
+    Annotated[TrainedTokenizer, having("train")]
+    | Annotated[PretrainedTokenizer, having("pretrained")]
+    | Annotated[NoTokenizer, having("eos_token_id")],
     one_of("train", "pretrained", "eos_token_id"),
 ]
 

@@ -5,7 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+)
 
 from relora_core.spec.accepted import was_accepted
 from relora_core.spec.written import MAX_BYTES, MAX_DEPTH, check_written
@@ -63,14 +71,17 @@ class Spec(BaseModel):
 
 
 def one_of(*keys: str) -> Discriminator:
-    """Choose the variant by the one key that only it has, with an error that names them all."""
+    """Choose the variant by the one key that only it has, with an error that names them all.
+
+    The tag of a variant is no name of a field, so that a path of an error is clear: see `having`.
+    """
 
     def present(value: object) -> str | None:
         if isinstance(value, BaseModel):
             found = [key for key in keys if key in type(value).model_fields]
         else:
             found = [key for key in keys if isinstance(value, Mapping) and key in value]
-        return found[0] if len(found) == 1 else None
+        return _tag(found[0]) if len(found) == 1 else None
 
     choices = ", ".join(f"`{key}`" for key in keys)
     return Discriminator(
@@ -78,3 +89,12 @@ def one_of(*keys: str) -> Discriminator:
         custom_error_type="one_of",
         custom_error_message=f"give exactly one of {choices}",
     )
+
+
+def having(key: str) -> Tag:
+    """The variant that `one_of` chooses by this key."""
+    return Tag(_tag(key))
+
+
+def _tag(key: str) -> str:
+    return f"the one with {key}"
