@@ -18,7 +18,7 @@ from tests.fixtures.servers import free_ports
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 90
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(280)]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture

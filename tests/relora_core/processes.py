@@ -16,6 +16,8 @@ from relora_core.spec import TrainSpec
 
 Start = Callable[..., subprocess.Popen[bytes]]
 
+LONGEST_RUN = 240  # seconds for a few steps: on busy cores torch's import alone takes a minute
+
 # Steps enough to be killed in.
 LONG: dict[str, Any] = {
     "training": {"steps": 400},

@@ -14,6 +14,7 @@ from relora_core.manifest import verify
 from tests.relora_core.conftest import MakeSpec
 from tests.relora_core.processes import (
     LONG,
+    LONGEST_RUN,
     Start,
     assert_same_bits,
     events_in,
@@ -48,7 +49,7 @@ def resumed_steps(workdir: Path) -> list[int]:
 
 def test_killed_at_random_steps(start: Start, tmp_path: Path, make_spec: MakeSpec) -> None:
     spec = make_spec(**LONG)
-    assert start(spec, "whole").wait(120) == 0
+    assert start(spec, "whole").wait(LONGEST_RUN) == 0
     drawn = torch.randint(30, 350, (2,), generator=torch.Generator().manual_seed(SEED))
     logger.info("killed after the steps %s, drawn from the seed %s", drawn.tolist(), SEED)
     for step in sorted(drawn.tolist()):
@@ -57,7 +58,7 @@ def test_killed_at_random_steps(start: Start, tmp_path: Path, make_spec: MakeSpe
         process.kill()
         process.wait()
         assert_nothing_is_half_visible(tmp_path / "run")
-    assert start(spec).wait(120) == 0
+    assert start(spec).wait(LONGEST_RUN) == 0
     begun = resumed_steps(tmp_path / "run")
     assert len(begun) == 3
     assert 0 < begun[1] <= begun[2]
@@ -71,7 +72,7 @@ def whole(
     """The run of `SHORT`, left alone."""
     folder = tmp_path_factory.mktemp("left-alone")
     with starting(folder, cache) as start:
-        assert start(make_spec(**SHORT), "whole").wait(120) == 0
+        assert start(make_spec(**SHORT), "whole").wait(LONGEST_RUN) == 0
         yield folder / "whole"
 
 
@@ -94,10 +95,10 @@ def test_killed_in_the_middle(
     fault: str, resumes_at: set[int], start: Start, tmp_path: Path, whole: Path, make_spec: MakeSpec
 ) -> None:
     spec, workdir = make_spec(**SHORT), tmp_path / "run"
-    assert start(spec, fault=fault).wait(120) == -signal.SIGKILL
+    assert start(spec, fault=fault).wait(LONGEST_RUN) == -signal.SIGKILL
     assert_nothing_is_half_visible(workdir)
     assert not (workdir / "final").exists()
-    assert start(spec).wait(120) == 0
+    assert start(spec).wait(LONGEST_RUN) == 0
     first, second = resumed_steps(workdir)
     assert first == 0
     assert second in resumes_at  # a write in the background may be done by then, or not
@@ -111,7 +112,7 @@ def test_killed_while_it_replaces_its_final_model(
 ) -> None:
     spec, workdir = make_spec(**SHORT), tmp_path / "run"
     shutil.copytree(whole, workdir)
-    assert start(spec, fault="kill:shutil:rmtree:3").wait(120) == -signal.SIGKILL
+    assert start(spec, fault="kill:shutil:rmtree:3").wait(LONGEST_RUN) == -signal.SIGKILL
     assert_nothing_is_half_visible(workdir)
-    assert start(spec).wait(120) == 0
+    assert start(spec).wait(LONGEST_RUN) == 0
     assert_same_bits(whole, workdir)

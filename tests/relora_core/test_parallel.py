@@ -11,9 +11,11 @@ from relora_core.events import AnyTrainEvent, Evaluated, Merged, TrainFinished, 
 from relora_core.spec import TrainSpec
 from tests.relora_core.conftest import MakeSpec, T
 from tests.relora_core.processes import (
+    LONGEST_RUN,
     Start,
     assert_same_bits,
     events_in,
+    starting,
     steps_of,
     tensors_in,
 )
@@ -77,27 +79,43 @@ def assert_close_weights(one: Path, other: Path, *, rel: float) -> None:
 # In bf16 a few numbers of W fall to the other side of a merge's rounding, by 0.4% of their size,
 # and Adam makes steps of its usual size out of what follows; in fp8 by 6%, in int8 by a 127th of a
 # row's largest, and numbers of x too.
-@pytest.mark.parametrize(
-    ("frozen_dtype", "rel", "weights_rel"),
-    [("fp32", 1e-5, 1e-4), ("bf16", 1e-4, 1e-2), ("int8", 1e-3, 2e-2), ("fp8", 1e-3, 2e-2)],
-)
+TOLERANCES = {  # of losses, of weights
+    "fp32": (1e-5, 1e-4),
+    "bf16": (1e-4, 1e-2),
+    "int8": (1e-3, 2e-2),
+    "fp8": (1e-3, 2e-2),
+}
+
+
+@pytest.fixture(scope="module", params=TOLERANCES)
+def one_process(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    cache: Path,
+    make_spec: MakeSpec,
+) -> tuple[str, Path]:
+    """The stored type of W, and the run of one process with it."""
+    folder = tmp_path_factory.mktemp("one-process")
+    with starting(folder, cache) as start:
+        spec = spec_of(make_spec, "ddp", frozen_dtype=request.param)
+        assert start(spec, "one").wait(LONGEST_RUN) == 0
+    return request.param, folder / "one"
+
+
 @pytest.mark.parametrize("parallelism", ["ddp", "fsdp"])
 def test_two_processes_train_like_one(
     parallelism: str,
-    frozen_dtype: str,
-    rel: float,
-    weights_rel: float,
+    one_process: tuple[str, Path],
     start: Start,
     tmp_path: Path,
     make_spec: MakeSpec,
 ) -> None:
-    spec, sharded = (
-        spec_of(make_spec, way, frozen_dtype=frozen_dtype) for way in ("ddp", parallelism)
-    )
-    assert start(spec, "one").wait(120) == 0
-    assert start(sharded, "two", processes=2).wait(120) == 0
-    assert_close(tmp_path / "one", tmp_path / "two", rel=rel)
-    assert_close_weights(tmp_path / "one" / "final", tmp_path / "two" / "final", rel=weights_rel)
+    frozen_dtype, one = one_process
+    rel, weights_rel = TOLERANCES[frozen_dtype]
+    spec = spec_of(make_spec, parallelism, frozen_dtype=frozen_dtype)
+    assert start(spec, "two", processes=2).wait(LONGEST_RUN) == 0
+    assert_close(one, tmp_path / "two", rel=rel)
+    assert_close_weights(one / "final", tmp_path / "two" / "final", rel=weights_rel)
 
 
 @pytest.mark.parametrize(
@@ -116,9 +134,12 @@ def test_a_run_goes_on_with_other_processes_or_parallelism(
     tmp_path: Path,
     make_spec: MakeSpec,
 ) -> None:
-    assert start(spec_of(make_spec, before[0]), "before", processes=before[1]).wait(120) == 0
+    assert (
+        start(spec_of(make_spec, before[0]), "before", processes=before[1]).wait(LONGEST_RUN) == 0
+    )
     keep_until(9, tmp_path / "before", tmp_path / "after")
-    assert start(spec_of(make_spec, after[0]), "after", processes=after[1]).wait(120) == 0
+    second = start(spec_of(make_spec, after[0]), "after", processes=after[1])
+    assert second.wait(LONGEST_RUN) == 0
     resumed = resumed_from(tmp_path / "after")
     assert (resumed.step, resumed.world_size) == (9, max(1, after[1]))
     expected = {step: loss for step, loss in steps_of(tmp_path / "before").items() if step > 9}
@@ -131,10 +152,10 @@ def test_a_sharded_run_resumes_to_the_same_bits(
     step: int, start: Start, tmp_path: Path, make_spec: MakeSpec
 ) -> None:
     spec = spec_of(make_spec, "fsdp", optimizer_reset={"mode": "random", "ratio": 0.5})
-    assert start(spec, "whole", processes=2).wait(120) == 0
+    assert start(spec, "whole", processes=2).wait(LONGEST_RUN) == 0
     keep_until(step, tmp_path / "whole", tmp_path / "run")
     shutil.copy(tmp_path / "whole" / "events.jsonl", tmp_path / "run")
-    assert start(spec, "run", processes=2).wait(120) == 0
+    assert start(spec, "run", processes=2).wait(LONGEST_RUN) == 0
     assert resumed_from(tmp_path / "run").step == step
     assert_same_bits(tmp_path / "whole", tmp_path / "run")
 
@@ -145,5 +166,5 @@ def test_recomputed_activations_and_dropout_are_alike_in_both_ways(
     for parallelism in ("ddp", "fsdp"):
         training = {"parallelism": parallelism, "gradient_checkpointing": True}
         spec = make_spec(training=training, method={"dropout": 0.2, "trainable_scaling": True})
-        assert start(spec, parallelism, processes=2).wait(120) == 0
+        assert start(spec, parallelism, processes=2).wait(LONGEST_RUN) == 0
     assert steps_of(tmp_path / "fsdp") == pytest.approx(steps_of(tmp_path / "ddp"), rel=1e-4)

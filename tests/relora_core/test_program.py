@@ -22,7 +22,7 @@ from relora_core.events import (
 )
 from relora_core.train import train
 from tests.relora_core.conftest import MakeSpec, Recorder
-from tests.relora_core.processes import LONG, Start, events_in, steps_of, wait_for
+from tests.relora_core.processes import LONG, LONGEST_RUN, Start, events_in, steps_of, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -49,7 +49,7 @@ def test_all_ranks_stop_at_the_step_at_which_they_hear_that_one_was_asked(
     log_every: int, stops_at: int, start: Start, tmp_path: Path, make_spec: MakeSpec
 ) -> None:
     spec = make_spec(training={"steps": 100, "log_every": log_every}, checkpoint={"every": 50})
-    assert start(spec, processes=2, fault="ask:7").wait(120) == 0
+    assert start(spec, processes=2, fault="ask:7").wait(LONGEST_RUN) == 0
     *_, saved, stopped = events_in(tmp_path / "run")
     assert isinstance(saved, CheckpointSaved)
     assert isinstance(stopped, TrainStopped)

@@ -6,7 +6,7 @@ import pytest
 
 from relora_core.events import CheckpointSaved, StepFinished, TrainFailed
 from tests.relora_core.conftest import MakeSpec
-from tests.relora_core.processes import Start, events_in
+from tests.relora_core.processes import LONGEST_RUN, Start, events_in
 
 pytestmark = pytest.mark.integration
 
@@ -35,7 +35,9 @@ def test_a_rank_that_goes_off_fails_the_run_at_once(
     tmp_path: Path,
     make_spec: MakeSpec,
 ) -> None:
-    assert start(make_spec(checkpoint={"every": 3}), processes=2, fault=fault).wait(120) != 0
+    assert (
+        start(make_spec(checkpoint={"every": 3}), processes=2, fault=fault).wait(LONGEST_RUN) != 0
+    )
     events = events_in(tmp_path / "run")
     failed = events[-1]
     assert isinstance(failed, TrainFailed)

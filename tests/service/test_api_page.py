@@ -17,7 +17,7 @@ from jobs.status import Wish
 from tests.fixtures.reports import step_finished
 from tests.service.serving import serving
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "api.md").read_text()

@@ -17,7 +17,7 @@ from jobs.webhooks.models import WebhookSpec
 from tests.fixtures.reports import step_finished
 from tests.service.serving import serving
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.integration
 
 CONFIG = Path(__file__).parent / "schemathesis.toml"
 FILES = {"config.json": b"{}", "model.safetensors": b"\0" * 1000}

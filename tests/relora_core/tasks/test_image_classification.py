@@ -32,7 +32,7 @@ from relora_core.tasks.image_classification import ImageClassification
 from relora_core.tasks.pixels import Normalization, image_processor
 from relora_core.train import train
 from tests.relora_core.conftest import Recorder
-from tests.relora_core.processes import Start, events_in, steps_of
+from tests.relora_core.processes import LONGEST_RUN, Start, events_in, steps_of
 from tests.relora_core.tasks.conftest import TINY_VIT, MakeImageSpec, stripes
 
 
@@ -279,7 +279,7 @@ def test_two_processes_train_like_one(
 ) -> None:
     spec = make_image_spec()
     one, two = start(spec, "one"), start(spec, "two", processes=2)
-    assert (one.wait(120), two.wait(120)) == (0, 0)
+    assert (one.wait(LONGEST_RUN), two.wait(LONGEST_RUN)) == (0, 0)
     assert steps_of(tmp_path / "two") == pytest.approx(steps_of(tmp_path / "one"), rel=1e-5)
     accuracies = [
         [event.accuracy for event in events_in(tmp_path / name) if isinstance(event, Evaluated)]
