@@ -118,12 +118,13 @@ def _path(item: Mapping[str, Any], document: object) -> str:
 def _written_path(location: Sequence[int | str], kind: str, document: object) -> str:
     """Drop the names of union variants, which pydantic puts into the location."""
     path, current = [], document
-    for key in location:
+    is_missing = kind == "missing"
+    for key in location[:-1] if is_missing else location:
         if _holds(current, key):
             path.append(str(key))
             current = current[key]  # type: ignore[index] # `_holds` says that it can
-    if kind == "missing" and location:
-        path.append(str(location[-1]))
+    if is_missing:
+        path += map(str, location[-1:])
     return ".".join(path).encode(errors="replace").decode()
 
 

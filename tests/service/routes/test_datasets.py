@@ -203,3 +203,9 @@ def test_an_upload_that_is_whole_is_hashed_once_for_many_who_ask(
         answers = list(pool.map(lambda _: send(http, content, len(BYTES), b""), range(12)))
     assert {answer.json()["status"] for answer in answers} == {"ready"}
     assert len(hashed) <= HASHED_AT_ONCE
+
+
+def test_a_field_that_is_missing_is_named_once(http: httpx.Client) -> None:
+    without_name = {key: value for key, value in NEW.items() if key != "name"}
+    (error,) = http.post("/v1/datasets", json=without_name).json()["errors"]
+    assert (error["path"], error["message"]) == ("name", "required")
