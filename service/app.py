@@ -43,6 +43,7 @@ from service.routes import (
     sweeps,
     webhooks,
 )
+from service.spool import SpoolSpace
 from service.stream import EventHub
 
 HASHED_AT_ONCE = 2  # uploads that are whole; others wait and hold no thread
@@ -96,6 +97,7 @@ def create_app(backends: Backends, policy: KeyPolicy = KeyPolicy.REQUIRED) -> Fa
     app.state.dispatcher = Dispatcher(backends.outbox, backends.queue)
     app.state.deliverer = Deliverer(backends)
     app.state.latency = HttpLatency()
+    app.state.spool_space = SpoolSpace()
     app.state.hashing = CapacityLimiter(HASHED_AT_ONCE)
     app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES, seconds=BODY_SECONDS)
     app.add_middleware(RequestId)

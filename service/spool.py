@@ -1,6 +1,8 @@
 """A request's body on its way to the storage: through a file of bounded size, part by part."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,31 +15,68 @@ from jobs.leftovers import SPOOL
 
 PART_BYTES = 64 << 20  # what one upload needs of this machine's disk, and may have to send again
 BUFFER_BYTES = 1 << 20
+SPOOL_BYTES = 16 * PART_BYTES  # what all uploads of a process have of this machine's disk
 
 Keep = Callable[[Dataset, Path], Dataset]  # stores the bytes of a file as the next part
 
 
-async def receive(body: AsyncIterator[bytes], dataset: Dataset, keep: Keep) -> Dataset:
+class SpoolSpace:
+    """What is left of the disk for uploads. While one waits for space, the others store what they
+    have in smaller parts.
+    """
+
+    def __init__(self, num_bytes: int = SPOOL_BYTES) -> None:
+        self._free = num_bytes
+        self._waiting = 0
+        self._changed = asyncio.Condition()
+
+    @property
+    def is_short(self) -> bool:
+        return self._waiting > 0
+
+    async def take(self, num_bytes: int) -> None:
+        async with self._changed:
+            self._waiting += 1
+            try:
+                await self._changed.wait_for(lambda: self._free >= num_bytes)
+            finally:
+                self._waiting -= 1
+            self._free -= num_bytes
+
+    async def give_back(self, num_bytes: int) -> None:
+        async with self._changed:
+            self._free += num_bytes
+            self._changed.notify_all()
+
+    def has(self, num_bytes: int) -> bool:
+        return self._free >= num_bytes
+
+
+async def receive(
+    body: AsyncIterator[bytes], dataset: Dataset, keep: Keep, space: SpoolSpace
+) -> Dataset:
     """The dataset with the bytes of `body`; a connection that breaks loses none that came.
 
     Raises `UploadTooLarge` for more bytes than were announced, and what `keep` raises.
     """
     with TemporaryDirectory(prefix=SPOOL) as folder:
-        spool = _Spool(Path(folder) / "part", dataset, keep)
+        spool = _Spool(Path(folder) / "part", dataset, keep, space)
         try:
-            async for chunk in body:
-                await spool.add(chunk)
-        except ClientDisconnect:
-            pass
-        await spool.flush()
+            with suppress(ClientDisconnect):
+                async for chunk in body:
+                    await spool.add(chunk)
+            await spool.flush()
+        finally:
+            await spool.close()
     return spool.dataset
 
 
 class _Spool:
-    def __init__(self, file: Path, dataset: Dataset, keep: Keep) -> None:
+    def __init__(self, file: Path, dataset: Dataset, keep: Keep, space: SpoolSpace) -> None:
         self.dataset = dataset
         self._file = file
         self._keep = keep
+        self._space = space
         self._buffer = bytearray()
         self._size = 0  # of what is in the file
 
@@ -50,24 +89,35 @@ class _Spool:
                 "more have come."
             )
         if len(self._buffer) >= BUFFER_BYTES:
-            await run_in_threadpool(self._write)
-        if self._size >= PART_BYTES:
-            await self.flush()
+            await self._write()
+        if self._size >= PART_BYTES or self._space.is_short:
+            await self._store()
 
     async def flush(self) -> None:
         """Make a part of what has come."""
-        await run_in_threadpool(self._flush)
+        if self._buffer:
+            await self._write()
+        await self._store()
 
-    def _write(self) -> None:
+    async def close(self) -> None:
+        await self._space.give_back(self._size)
+
+    async def _write(self) -> None:
+        size = len(self._buffer)
+        if not self._space.has(size):
+            await self._store()  # else it could wait for the space that it has itself
+        await self._space.take(size)
+        self._size += size
+        await run_in_threadpool(self._append)
+
+    async def _store(self) -> None:
+        if self._size:
+            self.dataset = await run_in_threadpool(self._keep, self.dataset, self._file)
+            self._file.unlink()
+            size, self._size = self._size, 0
+            await self._space.give_back(size)
+
+    def _append(self) -> None:
         with self._file.open("ab") as file:
             file.write(self._buffer)
-        self._size += len(self._buffer)
         self._buffer.clear()
-
-    def _flush(self) -> None:
-        if self._buffer:
-            self._write()
-        if self._size:
-            self.dataset = self._keep(self.dataset, self._file)
-            self._file.unlink()
-            self._size = 0

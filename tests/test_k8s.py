@@ -22,6 +22,7 @@ from jobs.backends import open_backends
 from jobs.models import Resources
 from jobs.settings import Settings
 from service.app import create_app
+from service.spool import SPOOL_BYTES
 
 ROOT = Path(__file__).parent.parent
 K8S = ROOT / "k8s"
@@ -369,6 +370,12 @@ def test_what_is_mounted_is_a_volume_of_the_pod(manifests: list[Manifest]) -> No
         ]
         mounts = [mount["name"] for mount in container(workload).get("volumeMounts", [])]
         assert sorted(mounts) == sorted(volumes)
+
+
+def test_the_uploads_under_way_fit_into_the_disk_of_the_api(manifests: list[Manifest]) -> None:
+    api = pod(workloads(manifests)["relora-api"])
+    (limit,) = (v["emptyDir"]["sizeLimit"] for v in api["volumes"] if v["name"] == "tmp")
+    assert in_bytes(limit) > 1.2 * SPOOL_BYTES
 
 
 def test_a_process_can_write_where_its_image_writes(manifests: list[Manifest]) -> None:

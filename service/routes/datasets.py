@@ -110,7 +110,7 @@ async def upload_content(
         raise OffsetMismatch(dataset_id, offset, dataset.received)
     storage = await run_in_threadpool(backends.own_storage)
     keep = partial(content.append, backends.datasets, storage, project)
-    dataset = await receive(request.stream(), dataset, keep)
+    dataset = await receive(request.stream(), dataset, keep, request.app.state.spool_space)
     if dataset.received == dataset.size:
         finish = partial(_finish, backends, storage, project, dataset_id)
         dataset = await to_thread.run_sync(finish, limiter=request.app.state.hashing)
