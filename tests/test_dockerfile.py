@@ -52,7 +52,7 @@ def lines_of(file: Path) -> list[str]:
 
 def pinned(name: str) -> dict[str, tuple[str, list[str]]]:
     """The packages of a list of requirements, each with `==version` and its hashes."""
-    packages = {}
+    packages: dict[str, tuple[str, list[str]]] = {}
     for line in lines_of(ROOT / f"requirements/{name}.txt"):
         text, *options = line.split()
         requirement = Requirement(text)
@@ -146,7 +146,7 @@ def test_the_wheel_is_built_with_the_pinned_tools() -> None:
 
 @pytest.mark.parametrize("name", LISTS)
 def test_a_list_of_requirements_has_the_tested_versions_and_a_hash_of_each(name: str) -> None:
-    tested = {
+    tested: dict[str, str] = {
         canonicalize_name(requirement.name): str(requirement.specifier)
         for requirement in map(Requirement, lines_of(ROOT / "constraints.txt"))
     }

@@ -13,7 +13,20 @@ from service.spool import BUFFER_BYTES, SpoolSpace, receive
 UPLOADS = 8
 SPACE = 3 * BUFFER_BYTES
 SIZE = 4 * BUFFER_BYTES
-NEW = Dataset.model_construct(id="ds_1", size=SIZE, received=0, status=DatasetStatus.UPLOADING)
+NEW = Dataset.model_validate(
+    {
+        "id": "ds_1",
+        "uri": "upload://ds_1",
+        "name": "wiki",
+        "filename": "wiki.txt",
+        "size": SIZE,
+        "sha256": "0" * 64,
+        "received": 0,
+        "status": DatasetStatus.UPLOADING,
+        "created_at": "2026-01-01T00:00:00Z",
+        "updated_at": "2026-01-01T00:00:00Z",
+    }
+)
 
 
 def keep(dataset: Dataset, file: Path) -> Dataset:
