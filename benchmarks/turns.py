@@ -29,8 +29,11 @@ class Turn:
     peak_bytes: int  # of all turns so far
 
 
-class TurnsOver(Exception):
-    """Raised inside of the contender's loop when nobody will ask for another step."""
+class TurnsOver(BaseException):
+    """Raised inside of the contender's loop when nobody will ask for another step.
+
+    It is no error, so it is no `Exception`: a trainer that wraps its errors lets it through.
+    """
 
 
 class ContenderFailed(Exception):

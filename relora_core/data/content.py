@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from zstandard import ZstdDecompressor, ZstdError
-
 from relora_core.errors import DataError, DataUnavailable
 
 CHUNK = 2**20  # bytes
@@ -37,7 +35,7 @@ def file_errors(file: Path) -> Iterator[None]:
         if error.errno is None:  # of gzip or pyarrow, about the content
             raise damaged(file, error) from error
         raise DataUnavailable(f"cannot read {file} at the moment: {error.strerror}") from error
-    except (EOFError, zlib.error, ZstdError) as error:
+    except (EOFError, zlib.error) as error:
         raise damaged(file, error) from error
 
 
@@ -123,12 +121,20 @@ def _read_on(stream: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
 
 
 def _zstandard_chunks(stored: BinaryIO) -> Iterator[bytes]:
-    """Read frame by frame: the library's own reader takes a cut frame for the end of the file."""
+    """Read frame by frame: the library's own reader takes a cut frame for the end of the file.
+
+    Raises `EOFError` for what cannot be decompressed.
+    """
+    from zstandard import ZstdDecompressor, ZstdError  # of the trainer alone; the API has no use
+
     frame = None
     while compressed := stored.read(_ZSTANDARD_CHUNK):
         while compressed:
             frame = frame or ZstdDecompressor(max_window_size=_LONGEST_WINDOW).decompressobj()
-            content = frame.decompress(compressed)
+            try:
+                content = frame.decompress(compressed)
+            except ZstdError as error:
+                raise EOFError(str(error)) from error
             for begin in range(0, len(content), CHUNK):
                 yield content[begin : begin + CHUNK]
             compressed = frame.unused_data

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from relora_core.data.batch import Batch
+from relora_core.errors import OutOfMemory
 from relora_core.events import StepFinished, Warned
 from relora_core.tasks.causal_lm import CausalLM
 from relora_core.train import train
@@ -56,5 +57,5 @@ def test_out_of_memory_is_told_where_nothing_can_shrink(
 ) -> None:
     memory_for(memory, monkeypatch)
     spec = make_spec(training={"micro_batch_size": size})
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(OutOfMemory, match="lower training"):
         train(spec, tmp_path, Recorder(), lambda: False, cache=cache)
