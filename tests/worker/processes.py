@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from jobs.settings import Settings
 
-PATIENCE = 60.0  # seconds, on a busy machine
+PATIENCE = 240.0  # seconds, on a busy machine that runs several tests at once
 
 
 def environ(settings: Settings) -> dict[str, str]:
