@@ -22,7 +22,7 @@ from jobs.migrate import migrate
 from jobs.settings import Settings
 from jobs.vault import key_in
 from service.children import Child, Children
-from service.key_policy import NoKeys, key_policy
+from service.key_policy import KeyPolicy, NoKeys, key_policy
 from service.server import listen
 
 START_SECONDS = 60.0
@@ -59,7 +59,7 @@ def run_up(
     with _locked(settings.data_dir), _listening(host, port) as listener:
         url = _url(listener)
         migrate(settings.database_url)
-        _check_keys(settings, listener)
+        settings = with_decided_authentication(settings, listener.getsockname()[0])
         children = Children()
         try:
             _start(children, settings, listener, with_worker=with_worker, stop=stop)
@@ -90,6 +90,7 @@ def _start(
         "RELORA_STORAGE_URL": settings.storage_url,
         "RELORA_BROKER_URL": settings.broker_url,
         "RELORA_SECRET_KEYS": _secret_keys(settings),
+        "RELORA_AUTHENTICATION": settings.authentication,
     }
     if "broker_url" not in settings.model_fields_set:
         port, password = _free_port(), secrets.token_urlsafe(32)
@@ -121,13 +122,19 @@ def _secret_keys(settings: Settings) -> str:
     return key_in(settings.data_dir / "secret.key")
 
 
-def _check_keys(settings: Settings, listener: socket.socket) -> None:
-    """Here, since a person reads this; the API, whose process ends if it fails, does it again."""
+def with_decided_authentication(settings: Settings, host: str) -> Settings:
+    """Decide `auto` for a service that listens at `host`: its workers cannot know the address.
+
+    Raises `UpError` if others could reach the service and nobody has a key.
+    """
     with closing(open_backends(settings)) as backends:
         try:
-            key_policy(settings.authentication, listener.getsockname()[0], backends.keys)
+            policy = key_policy(settings.authentication, host, backends.keys)
         except NoKeys as error:
             raise UpError(f"{error}\n(with RELORA_DATA_DIR={settings.data_dir})") from None
+    if policy is KeyPolicy.REQUIRED:
+        return settings.model_copy(update={"authentication": "required"})
+    return settings
 
 
 def _valkey(data_dir: Path, port: int, password: str) -> Child:
