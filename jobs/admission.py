@@ -43,7 +43,7 @@ def problems_of(
 def epochs_of(spec: JobSpec, backends: Backends, *, project: str) -> float | None:
     """How often a job that can run here would read its data; None where no size is known here."""
     ids = {dataset_id for _, dataset_id in uploads_of(spec)}
-    found = [backends.datasets.get(project, dataset_id) for dataset_id in ids]
+    found = backends.datasets.find(project, ids)
     return guessed_epochs(spec, {one.uri: Size(one.filename, one.size) for one in found})
 
 
@@ -82,8 +82,6 @@ def _unknown_secrets(spec: JobSpec, backends: Backends, project: str) -> Iterato
 
 def _unusable_datasets(spec: JobSpec, backends: Backends, project: str) -> Iterator[Problem]:
     named = dict(uploads_of(spec))
-    if not named:
-        return
     statuses = backends.datasets.statuses(project, set(named.values()))
     for path, dataset_id in named.items():
         if dataset_id not in statuses:

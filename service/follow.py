@@ -71,9 +71,10 @@ def follow(client: Client, job_id: str, console: Console, notices: Console) -> J
     `notices`, which is stderr, has a line when the stream is cut and one when it is back.
     """
     job = client.jobs.get(job_id)
-    now = client.jobs.progress(job_id)
-    if now.queue_position is not None:
-        console.print(_place(now), soft_wrap=True)
+    if job.status is JobStatus.QUEUED:
+        now = client.jobs.progress(job_id)
+        if now.queue_position is not None:  # else it was claimed meanwhile
+            console.print(_place(now), soft_wrap=True)
     if console.is_terminal:
         _draw(client, job, console, notices)
     else:

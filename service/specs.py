@@ -89,9 +89,9 @@ class Admission:
         """How often an admitted job would read its data; None where no size is known here."""
         return epochs_of(spec, self.backends, project=self.project)
 
-    def warnings(self, spec: JobSpec) -> list[FieldWarning]:
+    def warnings(self, spec: JobSpec, *, epochs: float | None) -> list[FieldWarning]:
         """What its sender should know of an admitted spec from the body of a request."""
-        remarks = (*spec.remarks, *many_epochs(self.epochs(spec), spec.unit))
+        remarks = (*spec.remarks, *many_epochs(epochs, spec.unit))
         return [FieldWarning(path=remark.path, message=remark.message) for remark in remarks]
 
     def check_priority(self, priority: int) -> None:

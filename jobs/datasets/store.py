@@ -78,13 +78,19 @@ class DatasetStore:
             rows = connection.execute(query.order_by(datasets.c.id.desc()).limit(limit))
             return [_dataset_from(row) for row in rows]
 
-    def statuses(self, project: str, ids: Collection[str]) -> dict[str, DatasetStatus]:
-        """Of those that the project has."""
-        query = select(datasets.c.id, datasets.c.status).where(
+    def find(self, project: str, ids: Collection[str]) -> builtins.list[Dataset]:
+        """Those of the ids that are datasets of the project."""
+        if not ids:
+            return []
+        query = select(datasets).where(
             datasets.c.project == project, datasets.c.id.in_(ids), _VISIBLE
         )
         with self._reads.begin() as connection:
-            return {row.id: row.status for row in connection.execute(query)}
+            return [_dataset_from(row) for row in connection.execute(query)]
+
+    def statuses(self, project: str, ids: Collection[str]) -> dict[str, DatasetStatus]:
+        """Of those that the project has."""
+        return {dataset.id: dataset.status for dataset in self.find(project, ids)}
 
     def parts(self, dataset_id: str) -> builtins.list[Part]:
         """In the order of their bytes."""

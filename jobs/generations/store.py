@@ -183,12 +183,13 @@ def _project_of(job_id: str) -> ScalarSelect[str]:
 
 def _check_queue(connection: Connection, job_id: str) -> None:
     """The lock of the project lets one request at a time count and add."""
-    if lock_project_of(connection, job_id) is None:
+    project = lock_project_of(connection, job_id)
+    if project is None:
         raise JobNotFound(job_id)
     queued = (
         select(func.count()).select_from(generations).join(jobs, jobs.c.id == generations.c.job_id)
     )
-    queued = queued.where(_QUEUED, jobs.c.project == _project_of(job_id))
+    queued = queued.where(_QUEUED, jobs.c.project == project.name)
     if (connection.scalar(queued) or 0) >= MAX_QUEUED:
         raise TooManyGenerations(MAX_QUEUED)
 

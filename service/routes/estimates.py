@@ -57,7 +57,7 @@ def estimate_job(  # what a request has
     """
     admission.check(spec)
     name, gpu_from = (gpu, GpuFrom.REQUEST) if gpu else _of_workers(admission)
-    found, reason = None, NEEDS_TRAINER
+    found, reason, epochs = None, NEEDS_TRAINER, admission.epochs(spec)
     if not needs_trainer(spec):
         try:
             found = estimate(
@@ -65,7 +65,7 @@ def estimate_job(  # what a request has
                 gpu=name,
                 gpus=spec.resources.gpus,
                 utilization=utilization,
-                epochs=admission.epochs(spec),
+                epochs=epochs,
             )
         except ModelError as error:
             reason = str(error)
@@ -74,7 +74,7 @@ def estimate_job(  # what a request has
         estimate=found,
         gpu_from=gpu_from,
         not_estimated=None if found else reason,
-        warnings=admission.warnings(spec),
+        warnings=admission.warnings(spec, epochs=epochs),
     )
 
 

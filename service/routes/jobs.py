@@ -69,7 +69,8 @@ def create_job(  # what a request has
     submitted = store.submit(spec, project=admission.project, key=key)
     dispatcher.ring()
     job = located(submitted.job, response, is_new=submitted.is_new)
-    return SubmittedJob(**dict(job), warnings=admission.warnings(spec))
+    warnings = admission.warnings(spec, epochs=admission.epochs(spec))
+    return SubmittedJob(**dict(job), warnings=warnings)
 
 
 def located(job: Job, response: Response, *, is_new: bool) -> Job:
