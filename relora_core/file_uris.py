@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 FILE = "file://"
+_WILDCARDS = frozenset("*?[")
 
 
 def file_uri(path: str) -> str:
@@ -28,6 +29,11 @@ def readings(uri: str) -> list[str]:
     it goes on naming that.
     """
     return list(dict.fromkeys((local_path(uri), uri.removeprefix(FILE))))
+
+
+def is_pattern(path: Path) -> bool:
+    """Whether the name of a path stands for others: one that is there is itself."""
+    return not _WILDCARDS.isdisjoint(path.name) and not os.path.lexists(path)
 
 
 def existing_path(uri: str) -> str:

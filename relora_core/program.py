@@ -71,16 +71,18 @@ def _train(
 ) -> int:
     try:
         train(spec, workdir, emit, stop_requested, cache=cache, staged=staged)
-    except UnexpectedError as error:
-        logger.error("%s", error, exc_info=error.__cause__)
-        if type(error) is UnexpectedError and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            return 1  # what a rank sees of another that died; the log has the reason
-        emit(TrainFailed(code=error.code, message=str(error), retryable=error.retryable))
-        return 1
     except TrainError as error:
-        emit(TrainFailed(code=error.code, message=str(error), retryable=error.retryable))
+        if isinstance(error, UnexpectedError):
+            logger.error("%s", error, exc_info=error.__cause__)
+        if not _may_be_an_echo(error):
+            emit(TrainFailed(code=error.code, message=str(error), retryable=error.retryable))
         return 1
     return 0
+
+
+def _may_be_an_echo(error: TrainError) -> bool:
+    """Whether it may be what a rank sees of another that died; the log has the reason."""
+    return type(error) is UnexpectedError and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def prepare_data(spec: TrainSpec, *, cache: Path | None) -> int:

@@ -1,6 +1,5 @@
 """Folders and files that a spec names: of this machine, or of a bucket."""
 
-import os
 import sys
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from jobs.storage.addresses import S3, bucket_and_key
-from relora_core.file_uris import local_path
+from relora_core.file_uris import is_pattern, local_path
 
 ATTEMPTS = "attempts"  # where each attempt has a folder that no other writes to
 JOB_FOLDERS = (ATTEMPTS, "checkpoints", "merged", "final", "logs", "reports")  # of a job's output
@@ -45,7 +44,7 @@ class Place:
         path = Path(pattern).expanduser().absolute()
         parts = path.parts[1:]
         folders = [*reversed(path.parents), path][1:]
-        wild = next((n for n, folder in enumerate(folders) if _is_pattern(folder)), len(parts))
+        wild = next((n for n, folder in enumerate(folders) if is_pattern(folder)), len(parts))
         if ".." in parts[wild:]:  # it may lead anywhere
             return cls(None, ("**",))
         plain = Path("/", *parts[:wild]).resolve().parts[1:]
@@ -61,11 +60,6 @@ class Place:
     def reaches(self, folder: "Place") -> bool:
         """Something that this may name is in the folder, or is the folder."""
         return self.bucket == folder.bucket and _reaches(self.parts, folder.parts)
-
-
-def _is_pattern(path: Path) -> bool:
-    """A name that is there is none, for the trainer either."""
-    return bool(set(path.name) & set("*?[")) and not os.path.lexists(path)
 
 
 def _folded(parts: tuple[str, ...]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ Events go to the public internet alone, unless the operator allows more.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -86,7 +87,7 @@ class Locations:
     outputs: tuple[str, ...]  # allowed prefixes; empty is any
     sources: tuple[str, ...]
     trackers: tuple[str, ...]  # allowed servers; empty is any
-    private_webhooks: bool  # whether events may go into private networks
+    only_public_webhooks: bool  # events may not go into private networks
     with_keys: bool  # callers are others than who runs the machines
 
     @classmethod
@@ -97,7 +98,7 @@ class Locations:
             outputs=settings.allowed_outputs,
             sources=settings.allowed_sources,
             trackers=settings.allowed_trackers,
-            private_webhooks=settings.webhook_allow_private,
+            only_public_webhooks=not settings.webhook_allow_private,
             with_keys=settings.authentication == "required" if with_keys is None else with_keys,
         )
 
@@ -105,11 +106,6 @@ class Locations:
     def only_public_trackers(self) -> bool:
         """Whether the name of a tracker's server must lead to the public internet."""
         return self.with_keys and not self.trackers
-
-    @property
-    def only_public_webhooks(self) -> bool:
-        """Whether the name of a webhook's server must lead to the public internet."""
-        return not self.private_webhooks
 
     def webhook_problem(self, url: str) -> Problem | None:
         """Why no event may be sent there. Its path is that of the webhook's field."""
@@ -129,11 +125,14 @@ class Locations:
                 "output.uri", spec.output_uri, output, written, own_credentials=own_credentials
             )
         for path, uri, places in _sources(spec):
-            problems = (
-                self._source_problem(path, uri, place, own_credentials=own_credentials)
+            found = (
+                problem
                 for place in places
+                for problem in self._source_problems(
+                    path, uri, place, own_credentials=own_credentials
+                )
             )
-            yield from [problem for problem in problems if problem is not None][:1]
+            yield from islice(found, 1)
         for number, tracker in enumerate(spec.trackers):
             if isinstance(tracker, MlflowTracker):
                 yield from self._tracker_problems(f"trackers.{number}.uri", tracker.uri)
@@ -151,26 +150,25 @@ class Locations:
             message = _not_allowed(uri, output, self.outputs, "output")
             yield Problem(path=path, message=message)
 
-    def _source_problem(
+    def _source_problems(
         self, path: str, uri: str, place: Place, *, own_credentials: bool
-    ) -> Problem | None:
+    ) -> Iterator[Problem]:
         if place.bucket is None and not _paths_of(uri)[0].startswith("/"):
             message = (
                 f"{uri!r} is neither on the Hub nor an absolute path; write a path from / on, name "
                 "what a job saved as job://JOB_ID/final, or upload data with `relora datasets "
                 "upload`"
             )
-            return Problem(path=path, message=message)
-        if any(place.reaches(own) for own in self.ours):
+            yield Problem(path=path, message=message)
+        elif any(place.reaches(own) for own in self.ours):
             message = (
                 f"{uri!r} leads into the service's own storage; name what a job saved as "
                 "job://JOB_ID/final, and uploaded data as upload://DATASET_ID"
             )
-            return Problem(path=path, message=message)
-        if not self._allows(place, self.sources, own_credentials=own_credentials):
+            yield Problem(path=path, message=message)
+        elif not self._allows(place, self.sources, own_credentials=own_credentials):
             message = _not_allowed(uri, place, self.sources, "source")
-            return Problem(path=path, message=message)
-        return None
+            yield Problem(path=path, message=message)
 
     def _tracker_problems(self, path: str, uri: str) -> Iterator[Problem]:
         if uri.startswith(_SQLITE):

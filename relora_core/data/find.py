@@ -9,9 +9,7 @@ from pathlib import Path
 from relora_core.data.content import file_errors
 from relora_core.errors import DataError
 from relora_core.file_formats import READABLE, is_readable
-from relora_core.file_uris import readings
-
-_WILDCARDS = frozenset("*?[")
+from relora_core.file_uris import is_pattern, readings
 
 
 def find_files(uri: str) -> list[Path]:
@@ -78,12 +76,9 @@ def _matching(
 
 
 def _entries(folder: Path, name: str) -> list[Path]:
-    """A name that is there is no pattern, whatever it holds."""
-    if os.path.lexists(folder / name):
-        return [folder / name]
-    if _WILDCARDS.isdisjoint(name):
-        return []
-    return [entry for entry in folder.iterdir() if fnmatchcase(entry.name, name)]
+    if is_pattern(folder / name):
+        return [entry for entry in folder.iterdir() if fnmatchcase(entry.name, name)]
+    return [folder / name] if os.path.lexists(folder / name) else []
 
 
 def _is_file(path: Path) -> bool:

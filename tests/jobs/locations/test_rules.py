@@ -25,6 +25,13 @@ def problems(spec: JobSpec, rules: Locations) -> list[str]:
     return [problem.path for problem in rules.problems(spec)]
 
 
+def near_the_storage(tmp_path: Path, uri: str) -> str:
+    """Fill in the data folder, and a link to the storage in it; both are there then."""
+    (tmp_path / "data/storage").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "data/storage")
+    return uri.format(data=tmp_path / "data", link=tmp_path / "link")
+
+
 def in_folder(tmp_path: Path, storage_url: str) -> Locations:
     return Locations.of(settings(tmp_path, storage_url=storage_url))
 
@@ -48,9 +55,7 @@ def in_folder(tmp_path: Path, storage_url: str) -> Locations:
 def test_no_job_writes_into_the_folders_of_the_service(
     spec: JobSpec, tmp_path: Path, output: str
 ) -> None:
-    (tmp_path / "data/storage").mkdir(parents=True)
-    (tmp_path / "link").symlink_to(tmp_path / "data/storage")
-    uri = output.format(data=tmp_path / "data", link=tmp_path / "link")
+    uri = near_the_storage(tmp_path, output)
     rules = Locations.of(settings(tmp_path))
     (problem,) = rules.problems(spec_with(spec, output={"uri": uri}))
     assert problem.path == "output.uri"
@@ -100,9 +105,7 @@ def test_no_job_writes_where_the_service_is_a_part_of_its_output(
 def test_no_data_is_read_out_of_the_folders_of_the_service(
     spec: JobSpec, tmp_path: Path, uri: str
 ) -> None:
-    (tmp_path / "data/storage").mkdir(parents=True)
-    (tmp_path / "link").symlink_to(tmp_path / "data/storage")
-    named = uri.format(data=tmp_path / "data", link=tmp_path / "link")
+    named = near_the_storage(tmp_path, uri)
     rules = Locations.of(settings(tmp_path))
     for split in ("train", "validation"):
         data = {"train": {"uri": "hf://Salesforce/wikitext"}, split: {"uri": named}}
