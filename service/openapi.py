@@ -46,8 +46,8 @@ ERROR_HEADERS = {401: "WWW-Authenticate", 405: "Allow", 429: "Retry-After"}
 
 
 def describe_truly(app: FastAPI, policy: KeyPolicy) -> None:
-    """Let every error be described as the problem document that it is (RFC 9457), and a key as
-    optional where it is."""
+    """Let every error be described as the problem document that it is (RFC 9457), and a key
+    only where one is asked for."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -67,14 +67,21 @@ def _described(app: FastAPI, policy: KeyPolicy) -> dict[str, Any]:
         license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
     )
     for operation in _operations(document):
-        if policy is not KeyPolicy.REQUIRED and "security" in operation:
-            operation["security"].append({})  # or nothing
         for parameter in operation.get("parameters", ()):
             parameter["schema"] = _without_null(parameter["schema"])
         _describe_errors(operation)
+    if policy is not KeyPolicy.REQUIRED:
+        _without_keys(document)
     for unused in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(unused, None)
     return document
+
+
+def _without_keys(document: dict[str, Any]) -> None:
+    """`/docs` then shows no lock at any operation and no button for a key."""
+    for operation in _operations(document):
+        operation.pop("security", None)
+    document["components"].pop("securitySchemes")
 
 
 def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -1,11 +1,13 @@
 """A job spec in the body of a request, with errors in the words of the one who wrote it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Body, Depends, Header, HTTPException, Request
 from pydantic import ValidationError, WrapValidator
 
+import service
 from jobs.admission import epochs_of, priority_problems, problems_of
 from jobs.backends import Backends
 from jobs.locations.rules import Locations
@@ -16,13 +18,47 @@ from service.dependencies import BackendsDep, ProjectDep
 from service.errors import InvalidSpec
 from service.responses import FieldWarning
 
-EXAMPLE: dict[str, Any] = {
-    "name": "relora-130m",
-    "model": {"preset": "llama_130m"},
-    "tokenizer": {"train": {"vocab_size": 8192}},
-    "data": {"train": {"uri": "s3://corpus/c4/*.jsonl.gz"}, "sequence_length": 512},
-    "method": {"name": "relora", "rank": 128, "warm_start_steps": 5000, "reset_every": 5000},
-    "training": {"steps": 20000, "global_batch_size": 1152},
+_DEMO_TEXT = Path(service.__file__).parents[1] / "examples" / "data" / "kjv.jsonl.gz"
+_WIKITEXT = "hf://Salesforce/wikitext?config=wikitext-2-raw-v1"
+# The first one trains on a server of any kind: on the text of the clone or, where there is none,
+# on a small dataset of the Hub.
+EXAMPLES: dict[str, Any] = {
+    "first": {
+        "summary": "1.9M parameters, 400 steps: a few minutes on a CPU",
+        "value": {
+            "name": "my-first",
+            "model": {"preset": "llama_9m"},
+            "tokenizer": {"train": {"vocab_size": 4096}},
+            "data": {
+                "train": {"uri": str(_DEMO_TEXT) if _DEMO_TEXT.exists() else _WIKITEXT},
+                "validation": {"fraction": 0.02},
+                "sequence_length": 128,
+            },
+            "method": {"name": "relora", "rank": 16, "warm_start_steps": 100, "reset_every": 100},
+            "training": {
+                "steps": 400,
+                "global_batch_size": 16,
+                "precision": "fp32",
+                "compile": False,
+            },
+        },
+    },
+    "relora_130m": {
+        "summary": "130M parameters, 20,000 steps: your own text in a bucket",
+        "value": {
+            "name": "relora-130m",
+            "model": {"preset": "llama_130m"},
+            "tokenizer": {"train": {"vocab_size": 8192}},
+            "data": {"train": {"uri": "s3://corpus/c4/*.jsonl.gz"}, "sequence_length": 512},
+            "method": {
+                "name": "relora",
+                "rank": 128,
+                "warm_start_steps": 5000,
+                "reset_every": 5000,
+            },
+            "training": {"steps": 20000, "global_batch_size": 1152},
+        },
+    },
 }
 
 
@@ -35,11 +71,7 @@ def _spec(
     document: Annotated[
         JobSpec,
         WrapValidator(_unread),
-        Body(
-            openapi_examples={
-                "relora": {"summary": "130M parameters, 20,000 steps", "value": EXAMPLE}
-            }
-        ),
+        Body(openapi_examples=EXAMPLES),
     ],
 ) -> JobSpec:
     """In a thread, as all that is not asynchronous: a long spec holds up nobody else."""

@@ -42,7 +42,9 @@ def _downloads(*media_types: str) -> dict[int | str, dict[str, Any]]:
     }
 
 
-@router.get("/{job_id}/checkpoints", responses=documented(404, 422))
+@router.get(
+    "/{job_id}/checkpoints", summary="List the checkpoints of a job", responses=documented(404, 422)
+)
 def list_checkpoints(
     job_id: Id,
     backends: BackendsDep,
@@ -73,7 +75,9 @@ def _selection(
     return Selection(kind=kind, step=step, prefix=prefix)
 
 
-@router.get("/{job_id}/artifacts", responses=documented(404, 422))
+@router.get(
+    "/{job_id}/artifacts", summary="List the files of a job", responses=documented(404, 422)
+)
 def list_artifacts(
     job_id: Id,
     selection: Annotated[Selection, Depends(_selection)],
@@ -93,6 +97,7 @@ def list_artifacts(
 
 @router.get(
     "/{job_id}/artifacts/{path:path}",
+    summary="Download a file of a job",
     response_class=Response,
     responses={
         **_downloads(BYTES, *sorted(set(MEDIA_TYPES.values()))),
@@ -130,6 +135,7 @@ def download_artifact(
 
 @router.get(
     "/{job_id}/model.tar",
+    summary="Download a merged model",
     response_class=Response,
     responses={**_downloads(TAR), **documented(404, 416, 422, 502)},
 )

@@ -31,6 +31,7 @@ _BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "b
 
 @router.post(
     "",
+    summary="Announce a dataset to upload",
     status_code=201,
     responses={
         201: LOCATION,
@@ -49,7 +50,7 @@ def create_dataset(
     return dataset
 
 
-@router.get("", responses=documented(422))
+@router.get("", summary="List datasets", responses=documented(422))
 def list_datasets(
     backends: BackendsDep,
     project: ProjectDep,
@@ -61,12 +62,14 @@ def list_datasets(
     return DatasetPage(items=items, next=items[-1].id if len(items) == limit else None)
 
 
-@router.get("/{dataset_id}", responses=documented(404))
+@router.get("/{dataset_id}", summary="Show a dataset", responses=documented(404))
 def get_dataset(dataset_id: Id, backends: BackendsDep, project: ProjectDep) -> Dataset:
     return backends.datasets.get(project, dataset_id)
 
 
-@router.delete("/{dataset_id}", status_code=204, responses=documented(404, 409))
+@router.delete(
+    "/{dataset_id}", summary="Delete a dataset", status_code=204, responses=documented(404, 409)
+)
 def delete_dataset(dataset_id: Id, backends: BackendsDep, project: ProjectDep) -> None:
     """Delete a dataset that no job needs any more, or an unfinished upload."""
     backends.datasets.delete(project, dataset_id)
@@ -74,6 +77,7 @@ def delete_dataset(dataset_id: Id, backends: BackendsDep, project: ProjectDep) -
 
 @router.head(
     "/{dataset_id}/content",
+    summary="Ask where an upload continues",
     response_class=Response,
     responses={200: {"headers": _POSITION, "content": {}}, **documented(404)},
 )
@@ -85,6 +89,7 @@ def get_upload_offset(dataset_id: Id, backends: BackendsDep, project: ProjectDep
 
 @router.patch(
     "/{dataset_id}/content",
+    summary="Upload the bytes of a dataset",
     responses={200: {"headers": _POSITION}, **documented(404, 409, 413, 422, 502)},
     openapi_extra={"requestBody": {"content": _BYTES}},
 )

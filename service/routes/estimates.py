@@ -31,7 +31,9 @@ GpuName = Annotated[
 ]
 
 
-@router.post("/estimate", responses=documented(400, 413, 415, 422))
+@router.post(
+    "/estimate", summary="Estimate what a job needs", responses=documented(400, 413, 415, 422)
+)
 def estimate_job(  # what a request has
     spec: SpecBody,
     admission: AdmissionDep,

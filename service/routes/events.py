@@ -87,6 +87,7 @@ def _selection(
 
 @router.get(
     "/{job_id}/events",
+    summary="Read or stream the events of a job",
     response_model=EventPage,
     responses={
         200: {

@@ -19,6 +19,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=CallerRoute)
 
 @router.post(
     "/{job_id}/fork",
+    summary="Fork a job",
     status_code=201,
     responses={**CREATED, **documented(400, 404, 409, 413, 422)},
 )

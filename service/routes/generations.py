@@ -27,6 +27,7 @@ Wait = Annotated[
 
 @router.post(
     "/{job_id}/generate",
+    summary="Generate text",
     status_code=202,
     responses={
         200: {"model": Generation, "description": "The generation ended within `wait` seconds."},
@@ -49,7 +50,7 @@ async def generate(
     return generation
 
 
-@router.get("/{job_id}/generations", responses=documented(404, 422))
+@router.get("/{job_id}/generations", summary="List generated texts", responses=documented(404, 422))
 def list_generations(
     job_id: Id,
     backends: BackendsDep,
@@ -61,7 +62,11 @@ def list_generations(
     return GenerationPage(items=items, next=items[-1].id if len(items) == limit else None)
 
 
-@router.get("/{job_id}/generations/{generation_id}", responses=documented(404, 422))
+@router.get(
+    "/{job_id}/generations/{generation_id}",
+    summary="Show a generated text",
+    responses=documented(404, 422),
+)
 async def get_generation(
     job_id: Id, generation_id: Id, backends: BackendsDep, wait: Wait = 0
 ) -> Generation:

@@ -10,13 +10,17 @@ from service.responses import Health, Readiness
 router = APIRouter(tags=["health"])
 
 
-@router.get("/healthz")
+@router.get("/healthz", summary="Check that the process answers")
 async def healthz() -> Health:
     """The process answers, however busy its threads are."""
     return Health()
 
 
-@router.get("/readyz", responses={503: {"model": Readiness, "description": "No job store."}})
+@router.get(
+    "/readyz",
+    summary="Check that requests can be served",
+    responses={503: {"model": Readiness, "description": "No job store."}},
+)
 def readyz(request: Request, response: Response) -> Readiness:
     """Whether requests can be served, and which part is down.
 

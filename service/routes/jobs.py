@@ -55,7 +55,12 @@ CREATED: dict[int | str, dict[str, Any]] = {
 SUBMITTED = {**CREATED, 200: {**CREATED[200], "model": SubmittedJob}}
 
 
-@router.post("", status_code=201, responses={**SUBMITTED, **documented(400, 409, 413, 415, 422)})
+@router.post(
+    "",
+    summary="Submit a job",
+    status_code=201,
+    responses={**SUBMITTED, **documented(400, 409, 413, 415, 422)},
+)
 def create_job(  # what a request has
     spec: SpecBody,
     admission: AdmissionDep,
@@ -115,7 +120,7 @@ def _key_and_value(label: str) -> tuple[str, str]:
     return key, value
 
 
-@router.get("", responses=documented(422))
+@router.get("", summary="List jobs", responses=documented(422))
 def list_jobs(
     project: ProjectDep,
     store: StoreDep,
@@ -129,13 +134,17 @@ def list_jobs(
     return JobPage(items=jobs, next=jobs[-1].id if jobs and more else None)
 
 
-@router.get("/{job_id}", responses=documented(404))
+@router.get("/{job_id}", summary="Show a job", responses=documented(404))
 def get_job(job_id: Id, store: StoreDep) -> Job:
     """The job, with its whole spec and where it is now."""
     return store.get(job_id)
 
 
-@router.patch("/{job_id}", responses=documented(400, 404, 409, 413, 422))
+@router.patch(
+    "/{job_id}",
+    summary="Change the name, labels or priority of a job",
+    responses=documented(400, 404, 409, 413, 422),
+)
 def change_job(job_id: Id, changes: JobChanges, store: StoreDep, admission: AdmissionDep) -> Job:
     """Another name or other labels at any time; another priority while the job is queued."""
     if "priority" in changes.given:
@@ -143,7 +152,9 @@ def change_job(job_id: Id, changes: JobChanges, store: StoreDep, admission: Admi
     return store.change(job_id, changes)
 
 
-@router.delete("/{job_id}", status_code=204, responses=documented(404, 409, 422, 502))
+@router.delete(
+    "/{job_id}", summary="Delete a job", status_code=204, responses=documented(404, 409, 422, 502)
+)
 def delete_job(
     job_id: Id,
     backends: BackendsDep,
@@ -174,19 +185,28 @@ def _delete_files(
         raise StorageError(f"Job {job_id} is deleted, but not all of its files. {error}") from error
 
 
-@router.post("/{job_id}/cancel", status_code=202, responses=documented(404, 409))
+@router.post(
+    "/{job_id}/cancel", summary="Cancel a job", status_code=202, responses=documented(404, 409)
+)
 def cancel_job(job_id: Id, store: StoreDep) -> Job:
     """Ask the job to save a checkpoint and end; one that waits in the queue ends at once."""
     return store.wish(job_id, Wish.CANCEL)
 
 
-@router.post("/{job_id}/pause", status_code=202, responses=documented(404, 409))
+@router.post(
+    "/{job_id}/pause", summary="Pause a job", status_code=202, responses=documented(404, 409)
+)
 def pause_job(job_id: Id, store: StoreDep) -> Job:
     """Ask the job to save a checkpoint and leave its worker until it is resumed."""
     return store.wish(job_id, Wish.PAUSE)
 
 
-@router.post("/{job_id}/resume", status_code=202, responses=documented(404, 409))
+@router.post(
+    "/{job_id}/resume",
+    summary="Resume a paused job",
+    status_code=202,
+    responses=documented(404, 409),
+)
 def resume_job(job_id: Id, store: StoreDep, dispatcher: DispatcherDep) -> Job:
     """Put a paused job back into the queue; it goes on from its last checkpoint."""
     job = store.resume(job_id)
@@ -194,7 +214,12 @@ def resume_job(job_id: Id, store: StoreDep, dispatcher: DispatcherDep) -> Job:
     return job
 
 
-@router.post("/{job_id}/retry", status_code=202, responses=documented(404, 409))
+@router.post(
+    "/{job_id}/retry",
+    summary="Retry a failed or cancelled job",
+    status_code=202,
+    responses=documented(404, 409),
+)
 def retry_job(job_id: Id, store: StoreDep, dispatcher: DispatcherDep) -> Job:
     """Put a failed or cancelled job back into the queue; it goes on from its last checkpoint.
 

@@ -45,6 +45,7 @@ def _key(key_id: str, caller: Caller, keys: KeyStore) -> ApiKey:
 
 @router.post(
     "",
+    summary="Create an API key",
     status_code=201,
     responses={
         201: LOCATION,
@@ -61,7 +62,7 @@ def create_key(new: NewKey, caller: CallerDep, keys: KeysDep, response: Response
     return key
 
 
-@router.get("", responses=documented(422))
+@router.get("", summary="List API keys", responses=documented(422))
 def list_keys(
     caller: CallerDep,
     keys: KeysDep,
@@ -82,13 +83,13 @@ def list_keys(
     return KeyPage(items=items, next=items[-1].id if len(items) == limit else None)
 
 
-@router.get("/{key_id}", responses=documented(404))
+@router.get("/{key_id}", summary="Show an API key", responses=documented(404))
 def get_key(key_id: Id, caller: CallerDep, keys: KeysDep) -> ApiKey:
     """A key, without the key itself."""
     return _key(key_id, caller, keys)
 
 
-@router.delete("/{key_id}", status_code=204, responses=documented(404))
+@router.delete("/{key_id}", summary="Revoke an API key", status_code=204, responses=documented(404))
 def revoke_key(key_id: Id, caller: CallerDep, keys: KeysDep, access: AccessDep) -> None:
     """Revoke a key, for good. `GET /v1/keys?revoked=true` still shows it.
 

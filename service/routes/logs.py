@@ -53,6 +53,7 @@ class Part:
 
 @router.get(
     "/{job_id}/logs",
+    summary="Read or follow the log of a job",
     response_class=Response,
     responses={
         200: {

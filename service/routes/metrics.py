@@ -46,7 +46,9 @@ Names = Annotated[
 ]
 
 
-@router.get("/{job_id}/metrics", responses=documented(404, 422))
+@router.get(
+    "/{job_id}/metrics", summary="Read the metrics of a job", responses=documented(404, 422)
+)
 def get_metrics(
     job_id: Id,
     metrics: MetricsDep,
@@ -73,6 +75,7 @@ def get_metrics(
 
 @router.get(
     "/{job_id}/metrics.csv",
+    summary="Download the metrics of a job as CSV",
     response_class=Response,
     responses={
         200: {"content": {CSV: {"schema": {"type": "string"}}}, "description": "All points."},

@@ -19,13 +19,13 @@ from service.presets import (
 router = APIRouter(prefix="/v1", tags=["presets"], route_class=CallerRoute)
 
 
-@router.get("/presets")
+@router.get("/presets", summary="List model presets")
 def list_presets() -> PresetPage:
     """Model shapes by name, with their sizes."""
     return PresetPage(items=all_presets())
 
 
-@router.get("/presets/{name}", responses=documented(404))
+@router.get("/presets/{name}", summary="Show a model preset", responses=documented(404))
 def get_preset(name: Id) -> PresetConfig:
     """A model's shape, with its Hugging Face config."""
     if (found := preset(name)) is None:
@@ -33,13 +33,13 @@ def get_preset(name: Id) -> PresetConfig:
     return found
 
 
-@router.get("/recipes")
+@router.get("/recipes", summary="List recipes")
 def list_recipes() -> RecipePage:
     """The paper's runs by name, each with its source."""
     return RecipePage(items=all_recipes())
 
 
-@router.get("/recipes/{name}", responses=documented(404))
+@router.get("/recipes/{name}", summary="Show a recipe", responses=documented(404))
 def get_recipe(name: Id) -> RecipeEntry:
     """A run of the paper, with the part of a spec that it fills in."""
     if (found := recipe(name)) is None:

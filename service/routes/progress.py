@@ -18,7 +18,9 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=CallerRoute)
 LONGEST_WAIT_SECONDS = 60
 
 
-@router.get("/{job_id}/progress", responses=documented(404, 422))
+@router.get(
+    "/{job_id}/progress", summary="Show the progress of a job", responses=documented(404, 422)
+)
 async def get_progress(
     job_id: Id,
     store: StoreDep,

@@ -26,6 +26,7 @@ for_operators = [Depends(operators_only)]
 
 @router.post(
     "",
+    summary="Create a project",
     status_code=201,
     dependencies=for_operators,
     responses={
@@ -40,7 +41,7 @@ def create_project(new: NewProject, projects: ProjectsDep, response: Response) -
     return project
 
 
-@router.get("", dependencies=for_operators, responses=documented(422))
+@router.get("", summary="List projects", dependencies=for_operators, responses=documented(422))
 def list_projects(
     projects: ProjectsDep,
     limit: PageLimit = 50,
@@ -53,7 +54,9 @@ def list_projects(
     return ProjectPage(items=items, next=items[-1].name if len(items) == limit else None)
 
 
-@router.get("/{project}", responses=documented(404))
+@router.get(
+    "/{project}", summary="Show the quotas and usage of a project", responses=documented(404)
+)
 def get_project(project: Id, caller: CallerDep, projects: ProjectsDep) -> ProjectReport:
     """A project's quotas and what it uses of them: the caller's own, for an operator any."""
     if project != caller.project and not caller.scope.includes(Scope.OPERATOR):
@@ -61,7 +64,12 @@ def get_project(project: Id, caller: CallerDep, projects: ProjectsDep) -> Projec
     return projects.report(project)
 
 
-@router.patch("/{project}", dependencies=for_operators, responses=documented(400, 404, 413, 422))
+@router.patch(
+    "/{project}",
+    summary="Change the quotas of a project",
+    dependencies=for_operators,
+    responses=documented(400, 404, 413, 422),
+)
 def change_project(project: Id, changes: ProjectChanges, projects: ProjectsDep) -> Project:
     """Change quotas; those that are left out stay. Needs an operator's key.
 

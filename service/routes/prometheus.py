@@ -16,6 +16,7 @@ router = APIRouter(tags=["health"], route_class=CallerRoute)
 
 @router.get(
     "/metrics",
+    summary="Scrape metrics for Prometheus",
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )

@@ -12,7 +12,7 @@ from service.responses import Queue, WorkerPage
 router = APIRouter(prefix="/v1", tags=["queue"], route_class=CallerRoute)
 
 
-@router.get("/queue", responses=documented(422))
+@router.get("/queue", summary="Show the queue", responses=documented(422))
 def get_queue(
     project: ProjectDep,
     backends: BackendsDep,
@@ -38,7 +38,7 @@ def get_queue(
     )
 
 
-@router.get("/workers")
+@router.get("/workers", summary="List workers")
 def list_workers(project: ProjectDep, backends: BackendsDep) -> WorkerPage:
     """The workers that gave a sign of life within the last minute, busy or idle, by name."""
     return WorkerPage(items=backends.workers.list(project=project))

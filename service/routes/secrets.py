@@ -35,7 +35,7 @@ class SecretValue(BaseModel):
         return value
 
 
-@router.put("/{name}", responses=documented(400, 422, 503))
+@router.put("/{name}", summary="Store a secret", responses=documented(400, 422, 503))
 def put_secret(name: Name, body: SecretValue, backends: BackendsDep, project: ProjectDep) -> Secret:
     """Store a value under a name; it replaces the one before.
 
@@ -44,7 +44,7 @@ def put_secret(name: Name, body: SecretValue, backends: BackendsDep, project: Pr
     return backends.secrets.put(project, name, body.value.get_secret_value())
 
 
-@router.get("", responses=documented(422))
+@router.get("", summary="List the names of secrets", responses=documented(422))
 def list_secrets(
     backends: BackendsDep,
     project: ProjectDep,
@@ -59,7 +59,9 @@ def list_secrets(
     return SecretPage(items=page, next=page[-1].name if len(items) > limit else None)
 
 
-@router.delete("/{name}", status_code=204, responses=documented(404, 422))
+@router.delete(
+    "/{name}", summary="Delete a secret", status_code=204, responses=documented(404, 422)
+)
 def delete_secret(name: Name, backends: BackendsDep, project: ProjectDep) -> None:
     """Delete a value. A job that names it fails when its next attempt begins."""
     backends.secrets.delete(project, name)

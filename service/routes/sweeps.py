@@ -21,7 +21,12 @@ CREATED: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.post("", status_code=201, responses={**CREATED, **documented(400, 409, 413, 422)})
+@router.post(
+    "",
+    summary="Submit a sweep",
+    status_code=201,
+    responses={**CREATED, **documented(400, 409, 413, 422)},
+)
 def create_sweep(  # what a request has
     new: NewSweep,
     admission: AdmissionDep,
@@ -58,7 +63,7 @@ def _check(planned: list[Planned], admission: Admission) -> None:
         raise InvalidSpec(first(list(problems)))
 
 
-@router.get("", responses=documented(422))
+@router.get("", summary="List sweeps", responses=documented(422))
 def list_sweeps(
     project: ProjectDep,
     backends: BackendsDep,
@@ -70,13 +75,18 @@ def list_sweeps(
     return SweepPage(items=items, next=items[-1].id if len(items) == limit else None)
 
 
-@router.get("/{sweep_id}", responses=documented(404))
+@router.get("/{sweep_id}", summary="Compare the jobs of a sweep", responses=documented(404))
 def get_sweep(sweep_id: Id, project: ProjectDep, backends: BackendsDep) -> Sweep:
     """The jobs of a sweep side by side: loss, perplexity, pace, memory and status."""
     return backends.sweeps.get(sweep_id, project=project)
 
 
-@router.post("/{sweep_id}/cancel", status_code=202, responses=documented(404))
+@router.post(
+    "/{sweep_id}/cancel",
+    summary="Cancel the jobs of a sweep",
+    status_code=202,
+    responses=documented(404),
+)
 def cancel_sweep(sweep_id: Id, project: ProjectDep, backends: BackendsDep) -> Sweep:
     """Cancel its jobs, as each alone; those that are over stay as they are."""
     return backends.sweeps.cancel(sweep_id, project=project)

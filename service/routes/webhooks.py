@@ -17,6 +17,7 @@ router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=CallerR
 
 @router.post(
     "",
+    summary="Create a webhook",
     status_code=201,
     responses={
         201: LOCATION,
@@ -39,7 +40,7 @@ def create_webhook(
     return webhook
 
 
-@router.get("", responses=documented(422))
+@router.get("", summary="List webhooks", responses=documented(422))
 def list_webhooks(
     backends: BackendsDep,
     project: ProjectDep,
@@ -59,18 +60,24 @@ def list_webhooks(
     return WebhookPage(items=items, next=items[-1].id if len(items) == limit else None)
 
 
-@router.get("/{webhook_id}", responses=documented(404))
+@router.get("/{webhook_id}", summary="Show a webhook", responses=documented(404))
 def get_webhook(webhook_id: Id, backends: BackendsDep, project: ProjectDep) -> Webhook:
     return backends.webhooks.get(project, webhook_id)
 
 
-@router.delete("/{webhook_id}", status_code=204, responses=documented(404))
+@router.delete(
+    "/{webhook_id}", summary="Delete a webhook", status_code=204, responses=documented(404)
+)
 def delete_webhook(webhook_id: Id, backends: BackendsDep, project: ProjectDep) -> None:
     """Delete a webhook, and the log of what was sent."""
     backends.webhooks.delete(project, webhook_id)
 
 
-@router.get("/{webhook_id}/deliveries", responses=documented(404, 422))
+@router.get(
+    "/{webhook_id}/deliveries",
+    summary="List the deliveries of a webhook",
+    responses=documented(404, 422),
+)
 def list_deliveries(
     webhook_id: Id,
     backends: BackendsDep,
@@ -86,7 +93,12 @@ def list_deliveries(
     return DeliveryPage(items=items, next=items[-1].id if len(items) == limit else None)
 
 
-@router.post("/{webhook_id}/test", status_code=202, responses=documented(404))
+@router.post(
+    "/{webhook_id}/test",
+    summary="Send a test event to a webhook",
+    status_code=202,
+    responses=documented(404),
+)
 def test_webhook(
     webhook_id: Id, backends: BackendsDep, project: ProjectDep, deliverer: DelivererDep
 ) -> Delivery:
@@ -97,7 +109,10 @@ def test_webhook(
 
 
 @router.post(
-    "/{webhook_id}/deliveries/{delivery_id}/redeliver", status_code=202, responses=documented(404)
+    "/{webhook_id}/deliveries/{delivery_id}/redeliver",
+    summary="Send an event again",
+    status_code=202,
+    responses=documented(404),
 )
 def redeliver(
     webhook_id: Id,

@@ -4,6 +4,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -68,6 +69,14 @@ def backends(settings: Settings) -> Iterator[Backends]:
 def url(backends: Backends) -> Iterator[str]:
     with serving(backends) as address:
         yield address
+
+
+@pytest.fixture
+def open_url(backends: Backends, settings: Settings) -> Iterator[str]:
+    """A service on loopback with the default settings."""
+    default = settings.model_copy(update={"authentication": "auto"})
+    with serving(replace(backends, settings=default)) as url:
+        yield url
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The service as a whole: what it says of itself, and that it sends jobs on."""
 
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,7 +10,7 @@ import pytest
 from jobs.backends import open_backends
 from jobs.settings import Settings
 from relora_core.spec import TrainSpec
-from service.specs import EXAMPLE
+from service.specs import EXAMPLES
 from tests.service.serving import serving
 
 
@@ -43,12 +44,35 @@ def test_the_body_of_a_submission_is_documented_with_an_example(openapi: dict[st
         "data",
         "training",
     ]
-    (example,) = content["examples"].values()
-    assert example["value"] == EXAMPLE
+    assert content["examples"] == EXAMPLES
 
 
-def test_the_example_is_a_spec() -> None:
-    assert TrainSpec.model_validate(EXAMPLE).total_steps == 20_000
+@pytest.mark.parametrize(("name", "steps"), [("first", 400), ("relora_130m", 20_000)])
+def test_an_example_is_a_spec_without_a_remark(name: str, steps: int) -> None:
+    spec = TrainSpec.model_validate(EXAMPLES[name]["value"])
+    assert spec.total_steps == steps
+    assert spec.remarks == ()
+
+
+@pytest.mark.integration
+def test_the_first_example_of_a_submission_is_accepted_as_it_is_by_a_new_service_on_loopback(
+    openapi: dict[str, Any], open_url: str
+) -> None:
+    submission = openapi["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]
+    first = next(iter(submission["application/json"]["examples"].values()))["value"]
+    accepted = httpx.post(f"{open_url}/v1/jobs", json=first, timeout=60)
+    assert accepted.status_code == 201, accepted.text
+    assert accepted.json()["warnings"] == []
+    assert Path(first["data"]["train"]["uri"]).is_file()  # in a clone; else on the Hub
+
+
+def test_every_operation_says_what_it_does_in_words_of_its_own(openapi: dict[str, Any]) -> None:
+    operations = [one for path in openapi["paths"].values() for one in path.values()]
+    summaries = [operation["summary"] for operation in operations]
+    assert len(set(summaries)) == len(summaries)
+    for operation in operations:
+        of_the_function = operation["operationId"].replace("_", " ").title()
+        assert operation["summary"] != of_the_function  # what FastAPI says where nobody did
 
 
 def test_every_path_has_its_parameters_documented(openapi: dict[str, Any]) -> None:
