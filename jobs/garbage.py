@@ -123,7 +123,7 @@ class _Search:
             if owner_of(storage) != job_id:
                 return
             yield self._end_unfinished(job_id, storage, ATTEMPTS)
-        files = _unlisted(self.backends, job, storage)
+        files = unlisted_files(self.backends, job, storage)
         yield from self._delete("unlisted file of a job", job_id, storage, files)
 
     def _end_unfinished(self, where: str, storage: Storage, folder: str) -> Garbage:
@@ -147,7 +147,7 @@ def _given_up(files: Iterable[StoredFile]) -> list[StoredFile]:
     return [file for file in files if file.modified_at < before]
 
 
-def _unlisted(backends: Backends, job: Job, storage: Storage) -> list[StoredFile]:
+def unlisted_files(backends: Backends, job: Job, storage: Storage) -> list[StoredFile]:
     """The files of a job that neither its list names nor a running attempt writes.
 
     A place that its spec names may hold files of others beside the folder of attempts.

@@ -49,13 +49,7 @@ class PendingCheckpoints:
         """
         self._count += 1
         folder = self._workdir.pending / str(self._count)
-        try:
-            shutil.copytree(self._workdir.checkpoint(step), folder, copy_function=link)
-        except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            if self._workdir.checkpoint(step).exists():
-                raise
-            raise FileNotFoundError(self._workdir.checkpoint(step)) from error
+        keep(self._workdir.checkpoint(step), folder)
         with self._lock:
             self._drop([step])
             self._waiting[step] = Pending(step, folder)
@@ -87,6 +81,36 @@ class PendingCheckpoints:
         for step in steps:
             if pending := self._waiting.pop(step, None):
                 shutil.rmtree(pending.folder, ignore_errors=True)
+
+
+def keep(folder: Path, kept: Path) -> None:
+    """Link all files of a folder that the trainer may replace meanwhile: those of one version.
+
+    Raises `FileNotFoundError` if it is not there, and other `OSError`s.
+    """
+    try:
+        while not _is_linked(folder, kept):
+            shutil.rmtree(kept, ignore_errors=True)
+    except OSError:
+        shutil.rmtree(kept, ignore_errors=True)
+        raise
+
+
+def _is_linked(folder: Path, kept: Path) -> bool:
+    """False if another folder took its place before all files were linked."""
+    version = _version(folder)
+    try:
+        shutil.copytree(folder, kept, copy_function=link)
+    except OSError:
+        if _version(folder) == version:
+            raise
+    return _version(folder) == version
+
+
+def _version(folder: Path) -> tuple[int, int]:
+    """With the time, as a file system gives the number of a deleted folder to a later one."""
+    found = folder.stat()
+    return found.st_ino, found.st_mtime_ns
 
 
 def link(source: str, target: str) -> None:

@@ -24,7 +24,7 @@ from jobs.errors import DatasetNotFound, JobNotFound
 from jobs.job_uris import parse, uris_of
 from jobs.models import Artifact, Job
 from jobs.storage import StoredFile, open_storage
-from relora_core.errors import DataError, ModelError
+from relora_core.errors import DataError, DataUnavailable, ModelError
 from relora_core.files import publish_file, publish_folder, sha256
 from relora_core.spec import STAGED_SCHEMES
 from worker.attempt import Attempt
@@ -128,11 +128,17 @@ def _copy(attempt: Attempt, uri: str) -> str:
             name=f"{number:05d}-{Path(file.key).name}",  # the order of the keys
             size=file.size,
             sha256=None,
-            fetch=partial(storage.download, file.key),
+            fetch=partial(storage.download, file.key, version=file.version),
         )
         for number, file in enumerate(files)
     ]
-    folder = whole_copy(attempt, _name(bucket, files), wanted)
+    try:
+        folder = whole_copy(attempt, _name(bucket, files), wanted)
+    except FileNotFoundError as error:
+        raise DataUnavailable(
+            f"{SCHEME}{bucket}/{error} was replaced or deleted while it was copied; data must stay "
+            "as it is until a job has read it"
+        ) from error
     return f"{glob.escape(str(folder))}/*"
 
 

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.artifacts import folder_of
 from jobs.errors import LeaseLost, StorageError, StorageRefused
+from jobs.garbage import unlisted_files
 from jobs.locations.folders import ATTEMPTS
 from jobs.models import Artifact
 from relora_core.counted import counted
@@ -31,7 +32,7 @@ from worker.attempt import Attempt
 from worker.failures import told
 from worker.output import take_output
 from worker.patience import OUTAGES
-from worker.pending import Pending, PendingCheckpoints
+from worker.pending import Pending, PendingCheckpoints, keep
 from worker.workdir import Workdir, checkpoint_path
 
 logger = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ class Uploads:
                 self._submit(self._take_turn)
             case Exported(path=path, step=step):
                 kind: Kind = "final" if path == "final" else "merged"
-                self._submit(partial(self._folder, self._root / path, path, kind, step))
+                self._submit(partial(self._export, self._root / path, path, kind, step))
             case SpectrumMeasured():
                 self._submit(partial(self._reports, self._attempt.workdir))
 
@@ -233,6 +234,17 @@ class Uploads:
         num_bytes = sum(artifact.size for artifact in artifacts)
         self._count(kind, num_bytes, time.monotonic() - started)
 
+    def _export(self, folder: Path, path: str, kind: Kind, step: int) -> None:
+        """From links: after a rewind the trainer may export the same step again meanwhile."""
+        with TemporaryDirectory(dir=self._root) as name:
+            kept = Path(name) / "export"
+            try:
+                keep(folder, kept)
+            except FileNotFoundError:  # it is being replaced, and the next event tells of it
+                logger.info("job %s: %s is exported again", self._attempt.job.id, path)
+            else:
+                self._folder(kept, path, kind, step)
+
     def _lost_export(self, folder: Path, step: int) -> None:
         path = f"merged/{folder.name}"
         attempt = self._attempt
@@ -310,9 +322,26 @@ class Uploads:
     def _publish(self, artifacts: Sequence[Artifact]) -> None:
         """A place that the spec names has the final model under its plain names, too."""
         attempt = self._attempt
-        if attempt.job.spec.output_uri is not None:
-            for artifact in artifacts:
-                attempt.insist(partial(attempt.storage.copy, artifact.key, artifact.path))
+        if attempt.job.spec.output_uri is None:
+            return
+        if attempt.number > 1:
+            attempt.insist(self._end_earlier_copies)
+        for artifact in artifacts:
+            attempt.insist(partial(attempt.storage.copy, artifact.key, artifact.path))
+
+    def _end_earlier_copies(self) -> None:
+        """Plain names have no attempt, so an earlier one that wakes up could still copy to them.
+
+        Without its own files it has nothing to copy, and what it began it cannot finish.
+        """
+        attempt = self._attempt
+        try:
+            left = unlisted_files(attempt.backends, attempt.job, attempt.storage)
+            attempt.storage.delete_files(file.key for file in left)
+            for copy in attempt.storage.unfinished("final"):
+                copy.remove()
+        except StorageRefused as error:
+            logger.warning("job %s: an earlier attempt may copy still: %s", attempt.job.id, error)
 
     def _count(self, kind: Kind, num_bytes: int, seconds: float) -> None:
         """For operators; without it nothing is wrong."""

@@ -39,7 +39,7 @@ class LocalStorage:
             _finish(writer, temporary)
             return _place_unless_there(temporary, path)
 
-    def download(self, key: str, file: Path) -> None:
+    def download(self, key: str, file: Path, *, version: str = "") -> None:  # noqa: ARG002 # a file has none
         with _named_errors(self._path(key)):
             _copy_whole(self._path(key), file)
 
@@ -114,7 +114,8 @@ class LocalStorage:
 
 def _copy_whole(source: Path, target: Path) -> None:
     """Copy beside `target`, force it to the disk, and rename: all or nothing, even in a crash."""
-    with source.open("rb") as reader, _unfinished(target) as (temporary, writer):
+    # The target first: nothing is read of a source that was deleted before the copy could be ended.
+    with _unfinished(target) as (temporary, writer), source.open("rb") as reader:
         shutil.copyfileobj(reader, writer, CHUNK_BYTES)
         _finish(writer, temporary)
         temporary.replace(target)

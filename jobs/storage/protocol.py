@@ -16,7 +16,8 @@ class StoredFile:
     key: str
     size: int
     modified_at: datetime = field(compare=False)
-    version: str = field(default="", compare=False)  # another one when the content is another
+    # Another one when the content is another; "" where a storage has none.
+    version: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,11 @@ class Storage(Protocol):
     def create(self, key: str, content: bytes) -> bool:
         """Store a few bytes unless something is there; whether it did. Of two, one does."""
 
-    def download(self, key: str, file: Path) -> None:
-        """Write to `file`, whole or not at all. Raises `FileNotFoundError`."""
+    def download(self, key: str, file: Path, *, version: str = "") -> None:
+        """Write to `file`, whole or not at all; with a `version` that one or none.
+
+        Raises `FileNotFoundError`, also for a version that was replaced.
+        """
 
     def list(self, prefix: str) -> Iterator[StoredFile]:
         """The file `prefix`, or all below the folder `prefix`; "" is everything. Sorted by key."""

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import boto3
 from boto3.exceptions import Boto3Error
+from boto3.s3.transfer import TransferConfig, create_transfer_manager
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -25,6 +26,8 @@ from botocore.exceptions import (
     ParamValidationError,
     PartialCredentialsError,
 )
+from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
+from s3transfer.subscribers import BaseSubscriber
 
 from jobs.errors import StorageError, StorageRefused
 from jobs.storage.credentials import S3Credentials
@@ -33,6 +36,7 @@ from jobs.storage.protocol import CHUNK_BYTES, StoredFile, Unfinished, check_key
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from mypy_boto3_s3.type_defs import CopySourceTypeDef, GetObjectOutputTypeDef
+    from s3transfer.futures import TransferFuture
 
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 _THERE = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
@@ -71,6 +75,17 @@ _CONFIG = Config(
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",
 )
+_TRANSFERS = TransferConfig(preferred_transfer_client="classic")  # the other one pins nothing
+
+
+class _Pin(BaseSubscriber):
+    """Asks for one version of an object, in each request of its download."""
+
+    def __init__(self, version: str) -> None:
+        self._version = version
+
+    def on_queued(self, future: "TransferFuture", **_: object) -> None:
+        future.meta.provide_object_etag(self._version)
 
 
 class S3Storage:
@@ -106,11 +121,15 @@ class S3Storage:
                         raise
         return True
 
-    def download(self, key: str, file: Path) -> None:
+    def download(self, key: str, file: Path, *, version: str = "") -> None:
         name = self._name(key)
         file.parent.mkdir(parents=True, exist_ok=True)
-        with self._named_errors(key):
-            self._client.download_file(self.bucket, name, str(file))
+        pins = [_Pin(version)] if version else []
+        with self._named_errors(key), create_transfer_manager(self._client, _TRANSFERS) as manager:
+            try:
+                manager.download(self.bucket, name, str(file), subscribers=pins).result()
+            except RetriesExceededError as error:
+                raise error.last_exception from error
 
     def copy(self, key: str, to: str) -> None:
         source: CopySourceTypeDef = {"Bucket": self.bucket, "Key": self._name(key)}
@@ -238,6 +257,8 @@ class S3Storage:
             yield
         except FileNotFoundError:
             raise
+        except S3DownloadFailedError as error:  # another version took its place
+            raise FileNotFoundError(key) from error
         except (Boto3Error, BotoCoreError, ClientError, OSError) as error:
             if isinstance(error, ClientError) and error.response["Error"]["Code"] in _MISSING:
                 raise FileNotFoundError(key) from error

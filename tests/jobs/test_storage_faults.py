@@ -191,6 +191,40 @@ def part(content: bytes, content_range: str) -> Answer:
     return Answer(206, content, (("Content-Range", f"bytes {content_range}/1024"),))
 
 
+def test_a_download_has_bytes_of_one_version_though_the_file_is_replaced_meanwhile(
+    storage: Storage, proxy: Proxy, tmp_path: Path
+) -> None:
+    large, copy = tmp_path / "large", tmp_path / "copy"
+    for content in (b"1", b"2"):
+        large.write_bytes(content * 20_000_000)  # in three parts
+        storage.upload(large, content.decode())
+    ranges = iter([None, lambda: storage.copy("2", "1")])
+
+    def replace_before_the_second_part(method: str, target: str) -> None:
+        if method == "GET" and target.endswith("/1") and (change := next(ranges, None)):
+            change()
+
+    proxy.answer(replace_before_the_second_part)
+    with pytest.raises(FileNotFoundError, match="1"):
+        storage.download("1", copy)
+    assert not copy.exists()
+    proxy.heal()
+    storage.download("1", copy)
+    assert copy.read_bytes() == large.read_bytes()
+
+
+def test_a_version_that_was_replaced_is_not_downloaded(storage: Storage, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    (first,) = storage.list("k")
+    storage.download("k", copy, version=first.version)
+    assert copy.read_bytes() == CONTENT
+    (tmp_path / "k").write_bytes(CONTENT[::-1])
+    storage.upload(tmp_path / "k", "k")
+    with pytest.raises(FileNotFoundError, match="k"):
+        storage.download("k", copy, version=first.version)
+    assert copy.read_bytes() == CONTENT
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -2,6 +2,7 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -9,9 +10,10 @@ import pytest
 from jobs.backends import Backends
 from jobs.storage import open_storage
 from relora_core.data.find import find_files
-from relora_core.errors import DataError
+from relora_core.errors import DataError, DataUnavailable
 from tests.worker.checkpoints import save_checkpoint
 from tests.worker.conftest import BeginAttempt, MakeSpec
+from worker import staging
 from worker.staging import Remote, matches, stage, whole_copy
 from worker.uploads import Uploads
 
@@ -128,6 +130,31 @@ def test_a_pattern_that_matches_nothing_is_an_error_of_the_data(
 
     with pytest.raises(DataError, match=r"no object matches 's3://.*/\*\.jsonl'"):
         stage(attempt)
+
+
+@pytest.mark.integration
+def test_an_object_that_another_of_the_same_size_replaces_while_it_is_copied_is_not_used(
+    s3_url: str,
+    begin_attempt: BeginAttempt,
+    make_spec: MakeSpec,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    uri = f"{s3_url}/x.txt"
+    spec = make_spec(data={"train": {"uri": uri}})
+    put(s3_url, "x.txt", "one", tmp_path)
+
+    def listed_before_it_is_replaced(*arguments: Any) -> Path:
+        put(s3_url, "x.txt", "two", tmp_path)
+        return whole_copy(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(staging, "whole_copy", listed_before_it_is_replaced)
+        with pytest.raises(DataUnavailable, match=f"{uri} was replaced or deleted"):
+            stage(begin_attempt(spec))
+
+    (again,) = copies(stage(begin_attempt(spec)), uri)
+    assert again.read_text() == "two"
 
 
 @pytest.mark.integration

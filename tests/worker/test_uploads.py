@@ -11,6 +11,7 @@ from jobs.errors import LeaseLost, StorageError
 from jobs.events import AnyJobEvent, JobWarned
 from jobs.models import JobError
 from jobs.storage import Storage
+from jobs.storage.s3 import S3Storage
 from relora_core.events import CheckpointSaved, Exported, Rewound, SpectrumMeasured
 from relora_core.manifest import read_manifest
 from tests.worker.checkpoints import save_checkpoint, warnings
@@ -339,6 +340,96 @@ def test_a_place_of_its_own_has_the_final_model_under_its_plain_names(
 
     assert (tmp_path / "place/final/model.safetensors").read_text() == "model"
     check_hashes(attempt)
+
+
+@pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.integration)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of a job's own, as `output.uri` names it."""
+    if request.param == "file":
+        return (tmp_path / "place").as_uri()
+    return f"{request.getfixturevalue('s3_url')}/place"
+
+
+class Stopped:
+    """Holds up who calls it until `go_on`, as a worker that is stopped there."""
+
+    def __init__(self) -> None:
+        self._reached, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self) -> None:
+        self._reached.set()
+        assert self.go_on.wait(10)
+
+    def wait_until_reached(self) -> None:
+        assert self._reached.wait(10)
+
+
+def check_that_the_next_model_stays(
+    first: Attempt, begin_attempt: BeginAttempt, stopped: Stopped, *, size: int
+) -> None:
+    """`first` is stopped while it publishes its final model, and wakes up after the next one."""
+    with Uploads(first) as uploads:
+        uploads.note(export(first, "final", "1" * size))
+        stopped.wait_until_reached()
+        first.store.requeue(first.job.id, first.number)
+        second = begin_attempt(job_id=first.job.id)
+        upload(second, export(second, "final", "2" * size))
+        stopped.go_on.set()
+        with pytest.raises((FileNotFoundError, LeaseLost)):
+            uploads.finish()
+    assert b"".join(second.storage.read("final/model.safetensors")) == b"2" * size
+    check_hashes(second)
+
+
+def test_a_copy_of_a_lost_attempt_that_arrives_late_leaves_the_final_model_of_the_next(
+    begin_attempt: BeginAttempt, make_spec: MakeSpec, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, stopped = begin_attempt(make_spec(output={"uri": place})), Stopped()
+    copy = first.storage.copy
+
+    def copy_late(key: str, to: str) -> None:
+        stopped()
+        copy(key, to)
+
+    monkeypatch.setattr(first.storage, "copy", copy_late)
+    check_that_the_next_model_stays(first, begin_attempt, stopped, size=9)
+
+
+@pytest.mark.integration
+def test_a_copy_in_parts_of_a_lost_attempt_cannot_be_finished_after_the_next(
+    begin_attempt: BeginAttempt, make_spec: MakeSpec, s3_url: str
+) -> None:
+    first, stopped = begin_attempt(make_spec(output={"uri": s3_url})), Stopped()
+
+    def complete_late(params: dict[str, Any], **_: object) -> None:
+        if params["Key"].endswith("/final/model.safetensors") and "attempts" not in params["Key"]:
+            stopped()
+
+    assert isinstance(first.storage, S3Storage)
+    first.storage._client.meta.events.register(
+        "before-parameter-build.s3.CompleteMultipartUpload", complete_late
+    )
+    check_that_the_next_model_stays(first, begin_attempt, stopped, size=9 << 20)
+
+
+def test_an_export_that_is_replaced_while_it_is_uploaded_is_listed_with_its_own_bytes(
+    begin_attempt: BeginAttempt,
+) -> None:
+    attempt = begin_attempt()
+    storage = SlowStorage.of(attempt)
+    path = "merged/step-00000060"
+    with Uploads(attempt) as uploads:
+        uploads.note(export(attempt, path, "before the rewind"))
+        storage.wait_for_an_upload()
+        (attempt.workdir.root / path).rename(attempt.workdir.root / "replaced")
+        again = export(attempt, path, "after")
+        storage.go_on.set()
+        wait_until(lambda: listed(attempt) == [f"{path}/model.safetensors"])
+        check_hashes(attempt)
+        uploads.note(again)
+        uploads.finish()
+    check_hashes(attempt)
+    assert attempt.backends.store.artifacts(attempt.job.id)[0].size == len("after")
 
 
 def test_a_storage_that_stays_away_costs_a_checkpoint_but_not_the_model(
