@@ -108,7 +108,7 @@ def _start(
     api.pass_fds = [listener.fileno()]
     children.start(api)
     _wait(api, lambda: _healthy(_url(listener)), stop)
-    children.start(python("sweep", "worker.sweep"))
+    children.start(python("sweep", "worker.reaper"))
     if with_worker:
         worker = python("worker", "celery", "-A", "worker.tasks", "worker", "--loglevel", "info")
         worker.grace_seconds = WORKER_GRACE_SECONDS

@@ -81,7 +81,7 @@ for module in {PROGRAMS[extra].split()!r}:
 
 @pytest.mark.integration
 @pytest.mark.parametrize(
-    "module", ["service.app", "service.cli", "jobs.backends", "worker.sweep", "worker.generator"]
+    "module", ["service.app", "service.cli", "jobs.backends", "worker.reaper", "worker.generator"]
 )
 def test_importing_it_loads_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"

@@ -28,12 +28,12 @@ from jobs.leftovers import GENERATION
 from jobs.models import JobError
 from jobs.settings import Settings
 from relora_core.errors import CheckpointError
-from worker.environment import child_environment
+from worker.attempt.environment import child_environment
 from worker.failures import told
-from worker.heartbeat import worker_name
+from worker.launchers.process import TiedProcess, forbid_inspection
 from worker.launchers.torchrun import last_words
-from worker.model_cache import model_folder
-from worker.process import TiedProcess, forbid_inspection
+from worker.node.heartbeat import worker_name
+from worker.transfers.model_cache import model_folder
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 
-from worker.process import forbid_inspection
+from worker.launchers.process import forbid_inspection
 
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 

@@ -10,32 +10,27 @@ from typing import assert_never
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.backends import Backends
-from jobs.errors import (
-    LeaseLost,
-    SecretNotFound,
-    SecretsUnavailable,
-    StorageRefused,
-)
+from jobs.errors import LeaseLost, SecretNotFound, SecretsUnavailable, StorageRefused
 from jobs.leftovers import NOT_UPLOADED, finished_scratch
 from jobs.models import Job, JobError, UnreadableSpec
 from jobs.status import JobStatus
 from relora_core.errors import TrainError
-from worker.attempt import Attempt, StopRequested
-from worker.endings import Broken, Failed, NodeFault, Stopped, Succeeded, Verdict, judge
+from worker.attempt.attempt import Attempt, StopRequested
+from worker.attempt.lease import Lease
+from worker.attempt.retry import OUTAGES
+from worker.attempt.workdir import Workdir, remove_workdirs
 from worker.failures import told
-from worker.health import Health, is_node_error
-from worker.hub import publish
 from worker.launchers.torchrun import launch
-from worker.lease import Lease
-from worker.live_log import LiveLog
-from worker.output import check_locations
-from worker.patience import OUTAGES
-from worker.restore import restore
-from worker.staging import stage
-from worker.supervisor import Recorder, supervise
-from worker.tracking import Tracking
-from worker.uploads import Uploads
-from worker.workdir import Workdir, remove_workdirs
+from worker.node.health import Health, is_node_error
+from worker.supervision.live_log import LiveLog
+from worker.supervision.outcome import Broken, Failed, NodeFault, Stopped, Succeeded, Verdict, judge
+from worker.supervision.supervisor import Recorder, supervise
+from worker.trackers.subprocess import Tracking
+from worker.transfers.hub import publish
+from worker.transfers.output_checks import check_locations
+from worker.transfers.restore import restore
+from worker.transfers.staging import stage
+from worker.transfers.uploads import Uploads
 
 logger = logging.getLogger(__name__)
 

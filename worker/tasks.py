@@ -18,10 +18,10 @@ from jobs.backends import Backends, open_backends
 from jobs.queue import TRAIN, celery_app, queues_of
 from jobs.settings import Settings
 from jobs.workers import Registration
-from worker import clock
-from worker.health import Health
-from worker.heartbeat import Heartbeat, registration
-from worker.process import forbid_inspection
+from worker.attempt import clock
+from worker.launchers.process import forbid_inspection
+from worker.node.health import Health
+from worker.node.heartbeat import Heartbeat, registration
 from worker.run import remove_finished, run
 
 logger = logging.getLogger(__name__)

@@ -6,9 +6,9 @@ from typing import Any
 from unittest.mock import patch
 
 from tests.worker.scripted_trainer import command as scripted
+from worker.attempt.workdir import Workdir
 from worker.launchers import torchrun
 from worker.tasks import app
-from worker.workdir import Workdir
 
 __all__ = ["app"]
 

@@ -14,7 +14,7 @@ from tests.fixtures.proxy import Proxy
 from tests.worker.processes import environ, trainers
 
 WORKER = ["-m", "celery", "-A", "tests.faults.mixed_worker", "worker", "-l", "info"]
-REAPER = ["-m", "worker.sweep"]
+REAPER = ["-m", "worker.reaper"]
 
 
 @dataclass

@@ -42,7 +42,7 @@ def wait_until(fulfilled: Callable[[], bool]) -> None:
 
 def children(parent: int) -> dict[str, int]:
     """The process ids of the parts, by a word of their command line."""
-    words = {"valkey": "valkey-server", "api": "service.server", "sweep": "worker.sweep"}
+    words = {"valkey": "valkey-server", "api": "service.server", "sweep": "worker.reaper"}
     words |= {"worker": "worker.tasks"}
     found: dict[str, int] = {}
     for folder in Path("/proc").glob("[0-9]*"):

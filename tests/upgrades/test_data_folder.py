@@ -22,7 +22,7 @@ from jobs.settings import Settings
 from jobs.status import JobStatus
 from relora_core.checkpoint_export import export_checkpoint
 from relora_core.events import StepFinished
-from worker import clock
+from worker.attempt import clock
 from worker.run import run
 
 pytestmark = pytest.mark.integration

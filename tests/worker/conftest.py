@@ -15,10 +15,10 @@ from jobs.backends import Backends, open_backends
 from jobs.migrate import migrate
 from jobs.models import JobSpec
 from jobs.settings import Settings
-from worker import clock
-from worker.attempt import Attempt
-from worker.lease import Lease
-from worker.workdir import Workdir
+from worker.attempt import clock
+from worker.attempt.attempt import Attempt
+from worker.attempt.lease import Lease
+from worker.attempt.workdir import Workdir
 
 WORDS = ["the", "beginning", "was", "a", "word", "and", "many", "words", "went", "on"]
 

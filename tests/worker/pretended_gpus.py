@@ -1,6 +1,6 @@
 """A worker with the scripted trainer, which has GPUs by the word of a driver alone."""
 
-from worker import health
+from worker.node import health
 
 
 def _works(num_gpus: int) -> None:  # noqa: ARG001

@@ -38,7 +38,7 @@ from relora_core.events import (
 )
 from relora_core.manifest import verify, write_manifest
 from relora_core.pulse import PULSE_FILE
-from worker.watchdog import start_watchdog
+from worker.launchers.watchdog import start_watchdog
 
 WEIGHTS = "model-00001.safetensors"
 TOKENS_PER_STEP = 100

@@ -12,7 +12,7 @@ from jobs.errors import StorageRefused
 from relora_core.errors import DataError
 from tests.fixtures.proxy import Answer, Proxy
 from tests.worker.conftest import MakeSpec
-from worker import clock
+from worker.attempt import clock
 from worker.failures import told
 from worker.run import run
 

@@ -16,10 +16,10 @@ from tests.jobs.samples import CRASH
 from tests.worker.checkpoints import save_checkpoint
 from tests.worker.conftest import BeginAttempt, MakeSpec
 from tests.worker.test_run import attempt
-from tests.worker.test_uploads import steps, stored, upload
-from worker.attempt import Attempt
-from worker.staging import stage
-from worker.workdir import checkpoint_path
+from tests.worker.transfers.test_uploads import steps, stored, upload
+from worker.attempt.attempt import Attempt
+from worker.attempt.workdir import checkpoint_path
+from worker.transfers.staging import stage
 
 pytestmark = pytest.mark.integration
 

@@ -17,7 +17,7 @@ from jobs.models import Job
 from jobs.settings import Settings
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import environ, wait_until
-from worker import clock
+from worker.attempt import clock
 from worker.generator import Generator
 from worker.run import run
 

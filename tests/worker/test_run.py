@@ -24,11 +24,11 @@ from tests.fixtures.disks import MakeDisk, fill
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import ranks, trainers, wait_until
 from tests.worker.scripted_trainer import in_place_of_torchrun
-from worker import clock
-from worker.health import Health
+from worker.attempt import clock
+from worker.attempt.workdir import Workdir
 from worker.launchers import torchrun
+from worker.node.health import Health
 from worker.run import run
-from worker.workdir import Workdir
 
 pytestmark = pytest.mark.integration
 

@@ -11,7 +11,7 @@ from relora_core.events import StepFinished
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import wait_until
 from tests.worker.scripted_trainer import in_place_of_torchrun, weights
-from worker import clock
+from worker.attempt import clock
 from worker.run import run
 
 pytestmark = pytest.mark.integration

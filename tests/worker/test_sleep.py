@@ -16,7 +16,7 @@ from tests.worker.conftest import MakeSpec
 from tests.worker.processes import scripted_worker, trainers, wait_until
 from tests.worker.scripted_trainer import weights
 from tests.worker.test_run import saved_steps, starts
-from worker.sweep import sweep
+from worker.reaper import sweep
 
 pytestmark = pytest.mark.integration
 

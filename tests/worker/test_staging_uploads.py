@@ -12,7 +12,7 @@ from jobs.settings import Settings
 from relora_core.data.find import find_files
 from relora_core.errors import DataError
 from tests.worker.conftest import BeginAttempt, MakeSpec
-from worker.staging import stage
+from worker.transfers.staging import stage
 
 
 @pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.integration)])

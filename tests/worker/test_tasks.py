@@ -15,7 +15,7 @@ from relora_core.events import CheckpointSaved
 from tests.fixtures.disks import MakeDisk, fill
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import WorkerProcess, trainers, wait_until
-from worker.sweep import sweep
+from worker.reaper import sweep
 
 pytestmark = pytest.mark.integration
 

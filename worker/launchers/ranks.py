@@ -8,7 +8,7 @@ import sys
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main
 
-from worker.watchdog import start_watchdog
+from worker.launchers.watchdog import start_watchdog
 
 if __name__ == "__main__":
     start_watchdog()

@@ -4,8 +4,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from worker.process import TiedProcess
-from worker.workdir import Workdir
+from worker.attempt.workdir import Workdir
+from worker.launchers.process import TiedProcess
 
 LAST_BYTES, LAST_LINES = 16_000, 20
 RANK_FAILED = "] failed (exitcode:"  # after this line, torchrun explains itself at length

@@ -15,7 +15,7 @@ from typing import assert_never
 
 from jobs.trackers import MlflowTracker, TensorboardTracker, TrackerSpec, WandbTracker
 from relora_core.events import AnyTrainEvent, TrainFailed, TrainFinished
-from worker.tail import Tail
+from worker.supervision.tail import Tail
 from worker.trackers.feed import Feed
 from worker.trackers.points import read
 from worker.trackers.tracker import Outcome, Tracked, Tracker

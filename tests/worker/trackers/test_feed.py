@@ -10,7 +10,7 @@ import pytest
 from relora_core.events import TrainFailed, TrainFinished, TrainStopped, to_line
 from tests.fixtures.reports import step_finished
 from tests.worker.trackers.conftest import points
-from worker.tail import Tail
+from worker.supervision.tail import Tail
 from worker.trackers.__main__ import follow
 from worker.trackers.feed import MAX_FAILURES, Feed
 from worker.trackers.points import GoesOn, Point

@@ -1,0 +1,113 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.worker.processes import wait_until
+from worker.launchers.process import TiedProcess
+
+# As torchrun does: the rank is in a session of its own, out of reach of a signal to its parent.
+PARENT = """
+import subprocess, sys
+rank = subprocess.Popen(
+    [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"],
+    start_new_session=True,
+)
+print("rank", rank.pid, flush=True)
+rank.wait()
+"""
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "trainer.log"
+
+
+def start(program: str, log: Path) -> TiedProcess:
+    cwd = log.parent / "empty"
+    return TiedProcess([sys.executable, "-c", program], environ=os.environ, cwd=cwd, log=log)
+
+
+def is_alive(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().split()[2] != "Z"
+
+
+def test_what_it_prints_is_in_its_log(log: Path) -> None:
+    trainer = start("import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)", log)
+    wait_until(lambda: trainer.exit_code() is not None)
+
+    assert trainer.exit_code() == 3
+    assert sorted(log.read_text().split()) == ["err", "out"]
+    trainer.kill()  # nothing is left to do
+
+
+def test_killed_it_takes_its_ranks_with_it(log: Path) -> None:
+    trainer = start(PARENT, log)
+    wait_until(lambda: "rank" in log.read_text())
+    rank = int(log.read_text().split()[-1])
+    assert is_alive(rank)
+
+    trainer.kill()
+
+    assert trainer.exit_code() == 0
+    assert not is_alive(rank)
+
+
+def test_one_that_does_not_go_by_itself_is_killed(log: Path) -> None:
+    trainer = start("import time; time.sleep(60)", log)
+
+    trainer.kill()
+
+    assert trainer.exit_code() == -9
+
+
+def test_it_starts_in_an_empty_folder(log: Path) -> None:
+    (log.parent / "bait.txt").touch()
+    trainer = start("import os; print(os.listdir())", log)
+    wait_until(lambda: trainer.exit_code() is not None)
+    trainer.kill()
+
+    assert log.read_text() == "[]\n"
+
+
+# One that holds a credential, hides it or not, and has a child of the same user look for it.
+PARENT_WITH_A_CREDENTIAL = """
+import ctypes, os, sys
+from worker.process import PR_SET_DUMPABLE, forbid_inspection
+if os.geteuid() == 0:  # root reads everything
+    os.setgroups([])
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1)  # as after an exec
+if sys.argv[1] == "hidden":
+    forbid_inspection()
+if os.fork():
+    os.wait()
+else:
+    for name in ("environ", "mem", "fd/0"):
+        try:
+            open(f"/proc/{os.getppid()}/{name}", "rb").close()
+        except PermissionError:
+            print("no", name)
+        else:
+            print("reads", name)
+"""
+
+
+@pytest.mark.parametrize(("how", "answer"), [("open", "reads"), ("hidden", "no")])
+def test_a_child_reads_neither_the_environment_nor_the_memory_of_a_hidden_parent(
+    how: str, answer: str
+) -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", PARENT_WITH_A_CREDENTIAL, how],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.splitlines() == [f"{answer} {file}" for file in ("environ", "mem", "fd/0")]

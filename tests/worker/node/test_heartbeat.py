@@ -1,0 +1,69 @@
+"""A worker says that it lives, also after the store was away."""
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from jobs.backends import Backends
+from jobs.workers import Gpu, Registration
+from tests.worker.processes import wait_until
+from worker.node.heartbeat import Heartbeat, registration
+
+
+def names(backends: Backends) -> list[str]:
+    return [worker.name for worker in backends.workers.list(project="default")]
+
+
+def test_a_worker_is_in_the_list_until_it_stops(backends: Backends) -> None:
+    me = registration()
+    heartbeat = Heartbeat(backends.workers, me, lambda: None, every_seconds=0.01)
+    heartbeat.start()
+    wait_until(lambda: names(backends) == [me.name])
+    heartbeat.stop()
+    assert names(backends) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(OperationalError("x", {}, OSError("away")), id="the store is away"),
+        pytest.param(ValueError("nobody thought of this"), id="anything"),
+    ],
+)
+def test_no_error_ends_the_heartbeat(
+    backends: Backends, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    beat, failures = backends.workers.beat, iter([error])
+
+    def failing(worker: Registration, *, problem: str | None) -> None:
+        if error := next(failures, None):
+            raise error
+        beat(worker, problem=problem)
+
+    monkeypatch.setattr(backends.workers, "beat", failing)
+    heartbeat = Heartbeat(backends.workers, registration(), lambda: None, every_seconds=0.01)
+    heartbeat.start()
+    wait_until(lambda: len(names(backends)) == 1)
+    heartbeat.stop()
+
+
+def test_a_worker_that_is_started_again_is_another_one() -> None:
+    first, second = registration(), registration()
+    assert first.host == second.host
+    assert first.name != second.name
+
+
+def test_two_workers_of_one_host_and_process_id_are_both_listed(backends: Backends) -> None:
+    gpu = Gpu(name="NVIDIA L4", memory_bytes=None)
+    big, small = (registration().model_copy(update={"gpus": (gpu,) * n}) for n in (8, 1))
+    for worker in (big, small):
+        backends.workers.beat(worker)
+    assert set(names(backends)) == {big.name, small.name}
+    backends.workers.leave(small.name)
+    (left,) = backends.workers.list(project="default")
+    assert (left.name, len(left.gpus)) == (big.name, 8)
+
+
+def test_a_heartbeat_tells_what_is_wrong_with_the_node(backends: Backends) -> None:
+    Heartbeat(backends.workers, registration(), lambda: "the disk is full").beat()
+    (worker,) = backends.workers.list(project="default")
+    assert worker.problem == "the disk is full"

@@ -1,0 +1,23 @@
+"""Whether a trainer lives."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from relora_core.pulse import PULSE_FILE
+from worker.attempt.workdir import Workdir
+from worker.supervision.liveness import SignsOfLife
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", "logs/attempt-1.log", PULSE_FILE])
+def test_a_file_that_changes_is_a_sign(tmp_path: Path, name: str) -> None:
+    workdir = Workdir.of(tmp_path, "job_1", 1)
+    workdir.create()
+    signs = SignsOfLife(workdir)
+    time.sleep(0.1)
+    assert signs.silent_seconds() >= 0.1
+    (workdir.root / name).write_text("alive")
+    assert signs.silent_seconds() < 0.1
+    time.sleep(0.1)
+    assert signs.silent_seconds() >= 0.1

@@ -1,0 +1,79 @@
+import pytest
+
+from jobs.models import JobError
+from relora_core.events import TrainFailed, TrainFinished, TrainStopped
+from worker.supervision.outcome import (
+    Broken,
+    Ending,
+    Failed,
+    LastEvent,
+    Stopped,
+    Succeeded,
+    Verdict,
+    judge,
+)
+
+FINISHED = TrainFinished(step=9, tokens_seen=9, restarts=0, skipped_steps=0, seconds=1)
+STOPPED = TrainStopped(step=5)
+
+
+def failed(*, retryable: bool) -> TrainFailed:
+    return TrainFailed(code="data_error", message="no file", retryable=retryable)
+
+
+@pytest.mark.parametrize(
+    ("last", "exit_code", "verdict"),
+    [
+        (FINISHED, 0, Succeeded()),
+        (FINISHED, 1, Succeeded()),  # the model is there, whatever broke after it
+        (STOPPED, 0, Stopped()),
+        (failed(retryable=False), 1, Failed(JobError(code="data_error", message="no file"))),
+        (failed(retryable=True), 1, Broken(JobError(code="data_error", message="no file"))),
+    ],
+)
+def test_the_last_event_decides(last: LastEvent, exit_code: int, verdict: Verdict) -> None:
+    assert judge(Ending(exit_code, last, last_words="")) == verdict
+
+
+@pytest.mark.parametrize("last", [None, STOPPED])  # stopped by a rank that died
+def test_an_end_without_order_is_a_crash_and_shows_the_log(last: LastEvent | None) -> None:
+    assert judge(Ending(1, last, last_words="out of memory")) == Broken(
+        JobError(
+            code="trainer_crashed",
+            message="The trainer died (exit code 1). Its last words:\nout of memory",
+        )
+    )
+
+
+def test_a_signal_is_named() -> None:
+    verdict = judge(Ending(-6, None, last_words=""))
+
+    assert isinstance(verdict, Broken)
+    assert verdict.error.message.startswith("The trainer died (signal 6, Aborted).")
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "last_words"),
+    [(-9, ""), (1, "E1124 api.py:1002] failed (exitcode: -9) local_rank: 1 (pid: 18376)")],
+    ids=["the trainer", "one of its ranks"],
+)
+def test_a_trainer_that_the_system_killed_probably_ran_out_of_memory(
+    exit_code: int, last_words: str
+) -> None:
+    verdict = judge(Ending(exit_code, None, last_words))
+
+    assert isinstance(verdict, Broken)
+    assert "ran out of memory" in verdict.error.message
+
+
+def test_a_trainer_that_stalled_may_be_tried_again() -> None:
+    verdict = judge(Ending(None, None, "step 7", silent_seconds=1800.0))
+    assert isinstance(verdict, Broken)
+    assert verdict.error.code == "trainer_stalled"
+    assert "no sign of life for 1800 s" in verdict.error.message
+    assert "step 7" in verdict.error.message
+
+
+def test_a_run_that_is_complete_has_succeeded_however_long_it_took_to_leave() -> None:
+    finished = Ending(None, FINISHED, "", silent_seconds=1800.0)
+    assert judge(finished) == Succeeded()

@@ -1,0 +1,147 @@
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from redis import Redis
+from sqlalchemy import update
+
+import worker.reaper
+from jobs.backends import Backends
+from jobs.datasets import content
+from jobs.datasets.models import NewDataset
+from jobs.garbage import Garbage
+from jobs.projects import ProjectChanges
+from jobs.quotas import Quotas
+from jobs.settings import Settings
+from jobs.status import JobStatus
+from jobs.tables import jobs
+from tests.worker.conftest import MakeSpec
+from tests.worker.processes import environ, wait_until
+from worker.reaper import sweep, works
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def settings(tmp_path: Path, valkey_url: str) -> Settings:
+    return Settings(data_dir=tmp_path / "relora", broker_url=valkey_url)
+
+
+def test_a_job_whose_worker_is_silent_is_queued_again(
+    backends: Backends, make_spec: MakeSpec
+) -> None:
+    job_id = backends.store.create(make_spec()).id
+    sweep(backends)
+    backends.attempts.claim(job_id, worker="w", lease_seconds=0)
+    messages = backends.queue.depth()
+
+    sweep(backends)
+
+    assert backends.store.get(job_id).status is JobStatus.QUEUED
+    backoff_ends(backends, job_id)
+    sweep(backends)
+    assert backends.queue.depth() == messages + 1
+
+
+def backoff_ends(backends: Backends, job_id: str) -> None:
+    with backends.engine.begin() as connection:
+        connection.execute(update(jobs).where(jobs.c.id == job_id).values(not_before=0))
+
+
+def test_a_message_that_the_broker_lost_is_sent_again_when_the_sweep_starts(
+    backends: Backends, make_spec: MakeSpec, valkey_url: str
+) -> None:
+    backends.store.create(make_spec())
+    sweep(backends)
+    with Redis.from_url(valkey_url) as broker:
+        broker.flushdb()
+    for ring_again_seconds, messages in ((60, 0), (0, 1)):
+        for _ in range(2):  # it writes the message, and sends it the next time
+            sweep(backends, ring_again_seconds=ring_again_seconds)
+        assert backends.queue.depth() == messages
+
+
+def test_a_job_that_waited_for_its_quota_is_told_when_there_is_room(
+    backends: Backends, make_spec: MakeSpec
+) -> None:
+    backends.projects.change("default", ProjectChanges(quotas=Quotas(running_jobs=1)))
+    first, second = (backends.store.create(make_spec()).id for _ in range(2))
+    for job_id in (first, second):
+        backends.attempts.claim(job_id, worker="w", lease_seconds=60)
+    sweep(backends)
+    messages = backends.queue.depth()
+
+    sweep(backends)
+    assert backends.queue.depth() == messages
+    backends.attempts.finish(first, 1, JobStatus.CANCELLED)
+    sweep(backends)
+
+    assert backends.queue.depth() == messages + 1
+    assert backends.attempts.claim(second, worker="w", lease_seconds=60) is not None
+
+
+def test_an_upload_that_was_given_up_leaves_the_storage(
+    backends: Backends, settings: Settings, tmp_path: Path
+) -> None:
+    new = NewDataset(name="corpus", filename="corpus.txt", size=2, sha256="0" * 64)
+    dataset = backends.datasets.create("default", new)
+    (tmp_path / "part").write_bytes(b"1")
+    storage = backends.own_storage()
+    content.append(backends.datasets, storage, "default", dataset, tmp_path / "part")
+
+    sweep(backends)
+    assert len(list(storage.list("uploads"))) == 1
+
+    hurried = settings.model_copy(update={"upload_expires_seconds": 1e-9})
+    sweep(replace(backends, settings=hurried))
+    assert list(storage.list("uploads")) == []
+    assert backends.datasets.list("default") == []
+
+
+def test_it_works_through_the_outbox_until_it_is_told_to_end(
+    backends: Backends, make_spec: MakeSpec, settings: Settings
+) -> None:
+    backends.store.create(make_spec())
+    process = subprocess.Popen([sys.executable, "-m", "worker.reaper"], env=environ(settings))
+    try:
+        wait_until(lambda: not backends.outbox.unsent())
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == 0
+    finally:
+        process.kill()
+
+
+def test_what_goes_wrong_in_a_round_is_logged_and_the_next_one_comes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail() -> None:
+        raise ValueError("nobody thought of this")
+
+    assert not works("the round", fail)
+    assert works("the round", lambda: None)
+    (line,) = caplog.records
+    assert (line.getMessage(), line.levelname) == (
+        "the round failed, and is tried again later",
+        "ERROR",
+    )
+    assert "nobody thought of this" in caplog.text
+
+
+def test_the_search_for_garbage_goes_on_after_any_error(
+    backends: Backends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searches: list[object] = []
+
+    def search(*_: object, **__: object) -> list[Garbage]:
+        searches.append(None)
+        raise ValueError("nobody thought of this")
+
+    monkeypatch.setattr(worker.sweep, "collect_garbage", search)
+    monkeypatch.setattr(worker.sweep, "COLLECT_SECONDS", 0.01)
+    Thread(target=worker.reaper._collect_for_ever, args=(backends,), daemon=True).start()
+    wait_until(lambda: len(searches) > 2)
+    monkeypatch.setattr(worker.sweep, "COLLECT_SECONDS", 3600)

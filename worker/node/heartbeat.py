@@ -1,0 +1,83 @@
+"""This worker in the list of workers, for as long as it lives."""
+
+import logging
+import os
+import platform
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from secrets import token_hex
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from jobs.workers import BEAT_SECONDS, Registration, WorkerStore
+from worker.node.gpus import gpus_here
+
+logger = logging.getLogger(__name__)
+
+
+def registration() -> Registration:
+    """Make a worker's identity, once in its life. Raises `GpusUnreadable`."""
+    return Registration(
+        name=worker_name(),
+        host=platform.node(),
+        version=version("relora"),
+        gpus=gpus_here(),
+        started_at=datetime.now(UTC),
+    )
+
+
+def worker_name() -> str:
+    """A new one for each process: containers share host names and process ids, and a worker that
+    was started again is another one."""
+    return f"{platform.node()}-{os.getpid()}-{token_hex(3)}"
+
+
+class Heartbeat:
+    """A thread that says that the worker lives, and what is wrong with its node.
+
+    Whatever fails, it tries again.
+    """
+
+    def __init__(
+        self,
+        store: WorkerStore,
+        worker: Registration,
+        problem: Callable[[], str | None],
+        *,
+        every_seconds: float = BEAT_SECONDS,
+    ) -> None:
+        self._store = store
+        self._worker = worker
+        self._problem = problem
+        self._every_seconds = every_seconds
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Leave the list at once; a worker that is killed is forgotten after a while."""
+        self._ended.set()
+        self._thread.join()
+        try:
+            self._store.leave(self._worker.name)
+        except SQLAlchemyError as error:
+            logger.warning("the worker stays in the list for now: %s", error)
+
+    def beat(self) -> None:
+        """Say it now, too."""
+        try:
+            self._store.beat(self._worker, problem=self._problem())
+        except SQLAlchemyError as error:
+            logger.warning("the worker could not say that it lives: %s", error)
+        except Exception:
+            logger.exception("the worker could not say that it lives")
+
+    def _run(self) -> None:
+        while True:
+            self.beat()
+            if self._ended.wait(self._every_seconds):
+                return

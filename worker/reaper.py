@@ -1,0 +1,104 @@
+"""`python -m worker.reaper`: jobs whose worker is lost go back to the queue, messages get sent."""
+
+import logging
+import signal
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import chain
+from threading import Thread
+from types import FrameType
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from jobs.backends import Backends, open_backends
+from jobs.datasets.content import remove_deleted
+from jobs.errors import QueueUnavailable, StorageError
+from jobs.garbage import collect_garbage
+from jobs.leftovers import collect_leftovers
+from jobs.queue import dispatch
+from jobs.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+EVERY_SECONDS = 2.0
+COLLECT_SECONDS = 3600.0
+RING_AGAIN_SECONDS = 60.0  # a queued job that no message in the broker speaks of
+
+
+def sweep(backends: Backends, *, ring_again_seconds: float = RING_AGAIN_SECONDS) -> None:
+    """One round. Any number of sweeps may run side by side: each step is one transaction."""
+    for job_id in backends.attempts.expire_leases():
+        logger.warning("job %s: its worker is lost", job_id)
+        backends.wakeups.publish(job_id)
+    backends.outbox.ring_where_there_is_room()
+    dispatch(backends.outbox, backends.queue)
+    _remove_datasets(backends)
+    for generation_id in backends.generations.expire():
+        logger.warning("generation %s: nobody ended it in time", generation_id)
+    for gpus in backends.outbox.overdue(ring_again_seconds):
+        if backends.queue.depth(gpus=gpus) == 0:
+            backends.outbox.ring_again(ring_again_seconds, gpus=gpus)
+
+
+def _remove_datasets(backends: Backends) -> None:
+    for dataset_id in backends.datasets.expire_uploads(backends.settings.upload_expires_seconds):
+        logger.info("dataset %s: its upload was given up", dataset_id)
+    try:
+        remove_deleted(backends.datasets, backends.own_storage)
+    except StorageError as error:
+        logger.warning("deleted datasets wait for the storage: %s", error)
+
+
+def _collect_garbage(backends: Backends) -> None:
+    since = datetime.now(UTC) - timedelta(days=1)
+    for found in chain(
+        collect_garbage(backends, dry_run=False, changed_since=since),
+        collect_leftovers(backends, dry_run=False),
+    ):
+        logger.info("deleted: %s, %s", found.kind, found.where)
+
+
+def _collect_for_ever(backends: Backends) -> None:
+    """In a thread of its own: a slow storage must not keep lost jobs waiting."""
+    while True:
+        works("the search for garbage", partial(_collect_garbage, backends))
+        time.sleep(COLLECT_SECONDS)
+
+
+def works(task: str, work: Callable[[], object]) -> bool:
+    """Whether it did its work. Whatever it fails at is logged, and the next round tries again."""
+    try:
+        work()
+    except (SQLAlchemyError, QueueUnavailable) as error:
+        logger.warning("%s waits for a server: %s", task, error)
+    except Exception:
+        logger.exception("%s failed, and is tried again later", task)
+    else:
+        return True
+    return False
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    signal.signal(signal.SIGTERM, _exit)
+    signal.signal(signal.SIGINT, _exit)
+    backends = open_backends(Settings())
+    logger.info("sweeping every %g s", EVERY_SECONDS)
+    Thread(target=_collect_for_ever, args=(backends,), daemon=True).start()
+    ring_again_seconds = 0.0  # the broker may be as new as this process, and know nothing
+    while True:
+        if works("this round", partial(sweep, backends, ring_again_seconds=ring_again_seconds)):
+            ring_again_seconds = RING_AGAIN_SECONDS
+        time.sleep(EVERY_SECONDS)
+
+
+def _exit(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler
+    """At once: a transaction that was cut off did nothing, and the next sweep does it."""
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

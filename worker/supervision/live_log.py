@@ -1,0 +1,72 @@
+"""What the trainer prints, shipped to the store while it runs, so that people can read along."""
+
+import logging
+import time
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from worker.attempt.attempt import Attempt
+
+logger = logging.getLogger(__name__)
+
+SHIP_SECONDS = 1.0
+PAUSE_AFTER_OUTAGE = 5.0
+READ_BYTES = 8 << 20  # looked at in one go; of these the store keeps the last ones
+LONGEST_LINE = 1 << 16  # a longer one is shipped in parts
+
+
+class LiveLog:
+    """Ships whole lines, without the values of secrets. Failing at it is no failure."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+        self._path = attempt.workdir.log
+        self._read = 0  # bytes of the file
+        self._shipped = 0  # bytes of the log as people read it
+        self._wait_until = 0.0
+
+    def ship(self) -> None:
+        """The lines that are new, once a second at most."""
+        if time.monotonic() >= self._wait_until:
+            self._wait_until = time.monotonic() + SHIP_SECONDS
+            self._store(self._shippable(self._unread()))
+
+    def finish(self) -> None:
+        """All that is left, when no more will come."""
+        while new := self._unread():
+            more_comes = len(new) == READ_BYTES
+            if not self._store((more_comes and self._shippable(new)) or new):
+                break
+
+    def _shippable(self, new: bytes) -> bytes:
+        """Whole lines; of one that is too long, what does not end inside of a secret."""
+        whole = max(new.rfind(b"\n"), new.rfind(b"\r")) + 1
+        if whole or len(new) < LONGEST_LINE:
+            return new[:whole]
+        text = new.decode("utf-8", errors="surrogateescape")
+        text = text[: len(text) - self._attempt.secrets.begun(text)]
+        return text.encode("utf-8", errors="surrogateescape")
+
+    def _unread(self) -> bytes:
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            return file.read(READ_BYTES)
+
+    def _store(self, raw: bytes) -> bool:
+        if not raw:
+            return True
+        text = self._masked(raw)
+        attempt = self._attempt
+        try:
+            attempt.backends.logs.append(attempt.job.id, attempt.number, self._shipped, text)
+        except SQLAlchemyError as error:
+            logger.warning("job %s: the log waits for the store: %s", attempt.job.id, error)
+            self._wait_until = time.monotonic() + PAUSE_AFTER_OUTAGE
+            return False
+        self._read += len(raw)
+        self._shipped += len(text)
+        return True
+
+    def _masked(self, raw: bytes) -> bytes:
+        text = raw.decode("utf-8", errors="surrogateescape")
+        return self._attempt.secrets.masked(text).encode("utf-8", errors="surrogateescape")

@@ -1,0 +1,34 @@
+"""Whether a trainer lives: it reports, prints or moves its pulse."""
+
+import time
+from pathlib import Path
+
+from relora_core.pulse import PULSE_FILE
+from worker.attempt.workdir import Workdir
+
+
+class SignsOfLife:
+    """Counts from when it is made, which is when the trainer starts."""
+
+    def __init__(self, workdir: Workdir) -> None:
+        self._files = (workdir.events, workdir.log, workdir.root / PULSE_FILE)
+        self._seen = self._look()
+        self._seen_at = time.monotonic()
+
+    def silent_seconds(self) -> float:
+        """Since the last sign."""
+        now = self._look()
+        if now != self._seen:
+            self._seen, self._seen_at = now, time.monotonic()
+        return time.monotonic() - self._seen_at
+
+    def _look(self) -> list[tuple[int, int]]:
+        return [_state(file) for file in self._files]
+
+
+def _state(file: Path) -> tuple[int, int]:
+    try:
+        stat = file.stat()
+    except FileNotFoundError:
+        return (0, 0)
+    return (stat.st_size, stat.st_mtime_ns)

@@ -1,0 +1,104 @@
+"""Watching a trainer from its start to its end."""
+
+import logging
+import time
+from collections.abc import Callable
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from relora_core.events import AnyTrainEvent, TrainFailed, TrainFinished, TrainStopped
+from worker.attempt.attempt import Attempt
+from worker.launchers.process import TiedProcess
+from worker.launchers.torchrun import last_words
+from worker.supervision.live_log import LiveLog
+from worker.supervision.liveness import SignsOfLife
+from worker.supervision.outcome import Ending, LastEvent
+from worker.supervision.tail import Line, Tail
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.25
+DRAIN_SECONDS = 0.05
+PAUSE_AFTER_OUTAGE = 2.0  # seconds until the store is tried again
+
+
+class Recorder:
+    """Copies the trainer's events into the store, each once, in order."""
+
+    def __init__(self, attempt: Attempt, *listeners: Callable[[AnyTrainEvent], None]) -> None:
+        self.last: LastEvent | None = None
+        self._attempt = attempt
+        self._tail = Tail(attempt.workdir.events, attempt.secrets.masked)
+        self._listeners = listeners
+        self._unstored: list[Line] = []
+        self._wait_until = 0.0
+
+    def record(self) -> bool:
+        """Store what is new. Return whether there may be more; a store that is away keeps it."""
+        self._unstored = self._unstored or self._tail.read()
+        if not self._unstored:
+            return False
+        if time.monotonic() >= self._wait_until and self._append(self._unstored):
+            for _, event in self._unstored:
+                self._note(event)
+            self._unstored = []
+        return True
+
+    def finish(self) -> None:
+        """Return when all is stored, and a person is told of what could not be read."""
+        while self.record():
+            self._attempt.lease.check()
+            time.sleep(DRAIN_SECONDS)
+        if self._tail.unreadable:
+            self._attempt.warn(
+                "events_unreadable",
+                f"{self._tail.unreadable} lines of what the trainer reported are damaged and left "
+                "out; was the disk full, or the power cut?",
+            )
+
+    def _append(self, lines: list[Line]) -> bool:
+        job_id = self._attempt.job.id
+        try:
+            self._attempt.store.append(job_id, self._attempt.number, lines)
+        except SQLAlchemyError as error:
+            logger.warning("job %s: %d events wait for the store: %s", job_id, len(lines), error)
+            self._wait_until = time.monotonic() + PAUSE_AFTER_OUTAGE
+            return False
+        self._attempt.backends.wakeups.publish(job_id)
+        return True
+
+    def _note(self, event: AnyTrainEvent) -> None:
+        if isinstance(event, TrainFinished | TrainStopped | TrainFailed):
+            self.last = event
+        for listener in self._listeners:
+            listener(event)
+
+
+def supervise(
+    trainer: TiedProcess, attempt: Attempt, recorder: Recorder, live_log: LiveLog
+) -> Ending:
+    """Return when the trainer has ended and all it said is stored; `LeaseLost` ends it at once.
+
+    One that gives no sign of life for `retries.stalled_after` is ended.
+    """
+    attempt.lease.hold(trainer)
+    signs, patience = SignsOfLife(attempt.workdir), attempt.job.spec.retries.stalled_after
+    stalled = False
+    try:
+        while (exit_code := trainer.exit_code()) is None:
+            attempt.lease.check()
+            if attempt.stop_requested():
+                attempt.workdir.stop.touch()
+            recorder.record()
+            live_log.ship()
+            if stalled := patience is not None and signs.silent_seconds() > patience:
+                logger.warning("job %s: its trainer stalled and is ended", attempt.job.id)
+                break
+            time.sleep(POLL_SECONDS)
+    finally:
+        trainer.kill()
+    attempt.lease.check()
+    recorder.finish()
+    live_log.finish()
+    said = attempt.secrets.masked(last_words(attempt.workdir.log))
+    return Ending(exit_code, recorder.last, said, silent_seconds=patience if stalled else None)

@@ -1,0 +1,87 @@
+"""The merged model of a finished run goes to the Hugging Face Hub, if its spec says so.
+
+The job has succeeded by then: its model is in the storage. So what fails here is a warning.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+
+from huggingface_hub import HfApi, get_session
+from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils.tqdm import disable_progress_bars
+
+from jobs.models import HubRepo
+from jobs.secret_names import HUB_TOKEN
+from relora_core.failures import summary
+from worker.attempt.attempt import Attempt
+
+logger = logging.getLogger(__name__)
+
+PAUSES = (5.0, 30.0, 120.0)  # seconds before each further try
+POLL_SECONDS = 0.5
+ANSWER_SECONDS = 60.0
+
+
+def publish(attempt: Attempt) -> None:
+    """Push the model; tell the person where it is, or why it is not there."""
+    hub = attempt.job.spec.hub
+    if hub is None:
+        return
+    for pause in (*PAUSES, None):
+        try:
+            url = _push(attempt, hub)
+        except Exception as error:  # whatever the other side does, the job has succeeded
+            failure = error
+            reasons = attempt.secrets.masked("; ".join(map(str, _reasons(error))))
+            logger.warning("job %s: not published: %s", attempt.job.id, reasons)
+        else:
+            attempt.published(hub.repo, url)
+            return
+        if pause is None or _is_final(failure) or not _wait(attempt, pause):
+            break
+    reasons = "; ".join(map(summary, _reasons(failure)))
+    attempt.warn("not_published", f"the model is not on the Hub, in {hub.repo}: {reasons}")
+
+
+def _push(attempt: Attempt, hub: HubRepo) -> str:
+    disable_progress_bars()
+    token = attempt.secrets.environment[HUB_TOKEN]
+    get_session().timeout = ANSWER_SECONDS  # of its own, it waits for ever
+    api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"), token=token)
+    api.create_repo(hub.repo, private=hub.private, exist_ok=True)
+    commit = api.upload_folder(
+        repo_id=hub.repo,
+        folder_path=attempt.workdir.root / "final",
+        commit_message=f"{attempt.job.name}, after {attempt.job.spec.total_steps} steps",
+        commit_description=f"relora job {attempt.job.id}",
+    )
+    return str(commit.commit_url)
+
+
+def _is_final(error: Exception) -> bool:
+    """What the Hub refuses, such as a token that may not write, it refuses again."""
+    return any(
+        isinstance(reason, HfHubHTTPError)
+        and reason.response.status_code in range(400, 500)
+        and reason.response.status_code not in {408, 409, 412, 429}
+        for reason in _reasons(error)
+    )
+
+
+def _reasons(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _wait(attempt: Attempt, seconds: float) -> bool:
+    """False if the attempt must end first."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        attempt.lease.check()
+        if attempt.stop_requested():
+            return False
+        time.sleep(min(POLL_SECONDS, seconds))
+    return True

@@ -1,0 +1,90 @@
+"""Models of jobs on this node, to sample from: fetched or merged once, kept while they are used."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from jobs.artifacts import Selection, digest, folder_of
+from jobs.backends import Backends
+from jobs.errors import ModelNotFound, StorageError
+from jobs.models import Artifact, Job
+from jobs.storage import Storage
+from relora_core.files import sha256
+from relora_core.manifest import verify
+from worker.attempt.workdir import checkpoint_path
+
+KEPT_SECONDS = 3600.0  # unused, until a model makes room
+
+Merge = Callable[[Path, Path], None]  # of the checkpoint in a workdir, into a folder
+
+
+def model_folder(backends: Backends, job: Job, step: int, merge: Merge) -> Path:
+    """A folder with the merged model of a step; a checkpoint without one is merged here.
+
+    Raises `ModelNotFound`, `StorageError`, `CheckpointError` and what `merge` raises.
+    """
+    files = _model(backends, job.id, step) or _checkpoint(backends, job.id, step)
+    root = backends.settings.cache_of(backends.store.project_of(job.id)) / "models"
+    folder = root / f"{job.id}-{step}-{digest(files)[:16]}"
+    if not folder.exists():
+        root.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".unfinished-", dir=root) as name:
+            try:
+                made = _make(Path(name), files, backends.storage_for(job), merge)
+            except FileNotFoundError:  # it made room for later ones since it was asked for
+                raise _gone(job.id, step) from None
+            made.rename(folder)
+    (folder / "used").touch()
+    _make_room(backends.settings.cache_dir)
+    return folder
+
+
+def _make(temporary: Path, files: list[Artifact], storage: Storage, merge: Merge) -> Path:
+    if files[0].kind != "checkpoint":
+        return _fetch(files, storage, temporary / "model")
+    workdir, step = temporary / "run", files[0].step or 0
+    verify(_fetch(files, storage, workdir / checkpoint_path(step)))
+    merge(workdir, temporary / "model")
+    return temporary / "model"
+
+
+def _fetch(files: list[Artifact], storage: Storage, to: Path) -> Path:
+    prefix = folder_of(files[0]) + "/"
+    for file in files:
+        copy = to / file.path.removeprefix(prefix)
+        storage.download(file.key, copy)
+        if sha256(copy) != file.sha256:
+            raise StorageError(f"The storage does not have {file.path} as it was uploaded.")
+    return to
+
+
+def _model(backends: Backends, job_id: str, step: int) -> list[Artifact]:
+    try:
+        return backends.files.model(job_id, step)
+    except ModelNotFound:
+        return []
+
+
+def _checkpoint(backends: Backends, job_id: str, step: int) -> list[Artifact]:
+    files = backends.files.list(job_id, Selection(kind="checkpoint", step=step), limit=100_000)
+    if not files:
+        raise _gone(job_id, step)
+    return files
+
+
+def _gone(job_id: str, step: int) -> ModelNotFound:
+    return ModelNotFound(job_id, step, "model or checkpoint any more")
+
+
+def _make_room(cache: Path) -> None:
+    """Among the models of all projects."""
+    for folder in _unused(cache):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unused(cache: Path) -> Iterator[Path]:
+    for mark in cache.glob("*/models/*/used"):
+        if time.time() - mark.stat().st_mtime > KEPT_SECONDS:
+            yield mark.parent

@@ -1,0 +1,223 @@
+"""Data in S3 and uploads are copied into the node's cache before the trainer starts, which knows
+no cloud and no service.
+
+A copy is named by what it is a copy of: objects that changed make another folder, and jobs
+with the same data share one.
+"""
+
+import glob
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from jobs.datasets.models import SCHEME as UPLOAD
+from jobs.datasets.models import Dataset
+from jobs.errors import DatasetNotFound, JobNotFound
+from jobs.job_uris import parse, uris_of
+from jobs.models import Artifact, Job
+from jobs.storage import StoredFile, open_storage
+from relora_core.errors import DataError, DataUnavailable, ModelError
+from relora_core.files import publish_file, publish_folder, sha256
+from relora_core.spec import STAGED_SCHEMES
+from worker.attempt.attempt import Attempt
+
+SCHEME = "s3://"
+WILDCARDS = "*?["
+
+
+def stage(attempt: Attempt) -> dict[str, str]:
+    """Return where the copy of each s3://, upload:// and job:// source is: the spec's URI to a
+    local one.
+
+    Raises `DataError` if a source names nothing, `StopRequested` between two files.
+    """
+    places = attempt.job.spec.data.places()
+    remote = {uri for _, uri in places if uri.startswith(STAGED_SCHEMES)}
+    copies = {
+        uri: _join_upload(attempt, uri) if uri.startswith(UPLOAD) else _copy(attempt, uri)
+        for uri in sorted(remote)
+    }
+    of_jobs = {uri for _, uri in uris_of(attempt.job.spec)}
+    return copies | {uri: _copy_of_a_job(attempt, uri) for uri in sorted(of_jobs)}
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file to copy: what it is for a person, its name in the folder, and what is known of it."""
+
+    label: str
+    name: str
+    size: int
+    sha256: str | None  # None: the storage's list does not say
+    fetch: Callable[[Path], None]
+
+    def checked(self, copy: Path) -> str:
+        """Return the copy's sha256. Raises `DataError` for one that is not this file."""
+        digest = sha256(copy)
+        if copy.stat().st_size != self.size or self.sha256 not in {None, digest}:
+            raise DataError(f"the storage does not have {self.label} as it was uploaded")
+        return digest
+
+
+def whole_copy(attempt: Attempt, name: str, files: Sequence[Remote]) -> Path:
+    """A folder with these files and no others, each verified; one that is not is fetched again.
+
+    It appears by one rename, and of two workers of a node one fetches while the other waits.
+    """
+    folder = attempt.cache / "staged" / name
+    temporary, record = folder.with_name(f".{name}.unfinished"), folder.with_name(f".{name}.json")
+    with _alone(attempt, folder.with_name(f".{name}.lock")):
+        if not _is_whole(folder, files, record):
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir()
+            digests = {}
+            for file in files:
+                attempt.check_stop()
+                attempt.insist(partial(file.fetch, temporary / file.name))
+                digests[file.name] = file.checked(temporary / file.name)
+            publish_file(record, json.dumps(digests).encode())
+            publish_folder(temporary, folder)
+    return folder
+
+
+@contextmanager
+def _alone(attempt: Attempt, file: Path) -> Iterator[None]:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(file)
+    while True:
+        try:
+            lock.acquire(timeout=1)
+            break
+        except Timeout:
+            attempt.check_stop()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _is_whole(folder: Path, files: Sequence[Remote], record: Path) -> bool:
+    """`record` has the sha256 that each file had when it came."""
+    try:
+        digests = json.loads(record.read_bytes())
+        return sorted(file.name for file in folder.iterdir()) == sorted(digests) and all(
+            sha256(folder / file.name) == (file.sha256 or digests[file.name]) for file in files
+        )
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _copy(attempt: Attempt, uri: str) -> str:
+    bucket, _, pattern = uri.removeprefix(SCHEME).partition("/")
+    storage = open_storage(SCHEME + bucket, attempt.secrets.s3)
+    listed = attempt.insist(lambda: list(storage.list(_folder(pattern))))
+    files = [file for file in listed if matches(file.key, pattern)]
+    if not files:
+        raise DataError(f"no object matches {uri!r}")
+    wanted = [
+        Remote(
+            label=f"{SCHEME}{bucket}/{file.key}",
+            name=f"{number:05d}-{Path(file.key).name}",  # the order of the keys
+            size=file.size,
+            sha256=None,
+            fetch=partial(storage.download, file.key, version=file.version),
+        )
+        for number, file in enumerate(files)
+    ]
+    try:
+        folder = whole_copy(attempt, _name(bucket, files), wanted)
+    except FileNotFoundError as error:
+        raise DataUnavailable(
+            f"{SCHEME}{bucket}/{error} was replaced or deleted while it was copied; data must stay "
+            "as it is until a job has read it"
+        ) from error
+    return f"{glob.escape(str(folder))}/*"
+
+
+def _copy_of_a_job(attempt: Attempt, uri: str) -> str:
+    """A folder with what another job saved. Raises `ModelError` if that is gone."""
+    backends = attempt.backends
+    try:
+        other, files = _saved(attempt, uri)
+        storage = backends.storage_for(other)
+        wanted = [
+            Remote(
+                label=f"{uri}/{Path(file.path).name}",
+                name=Path(file.path).name,
+                size=file.size,
+                sha256=file.sha256,
+                fetch=partial(storage.download, file.key),
+            )
+            for file in files
+        ]
+        name = repr([(file.path, file.sha256) for file in files]).encode()
+        folder = whole_copy(attempt, hashlib.sha256(name).hexdigest()[:32], wanted)
+    except (JobNotFound, FileNotFoundError) as error:
+        raise ModelError(f"{uri} names files that are no longer there") from error
+    return str(folder)
+
+
+def _saved(attempt: Attempt, uri: str) -> tuple[Job, list[Artifact]]:
+    """The job that the URI names, and its files there. Raises `FileNotFoundError` without any."""
+    job_id, folder = parse(uri) or (uri, "")
+    store = attempt.backends.store
+    job = attempt.insist(partial(store.get, job_id))
+    listed = attempt.insist(partial(store.artifacts, job_id))
+    files = [file for file in listed if file.path.rpartition("/")[0] == folder]
+    if not files:
+        raise FileNotFoundError(uri)
+    return job, files
+
+
+def _join_upload(attempt: Attempt, uri: str) -> str:
+    backends, dataset_id = attempt.backends, uri.removeprefix(UPLOAD)
+    try:
+        dataset = attempt.insist(partial(backends.datasets.get, attempt.project, dataset_id))
+        wanted = Remote(
+            label=f"dataset {dataset.id}",
+            name=dataset.filename,
+            size=dataset.size,
+            sha256=dataset.sha256,
+            fetch=partial(_write_upload, attempt, dataset),
+        )
+        folder = whole_copy(attempt, dataset.id, [wanted])
+    except (DatasetNotFound, FileNotFoundError) as error:
+        raise DataError(f"the dataset of {uri!r} was deleted") from error
+    return str(folder / dataset.filename)
+
+
+def _write_upload(attempt: Attempt, dataset: Dataset, copy: Path) -> None:
+    storage, parts = attempt.backends.own_storage(), attempt.backends.datasets.parts(dataset.id)
+    with copy.open("wb") as file:
+        for part in parts:
+            attempt.check_stop()
+            for chunk in storage.read(part.key, 0, part.size):
+                file.write(chunk)
+
+
+def matches(key: str, pattern: str) -> bool:
+    """As in a shell: `*` does not reach over a slash."""
+    names, patterns = key.split("/"), pattern.split("/")
+    return len(names) == len(patterns) and all(map(fnmatchcase, names, patterns))
+
+
+def _folder(pattern: str) -> str:
+    """The longest path that all keys of the pattern share; all of it, without wildcards."""
+    parts = pattern.split("/")
+    wild = [number for number, part in enumerate(parts) if any(sign in part for sign in WILDCARDS)]
+    return "/".join(parts[: wild[0]] if wild else parts)
+
+
+def _name(bucket: str, files: list[StoredFile]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(repr((bucket, file.key, file.size, file.version)).encode())
+    return digest.hexdigest()[:32]
