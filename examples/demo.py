@@ -25,8 +25,8 @@ from rich.text import Text
 from jobs.models import Job
 from jobs.status import JobStatus
 from relora_core.events import Evaluated, LearningRateRestarted, Merged, OptimizerReset
+from service.cli.follow import follow
 from service.client import Client
-from service.follow import follow
 
 ROOT = Path(__file__).resolve().parent.parent
 SPEC = ROOT / "examples" / "demo.yaml"

@@ -10,18 +10,18 @@ from fastapi import Depends, FastAPI
 from jobs.backends import Backends
 from jobs.locations.rules import Locations
 from jobs.wakeups import Wakeups
-from service.access import Access, for_callers
-from service.deliverer import Deliverer
-from service.dependencies import refuse_unknown_query
-from service.dispatcher import Dispatcher
-from service.docs_page import add_pages
-from service.errors import HANDLERS, documented
-from service.key_policy import KeyPolicy
-from service.middleware import BodyLimit, HeadAsGet, RequestId
-from service.openapi import describe_truly
-from service.prometheus import HttpLatency, Timing
-from service.rate_limit import RateLimiter
-from service.readiness import Probes
+from service.auth.access import Access, for_callers
+from service.auth.key_policy import KeyPolicy
+from service.auth.rate_limit import RateLimiter
+from service.background.dispatcher import Dispatcher
+from service.background.webhook_sender import Deliverer
+from service.http.docs_page import add_pages
+from service.http.errors import HANDLERS, documented
+from service.http.middleware import BodyLimit, HeadAsGet, RequestId
+from service.http.openapi import describe_truly
+from service.http.upload_buffer import SpoolSpace
+from service.monitoring.prometheus import HttpLatency, Timing
+from service.monitoring.readiness import Probes
 from service.routes import (
     artifacts,
     datasets,
@@ -43,8 +43,8 @@ from service.routes import (
     sweeps,
     webhooks,
 )
-from service.spool import SpoolSpace
-from service.stream import EventHub
+from service.routes.dependencies import refuse_unknown_query
+from service.streams.events import EventHub
 
 HASHED_AT_ONCE = 2  # uploads that are whole; others wait and hold no thread
 MAX_BODY_BYTES = 1 << 19

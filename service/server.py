@@ -12,10 +12,10 @@ import uvicorn
 from jobs.backends import open_backends
 from jobs.settings import Settings
 from service.app import create_app
-from service.connection import Connection
-from service.key_policy import NoKeys, key_policy
+from service.auth.key_policy import NoKeys, key_policy
+from service.http.connection import Connection
 from service.open_files import raise_limit
-from service.stream import EventHub
+from service.streams.events import EventHub
 
 # Longer than load balancers keep an idle connection (mostly 60 s): or they send a request into one
 # that is just being closed, and their caller sees a 502.

@@ -22,7 +22,7 @@ from jobs.backends import open_backends
 from jobs.models import Resources
 from jobs.settings import Settings
 from service.app import create_app
-from service.spool import SPOOL_BYTES
+from service.http.upload_buffer import SPOOL_BYTES
 
 ROOT = Path(__file__).parent.parent
 K8S = ROOT / "k8s"

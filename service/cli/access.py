@@ -20,7 +20,7 @@ from service.cli.session import (
     print_lines,
     show,
 )
-from service.tables.access import key_sheet, key_table, secret_table
+from service.cli.tables.access import key_sheet, key_table, secret_table
 
 keys = group("API keys: who may use the service.")
 secrets = group("Values that jobs name and nobody reads back.")

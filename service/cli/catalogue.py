@@ -7,17 +7,8 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from service.cli.session import (
-    URL,
-    AsJson,
-    Url,
-    connected,
-    group,
-    print_json,
-    print_lines,
-    show,
-)
-from service.tables.installation import preset_table, recipe_table
+from service.cli.session import URL, AsJson, Url, connected, group, print_json, print_lines, show
+from service.cli.tables.installation import preset_table, recipe_table
 
 presets = group("Model shapes that a spec may name: model: {preset: NAME}.")
 recipes = group("Runs of the paper, each a whole spec to begin with.")

@@ -22,7 +22,7 @@ from service.cli.session import (
     print_lines,
     show,
 )
-from service.tables.files import dataset_sheet, dataset_table
+from service.cli.tables.files import dataset_sheet, dataset_table
 
 DatasetId = Annotated[str, typer.Argument(metavar="DATASET", help="Its id.")]
 datasets = group("Files to train on: uploaded once, used by many jobs.")

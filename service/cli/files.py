@@ -31,8 +31,8 @@ from service.cli.session import (
     show,
     tell,
 )
+from service.cli.tables.files import artifact_table, checkpoint_table
 from service.client.download import Received
-from service.tables.files import artifact_table, checkpoint_table
 
 files = typer.Typer()
 

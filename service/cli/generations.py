@@ -20,7 +20,7 @@ from service.cli.session import (
     print_lines,
     show,
 )
-from service.tables.results import generation_table
+from service.cli.tables.results import generation_table
 
 generations = typer.Typer()
 

@@ -4,17 +4,8 @@ from typing import Annotated
 
 import typer
 
-from service.cli.session import (
-    URL,
-    AsJson,
-    Url,
-    connected,
-    out,
-    print_json,
-    print_lines,
-    show,
-)
-from service.tables.installation import queue_table, worker_table
+from service.cli.session import URL, AsJson, Url, connected, out, print_json, print_lines, show
+from service.cli.tables.installation import queue_table, worker_table
 
 
 def queue(

@@ -12,7 +12,9 @@ from jobs.models import Job
 from jobs.status import JobStatus
 from relora_core.counted import counted
 from relora_core.events import to_line
+from service.cli.describe import describe
 from service.cli.documents import parse_labels, read_changes, read_spec
+from service.cli.follow import follow
 from service.cli.session import (
     FAILED,
     INTERRUPTED,
@@ -35,11 +37,9 @@ from service.cli.session import (
     tell,
     warn,
 )
+from service.cli.tables.jobs import job_sheet, overview
 from service.client import Client
 from service.client.jobs import LAST_TYPES
-from service.describe import describe
-from service.follow import follow
-from service.tables.jobs import job_sheet, overview
 
 jobs = group("Submit jobs, watch them, fetch what they made.")
 

@@ -4,18 +4,8 @@ from typing import Annotated
 
 import typer
 
-from service.cli.session import (
-    REFUSED,
-    URL,
-    AsJson,
-    JobId,
-    Url,
-    connected,
-    fail,
-    print_json,
-    show,
-)
-from service.tables.results import metric_table
+from service.cli.session import REFUSED, URL, AsJson, JobId, Url, connected, fail, print_json, show
+from service.cli.tables.results import metric_table
 
 metrics = typer.Typer()
 

@@ -9,7 +9,7 @@ from relora_core.estimate import DEFAULT, GPUS, UTILIZATION
 from relora_core.estimate.report import as_text
 from service.cli.documents import read_spec
 from service.cli.session import URL, AsJson, Url, connected, out, print_json, warn
-from service.responses import GpuFrom
+from service.schemas.responses import GpuFrom
 
 NO_KNOWN_GPU = (
     f"No worker has a GPU that estimates know, so {DEFAULT} is assumed; --gpu names another: "

@@ -81,7 +81,7 @@ def up(
     worker: Annotated[bool, typer.Option(help="Run a worker, too.")] = True,
 ) -> None:
     """Run the whole service on this machine, until Ctrl-C."""
-    from service.up import UpError, run_up  # it alone needs the embedded Valkey
+    from service.local.up import UpError, run_up  # it alone needs the embedded Valkey
 
     try:
         run_up(host=host, port=port, data_dir=data_dir, with_worker=worker, console=out)

@@ -16,7 +16,7 @@ from service.cli.session import (
     print_lines,
     show,
 )
-from service.tables.access import project_table, quota_table
+from service.cli.tables.access import project_table, quota_table
 
 projects = group("Projects and their quotas; most of it needs an operator's key.")
 

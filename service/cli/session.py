@@ -10,10 +10,10 @@ from pydantic import BaseModel
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from service.cli.follow import told_on
 from service.client import ApiError, Client, CorruptDownload, InvalidConnection, Unreachable
 from service.client.transport import DEFAULT_URL as URL
-from service.follow import told_on
-from service.responses import FieldWarning
+from service.schemas.responses import FieldWarning
 
 RETRIES = 2  # of a request that nobody answers: a person waits
 PIPE_WIDTH = 4000  # of a table that no terminal limits

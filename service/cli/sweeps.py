@@ -7,6 +7,7 @@ import typer
 from rich.text import Text
 
 from relora_core.counted import counted
+from service.cli.comparison import compared
 from service.cli.documents import parse_grid, read_spec
 from service.cli.session import (
     URL,
@@ -21,8 +22,7 @@ from service.cli.session import (
     print_lines,
     show,
 )
-from service.comparison import compared
-from service.tables.jobs import comparison_table, sweep_table
+from service.cli.tables.jobs import comparison_table, sweep_table
 
 sweeps = group("Many jobs from one spec and a grid of changes.")
 

@@ -20,7 +20,7 @@ from service.cli.session import (
     print_lines,
     show,
 )
-from service.tables.webhooks import delivery_table, webhook_sheet, webhook_table
+from service.cli.tables.webhooks import delivery_table, webhook_sheet, webhook_table
 
 webhooks = group("Other servers that are told of what happens to jobs.")
 

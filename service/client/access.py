@@ -9,7 +9,7 @@ from jobs.quotas import Quotas
 from jobs.secrets import Secret
 from service.client.calls import AnyTransport, Group, answered, iterated
 from service.client.requests import Listing, Query, Request, at, changes_of, model, nothing
-from service.responses import KeyPage, ProjectPage, SecretPage
+from service.schemas.responses import KeyPage, ProjectPage, SecretPage
 
 GivenQuotas = Quotas | Mapping[str, Any]
 

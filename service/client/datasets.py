@@ -7,7 +7,7 @@ from service.client.calls import AnyTransport, Group, answered, iterated, thread
 from service.client.requests import Listing, Request, at, model, nothing
 from service.client.transport import Transport
 from service.client.upload import Listener, Upload, unnoticed
-from service.responses import DatasetPage
+from service.schemas.responses import DatasetPage
 
 
 class Datasets(Group[AnyTransport]):

@@ -12,7 +12,7 @@ from service.client.errors import ApiError, CorruptDownload, Unreachable
 from service.client.requests import Request, nothing
 from service.client.retry import Patience
 from service.client.transport import Transport
-from service.responses import StoredArtifact
+from service.schemas.responses import StoredArtifact
 
 CONNECTIONS = 4
 PIECE_BYTES = 16 << 20

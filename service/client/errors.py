@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import httpx
 from pydantic import ValidationError
 
-from service.responses import ExceededQuota, FieldProblem, Problem
+from service.schemas.responses import ExceededQuota, FieldProblem, Problem
 
 GATEWAY_ERRORS = frozenset({502, 503, 504})
 

@@ -4,8 +4,8 @@ from jobs.waiting import QueuedJob
 from jobs.workers import Worker
 from service.client.calls import AnyTransport, Group, answered, iterated
 from service.client.requests import Listing, Request, at, model
-from service.presets import Preset, PresetConfig, PresetPage, RecipeEntry, RecipePage
-from service.responses import Queue, WorkerPage
+from service.schemas.presets import Preset, PresetConfig, PresetPage, RecipeEntry, RecipePage
+from service.schemas.responses import Queue, WorkerPage
 
 
 class Presets(Group[AnyTransport]):

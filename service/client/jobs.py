@@ -30,7 +30,7 @@ from service.client.requests import (
     text,
 )
 from service.client.transport import Transport
-from service.responses import (
+from service.schemas.responses import (
     LAST_EVENTS,
     ArtifactPage,
     CheckpointPage,

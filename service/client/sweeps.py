@@ -6,7 +6,7 @@ from typing import Any
 from jobs.sweeps.models import NewSweep, Sweep, SweepSummary
 from service.client.calls import AnyTransport, Group, answered, iterated
 from service.client.requests import Listing, Request, at, body, model, once
-from service.responses import SweepPage
+from service.schemas.responses import SweepPage
 
 
 class Sweeps(Group[AnyTransport]):

@@ -11,7 +11,7 @@ from service.client.errors import ApiError, Unreachable
 from service.client.requests import Listing, Request, at, model
 from service.client.retry import Patience
 from service.client.transport import Transport
-from service.responses import DatasetPage
+from service.schemas.responses import DatasetPage
 
 PART_BYTES = 16 << 20
 CONFLICT = 409

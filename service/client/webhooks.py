@@ -6,7 +6,7 @@ from typing import Any
 from jobs.webhooks.models import Delivery, DeliveryStatus, Webhook, WebhookSpec
 from service.client.calls import AnyTransport, Group, answered, iterated
 from service.client.requests import Listing, Request, at, body, model, nothing
-from service.responses import DeliveryPage, WebhookPage
+from service.schemas.responses import DeliveryPage, WebhookPage
 
 
 class Webhooks(Group[AnyTransport]):

@@ -11,12 +11,12 @@ from jobs.columns import MAX_WHOLE
 from jobs.errors import ArtifactNotFound
 from jobs.models import Artifact
 from jobs.storage import Storage
-from service.caller_route import CallerRoute
-from service.dependencies import MAX_NAME, MAX_PATH, BackendsDep, Id, StoreDep
-from service.downloads import ConditionsDep, Content, not_modified, send
-from service.errors import documented
-from service.responses import ArtifactPage, CheckpointPage, StoredArtifact
-from service.tar_stream import TarFile, TarStream
+from service.http.caller_route import CallerRoute
+from service.http.downloads import ConditionsDep, Content, not_modified, send
+from service.http.errors import documented
+from service.http.tar_stream import TarFile, TarStream
+from service.routes.dependencies import MAX_NAME, MAX_PATH, BackendsDep, Id, StoreDep
+from service.schemas.responses import ArtifactPage, CheckpointPage, StoredArtifact
 
 router = APIRouter(prefix="/v1/jobs", tags=["artifacts"], route_class=CallerRoute)
 

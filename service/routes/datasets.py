@@ -13,11 +13,11 @@ from jobs.datasets import content
 from jobs.datasets.models import Dataset, NewDataset
 from jobs.errors import OffsetMismatch, UploadTooLarge
 from jobs.storage import Storage
-from service.caller_route import CallerRoute
-from service.dependencies import BackendsDep, Cursor, Id, PageLimit, ProjectDep
-from service.errors import documented
-from service.responses import LOCATION, DatasetPage
-from service.spool import receive
+from service.http.caller_route import CallerRoute
+from service.http.errors import documented
+from service.http.upload_buffer import receive
+from service.routes.dependencies import BackendsDep, Cursor, Id, PageLimit, ProjectDep
+from service.schemas.responses import LOCATION, DatasetPage
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=CallerRoute)
 

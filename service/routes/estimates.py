@@ -7,10 +7,10 @@ from pydantic import AfterValidator, WithJsonSchema
 
 from relora_core.errors import ModelError
 from relora_core.estimate import DEFAULT, GPUS, UTILIZATION, estimate, known_gpu, needs_trainer
-from service.caller_route import CallerRoute
-from service.errors import documented
-from service.responses import GpuFrom, JobEstimate
-from service.specs import Admission, AdmissionDep, SpecBody
+from service.http.caller_route import CallerRoute
+from service.http.errors import documented
+from service.routes.spec_body import Admission, AdmissionDep, SpecBody
+from service.schemas.responses import GpuFrom, JobEstimate
 
 NEEDS_TRAINER = (
     "A model that is only named, a family without a known shape and the method control are "

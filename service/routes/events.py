@@ -16,12 +16,12 @@ from starlette.types import Message, Send
 from jobs.columns import MAX_WHOLE
 from jobs.events import AnyJobEvent
 from jobs.status import FINAL
-from service.access import StaysAllowed, StaysAllowedDep
-from service.caller_route import CallerRoute
-from service.dependencies import HubDep, Id, StoreDep
-from service.errors import documented
-from service.responses import EventPage
-from service.stream import EventHub
+from service.auth.access import StaysAllowed, StaysAllowedDep
+from service.http.caller_route import CallerRoute
+from service.http.errors import documented
+from service.routes.dependencies import HubDep, Id, StoreDep
+from service.schemas.responses import EventPage
+from service.streams.events import EventHub
 
 logger = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/jobs", tags=["events"], route_class=CallerRoute)

@@ -8,11 +8,11 @@ from jobs.forks import CHECKPOINTS, Fork, forked
 from jobs.models import Job, JobSpec
 from relora_core.problems import Problem
 from relora_core.spec import LowRank
-from service.caller_route import CallerRoute
-from service.dependencies import BackendsDep, DispatcherDep, Id
-from service.errors import InvalidSpec, documented
+from service.http.caller_route import CallerRoute
+from service.http.errors import InvalidSpec, documented
+from service.routes.dependencies import BackendsDep, DispatcherDep, Id
 from service.routes.jobs import CREATED, located
-from service.specs import AdmissionDep, IdempotencyKey, spec_of
+from service.routes.spec_body import AdmissionDep, IdempotencyKey, spec_of
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=CallerRoute)
 

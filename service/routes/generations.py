@@ -11,10 +11,10 @@ from jobs.backends import Backends
 from jobs.errors import ModelNotFound, NoTextModel
 from jobs.generations.models import OVER, Generation, NewGeneration
 from relora_core.spec import NoTokenizer
-from service.caller_route import CallerRoute
-from service.dependencies import BackendsDep, Cursor, Id, PageLimit
-from service.errors import documented
-from service.responses import LOCATION, GenerationPage
+from service.http.caller_route import CallerRoute
+from service.http.errors import documented
+from service.routes.dependencies import BackendsDep, Cursor, Id, PageLimit
+from service.schemas.responses import LOCATION, GenerationPage
 
 router = APIRouter(prefix="/v1/jobs", tags=["generations"], route_class=CallerRoute)
 

@@ -4,8 +4,8 @@ from typing import cast
 
 from fastapi import APIRouter, Request, Response
 
-from service.readiness import OK, Probes
-from service.responses import Health, Readiness
+from service.monitoring.readiness import OK, Probes
+from service.schemas.responses import Health, Readiness
 
 router = APIRouter(tags=["health"])
 

@@ -14,8 +14,9 @@ from jobs.models import MAX_LABELS, Job, JobChanges
 from jobs.ownership import give_up, owner_of
 from jobs.status import JobStatus, Wish
 from jobs.storage import Storage
-from service.caller_route import CallerRoute
-from service.dependencies import (
+from service.http.caller_route import CallerRoute
+from service.http.errors import documented
+from service.routes.dependencies import (
     BackendsDep,
     Cursor,
     DispatcherDep,
@@ -24,9 +25,8 @@ from service.dependencies import (
     ProjectDep,
     StoreDep,
 )
-from service.errors import documented
-from service.responses import LOCATION, JobPage, SubmittedJob
-from service.specs import AdmissionDep, IdempotencyKey, SpecBody
+from service.routes.spec_body import AdmissionDep, IdempotencyKey, SpecBody
+from service.schemas.responses import LOCATION, JobPage, SubmittedJob
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=CallerRoute)
 

@@ -7,11 +7,11 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from jobs.keys.models import ApiKey, CreatedKey, NewKey, Scope
 from jobs.keys.store import KeyStore
-from service.access import Access, Caller, CallerDep, admins_only, check_scope
-from service.caller_route import CallerRoute
-from service.dependencies import MAX_NAME, BackendsDep, Cursor, Id, PageLimit
-from service.errors import documented
-from service.responses import LOCATION, KeyPage
+from service.auth.access import Access, Caller, CallerDep, admins_only, check_scope
+from service.http.caller_route import CallerRoute
+from service.http.errors import documented
+from service.routes.dependencies import MAX_NAME, BackendsDep, Cursor, Id, PageLimit
+from service.schemas.responses import LOCATION, KeyPage
 
 router = APIRouter(
     prefix="/v1/keys", tags=["keys"], dependencies=[Depends(admins_only)], route_class=CallerRoute

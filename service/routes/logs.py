@@ -12,12 +12,11 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pydantic import WithJsonSchema
 
 from jobs.columns import MAX_WHOLE
-from service.access import StaysAllowedDep
-from service.caller_route import CallerRoute
-from service.dependencies import MAX_HEADER, BackendsDep, HubDep, Id
-from service.errors import documented
-from service.logs import Log, follow, open_log
-from service.ranges import RangeNotSatisfiable, parse_range
+from service.auth.access import StaysAllowedDep
+from service.http.byte_ranges import RangeNotSatisfiable, parse_range
+from service.http.caller_route import CallerRoute
+from service.http.errors import documented
+from service.routes.dependencies import MAX_HEADER, BackendsDep, HubDep, Id
 from service.routes.events import (
     EVENT_STREAM,
     QUIET_SECONDS,
@@ -25,6 +24,7 @@ from service.routes.events import (
     EventStream,
     while_allowed,
 )
+from service.streams.logs import Log, follow, open_log
 
 router = APIRouter(prefix="/v1/jobs", tags=["logs"], route_class=CallerRoute)
 

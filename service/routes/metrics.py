@@ -12,9 +12,9 @@ from jobs.columns import MAX_WHOLE
 from jobs.metrics.models import Metrics
 from jobs.metrics.names import METRICS
 from jobs.metrics.store import Steps, TableRow
-from service.caller_route import CallerRoute
-from service.dependencies import Id, MetricsDep
-from service.errors import documented
+from service.http.caller_route import CallerRoute
+from service.http.errors import documented
+from service.routes.dependencies import Id, MetricsDep
 
 router = APIRouter(prefix="/v1/jobs", tags=["metrics"], route_class=CallerRoute)
 

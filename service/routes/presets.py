@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter
 
-from service.caller_route import CallerRoute
-from service.dependencies import Id
-from service.errors import NameUnknown, documented
-from service.presets import (
+from service.http.caller_route import CallerRoute
+from service.http.errors import NameUnknown, documented
+from service.routes.dependencies import Id
+from service.schemas.presets import (
     PresetConfig,
     PresetPage,
     RecipeEntry,

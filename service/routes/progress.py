@@ -9,9 +9,9 @@ from fastapi.concurrency import run_in_threadpool
 from jobs.columns import MAX_WHOLE
 from jobs.models import Progress
 from jobs.status import FINAL
-from service.caller_route import CallerRoute
-from service.dependencies import HubDep, Id, StoreDep
-from service.errors import documented
+from service.http.caller_route import CallerRoute
+from service.http.errors import documented
+from service.routes.dependencies import HubDep, Id, StoreDep
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=CallerRoute)
 

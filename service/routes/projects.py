@@ -7,11 +7,11 @@ from fastapi import APIRouter, Depends, Query, Response
 from jobs.errors import ProjectNotFound
 from jobs.keys.models import Scope
 from jobs.projects import NewProject, Project, ProjectChanges, ProjectReport, ProjectStore
-from service.access import CallerDep, operators_only
-from service.caller_route import CallerRoute
-from service.dependencies import MAX_NAME, BackendsDep, Id, PageLimit
-from service.errors import documented
-from service.responses import LOCATION, ProjectPage
+from service.auth.access import CallerDep, operators_only
+from service.http.caller_route import CallerRoute
+from service.http.errors import documented
+from service.routes.dependencies import MAX_NAME, BackendsDep, Id, PageLimit
+from service.schemas.responses import LOCATION, ProjectPage
 
 router = APIRouter(prefix="/v1/projects", tags=["projects"], route_class=CallerRoute)
 

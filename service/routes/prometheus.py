@@ -6,10 +6,10 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from jobs.keys.models import Scope
-from service.access import CallerDep
-from service.caller_route import CallerRoute
-from service.dependencies import BackendsDep
-from service.prometheus import HttpLatency, JobFigures, exposition
+from service.auth.access import CallerDep
+from service.http.caller_route import CallerRoute
+from service.monitoring.prometheus import HttpLatency, JobFigures, exposition
+from service.routes.dependencies import BackendsDep
 
 router = APIRouter(tags=["health"], route_class=CallerRoute)
 

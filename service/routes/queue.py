@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from service.caller_route import CallerRoute
-from service.dependencies import MAX_NAME, BackendsDep, PageLimit, ProjectDep
-from service.errors import documented
-from service.responses import Queue, WorkerPage
+from service.http.caller_route import CallerRoute
+from service.http.errors import documented
+from service.routes.dependencies import MAX_NAME, BackendsDep, PageLimit, ProjectDep
+from service.schemas.responses import Queue, WorkerPage
 
 router = APIRouter(prefix="/v1", tags=["queue"], route_class=CallerRoute)
 

@@ -7,10 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from jobs.secret_names import SecretName
 from jobs.secrets import Secret
-from service.caller_route import CallerRoute
-from service.dependencies import MAX_NAME, BackendsDep, PageLimit, ProjectDep
-from service.errors import documented
-from service.responses import SecretPage
+from service.http.caller_route import CallerRoute
+from service.http.errors import documented
+from service.routes.dependencies import MAX_NAME, BackendsDep, PageLimit, ProjectDep
+from service.schemas.responses import SecretPage
 
 router = APIRouter(prefix="/v1/secrets", tags=["secrets"], route_class=CallerRoute)
 

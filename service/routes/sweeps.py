@@ -7,11 +7,18 @@ from fastapi import APIRouter, Response
 from jobs.sweeps.grid import InvalidSweep, Planned, plan
 from jobs.sweeps.models import NewSweep, Sweep
 from relora_core.problems import MAX_PROBLEMS, Problem, first
-from service.caller_route import CallerRoute
-from service.dependencies import BackendsDep, Cursor, DispatcherDep, Id, PageLimit, ProjectDep
-from service.errors import InvalidSpec, documented
-from service.responses import LOCATION, SweepPage
-from service.specs import Admission, AdmissionDep, IdempotencyKey
+from service.http.caller_route import CallerRoute
+from service.http.errors import InvalidSpec, documented
+from service.routes.dependencies import (
+    BackendsDep,
+    Cursor,
+    DispatcherDep,
+    Id,
+    PageLimit,
+    ProjectDep,
+)
+from service.routes.spec_body import Admission, AdmissionDep, IdempotencyKey
+from service.schemas.responses import LOCATION, SweepPage
 
 router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"], route_class=CallerRoute)
 

@@ -7,10 +7,10 @@ from fastapi.exceptions import RequestValidationError
 
 from jobs.admission import webhook_problems
 from jobs.webhooks.models import Delivery, DeliveryStatus, Webhook, WebhookSpec
-from service.caller_route import CallerRoute
-from service.dependencies import BackendsDep, Cursor, DelivererDep, Id, PageLimit, ProjectDep
-from service.errors import documented
-from service.responses import LOCATION, DeliveryPage, WebhookPage
+from service.http.caller_route import CallerRoute
+from service.http.errors import documented
+from service.routes.dependencies import BackendsDep, Cursor, DelivererDep, Id, PageLimit, ProjectDep
+from service.schemas.responses import LOCATION, DeliveryPage, WebhookPage
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=CallerRoute)
 

@@ -9,8 +9,8 @@ import uvicorn
 
 from jobs.backends import Backends
 from service.app import create_app
-from service.connection import Connection
-from service.key_policy import key_policy
+from service.auth.key_policy import key_policy
+from service.http.connection import Connection
 from service.server import KEEP_ALIVE_SECONDS, Server, listen
 
 

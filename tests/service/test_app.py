@@ -10,7 +10,7 @@ import pytest
 from jobs.backends import open_backends
 from jobs.settings import Settings
 from relora_core.spec import TrainSpec
-from service.specs import EXAMPLES
+from service.routes.spec_body import EXAMPLES
 from tests.service.serving import serving
 
 

@@ -12,7 +12,7 @@ from jobs.backends import Backends
 from jobs.models import Job
 from jobs.status import Wish
 from service.app import create_app
-from service.key_policy import KeyPolicy
+from service.auth.key_policy import KeyPolicy
 
 HOSTILE = [
     "",

@@ -15,7 +15,7 @@ import yaml
 from jobs.backends import Backends
 from jobs.models import Job, JobError, JobSpec
 from jobs.status import JobStatus, Wish
-from service.tables.layout import moment
+from service.cli.tables.layout import moment
 from tests.service.cli.conftest import Relora
 from tests.service.files import AddFile
 

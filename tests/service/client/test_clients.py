@@ -14,7 +14,7 @@ from jobs.models import Job, JobSpec
 from jobs.settings import Settings
 from jobs.status import JobStatus
 from service.client import ApiError, AsyncClient, Client, Unreachable
-from service.responses import FieldProblem
+from service.schemas.responses import FieldProblem
 from tests.service.files import AddFile, play_generator
 from tests.service.keys import make_key
 from tests.service.serving import serving

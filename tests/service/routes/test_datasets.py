@@ -15,8 +15,8 @@ import pytest
 from jobs.backends import Backends
 from jobs.datasets import content as uploads
 from jobs.settings import Settings
-from service import spool
 from service.app import HASHED_AT_ONCE
+from service.http import upload_buffer as spool
 
 BYTES = bytes(range(256)) * 20_000  # 5 MB, more than a body may have elsewhere
 NEW = {

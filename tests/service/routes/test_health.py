@@ -10,7 +10,7 @@ import pytest
 
 from jobs.backends import Backends, open_backends
 from jobs.settings import Settings
-from service import readiness
+from service.monitoring import readiness
 from tests.service.serving import serving
 
 
@@ -23,7 +23,7 @@ def test_a_server_that_answers_is_alive(http: httpx.Client) -> None:
     ("asked", "blocked"),
     [
         (("GET", "/v1/jobs", None), "jobs.store.JobStore.page"),
-        (("POST", "/v1/jobs", {}), "service.specs.spec_of"),
+        (("POST", "/v1/jobs", {}), "service.routes.spec_body.spec_of"),
         (("POST", "/v1/sweeps", {"base": {}, "grid": {"seed": [1]}}), "service.routes.sweeps.plan"),
     ],
     ids=["the store hangs", "specs take long to check", "sweeps take long to plan"],

@@ -9,7 +9,7 @@ import pytest
 from jobs.backends import Backends
 from jobs.models import Artifact, Job
 from jobs.status import JobStatus
-from service import logs as open_logs
+from service.streams import logs as open_logs
 from tests.service.routes.test_events import STREAM, frames
 
 WHOLE = b"one\ntwo\nthree\nfour\n"

@@ -1,0 +1,244 @@
+"""Who asks, what their key allows, and whose the job is: one check before every route."""
+
+import ipaddress
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, cast
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request, Security
+from fastapi.concurrency import run_in_threadpool
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy.exc import SQLAlchemyError
+
+from jobs.backends import Backends
+from jobs.errors import JobNotFound
+from jobs.keys.models import ApiKey, Scope
+from jobs.keys.secret import digest_of, looks_like_a_key
+from jobs.tables import DEFAULT_PROJECT
+from service.auth.key_policy import KeyPolicy
+from service.auth.rate_limit import RateLimiter
+from service.auth.ttl_cache import Recent
+
+KEY_SECONDS = 5.0  # a key is looked up so often; so late a server sees what another one revoked
+REMEMBERED_KEYS = 10_000
+REMEMBERED_JOBS = 20_000
+READING = {"GET", "HEAD"}
+
+BEARER = HTTPBearer(
+    scheme_name="ApiKey",
+    bearerFormat="rlk_...",
+    description="An API key. Its scope allows `read` GET and HEAD, `write` all else, `admin` also "
+    "the keys of its project, `operator` also projects. It sees its own project alone.",
+    auto_error=False,
+)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks: the bearer of a key or, where none is needed, whoever reaches the service."""
+
+    project: str
+    scope: Scope
+    key_id: str | None = None
+
+
+StaysAllowed = Callable[[], Awaitable[bool]]
+"""Whether the caller of a stream that has begun would be let in still."""
+
+ANYBODY = Caller(DEFAULT_PROJECT, Scope.OPERATOR)
+
+
+class NotAuthenticated(Exception):
+    """No key was given where one is needed, or it lets nobody in."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+class ScopeMissing(Exception):
+    def __init__(self, has: Scope, needed: Scope) -> None:
+        super().__init__(
+            f"This needs a key with the scope `{needed.value}`; yours has `{has.value}`."
+        )
+        self.needed = needed
+
+
+class ForeignOrigin(Exception):
+    def __init__(self, origin: str | None) -> None:
+        super().__init__(
+            f"A page of another site ({origin or 'unknown'}) may change nothing here without an "
+            "API key."
+        )
+
+
+class Access:
+    """Whom the service knows. It remembers what it looked up, so that a request hardly ever
+    costs a read of the database beside its own. Used by the event loop's thread alone.
+    """
+
+    def __init__(self, backends: Backends, policy: KeyPolicy) -> None:
+        self._policy = policy
+        self._keys = backends.keys
+        self._store = backends.store
+        self._known = _no_keys()
+        self._projects: Recent[str, str] = Recent(REMEMBERED_JOBS)  # of jobs: they never change
+
+    async def caller(self, secret: str | None, *, host: str) -> Caller:
+        """Of a request to the address `host`, as its header says. Raises `NotAuthenticated`."""
+        if self._policy is KeyPolicy.IGNORED:
+            return ANYBODY
+        if secret is not None:
+            key = await self._key(secret)
+            _check_usable(key)
+            return Caller(key.project, key.scope, key.id)
+        if self._policy is KeyPolicy.OPTIONAL and _names_this_machine(host):
+            return ANYBODY
+        raise NotAuthenticated("key_required", _why_a_key(self._policy, host))
+
+    async def _key(self, secret: str) -> ApiKey:
+        digest = digest_of(secret)
+        if key := self._known.get(digest):
+            return key
+        known = self._known  # a key that is looked up while another is revoked is not remembered
+        found = await run_in_threadpool(self._look_up, secret)
+        if found is None:
+            raise NotAuthenticated("key_unknown", "There is no such API key.")
+        known.put(digest, found)
+        return found
+
+    def forget_keys(self) -> None:
+        """One was revoked: look up each again."""
+        self._known = _no_keys()
+
+    def _look_up(self, secret: str) -> ApiKey | None:
+        key = self._keys.find(secret) if looks_like_a_key(secret) else None
+        if key is not None:
+            self._keys.note_use(key)
+        return key
+
+    async def check_job(self, job_id: str, caller: Caller) -> None:
+        """Raise the same `JobNotFound` for another project's job as for one that is not there."""
+        project = self._projects.get(job_id)
+        if project is None:
+            project = await run_in_threadpool(self._store.project_of, job_id)
+            self._projects.put(job_id, project)
+        if project != caller.project:
+            raise JobNotFound(job_id)
+
+
+def _no_keys() -> Recent[str, ApiKey]:
+    return Recent(REMEMBERED_KEYS, KEY_SECONDS)
+
+
+def _names_this_machine(host: str) -> bool:
+    """A page of the web whose name leads to 127.0.0.1 (DNS rebinding) still says its own name."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _why_a_key(policy: KeyPolicy, host: str) -> str:
+    needed = "This needs an API key, as the header `Authorization: Bearer rlk_...`."
+    if policy is KeyPolicy.OPTIONAL:
+        return f"{needed} Without one, ask at localhost or 127.0.0.1; this was sent to {host!r}."
+    return needed
+
+
+def _check_usable(key: ApiKey) -> None:
+    if key.revoked_at is not None:
+        raise NotAuthenticated("key_revoked", f"The key {key.prefix}... was revoked.")
+    if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
+        raise NotAuthenticated("key_expired", f"The key {key.prefix}... has expired.")
+
+
+async def authorize(request: Request) -> Caller:
+    """The check. Asynchronous, so that it costs no thread when all is remembered."""
+    credentials = await BEARER(request)
+    access = cast(Access, request.app.state.access)
+    limiter = cast(RateLimiter, request.app.state.limiter)
+    address = f"address:{request.client.host if request.client else ''}"
+    secret = credentials.credentials if credentials else None
+    try:
+        caller = await access.caller(secret, host=request.headers.get("Host", ""))
+    except NotAuthenticated:
+        await limiter.take(address)  # who guesses keys is slowed down as well
+        raise
+    await limiter.take(caller.key_id or address)
+    if request.method in READING:
+        check_scope(caller, Scope.READ)
+    else:
+        check_scope(caller, Scope.WRITE)
+        _check_origin(request, caller)
+    if (job_id := request.path_params.get("job_id")) is not None:
+        await access.check_job(job_id, caller)
+    return caller
+
+
+def _check_origin(request: Request, caller: Caller) -> None:
+    """Raise `ForeignOrigin` where a page of another site asks in the name of whoever looks at it.
+
+    Only a browser sends these headers. A key, which it does not add by itself, shows that the
+    page was given one.
+    """
+    if caller.key_id is not None:
+        return
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if site is not None:
+        foreign = site not in {"same-origin", "none"}
+    else:
+        host = request.headers.get("Host", "")
+        foreign = origin is not None and origin.partition("://")[2] != host
+    if foreign:
+        raise ForeignOrigin(origin)
+
+
+def _stays_allowed(
+    request: Request,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)],
+) -> StaysAllowed:
+    access = cast(Access, request.app.state.access)
+    secret = credentials.credentials if credentials else None
+    host = request.headers.get("Host", "")
+
+    async def ask() -> bool:
+        try:
+            await access.caller(secret, host=host)
+        except NotAuthenticated:
+            return False
+        except SQLAlchemyError:  # an outage ends no stream; the next look tells
+            return True
+        return True
+
+    return ask
+
+
+async def _caller(
+    request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)]
+) -> Caller:
+    """Whom `CallerRoute` let in."""
+    return cast(Caller, request.state.caller)
+
+
+StaysAllowedDep = Annotated[StaysAllowed, Depends(_stays_allowed)]
+
+
+def check_scope(caller: Caller, needed: Scope) -> None:
+    if not caller.scope.includes(needed):
+        raise ScopeMissing(caller.scope, needed)
+
+
+CallerDep = Annotated[Caller, Depends(_caller)]
+for_callers = Depends(_caller)  # of a router: says in the description that it needs a key
+
+
+def admins_only(caller: CallerDep) -> None:
+    check_scope(caller, Scope.ADMIN)
+
+
+def operators_only(caller: CallerDep) -> None:
+    check_scope(caller, Scope.OPERATOR)

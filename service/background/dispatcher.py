@@ -1,0 +1,23 @@
+"""The thread that sends what the outbox holds to the broker."""
+
+from jobs.outbox import Outbox
+from jobs.queue import JobQueue, dispatch
+from service.background.periodic import Rounds
+
+
+class Dispatcher(Rounds):
+    """With the broker down the outbox keeps what is in it, and jobs are still accepted."""
+
+    def __init__(self, outbox: Outbox, queue: JobQueue, *, every_seconds: float = 1.0) -> None:
+        super().__init__(
+            "dispatcher",
+            self._dispatch,
+            every_seconds=every_seconds,
+            task="send jobs to the workers",
+        )
+        self._outbox = outbox
+        self._queue = queue
+
+    def _dispatch(self) -> None:
+        while dispatch(self._outbox, self._queue) and not self.stopping:
+            pass

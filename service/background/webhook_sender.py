@@ -1,0 +1,92 @@
+"""The thread that sends what is on its way to webhooks."""
+
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+
+from jobs.backends import Backends
+from jobs.errors import SecretNotFound, SecretsUnavailable
+from jobs.locations.rules import Locations
+from jobs.webhooks.sending import LEASE_SECONDS, DeliveryQueue, Outcome, Parcel, Target
+from jobs.webhooks.signature import SIGNATURE_HEADER, sign
+from service.background.periodic import Rounds, first_line
+from service.background.safe_post import post
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 8  # webhooks that are sent to at the same time
+CLEAN_EVERY_SECONDS = 3600.0
+
+
+class Deliverer(Rounds):
+    """Any number of processes may run one: each webhook is held by one of them at a time."""
+
+    def __init__(self, backends: Backends, *, every_seconds: float = 1.0) -> None:
+        super().__init__(
+            "deliverer", self._deliver, every_seconds=every_seconds, task="look for webhooks"
+        )
+        self._backends = backends
+        self._queue = DeliveryQueue(backends.engine)
+        self._only_public = Locations.of(backends.settings).only_public_webhooks
+        self._busy = 0
+        self._lock = Lock()
+        self._clean_at = 0.0
+        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhook")
+
+    def stop(self) -> None:
+        """What is being sent is settled first."""
+        super().stop()
+        self._pool.shutdown()
+
+    def _deliver(self) -> None:
+        self._clean()
+        for target in self._queue.claim(self._free_places()):
+            self._occupy(+1)
+            self._pool.submit(self._serve, target)
+
+    def _free_places(self) -> int:
+        with self._lock:
+            return 0 if self.stopping else AT_ONCE - self._busy
+
+    def _occupy(self, places: int) -> None:
+        with self._lock:
+            self._busy += places
+
+    def _clean(self) -> None:
+        if time.monotonic() >= self._clean_at:
+            self._queue.delete_old()
+            self._clean_at = time.monotonic() + CLEAN_EVERY_SECONDS
+
+    def _serve(self, target: Target) -> None:
+        """Send to one webhook what is due, for half of the lease, then let others have a turn."""
+        until = time.monotonic() + LEASE_SECONDS / 2
+        try:
+            while not self.stopping and time.monotonic() < until:
+                if (parcel := self._queue.due(target)) is None:
+                    break
+                outcome = self._send(target, parcel)
+                self._queue.settle(target, parcel, outcome)
+                if outcome.status is None and outcome.error:  # nobody is there
+                    break
+            self._queue.release(target)
+        except Exception as error:  # the lease ends by itself, and what is due is sent again
+            logger.error("webhook %s: sending broke off: %s", target.id, first_line(error))
+        finally:
+            self._occupy(-1)
+            self.ring()
+
+    def _send(self, target: Target, parcel: Parcel) -> Outcome:
+        try:
+            values = self._backends.secrets.reveal(target.project, {target.secret})
+        except (SecretNotFound, SecretsUnavailable) as error:
+            return Outcome(error=f"it cannot be signed: {error}")
+        body = parcel.body.encode()
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "relora",
+            "Relora-Delivery": parcel.id,
+            "Relora-Event": parcel.event_type,
+            SIGNATURE_HEADER: sign(body, values[target.secret], at=int(time.time())),
+        }
+        return post(target.url, body, headers, only_public=self._only_public)

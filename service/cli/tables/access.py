@@ -1,0 +1,78 @@
+"""Keys, secrets and projects, as tables for a terminal."""
+
+from collections.abc import Sequence
+
+from rich.filesize import decimal
+from rich.table import Table
+
+from jobs.keys.models import ApiKey
+from jobs.projects import Project, ProjectReport
+from jobs.quotas import Quotas
+from jobs.secrets import Secret
+from service.cli.tables.layout import line, moment, sheet, table
+
+
+def key_table(items: Sequence[ApiKey]) -> Table:
+    rows = table([item.id for item in items], "name", "scope", "begins", "state", "last used")
+    for item in items:
+        rows.add_row(
+            item.id,
+            line(item.name),
+            item.scope,
+            item.prefix,
+            _usable(item),
+            moment(item.last_used_at),
+        )
+    return rows
+
+
+def key_sheet(key: ApiKey) -> Table:
+    return sheet(
+        [
+            ("id", key.id),
+            ("name", key.name),
+            ("project", key.project),
+            ("scope", key.scope),
+            ("begins", key.prefix),
+            ("state", _usable(key)),
+            ("created", moment(key.created_at)),
+            ("last used", moment(key.last_used_at)),
+        ]
+    )
+
+
+def _usable(key: ApiKey) -> str:
+    if key.revoked_at:
+        return "revoked"
+    return f"until {key.expires_at:%Y-%m-%d}" if key.expires_at else "usable"
+
+
+def secret_table(items: Sequence[Secret]) -> Table:
+    rows = table([item.name for item in items], "changed", first="name")
+    for item in items:
+        rows.add_row(item.name, moment(item.updated_at))
+    return rows
+
+
+def project_table(items: Sequence[Project]) -> Table:
+    """Projects with their quotas."""
+    rows = table([item.name for item in items], *Quotas.model_fields, "created", first="name")
+    for item in items:
+        quotas = [_amount(name, limit) for name, limit in item.quotas]
+        rows.add_row(item.name, *quotas, moment(item.created_at))
+    return rows
+
+
+def quota_table(project: ProjectReport) -> Table:
+    """Each quota of one project, and what is used of it."""
+    used = dict(project.usage)
+    rows = table(list(used), "used", "limit", first="quota")
+    for name, limit in project.quotas:
+        rows.add_row(name, _amount(name, used[name]), _amount(name, limit))
+    return rows
+
+
+def _amount(quota: str, value: int | None) -> str:
+    if value is None:
+        return "none"
+    return decimal(value) if quota.endswith("_bytes") else f"{value:,}"

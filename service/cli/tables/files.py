@@ -1,0 +1,81 @@
+"""What jobs made and what they train on, as tables for a terminal."""
+
+from collections.abc import Sequence
+
+from rich.filesize import decimal
+from rich.table import Table
+
+from jobs.artifacts import Checkpoint
+from jobs.datasets.models import Dataset
+from service.cli.tables.layout import as_of, line, moment, number, sheet, table
+from service.schemas.responses import StoredArtifact
+
+
+def checkpoint_table(items: Sequence[Checkpoint]) -> Table:
+    rows = table(
+        [item.path for item in items], "kind", "step", "files", "size", "score", first="path"
+    )
+    for item in items:
+        rows.add_row(
+            item.path,
+            item.kind,
+            f"{item.step:,}",
+            str(item.files),
+            decimal(item.size),
+            as_of(number(_score(item)), item.metrics_step, item.step),
+        )
+    return rows
+
+
+def _score(saved: Checkpoint) -> float | None:
+    """The perplexity of a language model, or the accuracy of a classifier."""
+    metrics = saved.metrics
+    return metrics.get("validation_perplexity", metrics.get("validation_accuracy"))
+
+
+def dataset_table(items: Sequence[Dataset]) -> Table:
+    names = ("name", "file", "status", "size", "created")
+    rows = table([item.id for item in items], *names, giving_way="name file")
+    for item in items:
+        rows.add_row(
+            item.id,
+            line(item.name),
+            line(item.filename),
+            _here(item),
+            decimal(item.size),
+            moment(item.created_at),
+        )
+    return rows
+
+
+def _here(dataset: Dataset) -> str:
+    is_whole = dataset.received >= dataset.size
+    share = "" if is_whole else f" ({dataset.received / dataset.size:.0%})"
+    return dataset.status + share
+
+
+def artifact_table(items: Sequence[StoredArtifact]) -> Table:
+    rows = table([item.path for item in items], "kind", "step", "size", first="path")
+    for item in items:
+        rows.add_row(
+            item.path,
+            item.kind,
+            "-" if item.step is None else f"{item.step:,}",
+            decimal(item.size),
+        )
+    return rows
+
+
+def dataset_sheet(dataset: Dataset) -> Table:
+    return sheet(
+        [
+            ("id", dataset.id),
+            ("uri", dataset.uri),
+            ("name", dataset.name),
+            ("file", dataset.filename),
+            ("status", _here(dataset)),
+            ("size", decimal(dataset.size)),
+            ("sha256", dataset.sha256),
+            ("created", moment(dataset.created_at)),
+        ]
+    )

@@ -1,0 +1,163 @@
+"""Jobs and sweeps, as tables for a terminal."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+from rich.filesize import decimal
+from rich.table import Table
+from rich.text import Text
+
+from jobs.models import Job
+from jobs.status import JobStatus
+from jobs.sweeps.models import SweepJob, SweepSummary
+from relora_core.spec import ConfigModel, PresetModel, PretrainedModel
+from service.cli.follow import STYLES
+from service.cli.tables.layout import Fact, as_of, line, moment, number, sheet, table
+
+OF_EACH = ("status", "loss", "ppl", "tokens/s", "memory", "name")  # of jobs side by side
+
+
+def job_sheet(job: Job) -> Table:
+    return sheet([*_who(job), *_where(job), *_how(job)])
+
+
+def _who(job: Job) -> Iterator[Fact]:
+    yield "id", job.id
+    yield "name", job.name
+    if job.labels:
+        yield "labels", ", ".join(f"{key}={value}" for key, value in sorted(job.labels.items()))
+    if job.forked_from:
+        yield "forked from", job.forked_from
+    yield "status", _wished(job)
+    yield "method", job.spec.method.name
+    yield "model", _model(job)
+    yield "created", moment(job.created_at)
+    yield "started", moment(job.started_at)
+    if job.finished_at:
+        yield "finished", moment(job.finished_at)
+
+
+def _model(job: Job) -> str:
+    match job.spec.model:
+        case PresetModel(preset=name) | PretrainedModel(pretrained=name):
+            return name
+        case ConfigModel(config=config):
+            return str(config.get("model_type", "-"))
+
+
+def _where(job: Job) -> Iterator[Fact]:
+    now = job.progress
+    if now.queue_position is not None:
+        yield "in the queue", f"place {now.queue_position}, priority {job.priority}"
+    if now.obstacle is not None:
+        yield "waits because", now.obstacle
+    if now.phase and job.status is JobStatus.RUNNING:
+        yield "phase", now.phase.replace("_", " ")
+    yield "step", _step(now.step, now.total_steps)
+    if now.epoch is not None:
+        yield "epoch", f"{now.epoch:,.2f}"
+    if now.eta_seconds is not None and job.status is JobStatus.RUNNING:
+        yield "ETA", str(timedelta(seconds=round(now.eta_seconds)))
+
+
+def _how(job: Job) -> Iterator[Fact]:
+    now = job.progress
+    yield "loss", number(now.loss)
+    if job.spec.task == "image_classification":
+        yield "accuracy", as_of(number(now.validation_accuracy), now.validation_step, now.step)
+    else:
+        yield "perplexity", as_of(number(now.validation_perplexity), now.validation_step, now.step)
+    yield f"{job.spec.unit}/s", _pace(now.tokens_per_second)
+    yield "restarts", str(job.progress.restarts)
+    yield "attempt", _attempt(job)
+    yield "worker", job.worker or "-"
+    if job.error:
+        yield "error", Text(job.error.message, style="red")
+
+
+def _attempt(job: Job) -> str:
+    """Attempts that a pause or a stopped worker ended count against nothing."""
+    return f"{job.attempt} ({job.failed_attempts} of {job.spec.retries.max_attempts} failed)"
+
+
+def overview(items: Sequence[Job]) -> Table:
+    """A line for each job."""
+    rows = table([job.id for job in items], "name", "method", "status", "step", "loss", "created")
+    for job in items:
+        rows.add_row(
+            job.id,
+            line(job.name),
+            job.spec.method.name,
+            _wished(job),
+            _step(job.progress.step, job.progress.total_steps),
+            number(job.progress.loss),
+            moment(job.created_at),
+        )
+    return rows
+
+
+def comparison_table(items: Sequence[SweepJob]) -> Table:
+    """Jobs side by side: what is other in each, and how far each came."""
+    fields = list(dict.fromkeys(field for item in items for field in item.changes))
+    rows = table(
+        [item.job_id for item in items],
+        *_short(fields),
+        *OF_EACH,
+    )
+    for item in items:
+        rows.add_row(
+            item.job_id,
+            *(str(item.changes.get(field, "-")) for field in fields),
+            _status_and_share(item),
+            number(item.loss),
+            as_of(
+                number(item.validation_perplexity or item.validation_accuracy),
+                item.validation_step,
+                item.step,
+            ),
+            _pace(item.tokens_per_second),
+            "-" if item.peak_memory_bytes is None else decimal(item.peak_memory_bytes),
+            line(item.name),
+        )
+    return rows
+
+
+def _short(fields: Sequence[str]) -> list[str]:
+    """`method.rank` as `rank`, unless that would mean another, too."""
+    last = [field.rpartition(".")[2] for field in fields]
+    taken = Counter((*last, *OF_EACH))
+    return [end if taken[end] == 1 else field for field, end in zip(fields, last, strict=True)]
+
+
+def sweep_table(items: Sequence[SweepSummary]) -> Table:
+    names = ("name", "jobs", "created")
+    rows = table([item.id for item in items], *names, giving_way="name jobs")
+    for item in items:
+        counts = [f"{count} {status}" for status, count in item.counts.items() if count]
+        rows.add_row(item.id, line(item.name), line(", ".join(counts)), moment(item.created_at))
+    return rows
+
+
+def _wished(job: Job) -> Text:
+    text = _status(job.status)
+    return text.append(f" ({job.wish} asked)", style="dim") if job.wish else text
+
+
+def _status(status: JobStatus) -> Text:
+    return Text(status, style=STYLES[status])
+
+
+def _status_and_share(item: SweepJob) -> Text:
+    text = _status(item.status)
+    if item.status is JobStatus.RUNNING:
+        text.append(f" {item.step / item.total_steps:.0%}", style="dim")
+    return text
+
+
+def _pace(per_second: float | None) -> str:
+    return "-" if per_second is None else f"{per_second:,.0f}"
+
+
+def _step(step: int, total: int) -> str:
+    return f"{step:,}/{total:,}"

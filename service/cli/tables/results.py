@@ -1,0 +1,52 @@
+"""What came of jobs, as tables for a terminal: their curves, and what their models wrote."""
+
+from collections.abc import Callable, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from jobs.generations.models import Generation
+from jobs.metrics.models import Curve
+from service.cli.tables.layout import line, table
+
+MISSING = "-"
+
+
+def metric_table(curves: Sequence[Curve]) -> Table:
+    """The thinned curves have their least and their greatest point, whatever they left out."""
+    names = [curve.name for curve in curves]
+    rows = table(names, "points", "least", "at step", "greatest", "at step", first="metric")
+    for curve in curves:
+        rows.add_row(
+            curve.name, f"{curve.num_points:,}", *_extreme(curve, min), *_extreme(curve, max)
+        )
+    return rows
+
+
+def _extreme(curve: Curve, of: Callable[[list[tuple[float, int]]], tuple[float, int]]) -> list[str]:
+    pairs = zip(curve.values, curve.steps, strict=True)
+    finite = [(value, step) for value, step in pairs if value is not None]
+    if not finite:
+        return [MISSING, MISSING]
+    value, step = of(finite)
+    return [f"{value:,.6g}", f"{step:,}"]
+
+
+def generation_table(items: Sequence[Generation]) -> Table:
+    names = ("status", "step", "prompt", "text")
+    rows = table([item.id for item in items], *names, giving_way="prompt text")
+    for item in items:
+        rows.add_row(
+            item.id,
+            item.status,
+            f"{item.step:,}",
+            line(item.request.prompt),
+            _answer(item),
+        )
+    return rows
+
+
+def _answer(generation: Generation) -> Text:
+    if generation.error:
+        return line(generation.error.message, style="red")
+    return line(generation.result.text if generation.result else MISSING)

@@ -1,0 +1,66 @@
+"""Webhooks and what was sent to them, as tables for a terminal."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from jobs.webhooks.models import Delivery, DeliveryStatus, Webhook
+from service.cli.tables.layout import line, moment, sheet, table
+
+STYLES = {
+    DeliveryStatus.PENDING: "yellow",
+    DeliveryStatus.DELIVERED: "green",
+    DeliveryStatus.FAILED: "red",
+}
+WELL = Text("well", style="green")
+
+
+def webhook_table(items: Sequence[Webhook]) -> Table:
+    names = ("state", "events", "url")
+    rows = table([item.id for item in items], *names, giving_way="events url")
+    for item in items:
+        state = Text("failing", style="red") if item.failing_since else WELL
+        rows.add_row(item.id, state, line(", ".join(item.events)), line(item.url))
+    return rows
+
+
+def webhook_sheet(webhook: Webhook) -> Table:
+    return sheet(
+        [
+            ("id", webhook.id),
+            ("url", webhook.url),
+            ("events", ", ".join(webhook.events)),
+            ("of", webhook.job_id or "all jobs of the project"),
+            ("secret", webhook.secret),
+            ("state", _state(webhook)),
+            ("created", moment(webhook.created_at)),
+        ]
+    )
+
+
+def _state(webhook: Webhook) -> Text:
+    if webhook.failing_since is None:
+        return WELL
+    return Text(f"failing since {moment(webhook.failing_since)}", style="red")
+
+
+def delivery_table(items: Sequence[Delivery]) -> Table:
+    names = ("event", "status", "tries", "answer")
+    rows = table([item.id for item in items], *names, giving_way="answer")
+    for item in items:
+        rows.add_row(
+            item.id,
+            item.event_type,
+            Text(item.status, style=STYLES[item.status]),
+            str(item.attempts),
+            _answer(item),
+        )
+    return rows
+
+
+def _answer(delivery: Delivery) -> Text:
+    """What the other side said to the last try, or why it could not."""
+    if delivery.error:
+        return Text(delivery.error)
+    return Text("-" if delivery.response_status is None else str(delivery.response_status))

@@ -1,0 +1,273 @@
+"""From what went wrong to a status and a code: the only place that knows both."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
+from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
+from starlette.exceptions import HTTPException
+
+from jobs.errors import (
+    ArtifactNotFound,
+    ChecksumMismatch,
+    DatasetInUse,
+    DatasetNotFound,
+    DeliveryNotFound,
+    GenerationNotFound,
+    IdempotencyConflict,
+    IllegalTransition,
+    JobInUse,
+    JobNotFound,
+    JobsError,
+    KeyNotFound,
+    LogNotFound,
+    ModelNotFound,
+    NoTextModel,
+    OffsetMismatch,
+    ProjectExists,
+    ProjectNotFound,
+    QuotaExceeded,
+    SecretNotFound,
+    SecretsUnavailable,
+    StorageError,
+    SweepNotFound,
+    TooManyGenerations,
+    TooManyWebhooks,
+    UploadTooLarge,
+    WebhookNotFound,
+)
+from relora_core.problems import Problem as SpecProblem
+from relora_core.problems import in_words
+from service.auth.access import ForeignOrigin, NotAuthenticated, ScopeMissing
+from service.auth.rate_limit import RateLimited
+from service.http.json_body import BodyRefused
+from service.schemas.responses import PROBLEM, ExceededQuota, FieldProblem, Problem
+
+logger = logging.getLogger(__name__)
+
+JOB_ERRORS: dict[type[JobsError], tuple[int, str]] = {
+    JobNotFound: (404, "job_not_found"),
+    GenerationNotFound: (404, "generation_not_found"),
+    NoTextModel: (409, "no_text_model"),
+    DatasetNotFound: (404, "dataset_not_found"),
+    DatasetInUse: (409, "dataset_in_use"),
+    UploadTooLarge: (413, "upload_too_large"),
+    ChecksumMismatch: (422, "checksum_mismatch"),
+    SweepNotFound: (404, "sweep_not_found"),
+    ArtifactNotFound: (404, "artifact_not_found"),
+    LogNotFound: (404, "log_not_found"),
+    KeyNotFound: (404, "key_not_found"),
+    ProjectNotFound: (404, "project_not_found"),
+    SecretNotFound: (404, "secret_not_found"),
+    WebhookNotFound: (404, "webhook_not_found"),
+    DeliveryNotFound: (404, "delivery_not_found"),
+    ModelNotFound: (404, "model_not_found"),
+    JobInUse: (409, "job_in_use"),
+    IllegalTransition: (409, "illegal_transition"),
+    IdempotencyConflict: (409, "idempotency_conflict"),
+    ProjectExists: (409, "project_exists"),
+    TooManyGenerations: (409, "too_many_generations"),
+    TooManyWebhooks: (409, "too_many_webhooks"),
+    StorageError: (502, "storage_failed"),
+    SecretsUnavailable: (503, "secrets_unavailable"),
+}
+HTTP_CODES = {
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "body_too_slow",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+    416: "range_not_satisfiable",
+}
+
+
+class InvalidSpec(Exception):
+    """A job spec that cannot be run; every field that is wrong, and why."""
+
+    def __init__(self, problems: list[SpecProblem]) -> None:
+        super().__init__("; ".join(f"{item.path}: {item.message}" for item in problems))
+        self.problems = problems
+
+
+class NameUnknown(Exception):
+    """There is none of this kind with the name."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(f"There is no {kind} {name!r}; list the {kind}s to see their names.")
+        self.code = f"{kind}_not_found"
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The error responses of a route, for its OpenAPI entry."""
+    return {status: {"model": Problem} for status in statuses}
+
+
+def respond(
+    request: Request,
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    **members: object,
+) -> JSONResponse:
+    """A problem; `members` are what it has beside those of every problem."""
+    request_id = request.state.request_id
+    body = Problem(
+        type=f"urn:relora:problem:{code}",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        code=code,
+        request_id=request_id,
+        **members,
+    )
+    return JSONResponse(
+        body.model_dump(exclude_none=True),
+        status_code=status,
+        media_type=PROBLEM,
+        headers={**(headers or {}), "X-Request-ID": request_id},
+    )
+
+
+def job_error(request: Request, error: JobsError) -> JSONResponse:
+    status, code = JOB_ERRORS[type(error)]
+    return respond(request, status, code, str(error))
+
+
+def quota_exceeded(request: Request, error: QuotaExceeded) -> JSONResponse:
+    """403, not 429: a client that waits and tries again by itself would do so for hours."""
+    quota = ExceededQuota(name=error.quota, used=error.used, asked=error.asked, limit=error.limit)
+    return respond(request, 403, "quota_exceeded", str(error), quota=quota)
+
+
+def rate_limited(request: Request, error: RateLimited) -> JSONResponse:
+    headers = {"Retry-After": str(error.retry_after)}
+    return respond(request, 429, "rate_limited", str(error), headers=headers)
+
+
+def not_authenticated(request: Request, error: NotAuthenticated) -> JSONResponse:
+    challenge = "Bearer" if error.code == "key_required" else 'Bearer error="invalid_token"'
+    return respond(request, 401, error.code, str(error), headers={"WWW-Authenticate": challenge})
+
+
+def scope_missing(request: Request, error: ScopeMissing) -> JSONResponse:
+    challenge = f'Bearer error="insufficient_scope", scope="{error.needed.value}"'
+    headers = {"WWW-Authenticate": challenge}
+    return respond(request, 403, "scope_missing", str(error), headers=headers)
+
+
+def foreign_origin(request: Request, error: ForeignOrigin) -> JSONResponse:
+    return respond(request, 403, "foreign_origin", str(error))
+
+
+def offset_mismatch(request: Request, error: OffsetMismatch) -> JSONResponse:
+    headers = {"Upload-Offset": str(error.received)}
+    return respond(request, 409, "offset_mismatch", str(error), headers=headers)
+
+
+def invalid_spec(request: Request, error: InvalidSpec) -> JSONResponse:
+    detail = "The spec was not accepted; nothing is queued."
+    return respond(request, 422, "invalid_spec", detail, errors=_fields(error.problems))
+
+
+def name_unknown(request: Request, error: NameUnknown) -> JSONResponse:
+    return respond(request, 404, error.code, str(error))
+
+
+def invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:
+    details = error.errors()
+    if details[0]["type"] == "json_invalid":
+        reason, position = details[0]["ctx"]["error"], details[0]["loc"][-1]
+        message = f"The body is not JSON: {reason} at character {position}."
+        return respond(request, 400, "malformed_body", message)
+    detail = "The request was not accepted."
+    return respond(request, 422, "invalid_request", detail, errors=_fields(_problems(error)))
+
+
+def _problems(error: RequestValidationError) -> list[SpecProblem]:
+    """By the name of the field or parameter alone, wherever in the request it was sent."""
+    details = error.errors()
+    named = [{**item, "loc": item["loc"][1:]} for item in details]
+    sent = {item["loc"][0]: None for item in named if item["loc"]}
+    return in_words(named, sent | dict(error.body) if isinstance(error.body, Mapping) else sent)
+
+
+def _fields(problems: list[SpecProblem]) -> list[FieldProblem]:
+    return [FieldProblem(path=item.path, message=item.message) for item in problems]
+
+
+def body_refused(request: Request, error: BodyRefused) -> JSONResponse:
+    detail = "The body has values that cannot be stored."
+    return respond(request, 422, "invalid_request", detail, errors=_fields([error.problem]))
+
+
+def http_error(request: Request, error: HTTPException) -> JSONResponse:
+    code = HTTP_CODES.get(error.status_code, "http_error")
+    detail, headers = error.detail, error.headers
+    if error.status_code == 404:
+        detail = f"There is nothing at {request.url.path}."
+    elif error.status_code == 405:
+        detail = f"{request.method} is not possible at {request.url.path}."
+        headers = {"Allow": ", ".join(_methods_at(request))}
+    return respond(request, error.status_code, code, detail, headers=headers)
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Of all routes with this path: the framework names those of one alone. A path that is
+    written out, as /v1/jobs/estimate, is no job's."""
+    matching = [
+        route
+        for route in iter_route_contexts(request.app.routes)
+        if route.methods and route.path_regex.match(request.url.path)
+    ]
+    if not matching:  # a folder of files
+        return ["GET", "HEAD"]
+    path = min(matching, key=lambda route: len(route.param_convertors)).path
+    methods = {method for route in matching if route.path == path for method in route.methods or ()}
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
+
+
+def store_down(request: Request, error: OperationalError | NoConnection) -> JSONResponse:
+    logger.error("the job store does not answer: %s", error)
+    detail = "The job store does not answer; try again in a moment."
+    headers = {"Retry-After": "5"}
+    return respond(request, 503, "store_unavailable", detail, headers=headers)
+
+
+def not_storable(request: Request, error: DataError) -> JSONResponse:
+    """What one database takes and another does not: a NUL in a text, a number of 30 digits."""
+    detail = "The job store cannot hold this value; look for NUL characters and huge numbers."
+    logger.info("refused: %s", error.orig)
+    return respond(request, 422, "invalid_request", detail)
+
+
+def bug(request: Request, _: Exception) -> JSONResponse:
+    detail = "An error of the service; its log has more under this request id."
+    return respond(request, 500, "internal_error", detail)
+
+
+HANDLERS: dict[int | type[Exception], Any] = {
+    **dict.fromkeys(JOB_ERRORS, job_error),
+    QuotaExceeded: quota_exceeded,
+    RateLimited: rate_limited,
+    NotAuthenticated: not_authenticated,
+    ScopeMissing: scope_missing,
+    ForeignOrigin: foreign_origin,
+    OffsetMismatch: offset_mismatch,
+    InvalidSpec: invalid_spec,
+    NameUnknown: name_unknown,
+    RequestValidationError: invalid_request,
+    BodyRefused: body_refused,
+    HTTPException: http_error,
+    DataError: not_storable,
+    OperationalError: store_down,
+    NoConnection: store_down,
+    Exception: bug,
+}

@@ -1,0 +1,82 @@
+"""What routes ask for in their signatures."""
+
+from collections.abc import Iterator
+from typing import Annotated, cast
+
+from fastapi import Depends, Path, Query, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+
+from jobs.backends import Backends
+from jobs.metrics.store import MetricStore
+from jobs.store import JobStore
+from service.auth.access import CallerDep
+from service.background.dispatcher import Dispatcher
+from service.background.webhook_sender import Deliverer
+from service.streams.events import EventHub
+
+
+def _backends(request: Request) -> Backends:
+    return cast(Backends, request.app.state.backends)
+
+
+def _store(request: Request) -> JobStore:
+    return _backends(request).store
+
+
+def _metrics(request: Request) -> MetricStore:
+    return _backends(request).metrics
+
+
+def _dispatcher(request: Request) -> Dispatcher:
+    return cast(Dispatcher, request.app.state.dispatcher)
+
+
+def _deliverer(request: Request) -> Deliverer:
+    return cast(Deliverer, request.app.state.deliverer)
+
+
+def _hub(request: Request) -> EventHub:
+    return cast(EventHub, request.app.state.hub)
+
+
+def _project(caller: CallerDep) -> str:
+    return caller.project
+
+
+async def refuse_unknown_query(request: Request) -> None:
+    """A misspelt parameter is an error, not the whole list."""
+    route = cast(APIRoute, request.scope["route"])
+    known = set(_query_parameters(route.dependant))
+    unknown = sorted(set(request.query_params) - known)
+    if unknown:
+        choices = f"; there are {', '.join(sorted(known))}" if known else "; it takes none"
+        raise RequestValidationError(
+            [
+                {"type": "unknown_parameter", "loc": ("query", name), "msg": f"unknown{choices}"}
+                for name in unknown
+            ]
+        )
+
+
+def _query_parameters(dependant: Dependant) -> Iterator[str]:
+    for parameter in dependant.query_params:
+        yield parameter.alias
+    for part in dependant.dependencies:
+        yield from _query_parameters(part)
+
+
+BackendsDep = Annotated[Backends, Depends(_backends)]
+StoreDep = Annotated[JobStore, Depends(_store)]
+MetricsDep = Annotated[MetricStore, Depends(_metrics)]
+DispatcherDep = Annotated[Dispatcher, Depends(_dispatcher)]
+DelivererDep = Annotated[Deliverer, Depends(_deliverer)]
+HubDep = Annotated[EventHub, Depends(_hub)]
+MAX_NAME, MAX_PATH, MAX_HEADER = 100, 2000, 16_384  # characters
+Id = Annotated[str, Path(max_length=MAX_NAME)]
+Cursor = Annotated[
+    str | None, Query(max_length=MAX_NAME, description="The `next` of the page before.")
+]
+PageLimit = Annotated[int, Query(ge=1, le=200)]
+ProjectDep = Annotated[str, Depends(_project)]

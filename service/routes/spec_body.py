@@ -1,0 +1,139 @@
+"""A job spec in the body of a request, with errors in the words of the one who wrote it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Body, Depends, Header, HTTPException, Request
+from pydantic import ValidationError, WrapValidator
+
+import service
+from jobs.admission import epochs_of, priority_problems, problems_of
+from jobs.backends import Backends
+from jobs.locations.rules import Locations
+from jobs.models import JobSpec
+from relora_core.epochs import many_epochs
+from relora_core.problems import Problem, explain
+from service.http.errors import InvalidSpec
+from service.routes.dependencies import BackendsDep, ProjectDep
+from service.schemas.responses import FieldWarning
+
+_DEMO_TEXT = Path(service.__file__).parents[1] / "examples" / "data" / "kjv.jsonl.gz"
+_WIKITEXT = "hf://Salesforce/wikitext?config=wikitext-2-raw-v1"
+# The first one trains on a server of any kind: on the text of the clone or, where there is none,
+# on a small dataset of the Hub.
+EXAMPLES: dict[str, Any] = {
+    "first": {
+        "summary": "1.9M parameters, 400 steps: a few minutes on a CPU",
+        "value": {
+            "name": "my-first",
+            "model": {"preset": "llama_9m"},
+            "tokenizer": {"train": {"vocab_size": 4096}},
+            "data": {
+                "train": {"uri": str(_DEMO_TEXT) if _DEMO_TEXT.exists() else _WIKITEXT},
+                "validation": {"fraction": 0.02},
+                "sequence_length": 128,
+            },
+            "method": {"name": "relora", "rank": 16, "warm_start_steps": 100, "reset_every": 100},
+            "training": {
+                "steps": 400,
+                "global_batch_size": 16,
+                "precision": "fp32",
+                "compile": False,
+            },
+        },
+    },
+    "relora_130m": {
+        "summary": "130M parameters, 20,000 steps: your own text in a bucket",
+        "value": {
+            "name": "relora-130m",
+            "model": {"preset": "llama_130m"},
+            "tokenizer": {"train": {"vocab_size": 8192}},
+            "data": {"train": {"uri": "s3://corpus/c4/*.jsonl.gz"}, "sequence_length": 512},
+            "method": {
+                "name": "relora",
+                "rank": 128,
+                "warm_start_steps": 5000,
+                "reset_every": 5000,
+            },
+            "training": {"steps": 20000, "global_batch_size": 1152},
+        },
+    },
+}
+
+
+def _unread(document: object, _validate: object) -> object:
+    """Described as a spec, and read as one by `_spec`."""
+    return document
+
+
+def _spec(
+    document: Annotated[
+        JobSpec,
+        WrapValidator(_unread),
+        Body(openapi_examples=EXAMPLES),
+    ],
+) -> JobSpec:
+    """In a thread, as all that is not asynchronous: a long spec holds up nobody else."""
+    if isinstance(document, bytes):
+        raise HTTPException(415, "Send the spec as JSON, with Content-Type: application/json.")
+    return spec_of(document)
+
+
+SpecBody = Annotated[JobSpec, Depends(_spec)]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description="A text of your choice. For a day, the same key with the same body returns "
+        "what the first request made, with 200; with another body it is refused.",
+    ),
+]
+
+
+def spec_of(document: object) -> JobSpec:
+    """Raises `InvalidSpec`."""
+    try:
+        return JobSpec.model_validate(document)
+    except ValidationError as error:
+        raise InvalidSpec(explain(error, document, JobSpec)) from None
+
+
+@dataclass(frozen=True)
+class Admission:
+    """What the store, the settings and the caller's project say of a spec."""
+
+    backends: Backends
+    locations: Locations
+    project: str
+
+    def problems(self, spec: JobSpec) -> list[Problem]:
+        return problems_of(spec, self.backends, project=self.project, locations=self.locations)
+
+    def check(self, spec: JobSpec) -> None:
+        """Raise `InvalidSpec` for a valid spec that cannot be run here."""
+        if problems := self.problems(spec):
+            raise InvalidSpec(problems)
+
+    def epochs(self, spec: JobSpec) -> float | None:
+        """How often an admitted job would read its data; None where no size is known here."""
+        return epochs_of(spec, self.backends, project=self.project)
+
+    def warnings(self, spec: JobSpec, *, epochs: float | None) -> list[FieldWarning]:
+        """What its sender should know of an admitted spec from the body of a request."""
+        remarks = (*spec.remarks, *many_epochs(epochs, spec.unit))
+        return [FieldWarning(path=remark.path, message=remark.message) for remark in remarks]
+
+    def check_priority(self, priority: int) -> None:
+        """As `check`, for a job that is there."""
+        if problems := priority_problems(priority, self.backends):
+            raise InvalidSpec(problems)
+
+
+def _admission(request: Request, backends: BackendsDep, project: ProjectDep) -> Admission:
+    return Admission(backends, request.app.state.locations, project)
+
+
+AdmissionDep = Annotated[Admission, Depends(_admission)]

@@ -1,0 +1,177 @@
+"""Events as they happen: read and written out once for all who listen to the same job."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from itertools import takewhile
+
+from fastapi.sse import format_sse_event
+from starlette.concurrency import run_in_threadpool
+
+from jobs.events import AnyJobEvent
+from jobs.status import FINAL
+from jobs.store import JobStore
+from relora_core.events import to_line
+from service.schemas.responses import LAST_EVENTS
+
+logger = logging.getLogger(__name__)
+
+PAGE = 500  # events a read
+REMEMBERED = 1000  # events of a job; who is further behind reads from the store
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """An event as it goes over the line."""
+
+    id: int
+    type: str
+    data: bytes
+    is_last: bool  # of its job
+
+    @classmethod
+    def of(cls, event: AnyJobEvent) -> "Frame":
+        assert event.id is not None  # noqa: S101 # the store numbers every event
+        data = format_sse_event(id=str(event.id), event=event.type, data_str=to_line(event))
+        return cls(event.id, event.type, data, isinstance(event, LAST_EVENTS))
+
+
+class Watch:
+    """The newest events of one job. `changed` is set, and replaced, when there are more."""
+
+    def __init__(self, after: int) -> None:
+        self.newest = after
+        self.recent: deque[Frame] = deque(maxlen=REMEMBERED)
+        self.changed = asyncio.Event()
+        self.woken = asyncio.Event()
+        self.listeners = 0
+
+    def add(self, frames: list[Frame]) -> None:
+        self.recent.extend(frames)
+        self.newest = frames[-1].id
+        self.announce()
+
+    def announce(self) -> None:
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()
+
+    def after(self, position: int) -> list[Frame] | None:
+        """The events later than `position`; None if they are not remembered any more."""
+        if position >= self.newest:
+            return []
+        if self.recent and self.recent[0].id <= position + 1:
+            later = takewhile(lambda frame: frame.id > position, reversed(self.recent))
+            return list(later)[::-1]
+        return None
+
+
+class EventHub:
+    """Reads a watched job's new events when it is woken, or else every `poll_seconds`."""
+
+    def __init__(self, store: JobStore, *, poll_seconds: float = 1.0) -> None:
+        self._store = store
+        self._poll_seconds = poll_seconds
+        self._watches: dict[str, Watch] = {}
+        self._pollers: dict[str, asyncio.Task[None]] = {}
+        self._closed = False
+
+    def wake(self, job_id: str) -> None:
+        """Say that the job may have new events."""
+        if watch := self._watches.get(job_id):
+            watch.woken.set()
+
+    def close(self) -> None:
+        """End every stream; the clients come back to another server."""
+        self._closed = True
+        for watch in self._watches.values():
+            watch.announce()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    async def listen(
+        self, job_id: str, *, after: int, quiet_seconds: float
+    ) -> AsyncGenerator[list[Frame], None]:
+        """The job's events later than `after`, to its last; an empty list for each quiet time.
+
+        An `after` that the log does not hold yet starts over: the store was restored.
+        """
+        if after and not await self._read(job_id, after - 1, limit=1):
+            after = 0
+        job = await run_in_threadpool(self._store.get, job_id)
+        if job.status in FINAL:
+            while frames := await self._read(job_id, after):
+                after = frames[-1].id
+                yield frames
+            return
+        watch = self._join(job_id, after)
+        try:
+            async for frames in self._follow(job_id, watch, after, quiet_seconds):
+                yield frames
+        finally:
+            self._leave(job_id, watch)
+
+    async def _follow(
+        self, job_id: str, watch: Watch, position: int, quiet_seconds: float
+    ) -> AsyncGenerator[list[Frame], None]:
+        while not self._closed:
+            changed = watch.changed  # before the look, or a change between the two is missed
+            frames = watch.after(position)
+            if frames is None:
+                frames = await self._read(job_id, position)
+            if frames:
+                position = frames[-1].id
+                yield frames
+                if frames[-1].is_last and await self._is_over(job_id):
+                    return
+            elif not await _set_within(changed, quiet_seconds):
+                yield []
+
+    async def _is_over(self, job_id: str) -> bool:
+        """A person may have retried the job since."""
+        progress = await run_in_threadpool(self._store.progress, job_id)
+        return progress.status in FINAL
+
+    def _join(self, job_id: str, after: int) -> Watch:
+        watch = self._watches.get(job_id)
+        if watch is None:
+            watch = self._watches[job_id] = Watch(after)
+            self._pollers[job_id] = asyncio.create_task(self._poll(job_id, watch))
+        watch.listeners += 1
+        return watch
+
+    def _leave(self, job_id: str, watch: Watch) -> None:
+        watch.listeners -= 1
+        if watch.listeners == 0:
+            del self._watches[job_id]
+            self._pollers.pop(job_id).cancel()
+
+    async def _poll(self, job_id: str, watch: Watch) -> None:
+        while True:
+            watch.woken.clear()
+            try:
+                frames = await self._read(job_id, watch.newest)
+            except Exception as error:  # whatever it is, the listeners wait for the next try
+                logger.warning("cannot read the events of job %s: %s", job_id, error)
+                frames = []
+            if frames:
+                watch.add(frames)
+            if len(frames) < PAGE:
+                await _set_within(watch.woken, self._poll_seconds)
+
+    async def _read(self, job_id: str, after: int, limit: int = PAGE) -> list[Frame]:
+        return await run_in_threadpool(self._frames, job_id, after, limit)
+
+    def _frames(self, job_id: str, after: int, limit: int) -> list[Frame]:
+        return [Frame.of(event) for event in self._store.events(job_id, after=after, limit=limit)]
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True

@@ -1,0 +1,196 @@
+"""`relora up`: the whole service, from its start to its end."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+
+from jobs.backends import open_backends
+from jobs.keys.models import NewKey, Scope
+from jobs.locations.rules import Locations
+from jobs.migrate import migrate
+from jobs.settings import Settings
+from service.client import Client
+from service.local.up import UpError, with_decided_authentication
+from service.server import listen
+
+pytestmark = pytest.mark.integration
+
+PATIENCE = 60.0  # seconds, on a busy machine
+
+
+def command(data_dir: Path, *options: str) -> list[str]:
+    return [sys.executable, "-m", "service.cli", "up", "--data-dir", str(data_dir), *options]
+
+
+def wait_until(fulfilled: Callable[[], bool]) -> None:
+    give_up_at = time.monotonic() + PATIENCE
+    while not fulfilled():
+        assert time.monotonic() < give_up_at, "waited in vain"
+        time.sleep(0.1)
+
+
+def children(parent: int) -> dict[str, int]:
+    """The process ids of the parts, by a word of their command line."""
+    words = {"valkey": "valkey-server", "api": "service.server", "sweep": "worker.reaper"}
+    words |= {"worker": "worker.tasks"}
+    found: dict[str, int] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (folder / "cmdline").read_text()
+            state = (folder / "stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+            continue
+        if int(state[1]) == parent and state[0] != "Z":
+            found |= {name: int(folder.name) for name, word in words.items() if word in line}
+    return found
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The service without its worker, whose start takes long, once it answers."""
+    data_dir = tmp_path / "data"
+    with (tmp_path / "up.log").open("wb") as log:
+        options = ("--port", "0", "--no-worker")
+        process = subprocess.Popen(command(data_dir, *options), stdout=log, stderr=log)
+    try:
+        wait_until(lambda: (data_dir / "url").exists() or process.poll() is not None)
+        yield process
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(PATIENCE)
+
+
+@pytest.fixture
+def url(up: subprocess.Popen[bytes], tmp_path: Path) -> str:  # noqa: ARG001 # it runs
+    return (tmp_path / "data" / "url").read_text().strip()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_answers_until_it_is_asked_to_stop_and_leaves_nothing_behind(
+    up: subprocess.Popen[bytes], url: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    assert httpx.get(f"{url}/readyz").json()["status"] == "ready"
+    assert httpx.put(f"{url}/v1/secrets/token", json={"value": "hf_0123"}).is_success
+    parts = children(up.pid)
+    assert parts.keys() == {"valkey", "api", "sweep"}
+    up.send_signal(number)
+    assert up.wait(PATIENCE) == 0
+    assert not [pid for pid in parts.values() if Path(f"/proc/{pid}").exists()]
+    assert not (tmp_path / "data" / "url").exists()
+    assert url in (tmp_path / "up.log").read_text()
+
+
+def test_what_was_there_before_is_there_after_a_restart(
+    up: subprocess.Popen[bytes], url: str, tmp_path: Path, document: dict[str, object]
+) -> None:
+    with Client(url) as client:
+        job = client.jobs.create(document)
+    up.send_signal(signal.SIGINT)
+    up.wait(PATIENCE)
+    log = tmp_path / "data/valkey/appendonlydir/appendonly.aof.manifest"  # of an earlier version
+    log.parent.mkdir()
+    log.write_bytes(bytes(12))  # as a power cut leaves it
+    again = subprocess.Popen(command(tmp_path / "data", "--port", "0", "--no-worker"))
+    try:
+        wait_until((tmp_path / "data" / "url").exists)
+        with Client((tmp_path / "data" / "url").read_text().strip()) as client:
+            assert client.jobs.get(job.id).id == job.id
+    finally:
+        again.send_signal(signal.SIGINT)
+        assert again.wait(PATIENCE) == 0
+
+
+def test_other_users_of_the_machine_reach_neither_the_data_nor_the_queue(
+    up: subprocess.Popen[bytes], url: str, tmp_path: Path
+) -> None:
+    assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
+    valkey = children(up.pid)["valkey"]
+    config = tmp_path / "data/valkey/valkey.conf"
+    options = dict(line.split(" ", 1) for line in config.read_text().splitlines())
+    assert stat.S_IMODE(config.stat().st_mode) == 0o600
+    assert options["requirepass"] not in Path(f"/proc/{valkey}/cmdline").read_text()
+    stranger = redis.Redis(port=int(options["port"]))
+    with closing(stranger), pytest.raises(redis.AuthenticationError):
+        stranger.flushall()
+    assert httpx.get(f"{url}/readyz").json()["status"] == "ready"
+
+
+def test_a_part_that_is_killed_comes_back(up: subprocess.Popen[bytes], url: str) -> None:
+    before = children(up.pid)
+    for name in ("api", "valkey"):
+        os.kill(before[name], signal.SIGKILL)
+    wait_until(lambda: children(up.pid).keys() == before.keys())
+    assert children(up.pid)["api"] != before["api"]
+    wait_until(lambda: httpx.get(f"{url}/readyz", timeout=30).json()["status"] == "ready")
+
+
+def test_a_second_one_on_the_same_data_is_refused(
+    up: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    second = subprocess.run(
+        command(tmp_path / "data", "--port", "0"), capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert second.returncode == 2
+    assert "another `relora up` runs on" in second.stderr
+    assert up.poll() is None
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        refused = subprocess.run(
+            command(tmp_path / "data", "--port", str(port)),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+    assert refused.returncode == 2
+    assert f"cannot listen at 127.0.0.1:{port}" in refused.stderr
+    assert "--port" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of it")
+def test_killed_it_leaves_no_part_behind(up: subprocess.Popen[bytes], url: str) -> None:
+    parts = children(up.pid)
+    port = int(url.rpartition(":")[2])
+    up.kill()
+    wait_until(lambda: not [pid for pid in parts.values() if Path(f"/proc/{pid}").exists()])
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def test_with_a_broker_of_its_own_it_starts_none(
+    tmp_path: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELORA_BROKER_URL", valkey_url)
+    process = subprocess.Popen(command(tmp_path / "data", "--port", "0", "--no-worker"))
+    try:
+        wait_until((tmp_path / "data" / "url").exists)
+        assert children(process.pid).keys() == {"api", "sweep"}
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+
+
+def test_workers_of_a_service_that_asks_for_keys_have_the_rules_of_one(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    migrate(settings.database_url)
+    with pytest.raises(UpError, match="there is no API key yet"):
+        with_decided_authentication(settings, "192.0.2.7")
+    with closing(open_backends(settings)) as backends:
+        backends.keys.create(NewKey(name="admin", scope=Scope.OPERATOR), project="default")
+    decided = with_decided_authentication(settings, "192.0.2.7")
+    assert Locations.of(decided).with_keys
+    assert not Locations.of(with_decided_authentication(settings, "127.0.0.1")).with_keys
