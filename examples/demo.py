@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jobs.models import Job
-from jobs.status import JobStatus
+from jobs.schemas.job import Job
+from jobs.schemas.status import JobStatus
 from relora_core.events import Evaluated, LearningRateRestarted, Merged, OptimizerReset
 from service.cli.follow import follow
 from service.client import Client

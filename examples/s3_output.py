@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from jobs.status import JobStatus
+from jobs.schemas.status import JobStatus
 from service.client import Client
 
 TEXT = Path(__file__).parent / "data" / "kjv.jsonl.gz"

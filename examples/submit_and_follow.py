@@ -7,7 +7,7 @@ python examples/submit_and_follow.py [http://127.0.0.1:8000]
 import sys
 from pathlib import Path
 
-from jobs.status import JobStatus
+from jobs.schemas.status import JobStatus
 from service.client import Client
 
 TEXT = Path(__file__).parent / "data" / "kjv.jsonl.gz"

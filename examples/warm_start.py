@@ -9,7 +9,7 @@ A folder with a model and its tokenizer, which the worker sees, does as well as 
 import sys
 from pathlib import Path
 
-from jobs.status import JobStatus
+from jobs.schemas.status import JobStatus
 from service.client import Client
 
 TEXT = Path(__file__).parent / "data" / "kjv.jsonl.gz"

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator
 
-from jobs.artifacts import Selection
 from jobs.backends import Backends
-from jobs.datasets.models import DatasetStatus
 from jobs.errors import JobNotFound
 from jobs.inputs import uploads_of
-from jobs.job_uris import parse, uris_of
 from jobs.locations.rules import Locations
-from jobs.models import JobSpec
+from jobs.schemas.datasets import DatasetStatus
+from jobs.schemas.job import JobSpec
+from jobs.schemas.job_uris import parse, uris_of
+from jobs.schemas.webhooks import WebhookSpec
+from jobs.store.artifacts import Selection
 from jobs.trainable import file_problems, model_problems
-from jobs.webhooks.models import WebhookSpec
 from relora_core.epochs import Size, guessed_epochs
 from relora_core.problems import Problem
 

@@ -5,32 +5,32 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
-from jobs.artifacts import JobFiles
-from jobs.attempts import AttemptStore
-from jobs.database import open_engine
+from jobs.access.keys import KeyStore
+from jobs.access.projects import ProjectStore
+from jobs.broker.celery_queue import JobQueue
+from jobs.broker.pubsub import Wakeups
+from jobs.database.engine import open_engine
 from jobs.datasets.store import DatasetStore
 from jobs.errors import SecretNotFound, StorageError
-from jobs.generations.store import GenerationStore
-from jobs.job_secrets import JobSecrets
-from jobs.keys.store import KeyStore
-from jobs.logs import LogStore
+from jobs.generations import GenerationStore
 from jobs.metrics.store import MetricStore
-from jobs.models import Job
-from jobs.outbox import Outbox
-from jobs.projects import ProjectStore
-from jobs.queue import JobQueue
-from jobs.secret_names import S3_VARIABLES
-from jobs.secrets import SecretStore
+from jobs.scheduling.outbox import Outbox
+from jobs.scheduling.queue_order import WaitingJobs
+from jobs.scheduling.workers import WorkerStore
+from jobs.schemas.job import Job
+from jobs.schemas.secret_names import S3_VARIABLES
+from jobs.secrets.job_secrets import JobSecrets
+from jobs.secrets.store import SecretStore
+from jobs.secrets.vault import Vault
 from jobs.settings import Settings
 from jobs.storage import S3Credentials, Storage, job_storage, open_storage
-from jobs.store import JobStore
+from jobs.store.artifacts import JobFiles
+from jobs.store.attempts import AttemptStore
+from jobs.store.jobs import JobStore
+from jobs.store.stats import VitalStore
+from jobs.store.trainer_logs import LogStore
 from jobs.sweeps.store import SweepStore
-from jobs.vault import Vault
-from jobs.vitals import VitalStore
-from jobs.waiting import WaitingJobs
-from jobs.wakeups import Wakeups
 from jobs.webhooks.store import WebhookStore
-from jobs.workers import WorkerStore
 
 
 @dataclass(frozen=True)

@@ -7,36 +7,18 @@ deletes it: one of the two comes first, and the other sees what it did.
 
 from collections.abc import Iterator
 
-from sqlalchemy import (
-    Column,
-    Connection,
-    ForeignKey,
-    Index,
-    String,
-    Table,
-    insert,
-    select,
-)
+from sqlalchemy import Connection, insert, select
 
-from jobs.columns import Key, metadata
-from jobs.datasets.models import SCHEME, DatasetStatus
-from jobs.datasets.tables import datasets
+from jobs.database.tables.datasets import datasets
+from jobs.database.tables.job_inputs import job_inputs
+from jobs.database.tables.jobs import artifacts, jobs
 from jobs.errors import ArtifactNotFound, DatasetNotFound, JobNotFound
-from jobs.job_uris import parse, uris_of
-from jobs.models import JobSpec
-from jobs.status import FINAL
-from jobs.tables import artifacts, jobs
+from jobs.schemas.datasets import SCHEME, DatasetStatus
+from jobs.schemas.job import JobSpec
+from jobs.schemas.job_uris import parse, uris_of
+from jobs.schemas.status import FINAL
 
 SHOWN_JOBS = 10
-
-job_inputs = Table(
-    "job_inputs",
-    metadata,
-    Column("job_id", Key, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
-    Column("source_id", Key, primary_key=True),  # the dataset, or the job whose files they are
-    Column("folder", String, primary_key=True),  # of that job; empty for a dataset
-    Index(None, "source_id"),
-)
 
 
 def uploads_of(spec: JobSpec) -> Iterator[tuple[str, str]]:

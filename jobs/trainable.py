@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from jobs.models import JobSpec
+from jobs.schemas.job import JobSpec
 from relora_core.data.find import find_files
 from relora_core.errors import DataError, ModelError
 from relora_core.estimate.phases import planned_phases

@@ -8,8 +8,8 @@ from anyio import CapacityLimiter
 from fastapi import Depends, FastAPI
 
 from jobs.backends import Backends
+from jobs.broker.pubsub import Wakeups
 from jobs.locations.rules import Locations
-from jobs.wakeups import Wakeups
 from service.auth.access import Access, for_callers
 from service.auth.key_policy import KeyPolicy
 from service.auth.rate_limit import RateLimiter

@@ -10,9 +10,9 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 from jobs.backends import open_backends
-from jobs.events import AnyJobEvent
-from jobs.metrics.models import MarkerKind
-from jobs.metrics.names import METRICS
+from jobs.schemas.events import AnyJobEvent
+from jobs.schemas.metric_names import METRICS
+from jobs.schemas.metrics import MarkerKind
 from jobs.settings import Settings
 from relora_core.events import Event
 from service.app import create_app

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from jobs.backends import open_backends
-from jobs.models import Resources
+from jobs.schemas.job import Resources
 from jobs.settings import Settings
 from service.app import create_app
 from service.http.upload_buffer import SPOOL_BYTES

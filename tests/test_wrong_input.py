@@ -15,8 +15,8 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from jobs.admin.migrate import migrate
 from jobs.backends import open_backends
-from jobs.migrate import migrate
 from jobs.settings import Settings
 from relora_core.__main__ import main
 from service.cli.program import app

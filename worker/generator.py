@@ -22,10 +22,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.backends import Backends, open_backends
 from jobs.errors import JobsError
-from jobs.generations.models import GeneratedText
-from jobs.generations.store import Claim
-from jobs.leftovers import GENERATION
-from jobs.models import JobError
+from jobs.garbage.local_disk import GENERATION
+from jobs.generations import Claim
+from jobs.schemas.generations import GeneratedText
+from jobs.schemas.status import JobError
 from jobs.settings import Settings
 from relora_core.errors import CheckpointError
 from worker.attempt.environment import child_environment

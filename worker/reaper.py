@@ -14,11 +14,11 @@ from types import FrameType
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.backends import Backends, open_backends
+from jobs.broker.celery_queue import dispatch
 from jobs.datasets.content import remove_deleted
 from jobs.errors import QueueUnavailable, StorageError
-from jobs.garbage import collect_garbage
-from jobs.leftovers import collect_leftovers
-from jobs.queue import dispatch
+from jobs.garbage.local_disk import collect_leftovers
+from jobs.garbage.storage import collect_garbage
 from jobs.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.backends import Backends
 from jobs.errors import LeaseLost, SecretNotFound, SecretsUnavailable, StorageRefused
-from jobs.leftovers import NOT_UPLOADED, finished_scratch
-from jobs.models import Job, JobError, UnreadableSpec
-from jobs.status import JobStatus
+from jobs.garbage.local_disk import NOT_UPLOADED, finished_scratch
+from jobs.schemas.job import Job, UnreadableSpec
+from jobs.schemas.status import JobError, JobStatus
 from relora_core.errors import TrainError
 from worker.attempt.attempt import Attempt, StopRequested
 from worker.attempt.lease import Lease

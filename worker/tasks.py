@@ -15,9 +15,9 @@ import threading
 from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 
 from jobs.backends import Backends, open_backends
-from jobs.queue import TRAIN, celery_app, queues_of
+from jobs.broker.celery_queue import TRAIN, celery_app, queues_of
+from jobs.schemas.workers import Registration
 from jobs.settings import Settings
-from jobs.workers import Registration
 from worker.attempt import clock
 from worker.launchers.process import forbid_inspection
 from worker.node.health import Health

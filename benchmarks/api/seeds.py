@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 
 from sqlalchemy import update
 
+from jobs.admin.migrate import migrate
 from jobs.backends import Backends, open_backends
-from jobs.events import JobQueued
-from jobs.ids import new_job_id
-from jobs.migrate import migrate
-from jobs.models import Artifact, Job, JobSpec
-from jobs.moves import add, announce
+from jobs.database.tables.jobs import DEFAULT_PROJECT, jobs
+from jobs.schemas.events import JobQueued
+from jobs.schemas.ids import new_job_id
+from jobs.schemas.job import Artifact, Job, JobSpec
+from jobs.schemas.status import JobStatus
 from jobs.settings import Settings
-from jobs.status import JobStatus
-from jobs.tables import DEFAULT_PROJECT, jobs
+from jobs.store.transitions import add, announce
 from relora_core.events import StepFinished
 
 METRICS_A_STEP = 5  # points that one step adds to a job's curves

@@ -10,9 +10,9 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from jobs.datasets.models import Dataset, DatasetStatus
 from jobs.datasets.store import DatasetStore, Part
 from jobs.errors import ChecksumMismatch, DatasetNotFound, OffsetMismatch, StorageError
+from jobs.schemas.datasets import Dataset, DatasetStatus
 from jobs.storage import Storage
 
 logger = logging.getLogger(__name__)

@@ -24,13 +24,13 @@ from sqlalchemy import (
     update,
 )
 
-from jobs.database import READ_ONLY
-from jobs.datasets.models import SCHEME, Dataset, DatasetStatus, NewDataset
-from jobs.datasets.tables import dataset_parts, datasets
+from jobs.database.engine import READ_ONLY
+from jobs.database.tables.datasets import dataset_parts, datasets
 from jobs.errors import DatasetInUse, DatasetNotFound, OffsetMismatch
-from jobs.ids import new_id
 from jobs.inputs import users_of
-from jobs.quotas import check_storage
+from jobs.scheduling.quotas import check_storage
+from jobs.schemas.datasets import SCHEME, Dataset, DatasetStatus, NewDataset
+from jobs.schemas.ids import new_id
 
 
 @dataclass(frozen=True)

@@ -13,22 +13,18 @@ from itertools import islice
 from typing import Self
 from urllib.parse import urlsplit
 
-from jobs.job_uris import SCHEME
 from jobs.locations.folders import JOB_FOLDERS, Place, place_of
-from jobs.locations.servers import AddressRefused, check_url
-from jobs.models import JobSpec
-from jobs.secret_names import S3_KEY_ID
+from jobs.locations.servers import check_url
+from jobs.schemas.job import JobSpec
+from jobs.schemas.job_uris import SCHEME
+from jobs.schemas.secret_names import S3_KEY_ID
+from jobs.schemas.server_url import AddressRefused
+from jobs.schemas.trackers import MlflowTracker
 from jobs.settings import Settings
 from jobs.storage.addresses import S3, bucket_and_key
-from jobs.trackers import MlflowTracker
 from relora_core.file_uris import readings
 from relora_core.problems import Problem
-from relora_core.spec import (
-    LowRank,
-    PretrainedModel,
-    PretrainedTokenizer,
-    is_hub_dataset,
-)
+from relora_core.spec import LowRank, PretrainedModel, PretrainedTokenizer, is_hub_dataset
 
 ALLOW_PRIVATE = "an operator may allow it with RELORA_WEBHOOK_ALLOW_PRIVATE=true"
 _HUB = "hf://"

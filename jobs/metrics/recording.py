@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, and_, delete, insert, or_, select
 
-from jobs import log
-from jobs.metrics.models import MarkerKind
-from jobs.metrics.names import measured
+from jobs.database.tables.metrics import curves, markers
 from jobs.metrics.pyramid import Point
-from jobs.metrics.tables import curves, markers
 from jobs.metrics.writing import cut, extend
+from jobs.schemas.metric_names import measured
+from jobs.schemas.metrics import MarkerKind
+from jobs.store import event_log as log
 from relora_core.events import (
     AnyTrainEvent,
     CheckpointSaved,

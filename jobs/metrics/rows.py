@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select
 
+from jobs.database.tables.metrics import buckets, points
 from jobs.metrics.pyramid import Bucket, Point, Span
-from jobs.metrics.tables import buckets, points
 
 Read = dict[int, list[tuple[int, Bucket]]]  # by curve: buckets and their levels, by step
 

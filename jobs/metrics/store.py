@@ -9,14 +9,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, select
 
-from jobs.database import READ_ONLY
+from jobs.database.engine import READ_ONLY
+from jobs.database.tables.jobs import jobs
+from jobs.database.tables.metrics import curves, markers, points
 from jobs.errors import JobNotFound
-from jobs.metrics.models import Curve, Marker, Metrics
-from jobs.metrics.names import METRICS
 from jobs.metrics.pyramid import FANOUT, Bucket, Point, cover, thinned
 from jobs.metrics.rows import read
-from jobs.metrics.tables import curves, markers, points
-from jobs.tables import jobs
+from jobs.schemas.metric_names import METRICS
+from jobs.schemas.metrics import Curve, Marker, Metrics
 
 PAGE = 5000  # points read at once, when all are asked for
 

@@ -17,9 +17,9 @@ from sqlalchemy import (
     update,
 )
 
+from jobs.database.tables.metrics import buckets, curves, points
 from jobs.metrics.pyramid import FANOUT, OpenEnd, Point, levels
 from jobs.metrics.rows import bucket_row, read
-from jobs.metrics.tables import buckets, curves, points
 
 CurveRow = Row[*tuple[Any, ...]]
 NOTHING = -1  # the last step of an empty curve

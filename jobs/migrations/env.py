@@ -1,4 +1,4 @@
-"""How Alembic runs: on the connection that `jobs.migrate` opened, in its transaction.
+"""How Alembic runs: on the connection that `jobs.admin.migrate` opened, in its transaction.
 
 To write a migration, `alembic revision --autogenerate -m WHAT` compares the tables with the
 database of the settings.
@@ -7,8 +7,8 @@ database of the settings.
 from alembic import context
 from sqlalchemy import Connection
 
-from jobs.database import open_engine
-from jobs.schema import metadata
+from jobs.database.engine import open_engine
+from jobs.database.schema import metadata
 from jobs.settings import Settings
 
 

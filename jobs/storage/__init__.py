@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from jobs.errors import StorageRefused
-from jobs.models import Job
+from jobs.schemas.job import Job
 from jobs.storage.addresses import S3, bucket_and_key
 from jobs.storage.credentials import S3Credentials
 from jobs.storage.local import LocalStorage

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from jobs.models import JobSpec
+from jobs.schemas.job import JobSpec
 from relora_core.problems import MAX_PROBLEMS, Problem, explain, first
 
 MAX_JOBS = 200

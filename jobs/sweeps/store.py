@@ -10,20 +10,19 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, insert, select
 
-from jobs.database import READ_ONLY
+from jobs.database.engine import READ_ONLY
+from jobs.database.row_mapping import name_from
+from jobs.database.tables.jobs import jobs
+from jobs.database.tables.sweeps import sweep_jobs, sweeps
 from jobs.errors import SweepNotFound
-from jobs.idempotency import Request, made_before, remember
-from jobs.ids import new_id
-from jobs.models import JobError
-from jobs.moves import make_wish
-from jobs.quotas import lock_project
-from jobs.rows import name_from
-from jobs.status import JobStatus, Wish
-from jobs.submitting import enqueue
+from jobs.scheduling.quotas import lock_project
+from jobs.schemas.ids import new_id
+from jobs.schemas.status import JobError, JobStatus, Wish
+from jobs.schemas.sweeps import NewSweep, Sweep, SweepJob, SweepSummary
+from jobs.store.idempotency import Request, made_before, remember
+from jobs.store.submit import enqueue
+from jobs.store.transitions import make_wish
 from jobs.sweeps.grid import Planned
-from jobs.sweeps.models import NewSweep, Sweep, SweepJob, SweepSummary
-from jobs.sweeps.tables import sweep_jobs, sweeps
-from jobs.tables import jobs
 
 SweepRow = Row[*tuple[Any, ...]]
 

@@ -24,13 +24,13 @@ from sqlalchemy import (
     update,
 )
 
-from jobs.database import READ_ONLY, database_now
-from jobs.events import JobWarned
-from jobs.moves import announce, change
-from jobs.status import FINAL
-from jobs.tables import jobs
-from jobs.webhooks.models import DeliveryStatus
-from jobs.webhooks.tables import deliveries, webhooks
+from jobs.database.engine import READ_ONLY, database_now
+from jobs.database.tables.jobs import jobs
+from jobs.database.tables.webhooks import deliveries, webhooks
+from jobs.schemas.events import JobWarned
+from jobs.schemas.status import FINAL
+from jobs.schemas.webhooks import DeliveryStatus
+from jobs.store.transitions import announce, change
 
 LEASE_SECONDS = 60.0
 PLACES_OF_PROJECT = 2  # webhooks of it that are sent to at the same time

@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, delete, func, select, update
 
-from jobs.database import READ_ONLY, database_now
+from jobs.database.engine import READ_ONLY, database_now
+from jobs.database.tables.webhooks import deliveries, webhooks
 from jobs.errors import DeliveryNotFound, TooManyWebhooks, WebhookNotFound
-from jobs.webhooks.models import Delivery, DeliveryStatus, Webhook, WebhookSpec
-from jobs.webhooks.outgoing import GIVE_UP_SECONDS, attach, enqueue_test
-from jobs.webhooks.tables import deliveries, webhooks
+from jobs.schemas.webhooks import Delivery, DeliveryStatus, Webhook, WebhookSpec
+from jobs.store.webhook_outbox import GIVE_UP_SECONDS, attach, enqueue_test
 
 MAX_OF_PROJECT = 100  # each is asked for with each event of each job
 

@@ -3,13 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Self
 
-from pydantic import (
-    Field,
-    ModelWrapValidatorHandler,
-    PrivateAttr,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, ValidationInfo, model_validator
 
 from relora_core.events import Unit
 from relora_core.presets import RECIPES, expand_recipe, preset_config
@@ -51,7 +45,7 @@ from relora_core.spec.training import (
 from relora_core.spec.written import SpecConflict, check_written
 from relora_core.suggestions import no_such
 
-# The service's part of the one file a person writes (`jobs.models.JobSpec`); a run alone skips it.
+# The service's part of the one file a person writes (`jobs.schemas.job.JobSpec`); a run alone skips it.
 SERVICE_FIELDS = frozenset(
     {"labels", "priority", "resources", "output", "retries", "secrets", "trackers", "webhooks"}
 )

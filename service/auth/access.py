@@ -12,11 +12,11 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.exc import SQLAlchemyError
 
+from jobs.access.key_secret import digest_of, looks_like_a_key
 from jobs.backends import Backends
+from jobs.database.tables.jobs import DEFAULT_PROJECT
 from jobs.errors import JobNotFound
-from jobs.keys.models import ApiKey, Scope
-from jobs.keys.secret import digest_of, looks_like_a_key
-from jobs.tables import DEFAULT_PROJECT
+from jobs.schemas.keys import ApiKey, Scope
 from service.auth.key_policy import KeyPolicy
 from service.auth.rate_limit import RateLimiter
 from service.auth.ttl_cache import Recent

@@ -5,7 +5,7 @@ import logging
 from enum import StrEnum
 from typing import assert_never
 
-from jobs.keys.store import KeyStore
+from jobs.access.keys import KeyStore
 from jobs.settings import Authentication
 
 logger = logging.getLogger(__name__)

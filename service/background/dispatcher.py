@@ -1,7 +1,7 @@
 """The thread that sends what the outbox holds to the broker."""
 
-from jobs.outbox import Outbox
-from jobs.queue import JobQueue, dispatch
+from jobs.broker.celery_queue import JobQueue, dispatch
+from jobs.scheduling.outbox import Outbox
 from service.background.periodic import Rounds
 
 

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from jobs.locations.servers import AddressRefused, addresses_of, port_of, split_url
+from jobs.locations.servers import addresses_of
+from jobs.schemas.server_url import AddressRefused, port_of, split_url
 from jobs.webhooks.sending import Outcome
 
 if TYPE_CHECKING:

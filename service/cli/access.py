@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from jobs.keys.models import Scope
+from jobs.schemas.keys import Scope
 from service.cli.session import (
     URL,
     AsJson,

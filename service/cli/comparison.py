@@ -1,6 +1,6 @@
 """Any jobs side by side, in the words in which a sweep reports its own."""
 
-from jobs.sweeps.models import SweepJob
+from jobs.schemas.sweeps import SweepJob
 from service.client import Client
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from rich.text import Text
 
-from jobs import events as job
+from jobs.schemas import events as job
 from relora_core import events as train
 from service.client.feed import Back, Cut
 

@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from jobs.events import (
+from jobs.schemas.events import (
     AnyJobEvent,
     JobCancelled,
     JobClaimed,
@@ -21,8 +21,8 @@ from jobs.events import (
     JobStarted,
     JobSucceeded,
 )
-from jobs.models import Job, Progress
-from jobs.status import JobStatus
+from jobs.schemas.job import Job, Progress
+from jobs.schemas.status import JobStatus
 from relora_core.events import (
     CheckpointDeleted,
     DataProgress,

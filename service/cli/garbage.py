@@ -27,8 +27,8 @@ def gc(
     may be written to still stays. The status is 1 if a storage could not be looked through.
     """
     from jobs.backends import open_backends
-    from jobs.garbage import collect_garbage
-    from jobs.leftovers import collect_leftovers
+    from jobs.garbage.local_disk import collect_leftovers
+    from jobs.garbage.storage import collect_garbage
     from jobs.settings import Settings
 
     backends = open_backends(Settings())

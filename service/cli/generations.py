@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from jobs.generations.models import GenerationStatus
+from jobs.schemas.generations import GenerationStatus
 from service.cli.session import (
     FAILED,
     URL,

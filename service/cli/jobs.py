@@ -8,8 +8,8 @@ import typer
 from rich.filesize import decimal
 from rich.text import Text
 
-from jobs.models import Job
-from jobs.status import JobStatus
+from jobs.schemas.job import Job
+from jobs.schemas.status import JobStatus
 from relora_core.counted import counted
 from relora_core.events import to_line
 from service.cli.describe import describe

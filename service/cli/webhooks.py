@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from jobs.webhooks.models import DeliveryStatus
+from jobs.schemas.webhooks import DeliveryStatus
 from service.cli.session import (
     URL,
     AsJson,

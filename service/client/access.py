@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from jobs.keys.models import ApiKey, CreatedKey, Scope
-from jobs.projects import Project, ProjectReport
-from jobs.quotas import Quotas
-from jobs.secrets import Secret
+from jobs.access.projects import Project, ProjectReport
+from jobs.scheduling.quotas import Quotas
+from jobs.schemas.keys import ApiKey, CreatedKey, Scope
+from jobs.schemas.secrets import Secret
 from service.client.calls import AnyTransport, Group, answered, iterated
 from service.client.requests import Listing, Query, Request, at, changes_of, model, nothing
 from service.schemas.responses import KeyPage, ProjectPage, SecretPage

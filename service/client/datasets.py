@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from jobs.datasets.models import Dataset
+from jobs.schemas.datasets import Dataset
 from service.client.calls import AnyTransport, Group, answered, iterated, threaded
 from service.client.requests import Listing, Request, at, model, nothing
 from service.client.transport import Transport

@@ -1,7 +1,7 @@
 """What the service has to offer, and how it is: presets, recipes, workers, the queue, health."""
 
-from jobs.waiting import QueuedJob
-from jobs.workers import Worker
+from jobs.scheduling.queue_order import QueuedJob
+from jobs.schemas.workers import Worker
 from service.client.calls import AnyTransport, Group, answered, iterated
 from service.client.requests import Listing, Request, at, model
 from service.schemas.presets import Preset, PresetConfig, PresetPage, RecipeEntry, RecipePage

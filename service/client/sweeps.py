@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from jobs.sweeps.models import NewSweep, Sweep, SweepSummary
+from jobs.schemas.sweeps import NewSweep, Sweep, SweepSummary
 from service.client.calls import AnyTransport, Group, answered, iterated
 from service.client.requests import Listing, Request, at, body, model, once
 from service.schemas.responses import SweepPage

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.datasets.models import Dataset, DatasetStatus, NewDataset
+from jobs.schemas.datasets import Dataset, DatasetStatus, NewDataset
 from relora_core.files import sha256
 from service.client.errors import ApiError, Unreachable
 from service.client.requests import Listing, Request, at, model

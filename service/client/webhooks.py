@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from jobs.webhooks.models import Delivery, DeliveryStatus, Webhook, WebhookSpec
+from jobs.schemas.webhooks import Delivery, DeliveryStatus, Webhook, WebhookSpec
 from service.client.calls import AnyTransport, Group, answered, iterated
 from service.client.requests import Listing, Request, at, body, model, nothing
 from service.schemas.responses import DeliveryPage, WebhookPage

@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from jobs.datasets.models import Dataset
 from jobs.errors import UploadTooLarge
-from jobs.leftovers import SPOOL
+from jobs.garbage.local_disk import SPOOL
+from jobs.schemas.datasets import Dataset
 
 PART_BYTES = 64 << 20  # what one upload needs of this machine's disk, and may have to send again
 BUFFER_BYTES = 1 << 20

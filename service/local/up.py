@@ -17,10 +17,10 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from jobs.admin.migrate import migrate
 from jobs.backends import open_backends
-from jobs.migrate import migrate
+from jobs.secrets.vault import key_in
 from jobs.settings import Settings
-from jobs.vault import key_in
 from service.auth.key_policy import KeyPolicy, NoKeys, key_policy
 from service.local.supervisor import Child, Children
 from service.server import listen

@@ -14,7 +14,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from jobs.vitals import HeldJob, Vitals
+from jobs.store.stats import HeldJob, Vitals
 
 NO_ROUTE = "none"  # requests of a path that is not there share a label, whatever they ask for
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}

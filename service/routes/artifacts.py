@@ -6,11 +6,11 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.responses import RedirectResponse
 
-from jobs.artifacts import ArtifactKind, Selection, folder_of
-from jobs.columns import MAX_WHOLE
 from jobs.errors import ArtifactNotFound
-from jobs.models import Artifact
+from jobs.schemas.job import Artifact
+from jobs.schemas.json_numbers import MAX_WHOLE
 from jobs.storage import Storage
+from jobs.store.artifacts import ArtifactKind, Selection, folder_of
 from service.http.caller_route import CallerRoute
 from service.http.downloads import ConditionsDep, Content, not_modified, send
 from service.http.errors import documented

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from jobs.backends import Backends
-from jobs.columns import MAX_WHOLE
 from jobs.datasets import content
-from jobs.datasets.models import Dataset, NewDataset
 from jobs.errors import OffsetMismatch, UploadTooLarge
+from jobs.schemas.datasets import Dataset, NewDataset
+from jobs.schemas.json_numbers import MAX_WHOLE
 from jobs.storage import Storage
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented

@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 
 from jobs.backends import Backends
 from jobs.metrics.store import MetricStore
-from jobs.store import JobStore
+from jobs.store.jobs import JobStore
 from service.auth.access import CallerDep
 from service.background.dispatcher import Dispatcher
 from service.background.webhook_sender import Deliverer

@@ -13,9 +13,9 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pydantic import AfterValidator, WithJsonSchema
 from starlette.types import Message, Send
 
-from jobs.columns import MAX_WHOLE
-from jobs.events import AnyJobEvent
-from jobs.status import FINAL
+from jobs.schemas.events import AnyJobEvent
+from jobs.schemas.json_numbers import MAX_WHOLE
+from jobs.schemas.status import FINAL
 from service.auth.access import StaysAllowed, StaysAllowedDep
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented

@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter, Response
 
-from jobs.artifacts import Selection
 from jobs.errors import ArtifactNotFound
-from jobs.forks import CHECKPOINTS, Fork, forked
-from jobs.models import Job, JobSpec
+from jobs.schemas.forks import CHECKPOINTS, Fork, forked
+from jobs.schemas.job import Job, JobSpec
+from jobs.store.artifacts import Selection
 from relora_core.problems import Problem
 from relora_core.spec import LowRank
 from service.http.caller_route import CallerRoute

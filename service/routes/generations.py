@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from jobs.backends import Backends
 from jobs.errors import ModelNotFound, NoTextModel
-from jobs.generations.models import OVER, Generation, NewGeneration
+from jobs.schemas.generations import OVER, Generation, NewGeneration
 from relora_core.spec import NoTokenizer
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented

@@ -8,12 +8,12 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
 from jobs.errors import StorageError
-from jobs.listing import JobFilter
 from jobs.locations.folders import JOB_FOLDERS
-from jobs.models import MAX_LABELS, Job, JobChanges
-from jobs.ownership import give_up, owner_of
-from jobs.status import JobStatus, Wish
+from jobs.locations.ownership import give_up, owner_of
+from jobs.schemas.job import MAX_LABELS, Job, JobChanges
+from jobs.schemas.status import JobStatus, Wish
 from jobs.storage import Storage
+from jobs.store.filters import JobFilter
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
 from service.routes.dependencies import (

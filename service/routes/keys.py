@@ -5,8 +5,8 @@ from typing import Annotated, cast
 from anyio import from_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from jobs.keys.models import ApiKey, CreatedKey, NewKey, Scope
-from jobs.keys.store import KeyStore
+from jobs.access.keys import KeyStore
+from jobs.schemas.keys import ApiKey, CreatedKey, NewKey, Scope
 from service.auth.access import Access, Caller, CallerDep, admins_only, check_scope
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented

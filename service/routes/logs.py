@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pydantic import WithJsonSchema
 
-from jobs.columns import MAX_WHOLE
+from jobs.schemas.json_numbers import MAX_WHOLE
 from service.auth.access import StaysAllowedDep
 from service.http.byte_ranges import RangeNotSatisfiable, parse_range
 from service.http.caller_route import CallerRoute

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, WithJsonSchema
 
-from jobs.columns import MAX_WHOLE
-from jobs.metrics.models import Metrics
-from jobs.metrics.names import METRICS
 from jobs.metrics.store import Steps, TableRow
+from jobs.schemas.json_numbers import MAX_WHOLE
+from jobs.schemas.metric_names import METRICS
+from jobs.schemas.metrics import Metrics
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
 from service.routes.dependencies import Id, MetricsDep

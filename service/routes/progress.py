@@ -6,9 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 
-from jobs.columns import MAX_WHOLE
-from jobs.models import Progress
-from jobs.status import FINAL
+from jobs.schemas.job import Progress
+from jobs.schemas.json_numbers import MAX_WHOLE
+from jobs.schemas.status import FINAL
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
 from service.routes.dependencies import HubDep, Id, StoreDep

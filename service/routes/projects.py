@@ -4,9 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
+from jobs.access.projects import NewProject, Project, ProjectChanges, ProjectReport, ProjectStore
 from jobs.errors import ProjectNotFound
-from jobs.keys.models import Scope
-from jobs.projects import NewProject, Project, ProjectChanges, ProjectReport, ProjectStore
+from jobs.schemas.keys import Scope
 from service.auth.access import CallerDep, operators_only
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented

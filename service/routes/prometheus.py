@@ -5,7 +5,7 @@ from typing import cast
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from jobs.keys.models import Scope
+from jobs.schemas.keys import Scope
 from service.auth.access import CallerDep
 from service.http.caller_route import CallerRoute
 from service.monitoring.prometheus import HttpLatency, JobFigures, exposition

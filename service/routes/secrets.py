@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from jobs.secret_names import SecretName
-from jobs.secrets import Secret
+from jobs.schemas.secret_names import SecretName
+from jobs.schemas.secrets import Secret
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
 from service.routes.dependencies import MAX_NAME, BackendsDep, PageLimit, ProjectDep

@@ -11,7 +11,7 @@ import service
 from jobs.admission import epochs_of, priority_problems, problems_of
 from jobs.backends import Backends
 from jobs.locations.rules import Locations
-from jobs.models import JobSpec
+from jobs.schemas.job import JobSpec
 from relora_core.epochs import many_epochs
 from relora_core.problems import Problem, explain
 from service.http.errors import InvalidSpec

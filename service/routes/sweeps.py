@@ -4,8 +4,8 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
+from jobs.schemas.sweeps import NewSweep, Sweep
 from jobs.sweeps.grid import InvalidSweep, Planned, plan
-from jobs.sweeps.models import NewSweep, Sweep
 from relora_core.problems import MAX_PROBLEMS, Problem, first
 from service.http.caller_route import CallerRoute
 from service.http.errors import InvalidSpec, documented

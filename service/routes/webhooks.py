@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Response
 from fastapi.exceptions import RequestValidationError
 
 from jobs.admission import webhook_problems
-from jobs.webhooks.models import Delivery, DeliveryStatus, Webhook, WebhookSpec
+from jobs.schemas.webhooks import Delivery, DeliveryStatus, Webhook, WebhookSpec
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
 from service.routes.dependencies import BackendsDep, Cursor, DelivererDep, Id, PageLimit, ProjectDep

@@ -5,19 +5,19 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from jobs.artifacts import Checkpoint
-from jobs.datasets.models import Dataset
-from jobs.events import JobCancelled, JobEvent, JobFailed, JobSucceeded
-from jobs.generations.models import Generation
-from jobs.keys.models import ApiKey
-from jobs.models import Artifact, Job, JobSpec
-from jobs.projects import Project
-from jobs.secrets import Secret
-from jobs.status import JobStatus
-from jobs.sweeps.models import SweepSummary
-from jobs.waiting import QueuedJob
-from jobs.webhooks.models import Delivery, Webhook
-from jobs.workers import Worker
+from jobs.access.projects import Project
+from jobs.scheduling.queue_order import QueuedJob
+from jobs.schemas.datasets import Dataset
+from jobs.schemas.events import JobCancelled, JobEvent, JobFailed, JobSucceeded
+from jobs.schemas.generations import Generation
+from jobs.schemas.job import Artifact, Job, JobSpec
+from jobs.schemas.keys import ApiKey
+from jobs.schemas.secrets import Secret
+from jobs.schemas.status import JobStatus
+from jobs.schemas.sweeps import SweepSummary
+from jobs.schemas.webhooks import Delivery, Webhook
+from jobs.schemas.workers import Worker
+from jobs.store.artifacts import Checkpoint
 from relora_core.estimate import Estimate
 
 PROBLEM = "application/problem+json"

@@ -10,9 +10,9 @@ from itertools import takewhile
 from fastapi.sse import format_sse_event
 from starlette.concurrency import run_in_threadpool
 
-from jobs.events import AnyJobEvent
-from jobs.status import FINAL
-from jobs.store import JobStore
+from jobs.schemas.events import AnyJobEvent
+from jobs.schemas.status import FINAL
+from jobs.store.jobs import JobStore
 from relora_core.events import to_line
 from service.schemas.responses import LAST_EVENTS
 

@@ -8,8 +8,8 @@ from starlette.concurrency import run_in_threadpool
 
 from jobs.backends import Backends
 from jobs.errors import ArtifactNotFound, JobNotFound, LogNotFound
-from jobs.models import Artifact, Job
-from jobs.status import HELD
+from jobs.schemas.job import Artifact, Job
+from jobs.schemas.status import HELD
 
 BLOCK_BYTES = 1 << 16
 MOST_TAIL_BYTES = 4 << 20  # so far back the last lines are looked for

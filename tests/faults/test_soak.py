@@ -23,11 +23,11 @@ from safetensors.torch import load_file
 from torch import equal
 
 from jobs.backends import Backends
-from jobs.garbage import collect_garbage
-from jobs.leftovers import NOT_UPLOADED
-from jobs.models import Job, JobSpec
+from jobs.garbage.local_disk import NOT_UPLOADED
+from jobs.garbage.storage import collect_garbage
+from jobs.schemas.job import Job, JobSpec
+from jobs.schemas.status import FINAL, JobStatus
 from jobs.settings import Settings
-from jobs.status import FINAL, JobStatus
 from relora_core.events import StepFinished
 from tests.faults.kinds import KINDS
 from tests.faults.mixed_worker import SCRIPTED_FROM

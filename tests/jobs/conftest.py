@@ -8,14 +8,14 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 
-from jobs.attempts import AttemptStore
-from jobs.database import open_engine
-from jobs.migrate import migrate
-from jobs.models import Job, JobSpec
-from jobs.outbox import Outbox
-from jobs.projects import ProjectStore
-from jobs.schema import metadata
-from jobs.store import JobStore
+from jobs.access.projects import ProjectStore
+from jobs.admin.migrate import migrate
+from jobs.database.engine import open_engine
+from jobs.database.schema import metadata
+from jobs.scheduling.outbox import Outbox
+from jobs.schemas.job import Job, JobSpec
+from jobs.store.attempts import AttemptStore
+from jobs.store.jobs import JobStore
 from relora_core.events import StepFinished
 from tests.fixtures import reports
 

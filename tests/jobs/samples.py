@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from jobs.models import Artifact, JobError
-from jobs.store import JobStore
+from jobs.schemas.job import Artifact
+from jobs.schemas.status import JobError
+from jobs.store.jobs import JobStore
 from relora_core.events import StepFinished
 
 StepMaker = Callable[[int], StepFinished]

@@ -5,9 +5,9 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from jobs.admin.migrate import migrate
 from jobs.backends import open_backends
-from jobs.migrate import migrate
-from jobs.models import JobSpec
+from jobs.schemas.job import JobSpec
 from jobs.settings import Settings
 
 

@@ -2,15 +2,15 @@
 
 import pytest
 
-from jobs.attempts import AttemptStore
+from jobs.access.projects import ProjectChanges, ProjectStore
 from jobs.errors import IllegalTransition, JobNotFound, QuotaExceeded
-from jobs.events import JobQueued
-from jobs.models import Job, JobChanges, JobSpec
-from jobs.outbox import Outbox
-from jobs.projects import ProjectChanges, ProjectStore
-from jobs.quotas import Quotas
-from jobs.status import JobStatus, Wish
-from jobs.store import JobStore
+from jobs.scheduling.outbox import Outbox
+from jobs.scheduling.quotas import Quotas
+from jobs.schemas.events import JobQueued
+from jobs.schemas.job import Job, JobChanges, JobSpec
+from jobs.schemas.status import JobStatus, Wish
+from jobs.store.attempts import AttemptStore
+from jobs.store.jobs import JobStore
 from tests.jobs.samples import CRASH, artifact, types
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from jobs.attempts import AttemptStore
-from jobs.database import open_engine
+from jobs.admin.migrate import migrate
+from jobs.database.engine import open_engine
 from jobs.errors import LeaseLost
-from jobs.migrate import migrate
-from jobs.models import JobSpec
-from jobs.status import JobStatus, Wish
-from jobs.store import JobStore
+from jobs.schemas.job import JobSpec
+from jobs.schemas.status import JobStatus, Wish
+from jobs.store.attempts import AttemptStore
+from jobs.store.jobs import JobStore
 from relora_core.events import Warned
 
 pytestmark = pytest.mark.integration

@@ -7,12 +7,12 @@ from threading import Barrier
 import pytest
 from sqlalchemy import Engine
 
-from jobs.attempts import AttemptStore
+from jobs.access.projects import NewProject, ProjectStore
 from jobs.errors import ArtifactNotFound, JobInUse, JobNotFound
-from jobs.models import Job, JobSpec
-from jobs.projects import NewProject, ProjectStore
-from jobs.status import JobStatus, Wish
-from jobs.store import JobStore
+from jobs.schemas.job import Job, JobSpec
+from jobs.schemas.status import JobStatus, Wish
+from jobs.store.attempts import AttemptStore
+from jobs.store.jobs import JobStore
 from tests.jobs.samples import CRASH, artifact
 
 FOLDER = "checkpoints/step-00000100"

@@ -19,13 +19,13 @@ from hypothesis.stateful import run_state_machine_as_test as check
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
-from jobs.attempts import AttemptStore
-from jobs.database import open_engine
+from jobs.database.engine import open_engine
+from jobs.database.tables.jobs import jobs
 from jobs.errors import IllegalTransition, LeaseLost
-from jobs.models import Job, JobError, JobSpec
-from jobs.status import FINAL, HELD, MOVES, JobStatus, Wish
-from jobs.store import JobStore
-from jobs.tables import jobs
+from jobs.schemas.job import Job, JobSpec
+from jobs.schemas.status import FINAL, HELD, MOVES, JobError, JobStatus, Wish
+from jobs.store.attempts import AttemptStore
+from jobs.store.jobs import JobStore
 from relora_core.events import Warned
 from tests.jobs.interleaving import Operation, interleave
 

@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 from jobs.errors import StorageError
-from jobs.models import Job, JobSpec
+from jobs.schemas.job import Job, JobSpec
 from jobs.storage import Storage, job_storage, open_storage
-from jobs.store import JobStore
+from jobs.store.jobs import JobStore
 
 Put = Callable[[str, bytes], None]
 

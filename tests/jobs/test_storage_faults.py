@@ -9,7 +9,7 @@ import boto3
 import pytest
 
 from jobs.errors import StorageError, StorageRefused
-from jobs.ownership import take
+from jobs.locations.ownership import take
 from jobs.storage import S3Credentials, Storage, open_storage
 from tests.fixtures.proxy import Answer, Proxy
 from tests.fixtures.servers import READ_ONLY_CREDENTIALS

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from jobs.models import JobSpec
+from jobs.schemas.job import JobSpec
 from jobs.trainable import file_problems, model_problems
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, update
 
-from jobs.attempts import AttemptStore
-from jobs.models import JobChanges, JobSpec, UnreadableSpec
-from jobs.status import JobStatus, Wish
-from jobs.store import JobStore
-from jobs.tables import jobs
-from jobs.waiting import WaitingJobs
+from jobs.database.tables.jobs import jobs
+from jobs.scheduling.queue_order import WaitingJobs
+from jobs.schemas.job import JobChanges, JobSpec, UnreadableSpec
+from jobs.schemas.status import JobStatus, Wish
+from jobs.store.attempts import AttemptStore
+from jobs.store.jobs import JobStore
 
 Broken = Callable[[str], str]
 BROKEN: dict[str, Any] = {

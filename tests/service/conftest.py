@@ -15,9 +15,9 @@ import pytest
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
+from jobs.admin.migrate import migrate
 from jobs.backends import Backends, open_backends
-from jobs.migrate import migrate
-from jobs.models import Artifact, Job, JobSpec
+from jobs.schemas.job import Artifact, Job, JobSpec
 from jobs.settings import Settings
 from relora_core.events import AnyTrainEvent
 from service.client import Client

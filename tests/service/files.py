@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from jobs.backends import Backends
-from jobs.generations.models import GeneratedText
+from jobs.schemas.generations import GeneratedText
 
 AddFile = Callable[[str, bytes], None]
 

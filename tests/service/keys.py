@@ -4,9 +4,9 @@ from typing import Any
 
 import httpx
 
+from jobs.access.projects import NewProject
 from jobs.backends import Backends
-from jobs.keys.models import CreatedKey, NewKey, Scope
-from jobs.projects import NewProject
+from jobs.schemas.keys import CreatedKey, NewKey, Scope
 
 
 def make_key(

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from jobs.backends import Backends, open_backends
-from jobs.models import Artifact, Job, JobSpec
+from jobs.schemas.job import Artifact, Job, JobSpec
+from jobs.schemas.status import Wish
 from jobs.settings import Settings
-from jobs.status import Wish
 from tests.fixtures.reports import step_finished
 from tests.service.serving import serving
 

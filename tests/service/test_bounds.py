@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from jobs.backends import Backends
-from jobs.forks import Fork
-from jobs.models import JobChanges, JobSpec
-from jobs.sweeps.models import NewSweep
+from jobs.schemas.forks import Fork
+from jobs.schemas.job import JobChanges, JobSpec
+from jobs.schemas.sweeps import NewSweep
 from service.app import create_app
 
 LOWEST, HIGHEST = {"minimum", "exclusiveMinimum"}, {"maximum", "exclusiveMaximum"}

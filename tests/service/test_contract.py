@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from jobs.backends import Backends, open_backends
-from jobs.models import Artifact, JobSpec
+from jobs.schemas.job import Artifact, JobSpec
+from jobs.schemas.webhooks import WebhookSpec
 from jobs.settings import Settings
-from jobs.webhooks.models import WebhookSpec
 from tests.fixtures.reports import step_finished
 from tests.service.serving import serving
 

@@ -9,8 +9,8 @@ import pytest
 from fastapi import FastAPI
 
 from jobs.backends import Backends
-from jobs.models import Job
-from jobs.status import Wish
+from jobs.schemas.job import Job
+from jobs.schemas.status import Wish
 from service.app import create_app
 from service.auth.key_policy import KeyPolicy
 

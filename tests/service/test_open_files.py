@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from jobs.models import Job
+from jobs.schemas.job import Job
 from jobs.settings import Settings
 from service.open_files import WITHOUT_LIMIT, wanted_of
 from tests.service.process import Service

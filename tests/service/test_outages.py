@@ -9,11 +9,11 @@ import httpx
 import pytest
 
 import jobs.backends
+from jobs.admin.migrate import migrate
 from jobs.backends import Backends, open_backends
-from jobs.database import open_engine
-from jobs.migrate import migrate
+from jobs.database.engine import open_engine
+from jobs.database.time_limits import CONNECTION
 from jobs.settings import Settings
-from jobs.time_limits import CONNECTION
 from tests.fixtures.proxy import Proxy
 
 pytestmark = pytest.mark.integration

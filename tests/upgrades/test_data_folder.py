@@ -14,12 +14,12 @@ from pydantic import SecretStr
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from jobs.admin.migrate import migrate
 from jobs.backends import Backends, open_backends
-from jobs.events import JobStarted
-from jobs.migrate import migrate
-from jobs.models import Job
+from jobs.schemas.events import JobStarted
+from jobs.schemas.job import Job
+from jobs.schemas.status import JobStatus
 from jobs.settings import Settings
-from jobs.status import JobStatus
 from relora_core.checkpoint_export import export_checkpoint
 from relora_core.events import StepFinished
 from worker.attempt import clock

@@ -1,7 +1,7 @@
 """Checkpoints as the trainer leaves them, without a trainer."""
 
 from jobs.backends import Backends
-from jobs.events import JobWarned
+from jobs.schemas.events import JobWarned
 from relora_core.events import CheckpointSaved
 from relora_core.manifest import write_manifest
 from worker.attempt.attempt import Attempt

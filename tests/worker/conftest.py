@@ -11,9 +11,9 @@ import pytest
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
+from jobs.admin.migrate import migrate
 from jobs.backends import Backends, open_backends
-from jobs.migrate import migrate
-from jobs.models import JobSpec
+from jobs.schemas.job import JobSpec
 from jobs.settings import Settings
 from worker.attempt import clock
 from worker.attempt.attempt import Attempt

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from jobs.backends import Backends
-from jobs.forks import Fork, forked
-from jobs.job_uris import job_uri
-from jobs.models import Job, JobSpec
-from jobs.status import JobStatus
+from jobs.schemas.forks import Fork, forked
+from jobs.schemas.job import Job, JobSpec
+from jobs.schemas.job_uris import job_uri
+from jobs.schemas.status import JobStatus
 from relora_core.errors import ModelError
 from relora_core.events import Evaluated
 from tests.jobs.samples import CRASH

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from jobs.admin.migrate import migrate
 from jobs.backends import Backends, open_backends
-from jobs.generations.models import Generation, NewGeneration
-from jobs.migrate import migrate
-from jobs.models import Job
+from jobs.schemas.generations import Generation, NewGeneration
+from jobs.schemas.job import Job
 from jobs.settings import Settings
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import environ, wait_until

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from jobs.access.projects import NewProject
 from jobs.backends import Backends
-from jobs.models import Job, JobSpec
-from jobs.projects import NewProject
-from jobs.status import JobStatus
+from jobs.schemas.job import Job, JobSpec
+from jobs.schemas.status import JobStatus
 from relora_core.events import DataPrepared
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import ranks, wait_until

@@ -7,8 +7,8 @@ from threading import Thread
 import pytest
 
 from jobs.backends import Backends
+from jobs.schemas.status import JobStatus
 from jobs.settings import Settings
-from jobs.status import JobStatus
 from relora_core.events import StepFinished
 from tests.fixtures.proxy import Proxy
 from tests.worker.conftest import MakeSpec

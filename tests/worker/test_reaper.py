@@ -10,15 +10,15 @@ from redis import Redis
 from sqlalchemy import update
 
 import worker.reaper
+from jobs.access.projects import ProjectChanges
 from jobs.backends import Backends
+from jobs.database.tables.jobs import jobs
 from jobs.datasets import content
-from jobs.datasets.models import NewDataset
-from jobs.garbage import Garbage
-from jobs.projects import ProjectChanges
-from jobs.quotas import Quotas
+from jobs.garbage.storage import Garbage
+from jobs.scheduling.quotas import Quotas
+from jobs.schemas.datasets import NewDataset
+from jobs.schemas.status import JobStatus
 from jobs.settings import Settings
-from jobs.status import JobStatus
-from jobs.tables import jobs
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import environ, wait_until
 from worker.reaper import sweep, works

@@ -16,9 +16,9 @@ import pytest
 from transformers import AutoModelForCausalLM
 
 from jobs.backends import Backends, open_backends
-from jobs.events import JobRetrying, JobStarted, JobWarned
-from jobs.models import Job, JobError
-from jobs.status import JobStatus, Wish
+from jobs.schemas.events import JobRetrying, JobStarted, JobWarned
+from jobs.schemas.job import Job
+from jobs.schemas.status import JobError, JobStatus, Wish
 from relora_core.events import CheckpointSaved, StepFinished
 from tests.fixtures.disks import MakeDisk, fill
 from tests.worker.conftest import MakeSpec

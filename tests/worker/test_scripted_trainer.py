@@ -6,7 +6,7 @@ from threading import Thread
 import pytest
 
 from jobs.backends import Backends
-from jobs.status import JobStatus, Wish
+from jobs.schemas.status import JobStatus, Wish
 from relora_core.events import StepFinished
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import wait_until

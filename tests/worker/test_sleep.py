@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from jobs.backends import Backends
-from jobs.queue import dispatch
+from jobs.broker.celery_queue import dispatch
+from jobs.schemas.status import JobStatus
 from jobs.settings import Settings
-from jobs.status import JobStatus
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import scripted_worker, trainers, wait_until
 from tests.worker.scripted_trainer import weights

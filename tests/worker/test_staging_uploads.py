@@ -7,7 +7,7 @@ import pytest
 
 from jobs.backends import Backends
 from jobs.datasets import content
-from jobs.datasets.models import Dataset, NewDataset
+from jobs.schemas.datasets import Dataset, NewDataset
 from jobs.settings import Settings
 from relora_core.data.find import find_files
 from relora_core.errors import DataError

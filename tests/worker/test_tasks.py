@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from jobs.backends import Backends
-from jobs.events import JobQueued, JobRetrying, JobStarted
-from jobs.queue import dispatch
+from jobs.broker.celery_queue import dispatch
+from jobs.schemas.events import JobQueued, JobRetrying, JobStarted
+from jobs.schemas.status import JobStatus
+from jobs.schemas.workers import WorkerStatus
 from jobs.settings import Settings
-from jobs.status import JobStatus
-from jobs.workers import WorkerStatus
 from relora_core.events import CheckpointSaved
 from tests.fixtures.disks import MakeDisk, fill
 from tests.worker.conftest import MakeSpec

@@ -7,11 +7,11 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 
-from jobs.attempts import AttemptStore
 from jobs.backends import Backends
-from jobs.job_secrets import JobSecrets
-from jobs.models import Job
+from jobs.schemas.job import Job
+from jobs.secrets.job_secrets import JobSecrets
 from jobs.storage import Storage, job_storage
+from jobs.store.attempts import AttemptStore
 from worker.attempt.environment import child_environment
 from worker.attempt.lease import Lease
 from worker.attempt.retry import insist

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 
 from huggingface_hub import get_token
 
-from jobs.secret_names import HUB_TOKEN
+from jobs.schemas.secret_names import HUB_TOKEN
 from jobs.settings import Settings
 
 # Variables of the worker that its children have too. None of them is a credential but, perhaps,

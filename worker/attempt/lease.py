@@ -7,10 +7,10 @@ from typing import Protocol, Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs.attempts import AttemptStore
 from jobs.errors import LeaseLost
-from jobs.models import Job
-from jobs.status import Wish
+from jobs.schemas.job import Job
+from jobs.schemas.status import Wish
+from jobs.store.attempts import AttemptStore
 from worker.attempt import clock
 
 logger = logging.getLogger(__name__)

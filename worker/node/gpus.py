@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jobs.workers import Gpu
+from jobs.schemas.workers import Gpu
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,8 @@ from secrets import token_hex
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs.workers import BEAT_SECONDS, Registration, WorkerStore
+from jobs.scheduling.workers import BEAT_SECONDS, WorkerStore
+from jobs.schemas.workers import Registration
 from worker.node.gpus import gpus_here
 
 logger = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ import signal
 from dataclasses import dataclass
 from typing import assert_never
 
-from jobs.models import JobError
+from jobs.schemas.status import JobError
 from relora_core.events import TrainFailed, TrainFinished, TrainStopped
 
 RANK_KILLED = f"(exitcode: {-signal.SIGKILL})"  # as torchrun says it

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import assert_never
 
-from jobs.trackers import MlflowTracker, TensorboardTracker, TrackerSpec, WandbTracker
+from jobs.schemas.trackers import MlflowTracker, TensorboardTracker, TrackerSpec, WandbTracker
 from relora_core.events import AnyTrainEvent, TrainFailed, TrainFinished
 from worker.supervision.tail import Tail
 from worker.trackers.feed import Feed

@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from urllib3.util import connection
 
 from jobs.locations.servers import addresses_of
-from jobs.trackers import MlflowTracker
+from jobs.schemas.trackers import MlflowTracker
 from worker.trackers.points import GoesOn, OnlyNew, Point
 from worker.trackers.tracker import Outcome, Tracked
 

@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from jobs.trackers import TrackerSpec
+from jobs.schemas.trackers import TrackerSpec
 from worker.trackers.points import GoesOn, Point
 
 FAILURES = "trackers-failed.log"

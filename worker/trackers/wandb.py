@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import wandb
 
-from jobs.trackers import WandbTracker
+from jobs.schemas.trackers import WandbTracker
 from worker.trackers.points import GoesOn, OnlyNew, Point
 from worker.trackers.tracker import Outcome, Tracked
 

@@ -12,8 +12,8 @@ from huggingface_hub import HfApi, get_session
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
-from jobs.models import HubRepo
-from jobs.secret_names import HUB_TOKEN
+from jobs.schemas.job import HubRepo
+from jobs.schemas.secret_names import HUB_TOKEN
 from relora_core.failures import summary
 from worker.attempt.attempt import Attempt
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from jobs.artifacts import Selection, digest, folder_of
 from jobs.backends import Backends
 from jobs.errors import ModelNotFound, StorageError
-from jobs.models import Artifact, Job
+from jobs.schemas.job import Artifact, Job
 from jobs.storage import Storage
+from jobs.store.artifacts import Selection, digest, folder_of
 from relora_core.files import sha256
 from relora_core.manifest import verify
 from worker.attempt.workdir import checkpoint_path

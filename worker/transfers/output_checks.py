@@ -5,8 +5,8 @@ The server has checked them too, but perhaps with other settings, or before it k
 
 from functools import partial
 
+from jobs.locations.ownership import owner_of, take
 from jobs.locations.rules import Locations
-from jobs.ownership import owner_of, take
 from relora_core.errors import TrainError
 from worker.attempt.attempt import Attempt
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from jobs.artifacts import folder_of
-from jobs.models import Artifact
+from jobs.schemas.job import Artifact
+from jobs.store.artifacts import folder_of
 from relora_core.errors import CheckpointError
 from relora_core.manifest import verify
 from worker.attempt.attempt import Attempt

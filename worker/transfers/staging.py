@@ -18,11 +18,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from jobs.datasets.models import SCHEME as UPLOAD
-from jobs.datasets.models import Dataset
 from jobs.errors import DatasetNotFound, JobNotFound
-from jobs.job_uris import parse, uris_of
-from jobs.models import Artifact, Job
+from jobs.schemas.datasets import SCHEME as UPLOAD
+from jobs.schemas.datasets import Dataset
+from jobs.schemas.job import Artifact, Job
+from jobs.schemas.job_uris import parse, uris_of
 from jobs.storage import StoredFile, open_storage
 from relora_core.errors import DataError, DataUnavailable, ModelError
 from relora_core.files import publish_file, publish_folder, sha256

@@ -17,11 +17,11 @@ from typing import Literal, Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs.artifacts import folder_of
 from jobs.errors import LeaseLost, StorageError, StorageRefused
-from jobs.garbage import unlisted_files
+from jobs.garbage.storage import unlisted_files
 from jobs.locations.folders import ATTEMPTS
-from jobs.models import Artifact
+from jobs.schemas.job import Artifact
+from jobs.store.artifacts import folder_of
 from relora_core.counted import counted
 from relora_core.errors import CheckpointError
 from relora_core.events import AnyTrainEvent, CheckpointSaved, Exported, Rewound, SpectrumMeasured

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from alembic import op
 
-from jobs.columns import UtcDateTime
+from jobs.database.columns import UtcDateTime
 
 revision: str = "0002"
 down_revision: str | None = "0001"

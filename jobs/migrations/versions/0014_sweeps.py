@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from alembic import op
 
-from jobs.columns import UtcDateTime
+from jobs.database.columns import UtcDateTime
 
 revision: str = "0014"
 down_revision: str | None = "0013"

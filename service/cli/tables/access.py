@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from rich.filesize import decimal
 from rich.table import Table
 
-from jobs.keys.models import ApiKey
-from jobs.projects import Project, ProjectReport
-from jobs.quotas import Quotas
-from jobs.secrets import Secret
+from jobs.access.projects import Project, ProjectReport
+from jobs.scheduling.quotas import Quotas
+from jobs.schemas.keys import ApiKey
+from jobs.schemas.secrets import Secret
 from service.cli.tables.layout import line, moment, sheet, table
 
 

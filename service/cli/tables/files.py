@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from rich.filesize import decimal
 from rich.table import Table
 
-from jobs.artifacts import Checkpoint
-from jobs.datasets.models import Dataset
+from jobs.schemas.datasets import Dataset
+from jobs.store.artifacts import Checkpoint
 from service.cli.tables.layout import as_of, line, moment, number, sheet, table
 from service.schemas.responses import StoredArtifact
 

@@ -7,8 +7,8 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from jobs.waiting import QueuedJob
-from jobs.workers import Gpu, Worker, WorkerStatus
+from jobs.scheduling.queue_order import QueuedJob
+from jobs.schemas.workers import Gpu, Worker, WorkerStatus
 from service.cli.tables.layout import line, moment, table
 from service.schemas.presets import Preset, RecipeEntry
 

@@ -8,9 +8,9 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from jobs.models import Job
-from jobs.status import JobStatus
-from jobs.sweeps.models import SweepJob, SweepSummary
+from jobs.schemas.job import Job
+from jobs.schemas.status import JobStatus
+from jobs.schemas.sweeps import SweepJob, SweepSummary
 from relora_core.spec import ConfigModel, PresetModel, PretrainedModel
 from service.cli.follow import STYLES
 from service.cli.tables.layout import Fact, as_of, line, moment, number, sheet, table

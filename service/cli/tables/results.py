@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from jobs.generations.models import Generation
-from jobs.metrics.models import Curve
+from jobs.schemas.generations import Generation
+from jobs.schemas.metrics import Curve
 from service.cli.tables.layout import line, table
 
 MISSING = "-"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from jobs.webhooks.models import Delivery, DeliveryStatus, Webhook
+from jobs.schemas.webhooks import Delivery, DeliveryStatus, Webhook
 from service.cli.tables.layout import line, moment, sheet, table
 
 STYLES = {

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from jobs.database import open_engine
+from jobs.database.engine import open_engine
 from jobs.datasets import content
-from jobs.datasets.models import Dataset, NewDataset
 from jobs.datasets.store import DatasetStore
 from jobs.errors import ChecksumMismatch, OffsetMismatch, StorageError
+from jobs.schemas.datasets import Dataset, NewDataset
 from jobs.storage import Storage, open_storage
 
 BYTES = b"0123456789" * 10

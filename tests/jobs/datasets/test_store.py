@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from jobs.database import open_engine
-from jobs.datasets.models import Dataset, DatasetStatus, NewDataset
+from jobs.access.projects import NewProject, ProjectStore
+from jobs.database.engine import open_engine
 from jobs.datasets.store import DatasetStore, Part
 from jobs.errors import DatasetInUse, DatasetNotFound, OffsetMismatch, QuotaExceeded
-from jobs.models import JobSpec
-from jobs.projects import NewProject, ProjectStore
-from jobs.quotas import Quotas
-from jobs.status import JobStatus, Wish
-from jobs.store import JobStore
+from jobs.scheduling.quotas import Quotas
+from jobs.schemas.datasets import Dataset, DatasetStatus, NewDataset
+from jobs.schemas.job import JobSpec
+from jobs.schemas.status import JobStatus, Wish
+from jobs.store.jobs import JobStore
 from relora_core.file_formats import is_readable
 
 NEW = NewDataset(name="corpus", filename="corpus.jsonl.gz", size=100, sha256="0" * 64)

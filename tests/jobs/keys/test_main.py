@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from jobs.admin.keys import main
+from jobs.admin.migrate import migrate
 from jobs.backends import open_backends
-from jobs.keys.__main__ import main
-from jobs.keys.models import Scope
-from jobs.migrate import migrate
+from jobs.schemas.keys import Scope
 from jobs.settings import Settings
 
 
@@ -73,5 +73,5 @@ def test_a_database_without_tables_is_said_to_need_a_migration(tmp_path: Path) -
         timeout=60,
     )
     assert result.returncode == 1
-    assert "python -m jobs.migrate" in result.stderr
+    assert "python -m jobs.admin.migrate" in result.stderr
     assert "Traceback" not in result.stderr

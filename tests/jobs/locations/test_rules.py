@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from jobs.locations.rules import Locations
-from jobs.models import JobSpec
+from jobs.schemas.job import JobSpec
 from jobs.settings import Settings
 
 FOREIGN = "jobs/job_of_another"

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from jobs.locations.servers import AddressRefused, check_addresses, check_url, is_public
+from jobs.locations.servers import check_addresses, check_url, is_public
+from jobs.schemas.server_url import AddressRefused
 
 PRIVATE = [
     *("127.0.0.1", "127.8.8.8", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254"),

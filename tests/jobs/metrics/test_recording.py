@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, delete, func, select
 
-from jobs.attempts import AttemptStore
+from jobs.database.tables.jobs import events, jobs, outbox
+from jobs.database.tables.metrics import buckets, curves, markers, points
 from jobs.errors import JobNotFound
-from jobs.metrics.models import MarkerKind, Metrics
 from jobs.metrics.pyramid import FANOUT, levels
 from jobs.metrics.store import MetricStore, Steps, TableRow
-from jobs.metrics.tables import buckets, curves, markers, points
-from jobs.models import Job
-from jobs.store import JobStore
-from jobs.tables import events, jobs, outbox
+from jobs.schemas.job import Job
+from jobs.schemas.metrics import MarkerKind, Metrics
+from jobs.store.attempts import AttemptStore
+from jobs.store.jobs import JobStore
 from relora_core.events import (
     AnyTrainEvent,
     CheckpointSaved,

@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from jobs.attempts import AttemptStore
+from jobs.access.projects import ProjectChanges, ProjectStore
 from jobs.errors import IdempotencyConflict, QuotaExceeded, SweepNotFound
-from jobs.models import JobSpec
-from jobs.outbox import Outbox
-from jobs.projects import ProjectChanges, ProjectStore
-from jobs.quotas import Quotas
-from jobs.status import JobStatus, Wish
-from jobs.store import JobStore
+from jobs.scheduling.outbox import Outbox
+from jobs.scheduling.quotas import Quotas
+from jobs.schemas.job import JobSpec
+from jobs.schemas.status import JobStatus, Wish
+from jobs.schemas.sweeps import NewSweep, Sweep
+from jobs.store.attempts import AttemptStore
+from jobs.store.jobs import JobStore
 from jobs.sweeps.grid import plan
-from jobs.sweeps.models import NewSweep, Sweep
 from jobs.sweeps.store import SubmittedSweep, SweepStore
 from relora_core.events import StepFinished, TrainFinished
 

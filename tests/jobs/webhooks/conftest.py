@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Engine, update
 
-from jobs.webhooks.models import WebhookSpec
+from jobs.database.tables.webhooks import deliveries
+from jobs.schemas.webhooks import WebhookSpec
 from jobs.webhooks.sending import DeliveryQueue
 from jobs.webhooks.store import WebhookStore
-from jobs.webhooks.tables import deliveries
 
 
 @pytest.fixture

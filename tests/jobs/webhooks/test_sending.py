@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine
 
-from jobs.attempts import AttemptStore
-from jobs.events import JobWarned
-from jobs.models import Job, JobSpec
-from jobs.projects import NewProject, ProjectStore
-from jobs.status import Wish
-from jobs.store import JobStore
-from jobs.webhooks.models import Delivery, DeliveryStatus, Webhook, WebhookSpec
+from jobs.access.projects import NewProject, ProjectStore
+from jobs.schemas.events import JobWarned
+from jobs.schemas.job import Job, JobSpec
+from jobs.schemas.status import Wish
+from jobs.schemas.webhooks import Delivery, DeliveryStatus, Webhook, WebhookSpec
+from jobs.store.attempts import AttemptStore
+from jobs.store.jobs import JobStore
 from jobs.webhooks.sending import PLACES_OF_PROJECT, WARN_AFTER, DeliveryQueue, Outcome
 from jobs.webhooks.store import WebhookStore
 from relora_core.events import Evaluated

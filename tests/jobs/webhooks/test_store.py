@@ -5,16 +5,16 @@ import json
 import pytest
 from sqlalchemy import Engine, select
 
-from jobs.attempts import AttemptStore
+from jobs.access.projects import NewProject, ProjectStore
+from jobs.database.tables.webhooks import deliveries
 from jobs.errors import DeliveryNotFound, TooManyWebhooks, WebhookNotFound
-from jobs.models import Job, JobSpec
-from jobs.projects import NewProject, ProjectStore
-from jobs.status import Wish
-from jobs.store import JobStore
-from jobs.webhooks.models import Delivery, DeliveryStatus, WebhookSpec
-from jobs.webhooks.outgoing import forget_webhooks
+from jobs.schemas.job import Job, JobSpec
+from jobs.schemas.status import Wish
+from jobs.schemas.webhooks import Delivery, DeliveryStatus, WebhookSpec
+from jobs.store.attempts import AttemptStore
+from jobs.store.jobs import JobStore
+from jobs.store.webhook_outbox import forget_webhooks
 from jobs.webhooks.store import MAX_OF_PROJECT, WebhookStore
-from jobs.webhooks.tables import deliveries
 from relora_core.events import Evaluated
 
 
@@ -127,7 +127,7 @@ def test_the_jobs_of_a_project_have_no_more_webhooks_than_can_be_sent_to(
     engine: Engine,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("jobs.webhooks.outgoing.MAX_OF_JOBS", 3)
+    monkeypatch.setattr("jobs.store.webhook_outbox.MAX_OF_JOBS", 3)
     ProjectStore(engine).create(NewProject(name="other"))
     two = spec.model_copy(update={"webhooks": (hook, hook)})
     webhooks.create("default", hook)  # counts by itself

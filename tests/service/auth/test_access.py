@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from jobs.backends import Backends
-from jobs.keys.models import CreatedKey, Scope
-from jobs.models import Job, JobSpec
+from jobs.schemas.job import Job, JobSpec
+from jobs.schemas.keys import CreatedKey, Scope
 from jobs.settings import Settings
 from service.auth.rate_limit import RateLimiter
 from tests.service.keys import bearing, make_key, problem

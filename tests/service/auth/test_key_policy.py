@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from jobs.admin.migrate import migrate
 from jobs.backends import Backends
-from jobs.keys.models import Scope
-from jobs.migrate import migrate
+from jobs.schemas.keys import Scope
 from jobs.settings import Authentication
 from service.auth.key_policy import KeyPolicy, NoKeys, key_policy
 from tests.service.keys import make_key

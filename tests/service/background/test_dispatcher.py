@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from jobs.backends import Backends
-from jobs.models import JobSpec
-from jobs.queue import JobQueue
+from jobs.broker.celery_queue import JobQueue
+from jobs.schemas.job import JobSpec
 from service.background.dispatcher import Dispatcher
 
 

@@ -9,10 +9,10 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from jobs.backends import Backends, open_backends
-from jobs.models import Job
+from jobs.schemas.job import Job
+from jobs.schemas.status import Wish
+from jobs.schemas.webhooks import DeliveryStatus, Webhook, WebhookSpec
 from jobs.settings import Settings
-from jobs.status import Wish
-from jobs.webhooks.models import DeliveryStatus, Webhook, WebhookSpec
 from jobs.webhooks.signature import SIGNATURE_HEADER, verify_signature
 from service.background.webhook_sender import Deliverer
 from tests.service.receiver import Receiver, status

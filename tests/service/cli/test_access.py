@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from jobs.backends import Backends
-from jobs.datasets.models import DatasetStatus
+from jobs.schemas.datasets import DatasetStatus
 from tests.service.cli.conftest import Relora
 
 

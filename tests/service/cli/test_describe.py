@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import get_args
 
-from jobs.events import AnyJobEvent, JobSucceeded
+from jobs.schemas.events import AnyJobEvent, JobSucceeded
 from service.cli.describe import SIGNS, describe
 
 

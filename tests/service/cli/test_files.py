@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.models import Job
+from jobs.schemas.job import Job
 from tests.service.cli.conftest import Relora
 from tests.service.files import AddFile
 

@@ -11,9 +11,9 @@ import pytest
 from rich.console import Console
 
 from jobs.backends import Backends
-from jobs.events import AnyJobEvent, JobClaimed, JobPaused, JobStarted
-from jobs.models import Job, JobError
-from jobs.status import JobStatus, Wish
+from jobs.schemas.events import AnyJobEvent, JobClaimed, JobPaused, JobStarted
+from jobs.schemas.job import Job
+from jobs.schemas.status import JobError, JobStatus, Wish
 from relora_core.events import DataProgress, Evaluated, PhaseStarted, TrainFailed
 from relora_core.spec import TrainSpec
 from service.cli.follow import Now, follow

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from jobs import leftovers
+from jobs.admin.migrate import migrate
 from jobs.backends import open_backends
-from jobs.migrate import migrate
-from jobs.models import JobSpec
+from jobs.garbage import local_disk as leftovers
+from jobs.schemas.job import JobSpec
 from jobs.settings import Settings
 from tests.service.cli.conftest import Relora
 

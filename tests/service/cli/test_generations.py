@@ -3,7 +3,7 @@
 import threading
 
 from jobs.backends import Backends
-from jobs.models import Job
+from jobs.schemas.job import Job
 from tests.service.cli.conftest import Relora
 from tests.service.files import AddFile, play_generator
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jobs.backends import Backends
-from jobs.models import JobSpec
-from jobs.workers import Gpu, Registration
+from jobs.schemas.job import JobSpec
+from jobs.schemas.workers import Gpu, Registration
 from tests.service.cli.conftest import Relora
 
 

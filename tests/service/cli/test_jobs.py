@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from jobs.backends import Backends
-from jobs.models import Job, JobError, JobSpec
-from jobs.status import JobStatus, Wish
+from jobs.schemas.job import Job, JobSpec
+from jobs.schemas.status import JobError, JobStatus, Wish
 from service.cli.tables.layout import moment
 from tests.service.cli.conftest import Relora
 from tests.service.files import AddFile

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from jobs.models import Job
+from jobs.schemas.job import Job
 from tests.fixtures.reports import step_finished
 from tests.service.cli.conftest import Relora
 

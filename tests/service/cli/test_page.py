@@ -10,7 +10,7 @@ from string import Template
 import pytest
 
 from jobs.backends import Backends
-from jobs.models import Job
+from jobs.schemas.job import Job
 from tests.service.cli.conftest import Relora
 from tests.service.files import AddFile, play_generator
 

@@ -13,8 +13,8 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 from jobs.backends import Backends
-from jobs.models import Job
-from jobs.status import JobStatus
+from jobs.schemas.job import Job
+from jobs.schemas.status import JobStatus
 from service.cli import app
 from tests.service.cli.conftest import Relora
 from tests.service.files import AddFile, play_generator

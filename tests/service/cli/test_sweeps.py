@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from jobs.backends import Backends
-from jobs.models import Job
-from jobs.status import JobStatus
+from jobs.schemas.job import Job
+from jobs.schemas.status import JobStatus
 from relora_core.events import Evaluated, TrainFinished
 from tests.service.cli.conftest import Relora
 

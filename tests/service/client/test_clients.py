@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from jobs.backends import Backends, open_backends
-from jobs.keys.models import Scope
-from jobs.models import Job, JobSpec
+from jobs.schemas.job import Job, JobSpec
+from jobs.schemas.keys import Scope
+from jobs.schemas.status import JobStatus
 from jobs.settings import Settings
-from jobs.status import JobStatus
 from service.client import ApiError, AsyncClient, Client, Unreachable
 from service.schemas.responses import FieldProblem
 from tests.service.files import AddFile, play_generator

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs.backends import Backends
-from jobs.models import Artifact, Job
+from jobs.schemas.job import Artifact, Job
 from service.client import AsyncClient, Client, CorruptDownload, download
 from service.client.download import Received
 from tests.service.files import AddFile

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 import pytest
 
 from jobs.backends import Backends
-from jobs.models import Job, JobError
-from jobs.status import JobStatus
+from jobs.schemas.job import Job
+from jobs.schemas.status import JobError, JobStatus
 from relora_core.events import Warned
 from service.client import AsyncClient, Client
 from service.client.feed import Back, Cut, Frame, Frames

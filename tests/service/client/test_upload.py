@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.datasets.models import DatasetStatus
+from jobs.schemas.datasets import DatasetStatus
 from service.client import ApiError, AsyncClient, Client, upload
 from tests.service.process import Service
 

@@ -5,9 +5,9 @@ from contextlib import closing
 import httpx
 import pytest
 
+from jobs.admin.migrate import migrate
 from jobs.backends import open_backends
-from jobs.migrate import migrate
-from jobs.models import Job
+from jobs.schemas.job import Job
 from jobs.settings import Settings
 from tests.service.serving import serving
 
@@ -80,7 +80,7 @@ def test_a_wrong_query_is_refused_and_explained(
 def test_a_bug_is_a_problem_that_tells_nothing_of_the_inside(
     http: httpx.Client, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.store.JobStore.get", lambda *_: 1 / 0)
+    monkeypatch.setattr("jobs.store.jobs.JobStore.get", lambda *_: 1 / 0)
     response = http.get(f"/v1/jobs/{job.id}", headers={"X-Request-ID": "mine-2"})
     assert (response.status_code, response.json()["code"]) == (500, "internal_error")
     assert response.headers["X-Request-ID"] == "mine-2"

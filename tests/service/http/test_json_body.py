@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from jobs.backends import Backends
-from jobs.models import Job
+from jobs.schemas.job import Job
 from relora_core.spec.written import MAX_DEPTH
 from service.app import MAX_BODY_BYTES, create_app
 from service.auth.key_policy import KeyPolicy

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from jobs.backends import Backends
-from jobs.datasets.models import NewDataset
-from jobs.models import Job
+from jobs.schemas.datasets import NewDataset
+from jobs.schemas.job import Job
 from tests.service.serving import serving
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.datasets.models import Dataset, DatasetStatus
+from jobs.schemas.datasets import Dataset, DatasetStatus
 from service.http.upload_buffer import BUFFER_BYTES, SpoolSpace, receive
 
 UPLOADS = 8

@@ -15,10 +15,10 @@ import httpx
 import pytest
 import redis
 
+from jobs.admin.migrate import migrate
 from jobs.backends import open_backends
-from jobs.keys.models import NewKey, Scope
 from jobs.locations.rules import Locations
-from jobs.migrate import migrate
+from jobs.schemas.keys import NewKey, Scope
 from jobs.settings import Settings
 from service.client import Client
 from service.local.up import UpError, with_decided_authentication

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from jobs.artifacts import ArtifactKind
 from jobs.backends import Backends
-from jobs.models import Artifact, Job, JobSpec
+from jobs.schemas.job import Artifact, Job, JobSpec
+from jobs.store.artifacts import ArtifactKind
 from tests.service.serving import serving
 
 CONTENT = bytes(range(256)) * 4

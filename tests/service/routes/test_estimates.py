@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from jobs.backends import Backends
-from jobs.models import JobSpec
-from jobs.workers import Gpu, Registration
+from jobs.schemas.job import JobSpec
+from jobs.schemas.workers import Gpu, Registration
 from relora_core.estimate import estimate
 
 

@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from jobs.backends import Backends
-from jobs.events import AnyJobEvent
-from jobs.models import Job
-from jobs.status import JobStatus
+from jobs.schemas.events import AnyJobEvent
+from jobs.schemas.job import Job
+from jobs.schemas.status import JobStatus
 from relora_core.events import Evaluated, Warned
 from service.routes import events as events_route
 from tests.fixtures.reports import step_finished

@@ -7,9 +7,9 @@ import httpx
 import pytest
 
 from jobs.backends import Backends
-from jobs.events import JobQueued
-from jobs.models import Artifact, Job, JobSpec
-from jobs.status import JobStatus
+from jobs.schemas.events import JobQueued
+from jobs.schemas.job import Artifact, Job, JobSpec
+from jobs.schemas.status import JobStatus
 from tests.service.keys import problem
 
 CHECKPOINT = "checkpoints/step-00000050"

@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from jobs.artifacts import ArtifactKind
 from jobs.backends import Backends
-from jobs.generations.models import GeneratedText
-from jobs.models import Artifact, Job, JobSpec
+from jobs.schemas.generations import GeneratedText
+from jobs.schemas.job import Artifact, Job, JobSpec
+from jobs.store.artifacts import ArtifactKind
 
 TEXT = GeneratedText(text=" was", prompt_tokens=3, new_tokens=1, finish_reason="length")
 

@@ -22,7 +22,7 @@ def test_a_server_that_answers_is_alive(http: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("asked", "blocked"),
     [
-        (("GET", "/v1/jobs", None), "jobs.store.JobStore.page"),
+        (("GET", "/v1/jobs", None), "jobs.store.jobs.JobStore.page"),
         (("POST", "/v1/jobs", {}), "service.routes.spec_body.spec_of"),
         (("POST", "/v1/sweeps", {"base": {}, "grid": {"seed": [1]}}), "service.routes.sweeps.plan"),
     ],

@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from jobs.backends import Backends, open_backends
-from jobs.models import Artifact, Job, JobSpec
+from jobs.schemas.job import Artifact, Job, JobSpec
+from jobs.schemas.status import JobStatus, Wish
 from jobs.settings import Settings
-from jobs.status import JobStatus, Wish
 from tests.service.keys import bearing, make_key
 from tests.service.serving import serving
 

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from jobs.backends import Backends
-from jobs.models import Artifact, Job
-from jobs.status import JobStatus
+from jobs.schemas.job import Artifact, Job
+from jobs.schemas.status import JobStatus
 from service.streams import logs as open_logs
 from tests.service.routes.test_events import STREAM, frames
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from jobs.models import Job
+from jobs.schemas.job import Job
 from relora_core.events import Evaluated, Merged
 from tests.fixtures.reports import step_finished
 

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from jobs.models import JobSpec
+from jobs.schemas.job import JobSpec
 from relora_core.presets import RECIPES, preset_config, preset_names
 
 

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from jobs.backends import Backends
-from jobs.models import Job
-from jobs.status import JobStatus, Wish
+from jobs.schemas.job import Job
+from jobs.schemas.status import JobStatus, Wish
 
 
 def test_progress_tells_where_a_running_job_is(http: httpx.Client, running: Job) -> None:

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from jobs.backends import Backends
-from jobs.keys.models import Scope
+from jobs.schemas.keys import Scope
 from jobs.settings import Settings
 from tests.service.keys import bearing, make_key, problem
 

@@ -6,7 +6,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from jobs.backends import Backends
-from jobs.models import Job
+from jobs.schemas.job import Job
 from tests.fixtures.reports import step_finished
 
 Figures = Callable[..., float | None]

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from jobs.backends import Backends
-from jobs.models import Job, JobSpec
-from jobs.workers import Gpu, Registration
+from jobs.schemas.job import Job, JobSpec
+from jobs.schemas.workers import Gpu, Registration
 
 
 @pytest.mark.usefixtures("running")

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from jobs.backends import Backends
-from jobs.vault import Vault
+from jobs.secrets.vault import Vault
 
 VALUE = "hf_0123456789"
 

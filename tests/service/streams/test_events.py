@@ -7,9 +7,9 @@ from contextlib import aclosing
 import pytest
 
 from jobs.backends import Backends
-from jobs.events import AnyJobEvent
-from jobs.models import Job, JobError
-from jobs.status import JobStatus, Wish
+from jobs.schemas.events import AnyJobEvent
+from jobs.schemas.job import Job
+from jobs.schemas.status import JobError, JobStatus, Wish
 from service.streams import events as stream
 from service.streams.events import EventHub, Frame
 from tests.fixtures.reports import step_finished

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.secret_names import HUB_TOKEN
+from jobs.schemas.secret_names import HUB_TOKEN
 from jobs.settings import Settings
 from worker.attempt.environment import child_environment
 

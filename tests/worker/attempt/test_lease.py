@@ -9,8 +9,7 @@ from sqlalchemy import create_engine
 
 from jobs.backends import Backends
 from jobs.errors import LeaseLost
-from jobs.models import JobError
-from jobs.status import Wish
+from jobs.schemas.status import JobError, Wish
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import wait_until
 from worker.attempt import clock

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.workers import Gpu
+from jobs.schemas.workers import Gpu
 from worker.node.gpus import GpusUnreadable, gpus_here
 
 MIB, GIB = 1 << 20, 1 << 30

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from jobs.backends import Backends
-from jobs.workers import Gpu, Registration
+from jobs.schemas.workers import Gpu, Registration
 from tests.worker.processes import wait_until
 from worker.node.heartbeat import Heartbeat, registration
 

@@ -1,6 +1,6 @@
 import pytest
 
-from jobs.models import JobError
+from jobs.schemas.status import JobError
 from relora_core.events import TrainFailed, TrainFinished, TrainStopped
 from worker.supervision.outcome import (
     Broken,

@@ -4,8 +4,8 @@ from contextlib import closing
 import pytest
 from sqlalchemy import create_engine
 
+from jobs.admin.migrate import migrate
 from jobs.backends import Backends, open_backends
-from jobs.migrate import migrate
 from jobs.settings import Settings
 from relora_core.events import AnyTrainEvent, StepFinished, TrainStopped, to_line
 from tests.fixtures.disks import MakeDisk, fill

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.masking import mask
+from jobs.secrets.masking import mask
 from relora_core.events import TrainStopped, Warned, to_line
 from worker.supervision.tail import LONGEST_LINE, MAX_LINES, Tail
 

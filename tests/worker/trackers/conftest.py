@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.trackers import TrackerSpec
+from jobs.schemas.trackers import TrackerSpec
 from worker.trackers.points import GoesOn, Point
 from worker.trackers.tracker import Tracked
 

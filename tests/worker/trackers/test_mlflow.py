@@ -8,8 +8,8 @@ from mlflow import MlflowClient
 from urllib3.util import connection
 
 from jobs.locations import servers
-from jobs.locations.servers import AddressRefused
-from jobs.trackers import MlflowTracker
+from jobs.schemas.server_url import AddressRefused
+from jobs.schemas.trackers import MlflowTracker
 from tests.worker.trackers.conftest import CURVE, FIRST, SECOND
 from worker.trackers import mlflow
 from worker.trackers.mlflow import MlflowRun

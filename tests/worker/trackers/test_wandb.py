@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from wandb.proto import wandb_internal_pb2 as protocol
 
-from jobs.trackers import WandbTracker
+from jobs.schemas.trackers import WandbTracker
 from tests.worker.trackers.conftest import FIRST, NOW, News, points
 from worker.trackers.points import GoesOn, Point
 from worker.trackers.tracker import Tracked

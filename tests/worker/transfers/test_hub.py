@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobs.backends import Backends
-from jobs.events import JobPublished
+from jobs.schemas.events import JobPublished
 from tests.fixtures.proxy import Proxy
 from tests.worker.checkpoints import warnings
 from tests.worker.conftest import BeginAttempt, MakeSpec

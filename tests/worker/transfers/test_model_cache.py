@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs.artifacts import ArtifactKind
 from jobs.backends import Backends
 from jobs.errors import ModelNotFound
-from jobs.models import Artifact, Job
+from jobs.schemas.job import Artifact, Job
+from jobs.store.artifacts import ArtifactKind
 from relora_core.errors import CheckpointError
 from relora_core.files import sha256
 from relora_core.manifest import write_manifest

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from jobs.access.projects import NewProject
 from jobs.backends import Backends
-from jobs.models import JobSpec
-from jobs.projects import NewProject
+from jobs.schemas.job import JobSpec
 from tests.worker.checkpoints import save_checkpoint
 from tests.worker.conftest import BeginAttempt, MakeSpec
 from worker.attempt.attempt import Attempt

@@ -3,7 +3,7 @@ import shutil
 import pytest
 
 from jobs.backends import Backends
-from jobs.models import JobSpec
+from jobs.schemas.job import JobSpec
 from relora_core.events import CheckpointSaved
 from tests.worker.checkpoints import save_checkpoint, warnings
 from tests.worker.conftest import BeginAttempt, MakeSpec

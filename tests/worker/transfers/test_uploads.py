@@ -8,8 +8,8 @@ import pytest
 
 from jobs.backends import Backends
 from jobs.errors import LeaseLost, StorageError
-from jobs.events import AnyJobEvent, JobWarned
-from jobs.models import JobError
+from jobs.schemas.events import AnyJobEvent, JobWarned
+from jobs.schemas.status import JobError
 from jobs.storage import Storage
 from jobs.storage.s3 import S3Storage
 from relora_core.events import CheckpointSaved, Exported, Rewound, SpectrumMeasured

@@ -1,0 +1,103 @@
+"""Projects: who works in one sees nothing of another, and has its quotas to share."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import Engine, Row, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from jobs.database.engine import READ_ONLY
+from jobs.database.tables.jobs import projects
+from jobs.errors import ProjectExists, ProjectNotFound
+from jobs.scheduling.quotas import Quotas, Usage, quotas_from, usage
+from jobs.schemas.projects import ProjectName
+
+
+class NewProject(BaseModel):
+    """A project to make."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={"example": {"name": "speech-team", "quotas": {"gpus": 8}}},
+    )
+
+    name: ProjectName
+    quotas: Quotas = Quotas()
+
+
+class ProjectChanges(BaseModel):
+    """What to change of a project; quotas that are left out stay as they are."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={"example": {"quotas": {"gpus": 16, "storage_bytes": None}}},
+    )
+
+    quotas: Quotas
+
+
+class Project(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    quotas: Quotas
+    created_at: datetime
+
+
+class ProjectReport(Project):
+    """A project, and what it uses of its quotas right now."""
+
+    usage: Usage
+
+
+class ProjectStore:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._reads = engine.execution_options(**READ_ONLY)
+
+    def create(self, new: NewProject) -> Project:
+        values = _columns(new.quotas) | {"name": new.name, "created_at": datetime.now(UTC)}
+        statement = insert(projects).values(values).returning(projects)
+        try:
+            with self._engine.begin() as connection:
+                return _project_from(connection.execute(statement).one())
+        except IntegrityError:
+            raise ProjectExists(new.name) from None
+
+    def list(self, *, limit: int, after: str = "") -> list[Project]:
+        """By name."""
+        query = select(projects).where(projects.c.name > after)
+        with self._reads.begin() as connection:
+            rows = connection.execute(query.order_by(projects.c.name).limit(limit))
+            return [_project_from(row) for row in rows]
+
+    def report(self, name: str) -> ProjectReport:
+        query = select(projects).where(projects.c.name == name)
+        with self._reads.begin() as connection:
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                raise ProjectNotFound(name)
+            used = usage(connection, name)
+        return ProjectReport(**dict(_project_from(row)), usage=used)
+
+    def change(self, name: str, changes: ProjectChanges) -> Project:
+        """A quota below what is used now ends nothing: it holds for what comes."""
+        values = _columns(changes.quotas) or {"name": name}
+        statement = update(projects).where(projects.c.name == name).values(values)
+        with self._engine.begin() as connection:
+            row = connection.execute(statement.returning(projects)).one_or_none()
+        if row is None:
+            raise ProjectNotFound(name)
+        return _project_from(row)
+
+
+def _columns(quotas: Quotas) -> dict[str, Any]:
+    """Of the quotas that were said."""
+    return {f"max_{name}": value for name, value in quotas.model_dump(exclude_unset=True).items()}
+
+
+def _project_from(row: Row[*tuple[Any, ...]]) -> Project:
+    return Project(name=row.name, quotas=quotas_from(row), created_at=row.created_at)

@@ -1,0 +1,119 @@
+"""Between the store's rows and the models that people read."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Row
+
+from jobs.database.tables.jobs import jobs
+from jobs.schemas.events import AnyJobEvent, job_event_adapter
+from jobs.schemas.job import Artifact, Job, JobSpec, Progress, UnreadableSpec
+from jobs.schemas.status import FINAL, JobError, JobStatus
+
+# The part of a progress that has columns of its own.
+_IN_COLUMNS = {"status", "queue_position", "obstacle", "attempt", "worker", "version", "updated_at"}
+PROGRESS_COLUMNS = (
+    jobs.c.id,
+    jobs.c.priority,
+    jobs.c.gpus,
+    jobs.c.status,
+    jobs.c.attempt,
+    jobs.c.worker,
+    jobs.c.last_event,
+    jobs.c.updated_at,
+    jobs.c.progress,
+)
+
+
+def job_from(row: Row[*tuple[Any, ...]], queue_position: int | None = None) -> Job:
+    spec = spec_from(row.spec)
+    return Job(
+        id=row.id,
+        name=spec.name,
+        labels=spec.labels,
+        priority=spec.priority,
+        status=row.status,
+        wish=row.wish,
+        attempt=row.attempt,
+        failed_attempts=row.failed_attempts,
+        worker=row.worker,
+        forked_from=row.forked_from,
+        spec=spec,
+        spec_problem=spec.problem if isinstance(spec, UnreadableSpec) else None,
+        progress=progress_from(row, queue_position),
+        error=JobError.model_validate_json(row.error) if row.error else None,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def spec_from(stored: str) -> JobSpec:
+    return JobSpec.accepted(_document(stored))
+
+
+def name_from(stored: str) -> str:
+    """The name of a job, from its stored spec, without reading the rest."""
+    document = _document(stored)
+    return str(document.get("name", "")) if isinstance(document, dict) else ""
+
+
+def changed(stored: str, changes: Mapping[str, Any]) -> str:
+    """A stored spec with other values of some fields; one that is no object stays as it is."""
+    document = _document(stored)
+    if not isinstance(document, dict):
+        return stored
+    return json.dumps({**document, **changes}, separators=(",", ":"))
+
+
+def _document(stored: str) -> Any:
+    try:
+        return json.loads(stored)
+    except ValueError:
+        return stored
+
+
+def progress_document(progress: Progress) -> str:
+    return progress.model_dump_json(exclude=_IN_COLUMNS)
+
+
+def progress_from(
+    row: Row[*tuple[Any, ...]], queue_position: int | None = None, obstacle: str | None = None
+) -> Progress:
+    """What a trainer does and its time left are null when none is at work.
+
+    So is its pace, except that of a finished job, which stays to be compared.
+    """
+    told = json.loads(row.progress)
+    if row.status is not JobStatus.RUNNING:
+        told |= {"preparing": None, "eta_seconds": None}
+    if row.status not in {JobStatus.RUNNING, *FINAL}:
+        told["tokens_per_second"] = None
+    return Progress(
+        **told,
+        status=row.status,
+        queue_position=queue_position,
+        obstacle=obstacle,
+        attempt=row.attempt,
+        worker=row.worker,
+        version=row.last_event,
+        updated_at=row.updated_at,
+    )
+
+
+def event_from(row: Row[*tuple[Any, ...]]) -> AnyJobEvent:
+    event = job_event_adapter.validate_json(row.body)
+    return event.model_copy(update={"id": row.id, "attempt": row.attempt})
+
+
+def artifact_from(row: Row[*tuple[Any, ...]]) -> Artifact:
+    return Artifact(
+        path=row.path,
+        kind=row.kind,
+        step=row.step,
+        size=row.size,
+        sha256=row.sha256,
+        key=row.key,
+        created_at=row.created_at,
+    )

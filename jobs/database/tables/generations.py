@@ -1,0 +1,25 @@
+"""The table of generations. It is the queue, too: there is no message that could be lost."""
+
+from sqlalchemy import BigInteger, Column, Float, ForeignKey, Index, Integer, String, Table, Text
+
+from jobs.database.columns import Key, UtcDateTime, metadata, words
+from jobs.schemas.generations import GenerationStatus
+
+generations = Table(
+    "generations",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("job_id", Key, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("status", words(GenerationStatus), nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("result", Text),
+    Column("error", Text),
+    Column("attempt", Integer, nullable=False),
+    Column("worker", String),
+    Column("deadline", Float(53), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Index(None, "job_id", "id"),
+    Index(None, "status", "id"),
+)

@@ -1,0 +1,14 @@
+"""The table of the labels of jobs."""
+
+from sqlalchemy import Column, ForeignKey, Index, String, Table
+
+from jobs.database.columns import Key, metadata
+
+job_labels = Table(
+    "job_labels",
+    metadata,
+    Column("job_id", Key, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("value", String, nullable=False),
+    Index(None, "key", "value", "job_id"),
+)

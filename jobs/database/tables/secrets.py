@@ -1,0 +1,15 @@
+"""The table of secrets; their values are encrypted."""
+
+from sqlalchemy import Column, Table, Text
+
+from jobs.database.columns import Key, UtcDateTime, metadata
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("project", Key, primary_key=True),
+    Column("name", Key, primary_key=True),
+    Column("sealed", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)

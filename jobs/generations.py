@@ -1,0 +1,215 @@
+"""Generations in SQLite or PostgreSQL: asked by people, taken by generators.
+
+Every method is one transaction. The number of its attempt fences a generation: who was too
+slow, or has given it back, writes nothing to it any more. Projects take turns, and each may have
+`MAX_QUEUED` generations in the queue, so that no project keeps those of others waiting.
+"""
+
+import builtins
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    ScalarSelect,
+    and_,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from jobs.database.engine import READ_ONLY, database_now
+from jobs.database.tables.generations import generations
+from jobs.database.tables.jobs import jobs, projects
+from jobs.errors import GenerationNotFound, JobNotFound, TooManyGenerations
+from jobs.scheduling.quotas import lock_project_of
+from jobs.schemas.generations import GeneratedText, Generation, GenerationStatus, NewGeneration
+from jobs.schemas.ids import new_id
+from jobs.schemas.status import JobError
+from relora_core.spec import read_accepted
+
+MAX_QUEUED = 100  # of a project
+
+NOBODY = JobError(
+    code="no_generator",
+    message="No generator took it in time. Is one running? (`python -m worker.generator`)",
+)
+LOST = JobError(code="generator_lost", message="Its generator gave no result in time; ask again.")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A generation in the hands of one generator."""
+
+    generation: Generation
+    attempt: int
+
+
+class GenerationStore:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._reads = engine.execution_options(**READ_ONLY)
+
+    def create(self, job_id: str, new: NewGeneration, *, step: int, seconds: float) -> Generation:
+        """Ask for it; who takes it must begin within `seconds`.
+
+        Raises `TooManyGenerations`.
+        """
+        statement = insert(generations).values(
+            id=new_id("gen_"),
+            job_id=job_id,
+            status=GenerationStatus.QUEUED,
+            step=step,
+            request=new.model_dump_json(),
+            attempt=0,
+            deadline=database_now() + seconds,
+            created_at=datetime.now(UTC),
+        )
+        with self._engine.begin() as connection:
+            _check_queue(connection, job_id)
+            return _generation_from(connection.execute(statement.returning(generations)).one())
+
+    def get(self, job_id: str, generation_id: str) -> Generation:
+        which = and_(generations.c.job_id == job_id, generations.c.id == generation_id)
+        with self._reads.begin() as connection:
+            row = connection.execute(select(generations).where(which)).one_or_none()
+        if row is None:
+            raise GenerationNotFound(job_id, generation_id)
+        return _generation_from(row)
+
+    def list(
+        self, job_id: str, *, limit: int = 50, before: str | None = None
+    ) -> builtins.list[Generation]:
+        """The newest first; `before` is the id of the last of the page before."""
+        query = select(generations).where(generations.c.job_id == job_id)
+        if before is not None:
+            query = query.where(generations.c.id < before)
+        with self._reads.begin() as connection:
+            rows = connection.execute(query.order_by(generations.c.id.desc()).limit(limit)).all()
+            if not rows and connection.scalar(select(jobs.c.id).where(jobs.c.id == job_id)) is None:
+                raise JobNotFound(job_id)
+        return [_generation_from(row) for row in rows]
+
+    # --- what a generator does -------------------------------------------------------------
+
+    def claim(self, *, worker: str, seconds: float) -> Claim | None:
+        """Take one for so long: of the project whose last turn is longest ago, the oldest.
+
+        None if none waits.
+        """
+        in_order = (
+            select(generations.c.id)
+            .join(jobs, jobs.c.id == generations.c.job_id)
+            .join(projects, projects.c.name == jobs.c.project)
+            .where(_QUEUED)
+            .order_by(projects.c.last_generation_at, generations.c.id)
+        )
+        with self._reads.begin() as connection:
+            waiting = connection.scalar(in_order.limit(1))
+        if waiting is None:
+            return None
+        with self._engine.begin() as connection:
+            row = _change(
+                connection,
+                and_(generations.c.id == waiting, _QUEUED),
+                status=GenerationStatus.RUNNING,
+                attempt=generations.c.attempt + 1,
+                worker=worker,
+                deadline=database_now() + seconds,
+            )
+            if row is None:
+                return None
+            taken = update(projects).where(projects.c.name == _project_of(row.job_id))
+            connection.execute(taken.values(last_generation_at=database_now()))
+        return Claim(_generation_from(row), row.attempt)
+
+    def succeed(self, claim: Claim, result: GeneratedText) -> None:
+        self._end(claim, GenerationStatus.SUCCEEDED, result=result.model_dump_json())
+
+    def fail(self, claim: Claim, error: JobError) -> None:
+        self._end(claim, GenerationStatus.FAILED, error=error.model_dump_json())
+
+    def give_back(self, claim: Claim, *, seconds: float) -> None:
+        """The generator must leave; another one may take it within `seconds`."""
+        deadline = database_now() + seconds
+        with self._engine.begin() as connection:
+            _change(
+                connection,
+                _held(claim),
+                status=GenerationStatus.QUEUED,
+                worker=None,
+                deadline=deadline,
+            )
+
+    def expire(self) -> builtins.list[str]:
+        """Fail those that nobody took, or ended, in time; return their ids."""
+        late = generations.c.deadline < database_now()
+        ended: builtins.list[str] = []
+        for status, error in ((_QUEUED, NOBODY), (_RUNNING, LOST)):
+            values = {
+                "status": GenerationStatus.FAILED,
+                "error": error.model_dump_json(),
+                "finished_at": datetime.now(UTC),
+            }
+            statement = update(generations).where(status, late).values(values)
+            with self._engine.begin() as connection:
+                ended += connection.scalars(statement.returning(generations.c.id))
+        return ended
+
+    def _end(self, claim: Claim, status: GenerationStatus, **values: str) -> None:
+        now = datetime.now(UTC)
+        with self._engine.begin() as connection:
+            _change(connection, _held(claim), status=status, finished_at=now, **values)
+
+
+_QUEUED = generations.c.status == GenerationStatus.QUEUED
+_RUNNING = generations.c.status == GenerationStatus.RUNNING
+
+
+def _project_of(job_id: str) -> ScalarSelect[str]:
+    return select(jobs.c.project).where(jobs.c.id == job_id).scalar_subquery()
+
+
+def _check_queue(connection: Connection, job_id: str) -> None:
+    """The lock of the project lets one request at a time count and add."""
+    project = lock_project_of(connection, job_id)
+    if project is None:
+        raise JobNotFound(job_id)
+    queued = (
+        select(func.count()).select_from(generations).join(jobs, jobs.c.id == generations.c.job_id)
+    )
+    queued = queued.where(_QUEUED, jobs.c.project == project.name)
+    if (connection.scalar(queued) or 0) >= MAX_QUEUED:
+        raise TooManyGenerations(MAX_QUEUED)
+
+
+def _held(claim: Claim) -> ColumnElement[bool]:
+    mine = and_(generations.c.id == claim.generation.id, generations.c.attempt == claim.attempt)
+    return and_(mine, _RUNNING)
+
+
+def _change(
+    connection: Connection, which: ColumnElement[bool], **values: object
+) -> Row[*tuple[Any, ...]] | None:
+    statement = update(generations).where(which).values(values).returning(generations)
+    return connection.execute(statement).one_or_none()
+
+
+def _generation_from(row: Row[*tuple[Any, ...]]) -> Generation:
+    return Generation(
+        id=row.id,
+        job_id=row.job_id,
+        status=row.status,
+        step=row.step,
+        request=read_accepted(NewGeneration, json.loads(row.request)),
+        result=GeneratedText.model_validate_json(row.result) if row.result else None,
+        error=JobError.model_validate_json(row.error) if row.error else None,
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+    )

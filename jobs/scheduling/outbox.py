@@ -1,0 +1,123 @@
+"""Messages to the workers: written in the transaction that queues a job, sent afterwards.
+
+So none is sent of a job that was not stored, and none is forgotten of one that was.
+"""
+
+import builtins
+from dataclasses import dataclass
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    and_,
+    case,
+    delete,
+    exists,
+    insert,
+    null,
+    select,
+    update,
+)
+
+from jobs.database.engine import READ_ONLY, database_now
+from jobs.database.tables.jobs import jobs, outbox
+from jobs.scheduling.placement import any_gpu
+from jobs.scheduling.quotas import held_back_with_room
+from jobs.schemas.status import JobStatus
+
+ASK_OTHERS_AFTER_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class OutboxEntry:
+    """A message that waits to be sent."""
+
+    id: int
+    job_id: str
+    gpus: int | None  # whose workers it is for; None: anybody's, while no worker has a GPU
+
+
+class Outbox:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._reads = engine.execution_options(**READ_ONLY)
+
+    def unsent(self, limit: int = 100) -> list[OutboxEntry]:
+        query = select(outbox.c.id, outbox.c.job_id, _for_whom().label("gpus"))
+        query = query.join(jobs, jobs.c.id == outbox.c.job_id)
+        query = query.where(jobs.c.not_before <= database_now()).order_by(outbox.c.id).limit(limit)
+        with self._reads.begin() as connection:
+            return [OutboxEntry(*row) for row in connection.execute(query)]
+
+    def mark_sent(self, outbox_id: int) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(delete(outbox).where(outbox.c.id == outbox_id))
+
+    def ring_where_there_is_room(self) -> int:
+        """Queue another message for jobs that were held back, as far as their quotas go."""
+        with self._reads.begin() as connection:
+            ready = connection.scalars(held_back_with_room()).all()
+        if not ready:
+            return 0
+        still = and_(jobs.c.id.in_(ready), jobs.c.status == JobStatus.QUEUED, jobs.c.held_back)
+        changes = {"held_back": False, "rung_at": database_now()}
+        with self._engine.begin() as connection:
+            statement = update(jobs).where(still).values(changes).returning(jobs.c.id)
+            if rung := connection.scalars(statement).all():
+                ring(connection, *rung)
+        return len(rung)
+
+    def pass_on(self, job_id: str, *, worker: str) -> None:
+        """The worker that its message rang took another job, or may not run it: it rings another.
+
+        A job that just failed on this worker is not sent to it again and again while others are
+        busy.
+        """
+        waits = and_(jobs.c.id == job_id, jobs.c.status == JobStatus.QUEUED, ~jobs.c.held_back)
+        later = case(
+            (jobs.c.failed_on == worker, database_now() + ASK_OTHERS_AFTER_SECONDS),
+            else_=jobs.c.not_before,
+        )
+        changes = {"rung_at": database_now(), "not_before": later}
+        statement = update(jobs).where(waits).values(changes).returning(jobs.c.id)
+        with self._engine.begin() as connection:
+            if connection.scalar(statement) is not None:
+                ring(connection, job_id)
+
+    def overdue(self, seconds: float) -> builtins.list[int | None]:
+        """For whom messages are that were sent longer ago, of jobs that are queued still."""
+        query = select(_for_whom()).where(_waits_since(seconds)).distinct()
+        with self._reads.begin() as connection:
+            return builtins.list(connection.scalars(query))
+
+    def ring_again(self, older_than_seconds: float, *, gpus: int | None = None) -> int:
+        """For when the broker lost messages: queue another for each job that waits so long."""
+        overdue = _waits_since(older_than_seconds)
+        if gpus is not None:
+            overdue = and_(overdue, jobs.c.gpus == gpus)
+        statement = update(jobs).where(overdue).values(rung_at=database_now())
+        with self._engine.begin() as connection:
+            waiting = connection.scalars(statement.returning(jobs.c.id)).all()
+            if waiting:
+                ring(connection, *waiting)
+        return len(waiting)
+
+
+def ring(connection: Connection, *job_ids: str) -> None:
+    """Leave a message for the worker pool, to be sent when this transaction is done."""
+    connection.execute(insert(outbox), [{"job_id": job_id} for job_id in job_ids])
+
+
+def _for_whom() -> ColumnElement[int | None]:
+    return case((any_gpu(), jobs.c.gpus), else_=null())
+
+
+def _waits_since(seconds: float) -> ColumnElement[bool]:
+    """Of a queued job whose message was sent so long ago."""
+    return and_(
+        jobs.c.status == JobStatus.QUEUED,
+        ~jobs.c.held_back,
+        jobs.c.rung_at < database_now() - seconds,
+        ~exists().where(outbox.c.job_id == jobs.c.id),
+    )

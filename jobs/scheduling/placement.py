@@ -1,0 +1,60 @@
+"""Which worker may run which job: it has as many GPUs as the job asks for.
+
+Where no worker has a GPU, as on a laptop, jobs run on CPUs, whatever they ask for. Where some
+have, jobs wait for them, and workers without a GPU train nothing.
+"""
+
+from collections.abc import Mapping
+
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select
+
+from jobs.database.tables.jobs import jobs
+from jobs.database.tables.workers import workers
+from jobs.scheduling.workers import is_healthy, lives
+
+
+def any_gpu() -> ColumnElement[bool]:
+    return exists().where(lives(), workers.c.num_gpus > 0)
+
+
+def fits(gpus: int) -> ColumnElement[bool]:
+    """Whether a worker with so many GPUs may run a job, of the statement around it."""
+    return jobs.c.gpus <= gpus if gpus else ~any_gpu()
+
+
+def fits_some_worker() -> ColumnElement[bool]:
+    """Whether it may run on a worker that there is, or on one of CPUs that may come."""
+    big_enough = exists().where(lives(), workers.c.num_gpus >= jobs.c.gpus)
+    return or_(~any_gpu(), big_enough.correlate(jobs))
+
+
+def is_left_to_others(worker: str, gpus: int) -> ColumnElement[bool]:
+    """Whether a job, of the statement around it, that fits this worker just failed on it, and
+    fits another one that is healthy."""
+    big_enough = workers.c.num_gpus >= (jobs.c.gpus if gpus else 0)
+    another = exists().where(is_healthy(), workers.c.name != worker, big_enough)
+    return and_(jobs.c.failed_on.is_not_distinct_from(worker), another.correlate(jobs))
+
+
+def obstacles(connection: Connection, wanted: Mapping[str, int]) -> dict[str, str]:
+    """Why queued jobs cannot run on any worker, by id; `wanted` are their GPUs."""
+    if not wanted:
+        return {}
+    query = select(
+        func.max(workers.c.num_gpus),
+        func.max(workers.c.num_gpus).filter(workers.c.problem.is_(None)),
+    )
+    largest, healthy = connection.execute(query.where(lives())).one()
+    told = {job_id: _obstacle(gpus, largest, healthy) for job_id, gpus in wanted.items()}
+    return {job_id: obstacle for job_id, obstacle in told.items() if obstacle is not None}
+
+
+def _obstacle(gpus: int, largest: int | None, healthy: int | None) -> str | None:
+    """`largest` and `healthy` are the most GPUs of a worker and of a healthy one; None without."""
+    if largest is None:
+        return None
+    if 0 < largest < gpus:
+        return f"no worker has {gpus} GPUs; the largest has {largest}"
+    if healthy is None or (largest and healthy < gpus):
+        return "no worker that fits is healthy; `relora workers` says what is wrong"
+    return None

@@ -1,0 +1,155 @@
+"""The order of the queue.
+
+Projects take turns: the one whose running jobs have the fewest GPUs is next. Within a project the
+job with the highest priority goes first, and of equals the oldest.
+"""
+
+import builtins
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    Select,
+    Subquery,
+    and_,
+    func,
+    or_,
+    select,
+)
+
+from jobs.database.engine import READ_ONLY
+from jobs.database.row_mapping import name_from
+from jobs.database.tables.jobs import jobs, projects
+from jobs.scheduling.placement import obstacles
+from jobs.schemas.status import HELD, JobStatus
+
+IN_ORDER = (jobs.c.priority.desc(), jobs.c.id)  # of one project
+
+
+def position(connection: Connection, row: Row[*tuple[Any, ...]]) -> int | None:
+    """Of a job in the whole queue: 1 is next. None for one that does not wait."""
+    if row.status is not JobStatus.QUEUED:
+        return None
+    return positions(connection, [row])[row.id]
+
+
+def positions(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> dict[str, int]:
+    """As `position`, of many jobs in one look."""
+    waiting = {row.id for row in rows if row.status is JobStatus.QUEUED}
+    if not waiting:
+        return {}
+    queue = _queue()
+    query = select(queue.c.id, queue.c.rank).where(queue.c.id.in_(waiting))
+    return {row.id: row.rank for row in connection.execute(query)}
+
+
+def _before(priority: int, job_id: str) -> ColumnElement[bool]:
+    """Whether a job goes before the one with this priority and id."""
+    as_old = and_(jobs.c.priority == priority, jobs.c.id < job_id)
+    return or_(jobs.c.priority > priority, as_old)
+
+
+def first(may_run: ColumnElement[bool]) -> Select[str]:
+    """The next of the queued jobs that `may_run` is true of."""
+    project, held = projects.alias("project"), _held_gpus().subquery()
+    next_job = (
+        select(jobs.c.id)
+        .where(jobs.c.project == project.c.name, jobs.c.status == JobStatus.QUEUED, may_run)
+        .order_by(*IN_ORDER)
+        .limit(1)
+        .correlate(project)
+    )
+    turns = (
+        select(next_job.scalar_subquery().label("id"), func.coalesce(held.c.gpus, 0).label("turn"))
+        .select_from(project)
+        .outerjoin(held, held.c.project == project.c.name)
+        .subquery()
+    )
+    query = select(turns.c.id).where(turns.c.id.is_not(None))
+    return query.order_by(turns.c.turn, turns.c.id).limit(1)
+
+
+def _queue() -> Subquery:
+    """As claims go on if no job ends: each is counted before the later ones of its project."""
+    held = _held_gpus().subquery()
+    ahead = func.sum(jobs.c.gpus).over(
+        partition_by=jobs.c.project, order_by=IN_ORDER, rows=(None, -1)
+    )
+    turn = func.coalesce(held.c.gpus, 0) + func.coalesce(ahead, 0)
+    queued = select(jobs.c.id, turn.label("turn")).where(jobs.c.status == JobStatus.QUEUED)
+    turns = queued.outerjoin(held, held.c.project == jobs.c.project).subquery()
+    rank = func.row_number().over(order_by=(turns.c.turn, turns.c.id)).label("rank")
+    return select(turns.c.id, rank).subquery()
+
+
+def _held_gpus() -> Select[str, int]:
+    gpus = func.sum(jobs.c.gpus).label("gpus")
+    return select(jobs.c.project, gpus).where(jobs.c.status.in_(HELD)).group_by(jobs.c.project)
+
+
+class QueuedJob(BaseModel):
+    """A job that waits, and where."""
+
+    model_config = ConfigDict(frozen=True)
+
+    position: int = Field(description="In the queue of all projects; 1 is next.")
+    job_id: str
+    name: str
+    priority: int
+    held_back: bool = Field(description="It waits for room in its project's quotas.")
+    obstacle: str | None = Field(
+        default=None, description="Why no worker that there is can run it."
+    )
+    created_at: datetime
+
+    @property
+    def cursor(self) -> str:
+        return f"{self.priority}.{self.job_id}"
+
+
+class WaitingJobs:
+    """The queue as a project sees it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._reads = engine.execution_options(**READ_ONLY)
+
+    def list(
+        self, *, project: str, limit: int, cursor: str | None = None
+    ) -> builtins.list[QueuedJob]:
+        """In the order in which they will run; after the job whose `cursor` is given."""
+        queue = _queue()
+        query = select(jobs, queue.c.rank).join(queue, queue.c.id == jobs.c.id)
+        query = query.where(jobs.c.project == project)
+        if cursor is not None:
+            priority, _, job_id = cursor.partition(".")
+            query = query.where(~_before(int(priority), job_id), jobs.c.id != job_id)
+        with self._reads.begin() as connection:
+            rows = connection.execute(query.order_by(queue.c.rank).limit(limit)).all()
+            found = obstacles(connection, {row.id: row.gpus for row in rows})
+            return [_queued_job_from(row, found.get(row.id)) for row in rows]
+
+    def counts(self, *, project: str) -> dict[JobStatus, int]:
+        """How many jobs have each status, those that none has among them."""
+        query = select(jobs.c.status, func.count()).where(jobs.c.project == project)
+        with self._reads.begin() as connection:
+            rows = connection.execute(query.group_by(jobs.c.status)).all()
+        found = {status: count for status, count in rows}  # noqa: C416 # a row is no pair to dict()
+        return {status: found.get(status, 0) for status in JobStatus}
+
+
+def _queued_job_from(row: Row[*tuple[Any, ...]], obstacle: str | None) -> QueuedJob:
+    return QueuedJob(
+        position=row.rank,
+        job_id=row.id,
+        name=name_from(row.spec),
+        priority=row.priority,
+        held_back=row.held_back,
+        obstacle=obstacle,
+        created_at=row.created_at,
+    )

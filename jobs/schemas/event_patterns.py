@@ -1,0 +1,40 @@
+"""Which events a webhook is sent."""
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import AfterValidator, WithJsonSchema
+
+# One for each step of a run: sent only to those who name it.
+_MANY = {"train.step"}
+
+
+def matches(patterns: Iterable[str], event_type: str) -> bool:
+    if event_type in _MANY:
+        return event_type in patterns
+    return any(_matches(pattern, event_type) for pattern in patterns)
+
+
+def _matches(pattern: str, event_type: str) -> bool:
+    if pattern.endswith("*"):
+        return event_type.startswith(pattern[:-1])
+    return event_type == pattern
+
+
+def _check(pattern: str) -> str:
+    from jobs.schemas.events import EVENT_TYPES  # whose errors are part of a job's models
+
+    families = {f"{name.partition('.')[0]}.*" for name in EVENT_TYPES}
+    if pattern not in {"*", *families, *EVENT_TYPES}:
+        raise ValueError(
+            f"{pattern[:80]!r} is no event; give {', '.join(sorted(families))}, * or the type of "
+            "an event, as in job.succeeded"
+        )
+    return pattern
+
+
+EventPattern = Annotated[
+    str,
+    AfterValidator(_check),
+    WithJsonSchema({"type": "string", "maxLength": 80, "pattern": r"^(\*|[a-z]+\.(\*|[a-z_]+))$"}),
+]

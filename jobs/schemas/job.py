@@ -1,0 +1,328 @@
+"""The job as a person sees it: what they write (`JobSpec`) and what they read (`Job`)."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SerializeAsAny,
+    ValidationError,
+    ValidationInfo,
+    WrapValidator,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+
+from jobs.schemas.json_integer import json_integer
+from jobs.schemas.secret_names import HUB_TOKEN, SecretNames, check_s3_variables
+from jobs.schemas.status import JobError, JobStatus, Wish
+from jobs.schemas.trackers import TrackerSpec, check_each_once
+from jobs.schemas.webhooks import WebhookSpec
+from relora_core.events import Phase
+from relora_core.problems import explain
+from relora_core.spec import Line, Spec, SpecConflict, TrainSpec, read_accepted, was_accepted
+
+LabelKey = Annotated[
+    str, Field(max_length=63, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$")
+]
+
+Labels = Annotated[
+    dict[LabelKey, Annotated[str, Field(max_length=256)]],
+    Field(json_schema_extra={"additionalProperties": False}),  # but those of the pattern
+]
+MAX_LABELS = 64
+Priority = Annotated[int, Field(ge=-100, le=100), json_integer]
+
+
+class Resources(Spec):
+    gpus: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Training processes, one for each GPU. Where no worker has a GPU, one process "
+        "trains on the CPU.",
+    )
+    nodes: Literal[1] = Field(default=1, description="Only 1 in this version.")
+
+
+class HubRepo(Spec):
+    """A repository of the Hugging Face Hub."""
+
+    repo: str = Field(
+        max_length=193,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}$",
+        description="Organization or user, and name: my-org/relora-130m. It is made if needed.",
+    )
+    private: bool = Field(default=True, description="Of a repository that is made.")
+
+
+class Output(Spec):
+    uri: str | None = Field(
+        default=None,
+        max_length=4096,
+        description="Where checkpoints and models go: s3://bucket/prefix or file:///folder. "
+        "Default: the service's own storage.",
+    )
+    hub: HubRepo | None = Field(
+        default=None,
+        description="A Hub repository to which the merged model of the finished run is also "
+        "pushed.",
+    )
+
+    @field_validator("uri")
+    @classmethod
+    def _known_scheme(cls, uri: str | None) -> str | None:
+        if uri is None:
+            return None
+        place = uri.rstrip("/")
+        if not place.startswith(("s3://", "file:///")):
+            raise ValueError(f"cannot write to {uri!r}; use s3://bucket/prefix or file:///folder")
+        return place
+
+
+class Retries(Spec):
+    max_attempts: int = Field(default=5, ge=1, le=100)
+    stalled_after: float | None = Field(
+        default=1800.0,
+        ge=1,
+        le=31_536_000,
+        description="Seconds without a sign of life after which a trainer is ended and the "
+        "next attempt goes on from the newest checkpoint; null: never.",
+    )
+
+
+class JobSpec(TrainSpec):
+    """A training run, and the service's part of it."""
+
+    labels: Labels = Field(default_factory=dict, max_length=MAX_LABELS)
+    priority: Priority = Field(
+        default=0,
+        description="Of a project's waiting jobs the highest goes first; of equals the oldest.",
+    )
+    resources: Resources = Resources()
+    output: Output | None = Field(default=None, description="Default: the service's own storage.")
+    retries: Retries = Retries()
+    secrets: SecretNames = Field(
+        default_factory=dict,
+        description="Environment variables of the trainer, each with the name of the secret that "
+        "it holds: {HF_TOKEN: my-hf-token}.",
+    )
+    trackers: tuple[TrackerSpec, ...] = Field(
+        default=(),
+        max_length=10,
+        description="Where its curves go besides the service: one of each at most.",
+    )
+    webhooks: tuple[WebhookSpec, ...] = Field(
+        default=(), max_length=10, description="Who is told of this job's events."
+    )
+
+    @model_validator(mode="after")
+    def _suits_the_service(self, info: ValidationInfo) -> Self:
+        if was_accepted(info):
+            return self
+        self._check_gpus()
+        self._check_credentials()
+        check_each_once(self.trackers)
+        return self
+
+    def _check_gpus(self) -> None:
+        if self.training.global_batch_size % self.resources.gpus:
+            raise SpecConflict(
+                "training.global_batch_size",
+                f"must divide over resources.gpus ({self.resources.gpus}); "
+                f"got {self.training.global_batch_size}",
+            )
+
+    def _check_credentials(self) -> None:
+        check_s3_variables(self.secrets)
+        if self.hub is not None and HUB_TOKEN not in self.secrets:
+            raise SpecConflict(
+                "output.hub",
+                f"needs a token that may write there, as `secrets: {{{HUB_TOKEN}: ...}}`",
+            )
+
+    @property
+    def output_uri(self) -> str | None:
+        """The place of its own that the job has for its files."""
+        return self.output.uri if self.output else None
+
+    @property
+    def hub(self) -> HubRepo | None:
+        return self.output.hub if self.output else None
+
+    @classmethod
+    def accepted(cls, document: object) -> "JobSpec":
+        """A stored spec, as it was accepted: bounds and rules that came since hold for new ones.
+
+        One that this version cannot read at all is an `UnreadableSpec`.
+        """
+        try:
+            return read_accepted(JobSpec, document)
+        except ValidationError as error:
+            return UnreadableSpec.of(document, error)
+
+    @property
+    def train(self) -> TrainSpec:
+        """The part that the trainer reads."""
+        document = self.model_dump(include=set(TrainSpec.model_fields))
+        return read_accepted(TrainSpec, document)
+
+
+class UnreadableSpec(JobSpec):
+    """A stored spec that this version cannot read. It is shown as it is stored, and cannot run.
+
+    Its fields are those that can be read, so that its job can be listed, cancelled and deleted.
+    """
+
+    _stored: object = PrivateAttr(default=None)
+    _problem: str = PrivateAttr(default="")
+
+    @classmethod
+    def of(cls, stored: object, error: ValidationError) -> "UnreadableSpec":
+        wrong = {item["loc"][0] for item in error.errors(include_url=False) if item["loc"]}
+        written = stored if isinstance(stored, dict) else {}
+        kept = {key: written[key] for key in _READ_ALONE & written.keys() - wrong}
+        spec = read_accepted(cls, {**_LEAST, **kept})
+        spec._stored = stored
+        problems = explain(error, stored, JobSpec)
+        spec._problem = "; ".join(f"{one.path or 'spec'}: {one.message}" for one in problems)
+        return spec
+
+    @property
+    def problem(self) -> str:
+        return f"This version cannot read the spec that is stored. {self._problem}"
+
+    @model_serializer(mode="plain")
+    def _as_stored(self) -> Any:
+        return self._stored
+
+
+# What can be read by itself, and what a spec has at least.
+_READ_ALONE = {"name", "labels", "priority", "output", "retries", "secrets"}
+_LEAST: dict[str, Any] = {
+    "model": {"preset": "llama_9m"},
+    "data": {"train": {"uri": "/"}},
+    "training": {"steps": 1},
+}
+
+
+def _as_accepted(value: object, _validate: object) -> JobSpec:
+    return value if isinstance(value, JobSpec) else JobSpec.accepted(value)
+
+
+AcceptedSpec = Annotated[SerializeAsAny[JobSpec], WrapValidator(_as_accepted)]
+
+
+class Progress(BaseModel):
+    """Where a job is now. What is not known yet is null."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: JobStatus
+    queue_position: int | None = Field(
+        default=None, description="1 is next; null for a job that is not queued."
+    )
+    preparing: str | None = Field(
+        default=None, description="How far its data is, in words, until the run itself starts."
+    )
+    obstacle: str | None = Field(
+        default=None, description="Of a queued job: why no worker that there is can run it."
+    )
+    phase: Phase | None = None
+    step: int = 0
+    total_steps: int
+    epoch: float | None = Field(
+        default=None, description="How often the training data was read so far: 1.5 epochs."
+    )
+    tokens_seen: int = 0
+    loss: float | None = None
+    learning_rate: float | None = None
+    tokens_per_second: float | None = Field(
+        default=None, description="At the last report; null while no trainer is at work."
+    )
+    restarts: int = 0
+    eta_seconds: float | None = None
+    validation_perplexity: float | None = None
+    validation_accuracy: float | None = None
+    validation_step: int | None = Field(
+        default=None, description="The step at which the two above were measured."
+    )
+    peak_memory_bytes: int | None = Field(
+        default=None,
+        description="Of a GPU, or of a process that trained on a CPU, once the run is complete.",
+    )
+    attempt: int = 0
+    worker: str | None = None
+    version: int = Field(
+        default=0, description="Grows with each event of the job; give it as `after` to wait."
+    )
+    updated_at: datetime
+
+
+class Job(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str
+    labels: dict[str, str]
+    priority: int
+    status: JobStatus
+    wish: Wish | None = Field(description="What the worker was asked to do and has not done yet.")
+    attempt: int = Field(description="0 until a worker claims the job.")
+    failed_attempts: int = Field(description="Those that count against `retries.max_attempts`.")
+    worker: str | None
+    forked_from: str | None = Field(description="The job that this one was forked from.")
+    spec: AcceptedSpec
+    spec_problem: str | None = Field(
+        default=None, description="Why the stored spec, shown as it is, cannot be read or run."
+    )
+    progress: Progress
+    error: JobError | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class JobChanges(BaseModel):
+    """What to change of a job; what is left out stays as it is."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={"example": {"labels": {"team": "research"}, "priority": 10}},
+    )
+
+    name: Line = Field(default="")
+    labels: Labels = Field(
+        default_factory=dict, max_length=MAX_LABELS, description="They replace those it had."
+    )
+    priority: Priority = Field(default=0, description="Only while the job is queued.")
+
+    @property
+    def given(self) -> dict[str, Any]:
+        return self.model_dump(exclude_unset=True)
+
+
+def _its_path(artifact: dict[str, Any]) -> str:
+    return str(artifact["path"])
+
+
+class Artifact(BaseModel):
+    """A file that a job made. It is listed once it is whole in the storage."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str = Field(description="Its name among the files of the job: final/model.safetensors.")
+    kind: Literal["checkpoint", "merged", "final", "log", "report"]
+    step: int | None
+    size: int = Field(description="In bytes.")
+    sha256: str
+    key: str = Field(
+        default_factory=_its_path,
+        description="Where it is in the storage, below the job's output.",
+    )
+    created_at: datetime

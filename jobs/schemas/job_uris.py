@@ -1,0 +1,37 @@
+"""`job://JOB_ID/final`: what another job saved, as a spec's model, tokenizer or warm start."""
+
+import re
+from collections.abc import Iterator
+
+from jobs.schemas.job import JobSpec
+from relora_core.spec import LowRank, PretrainedModel, PretrainedTokenizer
+
+SCHEME = "job://"
+FOLDER = r"final|(?:checkpoints|merged)/step-[0-9]{8}"
+_URI = re.compile(rf"job://(job_[0-9a-z]+)/({FOLDER})")
+
+
+def job_uri(job_id: str, folder: str) -> str:
+    return f"{SCHEME}{job_id}/{folder}"
+
+
+def parse(uri: str) -> tuple[str, str] | None:
+    """The job and the folder of its files; None if the URI is not of this form."""
+    match = _URI.fullmatch(uri)
+    return None if match is None else (match[1], match[2])
+
+
+def uris_of(spec: JobSpec) -> Iterator[tuple[str, str]]:
+    """The fields of a spec that name another job's files, and what they say."""
+    for path, name in _names(spec):
+        if name is not None and name.startswith(SCHEME):
+            yield path, name
+
+
+def _names(spec: JobSpec) -> Iterator[tuple[str, str | None]]:
+    if isinstance(spec.model, PretrainedModel):
+        yield "model.pretrained", spec.model.pretrained
+    if isinstance(spec.tokenizer, PretrainedTokenizer):
+        yield "tokenizer.pretrained", spec.tokenizer.pretrained
+    if isinstance(spec.method, LowRank):
+        yield "method.warm_start_from", spec.method.warm_start_from

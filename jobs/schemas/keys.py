@@ -1,0 +1,72 @@
+"""An API key as a person asks for it and sees it, and what each scope allows."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from jobs.schemas.projects import ProjectName
+
+
+class Scope(StrEnum):
+    """What a key may do. Each scope includes those before it."""
+
+    READ = "read"  # look at all that its project has
+    WRITE = "write"  # and submit, change, delete
+    ADMIN = "admin"  # and make and revoke the project's keys
+    OPERATOR = "operator"  # and, for the whole service, projects, their quotas and keys
+
+    def includes(self, needed: "Scope") -> bool:
+        order = list(Scope)
+        return order.index(self) >= order.index(needed)
+
+
+class NewKey(BaseModel):
+    """A key to make."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={
+            "example": {"name": "nightly sweep", "scope": "write", "expires_in_days": 90}
+        },
+    )
+
+    name: str = Field(
+        max_length=128,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        description="What the key is for: one line, for people.",
+    )
+    scope: Scope = Field(
+        default=Scope.WRITE,
+        description="`read`; `write` reads, too; `admin` also manages the project's keys; "
+        "`operator` also manages projects and their quotas.",
+    )
+    expires_in_days: float | None = Field(
+        default=None, gt=0, le=36_500, description="Default: it does not expire."
+    )
+    project: ProjectName | None = Field(
+        default=None, description="Default: the caller's. Another one needs an operator's key."
+    )
+
+
+class ApiKey(BaseModel):
+    """A key without its secret."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+    id: str = Field(examples=["key_01k3h4v5w6x7y8z9a0b1c2d3e4"])
+    name: str
+    project: str
+    scope: Scope
+    prefix: str = Field(
+        description="How the key begins, to recognise it by.", examples=["rlk_5e1c9a07"]
+    )
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None = Field(description="Accurate to the minute.")
+
+
+class CreatedKey(ApiKey):
+    key: str = Field(description="The key itself. It is shown this once, and stored nowhere.")

@@ -1,0 +1,63 @@
+"""What a person reads of a job's metrics."""
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from jobs.schemas.metric_names import METRICS
+
+
+class MarkerKind(StrEnum):
+    RESTART = "restart"  # of ReLoRA: merged, drawn anew, the optimizer's state pruned
+    PHASE = "phase"  # warm start, low rank or full rank begins
+    RESUME = "resume"  # another attempt went on from here
+    REWIND = "rewind"  # after a divergence, the run went back to here
+    LOSS_SPIKE = "loss_spike"
+    CHECKPOINT = "checkpoint"
+
+
+class Marker(BaseModel):
+    """Something that happened at a step, to be drawn beside the curves."""
+
+    step: int
+    kind: MarkerKind
+    attempt: int
+    event: int = Field(description="The id of the event that tells more.")
+
+
+class Curve(BaseModel):
+    """One metric over the steps, each step at most once. Point i is (steps[i], values[i])."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str = Field(examples=["loss"])
+    description: str
+    num_points: int = Field(
+        description="How many points are stored in the range; `steps` may have fewer."
+    )
+    steps: list[int]
+    values: list[float | None] = Field(description="null: the value was not finite.")
+
+
+class Metrics(BaseModel):
+    """Curves, and what to mark on them."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "curves": [
+                    {
+                        "name": "loss",
+                        "description": METRICS["loss"].description,
+                        "num_points": 4,
+                        "steps": [10, 20, 30, 40],
+                        "values": [7.91, 6.02, None, 5.43],
+                    }
+                ],
+                "markers": [{"step": 30, "kind": "restart", "attempt": 1, "event": 17}],
+            }
+        }
+    )
+
+    curves: list[Curve]
+    markers: list[Marker] = Field(description="In the order of their steps.")

@@ -1,0 +1,89 @@
+"""From a run's events to where it is now."""
+
+import math
+from collections.abc import Iterable
+
+from jobs.schemas.job import Progress
+from relora_core.events import (
+    AnyTrainEvent,
+    DataProgress,
+    Evaluated,
+    Merged,
+    PhaseStarted,
+    Rewound,
+    StepFinished,
+    TrainFinished,
+    TrainStarted,
+)
+
+
+def advance(progress: Progress, events: Iterable[AnyTrainEvent]) -> Progress:
+    """The progress after `events`, in their order. A resumed run may step back."""
+    changes: dict[str, object] = {}
+    for event in events:
+        changes |= _told_by(event)
+    return progress.model_copy(update=changes)
+
+
+def _told_by(event: AnyTrainEvent) -> dict[str, object]:
+    match event:
+        case DataProgress() | TrainStarted():
+            return _told_before_the_first_step(event)
+        case PhaseStarted():
+            return {"phase": event.phase}
+        case Rewound():
+            return {"step": event.to_step}
+        case StepFinished():
+            return _told_by_step(event)
+        case Merged():
+            return {"restarts": event.restart}
+        case Evaluated():
+            return {
+                "validation_perplexity": _finite(event.perplexity),
+                "validation_accuracy": event.accuracy,
+                "validation_step": event.step,
+            }
+        case TrainFinished():
+            return {
+                "step": event.step,
+                "tokens_seen": event.tokens_seen,
+                "restarts": event.restarts,
+                "eta_seconds": 0.0,
+                "peak_memory_bytes": event.peak_memory_bytes,
+            }
+        case _:
+            return {}
+
+
+def _told_before_the_first_step(event: DataProgress | TrainStarted) -> dict[str, object]:
+    if isinstance(event, DataProgress):
+        return {"preparing": str(event)}
+    return {"step": event.step, "total_steps": event.total_steps, "preparing": None}
+
+
+def _told_by_step(event: StepFinished) -> dict[str, object]:
+    return {
+        "phase": event.phase,
+        "step": event.step,
+        "total_steps": event.total_steps,
+        "epoch": event.epoch,
+        "tokens_seen": event.tokens_seen,
+        "loss": _finite(event.loss),
+        "learning_rate": event.learning_rate,
+        "tokens_per_second": _finite(event.tokens_per_second),
+        "restarts": event.restarts,
+        "eta_seconds": _seconds_left(event),
+    }
+
+
+def _seconds_left(event: StepFinished) -> float | None:
+    """Of training alone, at the pace of the last steps."""
+    if event.step == 0 or not event.tokens_per_second > 0:
+        return None
+    tokens_per_step = event.tokens_seen / event.step
+    seconds = (event.total_steps - event.step) * tokens_per_step / event.tokens_per_second
+    return _finite(seconds)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

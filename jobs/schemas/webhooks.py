@@ -1,0 +1,84 @@
+"""Webhooks as a person writes and reads them."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from jobs.schemas.event_patterns import EventPattern
+from jobs.schemas.secret_names import SecretReference
+from jobs.schemas.server_url import split_url
+from relora_core.spec import Spec
+
+
+def _check_url(url: str) -> str:
+    split_url(url)
+    return url
+
+
+class WebhookSpec(Spec):
+    """Where to send events, which, and the secret that signs them."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "url": "https://example.com/relora",
+                "events": ["job.*", "train.eval"],
+                "secret": "webhook-key",
+            }
+        }
+    )
+
+    url: Annotated[str, Field(max_length=2048), AfterValidator(_check_url)] = Field(
+        description="https://host/path or http://host/path, on the public internet."
+    )
+    events: list[EventPattern] = Field(
+        default=["job.*"],
+        min_length=1,
+        max_length=50,
+        description="Types of events, or job.*, train.* and *; train.step only if it is named.",
+    )
+    secret: SecretReference = Field(description="The name of the secret to sign with.")
+
+
+class Webhook(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    id: str = Field(examples=["whk_01k3h4v5w6x7y8z9a0b1c2d3e4"])
+    job_id: str | None = Field(description="The job whose spec has it; null: all of the project.")
+    url: str
+    events: list[str]
+    secret: str = Field(description="The name of the secret that signs.")
+    created_at: datetime
+    failing_since: datetime | None = Field(
+        description="When the first failure since the last accepted request came."
+    )
+
+
+class DeliveryStatus(StrEnum):
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"  # given up
+
+
+class Delivery(BaseModel):
+    """An event on its way to a webhook, and how it went."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str = Field(
+        description="The Relora-Delivery of its requests.",
+        examples=["dlv_01k3h4v5w6x7y8z9a0b1c2d3e4"],
+    )
+    webhook_id: str
+    job_id: str | None
+    event_type: str
+    event_id: int | None = Field(description="Its number in the log of the job.")
+    status: DeliveryStatus
+    attempts: int
+    next_attempt_at: datetime | None
+    response_status: int | None = Field(description="Of the last attempt that was answered.")
+    error: str | None = Field(description="Why the last attempt failed.")
+    created_at: datetime
+    finished_at: datetime | None

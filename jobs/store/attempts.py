@@ -1,0 +1,298 @@
+"""What the holder of a job writes of it, from its claim to the end of the attempt.
+
+Every method is one transaction. All but the claim take the number of the attempt, the fencing
+token, and raise `LeaseLost` when another attempt holds the job or none does.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    and_,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+)
+
+from jobs.database.engine import READ_ONLY, database_now
+from jobs.database.row_mapping import job_from, progress_document, progress_from
+from jobs.database.tables.jobs import artifacts, jobs
+from jobs.errors import LeaseLost
+from jobs.inputs import users_of
+from jobs.metrics import recording
+from jobs.scheduling.placement import fits, is_left_to_others
+from jobs.scheduling.queue_order import first
+from jobs.scheduling.quotas import has_room, lock_project_of
+from jobs.schemas.events import JobClaimed, JobPublished, JobStarted, JobWarned
+from jobs.schemas.job import Artifact, Job
+from jobs.schemas.progress import advance
+from jobs.schemas.status import HELD, JobError, JobStatus, Wish
+from jobs.store import event_log as log
+from jobs.store.transitions import (
+    JobRow,
+    Target,
+    announce,
+    can_become,
+    change,
+    held_by,
+    move,
+    release,
+    to,
+    wished_or,
+)
+
+MAX_NODE_FAULTS = 20
+
+
+class AttemptStore:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._reads = engine.execution_options(**READ_ONLY)
+
+    def claim(self, job_id: str, *, worker: str, lease_seconds: float, gpus: int = 0) -> Job | None:
+        """Take a queued job under a lease, for a worker with so many GPUs.
+
+        None if it is not queued (any more), if the worker may not run it, or if its project has
+        no room for it now.
+        """
+        with self._engine.begin() as connection:
+            lock_project_of(connection, job_id)
+            row = move(
+                connection,
+                job_id,
+                JobStatus.STARTING,
+                has_room(),
+                fits(gpus),
+                held_back=False,
+                attempt=jobs.c.attempt + 1,
+                worker=worker,
+                lease_until=database_now() + lease_seconds,
+            )
+            if row is None:
+                _hold_back(connection, job_id)
+                return None
+            announce(connection, row, JobClaimed(worker=worker))
+        return job_from(row)
+
+    def claim_next(self, *, worker: str, lease_seconds: float, gpus: int = 0) -> Job | None:
+        """Take the first job of the queue that the worker may run, that has room in its project
+        and does not back off; None if there is none.
+
+        A job that just failed on this worker is left to others, if any fits.
+        """
+        while (job_id := self._first(worker, gpus)) is not None:
+            job = self.claim(job_id, worker=worker, lease_seconds=lease_seconds, gpus=gpus)
+            if job is not None:  # or another took it, or it is held back from now on
+                return job
+        return None
+
+    def _first(self, worker: str, gpus: int) -> str | None:
+        may_run = and_(
+            fits(gpus),
+            or_(~jobs.c.held_back, has_room()),
+            jobs.c.not_before <= database_now(),
+            ~is_left_to_others(worker, gpus),
+        )
+        with self._reads.begin() as connection:
+            job_id: str | None = connection.scalar(first(may_run))
+        return job_id
+
+    def started(self, job_id: str, attempt: int, *, resumed_from: int | None) -> None:
+        """The trainer runs, from the checkpoint of step `resumed_from` if there was one."""
+        now = literal(datetime.now(UTC), jobs.c.started_at.type)
+        with self._engine.begin() as connection:
+            row = move(
+                connection,
+                job_id,
+                JobStatus.RUNNING,
+                held_by(attempt),
+                started_at=func.coalesce(jobs.c.started_at, now),
+            )
+            row = _still_held(row, job_id, attempt)
+            announce(connection, row, JobStarted(worker=row.worker, resumed_from=resumed_from))
+
+    def renew(self, job_id: str, attempt: int, *, lease_seconds: float) -> Wish | None:
+        """Extend the lease; return what a person wished meanwhile."""
+        lease_until = database_now() + lease_seconds
+        with self._engine.begin() as connection:
+            row = change(connection, job_id, held_by(attempt), lease_until=lease_until)
+        wish: Wish | None = _still_held(row, job_id, attempt).wish
+        return wish
+
+    def append(
+        self, job_id: str, attempt: int, lines: log.Lines, *, reported_by: int | None = None
+    ) -> None:
+        """Store lines of the trainer's events, by their number; those stored before are skipped.
+
+        `reported_by` is the earlier attempt whose trainer wrote them, if it was not this one.
+        """
+        if not lines:
+            return
+        with self._engine.begin() as connection:
+            row = _still_held(change(connection, job_id, held_by(attempt)), job_id, attempt)
+            reporter = attempt if reported_by is None else reported_by
+            new = log.not_recorded(connection, lines, job_id=job_id, attempt=reporter)
+            if not new:
+                return
+            first = row.last_event + 1
+            log.record(connection, new, job_id=job_id, first=first, attempt=reporter)
+            recording.record(connection, new, job_id=job_id, first=first, attempt=reporter)
+            progress = advance(progress_from(row), (event for _, event in new))
+            change(
+                connection,
+                job_id,
+                held_by(attempt),
+                last_event=row.last_event + len(new),
+                progress=progress_document(progress),
+            )
+
+    def warn(self, job_id: str, attempt: int, code: str, message: str) -> None:
+        """Tell the person something about the job that is not the trainer's to tell."""
+        self._say(job_id, attempt, JobWarned(code=code, message=message))
+
+    def published(self, job_id: str, attempt: int, *, repo: str, url: str) -> None:
+        """The model is on the Hub, at `url`."""
+        self._say(job_id, attempt, JobPublished(repo=repo, url=url))
+
+    def add_artifacts(
+        self, job_id: str, attempt: int, files: Sequence[Artifact], *, folder: str | None = None
+    ) -> list[str]:
+        """List files that are whole in the storage, in place of those with the same paths or, if
+        they are a whole `folder`, of all that were listed in it.
+
+        Return the keys of the replaced files.
+        """
+        if not files:
+            return []
+        rows = [{"job_id": job_id, **file.model_dump()} for file in files]
+        same = artifacts.c.path.in_([file.path for file in files])
+        replaced = same if folder is None else _inside(folder)
+        with self._engine.begin() as connection:
+            _still_held(change(connection, job_id, held_by(attempt)), job_id, attempt)
+            keys = _unlist(connection, job_id, replaced)
+            connection.execute(insert(artifacts), rows)
+        return sorted(set(keys) - {file.key for file in files})
+
+    def expire_artifacts(self, job_id: str, attempt: int, folder: str) -> list[str]:
+        """Take a folder's files from the list; return their keys.
+
+        While they are an input of a job that is not over, all stays and there are none.
+        """
+        with self._engine.begin() as connection:
+            _still_held(change(connection, job_id, held_by(attempt)), job_id, attempt)
+            if users_of(connection, job_id, folder=folder):
+                return []
+            return _unlist(connection, job_id, _inside(folder))
+
+    # --- how an attempt ends ---------------------------------------------------------------
+
+    def finish(
+        self, job_id: str, attempt: int, status: JobStatus, *, error: JobError | None = None
+    ) -> JobStatus:
+        """End the attempt; return the job's status, which a wish to cancel makes of a pause.
+
+        A failure needs its error.
+        """
+        target = to(status)
+        if status is JobStatus.PAUSED:
+            target = case((jobs.c.wish == Wish.CANCEL, to(JobStatus.CANCELLED)), else_=target)
+        guard = and_(held_by(attempt), can_become(status))
+        return self._release(job_id, attempt, guard, target, error)
+
+    def requeue(self, job_id: str, attempt: int) -> JobStatus:
+        """The worker must leave; a wish is fulfilled instead. It counts as no failed attempt."""
+        target = wished_or(to(JobStatus.QUEUED))
+        return self._release(job_id, attempt, held_by(attempt), target, None)
+
+    def retry(self, job_id: str, attempt: int, error: JobError) -> JobStatus:
+        """Queue the job again or, after `retries.max_attempts` failed ones, let it fail.
+
+        A wish is fulfilled instead.
+        """
+        return self._release(job_id, attempt, held_by(attempt), _RETRIED, error)
+
+    def give_back(self, job_id: str, attempt: int, error: JobError) -> JobStatus:
+        """As `retry`, for an error that was the node's and not the job's: the attempt does not
+        count. A job that meets `MAX_NODE_FAULTS` of them fails, for it may be what causes them.
+        """
+        faults, guard = jobs.c.node_faults, held_by(attempt)
+        target = _queued_while(faults + 1 < MAX_NODE_FAULTS)
+        return self._release(job_id, attempt, guard, target, error, counter=faults)
+
+    def expire_leases(self) -> list[str]:
+        """Retry the jobs whose worker is lost (a transaction each); return their ids."""
+        overdue = and_(jobs.c.status.in_(HELD), jobs.c.lease_until < database_now())
+        with self._reads.begin() as connection:
+            lost = connection.execute(select(jobs.c.id, jobs.c.worker).where(overdue)).all()
+        return [job_id for job_id, worker in lost if self._expire(job_id, worker, overdue)]
+
+    def _expire(self, job_id: str, worker: str, overdue: ColumnElement[bool]) -> bool:
+        error = JobError(code="worker_lost", message=f"Worker {worker} gave no sign of life.")
+        with self._engine.begin() as connection:
+            return release(connection, job_id, overdue, _RETRIED, error) is not None
+
+    def _say(self, job_id: str, attempt: int, event: JobWarned | JobPublished) -> None:
+        with self._engine.begin() as connection:
+            row = change(connection, job_id, held_by(attempt), last_event=jobs.c.last_event + 1)
+            announce(connection, _still_held(row, job_id, attempt), event)
+
+    def _release(
+        self,
+        job_id: str,
+        attempt: int,
+        guard: ColumnElement[bool],
+        target: Target,
+        error: JobError | None,
+        *,
+        counter: Column[int] = jobs.c.failed_attempts,
+    ) -> JobStatus:
+        with self._engine.begin() as connection:
+            row = release(connection, job_id, guard, target, error, counter=counter)
+        status: JobStatus = _still_held(row, job_id, attempt).status
+        return status
+
+
+def _queued_while(attempts_left: ColumnElement[bool]) -> Target:
+    return wished_or(
+        case((attempts_left, to(JobStatus.QUEUED)), else_=to(JobStatus.FAILED)),
+    )
+
+
+_RETRIED = _queued_while(jobs.c.failed_attempts + 1 < jobs.c.max_attempts)
+
+
+def _still_held(row: JobRow | None, job_id: str, attempt: int) -> JobRow:
+    if row is None:
+        raise LeaseLost(job_id, attempt)
+    return row
+
+
+def _inside(folder: str) -> ColumnElement[bool]:
+    return artifacts.c.path.startswith(folder + "/", autoescape=True)
+
+
+def _unlist(connection: Connection, job_id: str, which: ColumnElement[bool]) -> list[str]:
+    mine = and_(artifacts.c.job_id == job_id, which)
+    return list(connection.scalars(delete(artifacts).where(mine).returning(artifacts.c.key)))
+
+
+def _hold_back(connection: Connection, job_id: str) -> None:
+    """A job for which its project has no room waits for it."""
+    row = change(
+        connection,
+        job_id,
+        and_(jobs.c.status == JobStatus.QUEUED, ~jobs.c.held_back, ~has_room()),
+        held_back=True,
+        last_event=jobs.c.last_event + 1,
+    )
+    if row is not None:
+        message = f"Project {row.project!r} runs as much as its quotas allow; the job waits."
+        announce(connection, row, JobWarned(code="quota_reached", message=message))

@@ -1,0 +1,55 @@
+"""Which jobs a person wants to see."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import accumulate
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, select
+
+from jobs.database.tables.jobs import jobs
+from jobs.schemas.status import JobStatus
+from jobs.store.labels import has_labels
+
+PAGE_BYTES = 2 << 20  # of specs; a page has one job at least
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """All of what is given; `before` is the id of the last job of the page before."""
+
+    statuses: frozenset[JobStatus] = frozenset()
+    labels: tuple[tuple[str, str], ...] = ()
+    method: str | None = None
+    id_prefix: str | None = None
+    created_after: datetime | None = None  # this moment too
+    created_before: datetime | None = None
+    before: str | None = None
+
+    def query(self, project: str, limit: int) -> Select[tuple[object, ...]]:
+        """The newest first."""
+        conditions: list[ColumnElement[bool]] = [jobs.c.project == project]
+        if self.statuses:
+            conditions.append(jobs.c.status.in_(self.statuses))
+        if self.method is not None:
+            conditions.append(jobs.c.method == self.method)
+        if self.id_prefix is not None:
+            conditions.append(jobs.c.id.startswith(self.id_prefix, autoescape=True))
+        if self.created_after is not None:
+            conditions.append(jobs.c.created_at >= self.created_after)
+        if self.created_before is not None:
+            conditions.append(jobs.c.created_at < self.created_before)
+        if self.before is not None:
+            conditions.append(jobs.c.id < self.before)
+        conditions += has_labels(self.labels)
+        return select(jobs).where(*conditions).order_by(jobs.c.id.desc()).limit(limit)
+
+
+ALL_JOBS = JobFilter()
+
+
+def within_a_page(rows: Sequence[Row[*tuple[Any, ...]]]) -> Sequence[Row[*tuple[Any, ...]]]:
+    """The first of them, whose specs together are not too long for one answer."""
+    sizes = accumulate(len(row.spec) for row in rows)
+    return rows[: max(1, sum(size <= PAGE_BYTES for size in sizes))]

@@ -1,0 +1,290 @@
+"""What people ask of jobs, in SQLite or PostgreSQL: the one truth.
+
+Every method is one transaction. Event numbers of a job are 1, 2, 3, ... without gaps, given
+while its row is locked, so a reader who saw one has seen all before it.
+"""
+
+import builtins
+from collections.abc import Collection
+from typing import Literal
+
+from sqlalchemy import Connection, Engine, delete, select, text, true
+
+from jobs.database.engine import READ_ONLY, database_now
+from jobs.database.row_mapping import (
+    PROGRESS_COLUMNS,
+    artifact_from,
+    changed,
+    event_from,
+    job_from,
+    progress_from,
+    spec_from,
+)
+from jobs.database.tables.jobs import DEFAULT_PROJECT, artifacts, events, jobs, outbox
+from jobs.errors import ArtifactNotFound, IllegalTransition, JobInUse, JobNotFound
+from jobs.inputs import lock_inputs, users_of
+from jobs.scheduling.outbox import ring
+from jobs.scheduling.placement import obstacles
+from jobs.scheduling.queue_order import position, positions
+from jobs.scheduling.quotas import check_requeue, lock_project
+from jobs.schemas.events import AnyJobEvent, JobQueued
+from jobs.schemas.job import Artifact, Job, JobChanges, JobSpec, Progress
+from jobs.schemas.status import FINAL, JobStatus, Wish
+from jobs.store import event_log as log
+from jobs.store.filters import ALL_JOBS, JobFilter, within_a_page
+from jobs.store.idempotency import Request, forget, made_before, remember
+from jobs.store.labels import set_labels
+from jobs.store.submit import Submitted, enqueue
+from jobs.store.transitions import FULFILLED, announce, change, make_wish, move
+from jobs.store.webhook_outbox import forget_webhooks
+
+
+class JobStore:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._reads = engine.execution_options(**READ_ONLY)
+
+    def ping(self) -> None:
+        """Raises `sqlalchemy.exc.SQLAlchemyError` if the database does not answer."""
+        with self._reads.begin() as connection:
+            connection.execute(text("SELECT 1"))
+
+    def create(self, spec: JobSpec, *, project: str = DEFAULT_PROJECT) -> Job:
+        """Store a job and, in the same transaction, the message that tells the workers.
+
+        Raises `QuotaExceeded`.
+        """
+        return self.submit(spec, project=project).job
+
+    def submit(
+        self,
+        spec: JobSpec,
+        *,
+        project: str,
+        key: str | None = None,
+        forked_from: str | None = None,
+    ) -> Submitted:
+        """As `create`; the same `key` and spec within a day give the job that was made first.
+
+        Raises `IdempotencyConflict` for the same key and another spec.
+        """
+        request = Request.of(key, "job", forked_from or "", spec.model_dump_json())
+        with self._engine.begin() as connection:
+            lock_project(connection, project)
+            if request and (made := made_before(connection, project, request)):
+                return Submitted(_get(connection, made), is_new=False)
+            row = enqueue(connection, spec, project=project, forked_from=forked_from)
+            if request:
+                remember(connection, project, request, row.id)
+            return Submitted(job_from(row, position(connection, row)), is_new=True)
+
+    def get(self, job_id: str) -> Job:
+        with self._reads.begin() as connection:
+            return _get(connection, job_id)
+
+    def project_of(self, job_id: str) -> str:
+        query = select(jobs.c.project).where(jobs.c.id == job_id)
+        with self._reads.begin() as connection:
+            project: str | None = connection.scalar(query)
+        if project is None:
+            raise JobNotFound(job_id)
+        return project
+
+    def list(
+        self,
+        wanted: JobFilter = ALL_JOBS,
+        *,
+        project: str = DEFAULT_PROJECT,
+        limit: int = 50,
+    ) -> builtins.list[Job]:
+        """The newest first, as many as `page` gives."""
+        found, _ = self.page(wanted, project=project, limit=limit)
+        return found
+
+    def page(
+        self, wanted: JobFilter, *, project: str, limit: int
+    ) -> tuple[builtins.list[Job], bool]:
+        """The newest first, and whether older ones may follow.
+
+        Long specs make a page shorter than `limit`, so that none takes the memory of the server.
+        """
+        with self._reads.begin() as connection:
+            found = connection.execute(wanted.query(project, limit)).all()
+            rows = within_a_page(found)
+            waiting = positions(connection, rows)
+        more = len(rows) < len(found) or len(found) == limit
+        return [job_from(row, waiting.get(row.id)) for row in rows], more
+
+    def progress(self, job_id: str) -> Progress:
+        """As `get(job_id).progress`, without reading the spec."""
+        query = select(*PROGRESS_COLUMNS).where(jobs.c.id == job_id)
+        with self._reads.begin() as connection:
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                raise JobNotFound(job_id)
+            waiting = {row.id: row.gpus} if row.status is JobStatus.QUEUED else {}
+            obstacle = obstacles(connection, waiting).get(row.id)
+            return progress_from(row, position(connection, row), obstacle)
+
+    def change(self, job_id: str, changes: JobChanges) -> Job:
+        """Raises `IllegalTransition` for the priority of a job that is not queued."""
+        given = changes.given
+        with self._engine.begin() as connection:
+            stored = changed(_locked_spec(connection, job_id), given)
+            spec = spec_from(stored)
+            row = change(
+                connection,
+                job_id,
+                jobs.c.status == JobStatus.QUEUED if "priority" in given else true(),
+                spec=stored,
+                priority=spec.priority,
+            )
+            if row is None:
+                raise _illegal(connection, job_id, "given another priority")
+            set_labels(connection, job_id, spec.labels)
+            return job_from(row, position(connection, row))
+
+    def wish(self, job_id: str, wish: Wish) -> Job:
+        """Cancel or pause a job that waits, or ask the worker that holds it to.
+
+        Asking twice is fine. A wish to cancel is final; one to pause gives way to it.
+        """
+        with self._engine.begin() as connection:
+            row = make_wish(connection, job_id, wish)
+            job = job_from(row) if row is not None else _get(connection, job_id)
+        if row is None and job.wish is not wish and job.status is not FULFILLED[wish]:
+            status = job.status.value if job.wish is None else "being cancelled"
+            raise IllegalTransition(job_id, status, FULFILLED[wish].value)
+        return job
+
+    def resume(self, job_id: str) -> Job:
+        """Queue a paused job again. Raises `IllegalTransition` for any other, `QuotaExceeded`."""
+        return self._queue_again(job_id, {JobStatus.PAUSED}, "resumed")
+
+    def retry(self, job_id: str) -> Job:
+        """Queue a failed or cancelled job again, with all its attempts before it.
+
+        It goes on from its last checkpoint. Raises `IllegalTransition` for any other, and
+        `DatasetNotFound`, `JobNotFound` or `ArtifactNotFound` if one of its inputs went when it
+        was over.
+        """
+        return self._queue_again(
+            job_id,
+            {JobStatus.FAILED, JobStatus.CANCELLED},
+            "retried",
+            failed_attempts=0,
+            node_faults=0,
+            failed_on=None,
+            error=None,
+            finished_at=None,
+        )
+
+    def _queue_again(
+        self,
+        job_id: str,
+        sources: Collection[JobStatus],
+        reason: Literal["resumed", "retried"],
+        **values: object,
+    ) -> Job:
+        allowed = jobs.c.status.in_(sources)
+        with self._engine.begin() as connection:
+            check_requeue(connection, job_id)
+            row = move(
+                connection,
+                job_id,
+                JobStatus.QUEUED,
+                allowed,
+                rung_at=database_now(),
+                not_before=0,
+                **values,
+            )
+            if row is None:
+                raise _illegal(connection, job_id, reason)
+            lock_inputs(connection, job_id, project=row.project)
+            announce(connection, row, JobQueued(reason=reason))
+            ring(connection, job_id)
+            return job_from(row, position(connection, row))
+
+    def delete(self, job_id: str) -> None:
+        """All that is known of a job that is over. Raises `IllegalTransition` for any other, and
+        `JobInUse` while its files are an input of a job that is not over.
+        """
+        with self._engine.begin() as connection:
+            _lock_over(connection, job_id)
+            if users := users_of(connection, job_id):
+                raise JobInUse(job_id, users)
+            forget(connection, job_id)
+            forget_webhooks(connection, job_id)
+            for table in (events, artifacts, outbox):
+                connection.execute(delete(table).where(table.c.job_id == job_id))
+            connection.execute(delete(jobs).where(jobs.c.id == job_id))
+
+    def events(
+        self,
+        job_id: str,
+        *,
+        after: int = 0,
+        limit: int = 500,
+        types: Collection[str] | None = None,
+    ) -> builtins.list[AnyJobEvent]:
+        """Those with a number above `after`, in order."""
+        query = log.search(job_id, after=after, limit=limit, types=types)
+        with self._reads.begin() as connection:
+            rows = connection.execute(query).all()
+            if not rows:
+                _check_exists(connection, job_id)
+        return [event_from(row) for row in rows]
+
+    def artifacts(self, job_id: str) -> builtins.list[Artifact]:
+        """Sorted by path."""
+        query = select(artifacts).where(artifacts.c.job_id == job_id).order_by(artifacts.c.path)
+        with self._reads.begin() as connection:
+            rows = connection.execute(query).all()
+            if not rows:
+                _check_exists(connection, job_id)
+        return [artifact_from(row) for row in rows]
+
+    def artifact(self, job_id: str, path: str) -> Artifact:
+        query = select(artifacts).where(artifacts.c.job_id == job_id, artifacts.c.path == path)
+        with self._reads.begin() as connection:
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                _check_exists(connection, job_id)
+                raise ArtifactNotFound(job_id, path)
+        return artifact_from(row)
+
+
+def _get(connection: Connection, job_id: str) -> Job:
+    row = connection.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none()
+    if row is None:
+        raise JobNotFound(job_id)
+    return job_from(row, position(connection, row))
+
+
+def _locked_spec(connection: Connection, job_id: str) -> str:
+    """As it is stored. Until the transaction ends, nobody else changes it."""
+    query = select(jobs.c.spec).where(jobs.c.id == job_id).with_for_update()
+    stored: str | None = connection.scalar(query)
+    if stored is None:
+        raise JobNotFound(job_id)
+    return stored
+
+
+def _lock_over(connection: Connection, job_id: str) -> None:
+    if change(connection, job_id, jobs.c.status.in_(FINAL)) is None:
+        advice = (
+            f"Cancel it first, with `relora jobs cancel {job_id}` or POST /v1/jobs/{job_id}/cancel."
+        )
+        raise _illegal(connection, job_id, "deleted", advice=advice)
+
+
+def _illegal(
+    connection: Connection, job_id: str, wish: str, *, advice: str = ""
+) -> IllegalTransition:
+    """Raises `JobNotFound` if that is why."""
+    return IllegalTransition(job_id, _get(connection, job_id).status.value, wish, advice=advice)
+
+
+def _check_exists(connection: Connection, job_id: str) -> None:
+    if connection.scalar(select(jobs.c.id).where(jobs.c.id == job_id)) is None:
+        raise JobNotFound(job_id)

@@ -1,0 +1,26 @@
+"""Labels of jobs by key and value, so that jobs are found by them. The spec has them too."""
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import ColumnElement, Connection, delete, exists, insert
+
+from jobs.database.tables.jobs import jobs
+from jobs.database.tables.labels import job_labels
+
+
+def set_labels(connection: Connection, job_id: str, labels: Mapping[str, str]) -> None:
+    """In place of those that the job had."""
+    connection.execute(delete(job_labels).where(job_labels.c.job_id == job_id))
+    rows = [{"job_id": job_id, "key": key, "value": value} for key, value in labels.items()]
+    if rows:
+        connection.execute(insert(job_labels), rows)
+
+
+def has_labels(wanted: Sequence[tuple[str, str]]) -> list[ColumnElement[bool]]:
+    """Conditions on a job: each of the labels, with this value."""
+    return [
+        exists().where(
+            job_labels.c.job_id == jobs.c.id, job_labels.c.key == key, job_labels.c.value == value
+        )
+        for key, value in wanted
+    ]

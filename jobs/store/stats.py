@@ -1,0 +1,99 @@
+"""The service in figures, for operators: read from the store in four queries."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, case, func, select, true
+from sqlalchemy.dialects import postgresql, sqlite
+
+from jobs.database.engine import READ_ONLY, database_now
+from jobs.database.tables.jobs import jobs, outbox
+from jobs.database.tables.upload_totals import upload_totals
+from jobs.schemas.status import HELD, JobStatus
+
+
+@dataclass(frozen=True)
+class HeldJob:
+    """A job that a worker holds."""
+
+    id: str
+    project: str
+    attempt: int
+    failed_attempts: int
+    lease_left: float  # seconds; below 0 the worker is lost
+    progress: Mapping[str, Any]  # of a trainer at work; empty before
+
+
+@dataclass(frozen=True)
+class Uploads:
+    """Of one kind: checkpoints, merged models, ..."""
+
+    count: int
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Vitals:
+    jobs: Mapping[JobStatus, int]
+    held: tuple[HeldJob, ...]
+    unsent_messages: int
+    uploads: Mapping[str, Uploads]
+
+
+class VitalStore:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._reads = engine.execution_options(**READ_ONLY)
+
+    def read(self, project: str | None = None) -> Vitals:
+        """Of one project's jobs, or of all."""
+        ours = true() if project is None else jobs.c.project == project
+        with self._reads.begin() as connection:
+            return Vitals(
+                jobs=_count(connection, ours),
+                held=_held(connection, ours),
+                unsent_messages=connection.scalar(select(func.count()).select_from(outbox)) or 0,
+                uploads=_uploads(connection),
+            )
+
+    def add_upload(self, kind: str, *, num_bytes: int, seconds: float) -> None:
+        new = {"uploads": 1, "bytes": num_bytes, "seconds": seconds}
+        insert = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
+        statement = insert(upload_totals).values(kind=kind, **new)
+        totals = {name: upload_totals.c[name] + statement.excluded[name] for name in new}
+        with self._engine.begin() as connection:
+            connection.execute(
+                statement.on_conflict_do_update(index_elements=["kind"], set_=totals)
+            )
+
+
+def _count(connection: Connection, ours: ColumnElement[bool]) -> dict[JobStatus, int]:
+    count = func.count().label("number")
+    query = select(jobs.c.status, count).where(ours).group_by(jobs.c.status)
+    found = {row.status: row.number for row in connection.execute(query)}
+    return {status: found.get(status, 0) for status in JobStatus}
+
+
+def _held(connection: Connection, ours: ColumnElement[bool]) -> tuple[HeldJob, ...]:
+    query = select(
+        jobs.c.id,
+        jobs.c.project,
+        jobs.c.attempt,
+        jobs.c.failed_attempts,
+        (jobs.c.lease_until - database_now()).label("lease_left"),
+        case((jobs.c.status == JobStatus.RUNNING, jobs.c.progress), else_="{}").label("progress"),
+    ).where(ours, jobs.c.status.in_(HELD))
+    return tuple(
+        HeldJob(**{**row._asdict(), "progress": json.loads(row.progress)})
+        for row in connection.execute(query)
+    )
+
+
+def _uploads(connection: Connection) -> dict[str, Uploads]:
+    return {
+        row.kind: Uploads(row.uploads, row.bytes, row.seconds)
+        for row in connection.execute(select(upload_totals))
+    }

@@ -1,0 +1,35 @@
+"""How a job comes into the queue: within its project's quotas, with its first event and message."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from jobs.inputs import add_inputs
+from jobs.scheduling.outbox import ring
+from jobs.scheduling.quotas import check_submit
+from jobs.schemas.events import JobQueued
+from jobs.schemas.ids import new_job_id
+from jobs.schemas.job import Job, JobSpec
+from jobs.store.transitions import JobRow, add, announce
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A job, and whether this request made it or one before with the same key."""
+
+    job: Job
+    is_new: bool
+
+
+def enqueue(
+    connection: Connection, spec: JobSpec, *, project: str, forked_from: str | None = None
+) -> JobRow:
+    """Raises `QuotaExceeded`, and `DatasetNotFound`, `JobNotFound` or `ArtifactNotFound` if one of
+    its inputs is gone.
+    """
+    check_submit(connection, project, gpus=spec.resources.gpus)
+    row = add(connection, new_job_id(), spec, project=project, forked_from=forked_from)
+    add_inputs(connection, row.id, spec, project=project)
+    announce(connection, row, JobQueued(reason="forked" if forked_from else "submitted"))
+    ring(connection, row.id)
+    return row

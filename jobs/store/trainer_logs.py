@@ -1,0 +1,101 @@
+"""What the trainer of a running attempt prints, so that it can be read before the attempt ends.
+
+The worker stores new lines as they come, and of each attempt the last `KEPT_BYTES` alone stay.
+When the attempt is over, the whole log is a file of the job, and its lines leave the database.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, delete, func, insert, select
+
+from jobs.database.engine import READ_ONLY
+from jobs.database.tables.trainer_logs import log_chunks
+
+KEPT_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Extent:
+    """The bytes [start, end) of a log."""
+
+    start: int
+    end: int
+
+
+class LogStore:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._reads = engine.execution_options(**READ_ONLY)
+
+    def append(self, job_id: str, attempt: int, start: int, text: bytes) -> None:
+        """Add bytes, the first of which is number `start`; what is too old now is forgotten.
+
+        Bytes that were stored before are skipped.
+        """
+        end = start + len(text)
+        with self._engine.begin() as connection:
+            stored = _extent(connection, job_id, attempt)
+            first = max(start, end - KEPT_BYTES, stored.end if stored else 0)
+            rows = [
+                _row(job_id, attempt, at, text[at - start : at - start + CHUNK_BYTES])
+                for at in range(first, end, CHUNK_BYTES)
+            ]
+            if rows:
+                connection.execute(insert(log_chunks), rows)
+            # What does not reach the new bytes without a gap goes too.
+            kept_from = first if stored and stored.end < first else end - KEPT_BYTES
+            connection.execute(
+                delete(log_chunks).where(
+                    log_chunks.c.job_id == job_id,
+                    log_chunks.c.attempt == attempt,
+                    log_chunks.c.end <= kept_from,
+                )
+            )
+
+    def forget(self, job_id: str, attempt: int) -> None:
+        """The whole log is elsewhere."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                delete(log_chunks).where(
+                    log_chunks.c.job_id == job_id, log_chunks.c.attempt == attempt
+                )
+            )
+
+    def extent(self, job_id: str, attempt: int) -> Extent | None:
+        """Which bytes are here."""
+        with self._reads.begin() as connection:
+            return _extent(connection, job_id, attempt)
+
+    def read(self, job_id: str, attempt: int, start: int, end: int) -> Iterator[bytes]:
+        """The bytes [start, end), as far as they are here, in chunks."""
+        query = (
+            select(log_chunks.c.start, log_chunks.c.text)
+            .where(log_chunks.c.job_id == job_id, log_chunks.c.attempt == attempt)
+            .where(log_chunks.c.start < end, log_chunks.c.end > start)
+            .order_by(log_chunks.c.start)
+        )
+        with self._reads.begin() as connection:
+            rows = connection.execute(query).all()
+        for row in rows:
+            yield row.text[max(start - row.start, 0) : end - row.start]
+
+
+def _row(job_id: str, attempt: int, start: int, text: bytes) -> dict[str, object]:
+    return {
+        "job_id": job_id,
+        "attempt": attempt,
+        "start": start,
+        "end": start + len(text),
+        "text": text,
+    }
+
+
+def _extent(connection: Connection, job_id: str, attempt: int) -> Extent | None:
+    start, end = connection.execute(
+        select(func.min(log_chunks.c.start), func.max(log_chunks.c.end)).where(
+            log_chunks.c.job_id == job_id, log_chunks.c.attempt == attempt
+        )
+    ).one()
+    return None if start is None else Extent(start, end)

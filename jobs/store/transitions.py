@@ -1,0 +1,243 @@
+"""How a job's row changes: by guarded UPDATEs that check and write in one.
+
+None reads a status in order to write it afterwards, so two who want to move a job cannot
+both succeed. Each returns the row as it is after the change, or None if its guard refused;
+the rest of the transaction owns the row.
+"""
+
+import random
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    case,
+    cast,
+    insert,
+    literal,
+    null,
+    update,
+)
+
+from jobs.database.columns import UtcDateTime
+from jobs.database.engine import database_now
+from jobs.database.row_mapping import progress_document
+from jobs.database.tables.jobs import jobs
+from jobs.scheduling.outbox import ring
+from jobs.schemas.events import (
+    AnyStatusEvent,
+    JobCancelled,
+    JobFailed,
+    JobPaused,
+    JobQueued,
+    JobRetrying,
+    JobSucceeded,
+    WishMade,
+)
+from jobs.schemas.job import JobSpec, Progress
+from jobs.schemas.status import FINAL, HELD, JobError, JobStatus, Wish, sources
+from jobs.store import event_log as log
+from jobs.store.labels import set_labels
+from jobs.store.webhook_outbox import attach_to_job
+
+JobRow = Row[*tuple[Any, ...]]
+Target = ColumnElement[JobStatus]
+
+BACKOFF_SECONDS = (2, 4, 8, 16, 32, 64, 128, 256)  # before an attempt that follows a failed one
+LONGEST_BACKOFF_SECONDS = 300
+FULFILLED = {Wish.CANCEL: JobStatus.CANCELLED, Wish.PAUSE: JobStatus.PAUSED}
+
+
+def held_by(attempt: int) -> ColumnElement[bool]:
+    """The fence: true for the attempt that holds the job, and for none before it."""
+    return and_(jobs.c.attempt == attempt, jobs.c.status.in_(HELD))
+
+
+def can_become(target: JobStatus) -> ColumnElement[bool]:
+    return jobs.c.status.in_(sources(target))
+
+
+def to(status: JobStatus) -> Target:
+    return cast(status, jobs.c.status.type)  # PostgreSQL cannot guess the type of a bare word
+
+
+def wished_or(otherwise: Target) -> Target:
+    """What a person wished of the job becomes true when its worker lets go of it."""
+    return case(
+        *((jobs.c.wish == wish, to(status)) for wish, status in FULFILLED.items()),
+        else_=otherwise,
+    )
+
+
+def add(
+    connection: Connection,
+    job_id: str,
+    spec: JobSpec,
+    *,
+    project: str,
+    forked_from: str | None = None,
+) -> JobRow:
+    """A new job in the queue with its webhooks, and with room for its first event."""
+    now = datetime.now(UTC)
+    progress = Progress(status=JobStatus.QUEUED, total_steps=spec.total_steps, updated_at=now)
+    statement = insert(jobs).values(
+        id=job_id,
+        project=project,
+        status=JobStatus.QUEUED,
+        attempt=0,
+        failed_attempts=0,
+        max_attempts=spec.retries.max_attempts,
+        gpus=spec.resources.gpus,
+        priority=spec.priority,
+        method=spec.method.name,
+        forked_from=forked_from,
+        spec=spec.model_dump_json(),
+        progress=progress_document(progress),
+        last_event=1,
+        rung_at=database_now(),
+        created_at=now,
+        updated_at=now,
+    )
+    row = connection.execute(statement.returning(jobs)).one()
+    set_labels(connection, job_id, spec.labels)
+    attach_to_job(connection, spec.webhooks, project=project, job_id=job_id)
+    return row
+
+
+def change(
+    connection: Connection, job_id: str, guard: ColumnElement[bool], **values: object
+) -> JobRow | None:
+    values = {"updated_at": datetime.now(UTC), **values}
+    statement = update(jobs).where(jobs.c.id == job_id, guard).values(values).returning(jobs)
+    return connection.execute(statement).one_or_none()
+
+
+def announce(connection: Connection, row: JobRow, event: AnyStatusEvent) -> None:
+    """Log what a change meant; it made room for one event by `last_event + 1`."""
+    log.record(
+        connection, [(None, event)], job_id=row.id, first=row.last_event, attempt=row.attempt
+    )
+
+
+def move(
+    connection: Connection,
+    job_id: str,
+    target: JobStatus,
+    *guards: ColumnElement[bool],
+    **values: object,
+) -> JobRow | None:
+    """Move the job to `target` if the table of moves and the guards allow it.
+
+    It makes room for one event, which the caller announces.
+    """
+    return change(
+        connection,
+        job_id,
+        and_(can_become(target), *guards),
+        status=target,
+        last_event=jobs.c.last_event + 1,
+        **values,
+    )
+
+
+def make_wish(connection: Connection, job_id: str, wish: Wish) -> JobRow | None:
+    """Fulfil the wish if no worker holds the job, else leave it for the worker.
+
+    A wish to cancel is final: a later one to pause does not replace it.
+    """
+    held = jobs.c.status.in_(HELD)
+    target = case((held, jobs.c.status), else_=to(FULFILLED[wish]))
+    replaceable = jobs.c.wish.is_distinct_from(wish) & jobs.c.wish.is_distinct_from(Wish.CANCEL)
+    row = change(
+        connection,
+        job_id,
+        and_(can_become(FULFILLED[wish]), replaceable),
+        status=target,
+        wish=case((held, literal(wish, jobs.c.wish.type)), else_=null()),
+        finished_at=_if_final(target),
+        last_event=jobs.c.last_event + 1,
+    )
+    if row is not None:
+        made = WishMade(wish=wish.value) if row.status in HELD else _ending(row, None)
+        announce(connection, row, made)
+    return row
+
+
+def release(
+    connection: Connection,
+    job_id: str,
+    guard: ColumnElement[bool],
+    target: Target,
+    error: JobError | None = None,
+    *,
+    counter: Column[int] = jobs.c.failed_attempts,
+) -> JobRow | None:
+    """End an attempt: the job goes to `target`, and to the worker pool if that is the queue.
+
+    One that ended by an error is counted in `counter`; the job waits before the next attempt.
+    """
+    document = error.model_dump_json() if error else None
+    setback = {} if error is None else _setback(counter)
+    row = change(
+        connection,
+        job_id,
+        guard,
+        status=target,
+        wish=None,
+        worker=None,
+        lease_until=None,
+        rung_at=database_now(),
+        error=case((target == JobStatus.FAILED, literal(document)), else_=null()),
+        finished_at=_if_final(target),
+        last_event=jobs.c.last_event + 1,
+        **setback,
+    )
+    if row is not None:
+        announce(connection, row, _ending(row, error))
+        if row.status is JobStatus.QUEUED:
+            ring(connection, job_id)
+    return row
+
+
+def _setback(counter: Column[int]) -> dict[str, object]:
+    """The longer the more often it happened, by chance a little less: jobs that failed together
+    do not come back together."""
+    pause = case(dict(enumerate(BACKOFF_SECONDS)), value=counter, else_=LONGEST_BACKOFF_SECONDS)
+    spread = random.uniform(0.5, 1)  # noqa: S311 # spreads the load
+    return {
+        counter.name: counter + 1,
+        "failed_on": jobs.c.worker,
+        "not_before": database_now() + pause * spread,
+    }
+
+
+def _if_final(target: Target) -> ColumnElement[datetime | None]:
+    return case((target.in_(FINAL), literal(datetime.now(UTC), UtcDateTime())), else_=null())
+
+
+def _ending(row: JobRow, error: JobError | None) -> AnyStatusEvent:
+    """What to say of a job that no worker holds any more."""
+    match row.status:
+        case JobStatus.QUEUED if error:
+            return JobRetrying(
+                reason=error,
+                next_attempt=row.attempt + 1,
+                failed_attempts=row.failed_attempts,
+                max_attempts=row.max_attempts,
+            )
+        case JobStatus.QUEUED:
+            return JobQueued(reason="worker_left")
+        case JobStatus.PAUSED:
+            return JobPaused()
+        case JobStatus.CANCELLED:
+            return JobCancelled()
+        case JobStatus.FAILED if error:
+            return JobFailed(error=error)
+        case JobStatus.SUCCEEDED:
+            return JobSucceeded()
+        case status:
+            raise ValueError(f"an attempt cannot end as {status} with error {error!r}")

@@ -1,0 +1,107 @@
+"""The migrations make the very tables that the store uses."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, select, text
+
+from jobs.admin.migrate import migrate
+from jobs.database.engine import open_engine
+from jobs.database.schema import metadata
+from jobs.database.tables.job_inputs import job_inputs
+from jobs.database.tables.jobs import jobs
+from jobs.schemas.job import JobSpec, Resources
+
+INSERT_AS_0001 = text("""
+    INSERT INTO jobs (id, status, attempt, failed_attempts, max_attempts, spec, progress,
+        last_event, rung_at, created_at, updated_at)
+    VALUES ('job_1', 'queued', 0, 0, 5, :spec, '{}', 0, 0, '2026-11-24', '2026-11-24')
+""")
+
+INSERT_AS_0018 = text("""
+    INSERT INTO jobs (id, project, status, attempt, failed_attempts, max_attempts, spec, progress,
+        last_event, rung_at, created_at, updated_at)
+    VALUES (:id, 'default', 'queued', 0, 0, 5, :spec, '{}', 0, 0, '2026-11-24', '2026-11-24')
+""")
+INSERT_DATASET = text("""
+    INSERT INTO datasets (id, project, name, filename, size, sha256, status, received, created_at,
+        updated_at)
+    VALUES (:id, :project, '', '', 1, '', 'ready', 1, '2026-11-24', '2026-11-24')
+""")
+
+
+def test_the_migrations_and_the_tables_agree(empty_database_url: str) -> None:
+    migrate(empty_database_url)
+    migrate(empty_database_url)  # again is fine
+    engine = open_engine(empty_database_url)
+    with engine.begin() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+def test_jobs_from_before_there_were_projects_belong_to_the_default_one(
+    empty_database_url: str, spec: JobSpec
+) -> None:
+    migrate(empty_database_url, revision="0001")
+    spec = spec.model_copy(update={"resources": Resources(gpus=4)})
+    engine = open_engine(empty_database_url)
+    with engine.begin() as connection:
+        connection.execute(INSERT_AS_0001, {"spec": spec.model_dump_json()})
+    migrate(empty_database_url)
+    with engine.begin() as connection:
+        (job,) = connection.execute(select(jobs.c.project, jobs.c.gpus))
+    engine.dispose()
+    assert job == ("default", 4)
+
+
+def test_the_inputs_of_jobs_from_before_are_found_in_their_specs(
+    empty_database_url: str, spec: JobSpec
+) -> None:
+    migrate(empty_database_url, revision="0018")
+    written = spec.model_dump(mode="json")
+    specs: dict[str, object] = {
+        "job_parent": written,
+        "job_1": written | {"data": {"train": {"uri": ["/x.txt", "upload://ds_1"]}}},
+        "job_2": written | {"method": {"warm_start_from": "job://job_parent/final"}},
+        "job_3": written | {"model": {"pretrained": "job://job_none/final"}},  # no such job
+        "job_4": written | {"labels": {"x": "upload://ds_1"}, "name": "job://job_parent/final"},
+        "job_5": written | {"data": {"train": {"uri": "upload://ds_theirs"}}},
+        "job_6": {"data": [], "model": {"pretrained": 1}},
+        "job_7": "no object",
+    }
+    rows = [{"id": id_, "spec": json.dumps(one)} for id_, one in specs.items()]
+    rows.append({"id": "job_8", "spec": '{"data": '})
+    engine = open_engine(empty_database_url)
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO projects VALUES ('theirs', 0, 0, 0, 0, '2026-11-24')"))
+        for dataset_id, project in (("ds_1", "default"), ("ds_theirs", "theirs")):
+            connection.execute(INSERT_DATASET, {"id": dataset_id, "project": project})
+        connection.execute(INSERT_AS_0018, rows)
+    migrate(empty_database_url)
+    with engine.begin() as connection:
+        found = connection.execute(select(job_inputs).order_by(job_inputs.c.job_id)).all()
+    engine.dispose()
+    assert found == [("job_1", "ds_1", ""), ("job_2", "job_parent", "final")]
+
+
+def test_the_program_migrates_the_database_of_the_settings(tmp_path: Path) -> None:
+    environment = {**os.environ, "RELORA_DATA_DIR": str(tmp_path)}
+    subprocess.run(
+        [sys.executable, "-m", "jobs.admin.migrate"], env=environment, check=True, timeout=60
+    )
+    engine = open_engine(f"sqlite:///{tmp_path}/relora.db")
+    assert {"jobs", "events", "artifacts", "outbox"} <= set(inspect(engine).get_table_names())
+    engine.dispose()
+
+
+@pytest.mark.parametrize("url", ["mysql://localhost/relora", "redis://localhost"])
+def test_another_kind_of_database_is_refused_by_name(url: str) -> None:
+    with pytest.raises(ValueError, match=r"use postgresql:// or sqlite:///"):
+        open_engine(url)

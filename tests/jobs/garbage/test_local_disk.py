@@ -1,0 +1,80 @@
+"""What killed processes left on this machine's disk."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from jobs.admin.migrate import migrate
+from jobs.backends import Backends, open_backends
+from jobs.garbage import local_disk as leftovers
+from jobs.garbage.local_disk import collect_leftovers
+from jobs.schemas.job import JobSpec
+from jobs.schemas.status import JobError, JobStatus
+from jobs.settings import Settings
+
+
+@pytest.fixture
+def backends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Backends:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(leftovers, "gettempdir", lambda: str(tmp_path / "tmp"))
+    settings = Settings(data_dir=tmp_path / "data", broker_url="redis://127.0.0.1:9/0")
+    migrate(settings.database_url)
+    return open_backends(settings)
+
+
+def make(folder: Path, *, old: bool = True) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "file").write_bytes(b"12345")
+    if old:
+        for path in (folder / "file", folder):
+            os.utime(path, (0, 0))
+    return folder
+
+
+def test_what_nobody_writes_to_any_more_is_removed(backends: Backends, tmp_path: Path) -> None:
+    places = {
+        "scratch folder": backends.settings.scratch_dir / "job_gone",
+        "copy of a deleted dataset": backends.settings.cache_dir / "default/staged/ds_gone",
+        "unfinished copy": backends.settings.cache_dir / "default/staged/.x.unfinished",
+        "temporary folder": tmp_path / "tmp/relora-upload-x",
+    }
+    for folder in places.values():
+        make(folder)
+    new = [
+        make(backends.settings.scratch_dir / "job_new", old=False),
+        make(backends.settings.cache_dir / "default/staged/.y.unfinished", old=False),
+        make(tmp_path / "tmp/relora-upload-y", old=False),
+        make(backends.settings.cache_dir / "default/staged/0123abcd"),
+        make(tmp_path / "tmp/of-another-program"),
+    ]
+    for dry_run in (True, False):
+        found = list(collect_leftovers(backends, dry_run=dry_run))
+        assert {one.kind: (one.where, one.files, one.size) for one in found} == {
+            kind: (str(folder), 1, 5) for kind, folder in places.items()
+        }
+        assert all(folder.exists() is dry_run for folder in places.values())
+    assert all(folder.exists() for folder in new)
+
+
+def test_a_model_that_is_nowhere_else_stays(backends: Backends, spec: JobSpec) -> None:
+    folders = []
+    for code in ("model_not_uploaded", "trainer_crashed"):
+        job = backends.store.create(spec)
+        backends.attempts.claim(job.id, worker="w", lease_seconds=60)
+        folders.append(make(backends.settings.scratch_dir / job.id, old=False))
+        error = JobError(code=code, message="m")
+        backends.attempts.finish(job.id, 1, JobStatus.FAILED, error=error)
+    running = backends.store.create(spec)
+    folders.append(make(backends.settings.scratch_dir / running.id))
+    list(collect_leftovers(backends, dry_run=False))
+    assert [folder.exists() for folder in folders] == [True, False, True]
+
+
+def test_a_link_among_the_temporary_files_is_not_followed(
+    backends: Backends, tmp_path: Path
+) -> None:
+    precious = make(tmp_path / "precious")
+    (tmp_path / "tmp/relora-upload-z").symlink_to(precious)
+    assert list(collect_leftovers(backends, dry_run=False)) == []
+    assert (precious / "file").exists()

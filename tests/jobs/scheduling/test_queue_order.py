@@ -1,0 +1,152 @@
+"""The queue: who is next, and how many wait, on both databases."""
+
+import random
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import Engine
+
+from jobs.access.projects import NewProject, ProjectStore
+from jobs.scheduling.queue_order import WaitingJobs
+from jobs.scheduling.quotas import Quotas
+from jobs.schemas.job import Job, JobChanges, JobSpec, Resources
+from jobs.schemas.status import JobStatus, Wish
+from jobs.store.attempts import AttemptStore
+from jobs.store.jobs import JobStore
+
+
+@pytest.fixture
+def waiting(engine: Engine) -> WaitingJobs:
+    return WaitingJobs(engine)
+
+
+def claimed(attempts: AttemptStore) -> str | None:
+    job = attempts.claim_next(worker="w1", lease_seconds=60)
+    return None if job is None else job.id
+
+
+def test_workers_take_the_highest_priority_and_of_equals_the_oldest(
+    store: JobStore, attempts: AttemptStore, spec: JobSpec
+) -> None:
+    ids = [store.create(spec).id for _ in range(4)]
+    store.change(ids[2], JobChanges(priority=5))
+    store.change(ids[0], JobChanges(priority=-5))
+    assert [claimed(attempts) for _ in range(5)] == [ids[2], ids[1], ids[3], ids[0], None]
+
+
+def test_projects_take_turns_however_many_jobs_one_has_and_whatever_their_priority(
+    store: JobStore, attempts: AttemptStore, projects: ProjectStore, spec: JobSpec
+) -> None:
+    for name in ("loud", "quiet"):
+        projects.create(NewProject(name=name))
+    urgent = spec.model_copy(update={"priority": 100})
+    loud = [store.create(urgent, project="loud").id for _ in range(4)]
+    quiet = [store.create(spec, project="quiet").id for _ in range(2)]
+    assert [claimed(attempts) for _ in range(4)] == [loud[0], quiet[0], loud[1], quiet[1]]
+    attempts.finish(quiet[0], 1, JobStatus.CANCELLED)
+    late = store.create(spec, project="quiet").id
+    assert [claimed(attempts) for _ in range(3)] == [late, loud[2], loud[3]]
+
+
+def test_a_project_whose_job_has_many_gpus_waits_for_as_many_of_others(
+    store: JobStore, attempts: AttemptStore, projects: ProjectStore, spec: JobSpec
+) -> None:
+    for name in ("big", "small"):
+        projects.create(NewProject(name=name))
+    training = spec.training.model_copy(update={"global_batch_size": 64})
+    wide = spec.model_copy(update={"resources": Resources(gpus=2), "training": training})
+    big = [store.create(wide, project="big").id for _ in range(2)]
+    small = [store.create(spec, project="small").id for _ in range(3)]
+    assert [claimed(attempts) for _ in range(5)] == [big[0], *small[:2], big[1], small[2]]
+
+
+def test_places_in_the_queue_are_the_order_in_which_workers_take_jobs(
+    store: JobStore,
+    attempts: AttemptStore,
+    projects: ProjectStore,
+    waiting: WaitingJobs,
+    spec: JobSpec,
+) -> None:
+    draw = random.Random(0)  # noqa: S311 # the same queue each time
+    names = ["default", "one", "two"]
+    for name in names[1:]:
+        projects.create(NewProject(name=name))
+    training = spec.training.model_copy(update={"global_batch_size": 64})
+    for _ in range(30):
+        gpus, priority = draw.choice([1, 2, 4]), draw.choice([0, 0, 5])
+        changes = {"resources": Resources(gpus=gpus), "priority": priority, "training": training}
+        store.create(spec.model_copy(update=changes), project=draw.choice(names))
+    for _ in range(4):
+        claimed(attempts)
+    pages = [waiting.list(project=name, limit=100) for name in names]
+    expected = {one.position: one.job_id for page in pages for one in page}
+    assert sorted(expected) == list(range(1, 27))
+    assert [store.progress(expected[n]).queue_position for n in (1, 20)] == [1, 20]
+    assert [claimed(attempts) for _ in range(26)] == [expected[n] for n in range(1, 27)]
+
+
+def test_workers_that_claim_at_once_take_as_much_from_each_project(
+    store: JobStore, attempts: AttemptStore, projects: ProjectStore, spec: JobSpec
+) -> None:
+    projects.create(NewProject(name="other"))
+    for name, number in (("default", 12), ("other", 4)):
+        for _ in range(number):
+            store.create(spec, project=name)
+    with ThreadPoolExecutor(4) as pool:
+        got = list(pool.map(lambda _: claimed(attempts), range(8)))
+    assert len(set(got)) == 8
+    owners = Counter(store.project_of(job_id) for job_id in got if job_id)
+    assert owners == {"default": 4, "other": 4}
+
+
+def test_a_job_whose_project_has_no_room_is_passed_over_and_held_back(
+    store: JobStore, attempts: AttemptStore, projects: ProjectStore, spec: JobSpec
+) -> None:
+    projects.create(NewProject(name="full", quotas=Quotas(running_jobs=1)))
+    urgent = spec.model_copy(update={"priority": 9})
+    first, second = (store.create(urgent, project="full").id for _ in range(2))
+    other = store.create(spec).id
+    assert [claimed(attempts) for _ in range(3)] == [first, other, None]
+    warning = store.events(second)[-1]
+    assert warning.type == "job.warning"
+    attempts.finish(first, 1, JobStatus.CANCELLED)
+    assert claimed(attempts) == second
+
+
+def test_of_many_workers_each_gets_another_job(
+    store: JobStore, attempts: AttemptStore, spec: JobSpec
+) -> None:
+    ids = sorted(store.create(spec).id for _ in range(10))
+    with ThreadPoolExecutor(4) as pool:
+        got = list(pool.map(lambda _: claimed(attempts), range(12)))
+    assert sorted(one for one in got if one) == ids
+
+
+def test_the_queue_is_read_in_pages_with_places_among_all_projects(
+    store: JobStore, projects: ProjectStore, waiting: WaitingJobs, spec: JobSpec
+) -> None:
+    projects.create(NewProject(name="other"))
+    ids = [store.create(spec).id for _ in range(3)]
+    store.create(spec.model_copy(update={"priority": 1}), project="other")
+    store.change(ids[2], JobChanges(priority=2))
+    first = waiting.list(project="default", limit=2)
+    second = waiting.list(project="default", limit=2, cursor=first[-1].cursor)
+    assert [(one.job_id, one.position) for one in first + second] == [
+        (ids[2], 1),
+        (ids[0], 3),
+        (ids[1], 4),
+    ]
+    assert (first[0].name, first[0].priority, first[0].held_back) == ("tiny", 2, False)
+
+
+def test_jobs_are_counted_by_status(
+    store: JobStore, waiting: WaitingJobs, running: Job, spec: JobSpec
+) -> None:
+    store.wish(store.create(spec).id, Wish.CANCEL)
+    counts = waiting.counts(project="default")
+    assert counts.keys() == set(JobStatus)
+    assert {status for status, count in counts.items() if count} == {
+        running.status,
+        JobStatus.CANCELLED,
+    }

@@ -1,0 +1,30 @@
+"""Which events a webhook is sent."""
+
+import pytest
+from pydantic import ValidationError
+
+from jobs.schemas.event_patterns import matches
+from jobs.schemas.webhooks import WebhookSpec
+
+
+@pytest.mark.parametrize(
+    ("patterns", "event", "expected"),
+    [
+        (["job.succeeded"], "job.succeeded", True),
+        (["job.succeeded"], "job.failed", False),
+        (["job.*"], "job.failed", True),
+        (["job.*"], "train.eval", False),
+        (["train.merge", "job.*"], "train.merge", True),
+        (["*"], "train.merge", True),
+        (["*", "train.*"], "train.step", False),
+        (["train.step"], "train.step", True),
+    ],
+)
+def test_events_match_by_type_or_family(patterns: list[str], event: str, *, expected: bool) -> None:
+    assert matches(patterns, event) is expected
+
+
+@pytest.mark.parametrize("pattern", ["job.suceeded", "jobs.*", "job", "", "job.s*"])
+def test_what_no_event_is_called_is_refused(pattern: str) -> None:
+    with pytest.raises(ValidationError, match=r"is no event; give job\.\*, train\.\*, \*"):
+        WebhookSpec(url="https://example.com/", events=[pattern], secret="key")
