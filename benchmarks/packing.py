@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 from benchmarks.workloads import plain_corpus
 from relora_core.data.packing import pack
 from relora_core.data.tokenizer import make_tokenizer
-from relora_core.quiet import no_dataset_bars
+from relora_core.progress_bars import no_dataset_bars
 from relora_core.spec import Source, TokenizerTraining, TrainedTokenizer
 
 SEQUENCE_LENGTH = 512

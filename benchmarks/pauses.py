@@ -13,17 +13,17 @@ from pydantic import BaseModel, ConfigDict
 
 from benchmarks.contenders import silent
 from benchmarks.workloads import RESET_EVERY, Workload
-from relora_core.checkpoint import Checkpoints
+from relora_core.checkpoint.checkpointer import Checkpoints
+from relora_core.checkpoint.compatibility import Identity
 from relora_core.data.loader import BatchLoader
-from relora_core.distributed import World
-from relora_core.identity import Identity
+from relora_core.distributed.world import World
 from relora_core.methods import build_method
-from relora_core.optimizers import build_optimizer
+from relora_core.optim.optimizers import build_optimizer
+from relora_core.optim.timeline import Timeline
 from relora_core.spec import CheckpointSpec, TrainSpec
 from relora_core.state import TrainState
-from relora_core.stepper import Stepper
 from relora_core.tasks import build_task
-from relora_core.timeline import Timeline
+from relora_core.training.stepper import Stepper
 
 
 class Pauses(BaseModel):

@@ -12,7 +12,7 @@ from benchmarks.goals import MET_OR_MISSED
 from benchmarks.machine import ROOT
 from benchmarks.picture import picture
 from benchmarks.results import FOLDER, Comparison, Measured, Results
-from relora_core.text_table import text_table
+from relora_core.estimate.text_table import text_table
 
 PAGE = ROOT / "docs" / "performance.md"
 PICTURE = ROOT / "docs" / "pictures" / "performance.png"

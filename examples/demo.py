@@ -127,10 +127,10 @@ def measured_perplexity(folder: Path, spec: dict[str, Any], cache: Path) -> floa
     import torch
     from transformers import AutoModelForCausalLM
 
-    from relora_core.distributed import World
-    from relora_core.evaluate import evaluate
+    from relora_core.distributed.world import World
     from relora_core.spec import TrainSpec
     from relora_core.tasks import build_task
+    from relora_core.training.evaluate import evaluate
 
     train_spec = TrainSpec.model_validate(spec)
     task = build_task(train_spec, cache=cache, emit=lambda _: None)

@@ -11,8 +11,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from relora_core.optim.timeline import Timeline
 from relora_core.spec import TrainSpec
-from relora_core.timeline import Timeline
 
 PICTURE = Path(__file__).resolve().parent.parent / "docs" / "pictures" / "schedule.png"
 OTHERS = {"cosine": ":", "linear": "--", "wsd": "-."}

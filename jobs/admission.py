@@ -12,8 +12,8 @@ from jobs.schemas.job_uris import parse, uris_of
 from jobs.schemas.webhooks import WebhookSpec
 from jobs.store.artifacts import Selection
 from jobs.trainable import file_problems, model_problems
-from relora_core.epochs import Size, guessed_epochs
-from relora_core.problems import Problem
+from relora_core.data.epochs import Size, guessed_epochs
+from relora_core.spec.error_messages import Problem
 
 UNKNOWN_NAME = "the project has no secret of this name; store it under this name first"
 

@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jobs.schemas.job import JobSpec
+from relora_core.data.file_formats import READABLE, is_readable
 from relora_core.data.find import find_files
 from relora_core.errors import DataError, ModelError
 from relora_core.estimate.phases import planned_phases
 from relora_core.estimate.shape_of import needs_trainer, shape_of
-from relora_core.file_formats import READABLE, is_readable
-from relora_core.file_uris import existing_path
-from relora_core.problems import Problem
 from relora_core.shapes.names import check_names
 from relora_core.spec import ConfigModel
+from relora_core.spec.error_messages import Problem
+from relora_core.spec.file_uris import existing_path
 
 _WILD = frozenset("*?[")
 

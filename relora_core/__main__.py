@@ -10,13 +10,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from relora_core.documents import read_document
-from relora_core.epochs import guessed_epochs, many_epochs
+from relora_core.data.epochs import guessed_epochs, many_epochs
 from relora_core.errors import ModelError
 from relora_core.estimate import DEFAULT, GPUS, UTILIZATION, estimate
 from relora_core.estimate.report import as_json, as_text
-from relora_core.problems import explain
 from relora_core.spec import TrainSpec, read_accepted, train_part, with_absolute_paths
+from relora_core.spec.documents import read_document
+from relora_core.spec.error_messages import explain
 
 logger = logging.getLogger("relora_core")
 
@@ -38,7 +38,7 @@ def _train(options: argparse.Namespace) -> int:
         return 2
     # By default, threads that wait spin so long that two runs on the same cores stand still.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    from relora_core.program import run  # loads torch: late, so that a wrong spec is told at once
+    from relora_core.process import run  # loads torch: late, so that a wrong spec is told at once
 
     return run(
         spec,
@@ -55,13 +55,13 @@ def _prepare(options: argparse.Namespace) -> int:
     except (OSError, ValueError) as error:
         logger.error("%s", error)
         return 2
-    from relora_core.program import prepare_data  # loads torch
+    from relora_core.process import prepare_data  # loads torch
 
     return prepare_data(spec, cache=options.cache)
 
 
 def _export(options: argparse.Namespace) -> int:
-    from relora_core.program import export_model  # loads torch
+    from relora_core.process import export_model  # loads torch
 
     return export_model(
         options.workdir,
@@ -73,7 +73,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _generate(options: argparse.Namespace) -> int:
-    from relora_core.program import generate_text  # loads torch
+    from relora_core.process import generate_text  # loads torch
 
     return generate_text(
         options.model,

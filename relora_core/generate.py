@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from relora_core.data.tokenizer import text_encoder
 from relora_core.errors import GenerationError
-from relora_core.quiet import no_progress_bars
+from relora_core.progress_bars import no_progress_bars
 
 
 class SampleRequest(BaseModel):

@@ -7,8 +7,8 @@ from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
 from relora_core.events import Phase
-from relora_core.layout import InOnePiece, Layout
-from relora_core.spectrum import UpdateSpectrum
+from relora_core.lowrank.spectrum import UpdateSpectrum
+from relora_core.models.parallelize import InOnePiece, Layout
 
 
 @dataclass

@@ -6,38 +6,38 @@ from pathlib import Path
 
 import torch
 
-from relora_core.attention import one_sequence_a_row
-from relora_core.checkpoint import Checkpoint, Checkpoints
-from relora_core.copies import with_copies
+from relora_core.checkpoint.checkpointer import Checkpoint, Checkpoints
+from relora_core.checkpoint.compatibility import Identity
 from relora_core.data.cache import default_cache
+from relora_core.data.epochs import many_epochs
 from relora_core.data.loader import BatchLoader
-from relora_core.description import Description
-from relora_core.distributed import World, joined_world
-from relora_core.epochs import many_epochs
+from relora_core.distributed.world import World, joined_world
 from relora_core.errors import ModelError
-from relora_core.event_log import run_log, silent
+from relora_core.errors.unexpected import as_train_error
 from relora_core.events import Emit, Warned
-from relora_core.identity import Identity
+from relora_core.export.checkpoint_files import Description
+from relora_core.lowrank.bitsandbytes_extra import require_bitsandbytes
 from relora_core.lowrank.frozen.codes import FP8, INT8
 from relora_core.lowrank.inject import narrow_layers
 from relora_core.lowrank.targets import some
 from relora_core.methods import build_method
 from relora_core.methods.method import Method
-from relora_core.optimizers import first_optimizer
-from relora_core.quantization import require_bitsandbytes
-from relora_core.quiet import no_progress_bars
-from relora_core.recovery import Recovery, agreed
+from relora_core.models.attention import one_sequence_a_row
+from relora_core.optim.optimizers import first_optimizer
+from relora_core.optim.timeline import Timeline
+from relora_core.progress_bars import no_progress_bars
 from relora_core.spec import ControlMethod, LowRank, Targets, TrainSpec
-from relora_core.spectrum_report import SpectrumReport
+from relora_core.spec.local_copies import with_copies
 from relora_core.state import TrainState
-from relora_core.stepper import Stepper
 from relora_core.tasks import build_task
 from relora_core.tasks.task import Task
-from relora_core.timeline import Timeline
-from relora_core.trainer import Trainer
-from relora_core.unexpected import as_train_error
-from relora_core.warm_start import load_warm_start
-from relora_core.workdir_lock import only_trainer
+from relora_core.training.rewind import Recovery, agreed
+from relora_core.training.spectrum_report import SpectrumReport
+from relora_core.training.stepper import Stepper
+from relora_core.training.trainer import Trainer
+from relora_core.training.warm_start import load_warm_start
+from relora_core.workdir.event_log import run_log, silent
+from relora_core.workdir.lock import only_trainer
 
 # What multiplies a frozen weight as it is stored.
 _NEEDS = {

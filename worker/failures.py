@@ -4,7 +4,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.errors import JobsError
 from relora_core.errors import TrainError
-from relora_core.failures import summary
+from relora_core.errors.failures import summary
 
 
 def told(error: BaseException) -> str:

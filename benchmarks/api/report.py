@@ -9,7 +9,7 @@ from benchmarks.api.figures import GOALS, Goal
 from benchmarks.api.results import FILE, ApiResults
 from benchmarks.goals import MET_OR_MISSED, verdict
 from benchmarks.report import PAGE, with_measured
-from relora_core.text_table import text_table
+from relora_core.estimate.text_table import text_table
 
 MARKERS = "api"
 NOT_MEASURED = "Not measured."

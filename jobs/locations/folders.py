@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from jobs.storage.addresses import S3, bucket_and_key
-from relora_core.file_uris import is_pattern, local_path
+from relora_core.spec.file_uris import is_pattern, local_path
 
 ATTEMPTS = "attempts"  # where each attempt has a folder that no other writes to
 JOB_FOLDERS = (ATTEMPTS, "checkpoints", "merged", "final", "logs", "reports")  # of a job's output

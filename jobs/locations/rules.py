@@ -22,9 +22,9 @@ from jobs.schemas.server_url import AddressRefused
 from jobs.schemas.trackers import MlflowTracker
 from jobs.settings import Settings
 from jobs.storage.addresses import S3, bucket_and_key
-from relora_core.file_uris import readings
-from relora_core.problems import Problem
 from relora_core.spec import LowRank, PretrainedModel, PretrainedTokenizer, is_hub_dataset
+from relora_core.spec.error_messages import Problem
+from relora_core.spec.file_uris import readings
 
 ALLOW_PRIVATE = "an operator may allow it with RELORA_WEBHOOK_ALLOW_PRIVATE=true"
 _HUB = "hf://"

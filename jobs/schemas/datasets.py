@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from jobs.schemas.json_integer import json_integer
 from jobs.schemas.json_numbers import MAX_WHOLE
-from relora_core.file_formats import COMPRESSED, READABLE, TABLES, TEXTS, TOKENS
+from relora_core.data.file_formats import COMPRESSED, READABLE, TABLES, TEXTS, TOKENS
 
 SCHEME = "upload://"
 _DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"

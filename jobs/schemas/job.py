@@ -23,8 +23,8 @@ from jobs.schemas.status import JobError, JobStatus, Wish
 from jobs.schemas.trackers import TrackerSpec, check_each_once
 from jobs.schemas.webhooks import WebhookSpec
 from relora_core.events import Phase
-from relora_core.problems import explain
 from relora_core.spec import Line, Spec, SpecConflict, TrainSpec, read_accepted, was_accepted
+from relora_core.spec.error_messages import explain
 
 LabelKey = Annotated[
     str, Field(max_length=63, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$")

@@ -8,7 +8,7 @@ from jobs.storage.addresses import S3, bucket_and_key
 from jobs.storage.credentials import S3Credentials
 from jobs.storage.local import LocalStorage
 from jobs.storage.protocol import Storage, StoredFile
-from relora_core.file_uris import FILE, local_path
+from relora_core.spec.file_uris import FILE, local_path
 
 __all__ = ["JOBS", "S3Credentials", "Storage", "StoredFile", "job_storage", "open_storage"]
 

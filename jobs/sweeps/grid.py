@@ -10,7 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from jobs.schemas.job import JobSpec
-from relora_core.problems import MAX_PROBLEMS, Problem, explain, first
+from relora_core.spec.error_messages import MAX_PROBLEMS, Problem, explain, first
 
 MAX_JOBS = 200
 MAX_NAME = 200  # of a job

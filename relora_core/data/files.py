@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from relora_core.data.content import Count, chunks, file_errors, whole
+from relora_core.data.file_formats import file_format
 from relora_core.data.json_rows import read_json
 from relora_core.data.rows import BadRow, Row
 from relora_core.data.tables import DELIMITERS, read_arrow, read_csv, read_parquet
-from relora_core.file_formats import file_format
 
 _TABLES = {".parquet": read_parquet, ".arrow": read_arrow}
 

@@ -7,9 +7,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from relora_core.data.content import file_errors
+from relora_core.data.file_formats import READABLE, is_readable
 from relora_core.errors import DataError
-from relora_core.file_formats import READABLE, is_readable
-from relora_core.file_uris import is_pattern, readings
+from relora_core.spec.file_uris import is_pattern, readings
 
 
 def find_files(uri: str) -> list[Path]:

@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl
 
 from relora_core.data.rows import Row, read_row
 from relora_core.errors import DataError, DataUnavailable
-from relora_core.failures import reason
-from relora_core.quiet import no_dataset_bars
+from relora_core.errors.failures import reason
+from relora_core.progress_bars import no_dataset_bars
 
 # `datasets` is imported late: with pandas and pyarrow it takes 80 MB, of each process that trains.
 if TYPE_CHECKING:

@@ -17,20 +17,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from relora_core.data.cache import build_once, digest
 from relora_core.data.progress import ProgressReport
 from relora_core.data.shards import TokenShards
-from relora_core.data.sources import (
-    Tally,
-    documents,
-    fingerprint,
-    source_bytes,
-    token_source_files,
-)
+from relora_core.data.sources import Tally, documents, fingerprint, source_bytes, token_source_files
 from relora_core.data.split import is_held_out
 from relora_core.data.token_files import read_documents
 from relora_core.data.tokenizer import TokenIds, Tokenization, text_encoder, vocabulary_size
 from relora_core.errors import DataError
-from relora_core.event_log import silent
 from relora_core.events import DataProgress, Emit, Split
 from relora_core.spec import Source
+from relora_core.workdir.event_log import silent
 
 LAYOUT = 1  # to be raised when the same source would give other files
 BATCH_CHARACTERS = 4_000_000  # tokenized at once, on all cores

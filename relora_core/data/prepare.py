@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from relora_core.data.fingerprints import Contents
 from relora_core.data.packing import PackedSource, Part, Stream, pack
 from relora_core.data.rows import check_bad_rows
 from relora_core.data.shards import TokenShards
 from relora_core.data.tokenizer import Tokenization, make_tokenizer, token_ids, vocabulary_hash
 from relora_core.errors import DataError
 from relora_core.events import DataPrepared, Emit, Split
-from relora_core.identity import Contents
 from relora_core.spec import DataSpec, HeldOut, NoTokenizer, Source, TrainSpec
 
 ADVICE: dict[Split, str] = {

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from relora_core.data.cache import digest, file_digest
+from relora_core.data.file_formats import TOKENS, file_format
 from relora_core.data.files import read_file
 from relora_core.data.find import find_files
 from relora_core.data.hub import parse_hub_uri, read_hub_dataset
 from relora_core.data.rows import BadRow, Row
 from relora_core.errors import DataError, printable
-from relora_core.file_formats import TOKENS, file_format
 from relora_core.spec import STAGED_SCHEMES, Source
 
 SHOWN_EXAMPLES = 3

@@ -9,18 +9,11 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from relora_core.data.cache import build_once, digest
 from relora_core.data.progress import ProgressReport
-from relora_core.data.sources import (
-    Tally,
-    documents,
-    fingerprint,
-    source_bytes,
-    token_source_files,
-)
+from relora_core.data.sources import Tally, documents, fingerprint, source_bytes, token_source_files
 from relora_core.data.split import is_held_out
 from relora_core.errors import DataError
-from relora_core.event_log import silent
+from relora_core.errors.failures import reason
 from relora_core.events import DataProgress, Emit
-from relora_core.failures import reason
 from relora_core.spec import (
     ModelSpec,
     NoTokenizer,
@@ -29,6 +22,7 @@ from relora_core.spec import (
     TrainedTokenizer,
     written_vocab_size,
 )
+from relora_core.workdir.event_log import silent
 
 END_OF_TEXT = "<|endoftext|>"
 TRAINING_CHARACTERS = 1_000_000_000  # more text changes the merges little and takes hours

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from relora_core.estimate.layout import Layout
-from relora_core.loss_chunks import number_of_chunks
+from relora_core.models.loss_chunks import number_of_chunks
 from relora_core.shapes import Linear
 
 _FP32 = 4

@@ -3,13 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from relora_core.lowrank.targets import (
-    check_rank,
-    check_untied,
-    is_narrow,
-    is_target,
-    no_targets,
-)
+from relora_core.lowrank.targets import check_rank, check_untied, is_narrow, is_target, no_targets
 from relora_core.lowrank.variant import is_merged
 from relora_core.shapes import Linear, ModelShape
 from relora_core.spec import Factors, GaloreMethod, LowRank, LowrankMethod, Targets, Variant
@@ -140,7 +134,7 @@ def projected(shape: ModelShape, method: GaloreMethod) -> Layout:
 
 
 def _galore_state(linear: Linear, rank: int) -> int:
-    """Of the projection and both moments, as in `relora_core.galore`."""
+    """Of the projection and both moments, as in `relora_core.optim.galore`."""
     smaller, larger = sorted((linear.d_out, linear.d_in))
     return linear.count * rank * (smaller + 2 * larger)
 

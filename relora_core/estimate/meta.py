@@ -13,7 +13,7 @@ from transformers.pytorch_utils import Conv1D
 from relora_core.errors import ModelError
 from relora_core.lowrank.inject import require_linear_blocks
 from relora_core.methods.control import control_shape
-from relora_core.model import AUTO_MODELS, make_config
+from relora_core.models.build import AUTO_MODELS, make_config
 from relora_core.shapes import FAMILIES, BlockActivations, Linear, ModelShape, model_shape
 from relora_core.spec import ControlMethod, Targets, TrainSpec
 

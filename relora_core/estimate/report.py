@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 from relora_core.estimate.estimates import Estimate, PhaseEstimate
 from relora_core.estimate.memory import Memory
-from relora_core.numbers import in_epochs
-from relora_core.text_table import text_table
+from relora_core.estimate.text_table import text_table
+from relora_core.events.json_float import in_epochs
 
 _PARTS: dict[str, Callable[[Memory], int]] = {
     "  weights": lambda memory: memory.weights,

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from relora_core.counted import counted
 from relora_core.events.event import Event
-from relora_core.numbers import Number
+from relora_core.events.json_float import Number
 
 _SEEN = 0.02  # a drop below this share is the schedule's own decay
 

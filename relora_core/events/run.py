@@ -7,7 +7,7 @@ from pydantic import Field
 
 from relora_core.counted import counted
 from relora_core.events.event import Event, Phase, Unit
-from relora_core.numbers import Number, in_epochs
+from relora_core.events.json_float import Number, in_epochs
 
 
 class TrainStarted(Event):

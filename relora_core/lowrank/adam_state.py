@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from relora_core.rows import divided, local, whole
+from relora_core.distributed.dtensor import divided, local, whole
 
 _BLOCK = 256  # elements that share a magnitude, in bitsandbytes' optimizers
 

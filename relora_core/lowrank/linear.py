@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from relora_core.distributed.dtensor import divided, joined, local, whole
 from relora_core.lowrank.frozen import build_frozen
 from relora_core.lowrank.variant import is_merged
-from relora_core.rows import divided, joined, local, whole
 from relora_core.spec import Factors, LowRank
 
 

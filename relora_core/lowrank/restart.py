@@ -1,6 +1,6 @@
 """A restart of ReLoRA: merge, re-initialise, prune the optimizer state; each is an event.
 
-The learning rate re-warms by the same clock (`relora_core.timeline`).
+The learning rate re-warms by the same clock (`relora_core.optim.timeline`).
 """
 
 import hashlib
@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from relora_core.distributed.dtensor import local, summed, whole
 from relora_core.events import AnyTrainEvent, Merged, OptimizerReset, Reinitialized
 from relora_core.lowrank.inject import low_rank_layers
 from relora_core.lowrank.linear import LowRankLinear
 from relora_core.lowrank.optimizer_reset import reset_optimizer_state
-from relora_core.rows import local, summed, whole
 from relora_core.seeds import generator_seed
 from relora_core.spec import ReloraMethod, ZeroReset
 

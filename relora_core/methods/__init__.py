@@ -12,6 +12,7 @@ from relora_core.methods.lora import Lora
 from relora_core.methods.lowrank import Lowrank
 from relora_core.methods.method import Method
 from relora_core.methods.relora import Relora
+from relora_core.optim.timeline import Timeline
 from relora_core.spec import (
     ControlMethod,
     FullMethod,
@@ -21,7 +22,6 @@ from relora_core.spec import (
     ReloraMethod,
     TrainSpec,
 )
-from relora_core.timeline import Timeline
 
 
 def build_method(spec: TrainSpec, timeline: Timeline) -> Method:

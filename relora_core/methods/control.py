@@ -17,7 +17,7 @@ from relora_core.events import AnyTrainEvent, Phase
 from relora_core.lowrank.inject import inject
 from relora_core.methods.method import enter_phase
 from relora_core.methods.width import mlp_size, narrowed, possible_widths
-from relora_core.model import AutoModel
+from relora_core.models.build import AutoModel
 from relora_core.spec import ControlMethod, LoraMethod
 from relora_core.state import TrainState
 

@@ -1,6 +1,6 @@
 """GaLore (arXiv 2403.03507): full-rank weights, gradients projected to a low rank; to compare with.
 
-What it does is in its optimizer (`relora_core.galore`).
+What it does is in its optimizer (`relora_core.optim.galore`).
 """
 
 from transformers import PreTrainedModel

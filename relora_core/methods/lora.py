@@ -8,11 +8,11 @@ from relora_core.events import AnyTrainEvent, Phase
 from relora_core.lowrank.inject import find_targets, inject
 from relora_core.lowrank.restart import reinitialize
 from relora_core.methods.method import enter_phase
-from relora_core.model import AutoModel
-from relora_core.optimizers import build_optimizer, keep_state, state_by_name
+from relora_core.models.build import AutoModel
+from relora_core.optim.optimizers import build_optimizer, keep_state, state_by_name
+from relora_core.optim.timeline import Timeline
 from relora_core.spec import LowRank, TrainSpec
 from relora_core.state import TrainState
-from relora_core.timeline import Timeline
 
 
 class Lora:

@@ -5,7 +5,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from relora_core.events import AnyTrainEvent, Phase
 from relora_core.lowrank.inject import factored_layers, factorize
 from relora_core.methods.method import enter_phase
-from relora_core.model import AutoModel
+from relora_core.models.build import AutoModel
 from relora_core.spec import LowrankMethod, TrainSpec
 from relora_core.state import TrainState
 

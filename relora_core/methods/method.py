@@ -6,7 +6,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from relora_core.events import AnyTrainEvent, Phase, PhaseStarted
 from relora_core.lowrank.inject import frozen_parameters
-from relora_core.model import AutoModel
+from relora_core.models.build import AutoModel
 from relora_core.state import TrainState
 
 

@@ -5,10 +5,10 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from relora_core.events import AnyTrainEvent, LearningRateRestarted, Phase
 from relora_core.lowrank.restart import restart
 from relora_core.methods.lora import Lora
-from relora_core.model import AutoModel
+from relora_core.models.build import AutoModel
+from relora_core.optim.timeline import Timeline
 from relora_core.spec import ReloraMethod, TrainSpec
 from relora_core.state import TrainState
-from relora_core.timeline import Timeline
 
 
 class Relora:

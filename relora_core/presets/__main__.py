@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from relora_core.presets.table import as_json, as_text
+from relora_core.estimate.presets_table import as_json, as_text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

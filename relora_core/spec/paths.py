@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from relora_core.file_uris import FILE, file_uri, local_path
+from relora_core.spec.file_uris import FILE, file_uri, local_path
 
 
 def with_absolute_paths(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from transformers import AutoImageProcessor, AutoTokenizer
 from relora_core.data.prepare import prepare
 from relora_core.data.tokenizer import prompt_tokenizer, token_ids
 from relora_core.events import Emit
-from relora_core.model import AutoModel
+from relora_core.models.build import AutoModel
 from relora_core.spec import NoTokenizer, TrainSpec
 from relora_core.tasks.causal_lm import CausalLM
 from relora_core.tasks.image_classification import ImageClassification

@@ -6,22 +6,18 @@ from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
-from transformers import (
-    GenerationConfig,
-    PreTrainedConfig,
-    PreTrainedModel,
-)
+from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
 
-from relora_core.compilation import compiles
 from relora_core.data.batch import Batch
+from relora_core.data.fingerprints import Contents
 from relora_core.data.prepare import PreparedData
 from relora_core.data.shards import TokenShards
 from relora_core.data.tokenizer import TokenIds, Tokenization, prompt_tokenizer, vocabulary_size
 from relora_core.errors import ModelError
 from relora_core.events import Evaluated
-from relora_core.identity import Contents
 from relora_core.methods.method import Method
-from relora_core.model import AUTO_MODELS, AutoModel, build_model, make_config
+from relora_core.models.build import AUTO_MODELS, AutoModel, build_model, make_config
+from relora_core.models.compilation import compiles
 from relora_core.presets import MODELS
 from relora_core.spec import PresetModel, PretrainedModel, PretrainedTokenizer, TrainSpec
 from relora_core.tasks.next_token import next_token_objective

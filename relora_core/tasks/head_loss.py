@@ -16,11 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from relora_core.loss_chunks import number_of_chunks
-from relora_core.tasks.token_loss import (
-    compiled_sum_of_cross_entropies,
-    sum_of_cross_entropies,
-)
+from relora_core.models.loss_chunks import number_of_chunks
+from relora_core.tasks.token_loss import compiled_sum_of_cross_entropies, sum_of_cross_entropies
 
 _Score = Callable[[Tensor, Tensor], Tensor]
 _ROWS_AT_ONCE = 1024  # of the head's gradient, on a CPU

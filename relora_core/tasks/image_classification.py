@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from relora_core.data.batch import Batch, Dataset
+from relora_core.data.fingerprints import Contents
 from relora_core.data.images.decode import require_pillow
 from relora_core.data.images.prepare import prepare_images
 from relora_core.errors import ModelError
 from relora_core.events import Emit, Evaluated
-from relora_core.identity import Contents
 from relora_core.methods.method import Method
-from relora_core.model import AUTO_MODELS, AutoModel, build_model, make_config
+from relora_core.models.build import AUTO_MODELS, AutoModel, build_model, make_config
 from relora_core.spec import DEFAULT_IMAGE_SIZE, TrainSpec
 from relora_core.tasks.pixels import Normalization, image_processor, normalization
 from relora_core.tasks.task import Processor

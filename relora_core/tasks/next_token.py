@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from relora_core.layout import is_sharded
+from relora_core.distributed.dtensor import is_sharded
 from relora_core.tasks.head_loss import head_loss
 from relora_core.tasks.token_loss import compiled_sum_of_cross_entropies, sum_of_cross_entropies
 

@@ -9,7 +9,7 @@ from transformers import AutoImageProcessor
 
 from relora_core.data.images.decode import RESAMPLE
 from relora_core.errors import ModelError
-from relora_core.failures import reason
+from relora_core.errors.failures import reason
 from relora_core.spec import PretrainedModel, TrainSpec
 from relora_core.tasks.task import Processor
 

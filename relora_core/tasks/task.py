@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from relora_core.data.batch import Batch, Dataset
+from relora_core.data.fingerprints import Contents
 from relora_core.events import Evaluated
-from relora_core.identity import Contents
 from relora_core.methods.method import Method
-from relora_core.model import AutoModel
+from relora_core.models.build import AutoModel
 
 
 class Processor(Protocol):

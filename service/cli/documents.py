@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.sweeps.grid import InvalidSweep, path_of
-from relora_core import documents
-from relora_core.spec import with_absolute_paths
+from relora_core.spec import documents, with_absolute_paths
 from service.cli.session import REFUSED, fail
 
 UNITS: dict[str, int] = {

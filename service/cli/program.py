@@ -8,7 +8,7 @@ import typer
 from pydantic import ValidationError
 from typer.core import TyperGroup
 
-from relora_core.problems import in_words
+from relora_core.spec.error_messages import in_words
 from service.cli.access import keys, secrets
 from service.cli.catalogue import presets, recipes
 from service.cli.datasets import datasets

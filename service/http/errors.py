@@ -42,8 +42,8 @@ from jobs.errors import (
     UploadTooLarge,
     WebhookNotFound,
 )
-from relora_core.problems import Problem as SpecProblem
-from relora_core.problems import in_words
+from relora_core.spec.error_messages import Problem as SpecProblem
+from relora_core.spec.error_messages import in_words
 from service.auth.access import ForeignOrigin, NotAuthenticated, ScopeMissing
 from service.auth.rate_limit import RateLimited
 from service.http.json_body import BodyRefused

@@ -7,8 +7,8 @@ import json
 from fastapi import HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 
-from relora_core.problems import Problem
 from relora_core.spec import SpecConflict, check_written
+from relora_core.spec.error_messages import Problem
 from relora_core.spec.written import TOO_DEEP
 
 _MAX_DIGITS = 400  # more are above every bound, too, and Python is slow to read them

@@ -6,8 +6,8 @@ from jobs.errors import ArtifactNotFound
 from jobs.schemas.forks import CHECKPOINTS, Fork, forked
 from jobs.schemas.job import Job, JobSpec
 from jobs.store.artifacts import Selection
-from relora_core.problems import Problem
 from relora_core.spec import LowRank
+from relora_core.spec.error_messages import Problem
 from service.http.caller_route import CallerRoute
 from service.http.errors import InvalidSpec, documented
 from service.routes.dependencies import BackendsDep, DispatcherDep, Id

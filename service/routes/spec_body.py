@@ -12,8 +12,8 @@ from jobs.admission import epochs_of, priority_problems, problems_of
 from jobs.backends import Backends
 from jobs.locations.rules import Locations
 from jobs.schemas.job import JobSpec
-from relora_core.epochs import many_epochs
-from relora_core.problems import Problem, explain
+from relora_core.data.epochs import many_epochs
+from relora_core.spec.error_messages import Problem, explain
 from service.http.errors import InvalidSpec
 from service.routes.dependencies import BackendsDep, ProjectDep
 from service.schemas.responses import FieldWarning

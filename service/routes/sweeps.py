@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 
 from jobs.schemas.sweeps import NewSweep, Sweep
 from jobs.sweeps.grid import InvalidSweep, Planned, plan
-from relora_core.problems import MAX_PROBLEMS, Problem, first
+from relora_core.spec.error_messages import MAX_PROBLEMS, Problem, first
 from service.http.caller_route import CallerRoute
 from service.http.errors import InvalidSpec, documented
 from service.routes.dependencies import (

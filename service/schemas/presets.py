@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from relora_core.estimate.presets_table import models, vision_models
 from relora_core.presets import RECIPES, VISION_MODELS, preset_config, preset_names
-from relora_core.presets.table import models, vision_models
 from relora_core.spec import TaskName
 
 

@@ -14,11 +14,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from relora_core import program
+from relora_core import process as program
 from relora_core.__main__ import main
 from relora_core.lowrank.linear import LowRankLinear
-from relora_core.step_result import PendingResult
-from relora_core.stepper import Stepper
+from relora_core.training.step_result import PendingResult
+from relora_core.training.stepper import Stepper
 
 Function = Callable[..., Any]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from relora_core.checkpoint.manifest import verify
 from relora_core.events import TrainStarted
-from relora_core.manifest import verify
 from tests.relora_core.conftest import MakeSpec
 from tests.relora_core.processes import (
     LONG,
@@ -79,16 +79,28 @@ def whole(
 @pytest.mark.parametrize(
     ("fault", "resumes_at"),
     [
-        pytest.param("kill:relora_core.checkpoint:save_file:3", {3}, id="checkpoint, first file"),
         pytest.param(
-            "kill:relora_core.checkpoint:write_manifest:2", {3}, id="checkpoint, manifest"
+            "kill:relora_core.checkpoint.checkpointer:save_file:3", {3}, id="checkpoint, first file"
         ),
-        pytest.param("kill:relora_core.checkpoint:publish_folder:2", {3}, id="checkpoint, rename"),
+        pytest.param(
+            "kill:relora_core.checkpoint.checkpointer:write_manifest:2",
+            {3},
+            id="checkpoint, manifest",
+        ),
+        pytest.param(
+            "kill:relora_core.checkpoint.checkpointer:publish_folder:2",
+            {3},
+            id="checkpoint, rename",
+        ),
         pytest.param(
             "kill:relora_core.lowrank.restart:reinitialize:1", {3, 6}, id="restart, merged"
         ),
-        pytest.param("kill:relora_core.export:model_card:1", {12}, id="export, weights written"),
-        pytest.param("kill:relora_core.export:publish_folder:1", {12}, id="export, rename"),
+        pytest.param(
+            "kill:relora_core.export.hf_model:model_card:1", {12}, id="export, weights written"
+        ),
+        pytest.param(
+            "kill:relora_core.export.hf_model:publish_folder:1", {12}, id="export, rename"
+        ),
     ],
 )
 def test_killed_in_the_middle(

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from relora_core.checkpoint.compatibility import Identity
 from relora_core.errors import CheckpointError
 from relora_core.events import StepFinished, TrainFinished, TrainStarted
-from relora_core.identity import Identity
 from relora_core.spec import TrainSpec
 from relora_core.train import train
 from tests.relora_core.conftest import MakeSpec, Recorder

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from relora_core.distributed import ALONE
+from relora_core.distributed.world import ALONE
 from relora_core.seeds import generator_seed
 
 REALISTIC = [1_764_000_000_000, 20260131123456, 2**63 - 1]  # milliseconds, a date, the largest

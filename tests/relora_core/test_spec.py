@@ -6,8 +6,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from relora_core.problems import Problem, explain
 from relora_core.spec import MagnitudeReset, PretrainedModel, TrainSpec
+from relora_core.spec.error_messages import Problem, explain
 
 MINIMAL: dict[str, Any] = {
     "model": {"preset": "llama_130m"},

@@ -10,10 +10,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from relora_core import stepper
-from relora_core.distributed import World
+from relora_core.distributed.world import World
 from relora_core.errors import CheckpointError, Diverged, ModelError
-from relora_core.evaluate import evaluate
 from relora_core.events import (
     CheckpointSaved,
     Evaluated,
@@ -33,6 +31,8 @@ from relora_core.spec import FrozenDtype, TrainSpec
 from relora_core.tasks import build_task
 from relora_core.tasks.causal_lm import CausalLM
 from relora_core.train import train
+from relora_core.training import stepper
+from relora_core.training.evaluate import evaluate
 from tests.relora_core.conftest import TINY_LLAMA, MakeSpec, Recorder
 
 CPU = World(rank=0, size=1, device=torch.device("cpu"))

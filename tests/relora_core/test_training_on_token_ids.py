@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 from transformers import AutoModelForCausalLM
 
-from relora_core.checkpoint_export import export_checkpoint
 from relora_core.estimate.shape_of import shape_of
+from relora_core.export.from_checkpoint import export_checkpoint
 from relora_core.spec import TrainSpec
 from relora_core.train import train
 from tests.relora_core.conftest import TINY_LLAMA, MakeSpec, Recorder

@@ -20,8 +20,8 @@ from jobs.schemas.events import JobStarted
 from jobs.schemas.job import Job
 from jobs.schemas.status import JobStatus
 from jobs.settings import Settings
-from relora_core.checkpoint_export import export_checkpoint
 from relora_core.events import StepFinished
+from relora_core.export.from_checkpoint import export_checkpoint
 from worker.attempt import clock
 from worker.run import run
 

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from relora_core.checkpoint.manifest import verify, write_manifest
 from relora_core.errors import CheckpointError
-from relora_core.event_log import EventLog, log_event
 from relora_core.events import (
     CheckpointDeleted,
     CheckpointSaved,
@@ -36,8 +36,8 @@ from relora_core.events import (
     TrainStarted,
     TrainStopped,
 )
-from relora_core.manifest import verify, write_manifest
-from relora_core.pulse import PULSE_FILE
+from relora_core.workdir.event_log import EventLog, log_event
+from relora_core.workdir.heartbeat import PULSE_FILE
 from worker.launchers.watchdog import start_watchdog
 
 WEIGHTS = "model-00001.safetensors"

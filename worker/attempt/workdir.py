@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from relora_core.step_folders import step_folders, step_name
+from relora_core.workdir.step_folders import step_folders, step_name
 
 PREFIX = "attempt-"
 

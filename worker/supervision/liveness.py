@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from relora_core.pulse import PULSE_FILE
+from relora_core.workdir.heartbeat import PULSE_FILE
 from worker.attempt.workdir import Workdir
 
 

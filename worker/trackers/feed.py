@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 
-from relora_core.failures import summary
+from relora_core.errors.failures import summary
 from worker.trackers.points import GoesOn, Point
 from worker.trackers.tracker import Outcome, Tracker
 

@@ -14,7 +14,7 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from jobs.schemas.job import HubRepo
 from jobs.schemas.secret_names import HUB_TOKEN
-from relora_core.failures import summary
+from relora_core.errors.failures import summary
 from worker.attempt.attempt import Attempt
 
 logger = logging.getLogger(__name__)

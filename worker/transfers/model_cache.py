@@ -11,8 +11,8 @@ from jobs.errors import ModelNotFound, StorageError
 from jobs.schemas.job import Artifact, Job
 from jobs.storage import Storage
 from jobs.store.artifacts import Selection, digest, folder_of
+from relora_core.checkpoint.manifest import verify
 from relora_core.files import sha256
-from relora_core.manifest import verify
 from worker.attempt.workdir import checkpoint_path
 
 KEPT_SECONDS = 3600.0  # unused, until a model makes room

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from jobs.schemas.job import Artifact
 from jobs.store.artifacts import folder_of
+from relora_core.checkpoint.manifest import verify
 from relora_core.errors import CheckpointError
-from relora_core.manifest import verify
 from worker.attempt.attempt import Attempt
 from worker.attempt.workdir import Workdir
 from worker.supervision.history import store_history

@@ -22,12 +22,12 @@ from jobs.garbage.storage import unlisted_files
 from jobs.locations.folders import ATTEMPTS
 from jobs.schemas.job import Artifact
 from jobs.store.artifacts import folder_of
+from relora_core.checkpoint.manifest import MANIFEST, read_manifest
 from relora_core.counted import counted
 from relora_core.errors import CheckpointError
 from relora_core.events import AnyTrainEvent, CheckpointSaved, Exported, Rewound, SpectrumMeasured
 from relora_core.files import sha256
-from relora_core.manifest import MANIFEST, read_manifest
-from relora_core.step_folders import step_folders
+from relora_core.workdir.step_folders import step_folders
 from worker.attempt.attempt import Attempt
 from worker.attempt.retry import OUTAGES
 from worker.attempt.workdir import Workdir, checkpoint_path

@@ -6,12 +6,12 @@ from typing import Literal
 
 from relora_core.data.batch import Dataset
 from relora_core.data.cache import digest
+from relora_core.data.fingerprints import Contents
 from relora_core.data.images.pack import PackedImages, Part, pack_images
 from relora_core.data.images.shards import Shuffled
 from relora_core.data.rows import check_bad_rows
 from relora_core.errors import DataError
 from relora_core.events import DataPrepared, Emit
-from relora_core.identity import Contents
 from relora_core.spec import HeldOut, Source, TrainSpec
 
 Split = Literal["train", "validation"]

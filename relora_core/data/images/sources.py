@@ -9,9 +9,9 @@ from relora_core.data.cache import digest, remembered
 from relora_core.data.hub import HubDataset, hub_errors, open_hub_dataset, parse_hub_uri
 from relora_core.data.rows import BadRow
 from relora_core.errors import DataError
-from relora_core.file_uris import existing_path
 from relora_core.files import sha256
 from relora_core.spec import Source
+from relora_core.spec.file_uris import existing_path
 
 if TYPE_CHECKING:  # imported late, as in `relora_core.data.hub`
     from datasets import Features, IterableDataset

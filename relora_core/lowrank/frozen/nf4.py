@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from relora_core.lowrank.bitsandbytes_extra import require_bitsandbytes
 from relora_core.lowrank.frozen.merged_product import register_merged
 from relora_core.lowrank.frozen.product import register_dequantized
 from relora_core.lowrank.frozen.stored_type import Stored
-from relora_core.quantization import require_bitsandbytes
 
 BLOCK = 64
 

@@ -13,13 +13,13 @@ from typing import assert_never
 import torch
 from torch import Tensor, nn
 
+from relora_core.distributed.dtensor import joined, local
 from relora_core.lowrank.frozen.codes import FP8, INT8
 from relora_core.lowrank.frozen.floats import Bf16, Fp32
 from relora_core.lowrank.frozen.integers import check_sides
 from relora_core.lowrank.frozen.nf4 import Nf4
 from relora_core.lowrank.frozen.parked import park
 from relora_core.lowrank.frozen.stored_type import Stored, StoredType
-from relora_core.rows import joined, local
 from relora_core.spec import FrozenDtype
 
 

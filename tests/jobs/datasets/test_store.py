@@ -19,7 +19,7 @@ from jobs.schemas.datasets import Dataset, DatasetStatus, NewDataset
 from jobs.schemas.job import JobSpec
 from jobs.schemas.status import JobStatus, Wish
 from jobs.store.jobs import JobStore
-from relora_core.file_formats import is_readable
+from relora_core.data.file_formats import is_readable
 
 NEW = NewDataset(name="corpus", filename="corpus.jsonl.gz", size=100, sha256="0" * 64)
 

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from jobs.schemas.job import JobSpec
 from jobs.schemas.secret_names import S3_VARIABLES
-from relora_core.problems import Problem, explain
+from relora_core.spec.error_messages import Problem, explain
 
 
 @pytest.fixture

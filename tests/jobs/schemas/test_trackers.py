@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from jobs.schemas.job import JobSpec
-from relora_core.problems import explain
+from relora_core.spec.error_messages import explain
 
 
 @pytest.fixture

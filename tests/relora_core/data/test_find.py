@@ -7,7 +7,7 @@ from datasets import Dataset, DatasetDict, disable_progress_bars
 from relora_core.data.files import read_file
 from relora_core.data.find import find_files
 from relora_core.errors import DataError
-from relora_core.file_uris import file_uri
+from relora_core.spec.file_uris import file_uri
 
 
 def test_a_pattern_finds_its_files_in_the_order_of_their_names(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from relora_core.errors import ModelError
 from relora_core.estimate import Estimate, estimate
 from relora_core.estimate.estimates import PhaseEstimate
 from relora_core.methods.control import control_shape
-from relora_core.model import make_config
+from relora_core.models.build import make_config
 from relora_core.spec import TrainSpec
 
 

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from relora_core.compilation import compiler_found
 from relora_core.estimate import estimate
 from relora_core.estimate.estimates import PhaseEstimate
 from relora_core.events import AnyTrainEvent, PhaseStarted, StepFinished
 from relora_core.lowrank.frozen import integers
 from relora_core.lowrank.inject import inject, low_rank_layers
-from relora_core.optimizers import build_optimizer
+from relora_core.models.compilation import compiler_found
+from relora_core.optim.optimizers import build_optimizer
 from relora_core.spec import FrozenDtype, LoraMethod, TrainingSpec, TrainSpec
 from relora_core.tasks.next_token import next_token_objective
 from relora_core.train import train

@@ -6,7 +6,7 @@ from bitsandbytes.functional import dequantize_blockwise, quantize_blockwise
 from torch import Tensor, nn
 
 from relora_core.lowrank.adam_state import AdamState
-from relora_core.optimizers import build_optimizer
+from relora_core.optim.optimizers import build_optimizer
 from relora_core.spec import OptimizerSpec
 
 SIZE = 5000  # over the 4096 from which on bitsandbytes keeps 8 bits; no whole number of blocks

@@ -9,7 +9,7 @@ from torch.optim import AdamW, Optimizer
 
 from relora_core.lowrank.adam_state import AdamState
 from relora_core.lowrank.optimizer_reset import reset_optimizer_state
-from relora_core.optimizers import build_optimizer, step_if
+from relora_core.optim.optimizers import build_optimizer, step_if
 from relora_core.spec import MagnitudeReset, OptimizerReset, OptimizerSpec, RandomReset, ZeroReset
 
 METHOD_PAGE = Path(__file__).parents[3] / "docs/method.md"

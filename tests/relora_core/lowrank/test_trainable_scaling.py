@@ -10,7 +10,7 @@ from torch.optim import AdamW
 from relora_core.lowrank.inject import inject, low_rank_layers
 from relora_core.lowrank.linear import LowRankLinear
 from relora_core.lowrank.restart import merge, reinitialize, restart
-from relora_core.optimizers import build_optimizer
+from relora_core.optim.optimizers import build_optimizer
 from relora_core.spec import MagnitudeReset, OptimizerSpec, RandomReset, ReloraMethod, ZeroReset
 from tests.relora_core.conftest import MakeModel
 

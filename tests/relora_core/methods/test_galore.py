@@ -5,9 +5,9 @@ from torch.optim import Optimizer
 
 from relora_core.errors import ModelError
 from relora_core.estimate.layout import projected
-from relora_core.galore import GaloreAdamW
 from relora_core.methods.galore import Galore
-from relora_core.optimizers import first_optimizer
+from relora_core.optim.galore import GaloreAdamW
+from relora_core.optim.optimizers import first_optimizer
 from relora_core.shapes import model_shape
 from relora_core.spec import GaloreMethod
 from tests.relora_core.conftest import TINY_LLAMA, MakeModel, MakeSpec

@@ -2,10 +2,10 @@ import torch
 
 from relora_core.lowrank.inject import low_rank_layers
 from relora_core.methods.lora import Lora
-from relora_core.optimizers import build_optimizer
+from relora_core.optim.optimizers import build_optimizer
+from relora_core.optim.timeline import Timeline
 from relora_core.spec import LoraMethod, TrainSpec
 from relora_core.state import TrainState
-from relora_core.timeline import Timeline
 from tests.relora_core.conftest import MakeModel, MakeSpec
 
 TOKENS = torch.arange(16).unsqueeze(0)

@@ -3,7 +3,7 @@ import torch
 
 from relora_core.lowrank.inject import factored_layers
 from relora_core.methods.lowrank import Lowrank
-from relora_core.optimizers import build_optimizer
+from relora_core.optim.optimizers import build_optimizer
 from relora_core.spec import LowrankMethod, OptimizerSpec
 from relora_core.state import TrainState
 from tests.relora_core.conftest import MakeModel, MakeSpec

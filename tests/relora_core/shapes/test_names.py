@@ -10,7 +10,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from relora_core.errors import ModelError
-from relora_core.model import make_config
+from relora_core.models.build import make_config
 from relora_core.shapes import FAMILIES
 from relora_core.shapes.known_names import FIELDS, MODEL_TYPES, OF_ALL
 from relora_core.shapes.names import check_names

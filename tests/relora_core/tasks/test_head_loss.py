@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from relora_core import loss_chunks
-from relora_core.compilation import compiler_found
+from relora_core.models import loss_chunks
+from relora_core.models.compilation import compiler_found
 from relora_core.tasks.head_loss import head_loss
 from relora_core.tasks.token_loss import sum_of_cross_entropies
 from tests.relora_core.estimate.live_memory import LiveMemory

@@ -2,11 +2,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from relora_core.compilation import compiler_found
-from relora_core.tasks.token_loss import (
-    compiled_sum_of_cross_entropies,
-    sum_of_cross_entropies,
-)
+from relora_core.models.compilation import compiler_found
+from relora_core.tasks.token_loss import compiled_sum_of_cross_entropies, sum_of_cross_entropies
 
 needs_a_compiler = pytest.mark.skipif(
     not compiler_found(torch.device("cpu")), reason="needs a C++ compiler"

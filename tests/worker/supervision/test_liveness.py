@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from relora_core.pulse import PULSE_FILE
+from relora_core.workdir.heartbeat import PULSE_FILE
 from worker.attempt.workdir import Workdir
 from worker.supervision.liveness import SignsOfLife
 

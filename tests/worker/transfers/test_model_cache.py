@@ -10,9 +10,9 @@ from jobs.backends import Backends
 from jobs.errors import ModelNotFound
 from jobs.schemas.job import Artifact, Job
 from jobs.store.artifacts import ArtifactKind
+from relora_core.checkpoint.manifest import write_manifest
 from relora_core.errors import CheckpointError
 from relora_core.files import sha256
-from relora_core.manifest import write_manifest
 from tests.worker.conftest import BeginAttempt
 from worker.attempt.workdir import checkpoint_path
 from worker.transfers.model_cache import KEPT_SECONDS, model_folder

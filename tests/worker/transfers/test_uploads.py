@@ -12,8 +12,8 @@ from jobs.schemas.events import AnyJobEvent, JobWarned
 from jobs.schemas.status import JobError
 from jobs.storage import Storage
 from jobs.storage.s3 import S3Storage
+from relora_core.checkpoint.manifest import read_manifest
 from relora_core.events import CheckpointSaved, Exported, Rewound, SpectrumMeasured
-from relora_core.manifest import read_manifest
 from tests.worker.checkpoints import save_checkpoint, warnings
 from tests.worker.conftest import BeginAttempt, MakeSpec
 from tests.worker.processes import wait_until

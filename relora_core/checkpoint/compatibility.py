@@ -1,0 +1,160 @@
+"""What a checkpoint belongs to: the spec of its run, but for what may change, and its data."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from relora_core.data.fingerprints import Contents
+from relora_core.errors import CheckpointError
+from relora_core.optim.timeline import Timeline
+from relora_core.spec import (
+    HeldOut,
+    LowRank,
+    PretrainedTokenizer,
+    ReloraMethod,
+    Source,
+    TrainSpec,
+    read_accepted,
+)
+
+# What may differ between two starts of a run in one folder: it does not change the weights.
+_FREE = {"name", "recipe", "evaluation", "spectrum", "checkpoint", "export"}
+_FREE_IN_TRAINING = {
+    "log_every",
+    "micro_batch_size",
+    "compile",
+    "gradient_checkpointing",
+    "parallelism",
+    # nor do these, until the run is in trouble; then a person may want to change them
+    "on_divergence",
+    "max_rewinds",
+    "max_skipped_steps",
+    "spike_window",
+    "spike_z_score",
+}
+_UNSET = object()
+
+
+@dataclass(frozen=True)
+class Identity:
+    """`contents` are hashes of the data by its place in the spec; empty until it is prepared."""
+
+    spec: TrainSpec
+    contents: Contents = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        return {**_fixed(self.spec), "contents": dict(self.contents)}
+
+    def check(self, saved: Mapping[str, Any], *, step: int = 0) -> None:
+        """Raise `CheckpointError` if `saved`, maybe of an older version, is of another run.
+
+        Or of one with another length, by which the first `step` steps would have been others.
+        """
+        spec, contents = _read(saved)
+        compared = _fixed if spec.total_steps == self.spec.total_steps else _resolved
+        if differences := list(_differences(compared(spec), compared(self.spec))):
+            raise CheckpointError(
+                f"the checkpoints are of another run: {'; '.join(differences)}. Use a new workdir, "
+                "or the spec that the run was started with"
+            )
+        self._check_length(spec, step)
+        if changed := self._changed(contents):
+            raise CheckpointError(
+                f"changed since the checkpoint: {', '.join(changed)}. The run would go on with "
+                "other data than it began with: bring that back (for hf://, name its revision in "
+                "the uri), or train from the start in a new workdir"
+            )
+
+    def _check_length(self, saved: TrainSpec, step: int) -> None:
+        before, now = Timeline.of(saved), Timeline.of(self.spec)
+        if before.total_steps == now.total_steps:
+            return  # there is nothing to compare step by step
+        lengths = f"training.steps: {before.total_steps} in the checkpoint, {now.total_steps} now"
+        if now.total_steps < step:
+            raise CheckpointError(f"{lengths}, and {step} are taken already")
+        if any(before.learning_rate_at(at) != now.learning_rate_at(at) for at in range(step)):
+            raise CheckpointError(
+                f"{lengths}, but the learning rates of the {step} steps that are taken depend on "
+                f"it under schedule.name {self.spec.schedule.name}. Begin a new run with these "
+                "weights instead, in a new workdir with method.warm_start_from or "
+                "model.pretrained, or as a fork of the job. A run under wsd can be made longer "
+                "until its decay begins"
+            )
+
+    def _changed(self, saved: Contents) -> list[str]:
+        changed = [
+            name
+            for name, value in saved.items()
+            if name in self.contents and self.contents[name] != value
+        ]
+        return list(dict.fromkeys(self._source(name) for name in changed))
+
+    def _source(self, name: str) -> str:
+        """Where a part of the data comes from, in the words of the spec."""
+        data, tokenizer = self.spec.data, self.spec.tokenizer
+        if name == "tokenizer" and isinstance(tokenizer, PretrainedTokenizer):
+            return f"tokenizer.pretrained ({tokenizer.pretrained})"
+        if name == "validation" and isinstance(data.validation, Source):
+            return f"data.validation ({data.validation.name})"
+        assert isinstance(data.validation, HeldOut) or name != "validation"
+        return f"data.train ({data.train.name})"
+
+
+def _fixed(spec: TrainSpec) -> dict[str, Any]:
+    document = spec.model_dump(mode="json", exclude=_FREE)
+    document["training"] = {
+        key: value for key, value in document["training"].items() if key not in _FREE_IN_TRAINING
+    }
+    return document
+
+
+def _resolved(spec: TrainSpec) -> dict[str, Any]:
+    """Without its length, and with what its defaults come to by its length."""
+    document = _fixed(spec)
+    for name in ("steps", "tokens"):
+        del document["training"][name]
+    del document["schedule"]["decay_steps"]  # of the end
+    document["schedule"]["warmup_steps"] = spec.warmup_steps
+    if isinstance(spec.method, LowRank):
+        document["schedule"]["restart_warmup_steps"] = spec.restart_warmup_steps
+        document["method"]["warm_start_steps"] = spec.warm_start_steps
+    if isinstance(spec.method, ReloraMethod):
+        document["method"]["reset_every"] = spec.reset_every
+    return document
+
+
+def _read(saved: Mapping[str, Any]) -> tuple[TrainSpec, Contents]:
+    """A spec of an older version gets today's defaults for the fields that it lacks."""
+    contents = dict(saved.get("contents", {}))
+    data = dict(saved["data"])
+    if "train_examples" in data:  # all that was known of the data before there were contents
+        contents["train_examples"] = data.pop("train_examples")
+    written = {key: value for key, value in saved.items() if key != "contents"}
+    try:
+        return read_accepted(TrainSpec, {**written, "data": data}), contents
+    except ValidationError as error:
+        raise CheckpointError(
+            f"the checkpoints were saved by a version of relora with another spec: {error}; go on "
+            "with that version, or use a new workdir"
+        ) from error
+
+
+def _differences(saved: Any, now: Any, path: str = "") -> Iterator[str]:
+    """Each path whose value is another; a part with another name has other fields altogether."""
+    if not isinstance(saved, Mapping) or not isinstance(now, Mapping):
+        if saved != now:
+            yield f"{path}: {_shown(saved)} in the checkpoint, {_shown(now)} now"
+        return
+    keys = ["name"] if saved.get("name") != now.get("name") else [*saved, *(now.keys() - saved)]
+    for key in keys:
+        below = f"{path}.{key}" if path else key
+        yield from _differences(saved.get(key, _UNSET), now.get(key, _UNSET), below)
+
+
+def _shown(value: Any) -> str:
+    if value is _UNSET:
+        return "not set"
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,59 @@
+"""Proof that the ranks train one model: what should be equal on all of them is compared.
+
+Only gradients travel between replicas, so a rank that draws, merges or rounds otherwise would
+train a model of its own, unseen, and only the main rank's would be saved.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from relora_core.distributed.dtensor import in_parts
+from relora_core.distributed.world import World
+from relora_core.errors import ReplicasDiffer
+
+_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
+
+
+def check_replicas(
+    model: nn.Module, world: World, *, step: int, factors_hashes: Iterable[str] = ()
+) -> None:
+    """Compare every parameter over the ranks, and hashes that each rank made of its factors.
+
+    Raises `ReplicasDiffer`, on every rank.
+    """
+    if world.size == 1:
+        return
+    checksums = dict(_checksums(model))
+    for hexadecimal in factors_hashes:
+        checksums["the hash of the factors"] = torch.tensor(
+            int(hexadecimal[:15], 16), device=world.device
+        )
+    if not checksums:
+        return
+    on_ranks = world.on_every_rank(torch.stack(list(checksums.values())))  # (ranks, tensors)
+    equal = on_ranks == on_ranks[0]
+    if equal.all():
+        return
+    ranks = (~equal.all(dim=1)).nonzero().flatten().tolist()
+    names = [name for name, same in zip(checksums, equal.all(dim=0), strict=True) if not same]
+    raise ReplicasDiffer(_message(names, ranks, step))
+
+
+def _checksums(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The bits of each parameter as integers, summed: exact, in whatever order a kernel adds."""
+    for name, parameter in model.named_parameters():
+        if in_parts(parameter):  # each rank has its own rows
+            continue
+        bits = parameter.detach().view(_INTEGERS[parameter.element_size()])
+        yield name, bits.sum(dtype=torch.int64)
+
+
+def _message(names: list[str], ranks: list[int], step: int) -> str:
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return (
+        f"before step {step}, {shown} differ on rank {', '.join(map(str, ranks))} from the main "
+        "rank's; no checkpoint holds this. Look for a node with other hardware, other versions of "
+        "its libraries or faulty memory, and start again: the run goes on from its last checkpoint"
+    )

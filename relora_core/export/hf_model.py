@@ -1,0 +1,80 @@
+"""A merged model as a Hugging Face folder that `from_pretrained` loads as it is."""
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, PreTrainedModel
+
+from relora_core.distributed.world import ALONE, World
+from relora_core.export.model_card import model_card
+from relora_core.files import publish_folder
+from relora_core.lowrank.inject import merged_state
+from relora_core.models.build import AutoModel
+from relora_core.spec import TrainSpec
+from relora_core.state import Counters
+from relora_core.tasks.task import TaskParts
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
+
+def export(
+    model: PreTrainedModel,
+    task: TaskParts,
+    folder: Path,
+    *,
+    spec: TrainSpec,
+    counters: Counters,
+    world: World = ALONE,
+) -> int:
+    """Write the merged model to `folder`, whole or not at all; return its size in bytes.
+
+    Every rank calls it; the main one writes, and the others return 0.
+    """
+    dtype = _DTYPES[spec.export.dtype]
+    state = world.on_main(merged_state(model).items(), dtype)
+    if not world.is_main:
+        return 0
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    plain = _plain_model(state, model, task.auto_model, dtype)
+    plain.save_pretrained(temporary)
+    task.processor.save_pretrained(temporary)
+    card = model_card(
+        spec,
+        counters,
+        parameters=plain.num_parameters(),
+        auto_model=task.auto_model.__name__,
+    )
+    (temporary / "README.md").write_text(card, encoding="utf-8")
+    (temporary / "relora.json").write_text(
+        json.dumps({"step": counters.step, "spec": spec.model_dump(mode="json")}, indent=2)
+    )
+    publish_folder(temporary, folder)
+    return sum(file.stat().st_size for file in folder.iterdir())
+
+
+def merged_model(
+    model: PreTrainedModel, auto_model: AutoModel, dtype: torch.dtype
+) -> PreTrainedModel:
+    """A plain model, on the CPU, that computes what `model` does, to the precision of `dtype`."""
+    state = ALONE.on_main(merged_state(model).items(), dtype)
+    return _plain_model(state, model, auto_model, dtype)
+
+
+def _plain_model(
+    state: dict[str, Tensor], model: PreTrainedModel, auto_model: AutoModel, dtype: torch.dtype
+) -> PreTrainedModel:
+    with torch.device("meta"):
+        plain: PreTrainedModel = auto_model.from_config(model.config, dtype=dtype)
+    plain.load_state_dict(state, strict=True, assign=True)
+    plain.tie_weights()
+    if hasattr(plain.config, "use_cache"):  # training turns the KV cache off
+        plain.config.use_cache = True
+    if plain.can_generate():
+        settings = {**model.generation_config.to_dict(), "use_cache": True}
+        plain.generation_config = GenerationConfig.from_dict(settings)
+    return plain

@@ -1,0 +1,87 @@
+"""The one clock of a run: phases, restarts and the learning rate, all read from the step."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Self, assert_never
+
+from relora_core.events import Phase
+from relora_core.optim.schedules import cosine, linear, rewarmed, wsd
+from relora_core.spec import Phases, TrainSpec
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What happens before the step of a number; steps count from 0."""
+
+    total_steps: int
+    phases: Phases
+    warmup_steps: int
+    restart_warmup_steps: int  # 0 under a schedule that does not climb again
+    envelope: Callable[[int], float]  # the multiplier, but for the climbs after restarts
+    learning_rate: float
+    low_rank_learning_rate: float
+
+    @classmethod
+    def of(cls, spec: TrainSpec) -> Self:
+        jagged = spec.schedule.name == "jagged_cosine"
+        return cls(
+            total_steps=spec.total_steps,
+            phases=spec.phases,
+            warmup_steps=spec.warmup_steps,
+            restart_warmup_steps=spec.restart_warmup_steps if jagged else 0,
+            envelope=_envelope(spec),
+            learning_rate=spec.optimizer.learning_rate,
+            low_rank_learning_rate=spec.low_rank_learning_rate,
+        )
+
+    def phase(self, step: int) -> Phase:
+        return self.phases.at(step)
+
+    def is_restart(self, step: int) -> bool:
+        """Whether a merge comes before this step: at each later multiple of `reset_every`."""
+        reset_every = self.phases.reset_every
+        if reset_every is None or not self.phases.first_steps < step < self.total_steps:
+            return False
+        return step % reset_every == 0
+
+    def is_change(self, step: int) -> bool:
+        """Whether the weights take another form before this step: a switch or a restart."""
+        return self.is_restart(step) or (step > 0 and self.phase(step) != self.phase(step - 1))
+
+    def learning_rate_at(self, step: int) -> float:
+        low_rank = self.phase(step) == "low_rank"
+        peak = self.low_rank_learning_rate if low_rank else self.learning_rate
+        return peak * self._multiplier(step)
+
+    def _multiplier(self, step: int) -> float:
+        since = self._last_start(step)
+        if since <= self.warmup_steps:
+            return self.envelope(step)
+        return rewarmed(self.envelope, step, since=since, warmup_steps=self.restart_warmup_steps)
+
+    def _last_start(self, step: int) -> int:
+        """The last step at or before `step` with fresh factors: the switch, or a restart."""
+        if self.phase(step) != "low_rank":
+            return 0
+        switch, reset_every = self.phases.first_steps, self.phases.reset_every
+        return switch if reset_every is None else max(switch, step // reset_every * reset_every)
+
+
+def _envelope(spec: TrainSpec) -> Callable[[int], float]:
+    curve: Callable[..., float]
+    match spec.schedule.name:
+        case "jagged_cosine" | "cosine":
+            curve = cosine
+        case "linear":
+            curve = linear
+        case "wsd":
+            curve = partial(wsd, decay_steps=spec.decay_steps)
+        case _:
+            assert_never(spec.schedule.name)
+    return partial(
+        curve,
+        total_steps=spec.total_steps,
+        warmup_steps=spec.warmup_steps,
+        min_lr_ratio=spec.schedule.min_lr_ratio,
+    )

@@ -1,0 +1,169 @@
+"""The trainer as a process: its event log, how it is asked to stop, how it fails."""
+
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from threading import Event as Flag
+from threading import Thread
+from types import FrameType
+
+from relora_core.data.cache import default_cache
+from relora_core.errors import TrainError, UnexpectedError, WorkdirInUse
+from relora_core.events import Emit, TrainFailed
+from relora_core.export.from_checkpoint import export_checkpoint
+from relora_core.generate import SampleRequest, generate
+from relora_core.spec import TrainSpec
+from relora_core.tasks import build_task
+from relora_core.train import train
+from relora_core.workdir.event_log import log_event, run_log
+from relora_core.workdir.heartbeat import PULSE_FILE, Pulse
+from relora_core.workdir.lock import only_trainer
+
+logger = logging.getLogger("relora_core")
+
+STOP_FILE = "stop"  # created in the workdir, it asks the run to save and leave
+_SUPERVISOR_LOST = 3
+
+
+def run(
+    spec: TrainSpec,
+    workdir: Path,
+    *,
+    cache: Path | None,
+    staged: Mapping[str, str],
+    supervised: bool,
+) -> int:
+    """Train, with `workdir/events.jsonl` as the report. Return the exit code."""
+    if supervised:
+        _exit_with_supervisor_gone()
+    is_main = os.environ.get("RANK", "0") == "0"
+    try:
+        with only_trainer(workdir, is_main=is_main):  # before the files of another are touched
+            if not supervised:
+                (workdir / STOP_FILE).unlink(missing_ok=True)  # it stopped the run before this one
+            with (
+                run_log(workdir, is_main=is_main) as emit,
+                _pulse(workdir, is_main=is_main) as pulse,
+            ):
+                stop_requested = _stop_requests(workdir, pulse)
+                return _train(spec, workdir, emit, stop_requested, cache=cache, staged=staged)
+    except WorkdirInUse as error:
+        logger.error("%s", error)
+        return 1
+    except OSError as error:  # the events could not be written either
+        logger.error("cannot write into %s: %s", workdir, error)
+        return 1
+
+
+def _train(
+    spec: TrainSpec,
+    workdir: Path,
+    emit: Emit,
+    stop_requested: Callable[[], bool],
+    *,
+    cache: Path | None,
+    staged: Mapping[str, str],
+) -> int:
+    try:
+        train(spec, workdir, emit, stop_requested, cache=cache, staged=staged)
+    except TrainError as error:
+        if isinstance(error, UnexpectedError):
+            logger.error("%s", error, exc_info=error.__cause__)
+        if not _may_be_an_echo(error):
+            emit(TrainFailed(code=error.code, message=str(error), retryable=error.retryable))
+        return 1
+    return 0
+
+
+def _may_be_an_echo(error: TrainError) -> bool:
+    """Whether it may be what a rank sees of another that died; the log has the reason."""
+    return type(error) is UnexpectedError and int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def prepare_data(spec: TrainSpec, *, cache: Path | None) -> int:
+    """Fill the cache with what `spec` reads, so that its run starts at once. Return the exit code.
+
+    No GPU is touched.
+    """
+    folder = cache or default_cache()
+    try:
+        task = build_task(spec, cache=folder, emit=log_event)
+    except TrainError as error:
+        logger.error("%s", error)
+        return 1
+    logger.info(
+        "ready in %s: %s examples to train on, %s to validate on; the run finds them with "
+        "--cache %s",
+        *(folder, f"{len(task.train):,}", f"{len(task.validation):,}", folder),
+    )
+    return 0
+
+
+def _pulse(workdir: Path, *, is_main: bool) -> Pulse:
+    """That of the main rank counts: it waits for the others."""
+    return Pulse(workdir / PULSE_FILE if is_main else Path(os.devnull))
+
+
+def export_model(
+    workdir: Path, folder: Path, *, step: int | None, dtype: str | None, supervised: bool = False
+) -> int:
+    """Write the merged model of a checkpoint. Return the exit code."""
+    if supervised:
+        _exit_with_supervisor_gone()
+    try:
+        exported = export_checkpoint(workdir, folder, step=step, dtype=dtype)
+    except TrainError as error:
+        logger.error("%s", error)
+        return 1
+    logger.info("%s", exported)
+    return 0
+
+
+def generate_text(
+    model: Path, request: Path, result: Path, *, device: str, supervised: bool
+) -> int:
+    """Sample what the JSON file `request` asks for into the JSON file `result`."""
+    if supervised:
+        _exit_with_supervisor_gone()
+    try:
+        asked = SampleRequest.model_validate_json(request.read_bytes())
+        sample = generate(model, asked, device=device)
+    except TrainError as error:
+        logger.error("%s", error)
+        return 1
+    result.write_text(json.dumps(asdict(sample)))
+    return 0
+
+
+def _exit_with_supervisor_gone() -> None:
+    Thread(target=_exit_with_supervisor, daemon=True).start()
+
+
+def _stop_requests(workdir: Path, pulse: Pulse) -> Callable[[], bool]:
+    """True once a signal came or the stop file is there. Asked before each step."""
+    asked = Flag()
+
+    def ask(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler
+        asked.set()
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, ask)
+    stop_file = workdir / STOP_FILE
+
+    def stop_requested() -> bool:
+        pulse.beat()
+        return asked.is_set() or stop_file.exists()
+
+    return stop_requested
+
+
+def _exit_with_supervisor() -> None:
+    """Leave nothing running that nobody watches: its lease may be another's by now."""
+    while os.read(sys.stdin.fileno(), 1):  # not `sys.stdin.read`, whose lock aborts a normal exit
+        pass
+    os._exit(_SUPERVISOR_LOST)

@@ -1,0 +1,24 @@
+"""Models and tokenizers of a spec that were fetched for the run, in place of their names."""
+
+from collections.abc import Mapping
+
+from relora_core.spec import LowRank, PretrainedModel, PretrainedTokenizer, TrainSpec
+from relora_core.spec.file_uris import local_path
+
+
+def with_copies(spec: TrainSpec, staged: Mapping[str, str]) -> TrainSpec:
+    """`staged` says where copies lie: the name in the spec to a folder.
+
+    The folder of a file:// URI is its own copy.
+    """
+    changes: dict[str, object] = {}
+    for part in ("model", "tokenizer"):
+        source = getattr(spec, part)
+        if isinstance(source, PretrainedModel | PretrainedTokenizer):
+            copy = staged.get(source.pretrained, local_path(source.pretrained))
+            changes[part] = source.model_copy(update={"pretrained": copy})
+    method = spec.method
+    if isinstance(method, LowRank) and method.warm_start_from is not None:
+        copy = staged.get(method.warm_start_from, method.warm_start_from)
+        changes["method"] = method.model_copy(update={"warm_start_from": copy})
+    return spec.model_copy(update=changes)

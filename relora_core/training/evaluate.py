@@ -1,0 +1,40 @@
+"""Scores on the validation split: on the same examples for every method."""
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from relora_core.data.batch import Batch
+from relora_core.distributed.world import World
+from relora_core.events import Evaluated
+from relora_core.tasks.task import Task
+
+
+@torch.no_grad()
+def evaluate(
+    task: Task, measure: Callable[[Batch], Tensor], world: World, *, step: int, batch_size: int
+) -> Evaluated:
+    """Score the first examples of the validation split, as many as the task says.
+
+    `measure` is the task's, of a model in evaluation mode. All ranks share the work and get the
+    same numbers.
+    """
+    totals = torch.zeros(task.num_sums, dtype=torch.float64, device=world.device)
+    for indices in _batches_of_rank(task.evaluation_examples, world, batch_size):
+        # where another rank has one batch more, this one goes along with an example uncounted
+        chosen = indices if len(indices) else np.zeros(1, np.int64)
+        sums = measure(task.validation.examples(chosen, chosen).to(world.device))
+        totals += sums if len(indices) else 0.0
+    return task.evaluated(step, world.sum(totals))
+
+
+def _batches_of_rank(count: int, world: World, size: int) -> Iterator[NDArray[np.int64]]:
+    """As many for each rank, the last ones maybe empty: a sharded model runs on all at once."""
+    mine = np.arange(world.rank, count, world.size)
+    rounds = math.ceil(count / (world.size * size))
+    for start in range(0, rounds * size, size):
+        yield mine[start : start + size]

@@ -1,0 +1,87 @@
+"""After too many steps in a row that were not finite: back to a checkpoint, on with other data.
+
+What the run did since the checkpoint is undone, and the data that it read meanwhile is passed
+over for good. Where a rewind leads follows from the step, the data and the checkpoints of the
+schedule, so a run that is killed after one and resumed comes to the same rewind again, and
+ends with the same bits.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from relora_core.checkpoint.checkpointer import Checkpoint, Checkpoints
+from relora_core.distributed.world import World
+from relora_core.errors import Diverged
+from relora_core.events import Rewound
+from relora_core.spec import TrainingSpec
+from relora_core.state import Counters, TrainState
+from relora_core.training.step_result import StepResult
+
+ADVICE = (
+    "lower optimizer.learning_rate or low_rank_learning_rate, or lengthen "
+    "schedule.restart_warmup_steps"
+)
+
+
+@dataclass(frozen=True)
+class Recovery:
+    spec: TrainingSpec
+    checkpoints: Checkpoints
+    world: World
+    build: Callable[[Checkpoint], TrainState]  # a model, loaded; all that was is left alone
+
+    def is_due(self, counters: Counters) -> bool:
+        return counters.skipped_in_a_row >= self.spec.max_skipped_steps
+
+    def target(self, counters: Counters, result: StepResult) -> Checkpoint:
+        """The checkpoint to go back to. Raises `Diverged` if the run is to fail instead."""
+        reason = (
+            f"{counters.skipped_in_a_row} steps in a row were not finite, up to step "
+            f"{counters.step} (loss {result.loss}, gradient norm {result.grad_norm})"
+        )
+        if self.spec.on_divergence == "fail":
+            raise Diverged(f"{reason}; {ADVICE}, or set training.on_divergence to rewind")
+        if counters.rewinds >= self.spec.max_rewinds:
+            raise Diverged(f"{reason}, after {counters.rewinds} rewinds; {ADVICE}")
+        checkpoint = self._find(counters)
+        if checkpoint is None:
+            raise Diverged(f"{reason}, and there is no checkpoint to go back to; {ADVICE}")
+        return checkpoint
+
+    def rewound(self, checkpoint: Checkpoint, counters: Counters) -> tuple[TrainState, Rewound]:
+        """The state of the checkpoint, set to read on after the data of the failed steps."""
+        state = self.build(checkpoint)
+        step = checkpoint.counters.step
+        state.counters = replace(
+            checkpoint.counters,
+            data_offset=counters.step + counters.data_offset - step,
+            rewinds=counters.rewinds + 1,
+            skipped_steps=counters.skipped_steps,
+            skipped_in_a_row=0,
+        )
+        event = Rewound(
+            from_step=counters.step,
+            to_step=step,
+            passed_over_steps=counters.step - step,
+            number=counters.rewinds + 1,
+        )
+        if self.world.is_main:
+            self.checkpoints.delete_after(step)
+        return state, event
+
+    def _find(self, counters: Counters) -> Checkpoint | None:
+        self.checkpoints.wait()
+        trouble = counters.step - counters.skipped_in_a_row
+        return agreed(self.world, self.checkpoints, lambda: self.checkpoints.before(trouble))
+
+
+def agreed(
+    world: World, checkpoints: Checkpoints, choose: Callable[[], Checkpoint | None]
+) -> Checkpoint | None:
+    """The main rank's choice, on every rank.
+
+    It alone verifies, so that the others neither read it all again nor disagree.
+    """
+    chosen = choose() if world.is_main else None
+    step = world.from_main(-1 if chosen is None else chosen.counters.step)
+    return chosen if world.is_main or step < 0 else checkpoints.at(step)

@@ -1,0 +1,128 @@
+"""How the total update of a run grows: measured at restarts and at the end, as JSON and picture.
+
+The weights W0 that the update is counted from, and what was measured so far, are part of the
+run's state and of its checkpoints: a resumed run needs them, on another machine too.
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from torch import Tensor
+from torch.linalg import LinAlgError  # type: ignore[attr-defined] # its stubs leave it out
+
+from relora_core.distributed.dtensor import in_parts
+from relora_core.distributed.world import World
+from relora_core.events import Emit, SpectrumMeasured, Warned
+from relora_core.files import publish_file
+from relora_core.lowrank.inject import exact_weight, num_weights, target_layers
+from relora_core.lowrank.spectrum import SpectrumFile, UpdateSpectrum, update_spectrum
+from relora_core.lowrank.spectrum_picture import picture
+from relora_core.optim.timeline import Timeline
+from relora_core.spec import Factors, Targets, TrainSpec
+from relora_core.state import TrainState
+
+REPORT = "reports/spectrum.json"
+PICTURE = "reports/spectrum.png"
+MAX_WEIGHTS = 32_000_000  # in the target layers, up to which `enabled: auto` measures
+
+
+class SpectrumReport:
+    """Told of each step before it is taken; measures on the main rank alone."""
+
+    def __init__(
+        self, spec: TrainSpec, state: TrainState, *, workdir: Path, world: World, emit: Emit
+    ) -> None:
+        self.spec = spec
+        self.timeline = Timeline.of(spec)
+        self.workdir = workdir
+        self.emit = emit
+        self.measures = world.is_main and self._is_wanted(state)
+        if not self.measures:
+            state.reference = {}
+
+    def before_step(self, state: TrainState) -> None:
+        """Keep W0 where the spec has it, and measure where a cycle ends; before any merge."""
+        step = state.counters.step
+        if not self.measures:
+            return
+        if step == self.spec.spectrum_since_step:
+            state.reference = {
+                name: exact_weight(layer).to("cpu", copy=True)
+                for name, layer in target_layers(state.model, self._targets)
+            }
+        elif self._is_due(step):
+            restarts = state.counters.restarts + self.timeline.is_restart(step)
+            self._measure(state, restarts)
+
+    def finish(self, state: TrainState) -> None:
+        if self.measures:
+            self._measure(state, state.counters.restarts)
+
+    @property
+    def _targets(self) -> Targets:
+        """For a method without a rank, every linear layer of the blocks."""
+        return self.spec.method if isinstance(self.spec.method, Targets) else Targets(rank=1)
+
+    def _is_wanted(self, state: TrainState) -> bool:
+        layers = target_layers(state.model, self._targets)
+        size = sum(num_weights(layer) for _, layer in layers)
+        if self.spec.spectrum.enabled == "auto":
+            if any(in_parts(parameter) for parameter in state.model.parameters()):
+                return False  # the main rank measures alone, and has not all rows
+            return 0 < size <= MAX_WEIGHTS
+        return self.spec.spectrum.enabled and size > 0
+
+    def _is_due(self, step: int) -> bool:
+        every = self.spec.spectrum.every
+        if step < self.spec.spectrum_since_step:
+            return False
+        return self.timeline.is_restart(step) or (every is not None and step % every == 0)
+
+    def _measure(self, state: TrainState, restart: int) -> None:
+        started = time.perf_counter()
+        step = state.counters.step
+        if not state.reference:
+            self._warn(step, "the checkpoint does not hold the weights that it is counted from")
+            return
+        try:
+            spectrum = update_spectrum(self._updates(state), step=step, restart=restart)
+        except LinAlgError as error:  # a report is no reason to lose a run
+            self._warn(step, str(error))
+            return
+        state.spectra.append(spectrum)
+        self._write(state.spectra)
+        self.emit(_event(spectrum, seconds=time.perf_counter() - started))
+
+    def _updates(self, state: TrainState) -> Iterator[tuple[str, Tensor]]:
+        for name, layer in target_layers(state.model, self._targets):
+            weight = exact_weight(layer)
+            yield name, weight - state.reference[name].to(weight.device)  # (d_out, d_in)
+
+    def _write(self, spectra: list[UpdateSpectrum]) -> None:
+        method = self.spec.method
+        file = SpectrumFile(
+            method=method.name,
+            rank=method.rank if isinstance(method, Factors) else None,
+            since_step=self.spec.spectrum_since_step,
+            spectra=tuple(spectra),
+        )
+        publish_file(self.workdir / REPORT, file.model_dump_json().encode())
+        publish_file(self.workdir / PICTURE, picture(file))
+
+    def _warn(self, step: int, reason: str) -> None:
+        message = f"no spectrum of the update before step {step}: {reason}"
+        self.emit(Warned(code="no_spectrum", step=step, message=message))
+
+
+def _event(spectrum: UpdateSpectrum, *, seconds: float) -> SpectrumMeasured:
+    return SpectrumMeasured(
+        step=spectrum.step,
+        restart=spectrum.restart,
+        layers=len(spectrum.layers),
+        effective_rank=spectrum.mean("effective_rank"),
+        stable_rank=spectrum.mean("stable_rank"),
+        numerical_rank=spectrum.mean("numerical_rank"),
+        path=REPORT,
+        seconds=seconds,
+    )

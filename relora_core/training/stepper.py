@@ -1,0 +1,219 @@
+"""One optimizer step on this rank: forward, backward, averaging, clipping, update."""
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from relora_core.data.batch import Batch
+from relora_core.distributed.dtensor import in_parts, whole
+from relora_core.distributed.world import World
+from relora_core.events import Emit, Warned
+from relora_core.host_memory import keep_freed_memory, return_freed_memory
+from relora_core.models.compilation import compiles
+from relora_core.models.parallelize import compiled_parts
+from relora_core.optim.optimizers import set_learning_rate, step_if
+from relora_core.spec import TrainSpec
+from relora_core.state import Counters, TrainState
+from relora_core.tasks.task import Task
+from relora_core.training.micro_batch import (
+    cpu_micro_batch,
+    halved,
+    largest_that_fits,
+    largest_within,
+)
+from relora_core.training.step_result import PendingResult
+
+_SHARE_TO_FILL = 0.9  # of a GPU's free memory, by the activations of a sharded model
+
+
+class Stepper:
+    """Prepared anew for each phase, because the trainable parameters change."""
+
+    def __init__(self, spec: TrainSpec, task: Task, world: World, emit: Emit) -> None:
+        self.spec = spec
+        self.task = task
+        self.world = world
+        self.emit = emit
+        self.sequences_per_rank = spec.training.global_batch_size // world.size
+        self.micro_batch_size = 1
+        self._objective: nn.Module | None = None
+        self._replica: nn.Module | None = None
+        self._has_compiled = False  # the first step does
+
+    @property
+    def objective(self) -> nn.Module:
+        """What the task makes of the model, for scores; without the other ranks."""
+        assert self._objective is not None, "prepare comes first"
+        return self._objective
+
+    def prepare(
+        self, model: PreTrainedModel, sample: Batch, counters: Counters | None = None
+    ) -> None:
+        """Compile, fit the micro-batch and replicate; `sample` is any batch of the data.
+
+        The size that `counters` have for the phase is taken again, where it was found for the
+        same processes: another would add the same numbers up in another order.
+        """
+        self.release()  # the phase before, with its buckets
+        if self.world.device.type == "cpu":
+            keep_freed_memory()
+            return_freed_memory()
+        self._objective = self.task.objective(model)
+        if compiles(self.spec.training, self.world.device):
+            torch.compiler.reset()
+            for part in compiled_parts(self.objective):
+                part.compile()
+        elif self.spec.training.compile:
+            self.emit(Warned(code="no_compiler", message="no C++ compiler found: running eagerly"))
+        kept = self._kept(counters) if counters else 0
+        self.micro_batch_size = kept or self._fitting_micro_batch(model, sample)
+        self._replica = self.world.replicate(self.objective)
+        self._has_compiled = False
+
+    def keep_micro_batch(self, counters: Counters) -> None:
+        """Let a run that resumes from these counters go on with the size of now."""
+        if self.spec.training.micro_batch_size != "auto" or counters.phase is None:
+            counters.micro_batches = {}
+            return
+        sizes = counters.micro_batches if counters.micro_batches_fit == self._fit() else {}
+        counters.micro_batches = {**sizes, counters.phase: self.micro_batch_size}
+        counters.micro_batches_fit = self._fit()
+
+    def _kept(self, counters: Counters) -> int:
+        """The size of the phase before the stop, the same on every rank; 0: to be found anew."""
+        training = self.spec.training
+        if training.micro_batch_size != "auto" or counters.phase is None:
+            return 0
+        known = counters.micro_batches_fit == self._fit()
+        kept = counters.micro_batches.get(counters.phase, 0) if known else 0
+        return self.world.minimum(kept)
+
+    def _fit(self) -> str:
+        training, device = self.spec.training, self.world.device
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+        return (
+            f"{self.world.size} x {name}, {training.parallelism}, compile {training.compile}, "
+            f"gradient_checkpointing {training.gradient_checkpointing}"
+        )
+
+    def release(self) -> None:
+        """Let go of the model, so that its memory is free for another."""
+        self._objective = self._replica = None
+
+    def step(
+        self,
+        state: TrainState,
+        batch: Batch,
+        learning_rate: float,
+        *,
+        asked_to_stop: bool = False,
+    ) -> PendingResult:
+        """Train on this rank's part of the global batch, without waiting for the device.
+
+        Whether any rank was asked to stop comes with the result, so that all learn it together.
+        """
+        assert self._replica is not None, "prepare comes first"
+        self._replica.train()
+        loss = self._gradients_that_fit(self._replica, batch, state.counters.step)
+        grad_norm = nn.utils.clip_grad_norm_(
+            [p for p in state.model.parameters() if p.requires_grad],
+            self.spec.training.max_grad_norm or math.inf,
+        )
+        # one sum over the ranks; `new_full` writes a number on the device without a sync
+        means = self.world.mean(torch.stack([loss, loss.new_full((), float(asked_to_stop))]))
+        mean_loss, share_asked = means.unbind()
+        numbers = torch.stack([mean_loss, whole(grad_norm).double(), share_asked])
+        result = PendingResult(state.counters.step + 1, numbers)
+        set_learning_rate(state.optimizer, learning_rate)
+        step_if(numbers.isfinite().all(), state.optimizer)
+        state.optimizer.zero_grad(set_to_none=True)
+        if not self._has_compiled:
+            self._has_compiled = True
+            if self.world.device.type == "cpu":
+                return_freed_memory()
+        return result
+
+    def autocast(self) -> AbstractContextManager[None]:
+        if self.spec.training.precision == "bf16":
+            return torch.autocast(self.world.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def _gradients_that_fit(self, model: nn.Module, batch: Batch, step: int) -> Tensor:
+        """Accumulate; where the memory runs out, again from the start in smaller micro-batches."""
+        while True:
+            self.world.reseed(self.spec.training.seed, step)
+            try:
+                return self._accumulate_gradients(model, batch)
+            except torch.OutOfMemoryError:
+                if not self._may_shrink():
+                    raise
+            self._shrink(model, step)  # out of the handler, whose traceback holds the activations
+
+    def _may_shrink(self) -> bool:
+        """Alone: with several ranks, the others wait for this one's gradients by now."""
+        automatic = self.spec.training.micro_batch_size == "auto"
+        return automatic and self.world.size == 1 and self.micro_batch_size > 1
+
+    def _shrink(self, model: nn.Module, step: int) -> None:
+        model.zero_grad(set_to_none=True)
+        torch.cuda.empty_cache()
+        before = self.micro_batch_size
+        self.micro_batch_size = halved(before, self.sequences_per_rank)
+        self.emit(
+            Warned(
+                code="out_of_memory",
+                step=step,
+                message=f"{before} sequences at once were too many for the memory before step "
+                f"{step}; going on with {self.micro_batch_size}",
+            )
+        )
+
+    def _accumulate_gradients(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Return the mean loss of this rank's part, fp64."""
+        targets = batch.targets.numel()
+        total = torch.zeros((), dtype=torch.float64, device=self.world.device)
+        micro_batches = batch.split(self.micro_batch_size)
+        for number, micro_batch in enumerate(micro_batches, start=1):
+            last = number == len(micro_batches)
+            with nullcontext() if last else self.world.no_sync(model):
+                loss = self._backward(model, micro_batch, targets)
+            total += loss.detach().double()
+        return total
+
+    def _backward(self, model: nn.Module, batch: Batch, targets: int) -> Tensor:
+        with self.autocast():
+            loss = self.task.sum_of_losses(model, batch.to(self.world.device)) / targets
+        loss.backward()
+        return loss
+
+    def _fitting_micro_batch(self, model: PreTrainedModel, sample: Batch) -> int:
+        wanted = self.spec.training.micro_batch_size
+        if wanted != "auto":
+            return min(wanted, self.sequences_per_rank)
+        if self.world.device.type == "cpu":
+            return cpu_micro_batch(self.sequences_per_rank, self.task.example_bytes(model))
+
+        def attempt(size: int) -> None:
+            try:
+                self._backward(self.objective, sample.repeated(size), targets=1)
+            finally:
+                model.zero_grad(set_to_none=True)
+                torch.cuda.empty_cache()
+
+        if in_parts(next(model.parameters())):
+            return self._largest_of_a_sharded_model(attempt)
+        return self.world.minimum(largest_that_fits(self.sequences_per_rank, attempt))
+
+    def _largest_of_a_sharded_model(self, attempt: Callable[[int], None]) -> int:
+        def memory_of(size: int) -> int:
+            before = torch.cuda.memory_allocated()
+            torch.cuda.reset_peak_memory_stats()
+            attempt(size)
+            return self.world.maximum(torch.cuda.max_memory_allocated() - before)
+
+        budget = self.world.minimum(int(_SHARE_TO_FILL * torch.cuda.mem_get_info()[0]))
+        return largest_within(budget, self.sequences_per_rank, memory_of)

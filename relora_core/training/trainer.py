@@ -1,0 +1,302 @@
+"""The loop of a run: phases, steps, restarts, reports, evaluations and checkpoints.
+
+The host runs ahead of the device: it reads a step's result when the next one has begun, and reads
+all of them before anything but a plain step. No run can tell, as what follows from a result
+follows from the step that it is of: a rewind leads from there, and what was begun after is undone.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor
+
+from relora_core.checkpoint.checkpointer import Checkpoints
+from relora_core.data.batch import Batch
+from relora_core.data.loader import BatchLoader
+from relora_core.distributed.replicas import check_replicas
+from relora_core.distributed.world import World
+from relora_core.events import (
+    Emit,
+    Exported,
+    PhaseStarted,
+    Reinitialized,
+    StepFinished,
+    TrainFinished,
+    TrainStarted,
+    TrainStopped,
+    Warned,
+)
+from relora_core.export.hf_model import export
+from relora_core.methods.method import Method
+from relora_core.optim.timeline import Timeline
+from relora_core.spec import TrainSpec
+from relora_core.state import Counters, TrainState
+from relora_core.tasks.task import Task
+from relora_core.training.evaluate import evaluate
+from relora_core.training.loss_spikes import find_spike
+from relora_core.training.rewind import Recovery
+from relora_core.training.spectrum_report import SpectrumReport
+from relora_core.training.step_result import PendingResult, StepResult
+from relora_core.training.stepper import Stepper
+from relora_core.workdir.step_folders import step_name
+
+UNREAD = 1  # results that may wait on the device while the next step begins
+
+
+@dataclass
+class Trainer:
+    """The parts of a run, built by `relora_core.train`, and the loop that drives them."""
+
+    spec: TrainSpec
+    state: TrainState
+    timeline: Timeline
+    method: Method
+    stepper: Stepper
+    batches: BatchLoader
+    task: Task
+    checkpoints: Checkpoints
+    recovery: Recovery
+    spectrum: SpectrumReport
+    workdir: Path
+    world: World
+    emit: Emit
+    stop_requested: Callable[[], bool]
+    started: float = field(default_factory=time.monotonic)
+    step_seconds: float = 0.0  # since the last report
+    reported_step: int = 0
+    pending: deque[PendingResult] = field(default_factory=deque)  # the oldest first
+    stopping: bool = False  # the ranks know from a result that one of them was asked to
+
+    @property
+    def counters(self) -> Counters:
+        return self.state.counters
+
+    def run(self) -> bool:
+        """Train to the last step, or until asked to stop; return whether the run is complete."""
+        self.emit(self._started())
+        self.reported_step = self.counters.step
+        if self.counters.phase is not None:  # resumed: the layers are there already
+            self._check_replicas()
+            self._prepare_stepper()
+        while self.counters.step < self.spec.total_steps:
+            asked_to_stop = self.stop_requested()
+            if self.stopping or (asked_to_stop and self.world.size == 1):
+                return self._stop()
+            self.spectrum.before_step(self.state)
+            started = time.perf_counter()
+            self._before_step()
+            self._begin_step(asked_to_stop=asked_to_stop)
+            divergence = self._read_results(unread=0 if self._is_break() else UNREAD)
+            self.step_seconds += time.perf_counter() - started
+            if divergence:
+                self._rewind(divergence)
+            else:
+                self._after_step()
+        self._finish()
+        return True
+
+    def _started(self) -> TrainStarted:
+        return TrainStarted(
+            step=self.counters.step,
+            total_steps=self.spec.total_steps,
+            parameters=sum(p.numel() for p in self.state.model.parameters()),
+            tokens_per_step=self.spec.tokens_per_step,
+            unit=self.spec.unit,
+            world_size=self.world.size,
+            device=self.world.device.type,
+            epochs=self.batches.epochs(self.spec.total_steps),
+        )
+
+    def _before_step(self) -> None:
+        """Switch the phase or restart, where the timeline has it; the weights' value stays."""
+        events = self.method.before_step(self.state)
+        for event in events:
+            self.emit(event)
+        if events:
+            self._check_replicas(e.factors_hash for e in events if isinstance(e, Reinitialized))
+        if any(isinstance(event, PhaseStarted) for event in events):
+            self._prepare_stepper()
+        if self.counters.step == 0 and self.counters.evaluated_at is None:
+            self._evaluate()
+
+    def _prepare_stepper(self) -> None:
+        sample = self.batches.batch(self.counters.next_batch)
+        self.stepper.prepare(self.state.model, sample, self.counters)
+
+    def _check_replicas(self, factors_hashes: Iterable[str] = ()) -> None:
+        check_replicas(
+            self.state.model, self.world, step=self.counters.step, factors_hashes=factors_hashes
+        )
+
+    def _begin_step(self, *, asked_to_stop: bool) -> None:
+        result = self.stepper.step(
+            self.state,
+            self.batches.batch(self.counters.next_batch),
+            self.timeline.learning_rate_at(self.counters.step),
+            asked_to_stop=asked_to_stop,
+        )
+        self.pending.append(result)
+        self.counters.step += 1
+        self.counters.tokens_seen += self.spec.tokens_per_step
+
+    def _is_break(self) -> bool:
+        """Whether something that all results have to be known for comes before the next step."""
+        step, spec = self.counters.step, self.spec
+        periods = (
+            spec.training.log_every,
+            spec.evaluation.every,
+            spec.checkpoint.every,
+            spec.export.every,
+            spec.spectrum.every,
+        )
+        last = step == spec.total_steps
+        return last or self.timeline.is_change(step) or any(_is_due(step, p) for p in periods)
+
+    def _read_results(self, *, unread: int) -> StepResult | None:
+        """Count what the oldest steps found, up to one that makes a rewind due: it is returned."""
+        while len(self.pending) > unread:
+            result = self.pending.popleft().read()
+            self._count(result)
+            if self.recovery.is_due(self.counters):
+                return result
+        return None
+
+    def _count(self, result: StepResult) -> None:
+        self.stopping |= result.asked_to_stop
+        if not result.taken:
+            self._skipped(result)
+            return
+        self.counters.record(result.loss, result.grad_norm)
+        if spike := find_spike(result, self.counters, self.spec.training):
+            self.emit(spike)
+
+    def _skipped(self, result: StepResult) -> None:
+        self.counters.skipped_steps += 1
+        self.counters.skipped_in_a_row += 1
+        problem = f"loss {result.loss}, gradient norm {result.grad_norm}"
+        self.emit(
+            Warned(
+                code="step_skipped",
+                step=result.step,
+                message=f"step {result.step} was not finite ({problem}); weights unchanged",
+            )
+        )
+
+    def _rewind(self, result: StepResult) -> None:
+        counters = self.counters
+        counters.step = result.step  # what was begun after it is undone, like all since then
+        self.pending.clear()
+        checkpoint = self.recovery.target(counters, result)
+        del self.state  # so that its memory is free before the other one needs it
+        self.stepper.release()
+        self.state, event = self.recovery.rewound(checkpoint, counters)
+        self.emit(event)
+        self.step_seconds, self.reported_step = 0.0, self.counters.step
+        self._check_replicas()
+        self._prepare_stepper()
+
+    def _after_step(self) -> None:
+        step, spec = self.counters.step, self.spec
+        last = step == spec.total_steps
+        if last or step % spec.training.log_every == 0:
+            self._report()
+        if last or _is_due(step, spec.evaluation.every):
+            self._evaluate()
+        if last or _is_due(step, spec.checkpoint.every):
+            self._save()
+        if not last and _is_due(step, spec.export.every):
+            self._export(f"merged/{step_name(step)}")
+
+    def _report(self) -> None:
+        counters = self.counters
+        assert counters.phase is not None
+        steps = counters.step - self.reported_step
+        if counters.loss_count:
+            self.emit(
+                StepFinished(
+                    step=counters.step,
+                    total_steps=self.spec.total_steps,
+                    phase=counters.phase,
+                    loss=counters.loss_sum / counters.loss_count,
+                    learning_rate=self.timeline.learning_rate_at(counters.step - 1),
+                    grad_norm=counters.grad_norm,
+                    tokens_seen=counters.tokens_seen,
+                    tokens_per_second=steps * self.spec.tokens_per_step / self.step_seconds,
+                    unit=self.spec.unit,
+                    epoch=self.batches.epochs(counters.next_batch),
+                    restarts=counters.restarts,
+                )
+            )
+        counters.loss_sum, counters.loss_count = 0.0, 0
+        self.step_seconds, self.reported_step = 0.0, counters.step
+
+    def _evaluate(self) -> None:
+        objective = self.stepper.objective.eval()
+
+        def measure(batch: Batch) -> Tensor:
+            with self.stepper.autocast():
+                return self.task.measure(objective, batch)
+
+        event = evaluate(
+            self.task,
+            measure,
+            self.world,
+            step=self.counters.step,
+            batch_size=self.stepper.micro_batch_size,
+        )
+        self.counters.evaluated_at = event.step
+        self.counters.metrics = {
+            f"validation_{name}": value for name, value in event.scores.items()
+        }
+        self.emit(event)
+
+    def _save(self) -> None:
+        self._check_replicas()  # first, so that a checkpoint holds what all ranks hold
+        self.stepper.keep_micro_batch(self.counters)
+        self.checkpoints.save(self.state)
+
+    def _export(self, path: str) -> None:
+        size = export(
+            self.state.model,
+            self.task,
+            self.workdir / path,
+            spec=self.spec,
+            counters=self.counters,
+            world=self.world,
+        )
+        self.emit(Exported(step=self.counters.step, path=path, bytes=size))
+        self.world.barrier()
+
+    def _stop(self) -> bool:
+        if divergence := self._read_results(unread=0):
+            self._rewind(divergence)
+        self._save()
+        self.checkpoints.wait()
+        self.emit(TrainStopped(step=self.counters.step))
+        return False
+
+    def _finish(self) -> None:
+        self.checkpoints.wait()
+        self.spectrum.finish(self.state)
+        self._export("final")
+        self.emit(
+            TrainFinished(
+                step=self.counters.step,
+                tokens_seen=self.counters.tokens_seen,
+                unit=self.spec.unit,
+                restarts=self.counters.restarts,
+                skipped_steps=self.counters.skipped_steps,
+                seconds=time.monotonic() - self.started,
+                loss=self.counters.metrics["validation_loss"],
+                perplexity=self.counters.metrics.get("validation_perplexity"),
+                accuracy=self.counters.metrics.get("validation_accuracy"),
+                peak_memory_bytes=self.world.peak_memory_bytes(),
+            )
+        )
+
+
+def _is_due(step: int, every: int | None) -> bool:
+    return every is not None and step % every == 0

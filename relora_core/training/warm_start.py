@@ -1,0 +1,155 @@
+"""Weights of an earlier run, or of any Hugging Face model, to begin the low-rank phase with."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+
+from relora_core.checkpoint.checkpointer import read_checkpoint
+from relora_core.checkpoint.manifest import verify
+from relora_core.distributed.world import World
+from relora_core.errors import CheckpointError, ModelError
+from relora_core.errors.failures import reason
+from relora_core.events import WarmStarted
+from relora_core.export.from_checkpoint import load_model
+from relora_core.lowrank.inject import merged_state
+from relora_core.models.build import AutoModel
+from relora_core.spec.file_uris import existing_path
+from relora_core.tasks.task import Task
+from relora_core.workdir.step_folders import step_folders, step_name
+
+# What a config says that changes neither the weights nor what is computed with them.
+_FREE = {
+    "_name_or_path",
+    "architectures",
+    "bos_token_id",
+    "dtype",
+    "eos_token_id",
+    "initializer_range",
+    "max_position_embeddings",  # where positions are weights, their shape is checked
+    "pad_token_id",
+    "transformers_version",
+    "use_cache",
+}
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A plain model that was trained before."""
+
+    state: dict[str, Tensor]
+    config: dict[str, Any]
+    tokenizer: object  # None: it came without
+
+
+def load_warm_start(model: PreTrainedModel, source: str, task: Task, world: World) -> WarmStarted:
+    """Fill in the plain model of a spec, from what `method.warm_start_from` names.
+
+    Raises `ModelError` if that cannot be found or does not fit the spec.
+    """
+    folder = Path(existing_path(source)).expanduser()
+    checkpoint = _find_checkpoint(folder, world)
+    earlier = (
+        _hugging_face(str(folder), task.auto_model) if checkpoint is None else _ours(checkpoint)
+    )
+    misfit = _misfit(model, task, earlier)
+    if misfit is not None:
+        raise ModelError(
+            f"method.warm_start_from {source!r} does not fit this spec: {misfit}; write the `model`"
+            " and `tokenizer` that it was trained with. For a folder with a config.json, "
+            "{pretrained: FOLDER, init: random} as `model` and {pretrained: FOLDER} as `tokenizer` "
+            "are those"
+        )
+    model.load_state_dict(earlier.state)
+    return WarmStarted(source=source, checkpoint=checkpoint.name if checkpoint else None)
+
+
+def _ours(folder: Path) -> Earlier:
+    """Low-rank layers come out merged, to the full precision of W and its residual."""
+    description, model = load_model(read_checkpoint(folder))
+    return Earlier(merged_state(model), model.config.to_dict(), description.task.processor)
+
+
+def _hugging_face(name: str, auto_model: AutoModel) -> Earlier:
+    model: PreTrainedModel
+    report: Mapping[str, Any]
+    try:
+        model, report = auto_model.from_pretrained(name, dtype="float32", output_loading_info=True)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot load method.warm_start_from {name!r}: {reason(error)}") from error
+    if report["missing_keys"]:  # transformers draws them at random
+        missing = ", ".join(sorted(report["missing_keys"]))
+        raise ModelError(f"method.warm_start_from {name!r} lacks the weights {missing}")
+    tokenizer = None
+    with suppress(OSError, ValueError):  # a model may come without
+        tokenizer = AutoTokenizer.from_pretrained(name)
+    return Earlier(model.state_dict(), model.config.to_dict(), tokenizer)
+
+
+def _misfit(model: PreTrainedModel, task: Task, earlier: Earlier) -> str | None:
+    """What keeps the weights from meaning the same in the model, if anything does."""
+    mine = model.config.to_dict()
+    changed = [
+        f"{key} is {earlier.config.get(key)!r} there and {mine.get(key)!r} here"
+        for key in sorted((mine.keys() | earlier.config.keys()) - _FREE)
+        if mine.get(key) != earlier.config.get(key)
+    ]
+    if changed:
+        return "; ".join(changed)
+    state = model.state_dict()
+    for name in state.keys() | earlier.state.keys():
+        here, there = state.get(name), earlier.state.get(name)
+        if here is None or there is None or here.shape != there.shape:
+            return f"{name} is of another shape"
+    tokenizers = (task.processor, earlier.tokenizer)
+    vocabularies = [t.get_vocab() for t in tokenizers if isinstance(t, PreTrainedTokenizerFast)]
+    if len(vocabularies) == 2 and vocabularies[0] != vocabularies[1]:
+        return "its tokenizer has other tokens, or the same in another order"
+    return None
+
+
+def _find_checkpoint(folder: Path, world: World) -> Path | None:
+    """The checkpoint that the folder is, or the newest whole one of a workdir, or None.
+
+    The main rank looks, so that all ranks take the same one while another run writes.
+    """
+    if (folder / "state.json").is_file():
+        _check_whole(folder, world)
+        return folder
+    if not (folder / "checkpoints").is_dir():
+        _check_is_model(folder)
+        return None
+    step = world.from_main(_newest_whole(folder / "checkpoints") if world.is_main else -1)
+    if step < 0:
+        raise ModelError(f"method.warm_start_from {str(folder)!r} has no checkpoint that verifies")
+    return folder / "checkpoints" / step_name(step)
+
+
+def _newest_whole(folder: Path) -> int:
+    """The step of the newest checkpoint that verifies, or -1."""
+    for step, checkpoint in reversed(step_folders(folder).items()):
+        with suppress(CheckpointError):
+            verify(checkpoint)
+            return step
+    return -1
+
+
+def _check_whole(folder: Path, world: World) -> None:
+    try:
+        if world.is_main:
+            verify(folder)
+    except CheckpointError as error:
+        raise ModelError(f"method.warm_start_from cannot be used: {error}") from error
+
+
+def _check_is_model(folder: Path) -> None:
+    """A name of the Hub is no folder; a folder without a model is a mistake."""
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        raise ModelError(
+            f"method.warm_start_from {str(folder)!r} is neither a Hugging Face model (it has no "
+            "config.json) nor a checkpoint (no state.json) nor a workdir (no checkpoints)"
+        )

@@ -1,0 +1,81 @@
+"""A process group of one, in this process: what DDP takes care of."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from transformers import PreTrainedModel
+
+from relora_core.distributed.world import World
+from relora_core.lowrank.inject import inject
+from relora_core.lowrank.restart import reinitialize
+from relora_core.spec import ReloraMethod
+from tests.relora_core.conftest import MakeModel
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """It says that it is of two, so that it wraps its model."""
+    dist.init_process_group(
+        "gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1
+    )
+    yield World(rank=0, size=2, device=torch.device("cpu"))
+    dist.destroy_process_group()
+
+
+@pytest.fixture
+def model(make_model: MakeModel) -> PreTrainedModel:
+    model = make_model()
+    inject(model, ReloraMethod(rank=4))
+    reinitialize(model, step=0, restart=0, seed=0)
+    return model
+
+
+def sizes_sent(replica: nn.Module) -> list[int]:
+    """The bytes of each bucket of gradients, from now on."""
+    assert isinstance(replica, DistributedDataParallel)
+    sent: list[int] = []
+
+    def count(
+        _: object,
+        bucket: dist.GradBucket,  # type: ignore[name-defined] # its stubs leave it out
+    ) -> torch.futures.Future[torch.Tensor]:
+        sent.append(bucket.buffer().nbytes)
+        done: torch.futures.Future[torch.Tensor] = torch.futures.Future()
+        done.set_result(bucket.buffer())
+        return done
+
+    replica.register_comm_hook(None, count)
+    return sent
+
+
+def backward(replica: nn.Module) -> None:
+    replica(torch.arange(16).unsqueeze(0)).logits.sum().backward()
+
+
+def trainable_bytes(model: PreTrainedModel) -> int:
+    return sum(p.nbytes for p in model.parameters() if p.requires_grad)
+
+
+def test_only_trainable_gradients_travel(world: World, model: PreTrainedModel) -> None:
+    replica = world.replicate(model)
+    sent = sizes_sent(replica)
+    backward(replica)
+    assert sum(sent) == trainable_bytes(model) < sum(p.nbytes for p in model.parameters())
+
+
+def test_gradients_travel_once_for_all_micro_batches_of_a_step(
+    world: World, model: PreTrainedModel
+) -> None:
+    replica = world.replicate(model)
+    sent = sizes_sent(replica)
+    for _ in range(2):
+        with world.no_sync(replica):
+            backward(replica)
+    assert sent == []
+    backward(replica)
+    assert sum(sent) == trainable_bytes(model)

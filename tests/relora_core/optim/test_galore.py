@@ -1,0 +1,144 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+from relora_core.optim.galore import GaloreAdamW
+
+ADAM: dict[str, Any] = {"lr": 0.01, "betas": (0.9, 0.95), "eps": 1e-8}
+SHAPES = [(12, 20), (20, 12), (16, 16)]
+
+each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
+
+
+def galore(weight: nn.Parameter, **changes: Any) -> GaloreAdamW:
+    group = {
+        "params": [weight],
+        "rank": 4,
+        "update_projection_every": 3,
+        "scale": 0.25,
+        "weight_decay": 0.0,
+    }
+    return GaloreAdamW({**group, **changes}, [], **ADAM)
+
+
+def gradients(shape: tuple[int, int], count: int) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(shape, generator=generator) for _ in range(count)]
+
+
+def trained(weight: nn.Parameter, optimizer: Optimizer, grads: list[Tensor]) -> Tensor:
+    for gradient in grads:
+        weight.grad = gradient.clone()
+        optimizer.step()
+    return weight.detach()
+
+
+Matrix = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def algorithm_2(
+    weight: Matrix, grads: list[Matrix], *, decay: float, signs_of: list[Matrix]
+) -> Matrix:
+    """As the paper writes it, in fp64, for m <= n: rank 4, T = 3, scale 0.25.
+
+    The signs of singular vectors are free: they are taken from the projections in `signs_of`.
+    """
+    first = second = np.zeros((4, weight.shape[1]))
+    projection = np.zeros((weight.shape[0], 4))
+    for t, gradient in enumerate(grads):
+        if t % 3 == 0:
+            projection = np.linalg.svd(gradient)[0][:, :4]
+            projection = projection * np.sign((projection * signs_of[t]).sum(axis=0))
+        compact = projection.T @ gradient
+        first = 0.9 * first + 0.1 * compact
+        second = 0.95 * second + 0.05 * compact**2
+        unbiased = first / (1 - 0.9 ** (t + 1)), second / (1 - 0.95 ** (t + 1))
+        normalized = unbiased[0] / (np.sqrt(unbiased[1]) + 1e-8)
+        weight = weight * (1 - 0.01 * decay) - 0.01 * 0.25 * projection @ normalized
+    return weight
+
+
+@each_shape
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_it_is_algorithm_2_of_the_paper_on_the_smaller_side(
+    shape: tuple[int, int], decay: float
+) -> None:
+    weight = nn.Parameter(torch.randn(shape, generator=torch.Generator().manual_seed(1)))
+    start = _wide(weight)
+    optimizer, projections = galore(weight, weight_decay=decay), []
+    grads = gradients(shape, 8)
+    for gradient in grads:
+        trained(weight, optimizer, [gradient])
+        projections.append(optimizer.state[weight]["projection"].double().numpy())
+    expected = algorithm_2(start, [_wide(g) for g in grads], decay=decay, signs_of=projections)
+    assert np.abs(_wide(weight) - expected).max() < 1e-6
+
+
+def _wide(matrix: Tensor) -> Matrix:
+    """A copy with m <= n."""
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    copied: Matrix = wide.detach().double().numpy().copy()
+    return copied
+
+
+@each_shape
+def test_with_every_direction_kept_along_the_axes_it_is_adamw(shape: tuple[int, int]) -> None:
+    """Adam is the same in a basis that only swaps and flips axes; so the first gradient has one."""
+    smaller = min(shape)
+    axes = torch.linalg.qr(torch.randn(max(shape), smaller)).Q.T  # (smaller, larger)
+    first = torch.arange(1.0, smaller + 1).flip(0).unsqueeze(1) * axes
+    grads = [first if shape[0] <= shape[1] else first.T, *gradients(shape, 20)]
+    one, other = nn.Parameter(torch.ones(shape)), nn.Parameter(torch.ones(shape))
+    whole = galore(one, rank=smaller, scale=1.0, update_projection_every=100, weight_decay=0.1)
+    adamw = AdamW([other], weight_decay=0.1, **ADAM)
+    torch.testing.assert_close(
+        trained(one, whole, grads), trained(other, adamw, grads), rtol=0, atol=1e-5
+    )
+
+
+@each_shape
+def test_the_moments_are_small_and_the_projection_is_orthonormal(shape: tuple[int, int]) -> None:
+    weight = nn.Parameter(torch.zeros(shape))
+    optimizer = galore(weight)
+    trained(weight, optimizer, gradients(shape, 2))
+    state = optimizer.state[weight]
+    expected = (4, shape[1]) if shape[0] <= shape[1] else (shape[0], 4)
+    assert state["exp_avg"].shape == state["exp_avg_sq"].shape == expected
+    torch.testing.assert_close(state["projection"].T @ state["projection"], torch.eye(4))
+    size = sum(value.numel() for value in state.values() if isinstance(value, Tensor))
+    assert size == 4 * (min(shape) + 2 * max(shape)) < 2 * weight.numel()
+
+
+def test_the_projection_changes_every_so_many_steps_and_the_moments_go_on() -> None:
+    weight = nn.Parameter(torch.zeros(12, 20))
+    optimizer = galore(weight)
+    projections = []
+    for gradient in gradients((12, 20), 7):
+        trained(weight, optimizer, [gradient])
+        projections.append(optimizer.state[weight]["projection"].clone())
+    changed = [step for step in range(1, 7) if not torch.equal(*projections[step - 1 : step + 1])]
+    assert changed == [3, 6]
+    assert optimizer.state[weight]["step"] == 7
+
+
+def test_an_update_has_the_rank_of_the_projection_and_their_sum_has_more() -> None:
+    weight = nn.Parameter(torch.zeros(12, 20))
+    optimizer = galore(weight)
+    grads = gradients((12, 20), 6)
+    assert torch.linalg.matrix_rank(trained(weight, optimizer, grads[:3])) == 4
+    assert torch.linalg.matrix_rank(trained(weight, optimizer, grads[3:])) == 8
+
+
+def test_what_is_not_projected_trains_with_adamw() -> None:
+    one, other, matrix = (nn.Parameter(torch.ones(8)) for _ in range(3))
+    matrix = nn.Parameter(torch.zeros(12, 20))
+    projected = {"params": [matrix], "rank": 4, "update_projection_every": 3, "scale": 0.25}
+    optimizer = GaloreAdamW(projected, [{"params": [one], "weight_decay": 0.1}], **ADAM)
+    adamw = AdamW([{"params": [other], "weight_decay": 0.1}], **ADAM, fused=True)
+    grads = [torch.randn(8) for _ in range(5)]
+    assert torch.equal(trained(one, optimizer, grads), trained(other, adamw, grads))
+    assert not matrix.any()  # it had no gradient

@@ -1,0 +1,149 @@
+"""The trainer as its users and the worker start it: real processes, signals and kills."""
+
+import errno
+import json
+import logging
+import signal
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from relora_core import process as program
+from relora_core.__main__ import main
+from relora_core.errors import UnexpectedError
+from relora_core.events import (
+    CheckpointSaved,
+    DataPrepared,
+    TrainFailed,
+    TrainFinished,
+    TrainStopped,
+)
+from relora_core.train import train
+from tests.relora_core.conftest import MakeSpec, Recorder
+from tests.relora_core.processes import LONG, LONGEST_RUN, Start, events_in, steps_of, wait_for
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.mark.parametrize("how", ["signal", "file"])
+def test_asked_to_stop_it_saves_and_leaves_cleanly(
+    how: str, start: Start, tmp_path: Path, make_spec: MakeSpec
+) -> None:
+    process = start(make_spec(**{**LONG, "training": {"steps": 100_000}}))
+    wait_for(lambda: len(steps_of(tmp_path / "run")) > 5)
+    if how == "signal":
+        process.send_signal(signal.SIGTERM)
+    else:
+        (tmp_path / "run" / "stop").touch()
+    assert process.wait(30) == 0
+    *_, saved, stopped = events_in(tmp_path / "run")
+    assert isinstance(saved, CheckpointSaved)
+    assert isinstance(stopped, TrainStopped)
+    assert saved.step == stopped.step
+
+
+@pytest.mark.parametrize(("log_every", "stops_at"), [(1, 7), (50, 8)])
+def test_all_ranks_stop_at_the_step_at_which_they_hear_that_one_was_asked(
+    log_every: int, stops_at: int, start: Start, tmp_path: Path, make_spec: MakeSpec
+) -> None:
+    spec = make_spec(training={"steps": 100, "log_every": log_every}, checkpoint={"every": 50})
+    assert start(spec, processes=2, fault="ask:7").wait(LONGEST_RUN) == 0
+    *_, saved, stopped = events_in(tmp_path / "run")
+    assert isinstance(saved, CheckpointSaved)
+    assert isinstance(stopped, TrainStopped)
+    assert saved.step == stopped.step == stops_at
+
+
+@pytest.mark.parametrize("processes", [0, 2])
+def test_a_run_whose_supervisor_is_gone_exits_at_once(
+    processes: int, start: Start, tmp_path: Path, make_spec: MakeSpec
+) -> None:
+    spec = make_spec(**{**LONG, "training": {"steps": 100_000}})
+    process = start(spec, processes=processes, supervised=True)
+    wait_for(lambda: len(steps_of(tmp_path / "run")) > 5)
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(30) != 0
+    assert not isinstance(events_in(tmp_path / "run")[-1], TrainFinished | TrainStopped)
+
+
+def test_a_run_that_cannot_work_says_why_in_its_last_event(
+    start: Start, tmp_path: Path, make_spec: MakeSpec
+) -> None:
+    spec = make_spec(data={"train": {"uri": "/no/such/file.jsonl"}})
+    assert start(spec).wait(60) == 1
+    failed = events_in(tmp_path / "run")[-1]
+    assert isinstance(failed, TrainFailed)
+    assert (failed.code, failed.retryable) == ("data_error", False)
+    assert "no file matches '/no/such/file.jsonl'" in failed.message
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ZeroDivisionError("nobody thought of this"), "unexpected_error"),
+        (OSError(errno.ENOSPC, "No space left on device"), "disk_error"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "out_of_memory"),
+    ],
+)
+def test_an_error_that_no_part_expects_is_told_as_one_of_ours(
+    error: Exception,
+    code: str,
+    tmp_path: Path,
+    make_spec: MakeSpec,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("relora_core.train.Timeline.of", fail)
+    spec, cache = make_spec(), tmp_path / "cache"
+    with pytest.raises(UnexpectedError) as raised:
+        train(spec, tmp_path / "library", cache=cache)
+    assert (raised.value.__cause__, raised.value.code) == (error, code)
+
+    recorder = Recorder()
+    run = partial(program._train, spec, tmp_path / "run", recorder, lambda: False)
+    assert run(cache=cache, staged={}) == 1
+    (failed,) = recorder.of(TrainFailed)
+    assert (failed.code, failed.retryable) == (code, True)
+    assert str(error) in failed.message
+    assert "Traceback" in caplog.text
+
+
+def test_a_run_on_prepared_data_reads_none(
+    tmp_path: Path, make_spec: MakeSpec, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec, cache = make_spec(method={"name": "full"}, training={"steps": 1}), tmp_path / "cache"
+    file = tmp_path / "spec.json"
+    file.write_text(spec.model_dump_json())
+    with caplog.at_level(logging.INFO):
+        assert main(["prepare", str(file), "--cache", str(cache)]) == 0
+    assert caplog.messages[-1].startswith(f"ready in {cache}: ")
+
+    recorder = Recorder()
+    train(spec, tmp_path / "run", recorder, cache=cache)
+    assert [event.reused for event in recorder.of(DataPrepared)] == [True, True]
+
+
+def test_data_that_cannot_be_prepared_is_told(
+    tmp_path: Path, make_spec: MakeSpec, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "spec.json"
+    file.write_text(make_spec(data={"train": {"uri": "/no/such.jsonl"}}).model_dump_json())
+    assert main(["prepare", str(file), "--cache", str(tmp_path)]) == 1
+    assert "no file matches '/no/such.jsonl'" in caplog.messages[-1]
+
+
+def test_a_wrong_spec_is_told_field_by_field(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "spec.json"
+    file.write_text(json.dumps({"model": {"preset": "llama_9m"}, "training": {"stps": 3}}))
+    assert main(["train", str(file), "--workdir", str(tmp_path / "run")]) == 2
+    assert "data: required" in caplog.text
+    assert "training.stps: unknown field; did you mean `steps`?" in caplog.text
+    assert not (tmp_path / "run").exists()

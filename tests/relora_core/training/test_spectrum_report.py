@@ -1,0 +1,183 @@
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.linalg import LinAlgError  # type: ignore[attr-defined] # its stubs leave it out
+
+from relora_core.events import AnyTrainEvent, SpectrumMeasured, StepFinished, Warned
+from relora_core.lowrank.spectrum import SpectrumFile
+from relora_core.spec import TrainSpec
+from relora_core.train import train
+from tests.relora_core.conftest import MakeSpec, Recorder
+
+RANK = 3
+WARM, EVERY, STEPS = 6, 6, 24  # restarts at 12 and 18: three cycles
+SMALLER_SIDE = 32
+LAYERS = 14
+
+
+@pytest.fixture
+def spec_of(make_spec: MakeSpec) -> MakeSpec:
+    """The same run by another method, with rates high enough for the updates to be seen."""
+
+    def make(method: str, **spectrum: Any) -> TrainSpec:
+        return make_spec(
+            method={"name": method, "rank": RANK, "warm_start_steps": WARM, "reset_every": EVERY},
+            training={"steps": STEPS},
+            optimizer={"learning_rate": 1e-2},
+            schedule={"restart_warmup_steps": 1},
+            spectrum={"enabled": "auto", **spectrum},
+        )
+
+    return make
+
+
+def run(
+    spec: TrainSpec, workdir: Path, cache: Path, *, stop_after: int | None = None
+) -> list[AnyTrainEvent]:
+    recorder = Recorder()
+
+    def stop_requested() -> bool:
+        steps = recorder.of(StepFinished)
+        return stop_after is not None and bool(steps) and steps[-1].step >= stop_after
+
+    train(spec, workdir, recorder, stop_requested, cache=cache)
+    return recorder.events
+
+
+def report(workdir: Path) -> SpectrumFile:
+    return SpectrumFile.model_validate_json((workdir / "reports" / "spectrum.json").read_bytes())
+
+
+def ranks(workdir: Path) -> list[list[int]]:
+    """The numerical rank of each layer, at each measurement."""
+    return [[x.numerical_rank for x in s.layers.values()] for s in report(workdir).spectra]
+
+
+@pytest.mark.parametrize("frozen_dtype", ["fp32", "bf16"])
+def test_the_update_of_relora_gains_a_rank_r_with_each_restart(
+    frozen_dtype: str, spec_of: MakeSpec, tmp_path: Path, cache: Path
+) -> None:
+    spec = spec_of("relora")
+    method = spec.method.model_copy(update={"frozen_dtype": frozen_dtype})
+    run(spec.model_copy(update={"method": method}), tmp_path, cache)
+    spectra = report(tmp_path).spectra
+    assert [(s.step, s.restart) for s in spectra] == [(12, 1), (18, 2), (24, 2)]
+    for cycles, measured in enumerate(ranks(tmp_path), start=1):
+        assert len(measured) == LAYERS
+        assert max(measured) <= cycles * RANK
+        assert min(measured) > (cycles - 1) * RANK
+        assert sum(measured) >= LAYERS * (cycles * RANK - 0.5)
+    for before, after in itertools.pairwise(spectra):
+        assert after.mean("effective_rank") > before.mean("effective_rank")
+
+
+def test_the_update_of_lora_keeps_its_rank(spec_of: MakeSpec, tmp_path: Path, cache: Path) -> None:
+    run(spec_of("lora", every=6), tmp_path, cache)
+    file = report(tmp_path)
+    assert (file.method, file.rank, file.since_step) == ("lora", RANK, WARM)
+    assert [(s.step, s.restart) for s in file.spectra] == [(12, 0), (18, 0), (24, 0)]
+    assert ranks(tmp_path) == [[RANK] * LAYERS] * 3
+
+
+def test_the_update_of_full_rank_training_is_full(
+    spec_of: MakeSpec, tmp_path: Path, cache: Path
+) -> None:
+    run(spec_of("full", since_step=WARM), tmp_path, cache)
+    file = report(tmp_path)
+    assert (file.method, file.rank, file.since_step) == ("full", None, WARM)
+    assert [s.step for s in file.spectra] == [STEPS]
+    assert ranks(tmp_path) == [[SMALLER_SIDE] * LAYERS]
+
+
+def test_methods_agree_up_to_where_they_part(
+    spec_of: MakeSpec, tmp_path: Path, cache: Path
+) -> None:
+    for method in ("lora", "relora"):
+        run(spec_of(method), tmp_path / method, cache)
+    lora, relora = (report(tmp_path / method).spectra for method in ("lora", "relora"))
+    assert relora[0].layers.keys() == lora[0].layers.keys()
+    assert relora[-1].mean("effective_rank") > 1.5 * lora[-1].mean("effective_rank")
+
+
+@pytest.mark.parametrize("stop_after", [3, 6, 9, 12, 20])
+def test_a_resumed_run_reports_the_same_to_the_bit(
+    stop_after: int, spec_of: MakeSpec, tmp_path: Path, cache: Path
+) -> None:
+    spec = spec_of("relora")
+    run(spec, tmp_path / "whole", cache)
+    run(spec, tmp_path / "first", cache, stop_after=stop_after)
+    [newest] = (tmp_path / "first" / "checkpoints").glob(f"step-{stop_after:08d}")
+    elsewhere = tmp_path / "second" / "checkpoints"  # as on another machine: this alone is there
+    elsewhere.mkdir(parents=True)
+    newest.rename(elsewhere / newest.name)
+    run(spec, tmp_path / "second", cache)
+    assert report(tmp_path / "second") == report(tmp_path / "whole")
+
+
+def test_the_spectrum_leaves_the_weights_as_they_would_be(
+    spec_of: MakeSpec, tmp_path: Path, cache: Path
+) -> None:
+    run(spec_of("relora", every=9), tmp_path / "measured", cache)
+    run(spec_of("relora", enabled=False), tmp_path / "alone", cache)
+    assert not (tmp_path / "alone" / "reports").exists()
+    one, other = (
+        (tmp_path / name / "final" / "model.safetensors").read_bytes()
+        for name in ("measured", "alone")
+    )
+    assert one == other
+
+
+def test_each_measurement_is_an_event_with_its_means_beside_the_file_and_the_picture(
+    spec_of: MakeSpec, tmp_path: Path, cache: Path
+) -> None:
+    events = run(spec_of("relora"), tmp_path, cache)
+    told = [event for event in events if isinstance(event, SpectrumMeasured)]
+    for event, spectrum in zip(told, report(tmp_path).spectra, strict=True):
+        assert (event.step, event.restart, event.layers) == (spectrum.step, spectrum.restart, 14)
+        assert event.numerical_rank == spectrum.mean("numerical_rank")
+        assert event.stable_rank == spectrum.mean("stable_rank")
+        assert (tmp_path / event.path).is_file()
+        assert event.seconds > 0
+    names = {file.name for file in (tmp_path / "reports").iterdir()}
+    assert names == {"spectrum.json", "spectrum.png"}  # and nothing half written
+    assert (tmp_path / "reports" / "spectrum.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_auto_leaves_large_models_out(
+    spec_of: MakeSpec, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "relora_core.training.spectrum_report.MAX_WEIGHTS", 20_479
+    )  # one below the model
+    run(spec_of("relora"), tmp_path / "auto", cache)
+    assert not (tmp_path / "auto" / "reports").exists()
+    assert not list((tmp_path / "auto" / "checkpoints").rglob("reference-*"))
+    run(spec_of("relora", enabled=True), tmp_path / "true", cache)
+    assert (tmp_path / "true" / "reports" / "spectrum.json").exists()
+
+
+def test_turned_on_after_the_reference_was_due_it_says_why_there_is_none(
+    spec_of: MakeSpec, tmp_path: Path, cache: Path
+) -> None:
+    run(spec_of("relora", enabled=False), tmp_path, cache, stop_after=9)
+    events = run(spec_of("relora"), tmp_path, cache)
+    warned = [event for event in events if isinstance(event, Warned)]
+    assert [(event.code, event.step) for event in warned] == [
+        ("no_spectrum", step) for step in (12, 18, 24)
+    ]
+    assert "does not hold the weights that it is counted from" in warned[0].message
+
+
+def test_a_failed_decomposition_costs_the_report_and_not_the_run(
+    spec_of: MakeSpec, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> torch.Tensor:
+        raise LinAlgError("did not converge")
+
+    monkeypatch.setattr("torch.linalg.svdvals", fail)
+    events = run(spec_of("relora"), tmp_path, cache)
+    assert [event.code for event in events if isinstance(event, Warned)] == ["no_spectrum"] * 3
+    assert (tmp_path / "final" / "model.safetensors").exists()
