@@ -1,4 +1,4 @@
-"""Runs without the service: estimate, prepare and train a spec, export a model of a checkpoint."""
+"""Run without the service: presets, estimate, prepare, train, and export of a checkpoint."""
 
 import argparse
 import json
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from relora_core.data.epochs import guessed_epochs, many_epochs
 from relora_core.errors import ModelError
-from relora_core.estimate import DEFAULT, GPUS, UTILIZATION, estimate
+from relora_core.estimate import DEFAULT, GPUS, UTILIZATION, estimate, presets_table
 from relora_core.estimate.report import as_json, as_text
 from relora_core.spec import TrainSpec, read_accepted, train_part, with_absolute_paths
 from relora_core.spec.documents import read_document
@@ -106,6 +106,12 @@ def _estimate(options: argparse.Namespace) -> int:
     return 0
 
 
+def _presets(options: argparse.Namespace) -> int:
+    write = presets_table.as_json if options.json else presets_table.as_text
+    sys.stdout.write(write() + "\n")
+    return 0
+
+
 def read_spec(file: Path) -> TrainSpec:
     """Read YAML or JSON. Raises `ValueError` with a line for each thing that is wrong."""
     document = read_document(file)
@@ -133,6 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_export(commands.add_parser("export", help="write the merged model of a checkpoint"))
     _add_generate(commands.add_parser("generate"))  # for the service: it has no help
     _add_estimate(commands.add_parser("estimate", help="what a spec will cost, before it runs"))
+    _add_presets(commands.add_parser("presets", help="the models and recipes a spec may name"))
     return parser
 
 
@@ -220,6 +227,15 @@ def _add_estimate(command: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="the share of the GPU's peak that training is assumed to reach (default: %(default)s)",
     )
+    _add_json(command)
+
+
+def _add_presets(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=_presets)
+    _add_json(command)
+
+
+def _add_json(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="one JSON object instead of a table")
 
 

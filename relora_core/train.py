@@ -23,6 +23,7 @@ from relora_core.lowrank.targets import some
 from relora_core.methods import build_method
 from relora_core.methods.method import Method
 from relora_core.models.attention import one_sequence_a_row
+from relora_core.models.parallelize import layout_of
 from relora_core.optim.optimizers import first_optimizer
 from relora_core.optim.timeline import Timeline
 from relora_core.progress_bars import no_progress_bars
@@ -152,7 +153,7 @@ def _build_state(
     method.shape(model, checkpoint.counters.phase if checkpoint else None)
     if checkpoint is not None:
         checkpoint.load_model(model)
-    layout = world.layout(spec.training, lambda: task.build_model(method))
+    layout = layout_of(spec.training, world, lambda: task.build_model(method))
     model = layout.place(model)
     state = TrainState(model, first_optimizer(model, spec), layout=layout)
     if checkpoint is not None:

@@ -1,20 +1,7 @@
-"""The API's description of itself: FastAPI's, with errors and keys as they really are.
-
-`python -m service.openapi` prints it, as a server describes itself that asks for keys.
-"""
+"""`python -m service.openapi`: print how the API describes itself where keys are asked for."""
 
 import json
 from contextlib import closing
-from typing import Any
-
-from service.http.openapi import _operations
-
-
-def _without_keys(document: dict[str, Any]) -> None:
-    """`/docs` then shows no lock at any operation and no button for a key."""
-    for operation in _operations(document):
-        operation.pop("security", None)
-    document["components"].pop("securitySchemes")
 
 
 def main() -> None:

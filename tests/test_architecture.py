@@ -20,11 +20,11 @@ DRAWERS = {"base", "common", "helpers", "manager", "misc", "shared", "utils"}
 
 # The programs that run with nothing but what one extra of pyproject.toml installs.
 PROGRAMS = {
-    "": "relora_core.spec relora_core.events relora_core.presets.__main__ relora_core.estimate",
-    "trainer": "relora_core.__main__ relora_core.program",
-    "jobs": "jobs.backends jobs.migrate jobs.keys.__main__ worker.sweep",
-    "server": "service.server service.cli jobs.migrate worker.sweep",
-    "worker": "worker.tasks worker.generator relora_core.__main__ relora_core.program",
+    "": "relora_core.spec relora_core.events relora_core.estimate",
+    "trainer": "relora_core.__main__ relora_core.process",
+    "jobs": "jobs.backends jobs.admin.migrate jobs.admin.keys worker.reaper",
+    "server": "service.server service.cli jobs.admin.migrate worker.reaper",
+    "worker": "worker.tasks worker.generator relora_core.__main__ relora_core.process",
 }
 
 
@@ -108,3 +108,28 @@ def test_modules_are_short() -> None:
 
 def test_modules_are_named_for_their_one_idea() -> None:
     assert [named(p) for p in MODULES if DRAWERS & set(re.split(r"[_./]", named(p)))] == []
+
+
+def test_the_page_of_the_architecture_names_every_room_and_every_module() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    sections = re.split(r"^### `(\w+)/`", page, flags=re.MULTILINE)[1:]
+    described = dict(zip(sections[::2], sections[1::2], strict=True))
+    for package in ("relora_core", "jobs", "service", "worker"):
+        rows = dict(
+            re.findall(r"^\| `([\w/]+)` \| .+? \| (.*) \|$", described[package], re.MULTILINE)
+        )
+        assert {room: set(re.findall(r"`([^`]+)`", names)) for room, names in rows.items()} == (
+            modules_by_room(package)
+        )
+
+
+def modules_by_room(package: str) -> dict[str, set[str]]:
+    rooms: dict[str, set[str]] = {}
+    for path in MODULES:
+        if named(path).startswith(f"{package}/") and "versions" not in path.parts:
+            room, *module = path.relative_to(ROOT / package).with_suffix("").parts
+            modules = rooms.setdefault(f"{room}/" if module else room, set())
+            if module and module[-1] != "__init__":
+                modules.add("/".join(module))
+    del rooms["__init__"]
+    return rooms

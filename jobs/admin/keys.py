@@ -1,4 +1,4 @@
-"""`python -m jobs.keys`: make, list and revoke API keys, on the database itself.
+"""`python -m jobs.admin.keys`: make, list and revoke API keys, on the database itself.
 
 For the first key, which no key can ask for. Whoever can read the database's settings may run it.
 """
@@ -18,7 +18,7 @@ from jobs.settings import Settings
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m jobs.keys", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m jobs.admin.keys", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     create = commands.add_parser("create", help="make a key and print it, this once")
     create.add_argument("--name", required=True, help="what it is for")

@@ -8,7 +8,7 @@ from alembic.config import Config
 from jobs.database.engine import open_engine
 from jobs.settings import Settings
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
+_MIGRATIONS = Path(__file__).parents[1] / "migrations"
 _LOCK = 7_302_305_693  # any number, the same for all who migrate one PostgreSQL database
 
 

@@ -1,4 +1,4 @@
-"""Encrypt all secrets under the newest of RELORA_SECRET_KEYS: `python -m jobs.admin.rotate_secrets`."""
+"""`python -m jobs.admin.rotate_secrets`: encrypt all secrets under the newest key."""
 
 import sys
 from contextlib import closing

@@ -1,34 +1,37 @@
-"""All tables of the store, whichever module describes them: what migrations are compared with."""
+"""All tables of the store, which migrations are compared with."""
 
-from jobs import inputs
 from jobs.database.columns import metadata
-from jobs.database.tables import datasets as datasets
-from jobs.database.tables import generations as generations
-from jobs.database.tables import jobs as tables
-from jobs.database.tables import keys as keys
-from jobs.database.tables import metrics as metrics
-from jobs.database.tables import sweeps as sweeps
-from jobs.database.tables import webhooks as webhooks
-from jobs.scheduling import workers
-from jobs.secrets import store as secrets
-from jobs.store import idempotency, labels
-from jobs.store import stats as vitals
-from jobs.store import trainer_logs as logs
+from jobs.database.tables import (
+    datasets,
+    generations,
+    idempotency,
+    job_inputs,
+    jobs,
+    keys,
+    labels,
+    metrics,
+    secrets,
+    sweeps,
+    trainer_logs,
+    upload_totals,
+    webhooks,
+    workers,
+)
 
 __all__ = [
     "datasets",
     "generations",
     "idempotency",
-    "inputs",
+    "job_inputs",
+    "jobs",
     "keys",
     "labels",
-    "logs",
     "metadata",
     "metrics",
     "secrets",
     "sweeps",
-    "tables",
-    "vitals",
+    "trainer_logs",
+    "upload_totals",
     "webhooks",
     "workers",
 ]

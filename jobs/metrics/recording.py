@@ -13,9 +13,9 @@ from sqlalchemy import Connection, and_, delete, insert, or_, select
 from jobs.database.tables.metrics import curves, markers
 from jobs.metrics.pyramid import Point
 from jobs.metrics.writing import cut, extend
+from jobs.schemas.events import Lines
 from jobs.schemas.metric_names import measured
 from jobs.schemas.metrics import MarkerKind
-from jobs.store import event_log as log
 from relora_core.events import (
     AnyTrainEvent,
     CheckpointSaved,
@@ -50,7 +50,7 @@ class _Stretch:
 
 def record(
     connection: Connection,
-    lines: log.Lines,
+    lines: Lines,
     *,
     job_id: str,
     first: int,

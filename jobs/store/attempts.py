@@ -31,7 +31,7 @@ from jobs.metrics import recording
 from jobs.scheduling.placement import fits, is_left_to_others
 from jobs.scheduling.queue_order import first
 from jobs.scheduling.quotas import has_room, lock_project_of
-from jobs.schemas.events import JobClaimed, JobPublished, JobStarted, JobWarned
+from jobs.schemas.events import JobClaimed, JobPublished, JobStarted, JobWarned, Lines
 from jobs.schemas.job import Artifact, Job
 from jobs.schemas.progress import advance
 from jobs.schemas.status import HELD, JobError, JobStatus, Wish
@@ -128,7 +128,7 @@ class AttemptStore:
         return wish
 
     def append(
-        self, job_id: str, attempt: int, lines: log.Lines, *, reported_by: int | None = None
+        self, job_id: str, attempt: int, lines: Lines, *, reported_by: int | None = None
     ) -> None:
         """Store lines of the trainer's events, by their number; those stored before are skipped.
 

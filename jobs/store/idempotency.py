@@ -1,7 +1,7 @@
 """What was made under an `Idempotency-Key`, so that asking again makes nothing twice.
 
-Who makes something under a key holds the lock of the project's row (`jobs.scheduling.quotas`), so of two
-requests with the same key the second finds what the first made.
+Who makes something under a key holds the lock of the project's row (`jobs.scheduling.quotas`), so
+of two requests with the same key the second finds what the first made.
 """
 
 import hashlib

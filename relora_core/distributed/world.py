@@ -1,7 +1,7 @@
 """The only module that knows of ranks. Started by torchrun; alone, a world of one."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,15 +9,11 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
 from torch.nn.parallel import DistributedDataParallel
-from transformers import PreTrainedModel
 
 from relora_core.distributed.dtensor import is_sharded, whole
 from relora_core.host_memory import peak_of_process
-from relora_core.models.parallelize import InOnePiece, Layout, Sharded
 from relora_core.seeds import generator_seed
-from relora_core.spec import TrainingSpec
 
 # Longer than any checkpoint or export that the other ranks wait for.
 _TIMEOUT = timedelta(hours=2)
@@ -72,12 +68,6 @@ class World:
 
     def mean(self, value: Tensor) -> Tensor:
         return self.sum(value.clone()) / self.size
-
-    def layout(self, spec: TrainingSpec, build: Callable[[], PreTrainedModel]) -> Layout:
-        """As `training.parallelism` says; alone, there is nobody to share with."""
-        if self.size == 1 or spec.parallelism == "ddp":
-            return InOnePiece(self.device)
-        return Sharded(init_device_mesh(self.device.type, (self.size,)), build)
 
     def on_main(
         self,

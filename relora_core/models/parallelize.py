@@ -5,12 +5,14 @@ from typing import Protocol
 
 import torch
 from torch import nn
-from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from transformers import PreTrainedModel
 
 from relora_core.distributed.dtensor import divided, is_sharded, local, whole
+from relora_core.distributed.world import World
 from relora_core.lowrank.inject import low_rank_layers
+from relora_core.spec import TrainingSpec
 
 Change = Callable[[PreTrainedModel], None]
 
@@ -39,6 +41,16 @@ class InOnePiece:
         change(model)
         _prepare_frozen(model)
         return model
+
+
+def layout_of(spec: TrainingSpec, world: World, build: Callable[[], PreTrainedModel]) -> Layout:
+    """Lay the model out as `training.parallelism` says; one rank alone holds all of it.
+
+    `build` makes a plain model of the same shape.
+    """
+    if world.size == 1 or spec.parallelism == "ddp":
+        return InOnePiece(world.device)
+    return Sharded(init_device_mesh(world.device.type, (world.size,)), build)
 
 
 def _prepare_frozen(model: nn.Module) -> None:

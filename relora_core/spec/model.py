@@ -15,7 +15,7 @@ from relora_core.suggestions import no_such
 class PresetModel(Spec):
     preset: str = Field(
         max_length=200,
-        description="A name that `python -m relora_core.presets` prints, e.g. llama_130m.",
+        description="A name that `python -m relora_core presets` prints, e.g. llama_130m.",
     )
 
     @field_validator("preset")

@@ -45,7 +45,7 @@ from relora_core.spec.training import (
 from relora_core.spec.written import SpecConflict, check_written
 from relora_core.suggestions import no_such
 
-# The service's part of the one file a person writes (`jobs.schemas.job.JobSpec`); a run alone skips it.
+# The service's part of the one file a person writes (`JobSpec`); a run alone skips it.
 SERVICE_FIELDS = frozenset(
     {"labels", "priority", "resources", "output", "retries", "secrets", "trackers", "webhooks"}
 )

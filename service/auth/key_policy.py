@@ -23,7 +23,7 @@ class NoKeys(Exception):
     def __init__(self, host: str) -> None:
         super().__init__(
             f"others could reach {host}, and there is no API key yet. Make the first one with\n"
-            "    python -m jobs.keys create --name admin --scope operator\n"
+            "    python -m jobs.admin.keys create --name admin --scope operator\n"
             "or listen at 127.0.0.1. RELORA_AUTHENTICATION=required starts without a key and lets "
             "nobody in; RELORA_AUTHENTICATION=off lets in whoever reaches the service."
         )

@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from jobs.errors import StorageError
 from service.http.byte_ranges import RangeNotSatisfiable, parse_range
-from service.routes.dependencies import MAX_HEADER
+from service.http.limits import MAX_HEADER
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,13 @@ def _described(app: FastAPI, policy: KeyPolicy) -> dict[str, Any]:
     return document
 
 
+def _without_keys(document: dict[str, Any]) -> None:
+    """`/docs` then shows no lock at any operation and no button for a key."""
+    for operation in _operations(document):
+        operation.pop("security", None)
+    document["components"].pop("securitySchemes")
+
+
 def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for operations in document["paths"].values():
         yield from operations.values()

@@ -14,8 +14,9 @@ from jobs.store.artifacts import ArtifactKind, Selection, folder_of
 from service.http.caller_route import CallerRoute
 from service.http.downloads import ConditionsDep, Content, not_modified, send
 from service.http.errors import documented
+from service.http.limits import MAX_NAME, MAX_PATH
 from service.http.tar_stream import TarFile, TarStream
-from service.routes.dependencies import MAX_NAME, MAX_PATH, BackendsDep, Id, StoreDep
+from service.routes.dependencies import BackendsDep, Id, StoreDep
 from service.schemas.responses import ArtifactPage, CheckpointPage, StoredArtifact
 
 router = APIRouter(prefix="/v1/jobs", tags=["artifacts"], route_class=CallerRoute)

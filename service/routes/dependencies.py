@@ -14,6 +14,7 @@ from jobs.store.jobs import JobStore
 from service.auth.access import CallerDep
 from service.background.dispatcher import Dispatcher
 from service.background.webhook_sender import Deliverer
+from service.http.limits import MAX_NAME
 from service.streams.events import EventHub
 
 
@@ -73,7 +74,6 @@ MetricsDep = Annotated[MetricStore, Depends(_metrics)]
 DispatcherDep = Annotated[Dispatcher, Depends(_dispatcher)]
 DelivererDep = Annotated[Deliverer, Depends(_deliverer)]
 HubDep = Annotated[EventHub, Depends(_hub)]
-MAX_NAME, MAX_PATH, MAX_HEADER = 100, 2000, 16_384  # characters
 Id = Annotated[str, Path(max_length=MAX_NAME)]
 Cursor = Annotated[
     str | None, Query(max_length=MAX_NAME, description="The `next` of the page before.")

@@ -10,7 +10,8 @@ from jobs.schemas.keys import ApiKey, CreatedKey, NewKey, Scope
 from service.auth.access import Access, Caller, CallerDep, admins_only, check_scope
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
-from service.routes.dependencies import MAX_NAME, BackendsDep, Cursor, Id, PageLimit
+from service.http.limits import MAX_NAME
+from service.routes.dependencies import BackendsDep, Cursor, Id, PageLimit
 from service.schemas.responses import LOCATION, KeyPage
 
 router = APIRouter(

@@ -16,7 +16,8 @@ from service.auth.access import StaysAllowedDep
 from service.http.byte_ranges import RangeNotSatisfiable, parse_range
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
-from service.routes.dependencies import MAX_HEADER, BackendsDep, HubDep, Id
+from service.http.limits import MAX_HEADER
+from service.routes.dependencies import BackendsDep, HubDep, Id
 from service.routes.events import (
     EVENT_STREAM,
     QUIET_SECONDS,

@@ -10,7 +10,8 @@ from jobs.schemas.keys import Scope
 from service.auth.access import CallerDep, operators_only
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
-from service.routes.dependencies import MAX_NAME, BackendsDep, Id, PageLimit
+from service.http.limits import MAX_NAME
+from service.routes.dependencies import BackendsDep, Id, PageLimit
 from service.schemas.responses import LOCATION, ProjectPage
 
 router = APIRouter(prefix="/v1/projects", tags=["projects"], route_class=CallerRoute)

@@ -6,7 +6,8 @@ from fastapi import APIRouter, Query
 
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
-from service.routes.dependencies import MAX_NAME, BackendsDep, PageLimit, ProjectDep
+from service.http.limits import MAX_NAME
+from service.routes.dependencies import BackendsDep, PageLimit, ProjectDep
 from service.schemas.responses import Queue, WorkerPage
 
 router = APIRouter(prefix="/v1", tags=["queue"], route_class=CallerRoute)

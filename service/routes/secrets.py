@@ -9,7 +9,8 @@ from jobs.schemas.secret_names import SecretName
 from jobs.schemas.secrets import Secret
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
-from service.routes.dependencies import MAX_NAME, BackendsDep, PageLimit, ProjectDep
+from service.http.limits import MAX_NAME
+from service.routes.dependencies import BackendsDep, PageLimit, ProjectDep
 from service.schemas.responses import SecretPage
 
 router = APIRouter(prefix="/v1/secrets", tags=["secrets"], route_class=CallerRoute)

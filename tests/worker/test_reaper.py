@@ -140,8 +140,8 @@ def test_the_search_for_garbage_goes_on_after_any_error(
         searches.append(None)
         raise ValueError("nobody thought of this")
 
-    monkeypatch.setattr(worker.sweep, "collect_garbage", search)
-    monkeypatch.setattr(worker.sweep, "COLLECT_SECONDS", 0.01)
+    monkeypatch.setattr(worker.reaper, "collect_garbage", search)
+    monkeypatch.setattr(worker.reaper, "COLLECT_SECONDS", 0.01)
     Thread(target=worker.reaper._collect_for_ever, args=(backends,), daemon=True).start()
     wait_until(lambda: len(searches) > 2)
-    monkeypatch.setattr(worker.sweep, "COLLECT_SECONDS", 3600)
+    monkeypatch.setattr(worker.reaper, "COLLECT_SECONDS", 3600)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import Engine, update
 
-from jobs.scheduling import workers as module
+from jobs.database.tables.workers import workers as table
 from jobs.scheduling.workers import GONE_SECONDS, WorkerStore
 from jobs.schemas.job import Job
 from jobs.schemas.workers import Gpu, Registration
@@ -71,8 +71,8 @@ def test_a_worker_without_a_sign_of_life_is_gone_after_a_while(
 ) -> None:
     workers.beat(registration("w1"))
     with engine.begin() as connection:
-        beat_at = module.workers.c.beat_at - GONE_SECONDS
-        connection.execute(update(module.workers).values(beat_at=beat_at))
+        beat_at = table.c.beat_at - GONE_SECONDS
+        connection.execute(update(table).values(beat_at=beat_at))
     assert workers.list(project="default") == []
     workers.beat(registration("w1"))
     assert [one.name for one in workers.list(project="default")] == ["w1"]

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
+from relora_core.__main__ import main
 from relora_core.estimate.presets_table import trainable_parameters
 from relora_core.presets import MODELS, RECIPES, VISION_MODELS
-from relora_core.presets.__main__ import main
 from relora_core.shapes import model_shape
 
 
@@ -44,7 +44,7 @@ def test_a_pythia_has_as_many_parameters_as_was_published(preset: str, parameter
 def test_the_table_lists_every_model_and_every_recipe_with_its_source(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main([]) == 0
+    assert main(["presets"]) == 0
     text = capsys.readouterr().out
     first_words = [line.split()[0].rstrip(":") for line in text.splitlines() if line]
     assert {*MODELS, *VISION_MODELS} <= set(first_words)
@@ -53,7 +53,7 @@ def test_the_table_lists_every_model_and_every_recipe_with_its_source(
 
 
 def test_the_same_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--json"]) == 0
+    assert main(["presets", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert [model["name"] for model in document["models"]] == list(MODELS)
     assert [model["name"] for model in document["vision_models"]] == list(VISION_MODELS)

@@ -40,7 +40,7 @@ def test_beyond_loopback_somebody_must_have_a_key(backends: Backends, host: str)
         key_policy("auto", host, backends.keys)
     for way_out in (
         f"others could reach {host}",
-        "python -m jobs.keys create --name admin --scope operator",
+        "python -m jobs.admin.keys create --name admin --scope operator",
         "RELORA_AUTHENTICATION=off",
     ):
         assert way_out in str(refused.value)
@@ -72,5 +72,5 @@ def test_a_server_for_others_does_not_start_without_a_key(tmp_path: Path, comman
         timeout=60,
     )
     assert refused.returncode == 2
-    assert "python -m jobs.keys create" in refused.stderr
+    assert "python -m jobs.admin.keys create" in refused.stderr
     assert "Traceback" not in refused.stderr

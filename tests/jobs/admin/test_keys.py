@@ -1,4 +1,4 @@
-"""`python -m jobs.keys`, on a database of its own."""
+"""`python -m jobs.admin.keys`, on a database of its own."""
 
 import os
 import subprocess
@@ -66,7 +66,7 @@ def test_what_cannot_be_done_is_said(arguments: str, error: str) -> None:
 @pytest.mark.integration
 def test_a_database_without_tables_is_said_to_need_a_migration(tmp_path: Path) -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "jobs.keys", "create", "--name", "admin"],
+        [sys.executable, "-m", "jobs.admin.keys", "create", "--name", "admin"],
         env={**os.environ, "RELORA_DATA_DIR": str(tmp_path)},
         capture_output=True,
         text=True,
