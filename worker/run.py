@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import traceback
 from collections.abc import Callable
 from functools import partial
@@ -11,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.backends import Backends
 from jobs.errors import LeaseLost, SecretNotFound, SecretsUnavailable, StorageRefused
-from jobs.garbage.local_disk import NOT_UPLOADED, finished_scratch
+from jobs.garbage.local_disk import NOT_UPLOADED, finished_scratch, needless_copies
 from jobs.schemas.job import Job, UnreadableSpec
 from jobs.schemas.status import JobError, JobStatus
 from relora_core.errors import TrainError
@@ -199,6 +200,8 @@ def _settle(attempt: Attempt, verdict: Verdict) -> JobStatus:
 
 
 def remove_finished(backends: Backends) -> None:
-    """Free the disk of jobs that are over, wherever they ended."""
+    """Free the disk of jobs that are over, wherever they ended, and of data that none uses."""
     for folder in finished_scratch(backends):
         remove_workdirs(folder.parent, folder.name)
+    for _, copy in needless_copies(backends):
+        shutil.rmtree(copy, ignore_errors=True)

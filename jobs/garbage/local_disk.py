@@ -1,5 +1,5 @@
-"""What killed processes left on the disk of this machine: scratch folders, copies that were not
-finished or whose dataset is gone, bodies of requests.
+"""What is left on the disk of this machine: scratch folders, copies that were not finished, whose
+dataset is gone or that no job uses, bodies of requests.
 """
 
 import os
@@ -26,7 +26,7 @@ def collect_leftovers(backends: Backends, *, dry_run: bool) -> Iterator[Garbage]
     """Find and delete what is left on this machine; nothing that may be written to still."""
     found = [
         *(("scratch folder", folder) for folder in finished_scratch(backends)),
-        *(("copy of a deleted dataset", folder) for folder in _copies_of_deleted(backends)),
+        *needless_copies(backends),
         *(("unfinished copy", folder) for folder in _unfinished(backends.settings.cache_dir)),
         *(("temporary folder", folder) for folder in _temporary()),
     ]
@@ -55,11 +55,26 @@ def _has_only_copy(job: Job) -> bool:
     return job.error is not None and job.error.code == NOT_UPLOADED
 
 
-def _copies_of_deleted(backends: Backends) -> Iterator[Path]:
-    """No job that is not over names them, or they could not have been deleted."""
-    copies = [*backends.settings.cache_dir.glob("*/staged/ds_*")]
+def needless_copies(backends: Backends) -> Iterator[tuple[str, Path]]:
+    """Staged copies, each with what it is: of deleted datasets, and those that no attempt on this
+    node names and none began with for long."""
+    copies = [*backends.settings.cache_dir.glob("*/staged/[!.]*")]
     existing = backends.datasets.existing({copy.name for copy in copies})
-    yield from (copy for copy in copies if copy.name not in existing)
+    in_use = _staged(backends.settings.scratch_dir)
+    for copy in copies:
+        if copy.name.startswith("ds_") and copy.name not in existing:
+            yield "copy of a deleted dataset", copy
+        elif copy.name not in in_use and _is_given_up(copy):
+            yield "unused copy", copy
+
+
+def _staged(scratch: Path) -> str:
+    """What the attempts on this node say of the copies that their trainers read."""
+    texts: list[str] = []
+    for file in scratch.glob("*/*/staged.json"):
+        with suppress(FileNotFoundError):  # the job is over now
+            texts.append(file.read_text())
+    return "".join(texts)
 
 
 def _unfinished(cache: Path) -> Iterator[Path]:

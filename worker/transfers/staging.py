@@ -70,11 +70,14 @@ class Remote:
 def whole_copy(attempt: Attempt, name: str, files: Sequence[Remote]) -> Path:
     """A folder with these files and no others, each verified; one that is not is fetched again.
 
-    It appears by one rename, and of two workers of a node one fetches while the other waits.
+    It appears by one rename, and of two workers of a node one fetches while the other waits. Its
+    time is that of its last use: without one for long it is removed.
     """
     folder = attempt.cache / "staged" / name
     temporary, record = folder.with_name(f".{name}.unfinished"), folder.with_name(f".{name}.json")
     with _alone(attempt, folder.with_name(f".{name}.lock")):
+        if folder.exists():
+            folder.touch()  # before it is looked at, so that it stays
         if not _is_whole(folder, files, record):
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir()

@@ -1,6 +1,7 @@
 """What killed processes left on this machine's disk."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,7 @@ def test_what_nobody_writes_to_any_more_is_removed(backends: Backends, tmp_path:
     places = {
         "scratch folder": backends.settings.scratch_dir / "job_gone",
         "copy of a deleted dataset": backends.settings.cache_dir / "default/staged/ds_gone",
+        "unused copy": backends.settings.cache_dir / "default/staged/0123abcd",
         "unfinished copy": backends.settings.cache_dir / "default/staged/.x.unfinished",
         "temporary folder": tmp_path / "tmp/relora-upload-x",
     }
@@ -45,7 +47,7 @@ def test_what_nobody_writes_to_any_more_is_removed(backends: Backends, tmp_path:
         make(backends.settings.scratch_dir / "job_new", old=False),
         make(backends.settings.cache_dir / "default/staged/.y.unfinished", old=False),
         make(tmp_path / "tmp/relora-upload-y", old=False),
-        make(backends.settings.cache_dir / "default/staged/0123abcd"),
+        make(backends.settings.cache_dir / "default/staged/4567cdef", old=False),
         make(tmp_path / "tmp/of-another-program"),
     ]
     for dry_run in (True, False):
@@ -55,6 +57,20 @@ def test_what_nobody_writes_to_any_more_is_removed(backends: Backends, tmp_path:
         }
         assert all(folder.exists() is dry_run for folder in places.values())
     assert all(folder.exists() for folder in new)
+
+
+def test_a_copy_that_a_job_still_reads_stays_however_old_it_is(
+    backends: Backends, spec: JobSpec
+) -> None:
+    copy = make(backends.settings.cache_dir / "default/staged/0123abcd")
+    job = backends.store.create(spec)
+    workdir = make(backends.settings.scratch_dir / job.id / "attempt-1")
+    (workdir / "staged.json").write_text(f'{{"s3://b/*": "{copy}/*"}}')
+    assert list(collect_leftovers(backends, dry_run=False)) == []
+    shutil.rmtree(workdir)
+    (found,) = collect_leftovers(backends, dry_run=False)
+    assert (found.kind, found.where) == ("unused copy", str(copy))
+    assert not copy.exists()
 
 
 def test_a_model_that_is_nowhere_else_stays(backends: Backends, spec: JobSpec) -> None:

@@ -112,9 +112,11 @@ def test_what_is_there_is_not_fetched_again_until_it_changes(
     (first,) = copies(stage(begin_attempt(spec)), uri)
     fetched_at = first.stat().st_mtime_ns
 
+    os.utime(first.parent, (0, 0))
     (again,) = copies(stage(begin_attempt(spec)), uri)
     assert again == first
     assert again.stat().st_mtime_ns == fetched_at
+    assert time.time() - again.parent.stat().st_mtime < 60  # its last use
 
     put(s3_url, "x.txt", "two", tmp_path)
     (changed,) = copies(stage(begin_attempt(spec)), uri)
