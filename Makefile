@@ -3,6 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $${TEST_PROCESSES:-3} --dist worksteal
 # For the platform of the images, with the hashes that PyPI has, whatever this machine's settings are.
 PIN_AND_HASH = $(BIN)/uv pip compile --no-config --quiet --generate-hashes --no-annotate \
 	--constraint constraints.txt --custom-compile-command 'make requirements' \
@@ -10,7 +11,7 @@ PIN_AND_HASH = $(BIN)/uv pip compile --no-config --quiet --generate-hashes --no-
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test soak audit requirements lint format bench bench-gpu bench-api bench-quality clean
+.PHONY: help install demo test test-all test-system soak audit requirements lint format bench bench-gpu bench-api bench-quality clean
 .NOTPARALLEL: # one pip at a time, also with `make -j`
 
 help: ## List the targets.
@@ -23,8 +24,14 @@ install: $(VENV)/installed-dev ## Make .venv with all that development needs.
 demo: $(VENV)/installed-local ## Run the whole service on this machine and train a small model.
 	$(BIN)/python examples/demo.py
 
-test: lint ## Run all that CI runs: lint and the test suite, TEST_PROCESSES (3) at once.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $${TEST_PROCESSES:-3} --dist worksteal
+test: lint ## Check the code and run the tests that are fast, TEST_PROCESSES (3) at once.
+	$(PYTEST) -m "not slow and not system"
+
+test-all: lint ## Check the code and run all tests that need neither root nor Debian's packages.
+	$(PYTEST) -m "not system" --durations=15
+
+test-system: $(VENV)/installed-system ## Run the tests that need root or Debian's packages; elsewhere they are skipped.
+	$(PYTEST) -m system
 
 soak: $(VENV)/installed-dev ## Run jobs under faults for SOAK_MINUTES (15); nothing may be lost.
 	SOAK_MINUTES=$${SOAK_MINUTES:-15} $(BIN)/python -m pytest tests/faults/test_soak.py --log-cli-level=INFO
@@ -73,6 +80,10 @@ clean: ## Remove .venv, caches and what the demo made.
 $(VENV)/installed-dev: $(VENV)/installed-local
 	@echo "Installing what development needs into $(VENV) ..."
 	$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/installed-system: $(VENV)/installed-dev
+	$(PIP_INSTALL) --editable '.[system]'
 	@touch $@
 
 $(VENV)/installed-bench: $(VENV)/installed-local

@@ -23,6 +23,7 @@ from jobs.schemas.job import Resources
 from jobs.settings import Settings
 from service.app import create_app
 from service.http.upload_buffer import SPOOL_BYTES
+from tests.fixtures.tiers import program
 
 ROOT = Path(__file__).parent.parent
 K8S = ROOT / "k8s"
@@ -34,20 +35,22 @@ HOME = "/var/lib/relora"
 Manifest = dict[str, Any]
 
 
+@pytest.fixture(scope="module")
+def kubectl() -> str:
+    return program("kubectl", install="make test-system")
+
+
 @pytest.fixture(scope="module", params=["base", "overlays/gpu"])
-def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
-    return render(K8S / request.param)
+def manifests(request: pytest.FixtureRequest, kubectl: str) -> list[Manifest]:
+    return render(kubectl, K8S / request.param)
 
 
 @pytest.fixture(scope="module")
-def gpu_worker() -> Manifest:
-    return workloads(render(K8S / "overlays/gpu"))["relora-worker"]
+def gpu_worker(kubectl: str) -> Manifest:
+    return workloads(render(kubectl, K8S / "overlays/gpu"))["relora-worker"]
 
 
-def render(folder: Path) -> list[Manifest]:
-    kubectl = shutil.which("kubectl")
-    if kubectl is None:
-        pytest.skip("kubectl, which renders the manifests, is not installed")
+def render(kubectl: str, folder: Path) -> list[Manifest]:
     result = subprocess.run([kubectl, "kustomize", folder], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return list(yaml.safe_load_all(result.stdout))
@@ -104,14 +107,14 @@ def test_kubernetes_accepts_every_document(manifests: list[Manifest], version: s
         kubernetes_validate.validate(manifest, version, strict=True)
 
 
-def test_the_overlay_that_the_docs_show_renders(tmp_path: Path) -> None:
+def test_the_overlay_that_the_docs_show_renders(kubectl: str, tmp_path: Path) -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", OPERATIONS, re.S)
     (example,) = (block for block in blocks if "kind: Kustomization" in block)
     shutil.copytree(K8S, tmp_path / "k8s")
     overlay = tmp_path / "k8s/overlays/mine"
     overlay.mkdir()
     (overlay / "kustomization.yaml").write_text(textwrap.dedent(example))
-    manifests = render(overlay)
+    manifests = render(kubectl, overlay)
     assert {c["image"].partition("/")[0] for c in our_containers(manifests)} == {
         "registry.example.com"
     }

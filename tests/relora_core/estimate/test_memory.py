@@ -13,7 +13,6 @@ from relora_core.estimate.estimates import PhaseEstimate
 from relora_core.events import AnyTrainEvent, PhaseStarted, StepFinished
 from relora_core.lowrank.frozen import integers
 from relora_core.lowrank.inject import inject, low_rank_layers
-from relora_core.models.compilation import compiler_found
 from relora_core.optim.optimizers import build_optimizer
 from relora_core.spec import FrozenDtype, LoraMethod, TrainingSpec, TrainSpec
 from relora_core.tasks.next_token import next_token_objective
@@ -154,8 +153,7 @@ def test_frozen_weights_of_every_type_are_as_estimated(
     "ignore:.*script_method:DeprecationWarning",
     "ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning",
 )
-@pytest.mark.skipif(not compiler_found(torch.device("cpu")), reason="needs a C++ compiler")
-@pytest.mark.integration
+@pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize("family", ["llama_with_grouped_queries", "gpt2"])
 def test_a_compiled_model_keeps_what_is_estimated(family: str, make_model: MakeModel) -> None:
     config = CONFIGS[family]

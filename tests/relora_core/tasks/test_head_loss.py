@@ -5,7 +5,6 @@ import torch
 from torch import Tensor, nn
 
 from relora_core.models import loss_chunks
-from relora_core.models.compilation import compiler_found
 from relora_core.tasks.head_loss import head_loss
 from relora_core.tasks.token_loss import sum_of_cross_entropies
 from tests.relora_core.estimate.live_memory import LiveMemory
@@ -102,8 +101,7 @@ def test_the_head_s_gradient_adds_up_without_a_second_tensor_of_its_size() -> No
     "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning",
     "ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning",
 )
-@pytest.mark.skipif(not compiler_found(torch.device("cpu")), reason="needs a C++ compiler")
-@pytest.mark.integration
+@pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_compiled_it_is_the_same_to_rounding(dtype: torch.dtype) -> None:
     hidden, head, targets = example()

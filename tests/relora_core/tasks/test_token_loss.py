@@ -2,12 +2,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from relora_core.models.compilation import compiler_found
-from relora_core.tasks.token_loss import compiled_sum_of_cross_entropies, sum_of_cross_entropies
-
-needs_a_compiler = pytest.mark.skipif(
-    not compiler_found(torch.device("cpu")), reason="needs a C++ compiler"
+from relora_core.tasks.token_loss import (
+    compiled_sum_of_cross_entropies,
+    sum_of_cross_entropies,
 )
+
+needs_a_compiler = pytest.mark.usefixtures("compiler")
 # torch 2.13 uses what it deprecates, where it first compiles, and hides the second by itself.
 compiler_warns = pytest.mark.filterwarnings(
     "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning",
@@ -33,7 +33,6 @@ def test_it_is_minus_the_log_of_each_target_s_probability_summed() -> None:
 
 @needs_a_compiler
 @compiler_warns
-@pytest.mark.integration
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_compiled_it_is_the_same_to_fp32_rounding_and_keeps_the_logits_alone(
     dtype: torch.dtype,
