@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from jobs.schemas import events as job
@@ -39,6 +41,7 @@ SIGNS: dict[type[train.Event], tuple[str, str]] = {
     train.TrainFailed: ("✗", BAD),
 }
 LESSER = ("·", "dim")
+INDENT = len("00:00:00 ● ")  # of the words
 
 
 def describe(event: job.AnyJobEvent) -> Text:
@@ -60,3 +63,16 @@ def _line(time: datetime, sign: tuple[str, str], text: str) -> Text:
     symbol, style = sign
     clock = f"{time.astimezone():%H:%M:%S} "
     return Text.assemble((clock, "dim"), (f"{symbol} ", f"bold {style}"), text)
+
+
+def print_event(console: Console, line: Text) -> None:
+    """Print what `describe` made. Where a terminal is too narrow for it, go on below its words."""
+    if not console.is_terminal:
+        console.print(line, soft_wrap=True)  # a line each, for programs
+        return
+    before, words = line.divide([INDENT])
+    hanging = Table.grid()
+    hanging.add_column(no_wrap=True)
+    hanging.add_column()
+    hanging.add_row(before, words)
+    console.print(hanging)

@@ -34,7 +34,7 @@ from relora_core.events import (
     StepFinished,
     TrainFailed,
 )
-from service.cli.describe import describe, describe_line
+from service.cli.describe import describe, describe_line, print_event
 from service.cli.loss_curve import LossCurve
 from service.cli.tables.layout import as_of
 from service.client import Client
@@ -96,12 +96,12 @@ def _draw(client: Client, job: Job, console: Console, notices: Console) -> None:
         for event in client.jobs.stream(job.id, listener=told_on(above)):
             now.apply(event)
             if not isinstance(event, UNTOLD):
-                console.print(describe(event))
+                print_event(console, describe(event))
 
 
 def told_on(console: Console) -> Listener:
     """Says on the console when a stream is cut and when it is back."""
-    return lambda news: console.print(describe_line(news), soft_wrap=True)
+    return lambda news: print_event(console, describe_line(news))
 
 
 def _print_plainly(client: Client, job_id: str, console: Console, notices: Console) -> None:
@@ -110,9 +110,9 @@ def _print_plainly(client: Client, job_id: str, console: Console, notices: Conso
         due = last is None or event.time - last >= PLAIN_EVERY
         if isinstance(event, DRAWN) and due:
             last = event.time
-            console.print(describe(event), soft_wrap=True)
+            print_event(console, describe(event))
         elif not isinstance(event, UNTOLD):
-            console.print(describe(event), soft_wrap=True)
+            print_event(console, describe(event))
 
 
 class Now:

@@ -12,7 +12,7 @@ from jobs.schemas.job import Job
 from jobs.schemas.status import JobStatus
 from relora_core.counted import counted
 from relora_core.events import to_line
-from service.cli.describe import describe
+from service.cli.describe import describe, print_event
 from service.cli.documents import parse_labels, read_changes, read_spec
 from service.cli.follow import follow
 from service.cli.session import (
@@ -152,7 +152,7 @@ def events(
             if json:
                 typer.echo(to_line(event))
             else:
-                out.print(describe(event), soft_wrap=True)
+                print_event(out, describe(event))
 
 
 @jobs.command()

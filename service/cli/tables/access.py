@@ -9,11 +9,11 @@ from jobs.access.projects import Project, ProjectReport
 from jobs.scheduling.quotas import Quotas
 from jobs.schemas.keys import ApiKey
 from jobs.schemas.secrets import Secret
-from service.cli.tables.layout import line, moment, sheet, table
+from service.cli.tables.layout import Listing, line, moment, sheet
 
 
-def key_table(items: Sequence[ApiKey]) -> Table:
-    rows = table([item.id for item in items], "name", "scope", "begins", "state", "last used")
+def key_table(items: Sequence[ApiKey]) -> Listing:
+    rows = Listing("name", "scope", "begins", "state", "last used", least="begins")
     for item in items:
         rows.add_row(
             item.id,
@@ -47,26 +47,26 @@ def _usable(key: ApiKey) -> str:
     return f"until {key.expires_at:%Y-%m-%d}" if key.expires_at else "usable"
 
 
-def secret_table(items: Sequence[Secret]) -> Table:
-    rows = table([item.name for item in items], "changed", first="name")
+def secret_table(items: Sequence[Secret]) -> Listing:
+    rows = Listing("changed", first="name")
     for item in items:
         rows.add_row(item.name, moment(item.updated_at))
     return rows
 
 
-def project_table(items: Sequence[Project]) -> Table:
+def project_table(items: Sequence[Project]) -> Listing:
     """Projects with their quotas."""
-    rows = table([item.name for item in items], *Quotas.model_fields, "created", first="name")
+    rows = Listing(*Quotas.model_fields, "created", first="name")
     for item in items:
         quotas = [_amount(name, limit) for name, limit in item.quotas]
         rows.add_row(item.name, *quotas, moment(item.created_at))
     return rows
 
 
-def quota_table(project: ProjectReport) -> Table:
+def quota_table(project: ProjectReport) -> Listing:
     """Each quota of one project, and what is used of it."""
     used = dict(project.usage)
-    rows = table(list(used), "used", "limit", first="quota")
+    rows = Listing("used", "limit", first="quota")
     for name, limit in project.quotas:
         rows.add_row(name, _amount(name, used[name]), _amount(name, limit))
     return rows

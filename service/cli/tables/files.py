@@ -7,14 +7,12 @@ from rich.table import Table
 
 from jobs.schemas.datasets import Dataset
 from jobs.store.artifacts import Checkpoint
-from service.cli.tables.layout import as_of, line, moment, number, sheet, table
+from service.cli.tables.layout import Listing, as_of, line, moment, number, sheet
 from service.schemas.responses import StoredArtifact
 
 
-def checkpoint_table(items: Sequence[Checkpoint]) -> Table:
-    rows = table(
-        [item.path for item in items], "kind", "step", "files", "size", "score", first="path"
-    )
+def checkpoint_table(items: Sequence[Checkpoint]) -> Listing:
+    rows = Listing("kind", "step", "files", "size", "score", first="path", least="kind files step")
     for item in items:
         rows.add_row(
             item.path,
@@ -33,9 +31,9 @@ def _score(saved: Checkpoint) -> float | None:
     return metrics.get("validation_perplexity", metrics.get("validation_accuracy"))
 
 
-def dataset_table(items: Sequence[Dataset]) -> Table:
+def dataset_table(items: Sequence[Dataset]) -> Listing:
     names = ("name", "file", "status", "size", "created")
-    rows = table([item.id for item in items], *names, giving_way="name file")
+    rows = Listing(*names, giving_way="name file", least="created file")
     for item in items:
         rows.add_row(
             item.id,
@@ -54,8 +52,8 @@ def _here(dataset: Dataset) -> str:
     return dataset.status + share
 
 
-def artifact_table(items: Sequence[StoredArtifact]) -> Table:
-    rows = table([item.path for item in items], "kind", "step", "size", first="path")
+def artifact_table(items: Sequence[StoredArtifact]) -> Listing:
+    rows = Listing("kind", "step", "size", first="path", least="step kind")
     for item in items:
         rows.add_row(
             item.path,

@@ -4,12 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rich.filesize import decimal
-from rich.table import Table
 from rich.text import Text
 
 from jobs.scheduling.queue_order import QueuedJob
 from jobs.schemas.workers import Gpu, Worker, WorkerStatus
-from service.cli.tables.layout import line, moment, table
+from service.cli.tables.layout import Listing, line, moment
 from service.schemas.presets import Preset, RecipeEntry
 
 STYLES = {
@@ -19,9 +18,9 @@ STYLES = {
 }
 
 
-def preset_table(items: Sequence[Preset]) -> Table:
+def preset_table(items: Sequence[Preset]) -> Listing:
     names = ("family", "layers", "hidden", "heads", "parameters", "trainable at rank 128")
-    rows = table([item.name for item in items], *names, first="name")
+    rows = Listing(*names, first="name")
     for item in items:
         rows.add_row(
             item.name,
@@ -39,9 +38,9 @@ def _millions(value: int | None) -> str:
     return "-" if value is None else f"{value / 1e6:,.1f}M"
 
 
-def recipe_table(items: Sequence[RecipeEntry]) -> Table:
+def recipe_table(items: Sequence[RecipeEntry]) -> Listing:
     names = ("model", "method", "steps", "batch", "length")
-    rows = table([item.name for item in items], *names, first="name")
+    rows = Listing(*names, first="name")
     for item in items:
         model, method, training = (item.spec[part] for part in ("model", "method", "training"))
         rows.add_row(
@@ -55,9 +54,9 @@ def recipe_table(items: Sequence[RecipeEntry]) -> Table:
     return rows
 
 
-def queue_table(items: Sequence[QueuedJob]) -> Table:
+def queue_table(items: Sequence[QueuedJob]) -> Listing:
     """In the order in which workers take them."""
-    rows = table([item.job_id for item in items], "place", "priority", "name", "since")
+    rows = Listing("place", "priority", "name", "since", least="priority name")
     for item in items:
         reason = item.obstacle or ("for room in the quotas" if item.held_back else None)
         rows.add_row(
@@ -70,9 +69,9 @@ def queue_table(items: Sequence[QueuedJob]) -> Table:
     return rows
 
 
-def worker_table(items: Sequence[Worker]) -> Table:
+def worker_table(items: Sequence[Worker]) -> Listing:
     names = ("state", "job", "heard", "problem", "GPUs")
-    rows = table([item.name for item in items], *names, first="name", giving_way="problem GPUs")
+    rows = Listing(*names, first="name", giving_way="problem GPUs", least="heard GPUs job")
     for item in items:
         rows.add_row(
             item.name,

@@ -13,7 +13,7 @@ from jobs.schemas.status import JobStatus
 from jobs.schemas.sweeps import SweepJob, SweepSummary
 from relora_core.spec import ConfigModel, PresetModel, PretrainedModel
 from service.cli.follow import STYLES
-from service.cli.tables.layout import Fact, as_of, line, moment, number, sheet, table
+from service.cli.tables.layout import Fact, Listing, as_of, line, moment, number, sheet
 
 OF_EACH = ("status", "loss", "ppl", "tokens/s", "memory", "name")  # of jobs side by side
 
@@ -81,9 +81,11 @@ def _attempt(job: Job) -> str:
     return f"{job.attempt} ({job.failed_attempts} of {job.spec.retries.max_attempts} failed)"
 
 
-def overview(items: Sequence[Job]) -> Table:
+def overview(items: Sequence[Job]) -> Listing:
     """A line for each job."""
-    rows = table([job.id for job in items], "name", "method", "status", "step", "loss", "created")
+    rows = Listing(
+        "name", "method", "status", "step", "loss", "created", least="method created loss step"
+    )
     for job in items:
         rows.add_row(
             job.id,
@@ -97,11 +99,10 @@ def overview(items: Sequence[Job]) -> Table:
     return rows
 
 
-def comparison_table(items: Sequence[SweepJob]) -> Table:
+def comparison_table(items: Sequence[SweepJob]) -> Listing:
     """Jobs side by side: what is other in each, and how far each came."""
     fields = list(dict.fromkeys(field for item in items for field in item.changes))
-    rows = table(
-        [item.job_id for item in items],
+    rows = Listing(
         *_short(fields),
         *OF_EACH,
     )
@@ -130,9 +131,9 @@ def _short(fields: Sequence[str]) -> list[str]:
     return [end if taken[end] == 1 else field for field, end in zip(fields, last, strict=True)]
 
 
-def sweep_table(items: Sequence[SweepSummary]) -> Table:
+def sweep_table(items: Sequence[SweepSummary]) -> Listing:
     names = ("name", "jobs", "created")
-    rows = table([item.id for item in items], *names, giving_way="name jobs")
+    rows = Listing(*names, giving_way="name jobs", least="created")
     for item in items:
         counts = [f"{count} {status}" for status, count in item.counts.items() if count]
         rows.add_row(item.id, line(item.name), line(", ".join(counts)), moment(item.created_at))

@@ -3,26 +3,70 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 Fact = tuple[str, str | Text]
-LEAST_WIDTH = 3  # of what gives way
+READABLE = 12  # characters that are left of a cell which is cut
+GAP = 1  # between two columns
 
 
-def table(ids: Sequence[str], *names: str, first: str = "id", giving_way: str = "name") -> Table:
+class Listing:
     """A line for each thing, which begins with its id, whole however narrow the terminal is.
 
-    Where there is no room, the columns of `giving_way` are cut; their cells are `line`s.
+    Where there is no room, the columns of `giving_way` are cut; their cells are `line`s. Where
+    there still is none, columns are left out and named below: the `least` important ones in this
+    order, then the others from the right.
     """
-    made = Table(box=None, padding=(0, 1, 0, 0))
-    made.add_column(first, no_wrap=True, min_width=max(map(len, ids), default=2))
-    for name in names:
-        if name in giving_way.split():
-            made.add_column(name, min_width=LEAST_WIDTH)
-        else:
-            made.add_column(name, no_wrap=True, overflow="ellipsis")
-    return made
+
+    def __init__(
+        self, *names: str, first: str = "id", giving_way: str = "name", least: str = ""
+    ) -> None:
+        self._names = (first, *names)
+        self._giving_way = giving_way.split()
+        by_name = [self._names.index(name) for name in least.split()]
+        others = [index for index in range(len(names), 0, -1) if index not in by_name]
+        self._least_first = [*by_name, *others]
+        self._rows: list[list[Text]] = []
+
+    def add_row(self, *cells: str | Text) -> None:
+        self._rows.append([Text(cell) if isinstance(cell, str) else cell for cell in cells])
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        left_out = self._left_out(options.max_width)
+        yield self._table([i for i in range(len(self._names)) if i not in left_out])
+        if left_out:
+            names = ", ".join(self._names[index] for index in sorted(left_out))
+            yield Text(f"left out: {names}; a wider terminal shows more", style="dim")
+
+    def _left_out(self, room: int) -> list[int]:
+        needed = sum(self._width(index) + GAP for index in range(len(self._names))) - GAP
+        left_out: list[int] = []
+        for index in self._least_first:
+            if needed <= room:
+                break
+            left_out.append(index)
+            needed -= self._width(index) + GAP
+        return left_out
+
+    def _width(self, index: int) -> int:
+        """That a column cannot do without."""
+        name = self._names[index]
+        widest = max(cell_len(name), *(row[index].cell_len for row in self._rows), 0)
+        return min(widest, READABLE) if name in self._giving_way else widest
+
+    def _table(self, shown: Sequence[int]) -> Table:
+        made = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False)
+        for index in shown:
+            may_be_cut = self._names[index] in self._giving_way
+            made.add_column(
+                self._names[index], no_wrap=not may_be_cut, min_width=self._width(index)
+            )
+        for row in self._rows:
+            made.add_row(*(row[index] for index in shown))
+        return made
 
 
 def line(text: str, style: str = "") -> Text:

@@ -2,20 +2,18 @@
 
 from collections.abc import Callable, Sequence
 
-from rich.table import Table
 from rich.text import Text
 
 from jobs.schemas.generations import Generation
 from jobs.schemas.metrics import Curve
-from service.cli.tables.layout import line, table
+from service.cli.tables.layout import Listing, line
 
 MISSING = "-"
 
 
-def metric_table(curves: Sequence[Curve]) -> Table:
+def metric_table(curves: Sequence[Curve]) -> Listing:
     """The thinned curves have their least and their greatest point, whatever they left out."""
-    names = [curve.name for curve in curves]
-    rows = table(names, "points", "least", "at step", "greatest", "at step", first="metric")
+    rows = Listing("points", "least", "at step", "greatest", "at step", first="metric")
     for curve in curves:
         rows.add_row(
             curve.name, f"{curve.num_points:,}", *_extreme(curve, min), *_extreme(curve, max)
@@ -32,9 +30,9 @@ def _extreme(curve: Curve, of: Callable[[list[tuple[float, int]]], tuple[float, 
     return [f"{value:,.6g}", f"{step:,}"]
 
 
-def generation_table(items: Sequence[Generation]) -> Table:
+def generation_table(items: Sequence[Generation]) -> Listing:
     names = ("status", "step", "prompt", "text")
-    rows = table([item.id for item in items], *names, giving_way="prompt text")
+    rows = Listing(*names, giving_way="prompt text", least="step status")
     for item in items:
         rows.add_row(
             item.id,

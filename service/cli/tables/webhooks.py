@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.schemas.webhooks import Delivery, DeliveryStatus, Webhook
-from service.cli.tables.layout import line, moment, sheet, table
+from service.cli.tables.layout import Listing, line, moment, sheet
 
 STYLES = {
     DeliveryStatus.PENDING: "yellow",
@@ -16,9 +16,9 @@ STYLES = {
 WELL = Text("well", style="green")
 
 
-def webhook_table(items: Sequence[Webhook]) -> Table:
+def webhook_table(items: Sequence[Webhook]) -> Listing:
     names = ("state", "events", "url")
-    rows = table([item.id for item in items], *names, giving_way="events url")
+    rows = Listing(*names, giving_way="events url", least="events")
     for item in items:
         state = Text("failing", style="red") if item.failing_since else WELL
         rows.add_row(item.id, state, line(", ".join(item.events)), line(item.url))
@@ -45,9 +45,9 @@ def _state(webhook: Webhook) -> Text:
     return Text(f"failing since {moment(webhook.failing_since)}", style="red")
 
 
-def delivery_table(items: Sequence[Delivery]) -> Table:
+def delivery_table(items: Sequence[Delivery]) -> Listing:
     names = ("event", "status", "tries", "answer")
-    rows = table([item.id for item in items], *names, giving_way="answer")
+    rows = Listing(*names, giving_way="answer", least="tries")
     for item in items:
         rows.add_row(
             item.id,
