@@ -56,7 +56,7 @@ def relora(**fields: Any) -> dict[str, Any]:
 
 # What is written, and what its answer holds: a path or a piece of its reason.
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({f"unknown{n}": 1 for n in range(3000)}, "and 2980 more problems"),
+    ({f"unknown{n}": 1 for n in range(3000)}, "and 2,980 more problems"),
     ({f"unknown{n}": 1 for n in range(20_000)}, "at most 65,536 bytes"),
     ({"x" * 5000: 1}, "unknown field"),
     ({"nmae": "x"}, "did you mean `name`?"),

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from relora_core.counted import in_epochs
 from relora_core.data.file_formats import COMPRESSED, TEXTS, file_format
 from relora_core.events import Unit
-from relora_core.events.json_float import in_epochs
 from relora_core.spec import Source, TrainSpec
 from relora_core.spec.file_uris import existing_path
 from relora_core.spec.part import Remark

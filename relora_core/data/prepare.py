@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from relora_core.counted import counted
 from relora_core.data.fingerprints import Contents
 from relora_core.data.packing import PackedSource, Part, Stream, pack
 from relora_core.data.rows import check_bad_rows
@@ -117,7 +118,7 @@ def _check_size(split: Split, stream: Stream, spec: TrainSpec) -> None:
     needed = spec.training.global_batch_size if split == "train" else 1
     if sequences < needed:
         raise DataError(
-            f"the {split} data is too small: {stream.tokens:,} tokens in {stream.documents:,} "
-            f"documents make {sequences:,} sequences of {length}, and {needed:,} are needed; "
-            f"{ADVICE[split]}"
+            f"the {split} data is too small: {counted(stream.tokens, 'token')} in "
+            f"{counted(stream.documents, 'document')} make {counted(sequences, 'sequence')} of "
+            f"{length}, and {needed:,} are needed; {ADVICE[split]}"
         )

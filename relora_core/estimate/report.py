@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
+from relora_core.counted import in_epochs
 from relora_core.estimate.estimates import Estimate, PhaseEstimate
 from relora_core.estimate.memory import Memory
 from relora_core.estimate.text_table import text_table
-from relora_core.events.json_float import in_epochs
 
 _PARTS: dict[str, Callable[[Memory], int]] = {
     "  weights": lambda memory: memory.weights,

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from relora_core.counted import counted
 from relora_core.events.event import Event
 
 Split = Literal["train", "validation"]
@@ -25,9 +26,10 @@ class DataProgress(Event):
     )
 
     def __str__(self) -> str:
-        tokens = f", {self.tokens:,} tokens" if self.making == "tokens" else ""
+        tokens = f", {counted(self.tokens, 'token')}" if self.making == "tokens" else ""
         doing = "tokenizing" if self.making == "tokens" else "reading for the tokenizer"
-        return f"{self.split} data, {doing}: {self.documents:,} documents{tokens}{self._share()}"
+        documents = counted(self.documents, "document")
+        return f"{self.split} data, {doing}: {documents}{tokens}{self._share()}"
 
     def _share(self) -> str:
         if not self.bytes_total or self.bytes_read is None:
@@ -49,9 +51,11 @@ class DataPrepared(Event):
     reused: bool = Field(default=False, description="Found in the cache, nothing was read.")
 
     def __str__(self) -> str:
-        bad = f", {self.bad_rows:,} bad rows left out" if self.bad_rows else ""
-        made, what = "tokenized", f"{self.documents:,} documents, {self.tokens:,} tokens"
+        bad = f", {counted(self.bad_rows, 'bad row')} left out" if self.bad_rows else ""
+        made = "tokenized"
+        what = f"{counted(self.documents, 'document')}, {counted(self.tokens, 'token')}"
         if self.images is not None:
-            made, what = "resized", f"{self.images:,} images, {self.labels} labels"
+            made = "resized"
+            what = f"{counted(self.images, 'image')}, {counted(self.labels or 0, 'label')}"
         how = "found in the cache" if self.reused else made
         return f"{self.split} data {how}: {what}{bad}"

@@ -5,9 +5,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from relora_core.counted import counted
+from relora_core.counted import counted, in_epochs
 from relora_core.events.event import Event, Phase, Unit
-from relora_core.events.json_float import Number, in_epochs
+from relora_core.events.json_float import Number
 
 
 class TrainStarted(Event):

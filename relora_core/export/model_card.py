@@ -4,6 +4,7 @@ import re
 
 import yaml
 
+from relora_core.counted import counted
 from relora_core.spec import NoTokenizer, PretrainedModel, Source, TaskName, TrainSpec
 from relora_core.state import Counters
 
@@ -98,8 +99,8 @@ def _optimizer(spec: TrainSpec) -> str:
 def _batch(spec: TrainSpec) -> str:
     size = spec.training.global_batch_size
     if spec.task == "image_classification":
-        return f"{size} images"
-    return f"{size} sequences of {spec.data.sequence_length} tokens"
+        return counted(size, "image")
+    return f"{counted(size, 'sequence')} of {counted(spec.data.sequence_length, 'token')}"
 
 
 def _method_rows(spec: TrainSpec, counters: Counters) -> dict[str, str]:
@@ -112,7 +113,7 @@ def _method_rows(spec: TrainSpec, counters: Counters) -> dict[str, str]:
         if value is not None
     }
     if phases.first == "warm_start" and phases.first_steps:
-        rows["warm start"] = f"{phases.first_steps} full-rank steps"
+        rows["warm start"] = f"{counted(phases.first_steps, 'full-rank step')}"
     if phases.reset_every is not None:
         rows["restarts"] = f"{counters.restarts}, one every {phases.reset_every} steps"
     return rows

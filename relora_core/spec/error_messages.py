@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from relora_core.counted import counted
 from relora_core.spec import SpecConflict
 from relora_core.suggestions import nearest, no_such
 
@@ -104,7 +105,7 @@ def first(problems: Sequence[Problem]) -> list[Problem]:
 
 
 def _more(number: int) -> list[Problem]:
-    return [Problem("", f"and {number} more problems")] if number > 0 else []
+    return [Problem("", f"and {counted(number, 'more problem')}")] if number > 0 else []
 
 
 def _path(item: Mapping[str, Any], document: object) -> str:

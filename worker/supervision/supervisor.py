@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from relora_core.counted import counted
 from relora_core.events import AnyTrainEvent, TrainFailed, TrainFinished, TrainStopped
 from worker.attempt.attempt import Attempt
 from worker.launchers.process import TiedProcess
@@ -52,8 +53,8 @@ class Recorder:
         if self._tail.unreadable:
             self._attempt.warn(
                 "events_unreadable",
-                f"{self._tail.unreadable} lines of what the trainer reported are damaged and left "
-                "out; was the disk full, or the power cut?",
+                f"{counted(self._tail.unreadable, 'damaged line')} of what the trainer reported "
+                "left out; was the disk full, or the power cut?",
             )
 
     def _append(self, lines: list[Line]) -> bool:

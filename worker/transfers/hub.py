@@ -14,6 +14,7 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from jobs.schemas.job import HubRepo
 from jobs.schemas.secret_names import HUB_TOKEN
+from relora_core.counted import counted
 from relora_core.errors.failures import summary
 from worker.attempt.attempt import Attempt
 
@@ -54,7 +55,7 @@ def _push(attempt: Attempt, hub: HubRepo) -> str:
     commit = api.upload_folder(
         repo_id=hub.repo,
         folder_path=attempt.workdir.root / "final",
-        commit_message=f"{attempt.job.name}, after {attempt.job.spec.total_steps} steps",
+        commit_message=f"{attempt.job.name}, after {counted(attempt.job.spec.total_steps, 'step')}",
         commit_description=f"relora job {attempt.job.id}",
     )
     return str(commit.commit_url)

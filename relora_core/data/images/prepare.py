@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from relora_core.counted import counted
 from relora_core.data.batch import Dataset
 from relora_core.data.cache import digest
 from relora_core.data.fingerprints import Contents
@@ -80,8 +81,8 @@ def _check(split: Split, packed: PackedImages, part: Part, spec: TrainSpec, emit
     needed = spec.training.global_batch_size if split == "train" else 1
     if images < needed:
         raise DataError(
-            f"the {split} data is too small: {images:,} images, and {needed:,} are needed; "
-            + ADVICE[split]
+            f"the {split} data is too small: {counted(images, 'image')}, and {needed:,} "
+            "are needed; " + ADVICE[split]
         )
     if split == "train":
         _check_labels(packed)

@@ -159,6 +159,7 @@ def test_the_exported_model_generates_with_a_cache_one_token_a_step(
 ) -> None:
     folder = finished(checkpointed(make_spec, "fp32")).workdir / "final"
     model: Any = AutoModelForCausalLM.from_pretrained(folder)
+    assert model.config.use_cache is True
     assert model.generation_config.use_cache is True
     lengths = []
 
@@ -217,6 +218,7 @@ def test_settings_of_the_source_are_kept_and_its_tokenizer_no_longer_ends_prompt
         assert exported.eos_token_id == [0, 2]
         assert (exported.temperature, exported.do_sample) == (0.6, True)
         assert exported.use_cache is True
+        assert json.loads((folder / "config.json").read_text())["use_cache"] is True
         tokenizer = AutoTokenizer.from_pretrained(folder)
         assert tokenizer("the the").input_ids == [2, 2]
         assert tokenizer.chat_template == "{{ messages }}"
