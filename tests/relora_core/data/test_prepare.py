@@ -119,7 +119,7 @@ def test_more_bad_rows_fail_with_counts_and_examples(file: Path, tmp_path: Path)
         (
             ["short"] * 3,
             {"validation": {"fraction": 0.0001}, "sequence_length": 4},
-            r"the train data is too small: \d+ tokens in 3 documents make \d sequences of 4, and 4 "
+            r"the train data is too small: \d+ tokens in 3 documents make 1 sequence of 4, and 4 "
             "are needed; add data, or lower training.global_batch_size or data.sequence_length",
         ),
         (
