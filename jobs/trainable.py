@@ -13,9 +13,7 @@ from relora_core.estimate.shape_of import needs_trainer, shape_of
 from relora_core.shapes.names import check_names
 from relora_core.spec import ConfigModel
 from relora_core.spec.error_messages import Problem
-from relora_core.spec.file_uris import existing_path
-
-_WILD = frozenset("*?[")
+from relora_core.spec.file_uris import existing_path, is_pattern
 
 
 def model_problems(spec: JobSpec) -> Iterator[Problem]:
@@ -58,7 +56,7 @@ def _unreadable(uri: str) -> str | None:
     if separator and scheme != "file":
         return None
     file = Path(existing_path(uri))
-    if _WILD & set(str(file)) or not file.is_absolute():
+    if is_pattern(file) or not file.is_absolute():
         return None
     try:
         if file.is_dir():

@@ -33,6 +33,21 @@ def test_the_escapes_of_a_uri_are_read(spec: JobSpec, tmp_path: Path) -> None:
     assert problem.message == f"there is no file '{tmp_path}/b a.jsonl'"
 
 
+def test_brackets_in_the_name_of_a_folder_make_no_pattern(spec: JobSpec, tmp_path: Path) -> None:
+    folder = tmp_path / "data [2024]"
+    folder.mkdir()
+    (folder / "there.jsonl").write_text("")
+    document = spec.model_dump(mode="json")
+    document["data"]["train"]["uri"] = [
+        f"{folder}/{name}" for name in ("there.jsonl", "part-*.jsonl", "missing.jsonl")
+    ]
+
+    (problem,) = file_problems(JobSpec.model_validate(document))
+
+    assert problem.path == "data.train.uri.2"
+    assert problem.message == f"there is no file '{folder}/missing.jsonl'"
+
+
 def test_a_folder_that_no_dataset_was_saved_in_is_a_problem(spec: JobSpec, tmp_path: Path) -> None:
     document = spec.model_dump(mode="json")
     document["data"]["train"]["uri"] = str(tmp_path)
