@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from relora_core.data.epochs import guessed_epochs, many_epochs
-from relora_core.errors import ModelError
+from relora_core.errors import TrainError
 from relora_core.estimate import DEFAULT, GPUS, UTILIZATION, estimate, presets_table
 from relora_core.estimate.report import as_json, as_text
 from relora_core.spec import TrainSpec, read_accepted, train_part, with_absolute_paths
@@ -95,7 +95,7 @@ def _estimate(options: argparse.Namespace) -> int:
             utilization=options.utilization,
             epochs=epochs,
         )
-    except (OSError, ValueError, ModelError) as error:
+    except (OSError, ValueError, TrainError) as error:
         logger.error("%s", error)
         return 2
     remarks = [*spec.remarks, *many_epochs(epochs, spec.unit)]

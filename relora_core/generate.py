@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from relora_core.data.tokenizer import text_encoder
 from relora_core.errors import GenerationError
+from relora_core.errors.unexpected import as_train_error
 from relora_core.progress_bars import no_progress_bars
 
 
@@ -33,10 +34,12 @@ class Sample:
     finish_reason: Literal["end_of_text", "length"]
 
 
+@as_train_error()
 def generate(folder: Path, request: SampleRequest, *, device: str) -> Sample:
     """Continue the prompt as the beginning of a document, which is how the model saw text.
 
-    Raises `GenerationError` if prompt and new tokens do not fit the model.
+    Raises `GenerationError` if prompt and new tokens do not fit the model, and no other error than
+    a `TrainError`.
     """
     with no_progress_bars():
         model: Any = AutoModelForCausalLM.from_pretrained(folder)

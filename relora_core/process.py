@@ -14,6 +14,7 @@ from types import FrameType
 
 from relora_core.data.cache import default_cache
 from relora_core.errors import TrainError, UnexpectedError, WorkdirInUse
+from relora_core.errors.unexpected import as_train_error
 from relora_core.events import Emit, TrainFailed
 from relora_core.export.from_checkpoint import export_checkpoint
 from relora_core.generate import SampleRequest, generate
@@ -70,14 +71,21 @@ def _train(
     staged: Mapping[str, str],
 ) -> int:
     try:
-        train(spec, workdir, emit, stop_requested, cache=cache, staged=staged)
+        with as_train_error():  # the event log is no caller's: a disk that is full ends the run
+            train(spec, workdir, emit, stop_requested, cache=cache, staged=staged)
     except TrainError as error:
         if isinstance(error, UnexpectedError):
-            logger.error("%s", error, exc_info=error.__cause__)
+            _tell(error)
         if not _may_be_an_echo(error):
             emit(TrainFailed(code=error.code, message=str(error), retryable=error.retryable))
         return 1
     return 0
+
+
+def _tell(error: TrainError) -> None:
+    """Log it; of one that nobody expects, where it came from, too."""
+    cause = error.__cause__ if isinstance(error, UnexpectedError) else None
+    logger.error("%s", error, exc_info=cause)
 
 
 def _may_be_an_echo(error: TrainError) -> bool:
@@ -92,9 +100,10 @@ def prepare_data(spec: TrainSpec, *, cache: Path | None) -> int:
     """
     folder = cache or default_cache()
     try:
-        task = build_task(spec, cache=folder, emit=log_event)
+        with as_train_error():
+            task = build_task(spec, cache=folder, emit=log_event)
     except TrainError as error:
-        logger.error("%s", error)
+        _tell(error)
         return 1
     logger.info(
         "ready in %s: %s examples to train on, %s to validate on; the run finds them with "
@@ -118,7 +127,7 @@ def export_model(
     try:
         exported = export_checkpoint(workdir, folder, step=step, dtype=dtype)
     except TrainError as error:
-        logger.error("%s", error)
+        _tell(error)
         return 1
     logger.info("%s", exported)
     return 0
@@ -131,12 +140,13 @@ def generate_text(
     if supervised:
         _exit_with_supervisor_gone()
     try:
-        asked = SampleRequest.model_validate_json(request.read_bytes())
-        sample = generate(model, asked, device=device)
+        with as_train_error():
+            asked = SampleRequest.model_validate_json(request.read_bytes())
+            sample = generate(model, asked, device=device)
+            result.write_text(json.dumps(asdict(sample)))
     except TrainError as error:
-        logger.error("%s", error)
+        _tell(error)
         return 1
-    result.write_text(json.dumps(asdict(sample)))
     return 0
 
 

@@ -13,7 +13,7 @@ from relora_core.data.epochs import many_epochs
 from relora_core.data.loader import BatchLoader
 from relora_core.distributed.world import World, joined_world
 from relora_core.errors import ModelError
-from relora_core.errors.unexpected import as_train_error
+from relora_core.errors.unexpected import Callbacks, as_train_error
 from relora_core.events import Emit, Warned
 from relora_core.export.checkpoint_files import Description
 from relora_core.lowrank.bitsandbytes_extra import require_bitsandbytes
@@ -62,17 +62,18 @@ def train(
     saved. Events go to `emit`, by default into `events.jsonl` in the workdir and to the logger
     `relora_core`. Prepared data is kept in `cache` for later runs, by default in
     `~/.cache/relora`; `staged` maps remote sources to their local copies. Raises
-    `relora_core.errors.TrainError`.
+    `relora_core.errors.TrainError`, or what `emit` or `stop_requested` raised, as it is; the
+    same call then resumes from the newest checkpoint.
     """
-    local = with_copies(spec, staged or {})
     with (
-        as_train_error(),
+        as_train_error() as callbacks,
         joined_world() as world,
         only_trainer(workdir, is_main=world.is_main),
         no_progress_bars(),
         one_sequence_a_row(),
-        _report(workdir, emit, world) as report,
+        _report(workdir, emit, callbacks, world) as report,
     ):
+        local = with_copies(spec, staged or {})
         for remark in spec.remarks:
             report(Warned(code=remark.code, message=str(remark)))
         _check_batch(spec, world)
@@ -116,15 +117,17 @@ def train(
                 workdir=workdir,
                 world=world,
                 emit=report,
-                stop_requested=stop_requested,
+                stop_requested=callbacks.watch("stop_requested", stop_requested),
             )
             return trainer.run()
 
 
-def _report(workdir: Path, emit: Emit | None, world: World) -> AbstractContextManager[Emit]:
+def _report(
+    workdir: Path, emit: Emit | None, callbacks: Callbacks, world: World
+) -> AbstractContextManager[Emit]:
     if emit is None:
         return run_log(workdir, is_main=world.is_main)
-    return nullcontext(emit if world.is_main else silent)
+    return nullcontext(callbacks.watch("emit", emit) if world.is_main else silent)
 
 
 def _batches(spec: TrainSpec, task: Task, world: World) -> BatchLoader:

@@ -10,9 +10,10 @@ from transformers.utils import GENERATION_CONFIG_NAME
 from relora_core.checkpoint.checkpointer import Checkpoint, read_checkpoint
 from relora_core.checkpoint.manifest import verify
 from relora_core.errors import CheckpointError, ExportError
+from relora_core.errors.unexpected import as_train_error
 from relora_core.events import Exported
 from relora_core.export.checkpoint_files import Description
-from relora_core.export.hf_model import export
+from relora_core.export.hf_model import DTYPES, export
 from relora_core.methods import build_method
 from relora_core.optim.timeline import Timeline
 from relora_core.progress_bars import no_progress_bars
@@ -20,14 +21,18 @@ from relora_core.spec import TrainSpec, read_accepted
 from relora_core.workdir.step_folders import step_folders
 
 
+@as_train_error()
 def export_checkpoint(
     workdir: Path, folder: Path, *, step: int | None = None, dtype: str | None = None
 ) -> Exported:
     """Write the model of a step, by default the newest, to `folder`.
 
     `dtype` stands in for the spec's `export.dtype`. Raises `CheckpointError` if the checkpoint
-    is not there or not whole, `ExportError` if something is in the folder already.
+    is not there or not whole, `ExportError` if something is in the folder already or there is no
+    such dtype, and no other error than a `TrainError`.
     """
+    if dtype is not None and dtype not in DTYPES:
+        raise ExportError(f"there is no dtype {dtype!r} to export in; take {', '.join(DTYPES)}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ExportError(f"{folder} is not empty; name a new folder")
     checkpoint = _find(workdir, step)

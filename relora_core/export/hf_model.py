@@ -17,7 +17,7 @@ from relora_core.spec import TrainSpec
 from relora_core.state import Counters
 from relora_core.tasks.task import TaskParts
 
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
 def export(
@@ -33,7 +33,7 @@ def export(
 
     Every rank calls it; the main one writes, and the others return 0.
     """
-    dtype = _DTYPES[spec.export.dtype]
+    dtype = DTYPES[spec.export.dtype]
     state = world.on_main(merged_state(model).items(), dtype)
     if not world.is_main:
         return 0
