@@ -375,7 +375,7 @@ def check_that_the_next_model_stays(
         second = begin_attempt(job_id=first.job.id)
         upload(second, export(second, "final", "2" * size))
         stopped.go_on.set()
-        with pytest.raises((FileNotFoundError, LeaseLost)):
+        with pytest.raises((FileNotFoundError, StorageError, LeaseLost)):
             uploads.finish()
     assert b"".join(second.storage.read("final/model.safetensors")) == b"2" * size
     check_hashes(second)
