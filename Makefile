@@ -11,7 +11,7 @@ PIN_AND_HASH = $(BIN)/uv pip compile --no-config --quiet --generate-hashes --no-
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-all test-system soak audit requirements lint format bench bench-gpu bench-api bench-quality clean
+.PHONY: help install demo test test-all test-system soak audit requirements lint format docs bench bench-gpu bench-api bench-quality clean
 .NOTPARALLEL: # one pip at a time, also with `make -j`
 
 help: ## List the targets.
@@ -57,6 +57,9 @@ lint: $(VENV)/installed-dev ## Check format, style, types and import rules.
 format: $(VENV)/installed-dev ## Format the code and fix what can be fixed.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/installed-dev ## Write docs/spec.md and build the site of the docs, in build/website/site.
+	$(BIN)/python -m website.build
 
 bench: $(VENV)/installed-bench ## Compare the training speed on this CPU; writes docs/performance.md.
 	$(BIN)/python -m benchmarks.training --save

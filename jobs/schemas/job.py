@@ -39,6 +39,8 @@ Priority = Annotated[int, Field(ge=-100, le=100), json_integer]
 
 
 class Resources(Spec):
+    """What a job runs on."""
+
     gpus: int = Field(
         default=1,
         ge=1,
@@ -46,7 +48,9 @@ class Resources(Spec):
         description="Training processes, one for each GPU. Where no worker has a GPU, one process "
         "trains on the CPU.",
     )
-    nodes: Literal[1] = Field(default=1, description="Only 1 in this version.")
+    nodes: Literal[1] = Field(
+        default=1, description="Machines of a job. Only 1 is possible in this version."
+    )
 
 
 class HubRepo(Spec):
@@ -55,22 +59,25 @@ class HubRepo(Spec):
     repo: str = Field(
         max_length=193,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}$",
-        description="Organization or user, and name: my-org/relora-130m. It is made if needed.",
+        description="Organization or user, and name: my-org/relora-130m. It is created if there "
+        "is none.",
     )
-    private: bool = Field(default=True, description="Of a repository that is made.")
+    private: bool = Field(
+        default=True, description="Whether a repository that is created is private."
+    )
 
 
 class Output(Spec):
     uri: str | None = Field(
         default=None,
         max_length=4096,
-        description="Where checkpoints and models go: s3://bucket/prefix or file:///folder. "
-        "Default: the service's own storage.",
+        description="Where checkpoints and models are stored: s3://bucket/prefix or "
+        "file:///folder. Default: the service's own storage.",
     )
     hub: HubRepo | None = Field(
         default=None,
         description="A Hub repository to which the merged model of the finished run is also "
-        "pushed.",
+        "pushed. Default: none.",
     )
 
     @field_validator("uri")
@@ -85,26 +92,38 @@ class Output(Spec):
 
 
 class Retries(Spec):
-    max_attempts: int = Field(default=5, ge=1, le=100)
+    """How often, and when, a job is tried again."""
+
+    max_attempts: int = Field(
+        default=5, ge=1, le=100, description="Failed attempts after which the job fails."
+    )
     stalled_after: float | None = Field(
         default=1800.0,
         ge=1,
         le=31_536_000,
-        description="Seconds without a sign of life after which a trainer is ended and the "
-        "next attempt goes on from the newest checkpoint; null: never.",
+        description="A trainer that gives no sign of life for this many seconds is ended, and the "
+        "next attempt resumes from the newest checkpoint. null: never.",
     )
 
 
 class JobSpec(TrainSpec):
     """A training run, and the service's part of it."""
 
-    labels: Labels = Field(default_factory=dict, max_length=MAX_LABELS)
+    labels: Labels = Field(
+        default_factory=dict,
+        max_length=MAX_LABELS,
+        description="Names and values to find the job by: {team: research}.",
+    )
     priority: Priority = Field(
         default=0,
-        description="Of a project's waiting jobs the highest goes first; of equals the oldest.",
+        description="The queued job of a project with the highest priority runs first; of equals, "
+        "the oldest.",
     )
     resources: Resources = Resources()
-    output: Output | None = Field(default=None, description="Default: the service's own storage.")
+    output: Output | None = Field(
+        default=None,
+        description="Where the job's files are stored. Default: the service's own storage.",
+    )
     retries: Retries = Retries()
     secrets: SecretNames = Field(
         default_factory=dict,
@@ -114,10 +133,10 @@ class JobSpec(TrainSpec):
     trackers: tuple[TrackerSpec, ...] = Field(
         default=(),
         max_length=10,
-        description="Where its curves go besides the service: one of each at most.",
+        description="Where the metrics also go besides the service; at most one of each kind.",
     )
     webhooks: tuple[WebhookSpec, ...] = Field(
-        default=(), max_length=10, description="Who is told of this job's events."
+        default=(), max_length=10, description="Addresses that receive the events of this job."
     )
 
     @model_validator(mode="after")

@@ -14,29 +14,39 @@ Name = Annotated[str, Field(min_length=1, max_length=128)]
 class TensorboardTracker(Spec):
     """Event files among the job's artifacts, in `reports/tensorboard/`."""
 
-    name: Literal["tensorboard"] = "tensorboard"
+    name: Literal["tensorboard"] = Field(
+        default="tensorboard", description="Event files in `reports/tensorboard/` of the job."
+    )
 
 
 class WandbTracker(Spec):
     """A run of Weights & Biases, with the job's id as its own."""
 
-    name: Literal["wandb"] = "wandb"
-    project: Name
-    entity: Name | None = Field(default=None, description="Default: that of the API key.")
+    name: Literal["wandb"] = Field(
+        default="wandb", description="A run of Weights & Biases. Its id is the id of the job."
+    )
+    project: Name = Field(description="The W&B project.")
+    entity: Name | None = Field(
+        default=None, description="The W&B user or team. Default: that of the API key."
+    )
     mode: Literal["online", "offline"] = Field(
         default="online",
-        description="offline: files in `reports/wandb/`, for `wandb sync`; without an API key.",
+        description="offline: files in `reports/wandb/` for `wandb sync`; needs no API key.",
     )
 
 
 class MlflowTracker(Spec):
     """A run of MLflow, found again by its tag `relora.job_id`."""
 
-    name: Literal["mlflow"] = "mlflow"
-    uri: str = Field(
-        max_length=2048, description="https://host, http://host or sqlite:////file of the workers."
+    name: Literal["mlflow"] = Field(
+        default="mlflow", description="A run of MLflow with the tag `relora.job_id`."
     )
-    experiment: Name = "relora"
+    uri: str = Field(
+        max_length=2048,
+        description="The tracking server: https://host, http://host or sqlite:////file on the "
+        "workers.",
+    )
+    experiment: Name = Field(default="relora", description="The MLflow experiment.")
 
     @field_validator("uri")
     @classmethod

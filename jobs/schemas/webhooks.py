@@ -31,15 +31,16 @@ class WebhookSpec(Spec):
     )
 
     url: Annotated[str, Field(max_length=2048), AfterValidator(_check_url)] = Field(
-        description="https://host/path or http://host/path, on the public internet."
+        description="Where events are sent: https://host/path or http://host/path."
     )
     events: list[EventPattern] = Field(
         default=["job.*"],
         min_length=1,
         max_length=50,
-        description="Types of events, or job.*, train.* and *; train.step only if it is named.",
+        description="Types of the events to send, or the patterns job.*, train.* and *. "
+        "train.step is sent only if it is named.",
     )
-    secret: SecretReference = Field(description="The name of the secret to sign with.")
+    secret: SecretReference = Field(description="The name of the secret that signs requests.")
 
 
 class Webhook(BaseModel):

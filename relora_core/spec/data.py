@@ -37,29 +37,33 @@ Uris = Annotated[
 
 
 class Source(Spec):
+    """Where text, token ids or images are, and how they are read."""
+
     uri: Uris = Field(
-        description="file:///data/*.jsonl.gz, s3://bucket/key*.parquet, "
-        "hf://OWNER/NAME?config=en&split=train&revision=..., upload://DATASET_ID for a file that "
-        "was uploaded to the service, or a plain path. "
-        "Formats by extension: txt (a file is one document), jsonl or json (an object a line, or "
-        "one array of objects), csv and tsv, each also as .gz or .zst; parquet; arrow, or a folder "
-        "that Dataset.save_to_disk wrote. "
-        "Token ids of the run's pretrained tokenizer: npy (a row of integers) and bin; a document "
-        "ends at EOS. hf:// streams; streaming=false downloads the dataset first. "
-        "Images: a folder with a folder of images for each label, or hf://. "
-        "A list of these is read as one source, in its order.",
+        description="Where the data is: a path, file:///data/*.jsonl.gz, "
+        "s3://bucket/key*.parquet, hf://OWNER/NAME?config=en&split=train&revision=..., or "
+        "upload://DATASET_ID for a file that was uploaded to the service. A list of these is read "
+        "as one source, in its order. "
+        "The extension says the format: txt (a file is one document), jsonl or json (one object "
+        "a line, or one array of objects), csv and tsv, each also as .gz or .zst; parquet; arrow, "
+        "or a folder that Dataset.save_to_disk wrote. "
+        "npy and bin hold token ids of the run's pretrained tokenizer; a document ends at EOS. "
+        "hf:// streams the dataset; streaming=false downloads it first. "
+        "Images come from hf:// or from a folder that has one folder of images for each label.",
     )
     text_field: Line = Field(
-        default="text", description="The field or column of a row that holds its text."
+        default="text", description="The field or column that holds the text of a row."
     )
     image_field: Line = Field(
         default="image", description="The column of a Hugging Face dataset that holds its images."
     )
     label_field: Line = Field(
-        default="label", description="The column of a Hugging Face dataset that holds their labels."
+        default="label",
+        description="The column of a Hugging Face dataset that holds the labels of its images.",
     )
     token_dtype: Literal["uint16", "uint32"] = Field(
-        default="uint16", description="Of the token ids in a .bin file, little-endian."
+        default="uint16",
+        description="The type of the token ids in a .bin file. They are little-endian.",
     )
 
     @field_validator("uri")
@@ -113,7 +117,10 @@ class Source(Spec):
 
 class HeldOut(Spec):
     fraction: float = Field(
-        default=0.01, gt=0, lt=1, description="Share of the documents or images held out."
+        default=0.01,
+        gt=0,
+        lt=1,
+        description="Share of the training documents or images that is held out for validation.",
     )
 
 
@@ -124,23 +131,30 @@ ValidationSpec = Annotated[
 
 
 class DataSpec(Spec):
+    """The text or images to train and to evaluate on."""
+
     train: Source
-    validation: ValidationSpec = HeldOut()
+    validation: ValidationSpec = Field(
+        default=HeldOut(),
+        description="What the model is evaluated on: a share of the training data, or a source "
+        "of its own.",
+    )
     sequence_length: int = Field(default=512, ge=2, le=10**7, description="Tokens in a sequence.")
     image_size: int | None = Field(
         default=None,
         ge=1,
         le=10**5,
-        description="Height and width in pixels; default the model's, or 224.",
+        description="Height and width of an image in pixels. Default: that of the model, or 224.",
     )
     augmentation: Literal["none", "flip"] = Field(
-        default="flip", description="Of training images; flip: every other one is mirrored."
+        default="flip",
+        description="What is done to training images. flip: every other one is mirrored.",
     )
     max_bad_rows: float = Field(
         default=0.01,
         ge=0,
         le=1,
-        description="Share of unreadable rows or images over which the run fails.",
+        description="The run fails if a larger share of the rows or images is unreadable.",
     )
 
     def sources(self) -> Iterator[tuple[str, Source]]:

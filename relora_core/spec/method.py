@@ -17,40 +17,53 @@ Patterns = Annotated[
 class MagnitudeReset(Spec):
     """Keep the entries with the largest first moment (arXiv 2307.05695, section 3)."""
 
-    mode: Literal["magnitude"] = "magnitude"
+    mode: Literal["magnitude"] = Field(
+        default="magnitude", description="Keep the entries with the largest first moment."
+    )
     ratio: float = Field(default=0.9, gt=0, lt=1, description="Share of the state that is cleared.")
 
 
 class RandomReset(Spec):
     """Keep a random part of the entries."""
 
-    mode: Literal["random"] = "random"
+    mode: Literal["random"] = Field(
+        default="random", description="Keep a random part of the entries."
+    )
     ratio: float = Field(default=0.9, gt=0, lt=1, description="Share of the state that is cleared.")
 
 
 class ZeroReset(Spec):
     """Clear both moments and the step count."""
 
-    mode: Literal["zero"] = "zero"
+    mode: Literal["zero"] = Field(
+        default="zero", description="Clear both moments and the step count."
+    )
 
 
 OptimizerReset = Annotated[MagnitudeReset | RandomReset | ZeroReset, Field(discriminator="mode")]
 
 
 class FullMethod(Spec):
-    """Every weight is trained, from the first step to the last."""
+    """Train every weight from the first step to the last."""
 
-    name: Literal["full"] = "full"
+    name: Literal["full"] = Field(
+        default="full", description="Train every weight from the first step to the last."
+    )
 
 
 class Targets(Spec):
     """Which layers a low-rank update belongs to, and how large it is."""
 
-    rank: int = Field(default=128, ge=1, le=10**6)
+    rank: int = Field(
+        default=128,
+        ge=1,
+        le=10**6,
+        description="Rank of the update; at most the hidden size of the model.",
+    )
     target_modules: Literal["all_linear"] | Patterns = Field(
         default="all_linear",
-        description="Every linear layer of the transformer blocks, or patterns of their names, "
-        "such as `*.q_proj`.",
+        description="The layers that get a low-rank update: all linear layers of the transformer "
+        "blocks, or a list of patterns of their names, such as `*.q_proj`.",
     )
 
 
@@ -60,10 +73,13 @@ class Factors(Targets):
     alpha: float = Field(
         default=32.0, gt=0, le=1e9, description="The update is scaled by alpha / rank."
     )
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="On the input of the update.")
+    dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="Dropout on the input of the low-rank update."
+    )
     trainable_scaling: bool = Field(
         default=False,
-        description="Train the scale of each layer's update; it starts at alpha / rank.",
+        description="Whether the scale of each layer's update is trained. It starts at "
+        "alpha / rank.",
     )
 
 
@@ -72,21 +88,28 @@ class LowRank(Factors):
 
     frozen_dtype: FrozenDtype = Field(
         default="bf16",
-        description="How W is stored; what that cannot hold is kept off the device, so that merges "
-        "and exports are exact. `nf4` needs bitsandbytes. `int8` and `fp8` are fast where the "
-        "device multiplies them, and round x and the gradient to 8 bits too.",
+        description="How the frozen weight W is stored. What the type cannot hold is kept off the "
+        "device, so that merges and exports are exact. `nf4` needs bitsandbytes. `int8` and `fp8` "
+        "are fast where the device multiplies them; they round the input and the gradient to "
+        "8 bits too.",
     )
     variant: Variant = Field(
         default="auto",
-        description="How a layer is computed: W x and B A x apart (`branches`), or (W + B A) x "
-        "with the sum formed first (`merged`); `auto` takes what is cheaper for its shape.",
+        description="How a layer is computed. `branches`: W x and B A x, then their sum. "
+        "`merged`: W + B A first, then its product with x. `auto` takes the cheaper one for the "
+        "layer's shape.",
     )
-    warm_start_steps: int | None = Field(default=None, ge=0, le=10**9)
+    warm_start_steps: int | None = Field(
+        default=None,
+        ge=0,
+        le=10**9,
+        description="Full-rank steps before the low-rank phase. Default: 0.",
+    )
     warm_start_from: Text | None = Field(
         default=None,
-        description="Instead of warm_start_steps: weights of an earlier run (a checkpoint, a "
-        "merged model or a workdir) or of a Hugging Face model, by name or folder; in the service "
-        "also job://JOB_ID/FOLDER.",
+        description="Weights to start the low-rank phase from, instead of `warm_start_steps`: a "
+        "checkpoint, a merged model or the workdir of an earlier run, or the name or folder of a "
+        "Hugging Face model. In the service also job://JOB_ID/FOLDER. Default: none.",
     )
 
     @field_validator("warm_start_from")
@@ -102,61 +125,74 @@ class LowRank(Factors):
 
 
 class ControlMethod(Targets):
-    """A full-rank model with as many parameters as ReLoRA trains (arXiv 2307.05695, section 4).
+    """Train a smaller model with as many parameters as ReLoRA trains (arXiv 2307.05695, section 4).
 
-    Rank and target modules are those of the ReLoRA run that it is the control of.
+    Rank and target modules are those of the ReLoRA run that it is compared with.
     """
 
-    name: Literal["control"] = "control"
+    name: Literal["control"] = Field(
+        default="control",
+        description="Train a smaller full-rank model with as many parameters as ReLoRA trains.",
+    )
 
 
 class LowrankMethod(Factors):
     """W = (alpha / rank) B A from random factors (arXiv 2307.05695, table 1: LoRA)."""
 
-    name: Literal["lowrank"] = "lowrank"
+    name: Literal["lowrank"] = Field(
+        default="lowrank", description="Train W = (alpha / rank) B A from random factors."
+    )
 
 
 class GaloreMethod(Targets):
     """Full-rank weights; gradients of the targets go through a subspace (arXiv 2403.03507)."""
 
-    name: Literal["galore"] = "galore"
+    name: Literal["galore"] = Field(
+        default="galore",
+        description="Train every weight; project the gradients of the targets onto a subspace.",
+    )
     update_projection_every: Steps = Field(
-        default=200, description="Steps between two choices of the subspace; the paper's T."
+        default=200, description="Steps between two choices of the subspace: T in the paper."
     )
     scale: float = Field(
-        default=0.25, gt=0, le=1e6, description="Of the projected updates; the paper's alpha."
+        default=0.25,
+        gt=0,
+        le=1e6,
+        description="Scale of the projected updates: alpha in the paper.",
     )
 
 
 class LoraMethod(LowRank):
     """One low-rank update for the whole run (arXiv 2106.09685), warm-started if asked."""
 
-    name: Literal["lora"] = "lora"
-    warm_start_steps: int | None = Field(
-        default=None,
-        ge=0,
-        le=10**9,
-        description="Full-rank steps before the low-rank phase; default 0.",
+    name: Literal["lora"] = Field(
+        default="lora", description="Train one low-rank update for the whole run."
     )
 
 
 class ReloraMethod(LowRank):
     """Low-rank updates in cycles, each merged into W at its end (arXiv 2307.05695)."""
 
-    name: Literal["relora"] = "relora"
+    name: Literal["relora"] = Field(
+        default="relora",
+        description="Train low-rank updates in cycles and merge each into W at its end.",
+    )
     warm_start_steps: int | None = Field(
         default=None,
         ge=0,
         le=10**9,
-        description="Full-rank steps before the first cycle; default 5000 or a quarter of the "
-        "steps, whichever is smaller.",
+        description="Full-rank steps before the first cycle. Default: a quarter of the steps, at "
+        "most 5000; 0 with `warm_start_from`.",
     )
     reset_every: Steps | None = Field(
         default=None,
-        description="A restart comes before each later multiple of this step; default 5000 or a "
-        "quarter of the steps, whichever is smaller.",
+        description="Steps between two restarts: one comes at each multiple of it after the warm "
+        "start. Default: a quarter of the steps, at most 5000.",
     )
-    optimizer_reset: OptimizerReset = MagnitudeReset()
+    optimizer_reset: OptimizerReset = Field(
+        default=MagnitudeReset(),
+        description="What a restart clears of the optimizer state of the factors.",
+    )
 
 
 _AnyMethod = FullMethod | ControlMethod | LowrankMethod | LoraMethod | ReloraMethod | GaloreMethod

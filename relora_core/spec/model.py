@@ -15,7 +15,7 @@ from relora_core.suggestions import no_such
 class PresetModel(Spec):
     preset: str = Field(
         max_length=200,
-        description="A name that `python -m relora_core presets` prints, e.g. llama_130m.",
+        description="The name of a model that `relora presets list` prints, such as llama_130m.",
     )
 
     @field_validator("preset")
@@ -46,8 +46,8 @@ def check_no_kernels(config: object) -> None:
 class ConfigModel(Spec):
     config: Document = Field(
         max_length=1000,
-        description="A Hugging Face model config with its `model_type`; the vocabulary size is "
-        "taken from the tokenizer, the labels from the images.",
+        description="A Hugging Face model config with its `model_type`. The vocabulary size is "
+        "taken from the tokenizer, and the labels from the images.",
     )
 
     @field_validator("config")
@@ -62,11 +62,12 @@ class ConfigModel(Spec):
 
 class PretrainedModel(Spec):
     pretrained: Text = Field(
-        description="A Hugging Face model: a name or a folder; in the service also "
+        description="The name or folder of a Hugging Face model. In the service also "
         "job://JOB_ID/final.",
     )
     init: Literal["weights", "random"] = Field(
-        default="weights", description="Start from its weights, or from its shape alone."
+        default="weights",
+        description="Whether to start from its weights, or from its shape with random weights.",
     )
 
 
@@ -79,8 +80,13 @@ ModelSpec = Annotated[
 
 
 class TokenizerTraining(Spec):
+    """Train a tokenizer on the training data."""
+
     vocab_size: int = Field(
-        default=8192, ge=257, le=10**7, description="Byte-level BPE; 256 are the bytes."
+        default=8192,
+        ge=257,
+        le=10**7,
+        description="Tokens of the byte-level BPE; 256 of them are the bytes.",
     )
 
 
@@ -89,12 +95,14 @@ class TrainedTokenizer(Spec):
 
 
 class PretrainedTokenizer(Spec):
-    pretrained: Text = Field(description="A Hugging Face tokenizer: name or folder.")
+    pretrained: Text = Field(description="The name or folder of a Hugging Face tokenizer.")
 
 
 class NoTokenizer(Spec):
     eos_token_id: int = Field(
-        ge=0, lt=2**32, description="The id that ends a document, for token ids without a text."
+        ge=0,
+        lt=2**32,
+        description="No tokenizer: the data are token ids, and this id ends a document.",
     )
 
 

@@ -54,22 +54,26 @@ SERVICE_FIELDS = frozenset(
 class TrainSpec(Spec):
     """All that a run needs. Immutable; two equal specs describe the same run."""
 
-    version: Literal[1] = 1
-    name: Line = "relora"
+    version: Literal[1] = Field(default=1, description="Version of the format of the spec.")
+    name: Line = Field(default="relora", description="Name of the run, for people.")
     recipe: str | None = Field(
         default=None,
         max_length=200,
-        description="A name of `relora_core.presets.RECIPES`; what is written wins.",
+        description="The name of a run of the paper that `relora recipes list` prints. It fills in "
+        "the spec; what is written beside it wins. Default: none.",
     )
     task: TaskName = Field(default="causal_lm", description="What the model is trained to do.")
-    model: ModelSpec
+    model: ModelSpec = Field(description="The shape of the model, and where its weights come from.")
     tokenizer: TokenizerSpec = Field(
         default=TrainedTokenizer(),
-        description="Default for a model that starts from pretrained weights: the model's own, "
-        "whose tokens its embeddings stand for.",
+        description="How text becomes tokens. A model that starts from pretrained weights takes "
+        "its own tokenizer if none is given.",
     )
     data: DataSpec
-    method: MethodSpec = ReloraMethod()
+    method: MethodSpec = Field(
+        default=ReloraMethod(),
+        description="How the weights are trained. A name alone is enough: `method: relora`.",
+    )
     training: TrainingSpec
     optimizer: OptimizerSpec = OptimizerSpec()
     schedule: ScheduleSpec = ScheduleSpec()

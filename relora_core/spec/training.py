@@ -10,54 +10,88 @@ from relora_core.spec.written import MAX_WHOLE
 
 
 class TrainingSpec(Spec):
-    steps: Steps | None = Field(default=None, description="Optimizer steps of the whole run.")
+    """How long the model is trained, and how."""
+
+    steps: Steps | None = Field(
+        default=None,
+        description="Optimizer steps of the whole run. Default: what `tokens` comes to; give "
+        "exactly one of the two.",
+    )
     tokens: Annotated[int, Field(ge=1, le=10**16)] | None = Field(
-        default=None, description="Instead of `steps`: tokens to see, rounded up to a whole step."
+        default=None,
+        description="Tokens to train on, rounded up to a whole step. Default: `steps` decides.",
     )
     global_batch_size: Count = Field(
-        default=32, description="Sequences or images per optimizer step."
+        default=32,
+        description="Sequences or images in an optimizer step, over all GPUs. What one forward "
+        "pass does not hold is done by gradient accumulation.",
     )
     micro_batch_size: Count | Literal["auto"] = Field(
         default="auto",
-        description="Sequences or images per forward pass; auto: the largest that fits in memory.",
+        description="Sequences or images in a forward pass on one GPU. auto: the most that fit in "
+        "memory.",
     )
-    precision: Literal["bf16", "fp32"] = Field(default="bf16", description="Of the arithmetic.")
-    seed: int = Field(default=0, ge=0, le=MAX_WHOLE)
-    max_grad_norm: float | None = Field(default=1.0, gt=0, le=1e9, description="null: no clipping.")
+    precision: Literal["bf16", "fp32"] = Field(
+        default="bf16",
+        description="Type of the arithmetic. bf16 is mixed precision: trained weights and the "
+        "optimizer state stay fp32.",
+    )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_WHOLE,
+        description="Seed of the weights, the order of the data, dropout and the factors.",
+    )
+    max_grad_norm: float | None = Field(
+        default=1.0,
+        gt=0,
+        le=1e9,
+        description="Gradients with a larger norm are clipped to it. null: no clipping.",
+    )
     max_skipped_steps: Count = Field(
-        default=10, description="Non-finite steps in a row after which the run has diverged."
+        default=10,
+        description="A step whose loss or gradient is not finite is skipped. After this many in a "
+        "row the run has diverged.",
     )
     on_divergence: Literal["fail", "rewind"] = Field(
         default="rewind",
-        description="What a diverged run does: fail, or go back to the newest checkpoint and go on"
-        " with other data. Without a checkpoint it fails.",
+        description="What a run that diverged does: fail, or go back to its newest checkpoint and "
+        "go on with other data. Without a checkpoint it fails.",
     )
     max_rewinds: int = Field(
         default=3,
         ge=0,
         le=1000,
-        description="How often a run may rewind; the next divergence fails it.",
+        description="How often a run may go back to a checkpoint. It fails at the next divergence.",
     )
     spike_z_score: float | None = Field(
         default=6.0,
         gt=0,
         le=1e9,
-        description="Report a loss this many standard deviations above the mean of the steps "
-        "before it; null: never. By chance, 6 comes once in 50 million steps of normal noise.",
+        description="A loss that is this many standard deviations above the mean of the steps "
+        "before it is reported as a spike. null: never.",
     )
     spike_window: int = Field(
         default=100,
         ge=2,
         le=10_000,
-        description="Steps that a loss is compared with, and the fewest between two reports. "
-        "100: the deviation is known to 7%, and the trend of the loss is still small.",
+        description="Steps that a loss is compared with, and the fewest steps between two reports "
+        "of a spike.",
     )
     parallelism: Literal["ddp", "fsdp"] = Field(
         default="ddp",
-        description="ddp: each GPU has the whole model; fsdp: some rows of each tensor.",
+        description="ddp: each GPU holds the whole model. fsdp: each GPU holds some rows of each "
+        "tensor.",
     )
-    gradient_checkpointing: bool = False
-    compile: bool = Field(default=True, description="torch.compile, where a compiler is found.")
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="Save memory: compute the activations of each block again in the backward "
+        "pass instead of keeping them.",
+    )
+    compile: bool = Field(
+        default=True,
+        description="Whether to use torch.compile. Where no compiler is found, it is not used.",
+    )
     log_every: Steps = Field(default=10, description="Steps between two reports of the loss.")
 
     @model_validator(mode="after")
@@ -68,95 +102,122 @@ class TrainingSpec(Spec):
 
 
 class OptimizerSpec(Spec):
+    """The optimizer and its learning rates."""
+
     name: Literal["adamw", "adamw_8bit"] = Field(
         default="adamw",
-        description="adamw_8bit keeps the moments of larger tensors in 8 bits (arXiv 2110.02861); "
-        "it needs the extra `quantization`.",
+        description="adamw_8bit keeps the moments of larger tensors in 8 bits (arXiv 2110.02861). "
+        "It needs the extra `quantization`.",
     )
-    learning_rate: float = Field(default=1.0e-3, gt=0, le=1e6)
+    learning_rate: float = Field(
+        default=1.0e-3, gt=0, le=1e6, description="Peak learning rate of the full-rank phase."
+    )
     low_rank_learning_rate: float | None = Field(
         default=None,
         gt=0,
         le=1e6,
-        description="In the low-rank phase; default twice `learning_rate`.",
+        description="Peak learning rate of the low-rank phase. Default: twice `learning_rate`.",
     )
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
-        0.9,
-        0.95,
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
+        default=(0.9, 0.95), description="Decay rates of the first and the second moment of Adam."
     )
-    eps: float = Field(default=1.0e-8, gt=0, le=1)
-    weight_decay: float = Field(default=0.0, ge=0, le=1e6, description="On matrices, not on norms.")
+    eps: float = Field(default=1.0e-8, gt=0, le=1, description="What Adam adds to the denominator.")
+    weight_decay: float = Field(
+        default=0.0,
+        ge=0,
+        le=1e6,
+        description="Decoupled weight decay of the trained matrices. Norms and biases have none.",
+    )
 
 
 class ScheduleSpec(Spec):
+    """How the learning rate changes during the run."""
+
     name: Literal["jagged_cosine", "cosine", "linear", "wsd"] = Field(
         default="jagged_cosine",
-        description="Only `jagged_cosine` climbs again after the switch to low rank and after "
-        "each restart; under the others, fresh factors meet the full rate. `wsd`: warm-up, "
-        "stable, decay.",
+        description="Shape of the learning rate. `jagged_cosine` warms up again after the switch "
+        "to low rank and after each restart; under the others, new factors train at the full rate "
+        "at once. `wsd`: warm-up, stable, decay.",
     )
     warmup_steps: int | None = Field(
         default=None,
         ge=0,
         le=10**9,
-        description="Default 500 or a fortieth of the steps, whichever is smaller.",
+        description="Steps of the warm-up at the start of the run. Default: a fortieth of the "
+        "steps, at most 500.",
     )
     restart_warmup_steps: int | None = Field(
         default=None,
         ge=0,
         le=10**9,
-        description="Re-warm after the switch to low rank and after each restart; default 100 or "
-        "a tenth of `reset_every`, whichever is smaller.",
+        description="Steps of the warm-up after the switch to low rank and after each restart. "
+        "Default: a tenth of `method.reset_every`, at most 100.",
     )
     decay_steps: Steps | None = Field(
-        default=None, description="Of `wsd`: its last steps; default a tenth of the steps."
+        default=None,
+        description="Last steps of a `wsd` schedule, in which the rate falls. Default: a tenth of "
+        "the steps.",
     )
-    min_lr_ratio: float = Field(default=0.1, ge=0, le=1)
+    min_lr_ratio: float = Field(
+        default=0.1, ge=0, le=1, description="The last learning rate, as a share of the peak."
+    )
 
 
 class EvaluationSpec(Spec):
-    every: Steps | None = Field(default=1000, description="null: only at the start and the end.")
+    """How often the model is evaluated, and on how much data."""
+
+    every: Steps | None = Field(
+        default=1000,
+        description="Steps between evaluations. null: only at the start and at the end.",
+    )
     tokens: int = Field(
         default=1_000_000,
         ge=1,
         le=10**12,
-        description="How many of the first tokens of the validation split are scored.",
+        description="How many tokens of the validation data are scored: its first ones.",
     )
     images: int = Field(
         default=50_000,
         ge=1,
         le=10**9,
-        description="How many images of the validation split are scored: a fixed choice.",
+        description="How many images of the validation data are scored: always the same ones.",
     )
 
 
 class SpectrumSpec(Spec):
-    """How the singular values of the total update W - W0 grow: `reports/spectrum.json`."""
+    """Measure the singular values of the total update W - W0, in `reports/spectrum.json`."""
 
     enabled: Literal["auto"] | bool = Field(
         default="auto",
-        description="At each restart and at the end; auto: where the target layers hold at most "
-        "32M weights. Costs a copy of these weights in fp32, in the main process's memory and in "
-        "every checkpoint, and the time that `train.spectrum` tells.",
+        description="Whether the singular values of the update are measured, at each restart and "
+        "at the end. auto: if the target layers hold at most 32M weights. It costs a copy of "
+        "these weights in fp32, in the memory of the main process and in every checkpoint, and "
+        "the time that the event `train.spectrum` tells.",
     )
     every: Steps | None = Field(
         default=None,
         description="Steps between further measurements, so that a run without restarts has a "
-        "curve too.",
+        "curve too. Default: none between restarts.",
     )
     since_step: int | None = Field(
         default=None,
         ge=0,
         le=10**9,
-        description="W0 is the weight before this step; default where low rank begins, and 0 for "
-        "full rank. Give a full-rank run the step of the run that it is compared with.",
+        description="The update is measured from the weights before this step. Give a full-rank "
+        "run the step of the run that it is compared with. Default: the first low-rank step, and "
+        "0 for full rank.",
     )
 
 
 class CheckpointSpec(Spec):
-    every: Steps = 1000
-    keep_last: Count = 3
-    keep_every: Steps | None = Field(default=None, description="Milestones that are never deleted.")
+    """How often a checkpoint is saved, and which ones are kept."""
+
+    every: Steps = Field(default=1000, description="Steps between checkpoints.")
+    keep_last: Count = Field(default=3, description="How many of the newest checkpoints are kept.")
+    keep_every: Steps | None = Field(
+        default=None,
+        description="Checkpoints at multiples of this step are never deleted. Default: none.",
+    )
 
     def expired(self, steps: Sequence[int]) -> list[int]:
         """Of the checkpoints there are, oldest first, those that make room for the newer."""
@@ -168,8 +229,13 @@ class CheckpointSpec(Spec):
 
 
 class ExportSpec(Spec):
+    """The merged models that the run writes."""
+
     every: Steps | None = Field(
         default=None,
-        description="Steps between merged models during the run; the final one is always exported.",
+        description="Steps between exports of the merged model during the run. Default: only the "
+        "final model is exported.",
     )
-    dtype: Literal["bf16", "fp16", "fp32"] = "bf16"
+    dtype: Literal["bf16", "fp16", "fp32"] = Field(
+        default="bf16", description="Type of the weights of an exported model."
+    )
