@@ -15,6 +15,7 @@ from service.cli.datasets import datasets
 from service.cli.files import files
 from service.cli.garbage import gc
 from service.cli.generations import generations
+from service.cli.importing import import_config
 from service.cli.installation import queue, workers
 from service.cli.jobs import jobs
 from service.cli.metrics import metrics
@@ -93,6 +94,7 @@ for more in (files, metrics, generations):
     jobs.add_typer(more)
 app.add_typer(jobs, name="jobs")
 app.command()(estimate)
+app.command("import")(import_config)
 app.add_typer(sweeps, name="sweep")
 app.command()(compare)
 app.command()(queue)
