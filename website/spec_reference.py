@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from jobs.models import JobSpec
+from jobs.schemas.job import JobSpec
 
 PAGE = Path(__file__).parents[1] / "docs/spec.md"
 INTRODUCTION = """\
