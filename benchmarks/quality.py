@@ -48,6 +48,7 @@ class Comparison:
     sequences: int = 16
     sequence_length: int = 128
     rank: int = 32
+    validation_tokens: int = 80_000
 
     @property
     def tokens(self) -> int:
@@ -83,7 +84,7 @@ class Comparison:
                 "warmup_steps": max(1, self.steps // 20),
                 "restart_warmup_steps": max(1, self.steps // 80),
             },
-            "evaluation": {"every": None, "tokens": 80_000},
+            "evaluation": {"every": None, "tokens": self.validation_tokens},
             "spectrum": {"enabled": False},
             "checkpoint": {"every": self.steps},
         }

@@ -27,7 +27,7 @@ from relora_core.train import train
 FILE = FOLDER / "rounding.json"
 PAGE = ROOT / "docs" / "method.md"
 SEEDS = (0, 1)
-STEPS, LAYERS = 300, 2
+STEPS, LAYERS, VALIDATION_TOKENS = 300, 2, 16_384
 TYPES: tuple[FrozenDtype, ...] = ("bf16", "int8", "fp8")
 RUNS: dict[str, tuple[FrozenDtype, Variant]] = {
     "bf16": ("bf16", "auto"),
@@ -137,7 +137,7 @@ def _spec(dtype: FrozenDtype, variant: Variant, *, seed: int, steps: int) -> Tra
                 "precision": "bf16",
                 "compile": False,
             },
-            "evaluation": {"every": None, "tokens": 16_384},
+            "evaluation": {"every": None, "tokens": VALIDATION_TOKENS},
             "spectrum": {"enabled": False},
             "checkpoint": {"every": 1_000_000},
         }

@@ -64,6 +64,7 @@ def modules_outside(extra: str) -> set[str]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 @pytest.mark.parametrize("extra", PROGRAMS)
 def test_a_program_needs_no_more_than_its_extra(extra: str) -> None:
@@ -79,6 +80,7 @@ for module in {PROGRAMS[extra].split()!r}:
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 @pytest.mark.parametrize(
     "module", ["service.app", "service.cli", "jobs.backends", "worker.reaper", "worker.generator"]
@@ -88,6 +90,7 @@ def test_importing_it_loads_no_torch(module: str) -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_training_loads_no_library_that_only_some_data_needs() -> None:
     """They take 80 MB of memory."""

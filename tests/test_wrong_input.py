@@ -298,6 +298,7 @@ def test_the_trainer_refuses_the_same(
     assert len(caplog.text) < 8000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", FILES, ids=lambda text: text[:20])
 def test_a_file_that_holds_no_spec_says_why(
     folder: Path, url: str, caplog: pytest.LogCaptureFixture, text: str

@@ -15,6 +15,7 @@ def test_the_page_shows_the_committed_profile_of_memory() -> None:
     assert page == with_measured(page, "\n".join(table(measured)), "memory")
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_the_parts_add_up_to_the_peak_of_each_process(tmp_path: Path) -> None:
     tiny = narrow(1, precision="bf16", hidden=256, sequences=1)

@@ -39,6 +39,7 @@ def tiny_plan(*contenders: str) -> Plan:
     return Plan(device="cpu", quick=True, contests=contests, pauses=TINY, rounds=1)
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_a_run_gives_every_figure_that_it_measured(tmp_path: Path) -> None:
     results = measure(tiny_plan("full", "relora"), cache=tmp_path, progress=print)
@@ -54,6 +55,7 @@ def test_a_run_gives_every_figure_that_it_measured(tmp_path: Path) -> None:
     assert Results.read(file) == results
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 @pytest.mark.skipif(find_spec("peft") is None, reason='needs the extra "bench": make bench')
 def test_peft_takes_its_turns_beside_ours(tmp_path: Path) -> None:

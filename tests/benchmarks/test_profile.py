@@ -33,6 +33,7 @@ def test_each_operator_counts_once(operator: str, part: str) -> None:
     assert profile._part(operator) == part
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_a_profile_is_of_real_steps_of_both_methods(tmp_path: Path) -> None:
     tiny = narrow(1, precision="fp32", hidden=256, sequences=1)

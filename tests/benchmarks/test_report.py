@@ -46,6 +46,7 @@ def test_the_page_shows_what_the_committed_results_say() -> None:
     assert page == with_measured(page, measured_part(read_results()))
 
 
+@pytest.mark.integration
 def test_figures_are_medians_of_the_ratios_of_each_round() -> None:
     step = 48 / 96  # seconds, at relora's median
     found = medians(results(), "cpu")
@@ -57,6 +58,7 @@ def test_figures_are_medians_of_the_ratios_of_each_round() -> None:
     assert found["relora_over_peft_trainer"] is None
 
 
+@pytest.mark.integration
 def test_what_is_not_measured_says_so() -> None:
     part = measured_part({"cpu": results(), "cuda": None})
     rows = [line for line in part.splitlines() if line.startswith("| GPU |")]
@@ -64,6 +66,7 @@ def test_what_is_not_measured_says_so() -> None:
     assert all("| not measured |" in row for row in rows)
 
 
+@pytest.mark.integration
 def test_each_figure_says_whether_its_median_meets_the_goal() -> None:
     rows = measured_part({"cpu": results(), "cuda": None}).splitlines()
     speed = "relora / full rank compiled, tokens/s | 1.25 or more | 1.20 | 1.10 to 1.50"
@@ -87,6 +90,7 @@ def test_a_goal_is_met_from_its_number_on(
     assert (goal.met_by(met), goal.met_by(missed)) == (True, False)
 
 
+@pytest.mark.integration
 def test_a_figure_without_goal_or_results_has_no_verdict() -> None:
     figure = FIGURES[0]
     assert figure.verdict(results()) == "missed"

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import rounding
 from benchmarks.report import with_measured
 from benchmarks.rounding import FILE, PAGE, Rounding, _inputs, _loss, table
 
@@ -17,6 +18,9 @@ def test_only_one_input_has_columns_far_above_the_others() -> None:
     assert [ratio > 100 for ratio in ratios.values()] == [False, False, True]
 
 
+@pytest.mark.slow
 @pytest.mark.integration
-def test_a_loss_is_that_of_a_whole_run(tmp_path: Path) -> None:
+def test_a_loss_is_that_of_a_whole_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounding, "VALIDATION_TOKENS", 1024)
+    monkeypatch.setattr(rounding, "LAYERS", 1)
     assert 7 < _loss("int8", "branches", seed=0, steps=4, cache=tmp_path) < 8

@@ -5,6 +5,8 @@ import pytest
 from benchmarks.turns import WARM_UP_STEPS, ContenderFailed, take_turns
 from tests.benchmarks.contenders import STEP_SECONDS, Counting, Failing
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.integration
 def test_one_trains_at_a_time_and_every_second_round_goes_backwards(tmp_path: Path) -> None:

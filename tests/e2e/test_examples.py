@@ -74,6 +74,7 @@ def run(program: Path, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_model_is_trained_and_another_goes_on_from_it(
     examples: Path, url: str, tmp_path: Path
 ) -> None:
@@ -86,6 +87,7 @@ def test_a_model_is_trained_and_another_goes_on_from_it(
     assert "succeeded" in told.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_three_methods_are_compared(examples: Path, url: str) -> None:
     lines = run(examples / "sweep.py", url).splitlines()
     rows = [line.split() for line in lines[lines.index("method  loss  perplexity  tokens/s") + 1 :]]
@@ -93,6 +95,7 @@ def test_three_methods_are_compared(examples: Path, url: str) -> None:
     assert all(float(perplexity) > 1 for _, _, perplexity, _ in rows)
 
 
+@pytest.mark.slow
 def test_a_model_is_written_to_a_bucket(examples: Path, url: str, s3_url: str) -> None:
     told = run(examples / "s3_output.py", s3_url, url)
     assert f"{s3_url}/final/model.safetensors" in told

@@ -15,7 +15,7 @@ from safetensors import safe_open
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
 def block(language: str, holding: str) -> str:

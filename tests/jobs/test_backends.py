@@ -5,6 +5,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from jobs.admin.migrate import migrate
 from jobs.backends import open_backends
 from jobs.schemas.job import JobSpec
@@ -22,6 +24,7 @@ def test_the_default_needs_nothing_but_a_folder(tmp_path: Path, spec: JobSpec) -
     assert stored.read_bytes() == b"line"
 
 
+@pytest.mark.integration
 def test_the_contract_loads_neither_torch_nor_a_server_nor_a_cloud() -> None:
     program = (
         "import sys, jobs.backends\n"

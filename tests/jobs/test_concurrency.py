@@ -76,6 +76,7 @@ def test_many_threads_share_a_store(store: JobStore, spec: JobSpec) -> None:
     assert sorted(job.id for job in store.list()) == sorted(job.id for job in jobs)
 
 
+@pytest.mark.slow
 def test_a_job_is_claimed_by_one_of_many(
     processes: ProcessPoolExecutor, store: JobStore, spec: JobSpec, database_url: str
 ) -> None:

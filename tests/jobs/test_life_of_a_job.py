@@ -253,6 +253,7 @@ class Life(RuleBasedStateMachine):
         assert row.attempt != attempt or row.status not in HELD
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_no_interleaving_loses_or_doubles_anything_of_a_job(
     database_url: str, spec: JobSpec

@@ -205,6 +205,7 @@ def test_a_link_to_a_bucket_needs_no_credentials(s3_url: str, tmp_path: Path) ->
     assert answer.headers["content-type"] == "application/json"
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_more_files_than_one_answer_holds_are_listed_and_deleted(
     s3_url: str, tmp_path: Path

@@ -9,6 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from relora_core.events import AnyTrainEvent, Event
 from relora_core.spec import TrainSpec
+from tests.relora_core.forks import Fork, forking
 from tests.relora_core.processes import Start, starting
 
 ROOT = Path(__file__).parents[2]
@@ -80,6 +81,13 @@ def make_spec(corpus: Path) -> MakeSpec:
 def start(tmp_path: Path, cache: Path) -> Iterator[Start]:
     """Start the trainer on `tmp_path / name`, in one process or more."""
     with starting(tmp_path, cache) as begin:
+        yield begin
+
+
+@pytest.fixture
+def fork(tmp_path: Path, cache: Path) -> Iterator[Fork]:
+    """Train in `tmp_path / name` in forks of a process that has loaded the trainer."""
+    with forking(tmp_path, cache) as begin:
         yield begin
 
 

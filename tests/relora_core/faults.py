@@ -70,7 +70,12 @@ def ask(number: str) -> None:
 
 FAULTS: dict[str, Callable[..., None]] = {"kill": kill, "diverge": diverge, "ask": ask}
 
-if __name__ == "__main__":
-    name, *arguments = sys.argv[1].split(":")
+
+def inject(fault: str) -> None:
+    name, *arguments = fault.split(":")
     FAULTS[name](*arguments)
+
+
+if __name__ == "__main__":
+    inject(sys.argv[1])
     sys.exit(main(sys.argv[2:]))

@@ -63,7 +63,7 @@ def starting(folder: Path, cache: Path) -> Iterator[Start]:
             process.communicate()
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = LONGEST_RUN) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"

@@ -8,7 +8,11 @@ import textwrap
 
 import pytest
 
-pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is tuned")
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.slow,
+    pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is tuned"),
+]
 
 FAULTS_OF_A_TENSOR = """
     import resource

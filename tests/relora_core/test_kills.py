@@ -12,18 +12,17 @@ import torch
 from relora_core.checkpoint.manifest import verify
 from relora_core.events import TrainStarted
 from tests.relora_core.conftest import MakeSpec
+from tests.relora_core.forks import Fork, forking
 from tests.relora_core.processes import (
     LONG,
     LONGEST_RUN,
-    Start,
     assert_same_bits,
     events_in,
-    starting,
     steps_of,
     wait_for,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 SHORT = {"checkpoint": {"every": 3}}
 SEED = 20261124
@@ -47,18 +46,18 @@ def resumed_steps(workdir: Path) -> list[int]:
     return [event.step for event in events_in(workdir) if isinstance(event, TrainStarted)]
 
 
-def test_killed_at_random_steps(start: Start, tmp_path: Path, make_spec: MakeSpec) -> None:
+def test_killed_at_random_steps(fork: Fork, tmp_path: Path, make_spec: MakeSpec) -> None:
     spec = make_spec(**LONG)
-    assert start(spec, "whole").wait(LONGEST_RUN) == 0
+    assert fork(spec, "whole").wait(LONGEST_RUN) == 0
     drawn = torch.randint(30, 350, (2,), generator=torch.Generator().manual_seed(SEED))
     logger.info("killed after the steps %s, drawn from the seed %s", drawn.tolist(), SEED)
     for step in sorted(drawn.tolist()):
-        process = start(spec)
+        process = fork(spec)
         wait_for(lambda after=step: max(steps_of(tmp_path / "run"), default=0) >= after)  # type: ignore[misc]
         process.kill()
         process.wait()
         assert_nothing_is_half_visible(tmp_path / "run")
-    assert start(spec).wait(LONGEST_RUN) == 0
+    assert fork(spec).wait(LONGEST_RUN) == 0
     begun = resumed_steps(tmp_path / "run")
     assert len(begun) == 3
     assert 0 < begun[1] <= begun[2]
@@ -71,8 +70,8 @@ def whole(
 ) -> Iterator[Path]:
     """The run of `SHORT`, left alone."""
     folder = tmp_path_factory.mktemp("left-alone")
-    with starting(folder, cache) as start:
-        assert start(make_spec(**SHORT), "whole").wait(LONGEST_RUN) == 0
+    with forking(folder, cache) as fork:
+        assert fork(make_spec(**SHORT), "whole").wait(LONGEST_RUN) == 0
         yield folder / "whole"
 
 
@@ -104,13 +103,13 @@ def whole(
     ],
 )
 def test_killed_in_the_middle(
-    fault: str, resumes_at: set[int], start: Start, tmp_path: Path, whole: Path, make_spec: MakeSpec
+    fault: str, resumes_at: set[int], fork: Fork, tmp_path: Path, whole: Path, make_spec: MakeSpec
 ) -> None:
     spec, workdir = make_spec(**SHORT), tmp_path / "run"
-    assert start(spec, fault=fault).wait(LONGEST_RUN) == -signal.SIGKILL
+    assert fork(spec, fault=fault).wait(LONGEST_RUN) == -signal.SIGKILL
     assert_nothing_is_half_visible(workdir)
     assert not (workdir / "final").exists()
-    assert start(spec).wait(LONGEST_RUN) == 0
+    assert fork(spec).wait(LONGEST_RUN) == 0
     first, second = resumed_steps(workdir)
     assert first == 0
     assert second in resumes_at  # a write in the background may be done by then, or not
@@ -120,11 +119,11 @@ def test_killed_in_the_middle(
 
 
 def test_killed_while_it_replaces_its_final_model(
-    start: Start, tmp_path: Path, whole: Path, make_spec: MakeSpec
+    fork: Fork, tmp_path: Path, whole: Path, make_spec: MakeSpec
 ) -> None:
     spec, workdir = make_spec(**SHORT), tmp_path / "run"
     shutil.copytree(whole, workdir)
-    assert start(spec, fault="kill:shutil:rmtree:3").wait(LONGEST_RUN) == -signal.SIGKILL
+    assert fork(spec, fault="kill:shutil:rmtree:3").wait(LONGEST_RUN) == -signal.SIGKILL
     assert_nothing_is_half_visible(workdir)
-    assert start(spec).wait(LONGEST_RUN) == 0
+    assert fork(spec).wait(LONGEST_RUN) == 0
     assert_same_bits(whole, workdir)

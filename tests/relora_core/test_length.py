@@ -32,6 +32,7 @@ def run(spec: TrainSpec, workdir: Path, cache: Path, *, stop_after: int = 1000) 
     return recorder
 
 
+@pytest.mark.slow
 def test_a_run_that_is_made_longer_before_its_decay_ends_as_one_that_was_so_long_from_the_start(
     make_spec: MakeSpec, tmp_path: Path, cache: Path
 ) -> None:
@@ -43,6 +44,7 @@ def test_a_run_that_is_made_longer_before_its_decay_ends_as_one_that_was_so_long
     assert_same_tensors(tmp_path / "whole" / "final", tmp_path / "run" / "final")
 
 
+@pytest.mark.slow
 def test_a_finished_run_under_a_constant_rate_goes_on(
     make_spec: MakeSpec, tmp_path: Path, cache: Path
 ) -> None:

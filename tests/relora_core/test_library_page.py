@@ -28,6 +28,7 @@ def events_in(workdir: Path) -> list[AnyTrainEvent]:
     return [from_line(line) for line in (workdir / "events.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_the_code_of_the_page_runs(
     folder: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -69,6 +69,7 @@ def run(make_spec: MakeSpec, tmp_path: Path, cache: Path) -> Run:
     return Run(make_spec, tmp_path, cache)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gradient_checkpointing", [False, True])
 def test_twenty_steps_read_no_value(run: Run, *, gradient_checkpointing: bool) -> None:
     reads = Reads()

@@ -10,17 +10,16 @@ import torch
 from relora_core.events import AnyTrainEvent, Evaluated, Merged, TrainFinished, TrainStarted
 from relora_core.spec import TrainSpec
 from tests.relora_core.conftest import MakeSpec, T
+from tests.relora_core.forks import Fork, forking
 from tests.relora_core.processes import (
     LONGEST_RUN,
-    Start,
     assert_same_bits,
     events_in,
-    starting,
     steps_of,
     tensors_in,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 # Micro-batches, an evaluation whose batches do not divide over two ranks, two restarts.
 SPEC: dict[str, Any] = {
@@ -96,9 +95,9 @@ def one_process(
 ) -> tuple[str, Path]:
     """The stored type of W, and the run of one process with it."""
     folder = tmp_path_factory.mktemp("one-process")
-    with starting(folder, cache) as start:
+    with forking(folder, cache) as fork:
         spec = spec_of(make_spec, "ddp", frozen_dtype=request.param)
-        assert start(spec, "one").wait(LONGEST_RUN) == 0
+        assert fork(spec, "one").wait(LONGEST_RUN) == 0
     return request.param, folder / "one"
 
 
@@ -106,14 +105,14 @@ def one_process(
 def test_two_processes_train_like_one(
     parallelism: str,
     one_process: tuple[str, Path],
-    start: Start,
+    fork: Fork,
     tmp_path: Path,
     make_spec: MakeSpec,
 ) -> None:
     frozen_dtype, one = one_process
     rel, weights_rel = TOLERANCES[frozen_dtype]
     spec = spec_of(make_spec, parallelism, frozen_dtype=frozen_dtype)
-    assert start(spec, "two", processes=2).wait(LONGEST_RUN) == 0
+    assert fork(spec, "two", processes=2).wait(LONGEST_RUN) == 0
     assert_close(one, tmp_path / "two", rel=rel)
     assert_close_weights(one / "final", tmp_path / "two" / "final", rel=weights_rel)
 
@@ -130,15 +129,13 @@ def test_two_processes_train_like_one(
 def test_a_run_goes_on_with_other_processes_or_parallelism(
     before: tuple[str, int],
     after: tuple[str, int],
-    start: Start,
+    fork: Fork,
     tmp_path: Path,
     make_spec: MakeSpec,
 ) -> None:
-    assert (
-        start(spec_of(make_spec, before[0]), "before", processes=before[1]).wait(LONGEST_RUN) == 0
-    )
+    assert fork(spec_of(make_spec, before[0]), "before", processes=before[1]).wait(LONGEST_RUN) == 0
     keep_until(9, tmp_path / "before", tmp_path / "after")
-    second = start(spec_of(make_spec, after[0]), "after", processes=after[1])
+    second = fork(spec_of(make_spec, after[0]), "after", processes=after[1])
     assert second.wait(LONGEST_RUN) == 0
     resumed = resumed_from(tmp_path / "after")
     assert (resumed.step, resumed.world_size) == (9, max(1, after[1]))
@@ -149,22 +146,22 @@ def test_a_run_goes_on_with_other_processes_or_parallelism(
 
 @pytest.mark.parametrize("step", [3, 9])
 def test_a_sharded_run_resumes_to_the_same_bits(
-    step: int, start: Start, tmp_path: Path, make_spec: MakeSpec
+    step: int, fork: Fork, tmp_path: Path, make_spec: MakeSpec
 ) -> None:
     spec = spec_of(make_spec, "fsdp", optimizer_reset={"mode": "random", "ratio": 0.5})
-    assert start(spec, "whole", processes=2).wait(LONGEST_RUN) == 0
+    assert fork(spec, "whole", processes=2).wait(LONGEST_RUN) == 0
     keep_until(step, tmp_path / "whole", tmp_path / "run")
     shutil.copy(tmp_path / "whole" / "events.jsonl", tmp_path / "run")
-    assert start(spec, "run", processes=2).wait(LONGEST_RUN) == 0
+    assert fork(spec, "run", processes=2).wait(LONGEST_RUN) == 0
     assert resumed_from(tmp_path / "run").step == step
     assert_same_bits(tmp_path / "whole", tmp_path / "run")
 
 
 def test_recomputed_activations_and_dropout_are_alike_in_both_ways(
-    start: Start, tmp_path: Path, make_spec: MakeSpec
+    fork: Fork, tmp_path: Path, make_spec: MakeSpec
 ) -> None:
     for parallelism in ("ddp", "fsdp"):
         training = {"parallelism": parallelism, "gradient_checkpointing": True}
         spec = make_spec(training=training, method={"dropout": 0.2, "trainable_scaling": True})
-        assert start(spec, parallelism, processes=2).wait(LONGEST_RUN) == 0
+        assert fork(spec, parallelism, processes=2).wait(LONGEST_RUN) == 0
     assert steps_of(tmp_path / "fsdp") == pytest.approx(steps_of(tmp_path / "ddp"), rel=1e-4)

@@ -27,6 +27,7 @@ from tests.relora_core.processes import LONG, LONGEST_RUN, Start, events_in, ste
 pytestmark = pytest.mark.integration
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["signal", "file"])
 def test_asked_to_stop_it_saves_and_leaves_cleanly(
     how: str, start: Start, tmp_path: Path, make_spec: MakeSpec
@@ -44,6 +45,7 @@ def test_asked_to_stop_it_saves_and_leaves_cleanly(
     assert saved.step == stopped.step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("log_every", "stops_at"), [(1, 7), (50, 8)])
 def test_all_ranks_stop_at_the_step_at_which_they_hear_that_one_was_asked(
     log_every: int, stops_at: int, start: Start, tmp_path: Path, make_spec: MakeSpec
@@ -56,6 +58,7 @@ def test_all_ranks_stop_at_the_step_at_which_they_hear_that_one_was_asked(
     assert saved.step == stopped.step == stops_at
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [0, 2])
 def test_a_run_whose_supervisor_is_gone_exits_at_once(
     processes: int, start: Start, tmp_path: Path, make_spec: MakeSpec
@@ -69,6 +72,7 @@ def test_a_run_whose_supervisor_is_gone_exits_at_once(
     assert not isinstance(events_in(tmp_path / "run")[-1], TrainFinished | TrainStopped)
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_work_says_why_in_its_last_event(
     start: Start, tmp_path: Path, make_spec: MakeSpec
 ) -> None:
@@ -114,6 +118,7 @@ def test_an_error_that_no_part_expects_is_told_as_one_of_ours(
     assert "Traceback" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_run_on_prepared_data_reads_none(
     tmp_path: Path, make_spec: MakeSpec, caplog: pytest.LogCaptureFixture
 ) -> None:

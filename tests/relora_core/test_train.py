@@ -78,6 +78,7 @@ def score(spec: TrainSpec, folder: Path, cache: Path) -> float:
     return scored.loss
 
 
+@pytest.mark.slow
 def test_relora_goes_through_its_phases_and_restarts_in_order(
     run: Run, make_spec: MakeSpec
 ) -> None:
@@ -96,6 +97,7 @@ def test_relora_goes_through_its_phases_and_restarts_in_order(
     assert (finished.step, finished.restarts, finished.tokens_seen) == (12, 1, 12 * 4 * 32)
 
 
+@pytest.mark.slow
 def test_validation_improves_and_the_reported_loss_is_finite(run: Run, make_spec: MakeSpec) -> None:
     recorder = run(make_spec())
     first, last = recorder.of(Evaluated)
@@ -109,6 +111,7 @@ def test_validation_improves_and_the_reported_loss_is_finite(run: Run, make_spec
 METHODS = ["full", "control", "lowrank", "lora", "relora", "galore"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_runs_from_the_same_spec(method: str, run: Run, make_spec: MakeSpec) -> None:
     recorder = run(make_spec(method={"name": method}))
@@ -116,6 +119,7 @@ def test_every_method_runs_from_the_same_spec(method: str, run: Run, make_spec: 
     assert recorder.of(TrainFinished)[0].step == 12
 
 
+@pytest.mark.slow
 def test_the_exported_model_is_plain_and_scores_the_same(
     run: Run, make_spec: MakeSpec, cache: Path
 ) -> None:
@@ -130,6 +134,7 @@ def test_the_exported_model_is_plain_and_scores_the_same(
     assert scored == pytest.approx(recorder.of(TrainFinished)[0].loss, abs=2e-3)
 
 
+@pytest.mark.slow
 def test_a_run_from_pretrained_weights_reads_with_their_tokenizer(
     run: Run, make_spec: MakeSpec, tmp_path: Path, cache: Path
 ) -> None:
@@ -142,6 +147,7 @@ def test_a_run_from_pretrained_weights_reads_with_their_tokenizer(
     assert recorder.of(Evaluated)[0].loss == pytest.approx(ended.loss, abs=2e-3)  # bf16
 
 
+@pytest.mark.slow
 def test_the_folder_says_what_it_is(run: Run, make_spec: MakeSpec) -> None:
     run(make_spec(name="my run"))
     card = (run.workdir / "final" / "README.md").read_text()
@@ -152,6 +158,7 @@ def test_the_folder_says_what_it_is(run: Run, make_spec: MakeSpec) -> None:
     assert document["spec"]["method"] == make_spec().method.model_dump(mode="json")  # all of it
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_resumes_to_the_same_bits_and_exports_what_it_trained(
     method: str, run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
@@ -166,6 +173,7 @@ def test_every_method_resumes_to_the_same_bits_and_exports_what_it_trained(
     assert scored == pytest.approx(recorder.of(TrainFinished)[0].loss, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_control_says_how_near_it_comes_to_what_relora_trains(
     run: Run, make_spec: MakeSpec
 ) -> None:
@@ -177,6 +185,7 @@ def test_a_control_says_how_near_it_comes_to_what_relora_trains(
     assert "of the 0.02M that ReLoRA trains" in str(phase)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [2, 4, 7, 8, 11])
 def test_a_stopped_run_resumes_to_the_same_bits(
     stop_after: int, run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
@@ -194,6 +203,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(
         assert torch.equal(tensor, run.weights()[name]), name
 
 
+@pytest.mark.slow
 def test_a_finished_run_started_again_only_exports_again(run: Run, make_spec: MakeSpec) -> None:
     run(make_spec())
     before = run.weights()
@@ -203,6 +213,7 @@ def test_a_finished_run_started_again_only_exports_again(run: Run, make_spec: Ma
     assert all(torch.equal(before[name], tensor) for name, tensor in run.weights().items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [2, 6, 9])
 def test_8_bit_optimizer_state_resumes_to_the_same_bits_too(
     stop_after: int, run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
@@ -220,6 +231,7 @@ def test_8_bit_optimizer_state_resumes_to_the_same_bits_too(
         assert torch.equal(tensor, run.weights()[name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [4, 6])
 def test_galore_resumes_to_the_same_bits_where_the_projection_is_new_and_where_it_is_old(
     stop_after: int, run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
@@ -232,6 +244,7 @@ def test_galore_resumes_to_the_same_bits_where_the_projection_is_new_and_where_i
         assert torch.equal(tensor, run.weights()[name]), name
 
 
+@pytest.mark.slow
 def test_galore_learns_at_full_rank_all_along(run: Run, make_spec: MakeSpec) -> None:
     recorder = run(make_spec(method={"name": "galore", "scale": 1.0}, training={"steps": 40}))
     [phase] = recorder.of(PhaseStarted)
@@ -239,6 +252,7 @@ def test_galore_learns_at_full_rank_all_along(run: Run, make_spec: MakeSpec) -> 
     assert losses(recorder)[-1] < losses(recorder)[0] - 1.0
 
 
+@pytest.mark.slow
 def test_dropout_resumes_to_the_same_bits_too(
     run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
 ) -> None:
@@ -247,6 +261,7 @@ def test_dropout_resumes_to_the_same_bits_too(
     assert losses(run(spec, stop_after=6)) + losses(run(spec)) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frozen_dtype", get_args(FrozenDtype))
 def test_every_way_to_store_w_resumes_to_the_same_bits(
     frozen_dtype: str, run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
@@ -261,6 +276,7 @@ def test_every_way_to_store_w_resumes_to_the_same_bits(
         assert torch.equal(tensor, run.weights()[name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frozen_dtype", ["fp8", "int8"])
 def test_without_units_a_type_says_that_it_is_no_faster_and_trains_as_with_them(
     frozen_dtype: str,
@@ -306,6 +322,7 @@ def test_without_bitsandbytes_what_needs_it_fails_before_the_data_is_read(
     assert not recorder.events
 
 
+@pytest.mark.slow
 def test_the_micro_batch_does_not_change_the_numbers(
     run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
 ) -> None:
@@ -314,6 +331,7 @@ def test_the_micro_batch_does_not_change_the_numbers(
     assert other == pytest.approx(one, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [2, 6])
 def test_a_resumed_run_takes_the_micro_batch_from_before_the_stop(
     stop_after: int,
@@ -334,6 +352,7 @@ def test_a_resumed_run_takes_the_micro_batch_from_before_the_stop(
     assert first + losses(run(spec)) == expected
 
 
+@pytest.mark.slow
 def test_a_resumed_run_with_other_settings_of_memory_finds_its_own_micro_batch(
     run: Run, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -352,6 +371,7 @@ def test_a_resumed_run_with_other_settings_of_memory_finds_its_own_micro_batch(
     assert len(sizes) == 2
 
 
+@pytest.mark.slow
 def test_gradient_checkpointing_does_not_change_the_numbers(
     run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
 ) -> None:
@@ -361,6 +381,7 @@ def test_gradient_checkpointing_does_not_change_the_numbers(
     assert losses(Run(tmp_path / "recomputed", cache)(spec)) == pytest.approx(kept, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_sharding_with_one_process_says_that_it_shards_nothing(
     run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
 ) -> None:
@@ -370,6 +391,7 @@ def test_sharding_with_one_process_says_that_it_shards_nothing(
     assert losses(recorder) == expected
 
 
+@pytest.mark.slow
 def test_bf16_is_close_to_fp32(run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec) -> None:
     exact = losses(run(make_spec()))
     rounded = losses(Run(tmp_path / "bf16", cache)(make_spec(training={"precision": "bf16"})))
@@ -377,12 +399,14 @@ def test_bf16_is_close_to_fp32(run: Run, tmp_path: Path, cache: Path, make_spec:
     assert rounded != exact
 
 
+@pytest.mark.slow
 def test_checkpoints_and_exports_come_when_the_spec_says(run: Run, make_spec: MakeSpec) -> None:
     recorder = run(make_spec(export={"every": 6}))
     assert [event.step for event in recorder.of(CheckpointSaved)] == [5, 10, 12]
     assert AutoModelForCausalLM.from_pretrained(run.workdir / "merged" / "step-00000006")
 
 
+@pytest.mark.slow
 def test_another_spec_in_the_same_folder_is_refused(run: Run, make_spec: MakeSpec) -> None:
     run(make_spec(), stop_after=5)
     with pytest.raises(
@@ -391,6 +415,7 @@ def test_another_spec_in_the_same_folder_is_refused(run: Run, make_spec: MakeSpe
         run(make_spec(method={"rank": 2}, training={"seed": 1}))
 
 
+@pytest.mark.slow
 def test_a_run_that_stays_not_finite_fails_with_its_weights_untouched(
     run: Run, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -405,6 +430,7 @@ def test_a_run_that_stays_not_finite_fails_with_its_weights_untouched(
     assert [event.code for event in recorder.of(Warned)] == ["step_skipped"] * 3
 
 
+@pytest.mark.slow
 def test_what_was_set_aside_is_told_first(run: Run, make_spec: MakeSpec) -> None:
     recorder = run(make_spec(method={"name": "full"}, training={"steps": 1}))
     told = [event.message for event in recorder.events[:3] if isinstance(event, Warned)]
@@ -415,6 +441,7 @@ def test_what_was_set_aside_is_told_first(run: Run, make_spec: MakeSpec) -> None
     ]
 
 
+@pytest.mark.slow
 def test_how_often_the_data_is_read_is_told_and_many_epochs_are_a_warning(
     run: Run, make_spec: MakeSpec, corpus: Path, tmp_path: Path
 ) -> None:
@@ -433,6 +460,7 @@ def test_how_often_the_data_is_read_is_told_and_many_epochs_are_a_warning(
     assert step.epoch == pytest.approx(started.epochs * step.step / 300)
 
 
+@pytest.mark.slow
 def test_layers_too_narrow_for_the_rank_are_told(run: Run, make_spec: MakeSpec) -> None:
     narrow = {**TINY_LLAMA, "num_key_value_heads": 1, "head_dim": 2, "num_attention_heads": 4}
     recorder = run(make_spec(model={"config": narrow}, training={"steps": 9}))

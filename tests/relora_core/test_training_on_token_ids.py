@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from transformers import AutoModelForCausalLM
 
 from relora_core.estimate.shape_of import shape_of
@@ -11,6 +12,7 @@ from relora_core.train import train
 from tests.relora_core.conftest import TINY_LLAMA, MakeSpec, Recorder
 
 
+@pytest.mark.slow
 def test_a_run_without_a_tokenizer_saves_its_end_of_document_and_no_tokenizer(
     make_spec: MakeSpec, tmp_path: Path
 ) -> None:

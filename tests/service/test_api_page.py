@@ -17,7 +17,7 @@ from jobs.settings import Settings
 from tests.fixtures.reports import step_finished
 from tests.service.serving import serving
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "api.md").read_text()

@@ -51,6 +51,7 @@ def test_everything_that_a_body_may_hold_has_a_bound(model: Any) -> None:
     assert list(endless(model.model_json_schema())) == []
 
 
+@pytest.mark.slow
 def test_every_parameter_and_body_of_every_operation_has_a_bound(backends: Backends) -> None:
     document = create_app(backends).openapi()
     schemas = document["components"]["schemas"]

@@ -71,6 +71,7 @@ def webhook(backends: Backends) -> str:
     return backends.webhooks.create("default", spec).id
 
 
+@pytest.mark.slow
 def test_every_operation_is_as_it_is_described(
     backends: Backends, training: str, webhook: str, tmp_path: Path
 ) -> None:

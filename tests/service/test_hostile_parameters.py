@@ -105,6 +105,7 @@ def over(backends: Backends, job: Job) -> str:
     return backends.store.wish(job.id, Wish.CANCEL).id
 
 
+@pytest.mark.slow
 def test_a_hostile_value_is_refused_wherever_it_stands(backends: Backends, over: str) -> None:
     app = create_app(backends, KeyPolicy.OPTIONAL)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)

@@ -39,6 +39,7 @@ def soft_limit(files: int) -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_more_listen_than_the_soft_limit_that_the_server_was_started_with(
     settings: Settings, job: Job

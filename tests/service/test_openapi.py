@@ -33,6 +33,7 @@ def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
+@pytest.mark.slow
 def test_every_route_is_described(
     document: dict[str, Any], operations: dict[str, dict[str, Any]]
 ) -> None:

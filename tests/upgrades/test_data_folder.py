@@ -80,6 +80,7 @@ def test_jobs_events_curves_files_and_datasets_are_listed(
     assert (dataset.name, dataset.status) == ("words", "ready")
 
 
+@pytest.mark.slow
 def test_a_paused_job_resumes_to_the_bits_of_a_run_that_was_never_paused(
     backends: Backends, monkeypatch: pytest.MonkeyPatch
 ) -> None:

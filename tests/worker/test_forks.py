@@ -37,6 +37,7 @@ def losses(backends: Backends, job: Job) -> list[float]:
     return [event.loss for event in events if isinstance(event, Evaluated)]
 
 
+@pytest.mark.slow
 def test_forks_go_on_from_a_model_and_from_a_checkpoint(
     backends: Backends, make_spec: MakeSpec
 ) -> None:

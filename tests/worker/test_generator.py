@@ -57,6 +57,7 @@ def ask(backends: Backends, job: Job, *, step: int = 30, **asked: object) -> Gen
     return backends.generations.create(job.id, new, step=step, seconds=60)
 
 
+@pytest.mark.slow
 def test_models_and_checkpoints_answer(backends: Backends, trained: Job) -> None:
     generator = Generator(backends, leaving=lambda: False)
     sampled = ask(backends, trained, seed=1)
@@ -76,6 +77,7 @@ def failure(backends: Backends, asked: Generation) -> tuple[str, str]:
     return error.code, error.message
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_the_model_says_so(backends: Backends, trained: Job) -> None:
     asked = ask(backends, trained, max_new_tokens=500)
     Generator(backends, leaving=lambda: False).work()
@@ -107,6 +109,7 @@ def test_one_that_takes_too_long_is_ended(backends: Backends, trained: Job) -> N
     )
 
 
+@pytest.mark.slow
 def test_a_generator_that_must_leave_gives_it_back(
     backends: Backends, settings: Settings, trained: Job
 ) -> None:

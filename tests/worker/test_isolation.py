@@ -61,6 +61,7 @@ def has_private_words(text: str) -> bool:
     return any(part in text for word in PRIVATE.split() for part in (word, word[:5], word[-5:]))
 
 
+@pytest.mark.slow
 def test_data_that_one_project_could_read_is_not_reused_for_another(
     two_projects: Backends, make_spec: MakeSpec, dataset: Path
 ) -> None:
@@ -132,6 +133,7 @@ def test_the_trainer_reads_no_file_of_its_folder_for_a_file_format(
     assert not has_private_words(trainer.stdout + trainer.stderr)
 
 
+@pytest.mark.slow
 def test_a_trainer_has_no_credential_of_the_worker_and_starts_in_an_empty_folder(
     two_projects: Backends, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:

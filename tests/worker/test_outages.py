@@ -56,6 +56,7 @@ def test_a_trainer_ends_with_its_lease_while_the_database_hangs(
     wait_until(lambda: backends.attempts.expire_leases() == [job.id])
 
 
+@pytest.mark.slow
 def test_what_was_reported_during_an_outage_is_stored_by_the_attempt_that_goes_on(
     backends: Backends, database: Proxy, make_spec: MakeSpec
 ) -> None:

@@ -84,6 +84,7 @@ def test_a_job_that_waited_for_its_quota_is_told_when_there_is_room(
     assert backends.attempts.claim(second, worker="w", lease_seconds=60) is not None
 
 
+@pytest.mark.slow
 def test_an_upload_that_was_given_up_leaves_the_storage(
     backends: Backends, settings: Settings, tmp_path: Path
 ) -> None:
@@ -102,6 +103,7 @@ def test_an_upload_that_was_given_up_leaves_the_storage(
     assert backends.datasets.list("default") == []
 
 
+@pytest.mark.slow
 def test_it_works_through_the_outbox_until_it_is_told_to_end(
     backends: Backends, make_spec: MakeSpec, settings: Settings
 ) -> None:

@@ -23,7 +23,7 @@ from relora_core.events import CheckpointSaved, StepFinished
 from tests.fixtures.disks import MakeDisk, fill
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import ranks, trainers, wait_until
-from tests.worker.scripted_trainer import in_place_of_torchrun
+from tests.worker.scripted_trainer import in_place_of_torchrun, weights
 from worker.attempt import clock
 from worker.attempt.workdir import Workdir
 from worker.launchers import torchrun
@@ -44,6 +44,13 @@ def attempt(backends: Backends, job_id: str, leaving: Callable[[], bool] = lambd
     return backends.store.get(job_id)
 
 
+@pytest.fixture
+def scripted() -> Iterator[None]:
+    """Run the scripted trainer: for what the worker does, whatever it trains."""
+    with in_place_of_torchrun(0.01):
+        yield
+
+
 @contextmanager
 def attempt_in_background(backends: Backends, job_id: str) -> Iterator[None]:
     """An attempt that has saved a checkpoint; it has ended when the block has."""
@@ -60,6 +67,7 @@ def saved_steps(backends: Backends, job_id: str) -> list[int]:
     return [event.step for event in events if isinstance(event, CheckpointSaved)]
 
 
+@pytest.mark.slow
 def test_a_job_succeeds_and_its_files_are_what_the_list_says(
     backends: Backends, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
@@ -80,6 +88,7 @@ def test_a_job_succeeds_and_its_files_are_what_the_list_says(
     assert not (backends.settings.scratch_dir / job.id).exists()
 
 
+@pytest.mark.usefixtures("scripted")
 def test_a_job_is_cancelled_with_its_last_step_saved(
     backends: Backends, make_spec: MakeSpec
 ) -> None:
@@ -94,6 +103,7 @@ def test_a_job_is_cancelled_with_its_last_step_saved(
     assert max(stored) == saved_steps(backends, job.id)[-1]
 
 
+@pytest.mark.slow
 def test_a_paused_job_goes_on_where_it_was_and_so_do_its_curves(
     backends: Backends, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
@@ -123,6 +133,7 @@ def test_a_paused_job_goes_on_where_it_was_and_so_do_its_curves(
     assert len([path for path in paths if path.startswith("reports/tensorboard/")]) == 2
 
 
+@pytest.mark.usefixtures("scripted")
 def test_the_trainer_finds_secrets_in_its_environment_and_they_are_nowhere_else(
     backends: Backends, make_spec: MakeSpec
 ) -> None:
@@ -160,6 +171,7 @@ def store_spec(backends: Backends, job: Job, **changes: Any) -> None:
         database.execute("UPDATE jobs SET spec = ? WHERE id = ?", (json.dumps(document), job.id))
 
 
+@pytest.mark.slow
 def test_a_job_that_was_accepted_before_a_bound_came_runs_to_its_end(
     backends: Backends, make_spec: MakeSpec
 ) -> None:
@@ -206,6 +218,7 @@ def test_a_worker_that_must_leave_does_not_begin(backends: Backends, make_spec: 
     assert not backends.store.events(job.id, types={"job.started"})
 
 
+@pytest.mark.slow
 def test_a_trainer_that_is_killed_is_tried_again(backends: Backends, make_spec: MakeSpec) -> None:
     job = backends.store.create(make_spec(steps=LONG))
 
@@ -220,6 +233,7 @@ def test_a_trainer_that_is_killed_is_tried_again(backends: Backends, make_spec: 
     assert "failed (exitcode: -9)" in retrying.reason.message
 
 
+@pytest.mark.usefixtures("scripted")
 def test_a_job_that_was_taken_over_is_left_alone(backends: Backends, make_spec: MakeSpec) -> None:
     job = backends.store.create(make_spec(steps=LONG))
 
@@ -235,6 +249,7 @@ def test_a_job_that_was_taken_over_is_left_alone(backends: Backends, make_spec: 
     assert left.worker == "another"
 
 
+@pytest.mark.usefixtures("scripted")
 def test_a_model_that_cannot_be_uploaded_is_kept(
     backends: Backends, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
@@ -248,9 +263,12 @@ def test_a_model_that_cannot_be_uploaded_is_kept(
     assert job.error.code == "model_not_uploaded"
     folder = backends.settings.scratch_dir / job.id / "attempt-1"
     assert str(folder) in job.error.message
-    AutoModelForCausalLM.from_pretrained(folder / "final")
+    trained = weights(job.spec.training.seed, steps=60)
+    assert (folder / "final" / "model.safetensors").read_text() == trained
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("scripted")
 def test_a_trainer_that_hangs_is_ended_and_the_next_one_goes_on(
     backends: Backends, make_spec: MakeSpec
 ) -> None:
@@ -279,6 +297,7 @@ def starts(backends: Backends, job_id: str) -> list[int | None]:
     return [event.resumed_from for event in events if isinstance(event, JobStarted)]
 
 
+@pytest.mark.slow
 def test_data_that_is_not_there_fails_the_job_at_once(
     backends: Backends, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
@@ -312,6 +331,7 @@ def test_an_attempt_that_a_full_disk_ends_is_not_counted(
     assert "No space left on device" in retrying.reason.message
 
 
+@pytest.mark.slow
 def test_an_attempt_that_ends_on_a_sick_node_is_not_counted(
     backends: Backends, make_spec: MakeSpec, tmp_path: Path
 ) -> None:

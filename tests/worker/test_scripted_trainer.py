@@ -29,6 +29,7 @@ def steps(backends: Backends, job_id: str) -> list[int]:
     return [event.step for event in events if isinstance(event, StepFinished)]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_paused_ends_with_the_weights_of_one_that_was_not(
     backends: Backends, make_spec: MakeSpec, tmp_path: Path
 ) -> None:

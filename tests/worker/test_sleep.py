@@ -33,6 +33,7 @@ def send(number: signal.Signals, pids: list[int]) -> None:
         os.kill(pid, number)
 
 
+@pytest.mark.slow
 def test_the_attempt_that_slept_ends_itself_and_the_next_one_goes_on(
     backends: Backends, make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

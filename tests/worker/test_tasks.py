@@ -17,7 +17,7 @@ from tests.worker.conftest import MakeSpec
 from tests.worker.processes import WorkerProcess, trainers, wait_until
 from worker.reaper import sweep
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 STEPS = 300  # more than a worker takes until it is told to leave
 SCRIPTED = "tests.worker.scripted_worker"  # its trainers need no torch

@@ -10,6 +10,8 @@ import pytest
 from benchmarks.api.asking import at_a_rate, one_after_the_other
 from benchmarks.api.connection import Failed
 
+pytestmark = pytest.mark.integration
+
 Answer = Callable[[int], Awaitable[bytes]]
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -20,6 +20,7 @@ SMALL = Sizes(
 )
 
 
+@pytest.mark.slow
 def test_each_figure_is_measured_on_a_real_server(tmp_path: Path) -> None:
     told: list[str] = []
     results = measure(SMALL, tmp_path, told.append)

@@ -46,6 +46,7 @@ def test_the_page_shows_what_the_committed_results_say() -> None:
     assert page == with_measured(page, measured_part(read_results()), MARKERS)
 
 
+@pytest.mark.integration
 def test_the_figures_are_those_that_have_a_goal(results: ApiResults) -> None:
     assert numbers(results) == {
         "metrics_p95_ms": 95,
@@ -61,6 +62,7 @@ def test_the_figures_are_those_that_have_a_goal(results: ApiResults) -> None:
     }
 
 
+@pytest.mark.integration
 def test_what_misses_its_goal_is_shown_as_it_is(results: ApiResults) -> None:
     part = measured_part(results)
     assert "| page of 50 jobs, 10,000 stored: p95 | 30 ms | 95 ms | missed |" in part

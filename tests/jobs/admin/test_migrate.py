@@ -91,6 +91,7 @@ def test_the_inputs_of_jobs_from_before_are_found_in_their_specs(
     assert found == [("job_1", "ds_1", ""), ("job_2", "job_parent", "final")]
 
 
+@pytest.mark.integration
 def test_the_program_migrates_the_database_of_the_settings(tmp_path: Path) -> None:
     environment = {**os.environ, "RELORA_DATA_DIR": str(tmp_path)}
     subprocess.run(

@@ -212,6 +212,7 @@ def test_parts_of_large_files_that_s3_still_holds_are_removed_after_a_day(
     assert ["elsewhere" in upload["Key"] for upload in left] == [True]
 
 
+@pytest.mark.slow
 def test_garbage_is_collected_while_an_upload_runs(
     backends: Backends, spec: JobSpec, tmp_path: Path
 ) -> None:

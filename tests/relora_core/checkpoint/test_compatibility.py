@@ -45,6 +45,7 @@ def copied(corpus: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(corpus, tmp_path / "corpus.jsonl"))
 
 
+@pytest.mark.slow
 def test_other_text_under_the_same_name_is_refused_and_named(
     copied: Path, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
@@ -55,6 +56,7 @@ def test_other_text_under_the_same_name_is_refused_and_named(
         begin(spec, tmp_path / "run", tmp_path / "cache-of-another-node")
 
 
+@pytest.mark.slow
 def test_another_validation_text_is_refused_and_named(
     copied: Path, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
@@ -69,6 +71,7 @@ def test_another_validation_text_is_refused_and_named(
         begin(spec, tmp_path / "run", tmp_path / "cache")
 
 
+@pytest.mark.slow
 def test_on_another_node_the_tokenizer_is_the_checkpoint_s_and_the_data_is_found_to_be_the_same(
     make_spec: MakeSpec, tmp_path: Path, cache: Path
 ) -> None:
@@ -83,6 +86,7 @@ def test_on_another_node_the_tokenizer_is_the_checkpoint_s_and_the_data_is_found
     assert shards <= {folder.name for folder in (cache / "shards").iterdir()}
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_an_older_version_is_resumed_to_the_same_bits(
     corpus: Path, make_spec: MakeSpec, tmp_path: Path, cache: Path
 ) -> None:

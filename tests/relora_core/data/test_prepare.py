@@ -143,6 +143,7 @@ def test_too_little_data_is_refused_with_numbers_and_advice(
         run(make_spec(file, **data), tmp_path / "cache")
 
 
+@pytest.mark.slow
 def test_the_shipped_text_is_ready_for_a_run(tmp_path: Path) -> None:
     data, (train, validation) = run(make_spec(SHIPPED), tmp_path)
     assert train.documents + validation.documents == 1189
@@ -151,6 +152,7 @@ def test_the_shipped_text_is_ready_for_a_run(tmp_path: Path) -> None:
     assert "the LORD" in data.tokenizer.decode(data.train.sequences(np.arange(2000)).flatten())
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_two_processes_at_once_do_the_work_once(file: Path, tmp_path: Path) -> None:
     spec = tmp_path / "spec.json"

@@ -33,6 +33,7 @@ def test_the_order_does_not_change_between_versions() -> None:
     assert far.tolist() == [7175437522, 5677469807]
 
 
+@pytest.mark.slow
 def test_every_value_is_as_likely_at_every_position() -> None:
     size, epochs = 10, 4000
     counts = np.zeros((size, size))

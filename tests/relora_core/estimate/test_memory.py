@@ -149,6 +149,7 @@ def test_frozen_weights_of_every_type_are_as_estimated(
     check_step(model, spec, phases_of(spec)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(  # torch's own compiler
     "ignore:.*script_method:DeprecationWarning",
     "ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning",
@@ -164,6 +165,7 @@ def test_a_compiled_model_keeps_what_is_estimated(family: str, make_model: MakeM
     check_step(model, spec, phases_of(spec)[1], within=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "training",
     [

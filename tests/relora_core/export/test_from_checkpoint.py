@@ -81,6 +81,7 @@ def checkpointed(make_spec: MakeSpec, frozen_dtype: str, **changes: Any) -> Trai
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("frozen_dtype", "bound"), [("fp32", 1e-5), ("bf16", 2e-3)])
 def test_an_exported_model_computes_what_the_training_model_did_at_that_step(
     frozen_dtype: str, bound: float, finished: Any, tmp_path: Path, make_spec: MakeSpec
@@ -97,6 +98,7 @@ def test_an_exported_model_computes_what_the_training_model_did_at_that_step(
         assert all(torch.equal(weights[name], t) for name, t in run.merged[step].items())
 
 
+@pytest.mark.slow
 def test_what_bf16_could_not_hold_is_in_the_exported_model(
     finished: Any, tmp_path: Path, make_spec: MakeSpec
 ) -> None:
@@ -112,6 +114,7 @@ def test_what_bf16_could_not_hold_is_in_the_exported_model(
         assert torch.equal(weights[f"{name}.weight"], exact + layer.update())
 
 
+@pytest.mark.slow
 def test_the_last_checkpoint_gives_the_final_model_to_the_byte(
     finished: Any, tmp_path: Path, make_spec: MakeSpec
 ) -> None:
@@ -126,6 +129,7 @@ def test_the_last_checkpoint_gives_the_final_model_to_the_byte(
         assert (tmp_path / "model" / file.name).read_bytes() == file.read_bytes(), file.name
 
 
+@pytest.mark.slow
 def test_a_copied_checkpoint_is_enough(finished: Any, tmp_path: Path, make_spec: MakeSpec) -> None:
     run = finished(checkpointed(make_spec, "fp32"))
     copy = tmp_path / "copy" / "checkpoints" / "step-00000006"
@@ -138,6 +142,7 @@ def test_a_copied_checkpoint_is_enough(finished: Any, tmp_path: Path, make_spec:
     assert not list(low_rank_layers(model))
 
 
+@pytest.mark.slow
 def test_the_code_on_the_card_loads_the_model(
     finished: Any, tmp_path: Path, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +159,7 @@ def test_the_code_on_the_card_loads_the_model(
     assert len(names["processor"]) == 300
 
 
+@pytest.mark.slow
 def test_the_exported_model_generates_with_a_cache_one_token_a_step(
     finished: Any, make_spec: MakeSpec
 ) -> None:
@@ -171,6 +177,7 @@ def test_the_exported_model_generates_with_a_cache_one_token_a_step(
     assert lengths == [20, 1, 1, 1]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_without_generation_settings_exports_with_a_cache(
     finished: Any, tmp_path: Path, make_spec: MakeSpec
 ) -> None:
@@ -204,6 +211,7 @@ def source(tmp_path: Path, make_model: MakeModel) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_settings_of_the_source_are_kept_and_its_tokenizer_no_longer_ends_prompts(
     source: Path, finished: Any, tmp_path: Path, make_spec: MakeSpec
 ) -> None:
@@ -233,6 +241,7 @@ def test_with_another_tokenizer_generation_ends_at_its_token(
     assert (settings.eos_token_id, settings.temperature) == (0, GenerationConfig().temperature)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [
@@ -257,6 +266,7 @@ def test_low_rank_on_the_head_exports_what_the_checkpoint_computes(
     assert (logits_of(exported) - logits_of(model)).abs().max() <= 1e-5
 
 
+@pytest.mark.slow
 def test_an_export_that_cannot_be_says_why_and_writes_nothing(
     finished: Any, tmp_path: Path, make_spec: MakeSpec
 ) -> None:
@@ -278,6 +288,7 @@ def test_an_export_that_cannot_be_says_why_and_writes_nothing(
     assert [file.name for file in folder.iterdir()] == ["mine"]
 
 
+@pytest.mark.slow
 def test_the_command_exports_and_fails_with_the_reason(
     finished: Any, tmp_path: Path, make_spec: MakeSpec, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -106,6 +106,7 @@ def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Froz
 
 
 @COMPILER_WARNS
+@pytest.mark.integration  # torch's compiler starts a process, once
 @pytest.mark.parametrize("way", ["eager", "checkpointed", "compiled"])
 def test_both_directions_multiply_the_rounded_factors(
     way: Literal["eager", "checkpointed", "compiled"], case: Case

@@ -48,6 +48,8 @@ GROWTH = """
 """
 
 
+@pytest.mark.integration
+@pytest.mark.slow
 def test_it_takes_no_memory_before_it_is_read_nor_after() -> None:
     # a process of its own, whose malloc returns what is freed
     command = [sys.executable, "-c", textwrap.dedent(GROWTH)]

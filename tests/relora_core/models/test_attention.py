@@ -53,6 +53,7 @@ def masks(graphs: Graphs) -> list[object]:
     ]
 
 
+@pytest.mark.slow
 def test_a_traced_model_gets_no_mask(
     make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

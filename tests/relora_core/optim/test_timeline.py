@@ -124,6 +124,7 @@ def run_with_faults(
     return recorder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skipped", [set(), {3}, {7}, {8}, {7, 8, 9}])
 def test_a_skipped_step_moves_neither_merge_nor_reset_nor_rate(
     skipped: set[int],
@@ -147,6 +148,7 @@ def test_a_skipped_step_moves_neither_merge_nor_reset_nor_rate(
     }
 
 
+@pytest.mark.slow
 def test_a_merge_comes_before_the_step_of_its_number(
     make_spec: MakeSpec, tmp_path: Path, cache: Path, recorder: Recorder
 ) -> None:

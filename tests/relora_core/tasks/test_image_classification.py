@@ -57,6 +57,7 @@ def open_task(spec: TrainSpec, cache: Path) -> ImageClassification:
     return task
 
 
+@pytest.mark.slow
 def test_relora_learns_to_tell_images_apart(
     tmp_path: Path, cache: Path, make_image_spec: MakeImageSpec
 ) -> None:
@@ -79,6 +80,7 @@ def test_relora_learns_to_tell_images_apart(
     assert (finished.tokens_seen, finished.unit) == (60 * 16, "images")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["full", "control", "lowrank", "lora"])
 def test_the_other_methods_run_from_the_same_spec(
     method: str, tmp_path: Path, cache: Path, make_image_spec: MakeImageSpec
@@ -88,6 +90,7 @@ def test_the_other_methods_run_from_the_same_spec(
     assert all(math.isfinite(loss) for loss in losses(recorder))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [3, 8])
 def test_a_stopped_run_resumes_to_the_same_bits(
     stop_after: int, tmp_path: Path, cache: Path, make_image_spec: MakeImageSpec
@@ -104,6 +107,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(
     assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
 
 
+@pytest.mark.slow
 def test_the_micro_batch_changes_neither_numbers_nor_flips(
     tmp_path: Path, cache: Path, make_image_spec: MakeImageSpec
 ) -> None:
@@ -138,6 +142,7 @@ def test_low_rank_layers_replace_the_linears_of_the_blocks_alone(
     assert not any(name.endswith("proj.weight") for name in trained)
 
 
+@pytest.mark.slow
 def test_the_exported_folder_does_with_a_raw_image_what_training_did(
     tmp_path: Path, cache: Path, make_image_spec: MakeImageSpec
 ) -> None:
@@ -191,6 +196,7 @@ def test_more_than_five_labels_have_a_top_5(cache: Path, make_image_spec: MakeIm
     assert str(scores) == "step 3: validation loss 2.0000, accuracy 25.00%"
 
 
+@pytest.mark.slow
 def test_an_evaluation_scores_no_more_images_than_asked(
     tmp_path: Path, cache: Path, make_image_spec: MakeImageSpec
 ) -> None:
@@ -263,6 +269,7 @@ def test_a_model_that_does_not_fit_fails_before_training(
         run(make_image_spec(**change), tmp_path, cache)
 
 
+@pytest.mark.slow
 def test_the_phases_split_the_model_as_for_language(
     tmp_path: Path, cache: Path, make_image_spec: MakeImageSpec
 ) -> None:
@@ -273,6 +280,7 @@ def test_the_phases_split_the_model_as_for_language(
     assert phases[1].frozen_parameters == 2 * (4 * 32 * 32 + 2 * 32 * 64)
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_two_processes_train_like_one(
     start: Start, tmp_path: Path, make_image_spec: MakeImageSpec

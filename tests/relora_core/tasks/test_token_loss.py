@@ -31,6 +31,7 @@ def test_it_is_minus_the_log_of_each_target_s_probability_summed() -> None:
     )
 
 
+@pytest.mark.slow
 @needs_a_compiler
 @compiler_warns
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -104,6 +104,7 @@ def assert_same_weights(one: Run, two: Run) -> None:
         assert torch.equal(tensor, two.weights()[name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_grad_norm", [1.0, None])
 def test_a_skipped_step_leaves_rate_merge_and_reset_on_one_clock(
     max_grad_norm: float | None, run: Run, other: Run, make_spec: MakeSpec, poison: Poison
@@ -123,6 +124,7 @@ def test_a_skipped_step_leaves_rate_merge_and_reset_on_one_clock(
     assert [event.step for event in skipping.of(Merged)] == [8]
 
 
+@pytest.mark.slow
 def test_a_gradient_that_overflows_is_skipped_though_the_loss_is_finite(
     run: Run, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +152,7 @@ def test_a_gradient_that_overflows_is_skipped_though_the_loss_is_finite(
     assert recorder.of(TrainFinished)[0].skipped_steps == 1
 
 
+@pytest.mark.slow
 def test_a_rewind_undoes_the_steps_and_goes_on_with_other_data(
     run: Run, make_spec: MakeSpec, poison: Poison
 ) -> None:
@@ -169,6 +172,7 @@ def test_a_rewind_undoes_the_steps_and_goes_on_with_other_data(
     assert finished.tokens_seen == 12 * spec.tokens_per_step
 
 
+@pytest.mark.slow
 def test_the_steps_after_a_rewind_read_what_a_run_on_that_data_would(
     run: Run, other: Run, make_spec: MakeSpec, poison: Poison, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,6 +186,7 @@ def test_the_steps_after_a_rewind_read_what_a_run_on_that_data_would(
     assert_same_weights(run, other)
 
 
+@pytest.mark.slow
 def test_a_rewind_over_the_switch_takes_the_low_rank_layers_out_again(
     run: Run, make_spec: MakeSpec, poison: Poison
 ) -> None:
@@ -194,6 +199,7 @@ def test_a_rewind_over_the_switch_takes_the_low_rank_layers_out_again(
     assert recorder.of(TrainFinished)[0].restarts == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed_at", [7, 8, 10])
 def test_a_run_killed_around_a_rewind_ends_with_the_same_bits(
     killed_at: int, run: Run, other: Run, make_spec: MakeSpec, poison: Poison
@@ -225,6 +231,7 @@ def test_a_run_killed_around_a_rewind_ends_with_the_same_bits(
     assert all(losses[event.step] == event.loss for event in after.of(StepFinished)[1:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [7, 8])
 def test_a_stop_shortly_before_does_not_change_where_a_rewind_leads(
     stop_at: int, run: Run, other: Run, make_spec: MakeSpec, poison: Poison
@@ -259,7 +266,7 @@ def test_results_that_are_read_late_change_no_bit_and_no_number(
     monkeypatch.setattr(trainer, "UNREAD", 2)
     late = run(spec)
     assert len(late.of(Rewound)) == 1
-    timeless = {"time", "pause_seconds", "seconds", "tokens_per_second"}
+    timeless = {"time", "pause_seconds", "seconds", "tokens_per_second", "peak_memory_bytes"}
     for kind in (Warned, Rewound, Merged, StepFinished, TrainFinished):
         expected, found = (
             [event.model_dump(exclude=timeless) for event in events.of(kind)]

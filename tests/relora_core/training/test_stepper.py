@@ -30,6 +30,7 @@ def memory_for(sequences: int, monkeypatch: pytest.MonkeyPatch, *, from_step: in
     monkeypatch.setattr(CausalLM, "sum_of_losses", limited)
 
 
+@pytest.mark.slow
 def test_out_of_memory_halves_the_micro_batch_and_goes_on_with_the_same_numbers(
     tmp_path: Path, cache: Path, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,7 @@ def test_an_open_service_says_so_in_its_log(
     assert "whoever reaches 10.0.0.7 may do everything" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 @pytest.mark.parametrize(
     "command",

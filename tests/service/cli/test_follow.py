@@ -164,6 +164,7 @@ def test_without_a_terminal_the_loss_is_a_line_every_five_seconds(
     assert printed(notices) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 @pytest.mark.parametrize(
     "terminals", [set(), {"stdout"}, {"stdout", "stderr"}], ids=["piped", "2>file", "terminal"]

@@ -30,6 +30,7 @@ def lines() -> list[str]:
     return [line for line in re.sub(r"  +#.*", "", text).splitlines() if line]
 
 
+@pytest.mark.slow
 def test_every_line_does_what_it_says(
     relora: Relora,
     backends: Backends,

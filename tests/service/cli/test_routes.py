@@ -63,6 +63,7 @@ def finished(backends: Backends, running: Job, add_file: AddFile) -> Job:
     return backends.store.get(running.id)
 
 
+@pytest.mark.slow
 def test_every_route_is_reached_by_a_command_or_there_is_a_reason(
     http: httpx.Client,
     backends: Backends,

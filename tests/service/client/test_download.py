@@ -116,6 +116,7 @@ def test_pieces_of_another_version_are_not_used(
     assert (tmp_path / MODEL).read_bytes() == WEIGHTS
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("model", "small_pieces")
 @pytest.mark.integration
 def test_a_download_outlives_a_server_that_is_killed(

@@ -83,6 +83,7 @@ def test_a_stream_that_is_not_cut_tells_its_listener_nothing(
     assert news == []
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_a_stream_outlives_a_server_that_is_killed(
     service: Service, backends: Backends, running: Job, report: Report

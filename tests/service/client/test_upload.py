@@ -51,6 +51,7 @@ def test_an_upload_that_was_broken_off_goes_on(client: Client, file: Path) -> No
         client.datasets.get(dataset.id)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_parts")
 @pytest.mark.integration
 def test_an_upload_outlives_a_server_that_is_killed(service: Service, file: Path) -> None:

@@ -11,6 +11,7 @@ def page(http: httpx.Client) -> httpx.Response:
     return http.get("/docs")
 
 
+@pytest.mark.slow
 def test_all_that_the_page_loads_is_on_the_server(http: httpx.Client, page: httpx.Response) -> None:
     links = re.findall(r'(?:src|href)="([^"]*)"', page.text)
     assert len(links) == 5

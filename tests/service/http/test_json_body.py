@@ -132,6 +132,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 def test_no_body_holds_up_the_event_loop_at_any_path(backends: Backends, job: Job) -> None:
     app = create_app(backends, KeyPolicy.IGNORED)
     paths = [(method, path.replace("{job_id}", job.id)) for method, path in with_body(app)]

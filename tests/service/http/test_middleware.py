@@ -16,6 +16,7 @@ from jobs.schemas.job import Job
 from tests.service.serving import serving
 
 
+@pytest.mark.slow
 def test_head_is_answered_as_get_without_the_body_at_every_path(
     http: httpx.Client, running: Job
 ) -> None:

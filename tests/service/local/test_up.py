@@ -76,6 +76,7 @@ def url(up: subprocess.Popen[bytes], tmp_path: Path) -> str:  # noqa: ARG001 # i
     return (tmp_path / "data" / "url").read_text().strip()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_answers_until_it_is_asked_to_stop_and_leaves_nothing_behind(
     up: subprocess.Popen[bytes], url: str, tmp_path: Path, number: signal.Signals
@@ -91,6 +92,7 @@ def test_it_answers_until_it_is_asked_to_stop_and_leaves_nothing_behind(
     assert url in (tmp_path / "up.log").read_text()
 
 
+@pytest.mark.slow
 def test_what_was_there_before_is_there_after_a_restart(
     up: subprocess.Popen[bytes], url: str, tmp_path: Path, document: dict[str, object]
 ) -> None:
@@ -111,6 +113,7 @@ def test_what_was_there_before_is_there_after_a_restart(
         assert again.wait(PATIENCE) == 0
 
 
+@pytest.mark.slow
 def test_other_users_of_the_machine_reach_neither_the_data_nor_the_queue(
     up: subprocess.Popen[bytes], url: str, tmp_path: Path
 ) -> None:
@@ -126,6 +129,7 @@ def test_other_users_of_the_machine_reach_neither_the_data_nor_the_queue(
     assert httpx.get(f"{url}/readyz").json()["status"] == "ready"
 
 
+@pytest.mark.slow
 def test_a_part_that_is_killed_comes_back(up: subprocess.Popen[bytes], url: str) -> None:
     before = children(up.pid)
     for name in ("api", "valkey"):
@@ -135,6 +139,7 @@ def test_a_part_that_is_killed_comes_back(up: subprocess.Popen[bytes], url: str)
     wait_until(lambda: httpx.get(f"{url}/readyz", timeout=30).json()["status"] == "ready")
 
 
+@pytest.mark.slow
 def test_a_second_one_on_the_same_data_is_refused(
     up: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
@@ -146,6 +151,7 @@ def test_a_second_one_on_the_same_data_is_refused(
     assert up.poll() is None
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     with listen("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
@@ -161,6 +167,7 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of it")
 def test_killed_it_leaves_no_part_behind(up: subprocess.Popen[bytes], url: str) -> None:
     parts = children(up.pid)
@@ -171,6 +178,7 @@ def test_killed_it_leaves_no_part_behind(up: subprocess.Popen[bytes], url: str) 
         socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
+@pytest.mark.slow
 def test_with_a_broker_of_its_own_it_starts_none(
     tmp_path: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

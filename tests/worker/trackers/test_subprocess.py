@@ -74,6 +74,7 @@ def test_curves_are_among_the_artifacts(
     assert warnings(attempt.backends, attempt.job.id) == []
 
 
+@pytest.mark.slow
 def test_a_tracker_that_fails_is_a_warning_without_a_word_of_its_server(
     begin_attempt: BeginAttempt, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
