@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import boto3
@@ -34,6 +34,8 @@ from jobs.storage.credentials import S3Credentials
 from jobs.storage.protocol import CHUNK_BYTES, StoredFile, Unfinished, check_key, check_prefix
 
 if TYPE_CHECKING:
+    from botocore.awsrequest import AWSResponse
+    from botocore.model import OperationModel
     from botocore.response import StreamingBody
     from mypy_boto3_s3.type_defs import CopySourceTypeDef, GetObjectOutputTypeDef
     from s3transfer.futures import TransferFuture
@@ -43,7 +45,7 @@ _THERE = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 _UNCONDITIONAL = {"NotImplemented", "501"}  # of servers that know no such condition
 _NOTHING_THERE = {"InvalidRange", "416"}  # of a part that begins behind the end
 _ONE_BY_ONE = {"MissingContentMD5", "NotImplemented"}  # of servers that cannot delete many at once
-_REFUSED_STATUSES = {401, 403}
+_REFUSED_STATUSES = {301, 308, 401, 403}
 _REFUSED = {
     "AccessDenied",
     "AuthorizationHeaderMalformed",
@@ -96,6 +98,7 @@ class S3Storage:
         self.prefix = prefix.strip("/")
         # A session of its own: boto3's default one is not safe to use from many threads.
         self._client = _session(credentials).client("s3", config=_CONFIG)
+        self._client.meta.events.register_first("needs-retry.s3", _end_redirects)
 
     def ping(self) -> None:
         with self._named_errors(""):
@@ -265,7 +268,7 @@ class S3Storage:
             # A transfer that failed has its reason as the context.
             reason = (error.__context__ or error) if isinstance(error, Boto3Error) else error
             told = self._refused if _is_refusal(reason) else self._error
-            raise told(key, _in_words(reason)) from error
+            raise told(key, _in_words(reason, self._client.meta.endpoint_url)) from error
 
 
 def _is_part(answer: "GetObjectOutputTypeDef", start: int, end: int | None) -> bool:
@@ -294,16 +297,45 @@ def _is_refusal(error: BaseException) -> bool:
     return _status(error) in _REFUSED_STATUSES or error.response["Error"]["Code"] in _REFUSED
 
 
-def _in_words(error: BaseException) -> str:
+def _end_redirects(
+    response: "tuple[AWSResponse, dict[str, Any]] | None", operation: "OperationModel", **_: object
+) -> None:
+    """Raise `ClientError` for a redirect that does not say in which region the bucket is.
+
+    To learn it, botocore would ask for the bucket, be redirected again, and ask without end.
+    """
+    if response is None:
+        return
+    http, answer = response
+    told = "x-amz-bucket-region" in http.headers or "Region" in answer.get("Error", {})
+    if _is_redirect(http.status_code) and not told:
+        raise ClientError(answer, operation.name)  # type: ignore[arg-type] # as botocore itself does
+
+
+def _in_words(error: BaseException, endpoint: str) -> str:
     """The operation, with the code and the status that the server answered; never its text."""
     if isinstance(error, ClientError):
         code, status = error.response["Error"]["Code"], _status(error)
         known = code if _CODE.fullmatch(code) else "an error"
         answer = f"{error.operation_name} was answered with {known}"
-        return answer if status is None else f"{answer} (HTTP status {status})"
+        if status is None:
+            return answer
+        answer += f" (HTTP status {status})"
+        return answer + _redirect_advice(endpoint) if _is_redirect(status) else answer
     if isinstance(error, _BEFORE_AN_ANSWER) or (isinstance(error, OSError) and error.strerror):
         return str(error)
     return type(error).__name__
+
+
+def _is_redirect(status: int) -> bool:
+    return 300 <= status < 400
+
+
+def _redirect_advice(endpoint: str) -> str:
+    return (
+        f". The server at {endpoint} redirects to another address. Set AWS_ENDPOINT_URL to the "
+        "address of the S3 server itself, and AWS_DEFAULT_REGION to the region of the bucket"
+    )
 
 
 def _status(error: ClientError) -> int | None:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, Row, delete, func, select, update
 from jobs.database.engine import READ_ONLY, database_now
 from jobs.database.tables.webhooks import deliveries, webhooks
 from jobs.errors import DeliveryNotFound, TooManyWebhooks, WebhookNotFound
+from jobs.scheduling.quotas import lock_project
 from jobs.schemas.webhooks import Delivery, DeliveryStatus, Webhook, WebhookSpec
 from jobs.store.webhook_outbox import GIVE_UP_SECONDS, attach, enqueue_test
 
@@ -22,9 +23,13 @@ class WebhookStore:
         self._reads = engine.execution_options(**READ_ONLY)
 
     def create(self, project: str, spec: WebhookSpec) -> Webhook:
-        """For the events of all jobs of the project from now on. Raises `TooManyWebhooks`."""
+        """For the events of all jobs of the project from now on.
+
+        Raises `ProjectNotFound`, and `TooManyWebhooks`.
+        """
         of_project = (webhooks.c.project == project, webhooks.c.job_id.is_(None))
         with self._engine.begin() as connection:
+            lock_project(connection, project)  # one request at a time counts and adds
             used = connection.scalar(select(func.count()).where(*of_project)) or 0
             if used >= MAX_OF_PROJECT:
                 raise TooManyWebhooks(

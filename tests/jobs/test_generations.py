@@ -1,6 +1,9 @@
 """Generations and who holds them, on both databases."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Barrier
 
 import pytest
 from pydantic import ValidationError
@@ -79,6 +82,22 @@ def test_a_project_cannot_fill_the_queue(
     generations.create(store.create(spec, project="other").id, NEW, step=20, seconds=60)
     assert generations.claim(worker="g", seconds=60) is not None
     generations.create(job.id, NEW, step=20, seconds=60)
+
+
+def test_requests_at_once_ask_for_no_more_than_a_project_may_have_waiting(
+    generations: GenerationStore, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.generations.MAX_QUEUED", 2)
+    together = Barrier(6)
+
+    def create(_: int) -> None:
+        together.wait()
+        with suppress(TooManyGenerations):
+            generations.create(job.id, NEW, step=20, seconds=60)
+
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(create, range(6)))
+    assert len(generations.list(job.id)) == 2
 
 
 def test_a_result_ends_it(generations: GenerationStore, job: Job, asked: Generation) -> None:

@@ -1,8 +1,10 @@
 """What a bucket does when its server, the network or a right is not as it should be."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import boto3
@@ -152,6 +154,83 @@ def test_of_an_answer_operation_code_and_status_are_told(storage: Storage, proxy
         StorageRefused, match=r"k: GetObject was answered with AccessDenied \(HTTP status 403\)$"
     ):
         storage.read("k")
+
+
+# --- redirects -----------------------------------------------------------------------------
+
+
+class Redirecting(BaseHTTPRequestHandler):
+    """Sends each request to another path of its own, as proxies and login pages do."""
+
+    protocol_version = "HTTP/1.1"  # which lets who sends a file wait for the answer first
+    status: int
+    headers_beside: Mapping[str, str]
+
+    def _redirect(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = b"" if self.command == "HEAD" else SECRET
+        self.send_response(self.status)
+        self.send_header("Location", f"/{SECRET.decode().replace(' ', '-')}")
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in self.headers_beside.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _redirect  # noqa: N815 # http.server's names
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def redirecting(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Storage, str]]:
+    """A bucket behind a server that redirects, and the address of the server."""
+    status, beside = request.param
+    handler = type("Handler", (Redirecting,), {"status": status, "headers_beside": beside})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+    endpoint = f"http://127.0.0.1:{server.server_port}"
+    for name, value in {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "me",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    yield open_storage("s3://bucket"), endpoint
+    server.shutdown()
+    server.server_close()
+
+
+REDIRECTS: dict[str, tuple[tuple[int, dict[str, str]], type[StorageError]]] = {
+    "for good": ((301, {}), StorageRefused),
+    "for now": ((302, {}), StorageError),
+    "for now, by the same method": ((307, {}), StorageError),
+    "for good, by the same method": ((308, {}), StorageRefused),
+    "to another region, again": ((301, {"x-amz-bucket-region": "eu-west-1"}), StorageRefused),
+}
+
+
+@pytest.mark.parametrize(
+    ("redirecting", "kind"), REDIRECTS.values(), ids=REDIRECTS, indirect=["redirecting"]
+)
+@pytest.mark.parametrize("action", ["PutObject", "GetObject", "ListObjectsV2", "DeleteObjects"])
+def test_a_server_that_redirects_is_named_with_what_to_change(
+    redirecting: tuple[Storage, str], kind: type[StorageError], action: str, tmp_path: Path
+) -> None:
+    storage, endpoint = redirecting
+    (tmp_path / "k").write_bytes(CONTENT)
+    with pytest.raises(StorageError) as failed:
+        every_action(storage, tmp_path / "k")[action]()
+    assert type(failed.value) is kind
+    assert str(failed.value).endswith(
+        f". The server at {endpoint} redirects to another address. Set AWS_ENDPOINT_URL to the "
+        "address of the S3 server itself, and AWS_DEFAULT_REGION to the region of the bucket"
+    )
+    assert SECRET.decode() not in str(failed.value)
 
 
 # --- outages -------------------------------------------------------------------------------

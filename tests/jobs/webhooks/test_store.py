@@ -1,6 +1,9 @@
 """Webhooks of a project and of a job, and what is put on its way to them."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Barrier
 
 import pytest
 from sqlalchemy import Engine, select
@@ -58,8 +61,9 @@ def test_the_body_is_the_event_as_the_api_shows_it_with_its_job_and_project(
 
 
 def test_another_project_is_told_nothing_and_sees_nothing(
-    webhooks: WebhookStore, hook: WebhookSpec, store: JobStore, job: Job
+    webhooks: WebhookStore, hook: WebhookSpec, store: JobStore, engine: Engine, job: Job
 ) -> None:
+    ProjectStore(engine).create(NewProject(name="other"))
     other = webhooks.create("other", hook)
     store.wish(job.id, Wish.CANCEL)
     assert webhooks.deliveries("other", other.id) == []
@@ -117,6 +121,22 @@ def test_a_project_has_no_more_webhooks_than_each_event_can_ask_for(
         webhooks.create("default", hook)
     with pytest.raises(TooManyWebhooks, match="may have 100 webhooks"):
         webhooks.create("default", hook)
+
+
+def test_requests_at_once_make_no_more_webhooks_than_a_project_may_have(
+    webhooks: WebhookStore, hook: WebhookSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.webhooks.store.MAX_OF_PROJECT", 2)
+    together = Barrier(6)
+
+    def create(_: int) -> None:
+        together.wait()
+        with suppress(TooManyWebhooks):
+            webhooks.create("default", hook)
+
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(create, range(6)))
+    assert len(webhooks.list("default")) == 2
 
 
 def test_the_jobs_of_a_project_have_no_more_webhooks_than_can_be_sent_to(
