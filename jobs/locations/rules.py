@@ -87,15 +87,15 @@ class Locations:
     with_keys: bool  # callers are others than who runs the machines
 
     @classmethod
-    def of(cls, settings: Settings, *, with_keys: bool | None = None) -> Self:
-        """`with_keys` is what the settings say, where it is not known better."""
+    def of(cls, settings: Settings, *, with_keys: bool = False) -> Self:
+        """With keys also where the settings require them."""
         return cls(
             ours=(place_of(settings.storage_url), Place.on_this_machine(str(settings.data_dir))),
             outputs=settings.allowed_outputs,
             sources=settings.allowed_sources,
             trackers=settings.allowed_trackers,
             only_public_webhooks=not settings.webhook_allow_private,
-            with_keys=settings.authentication == "required" if with_keys is None else with_keys,
+            with_keys=with_keys or settings.authentication == "required",
         )
 
     @property

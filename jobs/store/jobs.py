@@ -6,9 +6,9 @@ while its row is locked, so a reader who saw one has seen all before it.
 
 import builtins
 from collections.abc import Collection
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, delete, select, text, true
+from sqlalchemy import Column, Connection, Engine, delete, select, text, true
 
 from jobs.database.engine import READ_ONLY, database_now
 from jobs.database.row_mapping import (
@@ -63,6 +63,7 @@ class JobStore:
         project: str,
         key: str | None = None,
         forked_from: str | None = None,
+        with_keys: bool = False,
     ) -> Submitted:
         """As `create`; the same `key` and spec within a day give the job that was made first.
 
@@ -73,7 +74,9 @@ class JobStore:
             lock_project(connection, project)
             if request and (made := made_before(connection, project, request)):
                 return Submitted(_get(connection, made), is_new=False)
-            row = enqueue(connection, spec, project=project, forked_from=forked_from)
+            row = enqueue(
+                connection, spec, project=project, forked_from=forked_from, with_keys=with_keys
+            )
             if request:
                 remember(connection, project, request, row.id)
             return Submitted(job_from(row, position(connection, row)), is_new=True)
@@ -83,12 +86,19 @@ class JobStore:
             return _get(connection, job_id)
 
     def project_of(self, job_id: str) -> str:
-        query = select(jobs.c.project).where(jobs.c.id == job_id)
+        return str(self._value(jobs.c.project, job_id))
+
+    def with_keys(self, job_id: str) -> bool:
+        """Whether the service that accepted the job asks for keys."""
+        return bool(self._value(jobs.c.with_keys, job_id))
+
+    def _value(self, column: Column[Any], job_id: str) -> object:
+        """Of a column that is never null."""
         with self._reads.begin() as connection:
-            project: str | None = connection.scalar(query)
-        if project is None:
+            value: object = connection.scalar(select(column).where(jobs.c.id == job_id))
+        if value is None:
             raise JobNotFound(job_id)
-        return project
+        return value
 
     def list(
         self,

@@ -22,13 +22,27 @@ class Submitted:
 
 
 def enqueue(
-    connection: Connection, spec: JobSpec, *, project: str, forked_from: str | None = None
+    connection: Connection,
+    spec: JobSpec,
+    *,
+    project: str,
+    forked_from: str | None = None,
+    with_keys: bool = False,
 ) -> JobRow:
-    """Raises `QuotaExceeded`, and `DatasetNotFound`, `JobNotFound` or `ArtifactNotFound` if one of
+    """Its worker holds it to the rules of a service `with_keys`, or to those of its own settings.
+
+    Raises `QuotaExceeded`, and `DatasetNotFound`, `JobNotFound` or `ArtifactNotFound` if one of
     its inputs is gone.
     """
     check_submit(connection, project, gpus=spec.resources.gpus)
-    row = add(connection, new_job_id(), spec, project=project, forked_from=forked_from)
+    row = add(
+        connection,
+        new_job_id(),
+        spec,
+        project=project,
+        forked_from=forked_from,
+        with_keys=with_keys,
+    )
     add_inputs(connection, row.id, spec, project=project)
     announce(connection, row, JobQueued(reason="forked" if forked_from else "submitted"))
     ring(connection, row.id)

@@ -80,6 +80,7 @@ def add(
     *,
     project: str,
     forked_from: str | None = None,
+    with_keys: bool = False,
 ) -> JobRow:
     """A new job in the queue with its webhooks, and with room for its first event."""
     now = datetime.now(UTC)
@@ -95,6 +96,7 @@ def add(
         priority=spec.priority,
         method=spec.method.name,
         forked_from=forked_from,
+        with_keys=with_keys,
         spec=spec.model_dump_json(),
         progress=progress_document(progress),
         last_event=1,

@@ -39,14 +39,20 @@ class SweepStore:
         self._reads = engine.execution_options(**READ_ONLY)
 
     def create(
-        self, new: NewSweep, planned: Sequence[Planned], *, project: str, key: str | None = None
+        self,
+        new: NewSweep,
+        planned: Sequence[Planned],
+        *,
+        project: str,
+        key: str | None = None,
+        with_keys: bool = False,
     ) -> SubmittedSweep:
         """Queue the planned jobs. Raises `QuotaExceeded`, `IdempotencyConflict`."""
         request = Request.of(key, "sweep", new.model_dump_json())
         with self._engine.begin() as connection:
             lock_project(connection, project)
             made = made_before(connection, project, request) if request else None
-            sweep_id = made or _add(connection, new, planned, project)
+            sweep_id = made or _add(connection, new, planned, project=project, with_keys=with_keys)
             if request and made is None:
                 remember(connection, project, request, sweep_id)
             sweep = _get(connection, sweep_id, project)
@@ -79,7 +85,14 @@ class SweepStore:
             return _get(connection, sweep_id, project)
 
 
-def _add(connection: Connection, new: NewSweep, planned: Sequence[Planned], project: str) -> str:
+def _add(
+    connection: Connection,
+    new: NewSweep,
+    planned: Sequence[Planned],
+    *,
+    project: str,
+    with_keys: bool,
+) -> str:
     sweep_id = new_id("swp_")
     values = {
         "id": sweep_id,
@@ -92,7 +105,7 @@ def _add(connection: Connection, new: NewSweep, planned: Sequence[Planned], proj
     rows = [
         {
             "sweep_id": sweep_id,
-            "job_id": enqueue(connection, one.spec, project=project).id,
+            "job_id": enqueue(connection, one.spec, project=project, with_keys=with_keys).id,
             "position": position,
             "changes": json.dumps(one.changes),
         }

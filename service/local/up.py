@@ -21,7 +21,7 @@ from jobs.admin.migrate import migrate
 from jobs.backends import open_backends
 from jobs.secrets.vault import key_in
 from jobs.settings import Settings
-from service.auth.key_policy import KeyPolicy, NoKeys, key_policy
+from service.auth.key_policy import NoKeys, key_policy
 from service.local.supervisor import Child, Children
 from service.server import listen
 
@@ -59,7 +59,7 @@ def run_up(
     with _locked(settings.data_dir), _listening(host, port) as listener:
         url = _url(listener)
         migrate(settings.database_url)
-        settings = with_decided_authentication(settings, listener.getsockname()[0])
+        _check_keys(settings, listener)
         children = Children()
         try:
             _start(children, settings, listener, with_worker=with_worker, stop=stop)
@@ -90,7 +90,6 @@ def _start(
         "RELORA_STORAGE_URL": settings.storage_url,
         "RELORA_BROKER_URL": settings.broker_url,
         "RELORA_SECRET_KEYS": _secret_keys(settings),
-        "RELORA_AUTHENTICATION": settings.authentication,
     }
     if "broker_url" not in settings.model_fields_set:
         port, password = _free_port(), secrets.token_urlsafe(32)
@@ -122,19 +121,13 @@ def _secret_keys(settings: Settings) -> str:
     return key_in(settings.data_dir / "secret.key")
 
 
-def with_decided_authentication(settings: Settings, host: str) -> Settings:
-    """Decide `auto` for a service that listens at `host`: its workers cannot know the address.
-
-    Raises `UpError` if others could reach the service and nobody has a key.
-    """
+def _check_keys(settings: Settings, listener: socket.socket) -> None:
+    """Here, since a person reads this; the API, whose process ends if it fails, does it again."""
     with closing(open_backends(settings)) as backends:
         try:
-            policy = key_policy(settings.authentication, host, backends.keys)
+            key_policy(settings.authentication, listener.getsockname()[0], backends.keys)
         except NoKeys as error:
             raise UpError(f"{error}\n(with RELORA_DATA_DIR={settings.data_dir})") from None
-    if policy is KeyPolicy.REQUIRED:
-        return settings.model_copy(update={"authentication": "required"})
-    return settings
 
 
 def _valkey(data_dir: Path, port: int, password: str) -> Child:

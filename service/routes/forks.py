@@ -42,7 +42,13 @@ def fork_job(  # noqa: PLR0913 # what a request has
     spec = spec_of(forked(job, fork))
     _check(job, fork, spec)
     admission.check(spec)
-    submitted = backends.store.submit(spec, project=admission.project, key=key, forked_from=job_id)
+    submitted = backends.store.submit(
+        spec,
+        project=admission.project,
+        key=key,
+        forked_from=job_id,
+        with_keys=admission.locations.with_keys,
+    )
     dispatcher.ring()
     return located(submitted.job, response, is_new=submitted.is_new)
 

@@ -51,7 +51,13 @@ def create_sweep(  # what a request has
     except InvalidSweep as error:
         raise InvalidSpec(error.problems) from None
     _check(planned, admission)
-    submitted = backends.sweeps.create(new, planned, project=admission.project, key=key)
+    submitted = backends.sweeps.create(
+        new,
+        planned,
+        project=admission.project,
+        key=key,
+        with_keys=admission.locations.with_keys,
+    )
     dispatcher.ring()
     response.headers["Location"] = f"/v1/sweeps/{submitted.sweep.id}"
     if not submitted.is_new:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from jobs.backends import Backends
+from jobs.locations.rules import Locations
 from jobs.schemas.job import Job
 from jobs.secrets.job_secrets import JobSecrets
 from jobs.storage import Storage, job_storage
@@ -47,6 +48,12 @@ class Attempt:
     @cached_property
     def project(self) -> str:
         return self.insist(partial(self.backends.store.project_of, self.job.id))
+
+    @cached_property
+    def locations(self) -> Locations:
+        """The rules of this worker, and never laxer ones than the job was accepted under."""
+        with_keys = self.insist(partial(self.backends.store.with_keys, self.job.id))
+        return Locations.of(self.backends.settings, with_keys=with_keys)
 
     @property
     def cache(self) -> Path:

@@ -4,7 +4,6 @@ import sys
 from types import TracebackType
 from typing import Self
 
-from jobs.locations.rules import Locations
 from relora_core.events import AnyTrainEvent
 from worker.attempt.attempt import Attempt
 from worker.launchers.process import TiedProcess
@@ -62,7 +61,7 @@ class Tracking:
             spec=attempt.job.spec.train.model_dump(mode="json"),
             trackers=attempt.job.spec.trackers,
             workdir=attempt.workdir.root,
-            only_public_servers=Locations.of(attempt.backends.settings).only_public_trackers,
+            only_public_servers=attempt.locations.only_public_trackers,
         )
         description.write_text(run.model_dump_json())
         return TiedProcess(

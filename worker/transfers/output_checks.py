@@ -6,7 +6,6 @@ The server has checked them too, but perhaps with other settings, or before it k
 from functools import partial
 
 from jobs.locations.ownership import owner_of, take
-from jobs.locations.rules import Locations
 from relora_core.errors import TrainError
 from worker.attempt.attempt import Attempt
 
@@ -19,8 +18,7 @@ class LocationRefused(TrainError):
 
 def check_locations(attempt: Attempt) -> None:
     """Raises `LocationRefused`."""
-    rules = Locations.of(attempt.backends.settings)
-    if problems := list(rules.problems(attempt.job.spec)):
+    if problems := list(attempt.locations.problems(attempt.job.spec)):
         lines = (f"{problem.path}: {problem.message}" for problem in problems)
         raise LocationRefused("\n".join(lines))
 

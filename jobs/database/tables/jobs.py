@@ -56,6 +56,8 @@ jobs = Table(
     Column("priority", Integer, nullable=False, server_default="0"),
     Column("method", String, nullable=False, server_default=""),
     Column("forked_from", Key),
+    # It was accepted by a service that asks for keys, so its worker has the rules of one too.
+    Column("with_keys", Boolean, nullable=False, server_default=false()),
     Column("spec", Text, nullable=False),
     Column("progress", Text, nullable=False),
     Column("error", Text),

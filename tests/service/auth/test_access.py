@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -48,6 +49,33 @@ def test_a_key_opens_its_project(
         job.id,
         created.json()["id"],
     }
+
+
+def test_a_job_keeps_that_the_service_which_accepted_it_asks_for_keys(
+    http: httpx.Client,
+    key: Callable[..., CreatedKey],
+    backends: Backends,
+    job: Job,
+    document: dict[str, Any],
+) -> None:
+    http.headers = httpx.Headers(bearing(key()))
+    submitted = http.post("/v1/jobs", json=document).json()
+    forked = http.post(f"/v1/jobs/{job.id}/fork", json={"changes": {}}).json()
+    swept = http.post("/v1/sweeps", json={"base": document, "grid": {"seed": [1]}}).json()
+    accepted = [submitted["id"], forked["id"], swept["jobs"][0]["job_id"]]
+    assert [backends.store.with_keys(job_id) for job_id in accepted] == [True, True, True]
+
+
+def test_a_job_of_a_service_without_keys_keeps_that_too(
+    backends: Backends, document: dict[str, Any]
+) -> None:
+    settings = backends.settings.model_copy(update={"authentication": "auto"})
+    with (
+        serving(replace(backends, settings=settings)) as url,
+        httpx.Client(base_url=url) as loopback,
+    ):
+        submitted = loopback.post("/v1/jobs", json=document).json()
+    assert not backends.store.with_keys(submitted["id"])
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,7 @@ import httpx
 import pytest
 import redis
 
-from jobs.admin.migrate import migrate
-from jobs.backends import open_backends
-from jobs.locations.rules import Locations
-from jobs.schemas.keys import NewKey, Scope
-from jobs.settings import Settings
 from service.client import Client
-from service.local.up import UpError, with_decided_authentication
 from service.server import listen
 
 pytestmark = pytest.mark.integration
@@ -190,15 +184,3 @@ def test_with_a_broker_of_its_own_it_starts_none(
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
-
-
-def test_workers_of_a_service_that_asks_for_keys_have_the_rules_of_one(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path)
-    migrate(settings.database_url)
-    with pytest.raises(UpError, match="there is no API key yet"):
-        with_decided_authentication(settings, "192.0.2.7")
-    with closing(open_backends(settings)) as backends:
-        backends.keys.create(NewKey(name="admin", scope=Scope.OPERATOR), project="default")
-    decided = with_decided_authentication(settings, "192.0.2.7")
-    assert Locations.of(decided).with_keys
-    assert not Locations.of(with_decided_authentication(settings, "127.0.0.1")).with_keys

@@ -38,6 +38,16 @@ def test_a_job_does_not_begin_where_the_services_files_are(
         check_locations(begin_attempt(job_id=job.id))
 
 
+def test_a_worker_has_no_laxer_rules_than_the_service_that_accepted_the_job(
+    begin_attempt: BeginAttempt, make_spec: MakeSpec, backends: Backends
+) -> None:
+    assert backends.settings.authentication == "auto"
+    check_locations(begin_attempt(make_spec()))
+    job = backends.store.submit(make_spec(), project="default", with_keys=True).job
+    with pytest.raises(LocationRefused, match=r"data\.train\.uri: .*where no source is allowed"):
+        check_locations(begin_attempt(job_id=job.id))
+
+
 def test_a_place_that_is_another_jobs_is_not_cleared(
     begin_attempt: BeginAttempt, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
