@@ -1,7 +1,7 @@
 """From what went wrong to a status and a code: the only place that knows both."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -44,6 +44,7 @@ from jobs.errors import (
 )
 from relora_core.spec.error_messages import Problem as SpecProblem
 from relora_core.spec.error_messages import in_words
+from relora_core.suggestions import no_such
 from service.auth.access import ForeignOrigin, NotAuthenticated, ScopeMissing
 from service.auth.rate_limit import RateLimited
 from service.http.json_body import BodyRefused
@@ -98,8 +99,8 @@ class InvalidSpec(Exception):
 class NameUnknown(Exception):
     """There is none of this kind with the name."""
 
-    def __init__(self, kind: str, name: str) -> None:
-        super().__init__(f"There is no {kind} {name!r}; list the {kind}s to see their names.")
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"There is {no_such(kind, name, known)}")
         self.code = f"{kind}_not_found"
 
 

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from relora_core.presets import RECIPES, preset_names
 from service.http.caller_route import CallerRoute
 from service.http.errors import NameUnknown, documented
 from service.routes.dependencies import Id
@@ -29,7 +30,7 @@ def list_presets() -> PresetPage:
 def get_preset(name: Id) -> PresetConfig:
     """A model's shape, with its Hugging Face config."""
     if (found := preset(name)) is None:
-        raise NameUnknown("preset", name)
+        raise NameUnknown("preset", name, preset_names())
     return found
 
 
@@ -43,5 +44,5 @@ def list_recipes() -> RecipePage:
 def get_recipe(name: Id) -> RecipeEntry:
     """A run of the paper, with the part of a spec that it fills in."""
     if (found := recipe(name)) is None:
-        raise NameUnknown("recipe", name)
+        raise NameUnknown("recipe", name, RECIPES)
     return found

@@ -17,6 +17,19 @@ def test_presets_are_listed_with_their_sizes(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "detail"),
+    [
+        ("presets/lama-130m", "There is no preset 'lama-130m'; did you mean `llama_130m`?"),
+        ("recipes/relora_130", "There is no recipe 'relora_130'; did you mean `relora_130m`?"),
+    ],
+)
+def test_for_an_unknown_name_the_nearest_is_told(
+    http: httpx.Client, path: str, detail: str
+) -> None:
+    assert http.get(f"/v1/{path}").json()["detail"] == detail
+
+
+@pytest.mark.parametrize(
     ("name", "task"), [("llama_130m", "causal_lm"), ("vit_tiny", "image_classification")]
 )
 def test_a_preset_has_its_config(http: httpx.Client, name: str, task: str) -> None:
@@ -39,7 +52,5 @@ def test_a_recipe_is_a_spec_that_is_accepted(http: httpx.Client) -> None:
 def test_a_name_that_there_is_not_is_not_found(http: httpx.Client, kind: str) -> None:
     response = http.get(f"/v1/{kind}s/none")
     assert (response.status_code, response.json()["code"]) == (404, f"{kind}_not_found")
-    assert (
-        response.json()["detail"]
-        == f"There is no {kind} 'none'; list the {kind}s to see their names."
-    )
+    first = next(iter(RECIPES if kind == "recipe" else preset_names()))
+    assert response.json()["detail"].startswith(f"There is no {kind} 'none'; there are {first}, ")
