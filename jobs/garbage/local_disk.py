@@ -78,7 +78,7 @@ def _staged(scratch: Path) -> str:
 
 
 def _unfinished(cache: Path) -> Iterator[Path]:
-    for pattern in ("*/staged/.*.unfinished", "*/models/.unfinished-*"):
+    for pattern in ("*/staged/.*.tmp/", "*/models/.unfinished-*"):
         yield from filter(_is_given_up, cache.glob(pattern))
 
 

@@ -30,7 +30,7 @@ from relora_core.distributed.dtensor import divided, joined
 from relora_core.distributed.world import ALONE, World
 from relora_core.errors import CheckpointError
 from relora_core.events import CheckpointDeleted, CheckpointSaved, Emit, Warned
-from relora_core.files import delete_folder, publish_folder
+from relora_core.files import delete_folder, new_folder
 from relora_core.lowrank.inject import low_rank_layers
 from relora_core.lowrank.spectrum import UpdateSpectrum
 from relora_core.spec import CheckpointSpec
@@ -193,18 +193,15 @@ class Checkpoints:
     ) -> None:
         step = document["counters"]["step"]
         folder = self._at(step)
-        temporary = self.folder / f".{folder.name}.tmp"
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        for kind, named in tensors.items():
-            for number, shard in enumerate(_shards(named), start=1):
-                save_file(shard, temporary / f"{kind}-{number:05d}.safetensors")
-        (temporary / "state.json").write_text(json.dumps(document, indent=2))
-        (temporary / "spectra.json").write_bytes(spectra)
-        if self.describe is not None:
-            self.describe(temporary, model)
-        size = write_manifest(temporary, step).bytes
-        publish_folder(temporary, folder)
+        with new_folder(folder) as temporary:
+            for kind, named in tensors.items():
+                for number, shard in enumerate(_shards(named), start=1):
+                    save_file(shard, temporary / f"{kind}-{number:05d}.safetensors")
+            (temporary / "state.json").write_text(json.dumps(document, indent=2))
+            (temporary / "spectra.json").write_bytes(spectra)
+            if self.describe is not None:
+                self.describe(temporary, model)
+            size = write_manifest(temporary, step).bytes
         self.emit(
             CheckpointSaved(
                 step=step,

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -11,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from relora_core.data.content import file_errors
-from relora_core.files import publish_folder, sha256
+from relora_core.files import new_folder, sha256
 
 WAITING_SECONDS = 1.0  # between two looks at what another process does
 
@@ -41,11 +40,8 @@ def build_once(
     with _turn(folder.with_name(f"{folder.name}.lock"), waiting):
         if is_whole(folder):
             return True
-        partial = folder.with_name(f"{folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
-        partial.mkdir()
-        build(partial)
-        publish_folder(partial, folder)
+        with new_folder(folder) as partial:
+            build(partial)
     return False
 
 

@@ -6,6 +6,7 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 import torch
+from safetensors import SafetensorError
 
 from relora_core.errors import DiskError, OutOfMemory, TrainError, UnexpectedError
 
@@ -56,10 +57,10 @@ def as_train_error() -> Iterator[Callbacks]:
 def _train_error(error: Exception) -> TrainError:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return OutOfMemory(
-            "the memory was not enough; a run needs less with a lower training.micro_batch_size "
-            f"or with training.gradient_checkpointing ({error})"
+            "the memory was not enough; lower training.micro_batch_size or set "
+            f"training.gradient_checkpointing ({error})"
         )
-    if isinstance(error, OSError):
+    if isinstance(error, OSError | SafetensorError):
         return DiskError(
             "a file could not be read or written; look whether the disk is full or read-only "
             f"({error})"

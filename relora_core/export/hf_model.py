@@ -1,7 +1,6 @@
 """A merged model as a Hugging Face folder that `from_pretrained` loads as it is."""
 
 import json
-import shutil
 from pathlib import Path
 
 import torch
@@ -10,7 +9,7 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from relora_core.distributed.world import ALONE, World
 from relora_core.export.model_card import model_card
-from relora_core.files import publish_folder
+from relora_core.files import new_folder
 from relora_core.lowrank.inject import merged_state
 from relora_core.models.build import AutoModel
 from relora_core.spec import TrainSpec
@@ -37,23 +36,19 @@ def export(
     state = world.on_main(merged_state(model).items(), dtype)
     if not world.is_main:
         return 0
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
     plain = _plain_model(state, model, task.auto_model, dtype)
-    plain.save_pretrained(temporary)
-    task.processor.save_pretrained(temporary)
     card = model_card(
         spec,
         counters,
         parameters=plain.num_parameters(),
         auto_model=task.auto_model.__name__,
     )
-    (temporary / "README.md").write_text(card, encoding="utf-8")
-    (temporary / "relora.json").write_text(
-        json.dumps({"step": counters.step, "spec": spec.model_dump(mode="json")}, indent=2)
-    )
-    publish_folder(temporary, folder)
+    origin = {"step": counters.step, "spec": spec.model_dump(mode="json")}
+    with new_folder(folder) as temporary:
+        plain.save_pretrained(temporary)
+        task.processor.save_pretrained(temporary)
+        (temporary / "README.md").write_text(card, encoding="utf-8")
+        (temporary / "relora.json").write_text(json.dumps(origin, indent=2))
     return sum(file.stat().st_size for file in folder.iterdir())
 
 

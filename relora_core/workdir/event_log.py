@@ -34,9 +34,9 @@ class EventLog:
 
     def __call__(self, event: AnyTrainEvent) -> None:
         with self._lock:
+            self._also(event)  # first: a full disk may refuse the line
             self._file.write(to_line(event).encode() + b"\n")
             self._file.flush()
-            self._also(event)
 
     def __enter__(self) -> Self:
         return self

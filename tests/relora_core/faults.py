@@ -1,7 +1,8 @@
 """The trainer with something wrong: `python -m tests.relora_core.faults FAULT train ...`.
 
 `kill:MODULE:FUNCTION:N` ends the process by SIGKILL in place of the N-th call of a function, as
-its MODULE knows it. `diverge:factors` lets rank 1 draw other factors at the first restart,
+its MODULE knows it. `fill:FOLDER:MODULE:FUNCTION:N` leaves no room on the folder's disk before that
+call. `diverge:factors` lets rank 1 draw other factors at the first restart,
 `diverge:weights` lets it learn a little faster. `ask:N` asks rank 1 alone to stop, before the
 N-th step and from then on.
 """
@@ -12,6 +13,8 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from relora_core import process as program
@@ -19,23 +22,30 @@ from relora_core.__main__ import main
 from relora_core.lowrank.linear import LowRankLinear
 from relora_core.training.step_result import PendingResult
 from relora_core.training.stepper import Stepper
+from tests.fixtures.disks import fill
 
 Function = Callable[..., Any]
 
 
 def kill(module: str, function: str, call: str) -> None:
+    _before(module, function, call, partial(os.kill, os.getpid(), signal.SIGKILL))
+
+
+def fill_disk(disk: str, module: str, function: str, call: str) -> None:
+    _before(module, function, call, partial(fill, Path(disk)))
+
+
+def _before(module: str, function: str, call: str, act: Callable[[], object]) -> None:
     target = importlib.import_module(module)
     whole: Function = getattr(target, function)
-    calls = 0
+    calls = itertools.count(1)
 
-    def killed(*args: Any, **kwargs: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == int(call):
-            os.kill(os.getpid(), signal.SIGKILL)
+    def faulty(*args: Any, **kwargs: Any) -> Any:
+        if next(calls) == int(call):
+            act()
         return whole(*args, **kwargs)
 
-    setattr(target, function, killed)
+    setattr(target, function, faulty)
 
 
 def diverge(what: str) -> None:
@@ -68,7 +78,12 @@ def ask(number: str) -> None:
     program._stop_requests = lambda *_: stop_requested  # one for all
 
 
-FAULTS: dict[str, Callable[..., None]] = {"kill": kill, "diverge": diverge, "ask": ask}
+FAULTS: dict[str, Callable[..., None]] = {
+    "kill": kill,
+    "fill": fill_disk,
+    "diverge": diverge,
+    "ask": ask,
+}
 
 
 def inject(fault: str) -> None:

@@ -28,7 +28,10 @@ LONG: dict[str, Any] = {
 
 @contextmanager
 def starting(folder: Path, cache: Path) -> Iterator[Start]:
-    """Start the trainer on `folder / name`; what still runs at the end is killed."""
+    """Start the trainer on `folder / name`; what still runs at the end is killed.
+
+    What it prints is in `folder / NAME.log`.
+    """
     started = []
 
     def start(
@@ -44,14 +47,15 @@ def starting(folder: Path, cache: Path) -> Iterator[Start]:
         torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
         launcher = [*torchrun, "-m"] if processes else []
         program = ["tests.relora_core.faults", fault] if fault else ["relora_core"]
-        process = subprocess.Popen(
-            [sys.executable, "-m", *launcher, *program, "train", str(file)]
-            + ["--workdir", str(folder / name), "--cache", str(cache)]
-            + (["--supervised"] if supervised else []),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        with (folder / f"{Path(name).name}.log").open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *launcher, *program, "train", str(file)]
+                + ["--workdir", str(folder / name), "--cache", str(cache)]
+                + (["--supervised"] if supervised else []),
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
         started.append(process)
         return process
 
@@ -71,9 +75,10 @@ def wait_for(condition: Callable[[], bool], seconds: float = LONGEST_RUN) -> Non
 
 
 def events_in(workdir: Path) -> list[AnyTrainEvent]:
+    """But for a line that a full disk cut short."""
     file = workdir / "events.jsonl"
     lines = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
-    return [from_line(line) for line in lines]
+    return [from_line(line) for line in lines if line.endswith(b"}")]
 
 
 def steps_of(workdir: Path) -> dict[int, float]:

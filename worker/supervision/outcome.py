@@ -76,7 +76,10 @@ def judge(ending: Ending) -> Verdict:
 def _crash(ending: Ending) -> JobError:
     how = _how(ending.exit_code)
     if ending.exit_code == -signal.SIGKILL or RANK_KILLED in ending.last_words:
-        how += "; killed, most likely because the machine or its container ran out of memory"
+        how += (
+            "; killed, most likely because the machine or its container ran out of memory: give it "
+            "more, lower training.micro_batch_size or set training.gradient_checkpointing"
+        )
     message = f"The trainer died ({how}). Its last words:\n{ending.last_words}"
     return JobError(code="trainer_crashed", message=message)
 

@@ -8,7 +8,6 @@ with the same data share one.
 import glob
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from jobs.schemas.job import Artifact, Job
 from jobs.schemas.job_uris import parse, uris_of
 from jobs.storage import StoredFile, open_storage
 from relora_core.errors import DataError, DataUnavailable, ModelError
-from relora_core.files import publish_file, publish_folder, sha256
+from relora_core.files import new_folder, publish_file, sha256
 from relora_core.spec import STAGED_SCHEMES
 from worker.attempt.attempt import Attempt
 
@@ -74,20 +73,18 @@ def whole_copy(attempt: Attempt, name: str, files: Sequence[Remote]) -> Path:
     time is that of its last use: without one for long it is removed.
     """
     folder = attempt.cache / "staged" / name
-    temporary, record = folder.with_name(f".{name}.unfinished"), folder.with_name(f".{name}.json")
+    record = folder.with_name(f".{name}.json")
     with _alone(attempt, folder.with_name(f".{name}.lock")):
         if folder.exists():
             folder.touch()  # before it is looked at, so that it stays
         if not _is_whole(folder, files, record):
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir()
-            digests = {}
-            for file in files:
-                attempt.check_stop()
-                attempt.insist(partial(file.fetch, temporary / file.name))
-                digests[file.name] = file.checked(temporary / file.name)
-            publish_file(record, json.dumps(digests).encode())
-            publish_folder(temporary, folder)
+            with new_folder(folder) as temporary:
+                digests = {}
+                for file in files:
+                    attempt.check_stop()
+                    attempt.insist(partial(file.fetch, temporary / file.name))
+                    digests[file.name] = file.checked(temporary / file.name)
+                publish_file(record, json.dumps(digests).encode())
     return folder
 
 

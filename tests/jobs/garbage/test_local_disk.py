@@ -38,14 +38,14 @@ def test_what_nobody_writes_to_any_more_is_removed(backends: Backends, tmp_path:
         "scratch folder": backends.settings.scratch_dir / "job_gone",
         "copy of a deleted dataset": backends.settings.cache_dir / "default/staged/ds_gone",
         "unused copy": backends.settings.cache_dir / "default/staged/0123abcd",
-        "unfinished copy": backends.settings.cache_dir / "default/staged/.x.unfinished",
+        "unfinished copy": backends.settings.cache_dir / "default/staged/.x.tmp",
         "temporary folder": tmp_path / "tmp/relora-upload-x",
     }
     for folder in places.values():
         make(folder)
     new = [
         make(backends.settings.scratch_dir / "job_new", old=False),
-        make(backends.settings.cache_dir / "default/staged/.y.unfinished", old=False),
+        make(backends.settings.cache_dir / "default/staged/.y.tmp", old=False),
         make(tmp_path / "tmp/relora-upload-y", old=False),
         make(backends.settings.cache_dir / "default/staged/4567cdef", old=False),
         make(tmp_path / "tmp/of-another-program"),

@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from relora_core.events import AnyTrainEvent, TrainStopped, Warned, from_line
 from relora_core.workdir.event_log import EventLog
 from tests.relora_core.conftest import Recorder
@@ -12,6 +14,16 @@ def test_every_event_is_a_line_and_reads_back(tmp_path: Path, recorder: Recorder
             log(event)
     lines = (tmp_path / "run" / "events.jsonl").read_text().splitlines()
     assert [from_line(line) for line in lines] == events == recorder.events
+
+
+def test_an_event_that_a_full_disk_refuses_is_told_all_the_same(recorder: Recorder) -> None:
+    event = TrainStopped(step=3)
+    with (
+        pytest.raises(OSError, match="No space left"),
+        EventLog(Path("/dev/full"), also=recorder) as log,
+    ):
+        log(event)
+    assert recorder.events == [event]
 
 
 def test_a_torn_line_of_a_killed_run_spoils_no_later_one(

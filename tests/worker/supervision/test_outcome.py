@@ -64,6 +64,7 @@ def test_a_trainer_that_the_system_killed_probably_ran_out_of_memory(
 
     assert isinstance(verdict, Broken)
     assert "ran out of memory" in verdict.error.message
+    assert "lower training.micro_batch_size" in verdict.error.message
 
 
 def test_a_trainer_that_stalled_may_be_tried_again() -> None:
