@@ -54,9 +54,10 @@ def scripted() -> Iterator[None]:
 @contextmanager
 def attempt_in_background(backends: Backends, job_id: str) -> Iterator[None]:
     """An attempt that has saved a checkpoint; it has ended when the block has."""
+    before = len(saved_steps(backends, job_id))
     thread = Thread(target=attempt, args=(backends, job_id))
     thread.start()
-    wait_until(lambda: bool(saved_steps(backends, job_id)))
+    wait_until(lambda: len(saved_steps(backends, job_id)) > before)
     yield
     thread.join(60)
     assert not thread.is_alive()

@@ -1,0 +1,73 @@
+"""Trainers that hang: processes of them are stopped, and nothing says so."""
+
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from jobs.backends import Backends
+from jobs.schemas.events import JobRetrying
+from tests.worker.conftest import MakeSpec
+from tests.worker.processes import ranks, trainers, wait_until
+from tests.worker.test_run import LONG, attempt_in_background, starts
+from worker.attempt.workdir import Workdir
+from worker.supervision import liveness as signs
+
+pytestmark = pytest.mark.integration
+
+SILENCE = 60  # seconds: longer than a trainer needs on a busy machine until it first reports
+HASTE = 20  # so many times as fast
+
+
+def hurry(patched: pytest.MonkeyPatch) -> None:
+    """From now on the worker counts silence faster than it passes."""
+    now = time.monotonic()
+    fast = SimpleNamespace(monotonic=lambda: now + HASTE * (time.monotonic() - now))
+    patched.setattr(signs, "time", fast)
+
+
+def rank(data_dir: Path, number: int) -> list[int]:
+    """The process of one rank."""
+    variable = f"RANK={number}".encode()
+    return [
+        pid
+        for pid in ranks(data_dir)
+        if variable in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    ]
+
+
+def last_reason(backends: Backends, job_id: str) -> tuple[str, str]:
+    retrying = backends.store.events(job_id, types={"job.retrying"})[-1]
+    assert isinstance(retrying, JobRetrying)
+    return retrying.reason.code, retrying.reason.message.partition(";")[0]
+
+
+def test_a_trainer_of_which_a_rank_is_stopped_is_ended_and_the_next_one_goes_on(
+    backends: Backends, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = backends.settings.model_copy(update={"processes_without_gpus": True})
+    backends, data_dir = replace(backends, settings=settings), settings.data_dir
+    spec = make_spec(steps=LONG, resources={"gpus": 2}, retries={"stalled_after": SILENCE})
+    job_id = backends.store.create(spec).id
+    newest: list[int | None] = [None]
+    stopped = [
+        lambda: rank(data_dir, 1),
+        lambda: rank(data_dir, 0),
+        lambda: trainers(data_dir),  # torchrun too
+    ]
+    for number, processes in enumerate(stopped, start=1):
+        with monkeypatch.context() as patched, attempt_in_background(backends, job_id):
+            assert len(ranks(data_dir)) == 2
+            for pid in processes():
+                os.kill(pid, signal.SIGSTOP)
+            hurry(patched)
+            wait_until(lambda: trainers(data_dir) == [], seconds=20)
+        said = f"The trainer gave no sign of life for {SILENCE} s and was ended"
+        assert last_reason(backends, job_id) == ("trainer_stalled", said)
+        assert starts(backends, job_id) == newest
+        workdir = Workdir.of(settings.scratch_dir, job_id, number)
+        newest.append(workdir.checkpoint_steps()[-1])
