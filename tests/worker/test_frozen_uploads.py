@@ -21,7 +21,7 @@ from tests.worker.scripted_trainer import weights
 from tests.worker.test_run import starts
 from worker.reaper import sweep
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 STEPS = 120
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from tests.worker.test_run import LONG, attempt_in_background, starts
 from worker.attempt.workdir import Workdir
 from worker.supervision import liveness as signs
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 SILENCE = 60  # seconds: longer than a trainer needs on a busy machine until it first reports
 HASTE = 20  # so many times as fast
@@ -54,7 +55,7 @@ def test_a_trainer_of_which_a_rank_is_stopped_is_ended_and_the_next_one_goes_on(
     spec = make_spec(steps=LONG, resources={"gpus": 2}, retries={"stalled_after": SILENCE})
     job_id = backends.store.create(spec).id
     newest: list[int | None] = [None]
-    stopped = [
+    stopped: list[Callable[[], list[int]]] = [
         lambda: rank(data_dir, 1),
         lambda: rank(data_dir, 0),
         lambda: trainers(data_dir),  # torchrun too

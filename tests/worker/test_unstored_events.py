@@ -25,7 +25,7 @@ from tests.worker.test_run import starts
 from worker.attempt.workdir import Workdir
 from worker.reaper import sweep
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 STEPS = 120
 TRAINING = {"steps": STEPS, "global_batch_size": 4, "precision": "fp32", "log_every": 1}
@@ -73,8 +73,7 @@ def place_of(checkpoint: int, lines: list[AnyTrainEvent]) -> int:
     )
 
 
-@pytest.mark.parametrize("node", ["node", "another"])
-@pytest.mark.parametrize("last", [CheckpointSaved, TrainFinished])
+@pytest.mark.parametrize(("last", "node"), [(CheckpointSaved, "another"), (TrainFinished, "node")])
 def test_what_a_killed_worker_had_not_stored_is_stored_once_or_reported_again(
     backends: Backends,
     make_spec: MakeSpec,
