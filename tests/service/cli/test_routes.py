@@ -31,7 +31,11 @@ NOT_REACHED = {
     ("GET", "/v1/jobs/{job_id}/model.tar"): "`jobs download` fetches the same files, verified",
     ("HEAD", "/v1/datasets/{dataset_id}/content"): "`datasets get` and each part's answer say it",
 }
-NO_ROUTE = {"up": "starts the service", "gc": "works on the database and the storage"}
+NO_ROUTE = {
+    "up": "starts the service",
+    "gc": "works on the database and the storage",
+    "import": "reads a file and prints a spec",
+}
 
 
 @pytest.fixture
