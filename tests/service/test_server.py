@@ -3,9 +3,12 @@
 import resource
 import socket
 
+import pytest
+
 from service.server import listen, most_connections
 
 
+@pytest.mark.integration
 def test_the_body_of_an_answer_does_not_wait_for_the_receipt_of_its_head() -> None:
     with (
         listen("127.0.0.1", 0) as listener,

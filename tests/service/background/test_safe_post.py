@@ -110,6 +110,7 @@ def test_a_name_server_that_does_not_answer_is_not_waited_for(
     assert outcome.error == "no name server answered within 0.1 s"
 
 
+@pytest.mark.integration
 def test_nobody_there_is_said_so() -> None:
     (port,) = free_ports(1)
     outcome = post(f"http://127.0.0.1:{port}/", b"", {}, only_public=False)

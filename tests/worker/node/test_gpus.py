@@ -8,6 +8,8 @@ import pytest
 from jobs.schemas.workers import Gpu
 from worker.node.gpus import GpusUnreadable, gpus_here
 
+pytestmark = pytest.mark.integration
+
 MIB, GIB = 1 << 20, 1 << 30
 A100 = Gpu(name="NVIDIA A100", memory_bytes=40960 * MIB)
 T4 = Gpu(name="Tesla T4", memory_bytes=15360 * MIB)

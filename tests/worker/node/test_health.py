@@ -54,6 +54,7 @@ def test_too_little_memory_is_a_problem_of_the_node(
     assert memory_problem() == "204,800,000 bytes of memory are free, less than 268,435,456"
 
 
+@pytest.mark.integration
 def test_gpus_that_torch_does_not_find_are_a_problem_of_the_node(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -61,6 +62,7 @@ def test_gpus_that_torch_does_not_find_are_a_problem_of_the_node(
     assert gpu_problem(2) == ("torch cannot use the GPUs: torch finds 0 GPUs, the driver 2")
 
 
+@pytest.mark.integration
 def test_gpus_that_do_not_answer_are_a_problem_of_the_node(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -46,6 +46,7 @@ def test_no_error_ends_the_heartbeat(
     heartbeat.stop()
 
 
+@pytest.mark.integration
 def test_a_worker_that_is_started_again_is_another_one() -> None:
     first, second = registration(), registration()
     assert first.host == second.host
