@@ -24,7 +24,7 @@ pytestmark = pytest.mark.integration
 # A worker whose task takes as long as a file is not there.
 WORKER = """
 import os, pathlib, sys, time
-from jobs.queue import TRAIN, celery_app
+from jobs.broker.celery_queue import TRAIN, celery_app
 folder = pathlib.Path(sys.argv[2])
 app = celery_app(sys.argv[1])
 

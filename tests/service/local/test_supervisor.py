@@ -103,7 +103,7 @@ def test_the_children_of_a_parent_that_is_killed_end_too(tmp_path: Path) -> None
     program = f"""
 import sys, time
 from pathlib import Path
-from service.children import Child
+from service.local.supervisor import Child
 Child("a", [sys.executable, "-c", {OBEDIENT!r}, "a"], log=Path({str(tmp_path / "log")!r}),
       environment={{}}).start()
 time.sleep(60)

@@ -78,7 +78,7 @@ def test_it_starts_in_an_empty_folder(log: Path) -> None:
 # One that holds a credential, hides it or not, and has a child of the same user look for it.
 PARENT_WITH_A_CREDENTIAL = """
 import ctypes, os, sys
-from worker.process import PR_SET_DUMPABLE, forbid_inspection
+from worker.launchers.process import PR_SET_DUMPABLE, forbid_inspection
 if os.geteuid() == 0:  # root reads everything
     os.setgroups([])
     os.setresgid(65534, 65534, 65534)

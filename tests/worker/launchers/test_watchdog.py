@@ -82,7 +82,10 @@ def test_all_ranks_end_with_the_lease(tmp_path: Path) -> None:
 
 
 def test_a_trainer_that_was_never_told_of_a_lease_ends_soon(tmp_path: Path) -> None:
-    program = "from worker import watchdog; watchdog.FIRST_SECONDS = 0.2; watchdog.start_watchdog()"
+    program = (
+        "from worker.launchers import watchdog; watchdog.FIRST_SECONDS = 0.2; "
+        "watchdog.start_watchdog()"
+    )
     trainer = TiedProcess(
         [sys.executable, "-c", f"{program}; {RANK}"],
         environ=os.environ,
