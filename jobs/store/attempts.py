@@ -35,7 +35,7 @@ from jobs.schemas.events import JobClaimed, JobPublished, JobStarted, JobWarned,
 from jobs.schemas.job import Artifact, Job
 from jobs.schemas.progress import advance
 from jobs.schemas.status import HELD, JobError, JobStatus, Wish
-from jobs.store import event_log as log
+from jobs.store import event_log
 from jobs.store.transitions import (
     JobRow,
     Target,
@@ -139,11 +139,11 @@ class AttemptStore:
         with self._engine.begin() as connection:
             row = _still_held(change(connection, job_id, held_by(attempt)), job_id, attempt)
             reporter = attempt if reported_by is None else reported_by
-            new = log.not_recorded(connection, lines, job_id=job_id, attempt=reporter)
+            new = event_log.not_recorded(connection, lines, job_id=job_id, attempt=reporter)
             if not new:
                 return
             first = row.last_event + 1
-            log.record(connection, new, job_id=job_id, first=first, attempt=reporter)
+            event_log.record(connection, new, job_id=job_id, first=first, attempt=reporter)
             recording.record(connection, new, job_id=job_id, first=first, attempt=reporter)
             progress = advance(progress_from(row), (event for _, event in new))
             change(

@@ -30,7 +30,7 @@ from jobs.scheduling.quotas import check_requeue, lock_project
 from jobs.schemas.events import AnyJobEvent, JobQueued
 from jobs.schemas.job import Artifact, Job, JobChanges, JobSpec, Progress
 from jobs.schemas.status import FINAL, JobStatus, Wish
-from jobs.store import event_log as log
+from jobs.store import event_log
 from jobs.store.filters import ALL_JOBS, JobFilter, within_a_page
 from jobs.store.idempotency import Request, forget, made_before, remember
 from jobs.store.labels import set_labels
@@ -238,7 +238,7 @@ class JobStore:
         types: Collection[str] | None = None,
     ) -> builtins.list[AnyJobEvent]:
         """Those with a number above `after`, in order."""
-        query = log.search(job_id, after=after, limit=limit, types=types)
+        query = event_log.search(job_id, after=after, limit=limit, types=types)
         with self._reads.begin() as connection:
             rows = connection.execute(query).all()
             if not rows:

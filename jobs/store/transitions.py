@@ -40,7 +40,7 @@ from jobs.schemas.events import (
 )
 from jobs.schemas.job import JobSpec, Progress
 from jobs.schemas.status import FINAL, HELD, JobError, JobStatus, Wish, sources
-from jobs.store import event_log as log
+from jobs.store import event_log
 from jobs.store.labels import set_labels
 from jobs.store.webhook_outbox import attach_to_job
 
@@ -120,7 +120,7 @@ def change(
 
 def announce(connection: Connection, row: JobRow, event: AnyStatusEvent) -> None:
     """Log what a change meant; it made room for one event by `last_event + 1`."""
-    log.record(
+    event_log.record(
         connection, [(None, event)], job_id=row.id, first=row.last_event, attempt=row.attempt
     )
 

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from relora_core import process as program
+from relora_core import process
 from relora_core.__main__ import main
 from relora_core.lowrank.linear import LowRankLinear
 from relora_core.training.step_result import PendingResult
@@ -75,7 +75,7 @@ def ask(number: str) -> None:
     def stop_requested() -> bool:
         return next(calls) >= int(number) and os.environ["RANK"] == "1"
 
-    program._stop_requests = lambda *_: stop_requested  # one for all
+    process._stop_requests = lambda *_: stop_requested  # one for all
 
 
 FAULTS: dict[str, Callable[..., None]] = {

@@ -16,7 +16,7 @@ from tests.worker.conftest import MakeSpec
 from tests.worker.processes import ranks, trainers, wait_until
 from tests.worker.test_run import LONG, attempt_in_background, starts
 from worker.attempt.workdir import Workdir
-from worker.supervision import liveness as signs
+from worker.supervision import liveness
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -28,7 +28,7 @@ def hurry(patched: pytest.MonkeyPatch) -> None:
     """From now on the worker counts silence faster than it passes."""
     now = time.monotonic()
     fast = SimpleNamespace(monotonic=lambda: now + HASTE * (time.monotonic() - now))
-    patched.setattr(signs, "time", fast)
+    patched.setattr(liveness, "time", fast)
 
 
 def rank(data_dir: Path, number: int) -> list[int]:

@@ -8,7 +8,7 @@ import pytest
 
 from jobs.admin.migrate import migrate
 from jobs.backends import Backends, open_backends
-from jobs.garbage import local_disk as leftovers
+from jobs.garbage import local_disk
 from jobs.garbage.local_disk import collect_leftovers
 from jobs.schemas.job import JobSpec
 from jobs.schemas.status import JobError, JobStatus
@@ -18,7 +18,7 @@ from jobs.settings import Settings
 @pytest.fixture
 def backends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Backends:
     (tmp_path / "tmp").mkdir()
-    monkeypatch.setattr(leftovers, "gettempdir", lambda: str(tmp_path / "tmp"))
+    monkeypatch.setattr(local_disk, "gettempdir", lambda: str(tmp_path / "tmp"))
     settings = Settings(data_dir=tmp_path / "data", broker_url="redis://127.0.0.1:9/0")
     migrate(settings.database_url)
     return open_backends(settings)

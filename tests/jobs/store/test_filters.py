@@ -7,7 +7,7 @@ import pytest
 
 from jobs.schemas.job import JobChanges, JobSpec
 from jobs.schemas.status import JobStatus, Wish
-from jobs.store import filters as listing
+from jobs.store import filters
 from jobs.store.filters import JobFilter
 from jobs.store.jobs import JobStore
 
@@ -68,7 +68,7 @@ def test_a_page_of_long_specs_ends_early_and_says_that_there_are_more(
     ids = [store.create(spec).id for _ in range(3)][::-1]
     size = len(spec.model_dump_json())
     for bytes_of_page, pages in ((1, [1, 1, 1]), (2 * size + 1, [2, 1]), (10 * size, [3])):
-        monkeypatch.setattr(listing, "PAGE_BYTES", bytes_of_page)
+        monkeypatch.setattr(filters, "PAGE_BYTES", bytes_of_page)
         found: list[str] = []
         seen: list[int] = []
         more = True

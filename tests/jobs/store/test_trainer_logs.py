@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import Engine
 
 from jobs.schemas.job import Job
-from jobs.store import trainer_logs as logs
+from jobs.store import trainer_logs
 from jobs.store.trainer_logs import Extent, LogStore
 
 
@@ -41,8 +41,8 @@ def test_bytes_that_are_stored_already_are_skipped(log: LogStore, job: Job) -> N
 def test_only_the_end_of_a_long_log_is_kept(
     log: LogStore, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logs, "KEPT_BYTES", 100)
-    monkeypatch.setattr(logs, "CHUNK_BYTES", 40)
+    monkeypatch.setattr(trainer_logs, "KEPT_BYTES", 100)
+    monkeypatch.setattr(trainer_logs, "CHUNK_BYTES", 40)
     whole = bytes(range(250)) * 4
     for start in range(0, 1000, 50):
         log.append(job.id, 1, start, whole[start : start + 50])
@@ -56,7 +56,7 @@ def test_only_the_end_of_a_long_log_is_kept(
 def test_what_comes_at_once_and_is_too_much_is_cut_before_it_is_stored(
     log: LogStore, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logs, "KEPT_BYTES", 100)
+    monkeypatch.setattr(trainer_logs, "KEPT_BYTES", 100)
     log.append(job.id, 1, 0, b"a" * 50)
     log.append(job.id, 1, 50, b"b" * 900 + b"c" * 100)
     assert log.extent(job.id, 1) == Extent(950, 1050)

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from relora_core import generate
-from relora_core import process as program
+from relora_core import generate, process
 from relora_core.errors import DataError, UnexpectedError
 from relora_core.errors.unexpected import as_train_error
 from relora_core.events import AnyTrainEvent, CheckpointSaved, StepFinished, TrainStarted
-from relora_core.export import from_checkpoint as checkpoint_export
+from relora_core.export import from_checkpoint
 from relora_core.export.from_checkpoint import export_checkpoint
 from relora_core.generate import SampleRequest
 from relora_core.train import train
@@ -85,7 +84,7 @@ def test_a_run_that_a_callback_broke_tells_its_error_and_resumes(
 def test_an_export_and_a_generation_raise_no_error_but_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoint_export, "step_folders", fail)
+    monkeypatch.setattr(from_checkpoint, "step_folders", fail)
     monkeypatch.setattr(generate, "AutoModelForCausalLM", None)
     for entry in (
         partial(export_checkpoint, tmp_path / "run", tmp_path / "model"),
@@ -103,14 +102,14 @@ def test_a_command_tells_an_error_that_nobody_expects_with_its_traceback(
 ) -> None:
     request = tmp_path / "request.json"
     request.write_text(REQUEST.model_dump_json())
-    monkeypatch.setattr(program, "build_task", fail)
-    monkeypatch.setattr(program, "export_checkpoint", as_train_error()(fail))
-    monkeypatch.setattr(program, "generate", fail)
+    monkeypatch.setattr(process, "build_task", fail)
+    monkeypatch.setattr(process, "export_checkpoint", as_train_error()(fail))
+    monkeypatch.setattr(process, "generate", fail)
     commands = (
-        partial(program.prepare_data, make_spec(), cache=tmp_path),
-        partial(program.export_model, tmp_path, tmp_path / "to", step=None, dtype=None),
+        partial(process.prepare_data, make_spec(), cache=tmp_path),
+        partial(process.export_model, tmp_path, tmp_path / "to", step=None, dtype=None),
         partial(
-            program.generate_text,
+            process.generate_text,
             *(tmp_path, request, tmp_path / "result"),
             device="cpu",
             supervised=False,

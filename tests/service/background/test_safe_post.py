@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from jobs.locations import servers
-from service.background import safe_post as posting
+from service.background import safe_post
 from service.background.safe_post import post
 from tests.fixtures.servers import free_ports
 from tests.service.receiver import Receiver, status
@@ -92,7 +92,7 @@ def test_an_answer_that_drips_is_not_waited_for(
                 time.sleep(0.05)
 
     receiver.answer = drip
-    monkeypatch.setattr(posting, "TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(safe_post, "TIMEOUT_SECONDS", 0.3)
     begun = time.monotonic()
     outcome = post(receiver.url, b"", {}, only_public=False)
     assert (outcome.status, outcome.error) == (None, "it did not answer within 0.3 s")
@@ -104,7 +104,7 @@ def test_a_name_server_that_does_not_answer_is_not_waited_for(
 ) -> None:
     answered = threading.Event()
     monkeypatch.setattr(servers, "resolve", lambda *_: answered.wait(20) and [])
-    monkeypatch.setattr(posting, "TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(safe_post, "TIMEOUT_SECONDS", 0.1)
     outcome = post("https://hooks.example.com/", b"", {}, only_public=False)
     answered.set()
     assert outcome.error == "no name server answered within 0.1 s"
@@ -131,7 +131,9 @@ def secured(receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     certificate = tmp_path / "certificate.pem"
     certificate.write_bytes(certificate_for("hooks.example.com"))
     receiver.serve_tls(certificate)
-    monkeypatch.setattr(posting, "_trusted", lambda: ssl.create_default_context(cafile=certificate))
+    monkeypatch.setattr(
+        safe_post, "_trusted", lambda: ssl.create_default_context(cafile=certificate)
+    )
     resolves_to(monkeypatch, "127.0.0.1")
     return receiver
 

@@ -8,7 +8,7 @@ import pytest
 
 from jobs.admin.migrate import migrate
 from jobs.backends import open_backends
-from jobs.garbage import local_disk as leftovers
+from jobs.garbage import local_disk
 from jobs.schemas.job import JobSpec
 from jobs.settings import Settings
 from tests.service.cli.conftest import Relora
@@ -18,7 +18,7 @@ from tests.service.cli.conftest import Relora
 def lost(document: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file that no job lists."""
     monkeypatch.setenv("RELORA_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setattr(leftovers, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(local_disk, "gettempdir", lambda: str(tmp_path))
     settings = Settings()
     migrate(settings.database_url)
     job = open_backends(settings).store.create(JobSpec.model_validate(document))

@@ -16,7 +16,7 @@ from jobs.backends import Backends
 from jobs.datasets import content as uploads
 from jobs.settings import Settings
 from service.app import HASHED_AT_ONCE
-from service.http import upload_buffer as spool
+from service.http import upload_buffer
 
 BYTES = bytes(range(256)) * 20_000  # 5 MB, more than a body may have elsewhere
 NEW = {
@@ -72,7 +72,7 @@ def test_a_large_body_is_stored_part_by_part(
     content: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(spool, "PART_BYTES", 2_000_000)
+    monkeypatch.setattr(upload_buffer, "PART_BYTES", 2_000_000)
     assert send(http, content, 0, BYTES).json()["status"] == "ready"
     parts = backends.datasets.parts(dataset["id"])
     assert len(parts) == 3
