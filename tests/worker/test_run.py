@@ -54,13 +54,19 @@ def scripted() -> Iterator[None]:
 @contextmanager
 def attempt_in_background(backends: Backends, job_id: str) -> Iterator[None]:
     """An attempt that has saved a checkpoint; it has ended when the block has."""
-    before = len(saved_steps(backends, job_id))
+    before = trainer_starts(backends, job_id)
     thread = Thread(target=attempt, args=(backends, job_id))
     thread.start()
-    wait_until(lambda: len(saved_steps(backends, job_id)) > before)
+    wait_until(lambda: trainer_starts(backends, job_id) > before)
+    saved = len(saved_steps(backends, job_id))  # some by earlier attempts
+    wait_until(lambda: len(saved_steps(backends, job_id)) > saved)
     yield
     thread.join(60)
     assert not thread.is_alive()
+
+
+def trainer_starts(backends: Backends, job_id: str) -> int:
+    return len(backends.store.events(job_id, types={"train.started"}))
 
 
 def saved_steps(backends: Backends, job_id: str) -> list[int]:

@@ -7,9 +7,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from service.local import supervisor
 from service.local.supervisor import Child, Children
 
 # Tells its log that it runs, and again when it is asked to end.
@@ -66,16 +68,25 @@ def test_a_child_that_dies_is_started_again(child: Child) -> None:
     wait_until(lambda: child.log.read_text().count("runs") == 2, meanwhile=child.tend)
 
 
-def test_a_child_that_dies_again_and_again_is_started_less_often(tmp_path: Path) -> None:
+def test_a_child_that_dies_again_and_again_is_started_less_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(supervisor, "time", SimpleNamespace(monotonic=lambda: now))
     child = make("a", "raise SystemExit(3)", tmp_path)
     child.start()
-    starts, until = 0, time.monotonic() + 2.0
-    while time.monotonic() < until:
-        before = child.process
+    delays = []
+    for _ in range(7):
+        assert child.process is not None
+        child.process.wait()
+        died_at = now
         child.tend()
-        starts += child.process is not None and child.process is not before
-        time.sleep(0.01)
-    assert starts == 2  # after half a second, after one more second, and not after two more
+        while child.process is None:
+            now += 0.25
+            child.tend()
+        delays.append(now - died_at)
+    child.kill()
+    assert delays == [0.5, 1, 2, 5, 10, 30, 30]
 
 
 def test_the_last_that_started_is_the_first_to_stop(tmp_path: Path) -> None:
@@ -103,6 +114,7 @@ def test_the_children_of_a_parent_that_is_killed_end_too(tmp_path: Path) -> None
     program = f"""
 import sys, time
 from pathlib import Path
+from service.local import supervisor
 from service.local.supervisor import Child
 Child("a", [sys.executable, "-c", {OBEDIENT!r}, "a"], log=Path({str(tmp_path / "log")!r}),
       environment={{}}).start()
