@@ -22,12 +22,12 @@ from relora_core.spec import TrainSpec
 from relora_core.tasks import build_task
 from relora_core.train import train
 from relora_core.workdir.event_log import log_event, run_log
-from relora_core.workdir.heartbeat import PULSE_FILE, Pulse
+from relora_core.workdir.files import PULSE, STOP
+from relora_core.workdir.heartbeat import Pulse
 from relora_core.workdir.lock import only_trainer
 
 logger = logging.getLogger("relora_core")
 
-STOP_FILE = "stop"  # created in the workdir, it asks the run to save and leave
 _SUPERVISOR_LOST = 3
 
 
@@ -46,7 +46,7 @@ def run(
     try:
         with only_trainer(workdir, is_main=is_main):  # before the files of another are touched
             if not supervised:
-                (workdir / STOP_FILE).unlink(missing_ok=True)  # it stopped the run before this one
+                (workdir / STOP).unlink(missing_ok=True)  # it stopped the run before this one
             with (
                 run_log(workdir, is_main=is_main) as emit,
                 _pulse(workdir, is_main=is_main) as pulse,
@@ -115,7 +115,7 @@ def prepare_data(spec: TrainSpec, *, cache: Path | None) -> int:
 
 def _pulse(workdir: Path, *, is_main: bool) -> Pulse:
     """That of the main rank counts: it waits for the others."""
-    return Pulse(workdir / PULSE_FILE if is_main else Path(os.devnull))
+    return Pulse(workdir / PULSE if is_main else Path(os.devnull))
 
 
 def export_model(
@@ -163,7 +163,7 @@ def _stop_requests(workdir: Path, pulse: Pulse) -> Callable[[], bool]:
 
     signal.signal(signal.SIGTERM, ask)
     signal.signal(signal.SIGINT, ask)
-    stop_file = workdir / STOP_FILE
+    stop_file = workdir / STOP
 
     def stop_requested() -> bool:
         pulse.beat()

@@ -16,6 +16,7 @@ from jobs.errors import JobNotFound
 from jobs.garbage.storage import GIVEN_UP_AFTER, Garbage
 from jobs.schemas.job import Job
 from jobs.schemas.status import FINAL
+from relora_core.workdir.files import STAGED
 
 NOT_UPLOADED = "model_not_uploaded"  # the error of a job whose model is on its worker alone
 SPOOL = "relora-upload-"  # begins the names of the API's folders in that of temporary files
@@ -71,7 +72,7 @@ def needless_copies(backends: Backends) -> Iterator[tuple[str, Path]]:
 def _staged(scratch: Path) -> str:
     """What the attempts on this node say of the copies that their trainers read."""
     texts: list[str] = []
-    for file in scratch.glob("*/*/staged.json"):
+    for file in scratch.glob(f"*/*/{STAGED}"):
         with suppress(FileNotFoundError):  # the job is over now
             texts.append(file.read_text())
     return "".join(texts)

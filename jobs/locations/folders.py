@@ -8,9 +8,10 @@ from typing import Self
 
 from jobs.storage.addresses import S3, bucket_and_key
 from relora_core.spec.file_uris import is_pattern, local_path
+from relora_core.workdir.files import CHECKPOINTS, FINAL, LOGS, MERGED, REPORTS
 
 ATTEMPTS = "attempts"  # where each attempt has a folder that no other writes to
-JOB_FOLDERS = (ATTEMPTS, "checkpoints", "merged", "final", "logs", "reports")  # of a job's output
+JOB_FOLDERS = (ATTEMPTS, CHECKPOINTS, MERGED, FINAL, LOGS, REPORTS)  # of a job's output
 _IGNORES_CASE = sys.platform == "darwin"  # as its file systems do
 
 

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from jobs.schemas.job import Job, JobSpec
 from jobs.schemas.job_uris import FOLDER, job_uri
 from relora_core.spec import Document
+from relora_core.workdir.files import CHECKPOINTS
 
-CHECKPOINTS = "checkpoints/"
 MAX_NAME = 200
 
 
@@ -50,7 +50,7 @@ def forked(job: Job, fork: Fork) -> dict[str, Any]:
 
 def _beginning(spec: JobSpec, uri: str) -> dict[str, Any]:
     """The merge patch that lets a run begin with the weights there."""
-    if f"/{CHECKPOINTS}" in uri:
+    if f"/{CHECKPOINTS}/" in uri:
         return {"method": {"warm_start_from": uri, "warm_start_steps": None}}
     model = dict.fromkeys(("preset", "config")) | {"pretrained": uri, "init": "weights"}
     patch: dict[str, Any] = {"model": model, "recipe": None}

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 from jobs.schemas.job import JobSpec
 from relora_core.spec import LowRank, PretrainedModel, PretrainedTokenizer
+from relora_core.workdir.files import CHECKPOINTS, FINAL, MERGED, STEP_NAME
 
 SCHEME = "job://"
-FOLDER = r"final|(?:checkpoints|merged)/step-[0-9]{8}"
+FOLDER = rf"{FINAL}|(?:{CHECKPOINTS}|{MERGED})/{STEP_NAME}"
 _URI = re.compile(rf"job://(job_[0-9a-z]+)/({FOLDER})")
 
 

@@ -18,6 +18,7 @@ from jobs.database.tables.jobs import NOT_A_STEP, artifacts, events, jobs
 from jobs.errors import JobNotFound, ModelNotFound
 from jobs.schemas.job import Artifact
 from relora_core.events import Evaluated
+from relora_core.workdir.files import checkpoint_path
 
 ArtifactKind = Literal["checkpoint", "merged", "final", "log", "report"]
 FolderKind = Literal["checkpoint", "merged", "final"]
@@ -35,7 +36,7 @@ class Checkpoint(BaseModel):
     )
     path: str = Field(
         description="Below the job's output: the `prefix` of its files in the list of artifacts.",
-        examples=["checkpoints/step-00005000"],
+        examples=[checkpoint_path(5000)],
     )
     files: int = Field(description="How many.", examples=[6])
     size: int = Field(description="Of all its files, in bytes.", examples=[536870912])

@@ -35,7 +35,13 @@ from relora_core.lowrank.inject import low_rank_layers
 from relora_core.lowrank.spectrum import UpdateSpectrum
 from relora_core.spec import CheckpointSpec
 from relora_core.state import Counters, TrainState
-from relora_core.workdir.step_folders import step_folders, step_name
+from relora_core.workdir.files import (
+    CHECKPOINTS,
+    checkpoint_path,
+    step_folders,
+    step_name,
+    unfinished_step_folders,
+)
 
 Describe = Callable[[Path, PreTrainedModel], None]
 _RESIDUAL = "frozen.residual"  # after a layer's name
@@ -83,7 +89,7 @@ class Checkpoints:
         """Checkpoints of a run with another identity are refused."""
         self.workdir = workdir
         self.world = world
-        self.folder = workdir / "checkpoints"
+        self.folder = workdir / CHECKPOINTS
         self.describe: Describe | None = None
         self.spec = spec
         self.emit = emit
@@ -108,7 +114,7 @@ class Checkpoints:
 
         Raises `CheckpointError` if it belongs to another run.
         """
-        for leftover in self.folder.glob(".step-*"):  # of a process that was killed
+        for leftover in unfinished_step_folders(self.folder):
             shutil.rmtree(leftover)
         return self._first_whole(reversed(self._complete()))
 
@@ -205,7 +211,7 @@ class Checkpoints:
         self.emit(
             CheckpointSaved(
                 step=step,
-                path=f"checkpoints/{folder.name}",
+                path=checkpoint_path(step),
                 bytes=size,
                 pause_seconds=pause,
                 metrics=document["counters"]["metrics"],
@@ -220,7 +226,7 @@ class Checkpoints:
     def _delete(self, step: int) -> None:
         folder = self._at(step)
         delete_folder(folder)
-        self.emit(CheckpointDeleted(step=step, path=f"checkpoints/{folder.name}"))
+        self.emit(CheckpointDeleted(step=step, path=checkpoint_path(step)))
 
     def _complete(self) -> list[int]:
         """List the steps of the checkpoints, oldest first."""

@@ -15,8 +15,7 @@ from relora_core.errors import CheckpointError
 from relora_core.spec import TrainSpec, read_accepted
 from relora_core.tasks import load_parts
 from relora_core.tasks.task import TaskParts
-
-SPEC = "spec.json"
+from relora_core.workdir.files import SPEC
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from relora_core.methods import build_method
 from relora_core.optim.timeline import Timeline
 from relora_core.progress_bars import no_progress_bars
 from relora_core.spec import TrainSpec, read_accepted
-from relora_core.workdir.step_folders import step_folders
+from relora_core.workdir.files import CHECKPOINTS, step_folders
 
 
 @as_train_error()
@@ -58,7 +58,7 @@ def load_model(checkpoint: Checkpoint) -> tuple[Description, PreTrainedModel]:
 
 
 def _find(workdir: Path, step: int | None) -> Checkpoint:
-    folders = step_folders(workdir / "checkpoints")
+    folders = step_folders(workdir / CHECKPOINTS)
     if not folders:
         raise CheckpointError(f"{workdir} has no checkpoints")
     step = max(folders) if step is None else step

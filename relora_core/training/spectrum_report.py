@@ -21,9 +21,10 @@ from relora_core.lowrank.spectrum_picture import picture
 from relora_core.optim.timeline import Timeline
 from relora_core.spec import Factors, Targets, TrainSpec
 from relora_core.state import TrainState
+from relora_core.workdir.files import REPORTS
 
-REPORT = "reports/spectrum.json"
-PICTURE = "reports/spectrum.png"
+REPORT = f"{REPORTS}/spectrum.json"
+PICTURE = f"{REPORTS}/spectrum.png"
 MAX_WEIGHTS = 32_000_000  # in the target layers, up to which `enabled: auto` measures
 
 

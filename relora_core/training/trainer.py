@@ -41,7 +41,7 @@ from relora_core.training.rewind import Recovery
 from relora_core.training.spectrum_report import SpectrumReport
 from relora_core.training.step_result import PendingResult, StepResult
 from relora_core.training.stepper import Stepper
-from relora_core.workdir.step_folders import step_name
+from relora_core.workdir.files import FINAL, merged_path
 
 UNREAD = 1  # results that may wait on the device while the next step begins
 
@@ -208,7 +208,7 @@ class Trainer:
         if last or _is_due(step, spec.checkpoint.every):
             self._save()
         if not last and _is_due(step, spec.export.every):
-            self._export(f"merged/{step_name(step)}")
+            self._export(merged_path(step))
 
     def _report(self) -> None:
         counters = self.counters
@@ -281,7 +281,7 @@ class Trainer:
     def _finish(self) -> None:
         self.checkpoints.wait()
         self.spectrum.finish(self.state)
-        self._export("final")
+        self._export(FINAL)
         self.emit(
             TrainFinished(
                 step=self.counters.step,

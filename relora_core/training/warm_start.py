@@ -20,7 +20,7 @@ from relora_core.lowrank.inject import merged_state
 from relora_core.models.build import AutoModel
 from relora_core.spec.file_uris import existing_path
 from relora_core.tasks.task import Task
-from relora_core.workdir.step_folders import step_folders, step_name
+from relora_core.workdir.files import CHECKPOINTS, checkpoint_path, step_folders
 
 # What a config says that changes neither the weights nor what is computed with them.
 _FREE = {
@@ -120,13 +120,13 @@ def _find_checkpoint(folder: Path, world: World) -> Path | None:
     if (folder / "state.json").is_file():
         _check_whole(folder, world)
         return folder
-    if not (folder / "checkpoints").is_dir():
+    if not (folder / CHECKPOINTS).is_dir():
         _check_is_model(folder)
         return None
-    step = world.from_main(_newest_whole(folder / "checkpoints") if world.is_main else -1)
+    step = world.from_main(_newest_whole(folder / CHECKPOINTS) if world.is_main else -1)
     if step < 0:
         raise ModelError(f"method.warm_start_from {str(folder)!r} has no checkpoint that verifies")
-    return folder / "checkpoints" / step_name(step)
+    return folder / checkpoint_path(step)
 
 
 def _newest_whole(folder: Path) -> int:

@@ -7,6 +7,7 @@ from threading import Lock
 from typing import Self
 
 from relora_core.events import AnyTrainEvent, Emit, to_line
+from relora_core.workdir.files import EVENTS
 
 logger = logging.getLogger("relora_core")
 
@@ -14,7 +15,7 @@ logger = logging.getLogger("relora_core")
 def run_log(workdir: Path, *, is_main: bool) -> AbstractContextManager[Emit]:
     """The event log of a run; each event goes to the logger too. Other ranks are silent."""
     if is_main:
-        return EventLog(workdir / "events.jsonl", also=log_event)
+        return EventLog(workdir / EVENTS, also=log_event)
     return nullcontext(silent)
 
 

@@ -11,7 +11,6 @@ from threading import Event, Thread, get_ident
 from types import TracebackType
 from typing import Self
 
-PULSE_FILE = ".pulse"  # in the workdir
 EVERY_SECONDS = 1.0
 
 

@@ -10,6 +10,7 @@ from jobs.backends import Backends
 from jobs.errors import ArtifactNotFound, JobNotFound, LogNotFound
 from jobs.schemas.job import Artifact, Job
 from jobs.schemas.status import HELD
+from relora_core.workdir.files import log_path
 
 BLOCK_BYTES = 1 << 16
 MOST_TAIL_BYTES = 4 << 20  # so far back the last lines are looked for
@@ -68,7 +69,7 @@ def open_log(backends: Backends, job_id: str, attempt: int | None) -> Log:
 
 def _file(backends: Backends, job_id: str, attempt: int) -> Artifact | None:
     try:
-        return backends.store.artifact(job_id, f"logs/attempt-{attempt}.log")
+        return backends.store.artifact(job_id, log_path(attempt))
     except ArtifactNotFound:
         return None
 

@@ -4,8 +4,8 @@ from jobs.backends import Backends
 from jobs.schemas.events import JobWarned
 from relora_core.checkpoint.manifest import write_manifest
 from relora_core.events import CheckpointSaved
+from relora_core.workdir.files import checkpoint_path
 from worker.attempt.attempt import Attempt
-from worker.attempt.workdir import checkpoint_path
 
 
 def save_checkpoint(

@@ -37,7 +37,16 @@ from relora_core.events import (
     TrainStopped,
 )
 from relora_core.workdir.event_log import EventLog, log_event
-from relora_core.workdir.heartbeat import PULSE_FILE
+from relora_core.workdir.files import (
+    CHECKPOINTS,
+    EVENTS,
+    FINAL,
+    PULSE,
+    SPEC,
+    STOP,
+    checkpoint_path,
+    step_folders,
+)
 from worker.launchers.watchdog import start_watchdog
 
 WEIGHTS = "model-00001.safetensors"
@@ -85,9 +94,9 @@ def _loss(now: str) -> float:
 
 class _Run:
     def __init__(self, workdir: Path, emit: Emit) -> None:
-        self._spec: dict[str, Any] = json.loads((workdir / "spec.json").read_text())
+        self._spec: dict[str, Any] = json.loads((workdir / SPEC).read_text())
         self._workdir = workdir
-        self._checkpoints = workdir / "checkpoints"
+        self._checkpoints = workdir / CHECKPOINTS
         self._emit = emit
         self._steps: int = self._spec["training"]["steps"]
         self._every: int = self._spec["checkpoint"]["every"]
@@ -96,8 +105,8 @@ class _Run:
     def train(self, step_seconds: float) -> None:
         self._started()
         while self.step < self._steps:
-            (self._workdir / PULSE_FILE).touch()
-            if (self._workdir / "stop").exists():
+            (self._workdir / PULSE).touch()
+            if (self._workdir / STOP).exists():
                 self._save()
                 self._emit(TrainStopped(step=self.step))
                 return
@@ -110,7 +119,7 @@ class _Run:
         self._finish()
 
     def _resumed(self) -> tuple[int, str]:
-        for folder in sorted(self._checkpoints.glob("step-*"), reverse=True):
+        for folder in reversed(step_folders(self._checkpoints).values()):
             try:
                 return verify(folder).step, (folder / WEIGHTS).read_text()
             except CheckpointError:
@@ -147,7 +156,7 @@ class _Run:
         )
 
     def _save(self) -> None:
-        folder = self._checkpoints / f"step-{self.step:08d}"
+        folder = self._workdir / checkpoint_path(self.step)
         if folder.exists():
             return
         unfinished = self._checkpoints / f".{folder.name}"
@@ -157,22 +166,20 @@ class _Run:
         (unfinished / "state.json").write_text(json.dumps({"counters": {"step": self.step}}))
         manifest = write_manifest(unfinished, self.step)
         unfinished.rename(folder)
-        path = folder.relative_to(self._workdir).as_posix()
+        path = checkpoint_path(self.step)
         self._emit(
             CheckpointSaved(step=self.step, path=path, bytes=manifest.bytes, pause_seconds=0)
         )
-        for old in sorted(self._checkpoints.glob("step-*"))[
-            : -self._spec["checkpoint"]["keep_last"]
-        ]:
+        saved = list(step_folders(self._checkpoints).items())
+        for step, old in saved[: -self._spec["checkpoint"]["keep_last"]]:
             shutil.rmtree(old)
-            step, path = int(old.name.removeprefix("step-")), f"checkpoints/{old.name}"
-            self._emit(CheckpointDeleted(step=step, path=path))
+            self._emit(CheckpointDeleted(step=step, path=checkpoint_path(step)))
 
     def _finish(self) -> None:
-        final = self._workdir / "final"
+        final = self._workdir / FINAL
         final.mkdir(exist_ok=True)
         (final / "model.safetensors").write_text(self._weights)
-        self._emit(Exported(step=self.step, path="final", bytes=len(self._weights)))
+        self._emit(Exported(step=self.step, path=FINAL, bytes=len(self._weights)))
         self._emit(
             TrainFinished(
                 step=self.step,
@@ -199,7 +206,7 @@ def main() -> None:
     start_watchdog()
     threading.Thread(target=_exit_with_supervisor, daemon=True).start()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    with EventLog(options.workdir / "events.jsonl", also=log_event) as emit:
+    with EventLog(options.workdir / EVENTS, also=log_event) as emit:
         _Run(options.workdir, emit).train(options.step_seconds)
 
 

@@ -12,13 +12,13 @@ from jobs.schemas.job_uris import job_uri
 from jobs.schemas.status import JobStatus
 from relora_core.errors import ModelError
 from relora_core.events import Evaluated
+from relora_core.workdir.files import checkpoint_path
 from tests.jobs.samples import CRASH
 from tests.worker.checkpoints import save_checkpoint
 from tests.worker.conftest import BeginAttempt, MakeSpec
 from tests.worker.test_run import attempt
 from tests.worker.transfers.test_uploads import steps, stored, upload
 from worker.attempt.attempt import Attempt
-from worker.attempt.workdir import checkpoint_path
 from worker.transfers.staging import stage
 
 pytestmark = pytest.mark.integration

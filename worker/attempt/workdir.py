@@ -5,14 +5,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from relora_core.workdir.step_folders import step_folders, step_name
-
-PREFIX = "attempt-"
-
-
-def checkpoint_path(step: int) -> str:
-    """Where a checkpoint is, below a workdir and below a job's place in the storage."""
-    return f"checkpoints/{step_name(step)}"
+from relora_core.workdir.files import (
+    CHECKPOINTS,
+    EVENTS,
+    PULSE,
+    REPORTS,
+    SPEC,
+    STAGED,
+    STOP,
+    attempt_name,
+    checkpoint_path,
+    log_path,
+    step_folders,
+)
 
 
 @dataclass(frozen=True)
@@ -24,11 +29,11 @@ class Workdir:
 
     @classmethod
     def of(cls, scratch: Path, job_id: str, attempt: int) -> "Workdir":
-        return cls(scratch / job_id / f"{PREFIX}{attempt}", attempt)
+        return cls(scratch / job_id / attempt_name(attempt), attempt)
 
     def create(self) -> None:
         self.log.parent.mkdir(parents=True)
-        (self.root / "checkpoints").mkdir()
+        (self.root / CHECKPOINTS).mkdir()
 
     @property
     def empty(self) -> Path:
@@ -37,27 +42,31 @@ class Workdir:
 
     @property
     def spec(self) -> Path:
-        return self.root / "spec.json"
+        return self.root / SPEC
 
     @property
     def staged(self) -> Path:
         """The local copies of the spec's remote sources."""
-        return self.root / "staged.json"
+        return self.root / STAGED
 
     @property
     def events(self) -> Path:
-        return self.root / "events.jsonl"
+        return self.root / EVENTS
 
     @property
     def stop(self) -> Path:
-        return self.root / "stop"
+        return self.root / STOP
+
+    @property
+    def pulse(self) -> Path:
+        return self.root / PULSE
 
     def checkpoint(self, step: int) -> Path:
         return self.root / checkpoint_path(step)
 
     def checkpoint_steps(self) -> list[int]:
         """The steps of the checkpoints that are there now, oldest first."""
-        return list(step_folders(self.root / "checkpoints"))
+        return list(step_folders(self.root / CHECKPOINTS))
 
     @property
     def pending(self) -> Path:
@@ -66,16 +75,16 @@ class Workdir:
 
     @property
     def reports(self) -> Path:
-        return self.root / "reports"
+        return self.root / REPORTS
 
     @property
     def log(self) -> Path:
-        return self.root / "logs" / f"{PREFIX}{self.attempt}.log"
+        return self.root / log_path(self.attempt)
 
     def earlier(self) -> Iterator["Workdir"]:
         """Yield those of the job's earlier attempts on this node, newest first."""
         for attempt in range(self.attempt - 1, 0, -1):
-            root = self.root.with_name(f"{PREFIX}{attempt}")
+            root = self.root.with_name(attempt_name(attempt))
             if root.is_dir():
                 yield Workdir(root, attempt)
 

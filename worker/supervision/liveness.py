@@ -3,7 +3,6 @@
 import time
 from pathlib import Path
 
-from relora_core.workdir.heartbeat import PULSE_FILE
 from worker.attempt.workdir import Workdir
 
 
@@ -11,7 +10,7 @@ class SignsOfLife:
     """Counts from when it is made, which is when the trainer starts."""
 
     def __init__(self, workdir: Workdir) -> None:
-        self._files = (workdir.events, workdir.log, workdir.root / PULSE_FILE)
+        self._files = (workdir.events, workdir.log, workdir.pulse)
         self._seen = self._look()
         self._seen_at = time.monotonic()
 

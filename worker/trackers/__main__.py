@@ -15,6 +15,7 @@ from typing import assert_never
 
 from jobs.schemas.trackers import MlflowTracker, TensorboardTracker, TrackerSpec, WandbTracker
 from relora_core.events import AnyTrainEvent, TrainFailed, TrainFinished
+from relora_core.workdir.files import EVENTS
 from worker.supervision.tail import Tail
 from worker.trackers.feed import Feed
 from worker.trackers.points import read
@@ -91,7 +92,7 @@ def main() -> int:
     feeds = [Feed(spec.name, opener(spec, run)) for spec in run.trackers]
     over = threading.Event()
     threading.Thread(target=_wait_for_end, args=(over,), daemon=True).start()
-    follow(Tail(run.workdir / "events.jsonl", str), feeds, over)
+    follow(Tail(run.workdir / EVENTS, str), feeds, over)
     return 1 if any(feed.lost for feed in feeds) else 0
 
 

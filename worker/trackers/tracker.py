@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from jobs.schemas.trackers import TrackerSpec
+from relora_core.workdir.files import REPORTS
 from worker.trackers.points import GoesOn, Point
 
 FAILURES = "trackers-failed.log"
@@ -35,7 +36,7 @@ class Tracked(BaseModel):
     @property
     def reports(self) -> Path:
         """What is written here becomes artifacts of the job."""
-        return self.workdir / "reports"
+        return self.workdir / REPORTS
 
 
 class Tracker(Protocol):

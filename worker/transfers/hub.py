@@ -16,6 +16,7 @@ from jobs.schemas.job import HubRepo
 from jobs.schemas.secret_names import HUB_TOKEN
 from relora_core.counted import counted
 from relora_core.errors.failures import summary
+from relora_core.workdir.files import FINAL
 from worker.attempt.attempt import Attempt
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def _push(attempt: Attempt, hub: HubRepo) -> str:
     api.create_repo(hub.repo, private=hub.private, exist_ok=True)
     commit = api.upload_folder(
         repo_id=hub.repo,
-        folder_path=attempt.workdir.root / "final",
+        folder_path=attempt.workdir.root / FINAL,
         commit_message=f"{attempt.job.name}, after {counted(attempt.job.spec.total_steps, 'step')}",
         commit_description=f"relora job {attempt.job.id}",
     )

@@ -13,7 +13,7 @@ from jobs.storage import Storage
 from jobs.store.artifacts import Selection, digest, folder_of
 from relora_core.checkpoint.manifest import verify
 from relora_core.files import sha256
-from worker.attempt.workdir import checkpoint_path
+from relora_core.workdir.files import checkpoint_path
 
 KEPT_SECONDS = 3600.0  # unused, until a model makes room
 

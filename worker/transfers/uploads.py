@@ -27,10 +27,17 @@ from relora_core.counted import counted
 from relora_core.errors import CheckpointError
 from relora_core.events import AnyTrainEvent, CheckpointSaved, Exported, Rewound, SpectrumMeasured
 from relora_core.files import sha256
-from relora_core.workdir.step_folders import step_folders
+from relora_core.workdir.files import (
+    FINAL,
+    MERGED,
+    REPORTS,
+    checkpoint_path,
+    merged_path,
+    step_folders,
+)
 from worker.attempt.attempt import Attempt
 from worker.attempt.retry import OUTAGES
-from worker.attempt.workdir import Workdir, checkpoint_path
+from worker.attempt.workdir import Workdir
 from worker.failures import told
 from worker.transfers.output_checks import take_output
 from worker.transfers.pending import Pending, PendingCheckpoints, keep
@@ -89,7 +96,7 @@ class Uploads:
                 self._pending.undo_after(step)
                 self._submit(self._take_turn)
             case Exported(path=path, step=step):
-                kind: Kind = "final" if path == "final" else "merged"
+                kind: Kind = "final" if path == FINAL else "merged"
                 self._submit(partial(self._export, self._root / path, path, kind, step))
             case SpectrumMeasured():
                 self._submit(partial(self._reports, self._attempt.workdir))
@@ -102,7 +109,7 @@ class Uploads:
     def note_exports(self, earlier: Workdir, *, up_to: int) -> None:
         """Upload the merged models that an earlier attempt was lost with; those of later steps
         than `up_to` are made again."""
-        for step, folder in step_folders(earlier.root / "merged").items():
+        for step, folder in step_folders(earlier.root / MERGED).items():
             if step <= up_to:
                 self._submit(partial(self._lost_export, folder, step))
 
@@ -246,7 +253,7 @@ class Uploads:
                 self._folder(kept, path, kind, step)
 
     def _lost_export(self, folder: Path, step: int) -> None:
-        path = f"merged/{folder.name}"
+        path = merged_path(step)
         attempt = self._attempt
         files = attempt.insist(partial(attempt.backends.store.artifacts, attempt.job.id))
         if not any(folder_of(file) == path for file in files):
@@ -285,7 +292,7 @@ class Uploads:
                 root = Path(name)
                 copy = shutil.copytree(
                     workdir.reports,
-                    root / "reports",
+                    root / REPORTS,
                     ignore=shutil.ignore_patterns(".*", "latest-run"),
                 )
                 files = sorted(file for file in copy.rglob("*") if file.is_file())
@@ -338,7 +345,7 @@ class Uploads:
         try:
             left = unlisted_files(attempt.backends, attempt.job, attempt.storage)
             attempt.storage.delete_files(file.key for file in left)
-            for copy in attempt.storage.unfinished("final"):
+            for copy in attempt.storage.unfinished(FINAL):
                 copy.remove()
         except StorageRefused as error:
             logger.warning("job %s: an earlier attempt may copy still: %s", attempt.job.id, error)

@@ -17,7 +17,7 @@ from relora_core.lowrank.restart import merge, reinitialize
 from relora_core.optim.optimizers import build_optimizer
 from relora_core.spec import CheckpointSpec, FrozenDtype, OptimizerSpec, ReloraMethod, TrainSpec
 from relora_core.state import Counters, TrainState
-from relora_core.workdir.step_folders import step_folders
+from relora_core.workdir.files import step_folders
 from tests.relora_core.conftest import MakeModel, Recorder
 
 METHOD = ReloraMethod(rank=4)

@@ -13,8 +13,8 @@ from jobs.store.artifacts import ArtifactKind
 from relora_core.checkpoint.manifest import write_manifest
 from relora_core.errors import CheckpointError
 from relora_core.files import sha256
+from relora_core.workdir.files import checkpoint_path
 from tests.worker.conftest import BeginAttempt
-from worker.attempt.workdir import checkpoint_path
 from worker.transfers.model_cache import KEPT_SECONDS, model_folder
 
 

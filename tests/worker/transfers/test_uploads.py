@@ -14,11 +14,11 @@ from jobs.storage import Storage
 from jobs.storage.s3 import S3Storage
 from relora_core.checkpoint.manifest import read_manifest
 from relora_core.events import CheckpointSaved, Exported, Rewound, SpectrumMeasured
+from relora_core.workdir.files import checkpoint_path
 from tests.worker.checkpoints import save_checkpoint, warnings
 from tests.worker.conftest import BeginAttempt, MakeSpec
 from tests.worker.processes import wait_until
 from worker.attempt.attempt import Attempt
-from worker.attempt.workdir import checkpoint_path
 from worker.transfers.uploads import Uploads
 
 
