@@ -15,7 +15,7 @@ from relora_core.checkpoint.manifest import verify
 from relora_core.events import TrainFailed, TrainStarted
 from relora_core.train import train
 from relora_core.workdir.event_log import run_log
-from relora_core.workdir.step_folders import step_folders
+from relora_core.workdir.files import step_folders
 from tests.fixtures.disks import MakeDisk, resize
 from tests.relora_core.conftest import MakeSpec
 from tests.relora_core.forks import Fork, forking

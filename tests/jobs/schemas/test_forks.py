@@ -7,6 +7,7 @@ import pytest
 from jobs.schemas.forks import Fork, forked, merge_patch
 from jobs.schemas.job import Job, JobSpec
 from jobs.schemas.job_uris import parse
+from relora_core.workdir.files import checkpoint_path
 
 
 @pytest.mark.parametrize(  # those of RFC 7396, appendix A
@@ -57,6 +58,11 @@ def test_a_fork_begins_with_a_checkpoint(job: Job) -> None:
     assert document["method"]["warm_start_from"] == f"job://{job.id}/checkpoints/step-00000050"
     assert document["method"]["warm_start_steps"] in {None, 0}
     assert document["model"] == job.spec.model.model_dump()
+
+
+def test_an_address_names_a_checkpoint_of_any_step() -> None:
+    folder = checkpoint_path(123_456_789)
+    assert parse(f"job://job_1/{folder}") == ("job_1", folder)
 
 
 @pytest.mark.parametrize(
