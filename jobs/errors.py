@@ -55,8 +55,8 @@ class JobInUse(JobsError):
 
 
 class IllegalTransition(JobsError):
-    def __init__(self, job_id: str, status: str, wish: str, *, advice: str = "") -> None:
-        super().__init__(f"Job {job_id} is {status}; it cannot be {wish}. {advice}".rstrip())
+    def __init__(self, job_id: str, status: str, action: str, *, advice: str = "") -> None:
+        super().__init__(f"Job {job_id} is {status}; it cannot be {action}. {advice}".rstrip())
         self.job_id = job_id
         self.status = status
 

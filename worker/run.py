@@ -181,7 +181,7 @@ def _with_uploads(verdict: Verdict, uploads: Uploads, attempt: Attempt) -> Verdi
 
 
 def _settle(attempt: Attempt, verdict: Verdict) -> JobStatus:
-    """A person's wish decides where a job goes that neither succeeded nor failed."""
+    """What a person asked for decides where a job goes that neither succeeded nor failed."""
     store, held = attempt.store, (attempt.job.id, attempt.number)
     match verdict:
         case Succeeded():

@@ -7,6 +7,8 @@ from pydantic import AfterValidator, WithJsonSchema
 
 # One for each step of a run: sent only to those who name it.
 _MANY = {"train.step"}
+# Names of earlier versions, which their specs still have.
+RENAMED = {"job.wish": "job.action_requested"}
 
 
 def matches(patterns: Iterable[str], event_type: str) -> bool:
@@ -24,6 +26,7 @@ def _matches(pattern: str, event_type: str) -> bool:
 def _check(pattern: str) -> str:
     from jobs.schemas.events import EVENT_TYPES  # whose errors are part of a job's models
 
+    pattern = RENAMED.get(pattern, pattern)
     families = {f"{name.partition('.')[0]}.*" for name in EVENT_TYPES}
     if pattern not in {"*", *families, *EVENT_TYPES}:
         raise ValueError(

@@ -57,12 +57,12 @@ class JobRetrying(Event):
         return f"back to the queue {counted}: {self.reason.message}"
 
 
-class WishMade(Event):
-    type: Literal["job.wish"] = "job.wish"
-    wish: Literal["cancel", "pause"]
+class ActionRequested(Event):
+    type: Literal["job.action_requested"] = "job.action_requested"
+    action: Literal["cancel", "pause"]
 
     def __str__(self) -> str:
-        return f"asked to {self.wish}"
+        return f"asked to {self.action}"
 
 
 class JobPaused(Event):
@@ -121,7 +121,7 @@ AnyStatusEvent = (
     | JobClaimed
     | JobStarted
     | JobRetrying
-    | WishMade
+    | ActionRequested
     | JobPaused
     | JobSucceeded
     | JobFailed

@@ -19,7 +19,7 @@ from pydantic import (
 
 from jobs.schemas.json_integer import json_integer
 from jobs.schemas.secret_names import HUB_TOKEN, SecretNames, check_s3_variables
-from jobs.schemas.status import JobError, JobStatus, Wish
+from jobs.schemas.status import JobError, JobStatus, RequestedAction
 from jobs.schemas.trackers import TrackerSpec, check_each_once
 from jobs.schemas.webhooks import WebhookSpec
 from relora_core.events import Phase
@@ -290,7 +290,9 @@ class Job(BaseModel):
     labels: dict[str, str]
     priority: int
     status: JobStatus
-    wish: Wish | None = Field(description="What the worker was asked to do and has not done yet.")
+    requested_action: RequestedAction | None = Field(
+        description="What the worker was asked to do and has not done yet."
+    )
     attempt: int = Field(description="0 until a worker claims the job.")
     failed_attempts: int = Field(description="Those that count against `retries.max_attempts`.")
     worker: str | None

@@ -9,14 +9,14 @@ class JobStatus(StrEnum):
     QUEUED = "queued"  # waits for a worker
     STARTING = "starting"  # claimed; data, checkpoint and trainer are being made ready
     RUNNING = "running"  # the trainer trains
-    PAUSED = "paused"  # saved and off the queue, by a person's wish
+    PAUSED = "paused"  # saved and off the queue, because a person asked for it
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
 
-class Wish(StrEnum):
-    """What a person asked of a job that a worker holds; the worker fulfils it."""
+class RequestedAction(StrEnum):
+    """What a person asked of a job that a worker runs; the worker does it."""
 
     CANCEL = "cancel"
     PAUSE = "pause"

@@ -34,7 +34,7 @@ from jobs.scheduling.quotas import has_room, lock_project_of
 from jobs.schemas.events import JobClaimed, JobPublished, JobStarted, JobWarned, Lines
 from jobs.schemas.job import Artifact, Job
 from jobs.schemas.progress import advance
-from jobs.schemas.status import HELD, JobError, JobStatus, Wish
+from jobs.schemas.status import HELD, JobError, JobStatus, RequestedAction
 from jobs.store import event_log
 from jobs.store.transitions import (
     JobRow,
@@ -45,8 +45,8 @@ from jobs.store.transitions import (
     held_by,
     move,
     release,
+    requested_or,
     to,
-    wished_or,
 )
 
 MAX_NODE_FAULTS = 20
@@ -119,13 +119,13 @@ class AttemptStore:
             row = _still_held(row, job_id, attempt)
             announce(connection, row, JobStarted(worker=row.worker, resumed_from=resumed_from))
 
-    def renew(self, job_id: str, attempt: int, *, lease_seconds: float) -> Wish | None:
-        """Extend the lease; return what a person wished meanwhile."""
+    def renew(self, job_id: str, attempt: int, *, lease_seconds: float) -> RequestedAction | None:
+        """Extend the lease; return what a person asked for meanwhile."""
         lease_until = database_now() + lease_seconds
         with self._engine.begin() as connection:
             row = change(connection, job_id, held_by(attempt), lease_until=lease_until)
-        wish: Wish | None = _still_held(row, job_id, attempt).wish
-        return wish
+        action: RequestedAction | None = _still_held(row, job_id, attempt).requested_action
+        return action
 
     def append(
         self, job_id: str, attempt: int, lines: Lines, *, reported_by: int | None = None
@@ -197,25 +197,28 @@ class AttemptStore:
     def finish(
         self, job_id: str, attempt: int, status: JobStatus, *, error: JobError | None = None
     ) -> JobStatus:
-        """End the attempt; return the job's status, which a wish to cancel makes of a pause.
+        """End the attempt; return the job's status, which a request to cancel makes of a pause.
 
         A failure needs its error.
         """
         target = to(status)
         if status is JobStatus.PAUSED:
-            target = case((jobs.c.wish == Wish.CANCEL, to(JobStatus.CANCELLED)), else_=target)
+            target = case(
+                (jobs.c.requested_action == RequestedAction.CANCEL, to(JobStatus.CANCELLED)),
+                else_=target,
+            )
         guard = and_(held_by(attempt), can_become(status))
         return self._release(job_id, attempt, guard, target, error)
 
     def requeue(self, job_id: str, attempt: int) -> JobStatus:
-        """The worker must leave; a wish is fulfilled instead. It counts as no failed attempt."""
-        target = wished_or(to(JobStatus.QUEUED))
+        """The worker must leave, which counts as no failed attempt. A requested action is done."""
+        target = requested_or(to(JobStatus.QUEUED))
         return self._release(job_id, attempt, held_by(attempt), target, None)
 
     def retry(self, job_id: str, attempt: int, error: JobError) -> JobStatus:
         """Queue the job again or, after `retries.max_attempts` failed ones, let it fail.
 
-        A wish is fulfilled instead.
+        A requested action is done instead.
         """
         return self._release(job_id, attempt, held_by(attempt), _RETRIED, error)
 
@@ -261,7 +264,7 @@ class AttemptStore:
 
 
 def _queued_while(attempts_left: ColumnElement[bool]) -> Target:
-    return wished_or(
+    return requested_or(
         case((attempts_left, to(JobStatus.QUEUED)), else_=to(JobStatus.FAILED)),
     )
 

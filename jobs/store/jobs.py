@@ -29,13 +29,13 @@ from jobs.scheduling.queue_order import position, positions
 from jobs.scheduling.quotas import check_requeue, lock_project
 from jobs.schemas.events import AnyJobEvent, JobQueued
 from jobs.schemas.job import Artifact, Job, JobChanges, JobSpec, Progress
-from jobs.schemas.status import FINAL, JobStatus, Wish
+from jobs.schemas.status import FINAL, JobStatus, RequestedAction
 from jobs.store import event_log
 from jobs.store.filters import ALL_JOBS, JobFilter, within_a_page
 from jobs.store.idempotency import Request, forget, made_before, remember
 from jobs.store.labels import set_labels
 from jobs.store.submit import Submitted, enqueue
-from jobs.store.transitions import FULFILLED, announce, change, make_wish, move
+from jobs.store.transitions import FULFILLED, announce, change, move, request_action
 from jobs.store.webhook_outbox import forget_webhooks
 
 
@@ -154,17 +154,18 @@ class JobStore:
             set_labels(connection, job_id, spec.labels)
             return job_from(row, position(connection, row))
 
-    def wish(self, job_id: str, wish: Wish) -> Job:
+    def request_action(self, job_id: str, action: RequestedAction) -> Job:
         """Cancel or pause a job that waits, or ask the worker that holds it to.
 
-        Asking twice is fine. A wish to cancel is final; one to pause gives way to it.
+        Asking twice is fine. A request to cancel is final; one to pause gives way to it.
         """
         with self._engine.begin() as connection:
-            row = make_wish(connection, job_id, wish)
+            row = request_action(connection, job_id, action)
             job = job_from(row) if row is not None else _get(connection, job_id)
-        if row is None and job.wish is not wish and job.status is not FULFILLED[wish]:
-            status = job.status.value if job.wish is None else "being cancelled"
-            raise IllegalTransition(job_id, status, FULFILLED[wish].value)
+        asked, target = job.requested_action, FULFILLED[action]
+        if row is None and asked is not action and job.status is not target:
+            status = job.status.value if asked is None else "being cancelled"
+            raise IllegalTransition(job_id, status, target.value)
         return job
 
     def resume(self, job_id: str) -> Job:
@@ -289,10 +290,10 @@ def _lock_over(connection: Connection, job_id: str) -> None:
 
 
 def _illegal(
-    connection: Connection, job_id: str, wish: str, *, advice: str = ""
+    connection: Connection, job_id: str, action: str, *, advice: str = ""
 ) -> IllegalTransition:
     """Raises `JobNotFound` if that is why."""
-    return IllegalTransition(job_id, _get(connection, job_id).status.value, wish, advice=advice)
+    return IllegalTransition(job_id, _get(connection, job_id).status.value, action, advice=advice)
 
 
 def _check_exists(connection: Connection, job_id: str) -> None:

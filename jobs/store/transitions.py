@@ -29,6 +29,7 @@ from jobs.database.row_mapping import progress_document
 from jobs.database.tables.jobs import jobs
 from jobs.scheduling.outbox import ring
 from jobs.schemas.events import (
+    ActionRequested,
     AnyStatusEvent,
     JobCancelled,
     JobFailed,
@@ -36,10 +37,9 @@ from jobs.schemas.events import (
     JobQueued,
     JobRetrying,
     JobSucceeded,
-    WishMade,
 )
 from jobs.schemas.job import JobSpec, Progress
-from jobs.schemas.status import FINAL, HELD, JobError, JobStatus, Wish, sources
+from jobs.schemas.status import FINAL, HELD, JobError, JobStatus, RequestedAction, sources
 from jobs.store import event_log
 from jobs.store.labels import set_labels
 from jobs.store.webhook_outbox import attach_to_job
@@ -49,7 +49,7 @@ Target = ColumnElement[JobStatus]
 
 BACKOFF_SECONDS = (2, 4, 8, 16, 32, 64, 128, 256)  # before an attempt that follows a failed one
 LONGEST_BACKOFF_SECONDS = 300
-FULFILLED = {Wish.CANCEL: JobStatus.CANCELLED, Wish.PAUSE: JobStatus.PAUSED}
+FULFILLED = {RequestedAction.CANCEL: JobStatus.CANCELLED, RequestedAction.PAUSE: JobStatus.PAUSED}
 
 
 def held_by(attempt: int) -> ColumnElement[bool]:
@@ -65,10 +65,10 @@ def to(status: JobStatus) -> Target:
     return cast(status, jobs.c.status.type)  # PostgreSQL cannot guess the type of a bare word
 
 
-def wished_or(otherwise: Target) -> Target:
-    """What a person wished of the job becomes true when its worker lets go of it."""
+def requested_or(otherwise: Target) -> Target:
+    """Do what a person asked for, now that the worker lets go of the job."""
     return case(
-        *((jobs.c.wish == wish, to(status)) for wish, status in FULFILLED.items()),
+        *((jobs.c.requested_action == action, to(status)) for action, status in FULFILLED.items()),
         else_=otherwise,
     )
 
@@ -146,25 +146,28 @@ def move(
     )
 
 
-def make_wish(connection: Connection, job_id: str, wish: Wish) -> JobRow | None:
-    """Fulfil the wish if no worker holds the job, else leave it for the worker.
+def request_action(connection: Connection, job_id: str, action: RequestedAction) -> JobRow | None:
+    """Do it if no worker holds the job, else leave it for the worker.
 
-    A wish to cancel is final: a later one to pause does not replace it.
+    A request to cancel is final: a later one to pause does not replace it.
     """
     held = jobs.c.status.in_(HELD)
-    target = case((held, jobs.c.status), else_=to(FULFILLED[wish]))
-    replaceable = jobs.c.wish.is_distinct_from(wish) & jobs.c.wish.is_distinct_from(Wish.CANCEL)
+    target = case((held, jobs.c.status), else_=to(FULFILLED[action]))
+    asked = jobs.c.requested_action
+    replaceable = and_(
+        asked.is_distinct_from(action), asked.is_distinct_from(RequestedAction.CANCEL)
+    )
     row = change(
         connection,
         job_id,
-        and_(can_become(FULFILLED[wish]), replaceable),
+        and_(can_become(FULFILLED[action]), replaceable),
         status=target,
-        wish=case((held, literal(wish, jobs.c.wish.type)), else_=null()),
+        requested_action=case((held, literal(action, asked.type)), else_=null()),
         finished_at=_if_final(target),
         last_event=jobs.c.last_event + 1,
     )
     if row is not None:
-        made = WishMade(wish=wish.value) if row.status in HELD else _ending(row, None)
+        made = ActionRequested(action=action.value) if row.status in HELD else _ending(row, None)
         announce(connection, row, made)
     return row
 
@@ -189,7 +192,7 @@ def release(
         job_id,
         guard,
         status=target,
-        wish=None,
+        requested_action=None,
         worker=None,
         lease_until=None,
         rung_at=database_now(),

@@ -17,11 +17,11 @@ from jobs.database.tables.sweeps import sweep_jobs, sweeps
 from jobs.errors import SweepNotFound
 from jobs.scheduling.quotas import lock_project
 from jobs.schemas.ids import new_id
-from jobs.schemas.status import JobError, JobStatus, Wish
+from jobs.schemas.status import JobError, JobStatus, RequestedAction
 from jobs.schemas.sweeps import NewSweep, Sweep, SweepJob, SweepSummary
 from jobs.store.idempotency import Request, made_before, remember
 from jobs.store.submit import enqueue
-from jobs.store.transitions import make_wish
+from jobs.store.transitions import request_action
 from jobs.sweeps.grid import Planned
 
 SweepRow = Row[*tuple[Any, ...]]
@@ -81,7 +81,7 @@ class SweepStore:
         """As a cancel of each of its jobs; those that are over stay as they are."""
         with self._engine.begin() as connection:
             for job in _get(connection, sweep_id, project).jobs:
-                make_wish(connection, job.job_id, Wish.CANCEL)
+                request_action(connection, job.job_id, RequestedAction.CANCEL)
             return _get(connection, sweep_id, project)
 
 

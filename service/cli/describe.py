@@ -17,7 +17,7 @@ SIGNS: dict[type[train.Event], tuple[str, str]] = {
     job.JobClaimed: ("●", MOVE),
     job.JobStarted: ("▶", MOVE),
     job.JobRetrying: ("↩", NOTE),
-    job.WishMade: ("●", NOTE),
+    job.ActionRequested: ("●", NOTE),
     job.JobPaused: ("‖", NOTE),
     job.JobSucceeded: ("✓", GOOD),
     job.JobFailed: ("✗", BAD),

@@ -11,7 +11,7 @@ from jobs.errors import StorageError
 from jobs.locations.folders import JOB_FOLDERS
 from jobs.locations.ownership import give_up, owner_of
 from jobs.schemas.job import MAX_LABELS, Job, JobChanges
-from jobs.schemas.status import JobStatus, Wish
+from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.storage import Storage
 from jobs.store.filters import JobFilter
 from service.http.caller_route import CallerRoute
@@ -192,7 +192,7 @@ def _delete_files(
 )
 def cancel_job(job_id: Id, store: StoreDep) -> Job:
     """Ask the job to save a checkpoint and end; one that waits in the queue ends at once."""
-    return store.wish(job_id, Wish.CANCEL)
+    return store.request_action(job_id, RequestedAction.CANCEL)
 
 
 @router.post(
@@ -200,7 +200,7 @@ def cancel_job(job_id: Id, store: StoreDep) -> Job:
 )
 def pause_job(job_id: Id, store: StoreDep) -> Job:
     """Ask the job to save a checkpoint and leave its worker until it is resumed."""
-    return store.wish(job_id, Wish.PAUSE)
+    return store.request_action(job_id, RequestedAction.PAUSE)
 
 
 @router.post(

@@ -93,7 +93,7 @@ def test_the_commands_of_the_readme_do_what_it_says(folder: Path, url: str) -> N
 
     run(submit + block("sh", "/cancel"), folder)
     cancelled, *_ = httpx.get(f"{url}/v1/jobs").json()["items"]
-    assert cancelled["status"] == "cancelled" or cancelled["wish"] == "cancel"
+    assert cancelled["status"] == "cancelled" or cancelled["requested_action"] == "cancel"
 
 
 def test_the_trainer_alone_does_what_the_readme_says(folder: Path) -> None:

@@ -8,7 +8,7 @@ from jobs.scheduling.outbox import Outbox
 from jobs.scheduling.quotas import Quotas
 from jobs.schemas.events import JobQueued
 from jobs.schemas.job import Job, JobChanges, JobSpec
-from jobs.schemas.status import JobStatus, Wish
+from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.store.attempts import AttemptStore
 from jobs.store.jobs import JobStore
 from tests.jobs.samples import CRASH, artifact, types
@@ -37,7 +37,7 @@ def test_only_a_queued_job_gets_another_priority(store: JobStore, running: Job) 
 def test_the_place_in_the_queue_is_by_priority_then_age(store: JobStore, spec: JobSpec) -> None:
     ids = [store.create(spec).id for _ in range(4)]
     store.change(ids[2], JobChanges(priority=1))
-    store.wish(ids[0], Wish.PAUSE)
+    store.request_action(ids[0], RequestedAction.PAUSE)
     places = {job.id: job.progress.queue_position for job in store.list()}
     assert places == {ids[0]: None, ids[1]: 2, ids[2]: 1, ids[3]: 3}
     assert [store.progress(one).queue_position for one in ids] == [None, 2, 1, 3]
@@ -46,7 +46,7 @@ def test_the_place_in_the_queue_is_by_priority_then_age(store: JobStore, spec: J
 
 def test_a_version_grows_with_each_event(store: JobStore, job: Job) -> None:
     assert store.progress(job.id).version == 1
-    store.wish(job.id, Wish.PAUSE)
+    store.request_action(job.id, RequestedAction.PAUSE)
     assert store.progress(job.id).version == 2
     assert store.get(job.id).progress == store.progress(job.id)
 
@@ -73,7 +73,7 @@ def test_a_failed_job_is_retried_with_all_its_attempts(
 def test_a_cancelled_job_is_retried_and_no_other(store: JobStore, job: Job) -> None:
     with pytest.raises(IllegalTransition, match="is queued; it cannot be retried"):
         store.retry(job.id)
-    store.wish(job.id, Wish.CANCEL)
+    store.request_action(job.id, RequestedAction.CANCEL)
     assert store.retry(job.id).status is JobStatus.QUEUED
 
 
@@ -81,7 +81,9 @@ def test_a_cancelled_job_is_retried_and_no_other(store: JobStore, job: Job) -> N
 def test_no_job_comes_back_over_the_quota(
     store: JobStore, projects: ProjectStore, job: Job, spec: JobSpec, again: str
 ) -> None:
-    store.wish(job.id, Wish.PAUSE if again == "resume" else Wish.CANCEL)
+    store.request_action(
+        job.id, RequestedAction.PAUSE if again == "resume" else RequestedAction.CANCEL
+    )
     store.create(spec)
     projects.change("default", ProjectChanges(quotas=Quotas(queued_jobs=1)))
     with pytest.raises(QuotaExceeded):
@@ -110,7 +112,7 @@ def test_a_job_that_is_not_over_is_not_deleted(
         attempts.claim(job.id, worker="w1", lease_seconds=60)
         attempts.started(job.id, 1, resumed_from=None)
     elif status is JobStatus.PAUSED:
-        store.wish(job.id, Wish.PAUSE)
+        store.request_action(job.id, RequestedAction.PAUSE)
     before = types(store, job.id)
     with pytest.raises(
         IllegalTransition,

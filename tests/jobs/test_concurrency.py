@@ -13,7 +13,7 @@ from jobs.admin.migrate import migrate
 from jobs.database.engine import open_engine
 from jobs.errors import LeaseLost
 from jobs.schemas.job import JobSpec
-from jobs.schemas.status import JobStatus, Wish
+from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.store.attempts import AttemptStore
 from jobs.store.jobs import JobStore
 from relora_core.events import Warned
@@ -71,7 +71,11 @@ def expire(database_url: str) -> int:
 def test_many_threads_share_a_store(store: JobStore, spec: JobSpec) -> None:
     with ThreadPoolExecutor(20) as threads:
         jobs = list(threads.map(store.create, [spec] * 40))
-        cancelled = list(threads.map(store.wish, [job.id for job in jobs], [Wish.CANCEL] * 40))
+        cancelled = list(
+            threads.map(
+                store.request_action, [job.id for job in jobs], [RequestedAction.CANCEL] * 40
+            )
+        )
     assert {job.status for job in cancelled} == {JobStatus.CANCELLED}
     assert sorted(job.id for job in store.list()) == sorted(job.id for job in jobs)
 

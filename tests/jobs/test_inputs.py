@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from jobs.access.projects import NewProject, ProjectStore
 from jobs.errors import ArtifactNotFound, JobInUse, JobNotFound
 from jobs.schemas.job import Job, JobSpec
-from jobs.schemas.status import JobStatus, Wish
+from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.store.attempts import AttemptStore
 from jobs.store.jobs import JobStore
 from tests.jobs.samples import CRASH, artifact
@@ -55,9 +55,9 @@ def test_a_paused_fork_keeps_the_checkpoint_and_a_cancelled_one_does_not(
     store: JobStore, attempts: AttemptStore, spec: JobSpec, parent: Job
 ) -> None:
     fork = store.create(beginning_with(spec, parent))
-    store.wish(fork.id, Wish.PAUSE)
+    store.request_action(fork.id, RequestedAction.PAUSE)
     assert not attempts.expire_artifacts(parent.id, 1, FOLDER)
-    store.wish(fork.id, Wish.CANCEL)
+    store.request_action(fork.id, RequestedAction.CANCEL)
     assert attempts.expire_artifacts(parent.id, 1, FOLDER)
 
 
@@ -97,7 +97,7 @@ def test_a_job_is_not_deleted_while_another_waits_for_its_files(
     assert store.get(parent.id) == before
     assert folders(store, parent) == {FOLDER, OTHER}
 
-    store.wish(fork.id, Wish.CANCEL)
+    store.request_action(fork.id, RequestedAction.CANCEL)
     store.delete(parent.id)
     with pytest.raises(JobNotFound, match=parent.id):
         store.retry(fork.id)
@@ -140,7 +140,7 @@ def test_of_a_fork_and_a_deletion_at_once_one_wins(
             assert (FOLDER in folders(store, parent)) == queued.result()
             for job in store.list():
                 if job.id != parent.id and job.status is JobStatus.QUEUED:
-                    store.wish(job.id, Wish.CANCEL)
+                    store.request_action(job.id, RequestedAction.CANCEL)
 
 
 @pytest.mark.parametrize("project", ["default", "stranger"])

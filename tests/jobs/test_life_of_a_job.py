@@ -23,7 +23,7 @@ from jobs.database.engine import open_engine
 from jobs.database.tables.jobs import jobs
 from jobs.errors import IllegalTransition, LeaseLost
 from jobs.schemas.job import Job, JobSpec
-from jobs.schemas.status import FINAL, HELD, MOVES, JobError, JobStatus, Wish
+from jobs.schemas.status import FINAL, HELD, MOVES, JobError, JobStatus, RequestedAction
 from jobs.store.attempts import AttemptStore
 from jobs.store.jobs import JobStore
 from relora_core.events import Warned
@@ -33,7 +33,7 @@ LOST = JobError(code="trainer_crashed", message="The trainer ended with signal 9
 WORKERS = ("w1", "w2")
 # So often that most attempts have company, and most jobs more than one attempt.
 DEEDS = ("append",) * 12 + ("start", "start", "renew", "succeed", "fail", "leave", "die")
-WISHES = ("nothing",) * 20 + ("pause", "cancel") + ("resume", "retry") * 4
+REQUESTS = ("nothing",) * 20 + ("pause", "cancel") + ("resume", "retry") * 4
 TO_ITS_END = 40  # statements
 STATUS_AFTER = {
     "job.queued": JobStatus.QUEUED,
@@ -124,12 +124,16 @@ class Life(RuleBasedStateMachine):
 
     # --- what others do ----------------------------------------------------------------------
 
-    @rule(do=st.sampled_from(WISHES), turns=turns)
+    @rule(do=st.sampled_from(REQUESTS), turns=turns)
     def a_person_acts(self, do: str, turns: int) -> None:
         if do == "nothing":
             self.advance("person", turns)
-        elif do in set(Wish):
-            self._begin("person", partial(self.store.wish, self.job_id, Wish(do)), turns)
+        elif do in set(RequestedAction):
+            self._begin(
+                "person",
+                partial(self.store.request_action, self.job_id, RequestedAction(do)),
+                turns,
+            )
         else:
             self._begin("person", partial(getattr(self.store, do), self.job_id), turns)
 

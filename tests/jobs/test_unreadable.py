@@ -10,7 +10,7 @@ from sqlalchemy import Engine, update
 from jobs.database.tables.jobs import jobs
 from jobs.scheduling.queue_order import WaitingJobs
 from jobs.schemas.job import JobChanges, JobSpec, UnreadableSpec
-from jobs.schemas.status import JobStatus, Wish
+from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.store.attempts import AttemptStore
 from jobs.store.jobs import JobStore
 
@@ -60,7 +60,7 @@ def test_a_job_with_a_broken_spec_is_changed_cancelled_and_deleted(
     store: JobStore, broken: str
 ) -> None:
     store.change(broken, JobChanges(labels={"team": "nlp"}))
-    assert store.wish(broken, Wish.CANCEL).status is JobStatus.CANCELLED
+    assert store.request_action(broken, RequestedAction.CANCEL).status is JobStatus.CANCELLED
     store.delete(broken)
     assert store.list() == []
 

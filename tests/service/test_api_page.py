@@ -12,7 +12,7 @@ import pytest
 
 from jobs.backends import Backends, open_backends
 from jobs.schemas.job import Artifact, Job, JobSpec
-from jobs.schemas.status import Wish
+from jobs.schemas.status import RequestedAction
 from jobs.settings import Settings
 from tests.fixtures.reports import step_finished
 from tests.service.serving import serving
@@ -76,7 +76,7 @@ def training(backends: Backends, document: dict[str, object], tmp_path: Path) ->
 @pytest.fixture
 def over(backends: Backends, document: dict[str, object]) -> Job:
     job = backends.store.create(JobSpec.model_validate(document))
-    return backends.store.wish(job.id, Wish.CANCEL)
+    return backends.store.request_action(job.id, RequestedAction.CANCEL)
 
 
 def test_the_shell_lines_do_what_they_say(

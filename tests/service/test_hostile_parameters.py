@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from jobs.backends import Backends
 from jobs.schemas.job import Job
-from jobs.schemas.status import Wish
+from jobs.schemas.status import RequestedAction
 from service.app import create_app
 from service.auth.key_policy import KeyPolicy
 
@@ -102,7 +102,7 @@ def in_a_header(value: str) -> bool:
 @pytest.fixture
 def over(backends: Backends, job: Job) -> str:
     """The id of a job whose streams end at once."""
-    return backends.store.wish(job.id, Wish.CANCEL).id
+    return backends.store.request_action(job.id, RequestedAction.CANCEL).id
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from jobs.admin.migrate import migrate
 from jobs.backends import Backends, open_backends
-from jobs.schemas.events import JobStarted
+from jobs.schemas.events import ActionRequested, JobStarted
 from jobs.schemas.job import Job
 from jobs.schemas.status import JobStatus
 from jobs.settings import Settings
@@ -76,6 +76,8 @@ def test_jobs_events_curves_files_and_datasets_are_listed(
             storage.download(file.path, tmp_path / job.id / file.path)
             content = (tmp_path / job.id / file.path).read_bytes()
             assert (len(content), hashlib.sha256(content).hexdigest()) == (file.size, file.sha256)
+    requested = backends.store.events(paused.id, types={"job.action_requested"})
+    assert [event.action for event in requested if isinstance(event, ActionRequested)] == ["pause"]
     (dataset,) = backends.datasets.list("default")
     assert (dataset.name, dataset.status) == ("words", "ready")
 

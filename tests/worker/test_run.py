@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 from jobs.backends import Backends, open_backends
 from jobs.schemas.events import JobRetrying, JobStarted, JobWarned
 from jobs.schemas.job import Job
-from jobs.schemas.status import JobError, JobStatus, Wish
+from jobs.schemas.status import JobError, JobStatus, RequestedAction
 from relora_core.events import CheckpointSaved, StepFinished
 from tests.fixtures.disks import MakeDisk, fill
 from tests.worker.conftest import MakeSpec
@@ -102,7 +102,7 @@ def test_a_job_is_cancelled_with_its_last_step_saved(
     job = backends.store.create(make_spec(steps=LONG))
 
     with attempt_in_background(backends, job.id):
-        backends.store.wish(job.id, Wish.CANCEL)
+        backends.store.request_action(job.id, RequestedAction.CANCEL)
 
     job = backends.store.get(job.id)
     assert job.status is JobStatus.CANCELLED
@@ -118,7 +118,7 @@ def test_a_paused_job_goes_on_where_it_was_and_so_do_its_curves(
     trackers = [{"name": "tensorboard"}, {"name": "mlflow", "uri": f"sqlite:///{database}"}]
     job = backends.store.create(make_spec(steps=1200, trackers=trackers))
     with attempt_in_background(backends, job.id):
-        backends.store.wish(job.id, Wish.PAUSE)
+        backends.store.request_action(job.id, RequestedAction.PAUSE)
     assert backends.store.get(job.id).status is JobStatus.PAUSED
     paused_at = saved_steps(backends, job.id)[-1]
 
@@ -153,7 +153,7 @@ def test_the_trainer_finds_secrets_in_its_environment_and_they_are_nowhere_else(
         variables = Path(f"/proc/{rank}/environ").read_bytes().split(b"\0")
         assert f"HF_TOKEN={value}".encode() in variables
         assert not [one for one in variables if one.startswith(b"RELORA_")]
-        backends.store.wish(job.id, Wish.CANCEL)
+        backends.store.request_action(job.id, RequestedAction.CANCEL)
 
     files = [file for file in backends.settings.data_dir.rglob("*") if file.is_file()]
     assert [file for file in files if value.encode() in file.read_bytes()] == []
@@ -294,7 +294,7 @@ def test_a_trainer_that_hangs_is_ended_and_the_next_one_goes_on(
     saved = saved_steps(backends, job.id)[-1]
     with attempt_in_background(backends, job.id):
         wait_until(lambda: len(starts(backends, job.id)) == 2)
-        backends.store.wish(job.id, Wish.CANCEL)
+        backends.store.request_action(job.id, RequestedAction.CANCEL)
     assert starts(backends, job.id) == [None, saved]
 
 

@@ -6,7 +6,7 @@ from threading import Thread
 import pytest
 
 from jobs.backends import Backends
-from jobs.schemas.status import JobStatus, Wish
+from jobs.schemas.status import JobStatus, RequestedAction
 from relora_core.events import StepFinished
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import wait_until
@@ -38,7 +38,7 @@ def test_a_run_that_was_paused_ends_with_the_weights_of_one_that_was_not(
         thread = Thread(target=attempt, args=(backends, job.id))
         thread.start()
         wait_until(lambda: bool(steps(backends, job.id)))
-        backends.store.wish(job.id, Wish.PAUSE)
+        backends.store.request_action(job.id, RequestedAction.PAUSE)
         thread.join()
         assert backends.store.get(job.id).status is JobStatus.PAUSED
         backends.store.resume(job.id)

@@ -87,7 +87,7 @@ class Attempt:
             raise StopRequested
 
     def stop_requested(self) -> bool:
-        return self.leaving() or self.lease.wish is not None
+        return self.leaving() or self.lease.requested_action is not None
 
     def insist(self, action: Callable[[], Result]) -> Result:
         """Wait out an outage of the store or the storage, as long as the settings say."""

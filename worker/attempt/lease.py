@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.errors import LeaseLost
 from jobs.schemas.job import Job
-from jobs.schemas.status import Wish
+from jobs.schemas.status import RequestedAction
 from jobs.store.attempts import AttemptStore
 from worker.attempt import clock
 
@@ -40,7 +40,7 @@ class Lease:
     def __init__(self, store: AttemptStore, job: Job, *, seconds: float, claimed_at: float) -> None:
         self.job_id = job.id
         self.attempt = job.attempt
-        self.wish: Wish | None = job.wish
+        self.requested_action: RequestedAction | None = job.requested_action
         self._store = store
         self._seconds = seconds
         self._deadline = claimed_at + seconds
@@ -99,7 +99,7 @@ class Lease:
             asked_at = clock.now()
             pause = usual_pause
             try:
-                wish = self._store.renew(self.job_id, self.attempt, lease_seconds=self._seconds)
+                action = self._store.renew(self.job_id, self.attempt, lease_seconds=self._seconds)
             except LeaseLost:
                 self._lost = True
                 return
@@ -111,7 +111,7 @@ class Lease:
             else:
                 if self._is_over():  # the answer came too late: the trainer is ended
                     return
-                self.wish = wish
+                self.requested_action = action
                 self._deadline = asked_at + self._seconds
                 if self._held is not None:
                     self._held.live_until(self._deadline)

@@ -1,4 +1,4 @@
-"""What a trainer's end means for its job. A person's wish is the store's to weigh in."""
+"""What a trainer's end means for its job. What a person asked for, the store weighs in."""
 
 import signal
 from dataclasses import dataclass

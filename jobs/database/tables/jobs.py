@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from jobs.database.columns import Key, RowId, UtcDateTime, metadata, words
-from jobs.schemas.status import JobStatus, Wish
+from jobs.schemas.status import JobStatus, RequestedAction
 
 DEFAULT_PROJECT = "default"  # there from the start, and the only one until a person makes others
 
@@ -45,7 +45,7 @@ jobs = Table(
     Column("id", Key, primary_key=True),
     Column("project", Key, nullable=False, server_default=DEFAULT_PROJECT),
     Column("status", words(JobStatus), nullable=False),
-    Column("wish", words(Wish)),
+    Column("requested_action", words(RequestedAction)),
     Column("attempt", Integer, nullable=False),
     Column("failed_attempts", Integer, nullable=False),
     Column("node_faults", Integer, nullable=False, server_default="0"),

@@ -29,7 +29,7 @@ def _who(job: Job) -> Iterator[Fact]:
         yield "labels", ", ".join(f"{key}={value}" for key, value in sorted(job.labels.items()))
     if job.forked_from:
         yield "forked from", job.forked_from
-    yield "status", _wished(job)
+    yield "status", _status_and_request(job)
     yield "method", job.spec.method.name
     yield "model", _model(job)
     yield "created", moment(job.created_at)
@@ -91,7 +91,7 @@ def overview(items: Sequence[Job]) -> Listing:
             job.id,
             line(job.name),
             job.spec.method.name,
-            _wished(job),
+            _status_and_request(job),
             _step(job.progress.step, job.progress.total_steps),
             number(job.progress.loss),
             moment(job.created_at),
@@ -140,9 +140,10 @@ def sweep_table(items: Sequence[SweepSummary]) -> Listing:
     return rows
 
 
-def _wished(job: Job) -> Text:
+def _status_and_request(job: Job) -> Text:
     text = _status(job.status)
-    return text.append(f" ({job.wish} asked)", style="dim") if job.wish else text
+    asked = job.requested_action
+    return text.append(f" ({asked} asked)", style="dim") if asked else text
 
 
 def _status(status: JobStatus) -> Text:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,14 @@ from sqlalchemy import inspect, select, text
 
 from jobs.admin.migrate import migrate
 from jobs.database.engine import open_engine
+from jobs.database.row_mapping import event_from
 from jobs.database.schema import metadata
 from jobs.database.tables.job_inputs import job_inputs
-from jobs.database.tables.jobs import jobs
+from jobs.database.tables.jobs import events, jobs
+from jobs.database.tables.webhooks import deliveries, webhooks
+from jobs.schemas.events import ActionRequested
 from jobs.schemas.job import JobSpec, Resources
+from jobs.schemas.status import RequestedAction
 
 INSERT_AS_0001 = text("""
     INSERT INTO jobs (id, status, attempt, failed_attempts, max_attempts, spec, progress,
@@ -89,6 +94,55 @@ def test_the_inputs_of_jobs_from_before_are_found_in_their_specs(
         found = connection.execute(select(job_inputs).order_by(job_inputs.c.job_id)).all()
     engine.dispose()
     assert found == [("job_1", "ds_1", ""), ("job_2", "job_parent", "final")]
+
+
+INSERT_AS_0021 = [
+    """
+        INSERT INTO jobs (id, status, wish, attempt, failed_attempts, max_attempts, spec, progress,
+            last_event, rung_at, created_at, updated_at)
+        VALUES ('job_1', 'running', 'pause', 1, 0, 5, '{}', '{}', 0, 0, '2026-11-24', '2026-11-24')
+    """,
+    """
+        INSERT INTO events (job_id, id, attempt, type, body)
+        VALUES ('job_1', 1, 1, 'job.wish',
+            '{"type":"job.wish","time":"2026-11-24T00:00:00Z","wish":"pause"}')
+    """,
+    """
+        INSERT INTO webhooks (id, project, url, events, secret, created_at, failures, leased_until,
+            tried_at)
+        VALUES ('whk_1', 'default', 'https://x', '["job.wish", "train.eval"]', 's', '2026-11-24',
+            0, 0, 0)
+    """,
+    """
+        INSERT INTO deliveries (id, webhook_id, job_id, event_type, body, status, attempts, due_at,
+            give_up_at, created_at)
+        VALUES ('dlv_1', 'whk_1', 'job_1', 'job.wish',
+            '{"job_id": "job_1", "event": {"type": "job.wish", "wish": "pause"}}', 'pending', 0, 0,
+            0, '2026-11-24')
+    """,
+]
+
+
+def test_a_wish_of_an_earlier_version_is_a_requested_action(empty_database_url: str) -> None:
+    migrate(empty_database_url, revision="0021")
+    engine = open_engine(empty_database_url)
+    with engine.begin() as connection:
+        for statement in INSERT_AS_0021:
+            connection.exec_driver_sql(statement)
+    migrate(empty_database_url)
+    with engine.begin() as connection:
+        (action,) = connection.scalars(select(jobs.c.requested_action))
+        (event,) = connection.execute(select(events))
+        (patterns,) = connection.scalars(select(webhooks.c.events))
+        (delivery,) = connection.execute(select(deliveries.c.event_type, deliveries.c.body))
+    engine.dispose()
+    assert action is RequestedAction.PAUSE
+    assert event_from(event) == ActionRequested(
+        id=1, attempt=1, time=datetime(2026, 11, 24, tzinfo=UTC), action="pause"
+    )
+    assert json.loads(patterns) == ["job.action_requested", "train.eval"]
+    told = {"type": "job.action_requested", "action": "pause"}
+    assert (delivery[0], json.loads(delivery[1])["event"]) == ("job.action_requested", told)
 
 
 @pytest.mark.integration

@@ -17,7 +17,7 @@ from jobs.errors import DatasetInUse, DatasetNotFound, OffsetMismatch, QuotaExce
 from jobs.scheduling.quotas import Quotas
 from jobs.schemas.datasets import Dataset, DatasetStatus, NewDataset
 from jobs.schemas.job import JobSpec
-from jobs.schemas.status import JobStatus, Wish
+from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.store.jobs import JobStore
 from relora_core.data.file_formats import is_readable
 
@@ -107,7 +107,7 @@ def test_a_dataset_is_kept_while_a_job_needs_it(
     with pytest.raises(DatasetInUse, match=f"jobs that are not over: {job.id}"):
         datasets.delete("default", dataset.id)
     assert datasets.get("default", dataset.id) == dataset
-    store.wish(job.id, Wish.CANCEL)
+    store.request_action(job.id, RequestedAction.CANCEL)
     datasets.delete("default", dataset.id)
     assert datasets.list("default") == []
     with pytest.raises(DatasetNotFound):
@@ -120,7 +120,7 @@ def test_a_job_whose_dataset_is_gone_is_not_queued(
 ) -> None:
     asked = reading(spec, train={"uri": dataset.uri})
     job = store.create(asked)
-    store.wish(job.id, Wish.CANCEL)
+    store.request_action(job.id, RequestedAction.CANCEL)
     datasets.delete("default", dataset.id)
     for queue in (partial(store.retry, job.id), partial(store.create, asked)):
         with pytest.raises(DatasetNotFound, match=dataset.id):

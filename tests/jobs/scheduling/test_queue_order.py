@@ -11,7 +11,7 @@ from jobs.access.projects import NewProject, ProjectStore
 from jobs.scheduling.queue_order import WaitingJobs
 from jobs.scheduling.quotas import Quotas
 from jobs.schemas.job import Job, JobChanges, JobSpec, Resources
-from jobs.schemas.status import JobStatus, Wish
+from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.store.attempts import AttemptStore
 from jobs.store.jobs import JobStore
 
@@ -143,7 +143,7 @@ def test_the_queue_is_read_in_pages_with_places_among_all_projects(
 def test_jobs_are_counted_by_status(
     store: JobStore, waiting: WaitingJobs, running: Job, spec: JobSpec
 ) -> None:
-    store.wish(store.create(spec).id, Wish.CANCEL)
+    store.request_action(store.create(spec).id, RequestedAction.CANCEL)
     counts = waiting.counts(project="default")
     assert counts.keys() == set(JobStatus)
     assert {status for status, count in counts.items() if count} == {

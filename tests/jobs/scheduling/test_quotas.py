@@ -14,7 +14,7 @@ from jobs.errors import ProjectNotFound, QuotaExceeded
 from jobs.scheduling.outbox import Outbox
 from jobs.scheduling.quotas import Quotas, Usage
 from jobs.schemas.job import Job, JobSpec, Resources
-from jobs.schemas.status import JobStatus, Wish
+from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.store.attempts import AttemptStore
 from jobs.store.jobs import JobStore
 from tests.jobs.samples import artifact, types
@@ -76,7 +76,7 @@ def test_a_full_queue_takes_no_job(
     assert str(error).startswith("Project 'default' may have 2 queued jobs and has 2;")
     projects.create(NewProject(name="speech"))
     assert store.create(spec, project="speech").status is JobStatus.QUEUED
-    store.wish(first.id, Wish.CANCEL)
+    store.request_action(first.id, RequestedAction.CANCEL)
     assert store.create(spec).status is JobStatus.QUEUED
 
 
@@ -84,13 +84,13 @@ def test_a_full_queue_takes_no_paused_job_back(
     store: JobStore, spec: JobSpec, allow: Callable[..., None]
 ) -> None:
     paused = store.create(spec)
-    store.wish(paused.id, Wish.PAUSE)
+    store.request_action(paused.id, RequestedAction.PAUSE)
     allow(queued_jobs=1)
     other = store.create(spec)
     with pytest.raises(QuotaExceeded):
         store.resume(paused.id)
     assert store.get(paused.id).status is JobStatus.PAUSED
-    store.wish(other.id, Wish.CANCEL)
+    store.request_action(other.id, RequestedAction.CANCEL)
     assert store.resume(paused.id).status is JobStatus.QUEUED
 
 

@@ -28,3 +28,10 @@ def test_events_match_by_type_or_family(patterns: list[str], event: str, *, expe
 def test_what_no_event_is_called_is_refused(pattern: str) -> None:
     with pytest.raises(ValidationError, match=r"is no event; give job\.\*, train\.\*, \*"):
         WebhookSpec(url="https://example.com/", events=[pattern], secret="key")
+
+
+def test_a_name_of_an_earlier_version_is_read_as_the_one_of_today() -> None:
+    webhook = WebhookSpec(
+        url="https://example.com/", events=["job.wish", "train.eval"], secret="key"
+    )
+    assert webhook.events == ["job.action_requested", "train.eval"]

@@ -13,7 +13,7 @@ from jobs.scheduling.outbox import Outbox
 from jobs.scheduling.workers import WorkerStore
 from jobs.schemas.events import JobFailed, JobRetrying, JobStarted
 from jobs.schemas.job import Job, JobSpec, Retries
-from jobs.schemas.status import JobError, JobStatus, Wish
+from jobs.schemas.status import JobError, JobStatus, RequestedAction
 from jobs.schemas.workers import Registration
 from jobs.store.attempts import MAX_NODE_FAULTS, AttemptStore
 from jobs.store.jobs import JobStore
@@ -226,18 +226,19 @@ def test_leaving_burns_no_attempt_but_failing_does(
 
 
 @pytest.mark.parametrize(
-    ("wish", "status"), [(Wish.CANCEL, JobStatus.CANCELLED), (Wish.PAUSE, JobStatus.PAUSED)]
+    ("action", "status"),
+    [(RequestedAction.CANCEL, JobStatus.CANCELLED), (RequestedAction.PAUSE, JobStatus.PAUSED)],
 )
 @pytest.mark.parametrize("ending", ["requeue", "retry", "expire"])
-def test_a_job_with_a_wish_does_not_go_back_to_the_queue(
+def test_a_job_with_a_requested_action_does_not_go_back_to_the_queue(
     store: JobStore,
     attempts: AttemptStore,
     running: Job,
-    wish: Wish,
+    action: RequestedAction,
     status: JobStatus,
     ending: str,
 ) -> None:
-    store.wish(running.id, wish)
+    store.request_action(running.id, action)
     match ending:
         case "requeue":
             assert attempts.requeue(running.id, 1) is status
@@ -247,7 +248,7 @@ def test_a_job_with_a_wish_does_not_go_back_to_the_queue(
             attempts.renew(running.id, 1, lease_seconds=-1)
             assert attempts.expire_leases() == [running.id]
     job = store.get(running.id)
-    assert (job.status, job.wish, job.error) == (status, None, None)
+    assert (job.status, job.requested_action, job.error) == (status, None, None)
 
 
 def test_a_lost_worker_is_found_by_its_lease(
@@ -367,7 +368,7 @@ def test_a_person_who_retries_a_job_waits_for_no_backoff(
     store: JobStore, attempts: AttemptStore, running: Job
 ) -> None:
     attempts.retry(running.id, 1, CRASH)
-    store.wish(running.id, Wish.CANCEL)
+    store.request_action(running.id, RequestedAction.CANCEL)
     store.retry(running.id)
     assert attempts.claim_next(worker="w1", lease_seconds=60) is not None
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from jobs.schemas.job import JobChanges, JobSpec
-from jobs.schemas.status import JobStatus, Wish
+from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.store import filters
 from jobs.store.filters import JobFilter
 from jobs.store.jobs import JobStore
@@ -23,7 +23,7 @@ def ids(store: JobStore, spec: JobSpec) -> list[str]:
         {**document, "labels": {}},
     ]
     made = [store.create(JobSpec.model_validate(document)).id for document in documents]
-    store.wish(made[3], Wish.CANCEL)
+    store.request_action(made[3], RequestedAction.CANCEL)
     return made
 
 

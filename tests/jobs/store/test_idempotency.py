@@ -10,7 +10,7 @@ from jobs.access.projects import NewProject, ProjectStore
 from jobs.database.tables.idempotency import idempotency_keys
 from jobs.errors import IdempotencyConflict
 from jobs.schemas.job import JobSpec
-from jobs.schemas.status import JobStatus, Wish
+from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.store.idempotency import REMEMBERED
 from jobs.store.jobs import JobStore
 
@@ -71,6 +71,6 @@ def test_a_key_is_remembered_for_a_day(store: JobStore, engine: Engine, spec: Jo
 
 def test_the_key_of_a_deleted_job_makes_another(store: JobStore, spec: JobSpec) -> None:
     first = store.submit(spec, project="default", key="k").job
-    assert store.wish(first.id, Wish.CANCEL).status is JobStatus.CANCELLED
+    assert store.request_action(first.id, RequestedAction.CANCEL).status is JobStatus.CANCELLED
     store.delete(first.id)
     assert store.submit(spec, project="default", key="k").is_new

@@ -9,7 +9,7 @@ from jobs.database.engine import open_engine
 from jobs.errors import IllegalTransition, JobNotFound
 from jobs.scheduling.outbox import Outbox
 from jobs.schemas.job import Job, JobSpec
-from jobs.schemas.status import JobStatus, Wish
+from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.store.attempts import AttemptStore
 from jobs.store.filters import JobFilter
 from jobs.store.jobs import JobStore
@@ -65,7 +65,7 @@ def test_jobs_are_listed_newest_first_in_pages(store: JobStore, spec: JobSpec) -
     ids = [store.create(spec).id for _ in range(5)][::-1]
     assert [job.id for job in store.list(limit=2)] == ids[:2]
     assert [job.id for job in store.list(JobFilter(before=ids[1]), limit=2)] == ids[2:4]
-    store.wish(ids[3], Wish.CANCEL)
+    store.request_action(ids[3], RequestedAction.CANCEL)
     assert [job.id for job in store.list(JobFilter(statuses=frozenset({JobStatus.CANCELLED})))] == [
         ids[3]
     ]
@@ -79,7 +79,7 @@ def test_jobs_are_listed_newest_first_in_pages(store: JobStore, spec: JobSpec) -
         lambda store: store.events("job_none"),
         lambda store: store.artifacts("job_none"),
         lambda store: store.artifact("job_none", "final/config.json"),
-        lambda store: store.wish("job_none", Wish.CANCEL),
+        lambda store: store.request_action("job_none", RequestedAction.CANCEL),
         lambda store: store.resume("job_none"),
     ],
 )
@@ -91,55 +91,58 @@ def test_a_job_that_is_not_there_is_named(
 
 
 @pytest.mark.parametrize(
-    ("wish", "status", "event"),
+    ("action", "status", "event"),
     [
-        (Wish.CANCEL, JobStatus.CANCELLED, "job.cancelled"),
-        (Wish.PAUSE, JobStatus.PAUSED, "job.paused"),
+        (RequestedAction.CANCEL, JobStatus.CANCELLED, "job.cancelled"),
+        (RequestedAction.PAUSE, JobStatus.PAUSED, "job.paused"),
     ],
 )
-def test_a_wish_for_a_queued_job_is_fulfilled_at_once(
-    store: JobStore, job: Job, wish: Wish, status: JobStatus, event: str
+def test_a_requested_action_on_a_queued_job_is_done_at_once(
+    store: JobStore, job: Job, action: RequestedAction, status: JobStatus, event: str
 ) -> None:
-    assert store.wish(job.id, wish).status is status
-    assert store.wish(job.id, wish).wish is None  # twice is fine, and is one event
+    assert store.request_action(job.id, action).status is status
+    assert (
+        store.request_action(job.id, action).requested_action is None
+    )  # twice is fine, and is one event
     assert types(store, job.id) == ["job.queued", event]
-    assert (store.get(job.id).finished_at is not None) == (wish is Wish.CANCEL)
+    assert (store.get(job.id).finished_at is not None) == (action is RequestedAction.CANCEL)
 
 
-def test_a_wish_for_a_held_job_waits_for_its_worker(
+def test_a_requested_action_on_a_running_job_waits_for_its_worker(
     store: JobStore, attempts: AttemptStore, running: Job
 ) -> None:
-    asked = store.wish(running.id, Wish.PAUSE)
-    assert store.wish(running.id, Wish.PAUSE) == asked
-    assert (asked.status, asked.wish) == (JobStatus.RUNNING, Wish.PAUSE)
-    assert attempts.renew(running.id, 1, lease_seconds=60) is Wish.PAUSE
-    assert types(store, running.id)[-1] == "job.wish"
+    asked = store.request_action(running.id, RequestedAction.PAUSE)
+    assert store.request_action(running.id, RequestedAction.PAUSE) == asked
+    assert (asked.status, asked.requested_action) == (JobStatus.RUNNING, RequestedAction.PAUSE)
+    assert attempts.renew(running.id, 1, lease_seconds=60) is RequestedAction.PAUSE
+    assert types(store, running.id)[-1] == "job.action_requested"
     assert attempts.finish(running.id, 1, JobStatus.PAUSED) is JobStatus.PAUSED
-    assert store.get(running.id).wish is None
+    assert store.get(running.id).requested_action is None
 
 
-def test_a_wish_to_cancel_is_stronger_than_one_to_pause(
+def test_a_request_to_cancel_is_stronger_than_one_to_pause(
     store: JobStore, attempts: AttemptStore, running: Job
 ) -> None:
-    store.wish(running.id, Wish.PAUSE)
-    assert store.wish(running.id, Wish.CANCEL).wish is Wish.CANCEL
+    store.request_action(running.id, RequestedAction.PAUSE)
+    asked = store.request_action(running.id, RequestedAction.CANCEL)
+    assert asked.requested_action is RequestedAction.CANCEL
     with pytest.raises(IllegalTransition, match="is being cancelled; it cannot be paused"):
-        store.wish(running.id, Wish.PAUSE)
-    # The worker had already seen the first wish.
+        store.request_action(running.id, RequestedAction.PAUSE)
+    # The worker had already seen the first request.
     assert attempts.finish(running.id, 1, JobStatus.PAUSED) is JobStatus.CANCELLED
 
 
-def test_a_finished_job_takes_no_wish(
+def test_no_action_can_be_requested_of_a_finished_job(
     store: JobStore, attempts: AttemptStore, running: Job
 ) -> None:
     attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
     with pytest.raises(IllegalTransition, match="is succeeded; it cannot be cancelled"):
-        store.wish(running.id, Wish.CANCEL)
+        store.request_action(running.id, RequestedAction.CANCEL)
 
 
 def test_a_paused_job_is_resumed_from_the_queue(store: JobStore, outbox: Outbox, job: Job) -> None:
     outbox.mark_sent(outbox.unsent()[0].id)
-    store.wish(job.id, Wish.PAUSE)
+    store.request_action(job.id, RequestedAction.PAUSE)
     assert store.resume(job.id).status is JobStatus.QUEUED
     assert [entry.job_id for entry in outbox.unsent()] == [job.id]
     assert types(store, job.id)[-1] == "job.queued"

@@ -7,7 +7,7 @@ import pytest
 
 from jobs.errors import IllegalTransition, LeaseLost
 from jobs.schemas.job import JobSpec
-from jobs.schemas.status import HELD, MOVES, JobError, JobStatus, Wish
+from jobs.schemas.status import HELD, MOVES, JobError, JobStatus, RequestedAction
 from jobs.store.attempts import AttemptStore
 from jobs.store.jobs import JobStore
 
@@ -19,7 +19,9 @@ Status = JobStatus  # the tables below are easier to read so
 def bring(store: JobStore, attempts: AttemptStore, job_id: str, status: JobStatus) -> None:
     """A new job into `status`, by the shortest way."""
     if status in {Status.PAUSED, Status.CANCELLED}:
-        store.wish(job_id, Wish.PAUSE if status is Status.PAUSED else Wish.CANCEL)
+        store.request_action(
+            job_id, RequestedAction.PAUSE if status is Status.PAUSED else RequestedAction.CANCEL
+        )
     elif status is not Status.QUEUED:
         attempts.claim(job_id, worker="w1", lease_seconds=60)
         if status is not Status.STARTING:
@@ -39,10 +41,14 @@ def try_to_move(
         Status.STARTING: lambda: attempts.claim(job_id, worker="w2", lease_seconds=60),
         Status.RUNNING: lambda: attempts.started(job_id, 1, resumed_from=None),
         Status.PAUSED: lambda: (
-            attempts.finish(job_id, 1, target) if held else store.wish(job_id, Wish.PAUSE)
+            attempts.finish(job_id, 1, target)
+            if held
+            else store.request_action(job_id, RequestedAction.PAUSE)
         ),
         Status.CANCELLED: lambda: (
-            attempts.finish(job_id, 1, target) if held else store.wish(job_id, Wish.CANCEL)
+            attempts.finish(job_id, 1, target)
+            if held
+            else store.request_action(job_id, RequestedAction.CANCEL)
         ),
         Status.SUCCEEDED: lambda: attempts.finish(job_id, 1, target),
         Status.FAILED: lambda: attempts.finish(job_id, 1, target, error=CRASH),

@@ -11,7 +11,7 @@ from jobs.errors import IdempotencyConflict, QuotaExceeded, SweepNotFound
 from jobs.scheduling.outbox import Outbox
 from jobs.scheduling.quotas import Quotas
 from jobs.schemas.job import JobSpec
-from jobs.schemas.status import JobStatus, Wish
+from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.schemas.sweeps import NewSweep, Sweep
 from jobs.store.attempts import AttemptStore
 from jobs.store.jobs import JobStore
@@ -107,7 +107,7 @@ def test_a_cancelled_sweep_cancels_what_is_not_over(
     attempts.claim(sweep.jobs[0].job_id, worker="w1", lease_seconds=60)
     cancelled = sweeps.cancel(sweep.id, project="default")
     assert cancelled.counts == {"starting": 1, "cancelled": 2}
-    assert store.get(sweep.jobs[0].job_id).wish is Wish.CANCEL
+    assert store.get(sweep.jobs[0].job_id).requested_action is RequestedAction.CANCEL
     assert sweeps.cancel(sweep.id, project="default") == cancelled
 
 
@@ -127,7 +127,7 @@ def test_another_project_sees_no_sweep(sweeps: SweepStore, sweep: Sweep) -> None
 
 
 def test_a_deleted_job_leaves_its_sweep(store: JobStore, sweeps: SweepStore, sweep: Sweep) -> None:
-    store.wish(sweep.jobs[0].job_id, Wish.CANCEL)
+    store.request_action(sweep.jobs[0].job_id, RequestedAction.CANCEL)
     store.delete(sweep.jobs[0].job_id)
     left = sweeps.get(sweep.id, project="default").jobs
     assert [job.job_id for job in left] == [job.job_id for job in sweep.jobs[1:]]

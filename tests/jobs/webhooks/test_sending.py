@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from jobs.access.projects import NewProject, ProjectStore
 from jobs.schemas.events import JobWarned
 from jobs.schemas.job import Job, JobSpec
-from jobs.schemas.status import Wish
+from jobs.schemas.status import RequestedAction
 from jobs.schemas.webhooks import Delivery, DeliveryStatus, Webhook, WebhookSpec
 from jobs.store.attempts import AttemptStore
 from jobs.store.jobs import JobStore
@@ -76,7 +76,7 @@ def test_events_are_sent_in_their_order(
     queue: DeliveryQueue, webhooks: WebhookStore, hook: WebhookSpec, store: JobStore, job: Job
 ) -> None:
     webhooks.create("default", hook)
-    store.wish(job.id, Wish.PAUSE)
+    store.request_action(job.id, RequestedAction.PAUSE)
     store.resume(job.id)
     (target,) = queue.claim(10)
     sent = []
@@ -166,7 +166,7 @@ def test_a_job_that_is_over_is_left_alone(
     change_deliveries: Callable[..., None],
 ) -> None:
     job = store.create(spec.model_copy(update={"webhooks": (hook,)}))
-    store.wish(job.id, Wish.CANCEL)
+    store.request_action(job.id, RequestedAction.CANCEL)
     for _ in range(WARN_AFTER):
         change_deliveries(due_at=0)
         attempt(REFUSED)

@@ -12,7 +12,7 @@ from jobs.access.projects import NewProject, ProjectStore
 from jobs.database.tables.webhooks import deliveries
 from jobs.errors import DeliveryNotFound, TooManyWebhooks, WebhookNotFound
 from jobs.schemas.job import Job, JobSpec
-from jobs.schemas.status import Wish
+from jobs.schemas.status import RequestedAction
 from jobs.schemas.webhooks import Delivery, DeliveryStatus, WebhookSpec
 from jobs.store.attempts import AttemptStore
 from jobs.store.jobs import JobStore
@@ -43,7 +43,7 @@ def test_a_jobs_own_webhook_is_told_of_all_that_happens_to_it_and_to_no_other(
 ) -> None:
     job = store.create(spec.model_copy(update={"webhooks": (hook,)}))
     store.create(spec)
-    store.wish(job.id, Wish.CANCEL)
+    store.request_action(job.id, RequestedAction.CANCEL)
     (webhook,) = webhooks.list("default", job_id=job.id)
     assert types(webhooks.deliveries("default", webhook.id)) == ["job.queued", "job.cancelled"]
     assert webhooks.list("default") == []
@@ -53,7 +53,7 @@ def test_the_body_is_the_event_as_the_api_shows_it_with_its_job_and_project(
     webhooks: WebhookStore, hook: WebhookSpec, store: JobStore, job: Job, engine: Engine
 ) -> None:
     webhooks.create("default", hook)
-    store.wish(job.id, Wish.PAUSE)
+    store.request_action(job.id, RequestedAction.PAUSE)
     event = store.events(job.id)[-1].model_dump(mode="json", exclude_none=True)
     with engine.begin() as connection:
         (body,) = connection.scalars(select(deliveries.c.body))
@@ -65,7 +65,7 @@ def test_another_project_is_told_nothing_and_sees_nothing(
 ) -> None:
     ProjectStore(engine).create(NewProject(name="other"))
     other = webhooks.create("other", hook)
-    store.wish(job.id, Wish.CANCEL)
+    store.request_action(job.id, RequestedAction.CANCEL)
     assert webhooks.deliveries("other", other.id) == []
     assert webhooks.list("default") == []
     for look in (webhooks.get, webhooks.delete, webhooks.deliveries, webhooks.test):
@@ -91,7 +91,7 @@ def test_a_webhook_is_deleted_with_its_log(
     webhooks.test("default", webhook.id)
     webhooks.delete("default", webhook.id)
     assert webhooks.list("default") == []
-    store.wish(job.id, Wish.CANCEL)
+    store.request_action(job.id, RequestedAction.CANCEL)
 
 
 def test_a_deleted_jobs_webhooks_go_with_it(
@@ -156,7 +156,7 @@ def test_the_jobs_of_a_project_have_no_more_webhooks_than_can_be_sent_to(
         store.create(two)
     store.create(spec)
     store.create(two, project="other")
-    store.wish(first.id, Wish.CANCEL)
+    store.request_action(first.id, RequestedAction.CANCEL)
     store.create(two)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from jobs.backends import Backends, open_backends
 from jobs.schemas.job import Job
-from jobs.schemas.status import Wish
+from jobs.schemas.status import RequestedAction
 from jobs.schemas.webhooks import DeliveryStatus, Webhook, WebhookSpec
 from jobs.settings import Settings
 from jobs.webhooks.signature import SIGNATURE_HEADER, verify_signature
@@ -54,7 +54,7 @@ def statuses(backends: Backends, webhook: Webhook) -> list[DeliveryStatus]:
 def test_an_event_is_received_once_signed_and_in_the_log(
     backends: Backends, receiver: Receiver, webhook: Webhook, job: Job
 ) -> None:
-    backends.store.wish(job.id, Wish.CANCEL)
+    backends.store.request_action(job.id, RequestedAction.CANCEL)
     wait_until(lambda: statuses(backends, webhook) == ["delivered", "delivered"])
     first, second = receiver.requests
     verify_signature(second.body, second.headers[SIGNATURE_HEADER], KEY)
@@ -79,7 +79,7 @@ def test_two_processes_do_not_send_the_same_event(
     with closing(open_backends(settings)) as others:
         other = Deliverer(others, every_seconds=0.02)
         other.start()
-        backends.store.wish(job.id, Wish.CANCEL)
+        backends.store.request_action(job.id, RequestedAction.CANCEL)
         wait_until(lambda: statuses(backends, webhook) == ["delivered", "delivered"])
         other.stop()
     assert len(receiver.requests) == 2
@@ -92,7 +92,7 @@ def test_what_is_refused_waits_and_holds_up_nothing_else(
     receiver.answer = lambda handler: status(
         handler, 500 if handler.headers["Relora-Event"] == "job.queued" else 200
     )
-    backends.store.wish(job.id, Wish.CANCEL)
+    backends.store.request_action(job.id, RequestedAction.CANCEL)
     wait_until(lambda: statuses(backends, webhook) == ["delivered", "pending"])
     refused = backends.webhooks.deliveries("default", webhook.id)[-1]
     assert (refused.attempts, refused.response_status) == (1, 500)

@@ -13,7 +13,7 @@ from rich.console import Console
 from jobs.backends import Backends
 from jobs.schemas.events import AnyJobEvent, JobClaimed, JobPaused, JobStarted
 from jobs.schemas.job import Job
-from jobs.schemas.status import JobError, JobStatus, Wish
+from jobs.schemas.status import JobError, JobStatus, RequestedAction
 from relora_core.events import DataProgress, Evaluated, PhaseStarted, TrainFailed
 from relora_core.spec import TrainSpec
 from service.cli.follow import Now, follow
@@ -111,7 +111,7 @@ def test_a_job_that_waits_shows_its_place_in_the_queue(
 ) -> None:
     last = backends.store.create(job.spec)
     screen = console(terminal=False)
-    end = threading.Timer(1.0, backends.store.wish, (last.id, Wish.CANCEL))
+    end = threading.Timer(1.0, backends.store.request_action, (last.id, RequestedAction.CANCEL))
     end.start()
     follow(client, last.id, screen, console(terminal=False))
     end.join()

@@ -14,7 +14,7 @@ import yaml
 
 from jobs.backends import Backends
 from jobs.schemas.job import Job, JobSpec
-from jobs.schemas.status import JobError, JobStatus, Wish
+from jobs.schemas.status import JobError, JobStatus, RequestedAction
 from service.cli.tables.layout import moment
 from tests.service.cli.conftest import Relora
 from tests.service.files import AddFile
@@ -211,7 +211,7 @@ def test_a_wrong_option_is_explained_without_a_librarys_words(
     assert "Input should" not in told
 
 
-def test_a_wish_is_shown_until_the_worker_fulfils_it(relora: Relora, running: Job) -> None:
+def test_a_requested_action_is_shown_until_the_worker_does_it(relora: Relora, running: Job) -> None:
     assert "running (pause asked)" in relora("jobs", "pause", running.id).stdout
     assert "running (cancel asked)" in relora("jobs", "cancel", running.id).stdout
 
@@ -278,7 +278,7 @@ def test_a_spec_is_submitted_and_followed_in_json(
     def cancel() -> None:
         while not (waiting := backends.store.list()):
             time.sleep(0.02)
-        backends.store.wish(waiting[0].id, Wish.CANCEL)
+        backends.store.request_action(waiting[0].id, RequestedAction.CANCEL)
 
     thread = threading.Thread(target=cancel)
     thread.start()

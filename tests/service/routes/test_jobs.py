@@ -11,7 +11,7 @@ import pytest
 
 from jobs.backends import Backends, open_backends
 from jobs.schemas.job import Artifact, Job, JobSpec
-from jobs.schemas.status import JobStatus, Wish
+from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.settings import Settings
 from tests.service.keys import bearing, make_key
 from tests.service.serving import serving
@@ -164,7 +164,7 @@ def test_a_waiting_job_is_cancelled_at_once(http: httpx.Client, job: Job) -> Non
 def test_a_running_job_is_asked_to_pause(http: httpx.Client, running: Job) -> None:
     response = http.post(f"/v1/jobs/{running.id}/pause")
     assert response.status_code == 202
-    assert (response.json()["status"], response.json()["wish"]) == ("running", "pause")
+    assert (response.json()["status"], response.json()["requested_action"]) == ("running", "pause")
 
 
 def test_a_paused_job_is_queued_again(http: httpx.Client, job: Job) -> None:
@@ -292,7 +292,7 @@ def test_in_a_place_that_the_spec_names_only_the_jobs_own_files_are_deleted(
     job = backends.store.create(JobSpec.model_validate(document))
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "notes.txt").write_text("mine")
-    backends.store.wish(job.id, Wish.CANCEL)
+    backends.store.request_action(job.id, RequestedAction.CANCEL)
     assert http.delete(f"/v1/jobs/{job.id}", params={"artifacts": True}).status_code == 204
     assert (tmp_path / "models" / "notes.txt").read_text() == "mine"
 

@@ -9,7 +9,7 @@ import pytest
 
 from jobs.backends import Backends
 from jobs.schemas.job import Job
-from jobs.schemas.status import JobStatus, Wish
+from jobs.schemas.status import JobStatus, RequestedAction
 
 
 def test_progress_tells_where_a_running_job_is(http: httpx.Client, running: Job) -> None:
@@ -48,7 +48,7 @@ def test_who_waits_hears_of_a_change(http: httpx.Client, backends: Backends, run
         answer = pool.submit(wait, http, running, wait=20, after=version)
         time.sleep(0.3)
         assert not answer.done()
-        backends.store.wish(running.id, Wish.PAUSE)
+        backends.store.request_action(running.id, RequestedAction.PAUSE)
         assert answer.result(timeout=10)["version"] == version + 1
 
 

@@ -9,7 +9,7 @@ import pytest
 from jobs.backends import Backends
 from jobs.schemas.events import AnyJobEvent
 from jobs.schemas.job import Job
-from jobs.schemas.status import JobError, JobStatus, Wish
+from jobs.schemas.status import JobError, JobStatus, RequestedAction
 from service.streams import events as stream
 from service.streams.events import EventHub, Frame
 from tests.fixtures.reports import step_finished
@@ -51,7 +51,7 @@ def test_a_job_that_was_retried_goes_on_after_its_failure(backends: Backends, ru
         hub = EventHub(backends.store, poll_seconds=60)
         listener = asyncio.create_task(numbers(hub, running, after=4, up_to=7))
         await asyncio.sleep(0.2)
-        await asyncio.to_thread(backends.store.wish, running.id, Wish.CANCEL)
+        await asyncio.to_thread(backends.store.request_action, running.id, RequestedAction.CANCEL)
         hub.wake(running.id)
         return await asyncio.wait_for(listener, 10)
 

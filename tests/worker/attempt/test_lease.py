@@ -9,7 +9,7 @@ from sqlalchemy import create_engine
 
 from jobs.backends import Backends
 from jobs.errors import LeaseLost
-from jobs.schemas.status import JobError, Wish
+from jobs.schemas.status import JobError, RequestedAction
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import wait_until
 from worker.attempt import clock
@@ -82,10 +82,10 @@ def test_what_it_holds_is_told_of_each_renewal(long_lease: Lease) -> None:
     assert not held.killed.is_set()
 
 
-def test_it_brings_the_wish_of_a_person(backends: Backends, long_lease: Lease) -> None:
+def test_it_brings_what_a_person_requested(backends: Backends, long_lease: Lease) -> None:
     with long_lease:
-        backends.store.wish(long_lease.job_id, Wish.CANCEL)
-        wait_until(lambda: long_lease.wish is Wish.CANCEL)
+        backends.store.request_action(long_lease.job_id, RequestedAction.CANCEL)
+        wait_until(lambda: long_lease.requested_action is RequestedAction.CANCEL)
 
 
 def test_it_is_lost_when_the_job_is_no_longer_ours(backends: Backends, long_lease: Lease) -> None:
@@ -119,7 +119,7 @@ def test_an_error_that_nobody_thought_of_is_waited_out_too(
     renew, failures = backends.attempts.renew, iter([ValueError("nobody thought of this")])
     held = HeldThing()
 
-    def failing(*arguments: Any, **options: Any) -> Wish | None:
+    def failing(*arguments: Any, **options: Any) -> RequestedAction | None:
         if error := next(failures, None):
             raise error
         return renew(*arguments, **options)
@@ -136,10 +136,10 @@ def test_a_renewal_that_is_answered_after_its_end_does_not_count(
 ) -> None:
     renew = backends.attempts.renew
 
-    def renew_late(*arguments: Any, **options: Any) -> Wish | None:
-        wish = renew(*arguments, **options)
+    def renew_late(*arguments: Any, **options: Any) -> RequestedAction | None:
+        action = renew(*arguments, **options)
         time.sleep(1.1)
-        return wish
+        return action
 
     monkeypatch.setattr(backends.attempts, "renew", renew_late)
     with lease:
