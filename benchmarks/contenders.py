@@ -17,7 +17,7 @@ from relora_core.events import AnyTrainEvent
 from relora_core.methods.full import Full
 from relora_core.tasks import build_task
 from relora_core.tasks.task import Task
-from relora_core.train import train
+from relora_core.training.train import train
 
 if TYPE_CHECKING:
     from peft import PeftModel

@@ -20,7 +20,7 @@ from benchmarks.results import FOLDER
 from benchmarks.workloads import CORPUS
 from relora_core.events import AnyTrainEvent, Evaluated, PhaseStarted
 from relora_core.spec import TrainSpec
-from relora_core.train import train
+from relora_core.training.train import train
 
 FILE = FOLDER / "quality.json"
 PAGE = ROOT / "docs" / "quality.md"

@@ -22,7 +22,7 @@ from benchmarks.workloads import CORPUS, narrow
 from relora_core.events import AnyTrainEvent, Evaluated
 from relora_core.lowrank.frozen import FrozenWeight, build_frozen
 from relora_core.spec import FrozenDtype, TrainSpec, Variant
-from relora_core.train import train
+from relora_core.training.train import train
 
 FILE = FOLDER / "rounding.json"
 PAGE = ROOT / "docs" / "method.md"

@@ -15,11 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from transformers.utils.logging import disable_progress_bar
 
+from relora_core import train
 from relora_core.events import AnyTrainEvent, SpectrumMeasured, TrainFinished
 from relora_core.lowrank.spectrum import SpectrumFile
 from relora_core.lowrank.spectrum_picture import TITLES, draw_values, mark_rank
 from relora_core.spec import TrainSpec
-from relora_core.train import train
 from relora_core.training.spectrum_report import REPORT
 
 ROOT = Path(__file__).resolve().parent.parent

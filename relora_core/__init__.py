@@ -1,0 +1,33 @@
+"""Pretrain with ReLoRA from Python: `import relora_core as relora`.
+
+A name is loaded when it is first used, so that importing a module of this package, as the service
+does, loads no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from relora_core.errors import TrainError
+    from relora_core.export.from_checkpoint import export_checkpoint
+    from relora_core.spec import TrainSpec
+    from relora_core.training.train import train
+
+__all__ = ["TrainError", "TrainSpec", "export_checkpoint", "train"]
+
+_MODULES = {
+    "TrainError": "relora_core.errors",
+    "TrainSpec": "relora_core.spec",
+    "export_checkpoint": "relora_core.export.from_checkpoint",
+    "train": "relora_core.training.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

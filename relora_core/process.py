@@ -20,7 +20,7 @@ from relora_core.export.from_checkpoint import export_checkpoint
 from relora_core.generate import SampleRequest, generate
 from relora_core.spec import TrainSpec
 from relora_core.tasks import build_task
-from relora_core.train import train
+from relora_core.training.train import train
 from relora_core.workdir.event_log import log_event, run_log
 from relora_core.workdir.files import PULSE, STOP
 from relora_core.workdir.heartbeat import Pulse

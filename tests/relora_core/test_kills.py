@@ -13,7 +13,7 @@ import torch
 from relora_core import process as program
 from relora_core.checkpoint.manifest import verify
 from relora_core.events import TrainFailed, TrainStarted
-from relora_core.train import train
+from relora_core.training.train import train
 from relora_core.workdir.event_log import run_log
 from relora_core.workdir.files import step_folders
 from tests.fixtures.disks import MakeDisk, resize

@@ -9,7 +9,7 @@ from relora_core.checkpoint.compatibility import Identity
 from relora_core.errors import CheckpointError
 from relora_core.events import StepFinished, TrainFinished, TrainStarted
 from relora_core.spec import TrainSpec
-from relora_core.train import train
+from relora_core.training.train import train
 from tests.relora_core.conftest import MakeSpec, Recorder
 from tests.relora_core.processes import assert_same_tensors
 

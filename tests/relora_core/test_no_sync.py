@@ -12,7 +12,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from relora_core.events import StepFinished, TrainFinished
-from relora_core.train import train
+from relora_core.training.train import train
 from tests.relora_core.conftest import MakeSpec, Recorder
 
 aten = torch.ops.aten

@@ -20,7 +20,7 @@ from relora_core.events import (
     TrainFinished,
     TrainStopped,
 )
-from relora_core.train import train
+from relora_core.training.train import train
 from tests.relora_core.conftest import MakeSpec, Recorder
 from tests.relora_core.processes import LONG, LONGEST_RUN, Start, events_in, steps_of, wait_for
 
@@ -103,7 +103,7 @@ def test_an_error_that_no_part_expects_is_told_as_one_of_ours(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("relora_core.train.Timeline.of", fail)
+    monkeypatch.setattr("relora_core.training.train.Timeline.of", fail)
     spec, cache = make_spec(), tmp_path / "cache"
     with pytest.raises(UnexpectedError) as raised:
         train(spec, tmp_path / "library", cache=cache)

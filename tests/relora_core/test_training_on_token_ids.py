@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM
 from relora_core.estimate.shape_of import shape_of
 from relora_core.export.from_checkpoint import export_checkpoint
 from relora_core.spec import TrainSpec
-from relora_core.train import train
+from relora_core.training.train import train
 from tests.relora_core.conftest import TINY_LLAMA, MakeSpec, Recorder
 
 

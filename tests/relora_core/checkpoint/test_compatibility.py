@@ -15,7 +15,7 @@ from relora_core.errors import CheckpointError
 from relora_core.events import StepFinished, TrainStarted
 from relora_core.spec import TrainSpec
 from relora_core.state import Counters
-from relora_core.train import train
+from relora_core.training.train import train
 from tests.relora_core.conftest import MakeSpec, Recorder
 from tests.relora_core.processes import assert_same_tensors
 

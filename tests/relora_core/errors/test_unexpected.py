@@ -13,7 +13,7 @@ from relora_core.events import AnyTrainEvent, CheckpointSaved, StepFinished, Tra
 from relora_core.export import from_checkpoint
 from relora_core.export.from_checkpoint import export_checkpoint
 from relora_core.generate import SampleRequest
-from relora_core.train import train
+from relora_core.training.train import train
 from tests.relora_core.conftest import MakeSpec, Recorder
 
 REQUEST = SampleRequest(prompt="a", max_new_tokens=1, temperature=0, top_p=1, seed=0)

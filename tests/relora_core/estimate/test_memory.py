@@ -16,7 +16,7 @@ from relora_core.lowrank.inject import inject, low_rank_layers
 from relora_core.optim.optimizers import build_optimizer
 from relora_core.spec import FrozenDtype, LoraMethod, TrainingSpec, TrainSpec
 from relora_core.tasks.next_token import next_token_objective
-from relora_core.train import train
+from relora_core.training.train import train
 from tests.relora_core.conftest import MakeModel, MakeSpec
 from tests.relora_core.estimate.live_memory import LiveMemory, bytes_of, saved_for_backward
 

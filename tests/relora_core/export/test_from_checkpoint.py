@@ -28,7 +28,7 @@ from relora_core.optim.timeline import Timeline
 from relora_core.spec import PretrainedModel, PretrainedTokenizer, TrainSpec
 from relora_core.state import TrainState
 from relora_core.tasks import build_task
-from relora_core.train import train
+from relora_core.training.train import train
 from tests.relora_core.conftest import TINY_LLAMA, MakeModel, MakeSpec, Recorder
 
 TOKENS = torch.arange(64).view(2, 32)

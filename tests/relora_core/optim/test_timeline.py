@@ -14,7 +14,7 @@ from relora_core.events import (
 )
 from relora_core.optim.timeline import Timeline
 from relora_core.tasks.causal_lm import CausalLM
-from relora_core.train import train
+from relora_core.training.train import train
 from tests.relora_core.conftest import MakeSpec, Recorder
 
 

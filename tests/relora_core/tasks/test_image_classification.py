@@ -30,7 +30,7 @@ from relora_core.spec import ReloraMethod, TrainSpec
 from relora_core.tasks import build_task
 from relora_core.tasks.image_classification import ImageClassification
 from relora_core.tasks.pixels import Normalization, image_processor
-from relora_core.train import train
+from relora_core.training.train import train
 from tests.relora_core.conftest import Recorder
 from tests.relora_core.processes import LONGEST_RUN, Start, events_in, steps_of
 from tests.relora_core.tasks.conftest import TINY_VIT, MakeImageSpec, stripes

@@ -32,8 +32,8 @@ from relora_core.events import (
 )
 from relora_core.spec import TrainSpec
 from relora_core.tasks.causal_lm import CausalLM
-from relora_core.train import train
 from relora_core.training import trainer
+from relora_core.training.train import train
 from tests.relora_core.conftest import ROOT, MakeSpec, Recorder
 
 Poison = Callable[..., None]

@@ -9,7 +9,7 @@ from torch.linalg import LinAlgError  # type: ignore[attr-defined] # its stubs l
 from relora_core.events import AnyTrainEvent, SpectrumMeasured, StepFinished, Warned
 from relora_core.lowrank.spectrum import SpectrumFile
 from relora_core.spec import TrainSpec
-from relora_core.train import train
+from relora_core.training.train import train
 from tests.relora_core.conftest import MakeSpec, Recorder
 
 RANK = 3

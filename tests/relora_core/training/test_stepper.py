@@ -10,7 +10,7 @@ from relora_core.data.batch import Batch
 from relora_core.errors import OutOfMemory
 from relora_core.events import StepFinished, Warned
 from relora_core.tasks.causal_lm import CausalLM
-from relora_core.train import train
+from relora_core.training.train import train
 from tests.relora_core.conftest import MakeSpec, Recorder
 
 

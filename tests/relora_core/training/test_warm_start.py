@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from relora_core.errors import CheckpointError, ModelError
 from relora_core.events import Evaluated, PhaseStarted, StepFinished, WarmStarted
 from relora_core.spec import TrainSpec
-from relora_core.train import train
+from relora_core.training.train import train
 from tests.relora_core.conftest import MakeSpec, Recorder
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from relora_core.errors import WorkdirInUse
 from relora_core.events import StepFinished
-from relora_core.train import train
+from relora_core.training.train import train
 from relora_core.workdir.lock import only_trainer
 from tests.relora_core.conftest import MakeSpec
 from tests.relora_core.processes import LONG, Start, events_in, steps_of, wait_for

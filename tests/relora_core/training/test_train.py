@@ -30,9 +30,9 @@ from relora_core.lowrank.frozen import integers
 from relora_core.spec import FrozenDtype, TrainSpec
 from relora_core.tasks import build_task
 from relora_core.tasks.causal_lm import CausalLM
-from relora_core.train import train
 from relora_core.training import stepper
 from relora_core.training.evaluate import evaluate
+from relora_core.training.train import train
 from tests.relora_core.conftest import TINY_LLAMA, MakeSpec, Recorder
 
 CPU = World(rank=0, size=1, device=torch.device("cpu"))
