@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from jobs.backends import Backends
-from jobs.errors import JobNotFound
+from jobs.errors import JobNotFound, SecretNotFound
 from jobs.inputs import uploads_of
 from jobs.locations.rules import Locations
 from jobs.schemas.datasets import DatasetStatus
@@ -12,6 +12,7 @@ from jobs.schemas.job_uris import parse, uris_of
 from jobs.schemas.webhooks import WebhookSpec
 from jobs.store.artifacts import Selection
 from jobs.trainable import file_problems, model_problems
+from jobs.webhooks.signature import InvalidSigningSecret, signing_keys
 from relora_core.data.epochs import Size, guessed_epochs
 from relora_core.spec.error_messages import Problem
 
@@ -59,9 +60,19 @@ def webhook_problems(webhook: WebhookSpec, backends: Backends, *, project: str) 
     """Why nothing can be sent there; paths are those of the webhook's fields."""
     refused = Locations.of(backends.settings).webhook_problem(webhook.url)
     problems = [refused] if refused else []
-    if backends.secrets.missing(project, {webhook.secret}):
-        problems.append(Problem(path="secret", message=UNKNOWN_NAME))
+    if message := _signing_problem(webhook.secret, backends, project):
+        problems.append(Problem(path="secret", message=message))
     return problems
+
+
+def _signing_problem(name: str, backends: Backends, project: str) -> str | None:
+    try:
+        signing_keys(backends.secrets.reveal(project, {name})[name])
+    except SecretNotFound:
+        return UNKNOWN_NAME
+    except InvalidSigningSecret as error:
+        return str(error)
+    return None
 
 
 def _refused_webhooks(spec: JobSpec, backends: Backends, project: str) -> Iterator[Problem]:

@@ -69,7 +69,7 @@ class Delivery(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     id: str = Field(
-        description="The Relora-Delivery of its requests.",
+        description="The webhook-id of its requests.",
         examples=["dlv_01k3h4v5w6x7y8z9a0b1c2d3e4"],
     )
     webhook_id: str

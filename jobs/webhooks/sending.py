@@ -54,7 +54,6 @@ class Parcel:
     """A delivery that is due. `attempts` were made before."""
 
     id: str
-    event_type: str
     body: str = field(repr=False)
     attempts: int
 
@@ -124,7 +123,7 @@ class DeliveryQueue:
             row = connection.execute(query).one_or_none()
         if row is None:
             return None
-        return Parcel(row.id, row.event_type, row.body, row.attempts)
+        return Parcel(row.id, row.body, row.attempts)
 
     def settle(self, target: Target, parcel: Parcel, outcome: Outcome) -> None:
         """Note how an attempt went, for the log and for what comes next."""

@@ -1,54 +1,55 @@
-"""The signature of a webhook's request, for us who make it and for receivers who check it.
+"""Sign the requests of webhooks as Standard Webhooks 1.0 says (https://www.standardwebhooks.com).
 
-    Relora-Signature: t=1764000000,v1=5257a869...
-
-`v1` is the HMAC-SHA256 of `t`, a dot and the body, under the webhook's secret, in hexadecimal.
-This module needs nothing but Python, so that a receiver can take it as it is.
+A receiver verifies them with one of its libraries, in any language.
 """
 
-import hashlib
+import base64
 import hmac
-import time
+from collections.abc import Sequence
 
-SIGNATURE_HEADER = "Relora-Signature"
-TOLERANCE_SECONDS = 300.0
-
-
-class InvalidSignature(ValueError):
-    """The request is not what the service sent, or it is an old one that came again."""
+SECRET_PREFIX = "whsec_"  # noqa: S105 # what a secret begins with
+MIN_KEY_BYTES, MAX_KEY_BYTES = 24, 64
 
 
-def sign(body: bytes, secret: str, *, at: int) -> str:
-    """The header's value; `at` is in seconds since 1970."""
-    return f"t={at},v1={_digest(body, secret, at)}"
+class InvalidSigningSecret(ValueError):
+    """No request can be signed with this text."""
 
-
-def verify_signature(
-    body: bytes,
-    header: str | None,
-    secret: str,
-    *,
-    tolerance_seconds: float = TOLERANCE_SECONDS,
-    now: float | None = None,
-) -> None:
-    """Raise `InvalidSignature` unless `body`, byte by byte as it came, was signed just now."""
-    at, signature = _parse(header or "")
-    if not hmac.compare_digest(_digest(body, secret, at), signature):
-        raise InvalidSignature("The body was not signed with this secret.")
-    age = (time.time() if now is None else now) - at
-    if abs(age) > tolerance_seconds:
-        raise InvalidSignature(
-            f"The request was signed {age:.0f} s ago; {tolerance_seconds:.0f} s are allowed."
+    def __init__(self) -> None:
+        super().__init__(
+            f"the value must be {SECRET_PREFIX} and the Base64 of {MIN_KEY_BYTES} to "
+            f"{MAX_KEY_BYTES} random bytes; `echo {SECRET_PREFIX}$(openssl rand -base64 32)` "
+            "makes one"
         )
 
 
-def _digest(body: bytes, secret: str, at: int) -> str:
-    return hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
+def signing_keys(secret: str) -> list[bytes]:
+    """Return the keys in a secret: one or, while it is rotated, several with spaces between.
+
+    Raises `InvalidSigningSecret`, whose message does not repeat the secret.
+    """
+    return [_key(part) for part in secret.split() or [secret]]
 
 
-def _parse(header: str) -> tuple[int, str]:
-    fields = dict(part.strip().partition("=")[::2] for part in header.split(","))
-    at, signature = fields.get("t", ""), fields.get("v1", "")
-    if not (at.isdecimal() and at.isascii() and signature.isascii() and signature):
-        raise InvalidSignature(f"The header {SIGNATURE_HEADER} is missing or of another form.")
-    return int(at), signature
+def _key(secret: str) -> bytes:
+    if not secret.startswith(SECRET_PREFIX):
+        raise InvalidSigningSecret
+    try:
+        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+    except ValueError:
+        raise InvalidSigningSecret from None
+    if not MIN_KEY_BYTES <= len(key) <= MAX_KEY_BYTES:
+        raise InvalidSigningSecret
+    return key
+
+
+def signed_headers(
+    body: bytes, keys: Sequence[bytes], *, message_id: str, timestamp: int
+) -> dict[str, str]:
+    """Return the headers that prove a body; `timestamp` is in seconds since 1970."""
+    content = f"{message_id}.{timestamp}.".encode() + body
+    signatures = (base64.b64encode(hmac.digest(key, content, "sha256")).decode() for key in keys)
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures),
+    }

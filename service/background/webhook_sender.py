@@ -9,7 +9,7 @@ from jobs.backends import Backends
 from jobs.errors import SecretNotFound, SecretsUnavailable
 from jobs.locations.rules import Locations
 from jobs.webhooks.sending import LEASE_SECONDS, DeliveryQueue, Outcome, Parcel, Target
-from jobs.webhooks.signature import SIGNATURE_HEADER, sign
+from jobs.webhooks.signature import InvalidSigningSecret, signed_headers, signing_keys
 from service.background.periodic import Rounds, first_line
 from service.background.safe_post import post
 
@@ -79,14 +79,15 @@ class Deliverer(Rounds):
     def _send(self, target: Target, parcel: Parcel) -> Outcome:
         try:
             values = self._backends.secrets.reveal(target.project, {target.secret})
+            keys = signing_keys(values[target.secret])
         except (SecretNotFound, SecretsUnavailable) as error:
             return Outcome(error=f"it cannot be signed: {error}")
+        except InvalidSigningSecret as error:
+            return Outcome(error=f"it cannot be signed with secret {target.secret!r}: {error}")
         body = parcel.body.encode()
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "relora",
-            "Relora-Delivery": parcel.id,
-            "Relora-Event": parcel.event_type,
-            SIGNATURE_HEADER: sign(body, values[target.secret], at=int(time.time())),
+            **signed_headers(body, keys, message_id=parcel.id, timestamp=int(time.time())),
         }
         return post(target.url, body, headers, only_public=self._only_public)

@@ -12,8 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from jobs.webhooks.signature import SIGNATURE_HEADER, sign
+from jobs.webhooks.signature import signed_headers, signing_keys
 from tests.fixtures.servers import free_ports
+from tests.service.receiver import SIGNING_SECRET
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 90
@@ -105,17 +106,21 @@ def test_a_receiver_of_webhooks_takes_what_is_signed_once(examples: Path) -> Non
     [port] = free_ports(1)
     process = subprocess.Popen(
         [sys.executable, examples / "webhook_receiver.py"],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "WEBHOOK_SECRET": "word", "PORT": str(port)},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "WEBHOOK_SECRET": SIGNING_SECRET,
+            "PORT": str(port),
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     )
     body = b'{"project": "default", "job_id": "job_1", "event": {"id": 7, "type": "job.succeeded"}}'
-    headers = {
-        "Relora-Delivery": "dlv_1",
-        SIGNATURE_HEADER: sign(body, "word", at=int(time.time())),
-    }
-    forged = {**headers, SIGNATURE_HEADER: sign(body, "another", at=int(time.time()))}
+    headers, forged = (
+        signed_headers(body, keys, message_id="dlv_1", timestamp=int(time.time()))
+        for keys in (signing_keys(SIGNING_SECRET), [b"another"])
+    )
     try:
         with httpx.Client(
             base_url=f"http://127.0.0.1:{port}", transport=httpx.HTTPTransport(retries=8)

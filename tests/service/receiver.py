@@ -7,6 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
+
+from standardwebhooks import Webhook
+
+SIGNING_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 # a published example
 
 
 @dataclass
@@ -14,6 +19,10 @@ class Received:
     path: str
     headers: dict[str, str]
     body: bytes
+
+    def verify(self) -> Any:
+        """Return the message; raise `WebhookVerificationError` unless it is signed."""
+        return Webhook(SIGNING_SECRET).verify(self.body, self.headers)
 
 
 @dataclass

@@ -15,6 +15,7 @@ from jobs.schemas.job import Artifact, JobSpec
 from jobs.schemas.webhooks import WebhookSpec
 from jobs.settings import Settings
 from tests.fixtures.reports import step_finished
+from tests.service.receiver import SIGNING_SECRET
 from tests.service.serving import serving
 
 pytestmark = pytest.mark.integration
@@ -66,7 +67,7 @@ def training(backends: Backends, tmp_path: Path) -> str:
 @pytest.fixture
 def webhook(backends: Backends) -> str:
     """One that nothing can be sent to."""
-    backends.secrets.put("default", "hook", "signs-for-nobody")
+    backends.secrets.put("default", "hook", SIGNING_SECRET)
     spec = WebhookSpec(url="https://hooks.invalid/relora", secret="hook")
     return backends.webhooks.create("default", spec).id
 

@@ -81,7 +81,7 @@ def test_events_are_sent_in_their_order(
     (target,) = queue.claim(10)
     sent = []
     while parcel := queue.due(target):
-        sent.append(parcel.event_type)
+        sent.append(json.loads(parcel.body)["event"]["type"])
         queue.settle(target, parcel, Outcome(200))
     assert sent == ["job.paused", "job.queued"]
 

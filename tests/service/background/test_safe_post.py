@@ -26,11 +26,11 @@ def resolves_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
 
 
 def test_the_body_arrives_as_it_was_with_its_headers(receiver: Receiver) -> None:
-    outcome = post(receiver.url, b'{"a": 1}', {"Relora-Event": "x"}, only_public=False)
+    outcome = post(receiver.url, b'{"a": 1}', {"webhook-id": "x"}, only_public=False)
     assert (outcome.status, outcome.error) == (204, None)
     (request,) = receiver.requests
     assert (request.path, request.body) == ("/hook", b'{"a": 1}')
-    assert request.headers["Relora-Event"] == "x"
+    assert request.headers["webhook-id"] == "x"
 
 
 def test_the_request_goes_to_the_address_that_was_checked_and_names_the_host(

@@ -13,11 +13,8 @@ from jobs.schemas.job import Job
 from jobs.schemas.status import RequestedAction
 from jobs.schemas.webhooks import DeliveryStatus, Webhook, WebhookSpec
 from jobs.settings import Settings
-from jobs.webhooks.signature import SIGNATURE_HEADER, verify_signature
 from service.background.webhook_sender import Deliverer
-from tests.service.receiver import Receiver, status
-
-KEY = "whsec_0123456789"
+from tests.service.receiver import SIGNING_SECRET, Receiver, status
 
 
 def wait_until(fulfilled: Callable[[], bool]) -> None:
@@ -34,7 +31,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def webhook(backends: Backends, receiver: Receiver) -> Webhook:
-    backends.secrets.put("default", "key", KEY)
+    backends.secrets.put("default", "key", SIGNING_SECRET)
     return backends.webhooks.create("default", WebhookSpec(url=receiver.url, secret="key"))
 
 
@@ -57,14 +54,10 @@ def test_an_event_is_received_once_signed_and_in_the_log(
     backends.store.request_action(job.id, RequestedAction.CANCEL)
     wait_until(lambda: statuses(backends, webhook) == ["delivered", "delivered"])
     first, second = receiver.requests
-    verify_signature(second.body, second.headers[SIGNATURE_HEADER], KEY)
-    assert second.headers["Relora-Event"] == "job.cancelled"
+    assert second.verify()["event"]["type"] == "job.cancelled"
     assert second.headers["Content-Type"] == "application/json"
-    assert json.loads(second.body)["event"]["type"] == "job.cancelled"
     log = backends.webhooks.deliveries("default", webhook.id)
-    assert [one.id for one in log] == [
-        request.headers["Relora-Delivery"] for request in (second, first)
-    ]
+    assert [one.id for one in log] == [request.headers["webhook-id"] for request in (second, first)]
 
 
 @pytest.mark.usefixtures("deliverer")
@@ -89,9 +82,11 @@ def test_two_processes_do_not_send_the_same_event(
 def test_what_is_refused_waits_and_holds_up_nothing_else(
     backends: Backends, receiver: Receiver, webhook: Webhook, job: Job
 ) -> None:
-    receiver.answer = lambda handler: status(
-        handler, 500 if handler.headers["Relora-Event"] == "job.queued" else 200
-    )
+    def refuse_the_first(handler: BaseHTTPRequestHandler) -> None:
+        queued = receiver.requests[-1].verify()["event"]["type"] == "job.queued"
+        status(handler, 500 if queued else 200)
+
+    receiver.answer = refuse_the_first
     backends.store.request_action(job.id, RequestedAction.CANCEL)
     wait_until(lambda: statuses(backends, webhook) == ["delivered", "pending"])
     refused = backends.webhooks.deliveries("default", webhook.id)[-1]
@@ -109,6 +104,21 @@ def test_without_its_secret_nothing_is_sent(
     (delivery,) = backends.webhooks.deliveries("default", webhook.id)
     assert delivery.error is not None
     assert delivery.error.startswith("it cannot be signed: There is no secret 'key'")
+    assert receiver.requests == []
+
+
+@pytest.mark.usefixtures("deliverer")
+def test_a_secret_of_another_form_is_told_in_the_log(
+    backends: Backends, receiver: Receiver, webhook: Webhook
+) -> None:
+    backends.secrets.put("default", "key", "a long random text")
+    backends.webhooks.test("default", webhook.id)
+    wait_until(lambda: backends.webhooks.deliveries("default", webhook.id)[0].attempts == 1)
+    (delivery,) = backends.webhooks.deliveries("default", webhook.id)
+    assert delivery.error is not None
+    assert delivery.error.startswith(
+        "it cannot be signed with secret 'key': the value must be whsec_ and the Base64"
+    )
     assert receiver.requests == []
 
 

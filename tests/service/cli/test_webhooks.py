@@ -7,13 +7,13 @@ import pytest
 
 from jobs.backends import Backends
 from tests.service.cli.conftest import Relora
-from tests.service.receiver import Receiver, status
+from tests.service.receiver import SIGNING_SECRET, Receiver, status
 
 
 @pytest.fixture
 def webhook(relora: Relora, backends: Backends, receiver: Receiver) -> str:
     """The id of a webhook that the receiver listens to."""
-    backends.secrets.put("default", "key", "a long random text")
+    backends.secrets.put("default", "key", SIGNING_SECRET)
     result = relora("webhooks", "create", receiver.url, "--secret", "key", "--event", "job.failed")
     assert result.stdout.endswith("for job.failed\n")
     return result.stdout.split()[1]
