@@ -26,7 +26,7 @@ from jobs.database.tables.jobs import artifacts, jobs, projects
 from jobs.errors import ProjectNotFound, QuotaExceeded
 from jobs.scheduling.placement import fits_some_worker
 from jobs.scheduling.queue_order import IN_ORDER
-from jobs.schemas.json_integer import json_integer
+from jobs.schemas.json_numbers import json_integer
 from jobs.schemas.status import HELD, JobStatus
 
 DEFAULT_QUEUED_JOBS = 10_000  # of a project whose quota is null

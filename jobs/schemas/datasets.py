@@ -8,8 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from jobs.schemas.json_integer import json_integer
-from jobs.schemas.json_numbers import MAX_WHOLE
+from jobs.schemas.json_numbers import MAX_WHOLE, json_integer
 from relora_core.data.file_formats import COMPRESSED, READABLE, TABLES, TEXTS, TOKENS
 
 SCHEME = "upload://"

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from jobs.schemas.json_integer import json_integer
-from jobs.schemas.json_numbers import MAX_WHOLE
+from jobs.schemas.json_numbers import MAX_WHOLE, json_integer, json_number
 from jobs.schemas.status import JobError
 
 Prompt = Annotated[str, StringConstraints(max_length=32_768, pattern=r"^[^\x00]*$")]
@@ -28,13 +27,11 @@ class NewGeneration(BaseModel):
         default="", description="The beginning of a document, which the model continues."
     )
     max_new_tokens: Annotated[int, Field(ge=1, le=2048), json_integer] = 64
-    temperature: float = Field(
-        default=1.0, ge=0, le=5, description="0 takes the likeliest token each time."
+    temperature: Annotated[float, Field(ge=0, le=5), json_number] = Field(
+        default=1.0, description="0 takes the likeliest token each time."
     )
-    top_p: float = Field(
+    top_p: Annotated[float, Field(gt=0, le=1), json_number] = Field(
         default=1.0,
-        gt=0,
-        le=1,
         description="Sample only from the likeliest tokens that together have this probability.",
     )
     seed: Annotated[int, Field(ge=0, le=2**32 - 1), json_integer] = Field(

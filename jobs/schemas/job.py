@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from jobs.schemas.json_integer import json_integer
+from jobs.schemas.json_numbers import json_integer
 from jobs.schemas.secret_names import HUB_TOKEN, SecretNames, check_s3_variables
 from jobs.schemas.status import JobError, JobStatus, RequestedAction
 from jobs.schemas.trackers import TrackerSpec, check_each_once

@@ -2,9 +2,11 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from jobs.schemas.json_numbers import json_number
 from jobs.schemas.projects import ProjectName
 
 
@@ -42,8 +44,8 @@ class NewKey(BaseModel):
         description="`read`; `write` reads, too; `admin` also manages the project's keys; "
         "`operator` also manages projects and their quotas.",
     )
-    expires_in_days: float | None = Field(
-        default=None, gt=0, le=36_500, description="Default: it does not expire."
+    expires_in_days: Annotated[float, Field(gt=0, le=36_500), json_number] | None = Field(
+        default=None, description="Default: it does not expire."
     )
     project: ProjectName | None = Field(
         default=None, description="Default: the caller's. Another one needs an operator's key."

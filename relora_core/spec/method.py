@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, create_model, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, create_model, field_validator
 
+from relora_core.spec.accepted import was_accepted
 from relora_core.spec.part import Remark, Spec, Steps, Text
 
 FrozenDtype = Literal["fp32", "bf16", "int8", "nf4", "fp8"]
@@ -203,7 +204,7 @@ _METHODS: dict[str, type[Spec]] = {
 _AllFields = create_model("_AllFields", __base__=tuple(reversed(_METHODS.values())))
 
 
-def _check_and_set_aside_fields_of_other_methods(value: object) -> object:
+def _check_and_set_aside_fields_of_other_methods(value: object, info: ValidationInfo) -> object:
     """Let a comparison change `name` alone: what only another method knows is left out.
 
     It has to be right for that other method.
@@ -213,7 +214,8 @@ def _check_and_set_aside_fields_of_other_methods(value: object) -> object:
     if not isinstance(value, Mapping):
         return value
     others = _of_other_methods(value, value.get("name"))
-    _AllFields.model_validate(others)  # the errors that it raises become those of the method
+    if not was_accepted(info):
+        _AllFields.model_validate(others)  # the errors that it raises become those of the method
     return {key: item for key, item in value.items() if key not in others}
 
 

@@ -11,11 +11,14 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    GetCoreSchemaHandler,
     Tag,
     ValidationInfo,
 )
+from pydantic_core import CoreSchema
 
 from relora_core.spec.accepted import was_accepted
+from relora_core.spec.numbers import without_booleans
 from relora_core.spec.written import MAX_BYTES, MAX_DEPTH, check_written
 
 # The bounds are far from what a run needs: they keep every sum and product small.
@@ -68,6 +71,10 @@ class Spec(BaseModel):
     """A part of the spec: immutable, and a field that it does not know is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return without_booleans(handler(source))
 
 
 def one_of(*keys: str) -> Discriminator:

@@ -14,6 +14,7 @@ OVER_A_BOUND: dict[str, dict[str, Any]] = {
     "a text of two lines": {"name": "two\nlines"},
     "a list": {"method": {"name": "relora", "target_modules": ["*"] * 1000}},
     "a number of a list": {"optimizer": {"betas": [0.9, 1.5]}},
+    "true as a number": {"optimizer": {"eps": True}},
     "a choice between models": {"data": {"train": {"uri": "/data/" + "x" * 5000}}},
     "a document": {"model": {"config": {"model_type": "llama", "note": "x" * 100_000}}},
 }
@@ -37,6 +38,13 @@ def test_a_value_over_a_bound_is_read_and_a_new_one_is_refused(changes: dict[str
     assert isinstance(spec, TrainSpec)
     read = spec.model_dump(mode="json", exclude_unset=True)
     assert {key: read[key] for key in changes} == changes
+
+
+def test_a_field_of_another_method_is_left_out_whatever_its_bound() -> None:
+    document = written({"method": {"name": "full", "rank": 10**9}})
+    assert read_accepted(TrainSpec, document) == read_accepted(
+        TrainSpec, written({"method": "full"})
+    )
 
 
 @pytest.mark.parametrize(
