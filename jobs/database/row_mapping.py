@@ -12,7 +12,15 @@ from jobs.schemas.job import Artifact, Job, JobSpec, Progress, UnreadableSpec
 from jobs.schemas.status import FINAL, JobError, JobStatus
 
 # The part of a progress that has columns of its own.
-_IN_COLUMNS = {"status", "queue_position", "obstacle", "attempt", "worker", "version", "updated_at"}
+_IN_COLUMNS = {
+    "status",
+    "queue_position",
+    "unschedulable_reason",
+    "attempt",
+    "worker",
+    "version",
+    "updated_at",
+}
 PROGRESS_COLUMNS = (
     jobs.c.id,
     jobs.c.priority,
@@ -79,7 +87,9 @@ def progress_document(progress: Progress) -> str:
 
 
 def progress_from(
-    row: Row[*tuple[Any, ...]], queue_position: int | None = None, obstacle: str | None = None
+    row: Row[*tuple[Any, ...]],
+    queue_position: int | None = None,
+    unschedulable_reason: str | None = None,
 ) -> Progress:
     """What a trainer does and its time left are null when none is at work.
 
@@ -94,7 +104,7 @@ def progress_from(
         **told,
         status=row.status,
         queue_position=queue_position,
-        obstacle=obstacle,
+        unschedulable_reason=unschedulable_reason,
         attempt=row.attempt,
         worker=row.worker,
         version=row.last_event,

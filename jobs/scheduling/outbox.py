@@ -23,7 +23,7 @@ from sqlalchemy import (
 from jobs.database.engine import READ_ONLY, database_now
 from jobs.database.tables.jobs import jobs, outbox
 from jobs.scheduling.placement import any_gpu
-from jobs.scheduling.quotas import held_back_with_room
+from jobs.scheduling.quotas import waiting_with_room
 from jobs.schemas.status import JobStatus
 
 ASK_OTHERS_AFTER_SECONDS = 5.0
@@ -55,13 +55,15 @@ class Outbox:
             connection.execute(delete(outbox).where(outbox.c.id == outbox_id))
 
     def ring_where_there_is_room(self) -> int:
-        """Queue another message for jobs that were held back, as far as their quotas go."""
+        """Queue another message for jobs that wait for their quotas, as far as these go."""
         with self._reads.begin() as connection:
-            ready = connection.scalars(held_back_with_room()).all()
+            ready = connection.scalars(waiting_with_room()).all()
         if not ready:
             return 0
-        still = and_(jobs.c.id.in_(ready), jobs.c.status == JobStatus.QUEUED, jobs.c.held_back)
-        changes = {"held_back": False, "rung_at": database_now()}
+        still = and_(
+            jobs.c.id.in_(ready), jobs.c.status == JobStatus.QUEUED, jobs.c.waiting_for_quota
+        )
+        changes = {"waiting_for_quota": False, "rung_at": database_now()}
         with self._engine.begin() as connection:
             statement = update(jobs).where(still).values(changes).returning(jobs.c.id)
             if rung := connection.scalars(statement).all():
@@ -74,7 +76,9 @@ class Outbox:
         A job that just failed on this worker is not sent to it again and again while others are
         busy.
         """
-        waits = and_(jobs.c.id == job_id, jobs.c.status == JobStatus.QUEUED, ~jobs.c.held_back)
+        waits = and_(
+            jobs.c.id == job_id, jobs.c.status == JobStatus.QUEUED, ~jobs.c.waiting_for_quota
+        )
         later = case(
             (jobs.c.failed_on == worker, database_now() + ASK_OTHERS_AFTER_SECONDS),
             else_=jobs.c.not_before,
@@ -117,7 +121,7 @@ def _waits_since(seconds: float) -> ColumnElement[bool]:
     """Of a queued job whose message was sent so long ago."""
     return and_(
         jobs.c.status == JobStatus.QUEUED,
-        ~jobs.c.held_back,
+        ~jobs.c.waiting_for_quota,
         jobs.c.rung_at < database_now() - seconds,
         ~exists().where(outbox.c.job_id == jobs.c.id),
     )

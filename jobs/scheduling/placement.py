@@ -36,7 +36,7 @@ def is_left_to_others(worker: str, gpus: int) -> ColumnElement[bool]:
     return and_(jobs.c.failed_on.is_not_distinct_from(worker), another.correlate(jobs))
 
 
-def obstacles(connection: Connection, wanted: Mapping[str, int]) -> dict[str, str]:
+def unschedulable_reasons(connection: Connection, wanted: Mapping[str, int]) -> dict[str, str]:
     """Why queued jobs cannot run on any worker, by id; `wanted` are their GPUs."""
     if not wanted:
         return {}
@@ -45,11 +45,11 @@ def obstacles(connection: Connection, wanted: Mapping[str, int]) -> dict[str, st
         func.max(workers.c.num_gpus).filter(workers.c.problem.is_(None)),
     )
     largest, healthy = connection.execute(query.where(lives())).one()
-    told = {job_id: _obstacle(gpus, largest, healthy) for job_id, gpus in wanted.items()}
-    return {job_id: obstacle for job_id, obstacle in told.items() if obstacle is not None}
+    reasons = ((job_id, _reason(gpus, largest, healthy)) for job_id, gpus in wanted.items())
+    return {job_id: reason for job_id, reason in reasons if reason is not None}
 
 
-def _obstacle(gpus: int, largest: int | None, healthy: int | None) -> str | None:
+def _reason(gpus: int, largest: int | None, healthy: int | None) -> str | None:
     """`largest` and `healthy` are the most GPUs of a worker and of a healthy one; None without."""
     if largest is None:
         return None

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from jobs.database.engine import READ_ONLY
 from jobs.database.row_mapping import name_from
 from jobs.database.tables.jobs import jobs, projects
-from jobs.scheduling.placement import obstacles
+from jobs.scheduling.placement import unschedulable_reasons
 from jobs.schemas.status import HELD, JobStatus
 
 IN_ORDER = (jobs.c.priority.desc(), jobs.c.id)  # of one project
@@ -102,8 +102,8 @@ class QueuedJob(BaseModel):
     job_id: str
     name: str
     priority: int
-    held_back: bool = Field(description="It waits for room in its project's quotas.")
-    obstacle: str | None = Field(
+    waiting_for_quota: bool = Field(description="It waits for room in its project's quotas.")
+    unschedulable_reason: str | None = Field(
         default=None, description="Why no worker that there is can run it."
     )
     created_at: datetime
@@ -131,7 +131,7 @@ class WaitingJobs:
             query = query.where(~_before(int(priority), job_id), jobs.c.id != job_id)
         with self._reads.begin() as connection:
             rows = connection.execute(query.order_by(queue.c.rank).limit(limit)).all()
-            found = obstacles(connection, {row.id: row.gpus for row in rows})
+            found = unschedulable_reasons(connection, {row.id: row.gpus for row in rows})
             return [_queued_job_from(row, found.get(row.id)) for row in rows]
 
     def counts(self, *, project: str) -> dict[JobStatus, int]:
@@ -143,13 +143,13 @@ class WaitingJobs:
         return {status: found.get(status, 0) for status in JobStatus}
 
 
-def _queued_job_from(row: Row[*tuple[Any, ...]], obstacle: str | None) -> QueuedJob:
+def _queued_job_from(row: Row[*tuple[Any, ...]], unschedulable_reason: str | None) -> QueuedJob:
     return QueuedJob(
         position=row.rank,
         job_id=row.id,
         name=name_from(row.spec),
         priority=row.priority,
-        held_back=row.held_back,
-        obstacle=obstacle,
+        waiting_for_quota=row.waiting_for_quota,
+        unschedulable_reason=unschedulable_reason,
         created_at=row.created_at,
     )

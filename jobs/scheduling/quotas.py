@@ -145,13 +145,15 @@ def has_room() -> ColumnElement[bool]:
     return ~exists().where(project == jobs.c.project, full)
 
 
-def held_back_with_room(limit: int = 1000) -> Select[tuple[str]]:
-    """Of the queued jobs that were held back, those that may run now, the first of each project.
+def waiting_with_room(limit: int = 1000) -> Select[tuple[str]]:
+    """Of the queued jobs that wait for quotas, those that may run now, the first of each project.
 
     A message that is under way counts as if its job ran, so no more are sent than can be claimed;
     a job that no worker has the GPUs for keeps nobody waiting.
     """
-    under_way = and_(jobs.c.status == JobStatus.QUEUED, ~jobs.c.held_back, fits_some_worker())
+    under_way = and_(
+        jobs.c.status == JobStatus.QUEUED, ~jobs.c.waiting_for_quota, fits_some_worker()
+    )
     taken = (
         select(jobs.c.project, func.count().label("jobs"), func.sum(jobs.c.gpus).label("gpus"))
         .where(or_(jobs.c.status.in_(HELD), under_way))
@@ -171,7 +173,12 @@ def held_back_with_room(limit: int = 1000) -> Select[tuple[str]]:
         )
         .join(projects, projects.c.name == jobs.c.project)
         .outerjoin(taken, taken.c.project == jobs.c.project)
-        .where(jobs.c.status == JobStatus.QUEUED, jobs.c.held_back, fits_alone, fits_some_worker())
+        .where(
+            jobs.c.status == JobStatus.QUEUED,
+            jobs.c.waiting_for_quota,
+            fits_alone,
+            fits_some_worker(),
+        )
         .subquery()
     )
     free = and_(

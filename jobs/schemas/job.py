@@ -248,7 +248,7 @@ class Progress(BaseModel):
     preparing: str | None = Field(
         default=None, description="How far its data is, in words, until the run itself starts."
     )
-    obstacle: str | None = Field(
+    unschedulable_reason: str | None = Field(
         default=None, description="Of a queued job: why no worker that there is can run it."
     )
     phase: Phase | None = None

@@ -71,13 +71,13 @@ class AttemptStore:
                 JobStatus.STARTING,
                 has_room(),
                 fits(gpus),
-                held_back=False,
+                waiting_for_quota=False,
                 attempt=jobs.c.attempt + 1,
                 worker=worker,
                 lease_until=database_now() + lease_seconds,
             )
             if row is None:
-                _hold_back(connection, job_id)
+                _wait_for_quota(connection, job_id)
                 return None
             announce(connection, row, JobClaimed(worker=worker))
         return job_from(row)
@@ -90,14 +90,14 @@ class AttemptStore:
         """
         while (job_id := self._first(worker, gpus)) is not None:
             job = self.claim(job_id, worker=worker, lease_seconds=lease_seconds, gpus=gpus)
-            if job is not None:  # or another took it, or it is held back from now on
+            if job is not None:  # or another took it, or it waits for its quota from now on
                 return job
         return None
 
     def _first(self, worker: str, gpus: int) -> str | None:
         may_run = and_(
             fits(gpus),
-            or_(~jobs.c.held_back, has_room()),
+            or_(~jobs.c.waiting_for_quota, has_room()),
             jobs.c.not_before <= database_now(),
             ~is_left_to_others(worker, gpus),
         )
@@ -287,13 +287,13 @@ def _unlist(connection: Connection, job_id: str, which: ColumnElement[bool]) -> 
     return list(connection.scalars(delete(artifacts).where(mine).returning(artifacts.c.key)))
 
 
-def _hold_back(connection: Connection, job_id: str) -> None:
+def _wait_for_quota(connection: Connection, job_id: str) -> None:
     """A job for which its project has no room waits for it."""
     row = change(
         connection,
         job_id,
-        and_(jobs.c.status == JobStatus.QUEUED, ~jobs.c.held_back, ~has_room()),
-        held_back=True,
+        and_(jobs.c.status == JobStatus.QUEUED, ~jobs.c.waiting_for_quota, ~has_room()),
+        waiting_for_quota=True,
         last_event=jobs.c.last_event + 1,
     )
     if row is not None:

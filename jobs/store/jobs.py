@@ -24,7 +24,7 @@ from jobs.database.tables.jobs import DEFAULT_PROJECT, artifacts, events, jobs, 
 from jobs.errors import ArtifactNotFound, IllegalTransition, JobInUse, JobNotFound
 from jobs.inputs import lock_inputs, users_of
 from jobs.scheduling.outbox import ring
-from jobs.scheduling.placement import obstacles
+from jobs.scheduling.placement import unschedulable_reasons
 from jobs.scheduling.queue_order import position, positions
 from jobs.scheduling.quotas import check_requeue, lock_project
 from jobs.schemas.events import AnyJobEvent, JobQueued
@@ -133,8 +133,8 @@ class JobStore:
             if row is None:
                 raise JobNotFound(job_id)
             waiting = {row.id: row.gpus} if row.status is JobStatus.QUEUED else {}
-            obstacle = obstacles(connection, waiting).get(row.id)
-            return progress_from(row, position(connection, row), obstacle)
+            reason = unschedulable_reasons(connection, waiting).get(row.id)
+            return progress_from(row, position(connection, row), reason)
 
     def change(self, job_id: str, changes: JobChanges) -> Job:
         """Raises `IllegalTransition` for the priority of a job that is not queued."""

@@ -85,7 +85,8 @@ def follow(client: Client, job_id: str, console: Console, notices: Console) -> J
 def _place(now: Progress) -> Text:
     """Where a queued job is in the queue, and what it waits for if no worker can run it."""
     place = f"place {now.queue_position} in the queue"
-    return Text(f"{place}; {now.obstacle}" if now.obstacle else place, style="dim")
+    reason = now.unschedulable_reason
+    return Text(f"{place}; {reason}" if reason else place, style="dim")
 
 
 def _draw(client: Client, job: Job, console: Console, notices: Console) -> None:

@@ -3,11 +3,12 @@
 from fastapi import APIRouter, Response
 
 from jobs.errors import ArtifactNotFound
-from jobs.schemas.forks import CHECKPOINTS, Fork, forked
+from jobs.schemas.forks import Fork, forked
 from jobs.schemas.job import Job, JobSpec
 from jobs.store.artifacts import Selection
 from relora_core.spec import LowRank
 from relora_core.spec.error_messages import Problem
+from relora_core.workdir.files import CHECKPOINTS
 from service.http.caller_route import CallerRoute
 from service.http.errors import InvalidSpec, documented
 from service.routes.dependencies import BackendsDep, DispatcherDep, Id

@@ -133,7 +133,10 @@ def test_a_worker_leaves_a_job_to_those_that_have_its_gpus(
     wait_until(lambda: status(backends, small) is JobStatus.SUCCEEDED)
     assert status(backends, big) is JobStatus.QUEUED
     assert backends.queue.depth(gpus=4) == 1
-    assert backends.store.progress(big).obstacle == "no worker has 4 GPUs; the largest has 1"
+    assert (
+        backends.store.progress(big).unschedulable_reason
+        == "no worker has 4 GPUs; the largest has 1"
+    )
 
 
 def test_beside_a_worker_with_a_full_disk_no_job_loses_an_attempt(

@@ -66,7 +66,7 @@ jobs = Table(
     Column("rung_at", Float(53), nullable=False),
     Column("not_before", Float(53), nullable=False, server_default="0"),  # a failed one backs off
     # Its message came when its project had no room; the sweep sends another when there is.
-    Column("held_back", Boolean, nullable=False, server_default=false()),
+    Column("waiting_for_quota", Boolean, nullable=False, server_default=false()),
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),

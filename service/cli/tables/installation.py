@@ -58,7 +58,9 @@ def queue_table(items: Sequence[QueuedJob]) -> Listing:
     """In the order in which workers take them."""
     rows = Listing("place", "priority", "name", "since", least="priority name")
     for item in items:
-        reason = item.obstacle or ("for room in the quotas" if item.held_back else None)
+        reason = item.unschedulable_reason or (
+            "for room in the quotas" if item.waiting_for_quota else None
+        )
         rows.add_row(
             item.job_id,
             str(item.position),

@@ -50,8 +50,8 @@ def _where(job: Job) -> Iterator[Fact]:
     now = job.progress
     if now.queue_position is not None:
         yield "in the queue", f"place {now.queue_position}, priority {job.priority}"
-    if now.obstacle is not None:
-        yield "waits because", now.obstacle
+    if now.unschedulable_reason is not None:
+        yield "waits because", now.unschedulable_reason
     if now.phase and job.status is JobStatus.RUNNING:
         yield "phase", now.phase.replace("_", " ")
     yield "step", _step(now.step, now.total_steps)

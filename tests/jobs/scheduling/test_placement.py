@@ -75,14 +75,14 @@ def test_a_job_says_that_no_worker_has_its_gpus(
     store: JobStore, engine: Engine, workers: WorkerStore, spec: JobSpec
 ) -> None:
     job_id = store.create(asking(spec, 8)).id
-    assert store.progress(job_id).obstacle is None
+    assert store.progress(job_id).unschedulable_reason is None
     workers.beat(registration("small", 1))
     expected = "no worker has 8 GPUs; the largest has 1"
-    assert store.progress(job_id).obstacle == expected
+    assert store.progress(job_id).unschedulable_reason == expected
     (queued,) = WaitingJobs(engine).list(project="default", limit=10)
-    assert queued.obstacle == expected
+    assert queued.unschedulable_reason == expected
     workers.beat(registration("big", 8))
-    assert store.progress(job_id).obstacle is None
+    assert store.progress(job_id).unschedulable_reason is None
 
 
 def test_a_job_says_that_the_workers_that_fit_are_unhealthy(
@@ -91,12 +91,12 @@ def test_a_job_says_that_the_workers_that_fit_are_unhealthy(
     job_id = store.create(asking(spec, 8)).id
     expected = "no worker that fits is healthy; `relora workers` says what is wrong"
     workers.beat(registration("cpu", 0), problem="the disk is full")
-    assert store.progress(job_id).obstacle == expected
+    assert store.progress(job_id).unschedulable_reason == expected
     workers.beat(registration("small", 1))
     workers.beat(registration("big", 8), problem="the disk is full")
-    assert store.progress(job_id).obstacle == expected
+    assert store.progress(job_id).unschedulable_reason == expected
     workers.beat(registration("big", 8))
-    assert store.progress(job_id).obstacle is None
+    assert store.progress(job_id).unschedulable_reason is None
 
 
 def test_a_message_goes_to_workers_that_have_the_gpus(

@@ -100,7 +100,7 @@ def test_workers_that_claim_at_once_take_as_much_from_each_project(
     assert owners == {"default": 4, "other": 4}
 
 
-def test_a_job_whose_project_has_no_room_is_passed_over_and_held_back(
+def test_a_job_whose_project_has_no_room_is_passed_over_and_waits_for_its_quota(
     store: JobStore, attempts: AttemptStore, projects: ProjectStore, spec: JobSpec
 ) -> None:
     projects.create(NewProject(name="full", quotas=Quotas(running_jobs=1)))
@@ -137,7 +137,7 @@ def test_the_queue_is_read_in_pages_with_places_among_all_projects(
         (ids[0], 3),
         (ids[1], 4),
     ]
-    assert (first[0].name, first[0].priority, first[0].held_back) == ("tiny", 2, False)
+    assert (first[0].name, first[0].priority, first[0].waiting_for_quota) == ("tiny", 2, False)
 
 
 def test_jobs_are_counted_by_status(

@@ -63,7 +63,7 @@ def test_an_unknown_type_is_an_error_that_names_the_known(http: httpx.Client, jo
     assert response.status_code == 422
     (error,) = response.json()["errors"]
     assert error["path"] == "type"
-    assert "there are job.cancelled, job.claimed" in error["message"]
+    assert "there are job.action_requested, job.cancelled" in error["message"]
 
 
 def test_a_loss_that_is_not_finite_is_told_as_it_is(
