@@ -98,8 +98,8 @@ def _estimate(options: argparse.Namespace) -> int:
     except (OSError, ValueError, TrainError) as error:
         logger.error("%s", error)
         return 2
-    remarks = [*spec.remarks, *many_epochs(epochs, spec.unit)]
-    sys.stderr.writelines(f"warning: {remark}\n" for remark in remarks)
+    warnings = [*spec.warnings, *many_epochs(epochs, spec.unit)]
+    sys.stderr.writelines(f"warning: {warning}\n" for warning in warnings)
     if options.gpu is None:
         sys.stderr.write(f"{DEFAULT} is assumed; --gpu names another GPU\n")
     sys.stdout.write((as_json(result) if options.json else as_text(result)) + "\n")

@@ -1,5 +1,6 @@
 """The job as a person sees it: what they write (`JobSpec`) and what they read (`Job`)."""
 
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -21,9 +22,17 @@ from jobs.schemas.json_numbers import json_integer
 from jobs.schemas.secret_names import HUB_TOKEN, SecretNames, check_s3_variables
 from jobs.schemas.status import JobError, JobStatus, RequestedAction
 from jobs.schemas.trackers import TrackerSpec, check_each_once
-from jobs.schemas.webhooks import WebhookSpec
+from jobs.schemas.webhooks import WebhookSpec, warn_of_old_names
 from relora_core.events import Phase
-from relora_core.spec import Line, Spec, SpecConflict, TrainSpec, read_accepted, was_accepted
+from relora_core.spec import (
+    Line,
+    Spec,
+    SpecConflict,
+    SpecWarning,
+    TrainSpec,
+    read_accepted,
+    was_accepted,
+)
 from relora_core.spec.error_messages import explain
 
 LabelKey = Annotated[
@@ -138,6 +147,10 @@ class JobSpec(TrainSpec):
     webhooks: tuple[WebhookSpec, ...] = Field(
         default=(), max_length=10, description="Addresses that receive the events of this job."
     )
+
+    def _find_warnings(self, written: Mapping[str, Any]) -> Iterator[SpecWarning]:
+        yield from super()._find_warnings(written)
+        yield from warn_of_old_names(written.get("webhooks", ()))
 
     @model_validator(mode="after")
     def _suits_the_service(self, info: ValidationInfo) -> Self:

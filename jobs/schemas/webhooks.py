@@ -1,15 +1,16 @@
 """Webhooks as a person writes and reads them."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from jobs.schemas.event_patterns import EventPattern
+from jobs.schemas.event_patterns import RENAMED, EventPattern
 from jobs.schemas.secret_names import SecretReference
 from jobs.schemas.server_url import split_url
-from relora_core.spec import Spec
+from relora_core.spec import Spec, SpecWarning
 
 
 def _check_url(url: str) -> str:
@@ -41,6 +42,18 @@ class WebhookSpec(Spec):
         "train.step is sent only if it is named.",
     )
     secret: SecretReference = Field(description="The name of the secret that signs requests.")
+
+
+def warn_of_old_names(webhooks: Iterable[Any]) -> Iterator[SpecWarning]:
+    """Warn of events with a name of an earlier version in the webhooks of a spec as written."""
+    for place, webhook in enumerate(webhooks):
+        for name in webhook.get("events", ()) if isinstance(webhook, Mapping) else ():
+            if name in RENAMED:
+                yield SpecWarning(
+                    f"webhooks.{place}.events",
+                    f"has {name}, which is called {RENAMED[name]} now",
+                    code="renamed",
+                )
 
 
 class Webhook(BaseModel):

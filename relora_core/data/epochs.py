@@ -9,7 +9,7 @@ from relora_core.data.file_formats import COMPRESSED, TEXTS, file_format
 from relora_core.events import Unit
 from relora_core.spec import Source, TrainSpec
 from relora_core.spec.file_uris import existing_path
-from relora_core.spec.part import Remark
+from relora_core.spec.part import SpecWarning
 
 MANY = 4  # up to so many, repeated text teaches about as much as new text (arXiv 2305.16264)
 BYTES_PER_TOKEN = 4  # of English with a vocabulary of some 32,000 tokens
@@ -25,10 +25,10 @@ class Size:
     bytes: int
 
 
-def many_epochs(epochs: float | None, unit: Unit) -> Iterator[Remark]:
+def many_epochs(epochs: float | None, unit: Unit) -> Iterator[SpecWarning]:
     """Warn of a language model that reads its data too often. Image models do so as a rule."""
     if unit == "tokens" and epochs is not None and epochs > MANY:
-        yield Remark(
+        yield SpecWarning(
             "training",
             f"reads its data for about {in_epochs(epochs)}; after {MANY}, repeated text teaches a "
             "language model less and less: take fewer steps, or more data",

@@ -46,7 +46,7 @@ from relora_core.spec.model import (
     check_no_kernels,
     written_vocab_size,
 )
-from relora_core.spec.part import Document, Line, Remark, Spec, Steps
+from relora_core.spec.part import Document, Line, Spec, SpecWarning, Steps
 from relora_core.spec.paths import with_absolute_paths
 from relora_core.spec.phases import Phases
 from relora_core.spec.task import TaskName
@@ -96,11 +96,11 @@ __all__ = [
     "PretrainedTokenizer",
     "RandomReset",
     "ReloraMethod",
-    "Remark",
     "ScheduleSpec",
     "Source",
     "Spec",
     "SpecConflict",
+    "SpecWarning",
     "SpectrumSpec",
     "Steps",
     "Targets",

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator, Field, ValidationInfo, create_model, field_validator
 
 from relora_core.spec.accepted import was_accepted
-from relora_core.spec.part import Remark, Spec, Steps, Text
+from relora_core.spec.part import Spec, SpecWarning, Steps, Text
 
 FrozenDtype = Literal["fp32", "bf16", "int8", "nf4", "fp8"]
 Variant = Literal["auto", "branches", "merged"]
@@ -204,7 +204,7 @@ _METHODS: dict[str, type[Spec]] = {
 _AllFields = create_model("_AllFields", __base__=tuple(reversed(_METHODS.values())))
 
 
-def _check_and_set_aside_fields_of_other_methods(value: object, info: ValidationInfo) -> object:
+def _check_and_ignore_fields_of_other_methods(value: object, info: ValidationInfo) -> object:
     """Let a comparison change `name` alone: what only another method knows is left out.
 
     It has to be right for that other method.
@@ -229,16 +229,18 @@ def _of_other_methods(written: Mapping[str, Any], name: object) -> dict[str, Any
 MethodSpec = Annotated[
     _AnyMethod,
     Field(discriminator="name"),
-    BeforeValidator(_check_and_set_aside_fields_of_other_methods),
+    BeforeValidator(_check_and_ignore_fields_of_other_methods),
 ]
 
 
-def set_aside(written: object, method: MethodSpec) -> tuple[Remark, ...]:
-    """What was left out of a method as it was written, and why."""
+def ignored_fields(written: object, method: MethodSpec) -> tuple[SpecWarning, ...]:
+    """Warn of the fields of a method as it was written that are not used."""
     if not isinstance(written, Mapping):
         return ()
     return tuple(
-        Remark(f"method.{key}", f"is set aside: it belongs to {_owners(key)}, not to {method.name}")
+        SpecWarning(
+            f"method.{key}", f"is ignored: it belongs to {_owners(key)}, not to {method.name}"
+        )
         for key in _of_other_methods(written, method.name)
     )
 

@@ -49,22 +49,22 @@ Document = Annotated[
 
 
 @dataclass(frozen=True)
-class Remark:
-    """What a person should know of a field as it was written; the spec is valid."""
+class SpecWarning:
+    """What a person should know of a field as it was written, though the spec is valid."""
 
     path: str
     message: str
-    code: str = "field_set_aside"  # of the warning that the trainer gives
+    code: str = "field_ignored"  # of the warning that the trainer gives
 
     def __str__(self) -> str:
         return f"{self.path} {self.message}"
 
 
 @dataclass(frozen=True)
-class Remarks:
+class SpecWarnings:
     """Those on one spec. They are no part of what it says, so any two of these are equal."""
 
-    items: tuple[Remark, ...] = field(default=(), compare=False)
+    items: tuple[SpecWarning, ...] = field(default=(), compare=False)
 
 
 class Spec(BaseModel):

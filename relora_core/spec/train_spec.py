@@ -17,7 +17,7 @@ from relora_core.spec.method import (
     MethodSpec,
     ReloraMethod,
     Targets,
-    set_aside,
+    ignored_fields,
 )
 from relora_core.spec.model import (
     ConfigModel,
@@ -30,7 +30,7 @@ from relora_core.spec.model import (
     with_own_tokenizer,
     written_vocab_size,
 )
-from relora_core.spec.part import Line, Remark, Remarks, Spec
+from relora_core.spec.part import Line, Spec, SpecWarning, SpecWarnings
 from relora_core.spec.phases import Phases, phases_of
 from relora_core.spec.task import TaskName, check_fields
 from relora_core.spec.training import (
@@ -82,7 +82,7 @@ class TrainSpec(Spec):
     checkpoint: CheckpointSpec = CheckpointSpec()
     export: ExportSpec = ExportSpec()
 
-    _remarks: Remarks = PrivateAttr(default=Remarks())
+    _warnings: SpecWarnings = PrivateAttr(default=SpecWarnings())
 
     @model_validator(mode="before")
     @classmethod
@@ -101,11 +101,10 @@ class TrainSpec(Spec):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _remark(cls, data: object, validate: ModelWrapValidatorHandler[Self]) -> Self:
+    def _collect_warnings(cls, data: object, validate: ModelWrapValidatorHandler[Self]) -> Self:
         spec = validate(data)
         if isinstance(data, Mapping):
-            aside = set_aside(data.get("method"), spec.method)
-            spec._remarks = Remarks((*aside, *spec._doubts()))
+            spec._warnings = SpecWarnings(tuple(spec._find_warnings(data)))
         return spec
 
     @model_validator(mode="after")
@@ -219,11 +218,12 @@ class TrainSpec(Spec):
                     f"{source.name.partition('://')[0]}://",
                 )
 
-    def _doubts(self) -> Iterator[Remark]:
-        """What is valid and hardly meant."""
+    def _find_warnings(self, written: Mapping[str, Any]) -> Iterator[SpecWarning]:
+        """Find what is valid and hardly meant."""
+        yield from ignored_fields(written.get("method"), self.method)
         every, hidden = self.reset_every, self._hidden_size()
         if every is not None and (self.warm_start_steps // every + 1) * every >= self.total_steps:
-            yield Remark(
+            yield SpecWarning(
                 "method.reset_every",
                 f"leaves no restart: the first would come after the {self.total_steps} steps of "
                 f"training; it is {every}",
@@ -231,7 +231,7 @@ class TrainSpec(Spec):
             )
         method = self.method if "rank" in self.method.model_fields_set else None
         if isinstance(method, LowRank) and hidden and method.rank >= hidden:
-            yield Remark(
+            yield SpecWarning(
                 "method.rank",
                 f"is no low rank: the hidden size of the model is {hidden}; it is {method.rank}",
                 code="rank_not_low",
@@ -314,9 +314,9 @@ class TrainSpec(Spec):
             )
 
     @property
-    def remarks(self) -> tuple[Remark, ...]:
+    def warnings(self) -> tuple[SpecWarning, ...]:
         """What a person should know of the spec as it was written, though it is valid."""
-        return self._remarks.items
+        return self._warnings.items
 
     # What is left out of the spec, resolved. The paper's values (arXiv 2307.05695, appendix A)
     # belong to runs of 20,000 steps; shorter runs take the same shares.

@@ -74,8 +74,8 @@ def train(
         _report(workdir, emit, callbacks, world) as report,
     ):
         local = with_copies(spec, staged or {})
-        for remark in spec.remarks:
-            report(Warned(code=remark.code, message=str(remark)))
+        for warning in spec.warnings:
+            report(Warned(code=warning.code, message=str(warning)))
         _check_batch(spec, world)
         _check_parallelism(spec, world, report)
         _check_extras(spec)
@@ -177,8 +177,8 @@ def _tell_narrow_layers(spec: TrainSpec, state: TrainState, emit: Emit) -> None:
 
 
 def _tell_many_epochs(spec: TrainSpec, batches: BatchLoader, emit: Emit) -> None:
-    for remark in many_epochs(batches.epochs(spec.total_steps), spec.unit):
-        emit(Warned(code=remark.code, message=str(remark)))
+    for warning in many_epochs(batches.epochs(spec.total_steps), spec.unit):
+        emit(Warned(code=warning.code, message=str(warning)))
 
 
 def _check_batch(spec: TrainSpec, world: World) -> None:

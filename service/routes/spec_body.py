@@ -123,8 +123,8 @@ class Admission:
 
     def warnings(self, spec: JobSpec, *, epochs: float | None) -> list[FieldWarning]:
         """What its sender should know of an admitted spec from the body of a request."""
-        remarks = (*spec.remarks, *many_epochs(epochs, spec.unit))
-        return [FieldWarning(path=remark.path, message=remark.message) for remark in remarks]
+        warnings = (*spec.warnings, *many_epochs(epochs, spec.unit))
+        return [FieldWarning(path=warning.path, message=warning.message) for warning in warnings]
 
     def check_priority(self, priority: int) -> None:
         """As `check`, for a job that is there."""

@@ -57,7 +57,7 @@ class Problem(BaseModel):
 
 class FieldWarning(BaseModel):
     path: str = Field(description="The field as it was written.", examples=["method.reset_every"])
-    message: str = Field(examples=["is set aside: it belongs to relora, not to lora"])
+    message: str = Field(examples=["is ignored: it belongs to relora, not to lora"])
 
 
 class SubmittedJob(Job):

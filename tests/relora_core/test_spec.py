@@ -133,41 +133,41 @@ def test_any_method_takes_what_is_its_own_from_the_fields_of_all(name: str) -> N
         ({"name": "galore", "warm_start_from": "s3://x"}, "method.warm_start_from: the trainer r"),
     ],
 )
-def test_what_is_set_aside_has_to_be_right_too(method: dict[str, Any], expected: str) -> None:
+def test_what_is_ignored_has_to_be_right_too(method: dict[str, Any], expected: str) -> None:
     [problem] = problems(method=method)
     assert expected in f"{problem.path}: {problem.message}"
 
 
-def test_a_spec_knows_what_was_set_aside_and_is_the_same_without() -> None:
+def test_a_spec_knows_what_was_ignored_and_is_the_same_without() -> None:
     lora = {"name": "lora", "rank": 8}
     run = spec(method={**lora, "reset_every": 100, "scale": 1})
-    assert [str(remark) for remark in run.remarks] == [
-        "method.reset_every is set aside: it belongs to relora, not to lora",
-        "method.scale is set aside: it belongs to galore, not to lora",
+    assert [str(warning) for warning in run.warnings] == [
+        "method.reset_every is ignored: it belongs to relora, not to lora",
+        "method.scale is ignored: it belongs to galore, not to lora",
     ]
     assert run == spec(method=lora)
-    assert TrainSpec.model_validate_json(run.model_dump_json()).remarks == ()
+    assert TrainSpec.model_validate_json(run.model_dump_json()).warnings == ()
 
 
 def test_a_run_without_a_restart_or_with_a_rank_that_is_not_low_is_told_so() -> None:
     relora = {"name": "relora", "warm_start_steps": 10}
     steps = {"steps": 100}
     late = spec(method={**relora, "reset_every": 100}, training=steps)
-    assert [(remark.code, remark.path) for remark in late.remarks] == [
+    assert [(warning.code, warning.path) for warning in late.warnings] == [
         ("no_restart", "method.reset_every")
     ]
-    assert spec(method={**relora, "reset_every": 99}, training=steps).remarks == ()
+    assert spec(method={**relora, "reset_every": 99}, training=steps).warnings == ()
     wide = {"model_type": "llama", "hidden_size": 64}
     full = spec(model={"config": wide}, method={"name": "lora", "rank": 64})
-    assert [(remark.code, remark.path) for remark in full.remarks] == [
+    assert [(warning.code, warning.path) for warning in full.warnings] == [
         ("rank_not_low", "method.rank")
     ]
-    assert spec(model={"config": wide}, method={"name": "lora", "rank": 63}).remarks == ()
+    assert spec(model={"config": wide}, method={"name": "lora", "rank": 63}).warnings == ()
 
 
 def test_nobody_is_told_that_a_recipe_has_fields_of_another_method() -> None:
     run = TrainSpec.model_validate(MINIMAL | {"recipe": "relora_60m", "method": {"name": "full"}})
-    assert run.remarks == ()
+    assert run.warnings == ()
 
 
 def test_a_run_that_starts_from_an_earlier_one_has_no_warm_start_of_its_own() -> None:

@@ -48,10 +48,10 @@ def test_the_body_of_a_submission_is_documented_with_an_example(openapi: dict[st
 
 
 @pytest.mark.parametrize(("name", "steps"), [("first", 400), ("relora_130m", 20_000)])
-def test_an_example_is_a_spec_without_a_remark(name: str, steps: int) -> None:
+def test_an_example_is_a_spec_without_a_warning(name: str, steps: int) -> None:
     spec = TrainSpec.model_validate(EXAMPLES[name]["value"])
     assert spec.total_steps == steps
-    assert spec.remarks == ()
+    assert spec.warnings == ()
 
 
 @pytest.mark.integration

@@ -22,6 +22,7 @@ from jobs.database.tables.webhooks import deliveries, webhooks
 from jobs.schemas.events import ActionRequested
 from jobs.schemas.job import JobSpec, Resources
 from jobs.schemas.status import RequestedAction
+from relora_core.events import Warned
 
 INSERT_AS_0001 = text("""
     INSERT INTO jobs (id, status, attempt, failed_attempts, max_attempts, spec, progress,
@@ -105,7 +106,9 @@ INSERT_AS_0021 = [
     """
         INSERT INTO events (job_id, id, attempt, type, body)
         VALUES ('job_1', 1, 1, 'job.wish',
-            '{"type":"job.wish","time":"2026-11-24T00:00:00Z","wish":"pause"}')
+            '{"type":"job.wish","time":"2026-11-24T00:00:00Z","wish":"pause"}'),
+            ('job_1', 2, 1, 'train.warning', '{"type":"train.warning","step":0,
+            "time":"2026-11-24T00:00:00Z","code":"field_set_aside","message":""}')
     """,
     """
         INSERT INTO webhooks (id, project, url, events, secret, created_at, failures, leased_until,
@@ -123,7 +126,9 @@ INSERT_AS_0021 = [
 ]
 
 
-def test_a_wish_of_an_earlier_version_is_a_requested_action(empty_database_url: str) -> None:
+def test_what_earlier_versions_called_otherwise_has_the_names_of_today(
+    empty_database_url: str,
+) -> None:
     migrate(empty_database_url, revision="0021")
     engine = open_engine(empty_database_url)
     with engine.begin() as connection:
@@ -132,14 +137,16 @@ def test_a_wish_of_an_earlier_version_is_a_requested_action(empty_database_url: 
     migrate(empty_database_url)
     with engine.begin() as connection:
         (action,) = connection.scalars(select(jobs.c.requested_action))
-        (event,) = connection.execute(select(events))
+        requested, warned = map(event_from, connection.execute(select(events)))
         (patterns,) = connection.scalars(select(webhooks.c.events))
         (delivery,) = connection.execute(select(deliveries.c.event_type, deliveries.c.body))
     engine.dispose()
     assert action is RequestedAction.PAUSE
-    assert event_from(event) == ActionRequested(
+    assert requested == ActionRequested(
         id=1, attempt=1, time=datetime(2026, 11, 24, tzinfo=UTC), action="pause"
     )
+    assert isinstance(warned, Warned)
+    assert warned.code == "field_ignored"
     assert json.loads(patterns) == ["job.action_requested", "train.eval"]
     told = {"type": "job.action_requested", "action": "pause"}
     assert (delivery[0], json.loads(delivery[1])["event"]) == ("job.action_requested", told)

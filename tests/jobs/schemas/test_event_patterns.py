@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from jobs.schemas.event_patterns import matches
+from jobs.schemas.job import JobSpec
 from jobs.schemas.webhooks import WebhookSpec
 
 
@@ -30,8 +31,12 @@ def test_what_no_event_is_called_is_refused(pattern: str) -> None:
         WebhookSpec(url="https://example.com/", events=[pattern], secret="key")
 
 
-def test_a_name_of_an_earlier_version_is_read_as_the_one_of_today() -> None:
-    webhook = WebhookSpec(
-        url="https://example.com/", events=["job.wish", "train.eval"], secret="key"
-    )
-    assert webhook.events == ["job.action_requested", "train.eval"]
+def test_a_name_of_an_earlier_version_is_read_with_a_warning_that_tells_the_new_one(
+    spec: JobSpec,
+) -> None:
+    hook = {"url": "https://example.com/", "events": ["job.wish", "train.eval"], "secret": "key"}
+    read = JobSpec.model_validate(spec.model_dump(mode="json") | {"webhooks": [hook]})
+    assert read.webhooks[0].events == ["job.action_requested", "train.eval"]
+    assert [str(warning) for warning in read.warnings if warning.code == "renamed"] == [
+        "webhooks.0.events has job.wish, which is called job.action_requested now"
+    ]

@@ -60,8 +60,8 @@ def test_empty_files_and_tables_give_no_guess(tmp_path: Path) -> None:
 
 
 def test_many_epochs_of_text_are_a_warning_with_their_number() -> None:
-    [remark] = many_epochs(30.4, "tokens")
-    assert str(remark) == (
+    [warning] = many_epochs(30.4, "tokens")
+    assert str(warning) == (
         "training reads its data for about 30 epochs; after 4, repeated text teaches a language "
         "model less and less: take fewer steps, or more data"
     )

@@ -431,7 +431,7 @@ def test_a_run_that_stays_not_finite_fails_with_its_weights_untouched(
 
 
 @pytest.mark.slow
-def test_what_was_set_aside_is_told_first(run: Run, make_spec: MakeSpec) -> None:
+def test_what_was_ignored_is_told_first(run: Run, make_spec: MakeSpec) -> None:
     recorder = run(make_spec(method={"name": "full"}, training={"steps": 1}))
     told = [event.message for event in recorder.events[:3] if isinstance(event, Warned)]
     assert [message.split()[0] for message in told] == [

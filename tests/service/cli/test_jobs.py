@@ -33,7 +33,7 @@ def test_a_spec_is_submitted(relora: Relora, backends: Backends, spec_file: Path
 
 
 @pytest.mark.parametrize("command", [("jobs", "submit"), ("estimate",)])
-def test_fields_that_were_set_aside_are_told_on_stderr(
+def test_fields_that_were_ignored_are_told_on_stderr(
     command: tuple[str, ...], relora: Relora, tmp_path: Path, document: dict[str, Any]
 ) -> None:
     document["method"] = {"name": "lora", "rank": 8, "reset_every": 100}
@@ -41,7 +41,7 @@ def test_fields_that_were_set_aside_are_told_on_stderr(
     result = relora(*command, tmp_path / "spec.yaml", "--json")
     assert json.loads(result.stdout)["spec"]["method"]["name"] == "lora"
     assert result.stderr == (
-        "warning: method.reset_every is set aside: it belongs to relora, not to lora\n"
+        "warning: method.reset_every is ignored: it belongs to relora, not to lora\n"
     )
 
 

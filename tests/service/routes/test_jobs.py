@@ -37,14 +37,14 @@ def test_what_the_spec_leaves_out_is_in_the_answer(
 
 
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/jobs/estimate"])
-def test_the_answer_names_fields_that_were_set_aside(
+def test_the_answer_names_fields_that_were_ignored(
     path: str, http: httpx.Client, document: dict[str, Any]
 ) -> None:
     document["method"] = {"name": "lora", "rank": 8, "reset_every": 100}
     assert http.post(path, json=document).json()["warnings"] == [
         {
             "path": "method.reset_every",
-            "message": "is set aside: it belongs to relora, not to lora",
+            "message": "is ignored: it belongs to relora, not to lora",
         }
     ]
 
