@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# Two images of one source. `server` runs the API, the migrations and the sweep, without torch;
+# Two images of one source. `server` runs the API, the migrations and the reaper, without torch;
 # `worker` trains. Build one with `docker build --target server --tag relora-server .`
 
 # Python's own image for both: torch's wheels carry the CUDA libraries that they were built with,

@@ -183,7 +183,7 @@ def test_a_policy_lets_the_processes_reach_the_queue(manifests: list[Manifest]) 
         for name, workload in workloads(manifests).items()
         if selects(rule["from"][0]["podSelector"], workload)
     }
-    assert allowed == {"relora-api", "relora-worker", "relora-sweep"}
+    assert allowed == {"relora-api", "relora-worker", "relora-reaper"}
 
 
 def targets(manifests: list[Manifest], policy: str) -> list[Manifest]:
@@ -301,7 +301,7 @@ def test_a_process_gets_the_settings_and_secrets_that_it_reads_and_no_others(
         "relora-api": everything,
         "relora-worker": everything,
         "relora-generator": everything,
-        "relora-sweep": everything,  # it deletes files of jobs that have S3 keys of their own
+        "relora-reaper": everything,  # it deletes files of jobs that have S3 keys of their own
         "relora-migrate": ["relora-database"],
     }
 

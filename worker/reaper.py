@@ -28,8 +28,8 @@ COLLECT_SECONDS = 3600.0
 RING_AGAIN_SECONDS = 60.0  # a queued job that no message in the broker speaks of
 
 
-def sweep(backends: Backends, *, ring_again_seconds: float = RING_AGAIN_SECONDS) -> None:
-    """One round. Any number of sweeps may run side by side: each step is one transaction."""
+def reap(backends: Backends, *, ring_again_seconds: float = RING_AGAIN_SECONDS) -> None:
+    """One round. Any number of reapers may run side by side: each step is one transaction."""
     for job_id in backends.attempts.expire_leases():
         logger.warning("job %s: its worker is lost", job_id)
         backends.wakeups.publish(job_id)
@@ -86,17 +86,17 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)
     backends = open_backends(Settings())
-    logger.info("sweeping every %g s", EVERY_SECONDS)
+    logger.info("returning lost jobs every %g s", EVERY_SECONDS)
     Thread(target=_collect_for_ever, args=(backends,), daemon=True).start()
     ring_again_seconds = 0.0  # the broker may be as new as this process, and know nothing
     while True:
-        if works("this round", partial(sweep, backends, ring_again_seconds=ring_again_seconds)):
+        if works("this round", partial(reap, backends, ring_again_seconds=ring_again_seconds)):
             ring_again_seconds = RING_AGAIN_SECONDS
         time.sleep(EVERY_SECONDS)
 
 
 def _exit(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler
-    """At once: a transaction that was cut off did nothing, and the next sweep does it."""
+    """At once: a transaction that was cut off did nothing, and the next one does it."""
     sys.exit(0)
 
 

@@ -1,4 +1,4 @@
-"""The whole service on one machine: Valkey, the API, the sweep and a worker, as children."""
+"""The whole service on one machine: Valkey, the API, the reaper and a worker, as children."""
 
 import fcntl
 import os
@@ -107,7 +107,7 @@ def _start(
     api.pass_fds = [listener.fileno()]
     children.start(api)
     _wait(api, lambda: _healthy(_url(listener)), stop)
-    children.start(python("sweep", "worker.reaper"))
+    children.start(python("reaper", "worker.reaper"))
     if with_worker:
         worker = python("worker", "celery", "-A", "worker.tasks", "worker", "--loglevel", "info")
         worker.grace_seconds = WORKER_GRACE_SECONDS
@@ -142,7 +142,7 @@ def _valkey(data_dir: Path, port: int, password: str) -> Child:
             "or give a broker in RELORA_BROKER_URL"
         ) from None
     folder = data_dir / "valkey"
-    shutil.rmtree(folder, ignore_errors=True)  # the sweep sends again what waits
+    shutil.rmtree(folder, ignore_errors=True)  # the reaper sends again what waits
     folder.mkdir()
     options = {
         "bind": "127.0.0.1",

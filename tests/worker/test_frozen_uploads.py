@@ -19,7 +19,7 @@ from tests.worker.conftest import MakeSpec
 from tests.worker.processes import WorkerProcess, scripted_worker, wait_until
 from tests.worker.scripted_trainer import weights
 from tests.worker.test_run import starts
-from worker.reaper import sweep
+from worker.reaper import reap
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -97,7 +97,7 @@ def test_a_put_that_goes_on_when_another_attempt_has_finished_changes_none_of_it
         start("second", endpoint)
         wait_until(
             lambda: backends.store.get(job.id).status is JobStatus.SUCCEEDED,
-            meanwhile=lambda: sweep(backends),
+            meanwhile=lambda: reap(backends),
         )
         assert starts(backends, job.id) == [None, resumable]
         finished, of_the_second = contents(backends, job), stored(backends, job)

@@ -21,7 +21,7 @@ from jobs.schemas.status import JobStatus
 from jobs.settings import Settings
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import environ, wait_until
-from worker.reaper import sweep, works
+from worker.reaper import reap, works
 
 pytestmark = pytest.mark.integration
 
@@ -35,15 +35,15 @@ def test_a_job_whose_worker_is_silent_is_queued_again(
     backends: Backends, make_spec: MakeSpec
 ) -> None:
     job_id = backends.store.create(make_spec()).id
-    sweep(backends)
+    reap(backends)
     backends.attempts.claim(job_id, worker="w", lease_seconds=0)
     messages = backends.queue.depth()
 
-    sweep(backends)
+    reap(backends)
 
     assert backends.store.get(job_id).status is JobStatus.QUEUED
     backoff_ends(backends, job_id)
-    sweep(backends)
+    reap(backends)
     assert backends.queue.depth() == messages + 1
 
 
@@ -52,16 +52,16 @@ def backoff_ends(backends: Backends, job_id: str) -> None:
         connection.execute(update(jobs).where(jobs.c.id == job_id).values(not_before=0))
 
 
-def test_a_message_that_the_broker_lost_is_sent_again_when_the_sweep_starts(
+def test_a_message_that_the_broker_lost_is_sent_again_when_the_reaper_starts(
     backends: Backends, make_spec: MakeSpec, valkey_url: str
 ) -> None:
     backends.store.create(make_spec())
-    sweep(backends)
+    reap(backends)
     with Redis.from_url(valkey_url) as broker:
         broker.flushdb()
     for ring_again_seconds, messages in ((60, 0), (0, 1)):
         for _ in range(2):  # it writes the message, and sends it the next time
-            sweep(backends, ring_again_seconds=ring_again_seconds)
+            reap(backends, ring_again_seconds=ring_again_seconds)
         assert backends.queue.depth() == messages
 
 
@@ -72,13 +72,13 @@ def test_a_job_that_waited_for_its_quota_is_told_when_there_is_room(
     first, second = (backends.store.create(make_spec()).id for _ in range(2))
     for job_id in (first, second):
         backends.attempts.claim(job_id, worker="w", lease_seconds=60)
-    sweep(backends)
+    reap(backends)
     messages = backends.queue.depth()
 
-    sweep(backends)
+    reap(backends)
     assert backends.queue.depth() == messages
     backends.attempts.finish(first, 1, JobStatus.CANCELLED)
-    sweep(backends)
+    reap(backends)
 
     assert backends.queue.depth() == messages + 1
     assert backends.attempts.claim(second, worker="w", lease_seconds=60) is not None
@@ -94,11 +94,11 @@ def test_an_upload_that_was_given_up_leaves_the_storage(
     storage = backends.own_storage()
     content.append(backends.datasets, storage, "default", dataset, tmp_path / "part")
 
-    sweep(backends)
+    reap(backends)
     assert len(list(storage.list("uploads"))) == 1
 
     hurried = settings.model_copy(update={"upload_expires_seconds": 1e-9})
-    sweep(replace(backends, settings=hurried))
+    reap(replace(backends, settings=hurried))
     assert list(storage.list("uploads")) == []
     assert backends.datasets.list("default") == []
 

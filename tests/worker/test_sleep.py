@@ -16,7 +16,7 @@ from tests.worker.conftest import MakeSpec
 from tests.worker.processes import scripted_worker, trainers, wait_until
 from tests.worker.scripted_trainer import weights
 from tests.worker.test_run import saved_steps, starts
-from worker.reaper import sweep
+from worker.reaper import reap
 
 pytestmark = pytest.mark.integration
 
@@ -48,7 +48,7 @@ def test_the_attempt_that_slept_ends_itself_and_the_next_one_goes_on(
         time.sleep(0.5)  # what it reported is stored: the worker holds no lock of SQLite
         send(signal.SIGSTOP, [first.pid])
         workers.enter_context(scripted_worker(backends.settings, tmp_path / "second.log"))
-        wait_until(lambda: len(starts(backends, job.id)) == 2, meanwhile=lambda: sweep(backends))
+        wait_until(lambda: len(starts(backends, job.id)) == 2, meanwhile=lambda: reap(backends))
         send(signal.SIGCONT, [first.pid, *asleep])
         wait_until(lambda: not set(asleep) & set(trainers(backends.settings.data_dir)), seconds=5)
         wait_until(lambda: backends.store.get(job.id).status is JobStatus.SUCCEEDED)

@@ -15,7 +15,7 @@ from relora_core.events import CheckpointSaved
 from tests.fixtures.disks import MakeDisk, fill
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import WorkerProcess, trainers, wait_until
-from worker.reaper import sweep
+from worker.reaper import reap
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -97,7 +97,7 @@ def test_a_job_survives_the_sudden_death_of_its_worker(
     seen = saved_steps(backends, job_id)[-1]
     start_worker()
     wait_until(
-        lambda: status(backends, job_id) is JobStatus.SUCCEEDED, meanwhile=lambda: sweep(backends)
+        lambda: status(backends, job_id) is JobStatus.SUCCEEDED, meanwhile=lambda: reap(backends)
     )
 
     (_, first_start), (second, resumed_from) = starts(backends, job_id)

@@ -23,7 +23,7 @@ from tests.worker.conftest import MakeSpec
 from tests.worker.processes import scripted_worker, trainers, wait_until
 from tests.worker.test_run import starts
 from worker.attempt.workdir import Workdir
-from worker.reaper import sweep
+from worker.reaper import reap
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -99,7 +99,7 @@ def test_what_a_killed_worker_had_not_stored_is_stored_once_or_reported_again(
     with scripted_worker(next_one, tmp_path / "second.log"):
         wait_until(
             lambda: backends.store.get(job_id).status is JobStatus.SUCCEEDED,
-            meanwhile=lambda: sweep(backends),
+            meanwhile=lambda: reap(backends),
         )
 
     _, resumed_from = starts(backends, job_id)

@@ -65,7 +65,7 @@ jobs = Table(
     Column("lease_until", Float(53)),
     Column("rung_at", Float(53), nullable=False),
     Column("not_before", Float(53), nullable=False, server_default="0"),  # a failed one backs off
-    # Its message came when its project had no room; the sweep sends another when there is.
+    # Its message came when its project had no room; the reaper sends another when there is.
     Column("waiting_for_quota", Boolean, nullable=False, server_default=false()),
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),

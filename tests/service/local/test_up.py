@@ -36,7 +36,7 @@ def wait_until(fulfilled: Callable[[], bool]) -> None:
 
 def children(parent: int) -> dict[str, int]:
     """The process ids of the parts, by a word of their command line."""
-    words = {"valkey": "valkey-server", "api": "service.server", "sweep": "worker.reaper"}
+    words = {"valkey": "valkey-server", "api": "service.server", "reaper": "worker.reaper"}
     words |= {"worker": "worker.tasks"}
     found: dict[str, int] = {}
     for folder in Path("/proc").glob("[0-9]*"):
@@ -78,7 +78,7 @@ def test_it_answers_until_it_is_asked_to_stop_and_leaves_nothing_behind(
     assert httpx.get(f"{url}/readyz").json()["status"] == "ready"
     assert httpx.put(f"{url}/v1/secrets/token", json={"value": "hf_0123"}).is_success
     parts = children(up.pid)
-    assert parts.keys() == {"valkey", "api", "sweep"}
+    assert parts.keys() == {"valkey", "api", "reaper"}
     up.send_signal(number)
     assert up.wait(PATIENCE) == 0
     assert not [pid for pid in parts.values() if Path(f"/proc/{pid}").exists()]
@@ -180,7 +180,7 @@ def test_with_a_broker_of_its_own_it_starts_none(
     process = subprocess.Popen(command(tmp_path / "data", "--port", "0", "--no-worker"))
     try:
         wait_until((tmp_path / "data" / "url").exists)
-        assert children(process.pid).keys() == {"api", "sweep"}
+        assert children(process.pid).keys() == {"api", "reaper"}
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
