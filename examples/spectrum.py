@@ -18,25 +18,25 @@ from transformers.utils.logging import disable_progress_bar
 from relora_core import train
 from relora_core.events import AnyTrainEvent, SpectrumMeasured, TrainFinished
 from relora_core.lowrank.spectrum import SpectrumFile
-from relora_core.lowrank.spectrum_picture import TITLES, draw_values, mark_rank
-from relora_core.spec import TrainSpec
+from relora_core.lowrank.spectrum_picture import draw_values, mark_rank
+from relora_core.spec import METHODS, TrainSpec
 from relora_core.training.spectrum_report import REPORT
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "pictures" / "spectrum.png"
-METHODS = {"lora": "tab:orange", "relora": "tab:blue", "full": "tab:green"}
+COLORS = {"lora": "tab:orange", "relora": "tab:blue", "full": "tab:green"}
 WIDTH, RANK, WARM_START, CYCLE, STEPS = 64, 4, 100, 100, 900
 
 
 def main(picture: Path) -> None:
     disable_progress_bar()
     with TemporaryDirectory() as folder:
-        files = {method: run(method, Path(folder)) for method in METHODS}
+        files = {method: run(method, Path(folder)) for method in COLORS}
     figure = Figure(figsize=(10, 7.5), layout="constrained")
     panels = figure.subplots(2, 2)
     for axes, file in zip(panels.flat, files.values(), strict=False):
         draw_values(axes, file)
-        axes.set(title=TITLES[file.method], xlim=(0, WIDTH + 1), ylim=(1e-4, 1e2))
+        axes.set(title=METHODS[file.method].title, xlim=(0, WIDTH + 1), ylim=(1e-4, 1e2))
     draw_growth(panels.flat[-1], files)
     figure.suptitle(f"The update of the weights since the warm start, step {WARM_START}")
     picture.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def main(picture: Path) -> None:
 def run(method: str, folder: Path) -> SpectrumFile:
     def tell(event: AnyTrainEvent) -> None:
         if isinstance(event, SpectrumMeasured | TrainFinished):
-            print(f"{TITLES[method]}: {event}")
+            print(f"{METHODS[method].title}: {event}")
 
     workdir = folder / method
     train(spec_of(method), workdir, tell, lambda: False, cache=folder / "cache")
@@ -95,12 +95,12 @@ def spec_of(method: str) -> TrainSpec:
 
 def draw_growth(axes: Axes, files: dict[str, SpectrumFile]) -> None:
     """Numerical rank by step (solid) and effective rank (dotted), means over the layers."""
-    for method, color in METHODS.items():
+    for method, color in COLORS.items():
         file = files[method]
         steps = [file.since_step, *(spectrum.step for spectrum in file.spectra)]
         numerical = [0.0, *(spectrum.mean("numerical_rank") for spectrum in file.spectra)]
         effective = [0.0, *(spectrum.mean("effective_rank") for spectrum in file.spectra)]
-        axes.plot(steps, numerical, "o-", markersize=4, color=color, label=TITLES[method])
+        axes.plot(steps, numerical, "o-", markersize=4, color=color, label=METHODS[method].title)
         axes.plot(steps, effective, ":", color=color)
     axes.plot([], [], ":", color="gray", label="effective rank")
     mark_rank(axes, files["relora"], along="y")

@@ -14,7 +14,6 @@ from relora_core.spec import (
     HeldOut,
     LowRank,
     PretrainedTokenizer,
-    ReloraMethod,
     Source,
     TrainSpec,
     read_accepted,
@@ -121,7 +120,7 @@ def _resolved(spec: TrainSpec) -> dict[str, Any]:
     if isinstance(spec.method, LowRank):
         document["schedule"]["restart_warmup_steps"] = spec.restart_warmup_steps
         document["method"]["warm_start_steps"] = spec.warm_start_steps
-    if isinstance(spec.method, ReloraMethod):
+    if "reset_every" in document["method"]:
         document["method"]["reset_every"] = spec.reset_every
     return document
 

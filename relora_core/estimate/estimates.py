@@ -98,7 +98,7 @@ def estimate(
     runs = {run.method.name: _Run.of(run, shape_of(run), hardware) for run in (spec, full)}
     micro_batch = min(run.micro_batch_size for run in runs.values())
     mine = runs[spec.method.name].estimate(micro_batch)
-    other = runs["full"].estimate(micro_batch)
+    other = runs[full.method.name].estimate(micro_batch)
     return Estimate(
         name=spec.name,
         hardware=hardware,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from relora_core.lowrank.targets import check_rank, check_untied, is_narrow, is_target, no_targets
 from relora_core.lowrank.variant import is_merged
 from relora_core.shapes import Linear, ModelShape
-from relora_core.spec import Factors, GaloreMethod, LowRank, LowrankMethod, Targets, Variant
+from relora_core.spec import Factors, LowRank, MethodSpec, Targets, Variant
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,16 @@ class Layout:
         return linear.count * self.rank * (linear.d_out + linear.d_in)
 
 
-def full_rank(shape: ModelShape) -> Layout:
-    return Layout(shape, trained=shape.parameters)
+def full_rank(shape: ModelShape, method: MethodSpec) -> Layout:
+    """All is trained; the method says how large the state of a target is. Raises as `low_rank`."""
+    if not isinstance(method, Targets) or method.changes_shape:
+        return Layout(shape, trained=shape.parameters)
+    shape, targets = _targets(shape, method)
+    saved = sum(
+        linear.count * (2 * linear.d_out * linear.d_in - method.state_of_target(*linear.shape))
+        for linear in targets
+    )
+    return Layout(shape, trained=shape.parameters, moments=2 * shape.parameters - saved)
 
 
 def low_rank(shape: ModelShape, method: LowRank, *, as_stored: bool = False) -> Layout:
@@ -113,7 +121,7 @@ def low_rank(shape: ModelShape, method: LowRank, *, as_stored: bool = False) -> 
     )
 
 
-def factored(shape: ModelShape, method: LowrankMethod) -> Layout:
+def factored(shape: ModelShape, method: Factors) -> Layout:
     """The factors take the place of W; all else is trained. Raises as `low_rank` does."""
     shape, targets = _targets(shape, method)
     replaced = sum(linear.weights for linear in targets)
@@ -124,19 +132,6 @@ def factored(shape: ModelShape, method: LowrankMethod) -> Layout:
         targets=targets,
         factored=True,
     )
-
-
-def projected(shape: ModelShape, method: GaloreMethod) -> Layout:
-    """All is trained, the targets with moments in a subspace. Raises as `low_rank` does."""
-    shape, targets = _targets(shape, method)
-    saved = sum(2 * linear.weights - _galore_state(linear, method.rank) for linear in targets)
-    return Layout(shape, trained=shape.parameters, moments=2 * shape.parameters - saved)
-
-
-def _galore_state(linear: Linear, rank: int) -> int:
-    """Of the projection and both moments, as in `relora_core.optim.galore`."""
-    smaller, larger = sorted((linear.d_out, linear.d_in))
-    return linear.count * rank * (smaller + 2 * larger)
 
 
 def _update_elements(targets: Iterable[Linear], method: Factors) -> int:

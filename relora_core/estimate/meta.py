@@ -12,17 +12,17 @@ from transformers.pytorch_utils import Conv1D
 
 from relora_core.errors import ModelError
 from relora_core.lowrank.inject import require_linear_blocks
-from relora_core.methods.control import control_shape
+from relora_core.methods import build_method
 from relora_core.models.build import AUTO_MODELS, make_config
+from relora_core.optim.timeline import Timeline
 from relora_core.shapes import FAMILIES, BlockActivations, Linear, ModelShape, model_shape
-from relora_core.spec import ControlMethod, Targets, TrainSpec
+from relora_core.spec import Targets, TrainSpec
 
 
 def shape_from_transformers(spec: TrainSpec, of_the_data: dict[str, Any]) -> ModelShape:
     """As the trainer builds it. Raises `ModelError` if transformers cannot."""
     config = make_config(spec, of_the_data)
-    if isinstance(spec.method, ControlMethod):
-        config = control_shape(config, spec.method, AUTO_MODELS[spec.task]).config
+    config = build_method(spec, Timeline.of(spec)).config(config, AUTO_MODELS[spec.task])
     if config.model_type in FAMILIES:
         return model_shape({**config.to_dict(), "num_labels": config.num_labels})
     if spec.task == "image_classification":

@@ -2,21 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import assert_never
 
-from relora_core.estimate.layout import Layout, factored, full_rank, low_rank, projected
+from relora_core.estimate.layout import Layout, factored, full_rank, low_rank
 from relora_core.events import Phase
 from relora_core.shapes import ModelShape
-from relora_core.spec import (
-    ControlMethod,
-    FullMethod,
-    GaloreMethod,
-    LoraMethod,
-    LowrankMethod,
-    MethodSpec,
-    ReloraMethod,
-    TrainSpec,
-)
+from relora_core.spec import Factors, LowRank, MethodSpec, TrainSpec
 
 
 @dataclass(frozen=True)
@@ -45,16 +35,9 @@ def _lengths(spec: TrainSpec) -> Iterator[tuple[Phase, int]]:
 
 
 def _layout(shape: ModelShape, method: MethodSpec, phase: Phase, *, as_stored: bool) -> Layout:
-    match method:
-        case FullMethod() | ControlMethod():
-            return full_rank(shape)
-        case GaloreMethod():
-            return projected(shape, method)
-        case LowrankMethod():
-            return factored(shape, method)
-        case LoraMethod() | ReloraMethod():
-            if phase != "low_rank":
-                return full_rank(shape)
-            return low_rank(shape, method, as_stored=as_stored)
-        case _:
-            assert_never(method)
+    if phase != "low_rank":
+        return full_rank(shape, method)
+    if isinstance(method, LowRank):
+        return low_rank(shape, method, as_stored=as_stored)
+    assert isinstance(method, Factors)  # low rank without W
+    return factored(shape, method)

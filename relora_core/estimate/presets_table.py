@@ -8,7 +8,7 @@ from relora_core.estimate.text_table import text_table
 from relora_core.presets.models import MODELS, VISION_MODELS
 from relora_core.presets.recipes import RECIPES
 from relora_core.shapes import model_shape
-from relora_core.spec import LowRank
+from relora_core.spec import LowRank, TrainSpec
 
 RANK = 128  # the paper's
 
@@ -115,7 +115,8 @@ def _recipe_table() -> str:
     for name, recipe in RECIPES.items():
         training, method = recipe.spec["training"], recipe.spec["method"]
         rates = recipe.spec["optimizer"]
-        low_rank_run = method["name"] not in {"full", "control"}
+        run = TrainSpec.model_validate({"recipe": name})
+        low_rank_run = run.phases.at(run.total_steps - 1) == "low_rank"
         rows.append(
             [
                 name,

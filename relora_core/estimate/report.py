@@ -31,7 +31,7 @@ def as_json(estimate: Estimate) -> str:
 def as_text(estimate: Estimate) -> str:
     phases = [*estimate.run.phases, *estimate.full_rank.phases]
     header = ["", *(phase.phase for phase in estimate.run.phases), "all full_rank"]
-    if estimate.run.method == "full":
+    if estimate.run.method == estimate.full_rank.method:
         phases, header = phases[:1], header[:2]
     return "\n".join([*_title(estimate), "", text_table(header, list(_rows(phases))), "",
                       *_summary(estimate)])  # fmt: skip
@@ -72,13 +72,13 @@ def _summary(estimate: Estimate) -> Iterator[str]:
         f"Peak {_size(run.peak_bytes)}, in {run.peak_phase}: it {fits} {gpu.name}, where "
         f"{_size(gpu.usable_bytes)} of {gpu.memory_gib} GiB are taken as usable."
     )
-    if run.method != "full":
+    if run.method != full.method:
         yield (
             f"Beside full rank: trainable parameters at the end {ratios.trainable_parameters:.0%}, "
             f"memory at the end {ratios.last_phase_bytes:.0%}, peak {ratios.peak_bytes:.0%}, "
             f"FLOPs {ratios.executed_flops:.0%}, time {ratios.seconds:.0%}."
         )
-    whole = f", full rank {_duration(full.seconds)}" if run.method != "full" else ""
+    whole = f", full rank {_duration(full.seconds)}" if run.method != full.method else ""
     yield f"Time {_duration(run.seconds)}{whole}, for {run.executed_flops:.3g} FLOPs."
     yield (
         f"Assumed: {estimate.hardware.utilization:.0%} of the peak ({gpu.source}); no time for "

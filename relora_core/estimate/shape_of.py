@@ -9,7 +9,6 @@ from relora_core.shapes.names import check_names
 from relora_core.spec import (
     DEFAULT_IMAGE_SIZE,
     ConfigModel,
-    ControlMethod,
     NoTokenizer,
     PresetModel,
     PretrainedModel,
@@ -42,11 +41,7 @@ def shape_of(spec: TrainSpec) -> ModelShape:
 def needs_trainer(spec: TrainSpec) -> bool:
     """Whether the shape is more than the spec says, and is read with transformers and torch."""
     config = _written_config(spec)
-    return (
-        config is None
-        or config["model_type"] not in FAMILIES
-        or isinstance(spec.method, ControlMethod)
-    )
+    return config is None or config["model_type"] not in FAMILIES or spec.method.changes_shape
 
 
 def _of_the_data(spec: TrainSpec) -> dict[str, Any]:

@@ -9,13 +9,13 @@ from statistics import mean
 from typing import TYPE_CHECKING
 
 from relora_core.lowrank.spectrum import Measure, SpectrumFile, UpdateSpectrum
+from relora_core.spec import METHODS
 
 if TYPE_CHECKING:  # matplotlib takes a second to import, and most runs draw nothing
     from matplotlib.axes import Axes
 
 _FLOOR = 1e-6  # of the largest value: what is drawn; far below it lies the rounding of fp32
 _MAX_LABELS = 6
-TITLES = {"relora": "ReLoRA", "lora": "LoRA", "lowrank": "Low rank", "full": "Full rank"}
 _MEASURES: dict[Measure, str] = {"numerical_rank": "numerical", "effective_rank": "effective"}
 
 
@@ -28,8 +28,7 @@ def picture(file: SpectrumFile) -> bytes:
     draw_values(left, file)
     draw_ranks(right, file)
     figure.suptitle(
-        f"{TITLES.get(file.method, file.method)}: the update of the weights since step "
-        f"{file.since_step:,}"
+        f"{METHODS[file.method].title}: the update of the weights since step {file.since_step:,}"
     )
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=110)

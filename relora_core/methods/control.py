@@ -13,12 +13,14 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from relora_core.errors import ModelError
-from relora_core.events import AnyTrainEvent, Phase
+from relora_core.events import AnyTrainEvent
 from relora_core.lowrank.inject import inject
-from relora_core.methods.method import enter_phase
+from relora_core.methods.method import Method, enter_phase
 from relora_core.methods.width import mlp_size, narrowed, possible_widths
 from relora_core.models.build import AutoModel
-from relora_core.spec import ControlMethod, LoraMethod
+from relora_core.optim.timeline import Timeline
+from relora_core.spec import TrainSpec
+from relora_core.spec.method import ControlMethod, LoraMethod
 from relora_core.state import TrainState
 
 
@@ -29,7 +31,11 @@ class ControlShape:
     target: int  # the parameters that ReLoRA trains in its low-rank phase
 
 
-class Control:
+def build(_spec: TrainSpec, method: ControlMethod, _timeline: Timeline) -> Method:
+    return Control(method)
+
+
+class Control(Method):
     def __init__(self, method: ControlMethod) -> None:
         self.method = method
         self.target: int | None = None
@@ -38,9 +44,6 @@ class Control:
         shape = control_shape(config, self.method, auto_model)
         self.target = shape.target
         return shape.config
-
-    def shape(self, model: PreTrainedModel, phase: Phase | None) -> None:
-        """The model was built small; it has the same layers from start to end."""
 
     def before_step(self, state: TrainState) -> list[AnyTrainEvent]:
         if state.counters.phase is not None:

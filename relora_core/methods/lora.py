@@ -2,27 +2,28 @@
 
 from functools import partial
 
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from relora_core.events import AnyTrainEvent, Phase
 from relora_core.lowrank.inject import find_targets, inject
 from relora_core.lowrank.restart import reinitialize
-from relora_core.methods.method import enter_phase
-from relora_core.models.build import AutoModel
+from relora_core.methods.method import Method, enter_phase
 from relora_core.optim.optimizers import build_optimizer, keep_state, state_by_name
 from relora_core.optim.timeline import Timeline
 from relora_core.spec import LowRank, TrainSpec
+from relora_core.spec.method import LoraMethod
 from relora_core.state import TrainState
 
 
-class Lora:
+def build(spec: TrainSpec, method: LoraMethod, timeline: Timeline) -> Method:
+    return Lora(spec, method, timeline)
+
+
+class Lora(Method):
     def __init__(self, spec: TrainSpec, method: LowRank, timeline: Timeline) -> None:
         self.spec = spec
         self.method = method
         self.timeline = timeline
-
-    def config(self, config: PreTrainedConfig, _: AutoModel, /) -> PreTrainedConfig:
-        return config
 
     def shape(self, model: PreTrainedModel, phase: Phase | None) -> None:
         if phase == "low_rank":

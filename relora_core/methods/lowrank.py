@@ -1,22 +1,24 @@
 """Low-rank pretraining from scratch (arXiv 2307.05695, table 1: LoRA): W = (alpha / r) B A."""
 
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from relora_core.events import AnyTrainEvent, Phase
 from relora_core.lowrank.inject import factored_layers, factorize
-from relora_core.methods.method import enter_phase
-from relora_core.models.build import AutoModel
-from relora_core.spec import LowrankMethod, TrainSpec
+from relora_core.methods.method import Method, enter_phase
+from relora_core.optim.timeline import Timeline
+from relora_core.spec import TrainSpec
+from relora_core.spec.method import LowrankMethod
 from relora_core.state import TrainState
 
 
-class Lowrank:
+def build(spec: TrainSpec, method: LowrankMethod, _timeline: Timeline) -> Method:
+    return Lowrank(spec, method)
+
+
+class Lowrank(Method):
     def __init__(self, spec: TrainSpec, method: LowrankMethod) -> None:
         self.seed = spec.training.seed
         self.method = method
-
-    def config(self, config: PreTrainedConfig, _: AutoModel, /) -> PreTrainedConfig:
-        return config
 
     def shape(self, model: PreTrainedModel, phase: Phase | None) -> None:
         """The layers are factored from the start; a checkpoint fills in what is drawn here."""

@@ -1,25 +1,27 @@
 """ReLoRA (arXiv 2307.05695): low-rank updates in cycles, each merged into W at its end."""
 
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from relora_core.events import AnyTrainEvent, LearningRateRestarted, Phase
 from relora_core.lowrank.restart import restart
 from relora_core.methods.lora import Lora
-from relora_core.models.build import AutoModel
+from relora_core.methods.method import Method
 from relora_core.optim.timeline import Timeline
-from relora_core.spec import ReloraMethod, TrainSpec
+from relora_core.spec import TrainSpec
+from relora_core.spec.method import ReloraMethod
 from relora_core.state import TrainState
 
 
-class Relora:
+def build(spec: TrainSpec, method: ReloraMethod, timeline: Timeline) -> Method:
+    return Relora(spec, method, timeline)
+
+
+class Relora(Method):
     def __init__(self, spec: TrainSpec, method: ReloraMethod, timeline: Timeline) -> None:
         self.method = method
         self.timeline = timeline
         self.seed = spec.training.seed
         self.first_cycle = Lora(spec, method, timeline)
-
-    def config(self, config: PreTrainedConfig, _: AutoModel, /) -> PreTrainedConfig:
-        return config
 
     def shape(self, model: PreTrainedModel, phase: Phase | None) -> None:
         self.first_cycle.shape(model, phase)

@@ -7,16 +7,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from relora_core.lowrank.bitsandbytes_extra import require_bitsandbytes
-from relora_core.lowrank.inject import find_targets
-from relora_core.optim.galore import GaloreAdamW
-from relora_core.spec import GaloreMethod, OptimizerSpec, TrainSpec
-
-
-def first_optimizer(model: nn.Module, spec: TrainSpec) -> Optimizer:
-    """The one that a run starts with. Raises `ModelError` as `build_optimizer` does."""
-    if isinstance(spec.method, GaloreMethod):
-        return _galore(model, spec.method, spec.optimizer)
-    return build_optimizer(model, spec.optimizer)
+from relora_core.spec import OptimizerSpec
 
 
 def build_optimizer(model: nn.Module, spec: OptimizerSpec) -> Optimizer:
@@ -24,7 +15,7 @@ def build_optimizer(model: nn.Module, spec: OptimizerSpec) -> Optimizer:
 
     Raises `ModelError` if the package that the spec asks for is not installed.
     """
-    groups = _decay_groups([p for p in model.parameters() if p.requires_grad], spec)
+    groups = decay_groups([p for p in model.parameters() if p.requires_grad], spec)
     match spec.name:
         case "adamw":
             return AdamW(groups, lr=spec.learning_rate, betas=spec.betas, eps=spec.eps, fused=True)
@@ -34,7 +25,8 @@ def build_optimizer(model: nn.Module, spec: OptimizerSpec) -> Optimizer:
             assert_never(spec.name)
 
 
-def _decay_groups(trainable: list[nn.Parameter], spec: OptimizerSpec) -> list[dict[str, Any]]:
+def decay_groups(trainable: list[nn.Parameter], spec: OptimizerSpec) -> list[dict[str, Any]]:
+    """Divide what is trained into parameter groups with and without weight decay."""
     groups = [
         {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": spec.weight_decay},
         {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
@@ -48,25 +40,6 @@ def _adamw_8bit(groups: list[dict[str, Any]], spec: OptimizerSpec) -> Optimizer:
 
     optimizer: Optimizer = AdamW8bit(groups, lr=spec.learning_rate, betas=spec.betas, eps=spec.eps)
     return optimizer
-
-
-def _galore(model: nn.Module, method: GaloreMethod, spec: OptimizerSpec) -> Optimizer:
-    projected = [module.weight for _, module in find_targets(model, method)]
-    chosen = set(projected)
-    others = [p for p in model.parameters() if p.requires_grad and p not in chosen]
-    return GaloreAdamW(
-        {
-            "params": projected,
-            "weight_decay": spec.weight_decay,
-            "rank": method.rank,
-            "update_projection_every": method.update_projection_every,
-            "scale": method.scale,
-        },
-        _decay_groups(others, spec),
-        lr=spec.learning_rate,
-        betas=spec.betas,
-        eps=spec.eps,
-    )
 
 
 def state_by_name(model: nn.Module, optimizer: Optimizer) -> dict[str, dict[str, Any]]:

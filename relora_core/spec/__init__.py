@@ -16,6 +16,7 @@ from relora_core.spec.data import (
     is_hub_dataset,
 )
 from relora_core.spec.method import (
+    METHODS,
     ControlMethod,
     Factors,
     FrozenDtype,
@@ -25,6 +26,7 @@ from relora_core.spec.method import (
     LowRank,
     LowrankMethod,
     MagnitudeReset,
+    MethodName,
     MethodSpec,
     OptimizerReset,
     RandomReset,
@@ -32,6 +34,7 @@ from relora_core.spec.method import (
     Targets,
     Variant,
     ZeroReset,
+    names_of,
 )
 from relora_core.spec.model import (
     ConfigModel,
@@ -65,6 +68,7 @@ from relora_core.spec.written import MAX_WHOLE, SpecConflict, check_written
 __all__ = [
     "DEFAULT_IMAGE_SIZE",
     "MAX_WHOLE",
+    "METHODS",
     "SERVICE_FIELDS",
     "SOURCE_SCHEMES",
     "STAGED_SCHEMES",
@@ -85,6 +89,7 @@ __all__ = [
     "LowRank",
     "LowrankMethod",
     "MagnitudeReset",
+    "MethodName",
     "MethodSpec",
     "ModelSpec",
     "NoTokenizer",
@@ -116,6 +121,7 @@ __all__ = [
     "check_no_kernels",
     "check_written",
     "is_hub_dataset",
+    "names_of",
     "read_accepted",
     "train_part",
     "was_accepted",

@@ -1,12 +1,16 @@
-"""Training methods, by name; each takes only its own fields."""
+"""Training methods, by name: the fields of each, and the facts that the rest of relora asks for.
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+`docs/extending.md` says how to add one.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BeforeValidator, Field, ValidationInfo, create_model, field_validator
 
 from relora_core.spec.accepted import was_accepted
 from relora_core.spec.part import Spec, SpecWarning, Steps, Text
+from relora_core.spec.phases import Phases
 
 FrozenDtype = Literal["fp32", "bf16", "int8", "nf4", "fp8"]
 Variant = Literal["auto", "branches", "merged"]
@@ -44,15 +48,30 @@ class ZeroReset(Spec):
 OptimizerReset = Annotated[MagnitudeReset | RandomReset | ZeroReset, Field(discriminator="mode")]
 
 
-class FullMethod(Spec):
+class BaseMethod(Spec):
+    """The facts of a method; what is here holds for most."""
+
+    title: ClassVar[str]  # as pictures and tables name it
+    changes_shape: ClassVar[bool] = False  # it trains a model of another shape than the spec's
+    takes_weights: ClassVar[bool] = True  # it can start from pretrained weights
+    optimizers: ClassVar[tuple[str, ...] | None] = None  # the only ones it runs with; None: all
+    fsdp_conflict: ClassVar[str | None] = None  # why it cannot run under fsdp, if it cannot
+
+    def phases(self, total_steps: int) -> Phases:
+        """Return the phases of a run of so many steps, and how often it restarts."""
+        return Phases("full_rank", total_steps)
+
+
+class FullMethod(BaseMethod):
     """Train every weight from the first step to the last."""
 
+    title = "Full rank"
     name: Literal["full"] = Field(
         default="full", description="Train every weight from the first step to the last."
     )
 
 
-class Targets(Spec):
+class Targets(BaseMethod):
     """Which layers a low-rank update belongs to, and how large it is."""
 
     rank: int = Field(
@@ -66,6 +85,10 @@ class Targets(Spec):
         description="The layers that get a low-rank update: all linear layers of the transformer "
         "blocks, or a list of patterns of their names, such as `*.q_proj`.",
     )
+
+    def state_of_target(self, d_out: int, d_in: int) -> int:
+        """Return how many numbers the optimizer keeps for a target that is trained in full."""
+        return 2 * d_out * d_in
 
 
 class Factors(Targets):
@@ -124,6 +147,10 @@ class LowRank(Factors):
             )
         return source
 
+    def phases(self, total_steps: int) -> Phases:  # noqa: ARG002 # the same for each length
+        """Return a warm start of the steps that are given, then low rank."""
+        return Phases("warm_start", self.warm_start_steps or 0)
+
 
 class ControlMethod(Targets):
     """Train a smaller model with as many parameters as ReLoRA trains (arXiv 2307.05695, section 4).
@@ -131,6 +158,9 @@ class ControlMethod(Targets):
     Rank and target modules are those of the ReLoRA run that it is compared with.
     """
 
+    title = "Control"
+    changes_shape = True
+    takes_weights = False
     name: Literal["control"] = Field(
         default="control",
         description="Train a smaller full-rank model with as many parameters as ReLoRA trains.",
@@ -140,14 +170,23 @@ class ControlMethod(Targets):
 class LowrankMethod(Factors):
     """W = (alpha / rank) B A from random factors (arXiv 2307.05695, table 1: LoRA)."""
 
+    title = "Low rank"
+    takes_weights = False  # there is no W to take them
     name: Literal["lowrank"] = Field(
         default="lowrank", description="Train W = (alpha / rank) B A from random factors."
     )
+
+    def phases(self, total_steps: int) -> Phases:  # noqa: ARG002 # the same for each length
+        """Return the one low-rank phase."""
+        return Phases("low_rank", 0)
 
 
 class GaloreMethod(Targets):
     """Full-rank weights; gradients of the targets go through a subspace (arXiv 2403.03507)."""
 
+    title = "GaLore"
+    optimizers = ("adamw",)  # it has a form of its own, with the moments in fp32
+    fsdp_conflict = "projects whole gradients, which no rank has"
     name: Literal["galore"] = Field(
         default="galore",
         description="Train every weight; project the gradients of the targets onto a subspace.",
@@ -162,10 +201,16 @@ class GaloreMethod(Targets):
         description="Scale of the projected updates: alpha in the paper.",
     )
 
+    def state_of_target(self, d_out: int, d_in: int) -> int:
+        """Return the numbers of the projection and of both moments in its subspace."""
+        smaller, larger = sorted((d_out, d_in))
+        return self.rank * (smaller + 2 * larger)
+
 
 class LoraMethod(LowRank):
     """One low-rank update for the whole run (arXiv 2106.09685), warm-started if asked."""
 
+    title = "LoRA"
     name: Literal["lora"] = Field(
         default="lora", description="Train one low-rank update for the whole run."
     )
@@ -174,6 +219,7 @@ class LoraMethod(LowRank):
 class ReloraMethod(LowRank):
     """Low-rank updates in cycles, each merged into W at its end (arXiv 2307.05695)."""
 
+    title = "ReLoRA"
     name: Literal["relora"] = Field(
         default="relora",
         description="Train low-rank updates in cycles and merge each into W at its end.",
@@ -195,13 +241,28 @@ class ReloraMethod(LowRank):
         description="What a restart clears of the optimizer state of the factors.",
     )
 
+    def phases(self, total_steps: int) -> Phases:
+        """Return a warm start and low rank, with a restart each `reset_every`.
+
+        The paper's values (arXiv 2307.05695, appendix A) belong to runs of 20,000 steps; shorter
+        runs take the same shares.
+        """
+        share = min(5000, total_steps // 4)
+        default = share if self.warm_start_from is None else 0
+        steps = default if self.warm_start_steps is None else self.warm_start_steps
+        return Phases("warm_start", steps, self.reset_every or max(1, share))
+
 
 _AnyMethod = FullMethod | ControlMethod | LowrankMethod | LoraMethod | ReloraMethod | GaloreMethod
-_METHODS: dict[str, type[Spec]] = {
+METHODS: dict[str, type[BaseMethod]] = {
     method.model_fields["name"].default: method for method in get_args(_AnyMethod)
 }
+if TYPE_CHECKING:
+    MethodName = str  # a type checker cannot read the names from the union
+else:
+    MethodName = Literal[tuple(METHODS)]
 # The fields of all methods, each with its own type, bounds and validators.
-_AllFields = create_model("_AllFields", __base__=tuple(reversed(_METHODS.values())))
+_AllFields = create_model("_AllFields", __base__=tuple(reversed(METHODS.values())))
 
 
 def _check_and_ignore_fields_of_other_methods(value: object, info: ValidationInfo) -> object:
@@ -220,9 +281,9 @@ def _check_and_ignore_fields_of_other_methods(value: object, info: ValidationInf
 
 
 def _of_other_methods(written: Mapping[str, Any], name: object) -> dict[str, Any]:
-    if not isinstance(name, str) or name not in _METHODS:
+    if not isinstance(name, str) or name not in METHODS:
         return {}
-    own, known = _METHODS[name].model_fields, _AllFields.model_fields
+    own, known = METHODS[name].model_fields, _AllFields.model_fields
     return {key: item for key, item in written.items() if key in known and key not in own}
 
 
@@ -246,5 +307,14 @@ def ignored_fields(written: object, method: MethodSpec) -> tuple[SpecWarning, ..
 
 
 def _owners(field: str) -> str:
-    names = [name for name, method in _METHODS.items() if field in method.model_fields]
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    return _listed(name for name, method in METHODS.items() if field in method.model_fields)
+
+
+def names_of(kind: type[BaseMethod]) -> str:
+    """List the methods of a kind for a person: `lora and relora`."""
+    return _listed(name for name, method in METHODS.items() if issubclass(method, kind))
+
+
+def _listed(names: Iterable[str]) -> str:
+    *others, last = names
+    return " and ".join(filter(None, [", ".join(others), last]))

@@ -9,16 +9,7 @@ from relora_core.events import Unit
 from relora_core.presets import RECIPES, expand_recipe, preset_config
 from relora_core.spec.accepted import was_accepted
 from relora_core.spec.data import STAGED_SCHEMES, DataSpec
-from relora_core.spec.method import (
-    ControlMethod,
-    GaloreMethod,
-    LowRank,
-    LowrankMethod,
-    MethodSpec,
-    ReloraMethod,
-    Targets,
-    ignored_fields,
-)
+from relora_core.spec.method import LowRank, MethodSpec, ReloraMethod, Targets, ignored_fields
 from relora_core.spec.model import (
     ConfigModel,
     ModelSpec,
@@ -31,7 +22,7 @@ from relora_core.spec.model import (
     written_vocab_size,
 )
 from relora_core.spec.part import Line, Spec, SpecWarning, SpecWarnings
-from relora_core.spec.phases import Phases, phases_of
+from relora_core.spec.phases import Phases
 from relora_core.spec.task import TaskName, check_fields
 from relora_core.spec.training import (
     CheckpointSpec,
@@ -263,11 +254,11 @@ class TrainSpec(Spec):
                 f"{self.optimizer.name} has state that cannot be divided by rows, as "
                 "training.parallelism fsdp does; take adamw, or ddp",
             )
-        if isinstance(self.method, GaloreMethod):
+        if self.method.fsdp_conflict is not None:
             raise SpecConflict(
                 "method.name",
-                "galore projects whole gradients, which no rank has under training.parallelism "
-                "fsdp; take another method, or ddp",
+                f"{self.method.name} {self.method.fsdp_conflict} under training.parallelism fsdp; "
+                "take another method, or ddp",
             )
         if self.spectrum.enabled is True:
             raise SpecConflict(
@@ -288,7 +279,7 @@ class TrainSpec(Spec):
     def _check_start(self) -> None:
         """Weights come from one place."""
         weights = self.starts_from_weights
-        if weights and isinstance(self.method, ControlMethod | LowrankMethod):
+        if weights and not self.method.takes_weights:
             raise SpecConflict(
                 "model.init",
                 f"{self.method.name} starts from random weights, since it has layers of another "
@@ -306,11 +297,12 @@ class TrainSpec(Spec):
             )
 
     def _check_optimizer(self) -> None:
-        if isinstance(self.method, GaloreMethod) and self.optimizer.name != "adamw":
+        possible = self.method.optimizers
+        if possible is not None and self.optimizer.name not in possible:
             raise SpecConflict(
                 "optimizer.name",
-                "galore has its own AdamW, whose moments are small by their projection and kept "
-                f"in fp32; set it to adamw, got {self.optimizer.name}",
+                f"{self.method.name} runs with {' or '.join(possible)} alone; "
+                f"got {self.optimizer.name}",
             )
 
     @property
@@ -348,7 +340,7 @@ class TrainSpec(Spec):
 
     @property
     def phases(self) -> Phases:
-        return phases_of(self.method, self.total_steps)
+        return self.method.phases(self.total_steps)
 
     @property
     def warm_start_steps(self) -> int:

@@ -24,10 +24,9 @@ from relora_core.methods import build_method
 from relora_core.methods.method import Method
 from relora_core.models.attention import one_sequence_a_row
 from relora_core.models.parallelize import layout_of
-from relora_core.optim.optimizers import first_optimizer
 from relora_core.optim.timeline import Timeline
 from relora_core.progress_bars import no_progress_bars
-from relora_core.spec import ControlMethod, LowRank, Targets, TrainSpec
+from relora_core.spec import LowRank, Targets, TrainSpec
 from relora_core.spec.local_copies import with_copies
 from relora_core.state import TrainState
 from relora_core.tasks import build_task
@@ -158,14 +157,14 @@ def _build_state(
         checkpoint.load_model(model)
     layout = layout_of(spec.training, world, lambda: task.build_model(method))
     model = layout.place(model)
-    state = TrainState(model, first_optimizer(model, spec), layout=layout)
+    state = TrainState(model, method.optimizer(model, spec.optimizer), layout=layout)
     if checkpoint is not None:
         checkpoint.load_beside_model(state)
     return state
 
 
 def _tell_narrow_layers(spec: TrainSpec, state: TrainState, emit: Emit) -> None:
-    if not isinstance(spec.method, Targets) or isinstance(spec.method, ControlMethod):
+    if not isinstance(spec.method, Targets) or spec.method.changes_shape:
         return
     narrow = narrow_layers(state.model, spec.method)
     if narrow:

@@ -6,7 +6,7 @@ from jobs.errors import ArtifactNotFound
 from jobs.schemas.forks import Fork, forked
 from jobs.schemas.job import Job, JobSpec
 from jobs.store.artifacts import Selection
-from relora_core.spec import LowRank
+from relora_core.spec import LowRank, names_of
 from relora_core.spec.error_messages import Problem
 from relora_core.workdir.files import CHECKPOINTS
 from service.http.caller_route import CallerRoute
@@ -66,7 +66,7 @@ def _check(job: Job, fork: Fork, spec: JobSpec) -> None:
     from_checkpoint = fork.source is not None and fork.source.startswith(CHECKPOINTS)
     if from_checkpoint and not isinstance(spec.method, LowRank):
         message = (
-            f"a checkpoint starts lora and relora, not {spec.method.name}; "
+            f"a checkpoint starts {names_of(LowRank)}, not {spec.method.name}; "
             "begin with `final` or a merged model"
         )
         raise InvalidSpec([Problem(path="from", message=message)])

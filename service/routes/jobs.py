@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
@@ -14,6 +14,7 @@ from jobs.schemas.job import MAX_LABELS, Job, JobChanges
 from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.storage import Storage
 from jobs.store.filters import JobFilter
+from relora_core.spec import MethodName
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
 from service.routes.dependencies import (
@@ -45,7 +46,6 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError("is before the year 1 or after the year 9999 in UTC") from None
 
 
-Method = Literal["full", "control", "lowrank", "lora", "relora", "galore"]
 Moment = Annotated[AwareDatetime, BeforeValidator(_as_text), AfterValidator(_in_utc)]
 Label = Annotated[str, Field(pattern=r"^[^=]+=.*$", max_length=320)]
 CREATED: dict[int | str, dict[str, Any]] = {
@@ -98,7 +98,7 @@ def _filter(  # noqa: PLR0913 # what a list is narrowed by
             max_length=MAX_LABELS, description="KEY=VALUE; all of these.", examples=[["team=nlp"]]
         ),
     ] = None,
-    method: Method | None = None,
+    method: MethodName | None = None,
     id_prefix: Annotated[
         str | None, Query(max_length=100, description="Whose id begins so.", examples=["job_06"])
     ] = None,

@@ -302,7 +302,7 @@ def test_a_recipe_fills_in_and_what_is_written_wins() -> None:
         ),
         (
             {"method": {"name": "galore"}, "optimizer": {"name": "adamw_8bit"}},
-            "optimizer.name: galore has its own AdamW, whose moments are small",
+            "optimizer.name: galore runs with adamw alone; got adamw_8bit",
         ),
         ({"method": {"name": "galore", "rank": 800}}, "method.rank: must be at most the hidden"),
         ({"recipe": "relora_2t"}, "recipe: no recipe 'relora_2t'; did you mean `relora_"),

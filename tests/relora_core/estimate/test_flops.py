@@ -6,7 +6,7 @@ from relora_core.estimate.flops import executed_flops, flops_in_8_bits, model_fl
 from relora_core.estimate.layout import factored, full_rank, low_rank
 from relora_core.presets import MODELS
 from relora_core.shapes import model_shape
-from relora_core.spec import LowRank, LowrankMethod, Variant
+from relora_core.spec import FullMethod, LowRank, LowrankMethod, Variant
 
 LLAMA_60M = model_shape(MODELS["llama_60m"])
 IN_BLOCKS = 8 * (4 * 512 * 512 + 3 * 512 * 1376)
@@ -17,7 +17,10 @@ FACTORS = 8 * 128 * (4 * (512 + 512) + 3 * (512 + 1376))
 def test_full_rank_takes_six_flops_for_each_weight_and_those_of_attention() -> None:
     expected = 6 * (IN_BLOCKS + 32100 * 512) + ATTENTION
     assert model_flops(LLAMA_60M, 512) == expected
-    assert executed_flops(full_rank(LLAMA_60M), 512, sequences=1, recomputed=False) == expected
+    assert (
+        executed_flops(full_rank(LLAMA_60M, FullMethod()), 512, sequences=1, recomputed=False)
+        == expected
+    )
 
 
 def test_frozen_weights_have_no_gradient_and_factors_take_six_each() -> None:
@@ -75,7 +78,7 @@ def test_factors_alone_take_the_place_of_the_weights() -> None:
 
 
 def test_gradient_checkpointing_runs_the_blocks_forward_once_more() -> None:
-    layout = full_rank(LLAMA_60M)
+    layout = full_rank(LLAMA_60M, FullMethod())
     once, again = (executed_flops(layout, 512, sequences=1, recomputed=r) for r in (False, True))
     assert again - once == 2 * IN_BLOCKS + ATTENTION / 3
 

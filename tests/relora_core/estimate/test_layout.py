@@ -6,7 +6,7 @@ from relora_core.errors import ModelError
 from relora_core.estimate.layout import Layout, factored, full_rank, low_rank
 from relora_core.lowrank.inject import factorize, inject
 from relora_core.shapes import model_shape
-from relora_core.spec import LowRank, LowrankMethod
+from relora_core.spec import FullMethod, LowRank, LowrankMethod
 from tests.relora_core.conftest import MakeModel
 
 SMALL = {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4, "vocab_size": 300}
@@ -29,7 +29,7 @@ def counted(layout: Layout) -> tuple[int, int]:
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_full_rank_trains_every_parameter(config: dict[str, Any], make_model: MakeModel) -> None:
     model = make_model(**config)
-    assert counted(full_rank(model_shape(config))) == (model.num_parameters(), 0)
+    assert counted(full_rank(model_shape(config), FullMethod())) == (model.num_parameters(), 0)
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)

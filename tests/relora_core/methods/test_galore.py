@@ -4,13 +4,18 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from relora_core.errors import ModelError
-from relora_core.estimate.layout import projected
+from relora_core.estimate.layout import full_rank
+from relora_core.methods import build_method
 from relora_core.methods.galore import Galore
 from relora_core.optim.galore import GaloreAdamW
-from relora_core.optim.optimizers import first_optimizer
+from relora_core.optim.timeline import Timeline
 from relora_core.shapes import model_shape
-from relora_core.spec import GaloreMethod
+from relora_core.spec import GaloreMethod, TrainSpec
 from tests.relora_core.conftest import TINY_LLAMA, MakeModel, MakeSpec
+
+
+def optimizer_of(model: nn.Module, spec: TrainSpec) -> Optimizer:
+    return build_method(spec, Timeline.of(spec)).optimizer(model, spec.optimizer)
 
 
 def numbers_in_state(model: nn.Module, optimizer: Optimizer) -> int:
@@ -26,7 +31,7 @@ def test_what_is_projected_is_what_the_spec_names(
     patterns: str | list[str], layers: int, make_model: MakeModel, make_spec: MakeSpec
 ) -> None:
     spec = make_spec(method={"name": "galore", "rank": 4, "target_modules": patterns})
-    optimizer = first_optimizer(make_model(), spec)
+    optimizer = optimizer_of(make_model(), spec)
     assert isinstance(optimizer, GaloreAdamW)
     projected, *others = optimizer.param_groups
     assert len(projected["params"]) == layers
@@ -39,7 +44,7 @@ def test_the_state_is_smaller_than_that_of_full_rank(
     sizes = {}
     for name in ("galore", "full"):
         model = make_model()
-        optimizer = first_optimizer(model, make_spec(method={"name": name, "rank": 4}))
+        optimizer = optimizer_of(model, make_spec(method={"name": name, "rank": 4}))
         sizes[name] = numbers_in_state(model, optimizer)
     # two blocks, each with four matrices of 32 x 32 and three of 64 x 32: m r + 2 n r for 2 m n
     saved = 2 * (4 * (2 * 32 * 32 - 4 * (32 + 2 * 32)) + 3 * (2 * 64 * 32 - 4 * (32 + 2 * 64)))
@@ -52,9 +57,9 @@ def test_the_estimate_counts_the_state_that_there_is(
 ) -> None:
     method = GaloreMethod.model_validate({"rank": 4, "target_modules": patterns})
     model = make_model()
-    optimizer = first_optimizer(model, make_spec(method=method.model_dump()))
+    optimizer = optimizer_of(model, make_spec(method=method.model_dump()))
     shape = model_shape({**TINY_LLAMA, "vocab_size": 300})
-    assert projected(shape, method).state == numbers_in_state(model, optimizer)
+    assert full_rank(shape, method).state == numbers_in_state(model, optimizer)
 
 
 def test_a_matrix_is_projected_on_its_smaller_side_in_gpt2_too(
@@ -63,7 +68,7 @@ def test_a_matrix_is_projected_on_its_smaller_side_in_gpt2_too(
     """Whose layers store W as (d_in, d_out)."""
     spec = make_spec(method={"name": "galore", "rank": 4, "target_modules": ["*.c_fc"]})
     model = make_model(model_type="gpt2", n_embd=32, n_layer=1, n_head=4, vocab_size=300)
-    optimizer = first_optimizer(model, spec)
+    optimizer = optimizer_of(model, spec)
     numbers_in_state(model, optimizer)
     [weight, *_] = optimizer.param_groups[0]["params"]
     assert weight.shape == (32, 128)

@@ -13,6 +13,7 @@ from jobs.backends import Backends, open_backends
 from jobs.schemas.job import Artifact, Job, JobSpec
 from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.settings import Settings
+from relora_core.spec import METHODS
 from tests.service.keys import bearing, make_key
 from tests.service.serving import serving
 
@@ -214,6 +215,13 @@ def test_jobs_are_listed_by_all_that_is_asked(http: httpx.Client, document: dict
     assert [one["id"] for one in http.get("/v1/jobs", params=asked).json()["items"]] == [job["id"]]
     later = {**asked, "created_after": "2099-01-01T00:00:00Z"}
     assert http.get("/v1/jobs", params=later).json() == {"items": [], "next": None}
+
+
+def test_jobs_are_listed_by_every_method_that_there_is(http: httpx.Client) -> None:
+    answers = {name: http.get("/v1/jobs", params={"method": name}) for name in METHODS}
+    assert {name: answer.status_code for name, answer in answers.items()} == dict.fromkeys(
+        METHODS, 200
+    )
 
 
 @pytest.mark.parametrize(
