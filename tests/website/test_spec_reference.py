@@ -38,7 +38,7 @@ def says_what_null_means(field: dict[str, Any]) -> bool:
     "row",
     [
         "| `recipe` | string or null | none | at most 200 characters | ",
-        "| `rank` | `control`, `lowrank`, `lora`, `relora`, `galore` | integer | `128` | ",
+        "| `update_projection_every` | `galore` | integer | `200` | ",
         "| `low_rank_learning_rate` | number or null | twice `learning_rate` | more than 0; ",
         "| `secret` | string | required | at most 64 characters | ",
         "| `labels` | object | empty | at most 64 entries | ",
