@@ -29,6 +29,7 @@ class Workload:
     rank: int = RANK
     frozen_dtype: str | None = None  # None: bf16, or fp32 if that is the precision
     compile: bool = True
+    corpus: Path = CORPUS
 
     @property
     def tokens(self) -> int:
@@ -43,7 +44,10 @@ class Workload:
                 "name": self.name,
                 "model": {"config": self.config},
                 "tokenizer": {"train": {"vocab_size": min(VOCABULARY, self.config["vocab_size"])}},
-                "data": {"train": {"uri": str(CORPUS)}, "sequence_length": self.sequence_length},
+                "data": {
+                    "train": {"uri": str(self.corpus)},
+                    "sequence_length": self.sequence_length,
+                },
                 "method": self._method(method),
                 "training": {
                     **batch,

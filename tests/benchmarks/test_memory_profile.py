@@ -17,9 +17,13 @@ def test_the_page_shows_the_committed_profile_of_memory() -> None:
 
 @pytest.mark.slow
 @pytest.mark.integration
-def test_the_parts_add_up_to_the_peak_of_each_process(tmp_path: Path) -> None:
-    tiny = narrow(1, precision="bf16", hidden=256, sequences=1)
-    measured = StepMemory.measure(replace(tiny, compile=False), tmp_path)
+def test_the_parts_add_up_to_the_peak_of_each_process(small_corpus: Path, tmp_path: Path) -> None:
+    one_layer = narrow(1, precision="bf16", hidden=256, sequences=1)
+    config = {**one_layer.config, "vocab_size": 512}
+    tiny = replace(
+        one_layer, config=config, sequence_length=384, compile=False, corpus=small_corpus
+    )
+    measured = StepMemory.measure(tiny, tmp_path)
     for method in METHODS:
         assert sum(measured.parts[method].values()) == measured.processes[method].peak
     full, relora = (measured.parts[method] for method in METHODS)

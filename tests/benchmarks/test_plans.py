@@ -31,18 +31,19 @@ TINY = Workload(
 )
 
 
-def tiny_plan(*contenders: str) -> Plan:
+def tiny_plan(corpus: Path, *contenders: str) -> Plan:
+    tiny = replace(TINY, corpus=corpus)
     contests = [
-        Contest("speed", TINY, contenders, rounds=1, steps=1),
-        Contest("memory", TINY, ("full", "relora"), rounds=1, steps=1),
+        Contest("speed", tiny, contenders, rounds=1, steps=1),
+        Contest("memory", tiny, ("full", "relora"), rounds=1, steps=1),
     ]
-    return Plan(device="cpu", quick=True, contests=contests, pauses=TINY, rounds=1)
+    return Plan(device="cpu", quick=True, contests=contests, pauses=tiny, rounds=1)
 
 
 @pytest.mark.slow
 @pytest.mark.integration
-def test_a_run_gives_every_figure_that_it_measured(tmp_path: Path) -> None:
-    results = measure(tiny_plan("full", "relora"), cache=tmp_path, progress=print)
+def test_a_run_gives_every_figure_that_it_measured(small_corpus: Path, tmp_path: Path) -> None:
+    results = measure(tiny_plan(small_corpus, "full", "relora"), cache=tmp_path, progress=print)
     found = json.loads(json.dumps(medians(results, "cpu")))
     assert found.keys() >= ISSUED
     missing = {name for name in ISSUED if found[name] is None}
@@ -58,8 +59,8 @@ def test_a_run_gives_every_figure_that_it_measured(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.integration
 @pytest.mark.skipif(find_spec("peft") is None, reason='needs the extra "bench": make bench')
-def test_peft_takes_its_turns_beside_ours(tmp_path: Path) -> None:
-    plan = tiny_plan("relora", "peft_trainer", "peft_compiled")
+def test_peft_takes_its_turns_beside_ours(small_corpus: Path, tmp_path: Path) -> None:
+    plan = tiny_plan(small_corpus, "relora", "peft_trainer", "peft_compiled")
     results = measure(
         replace(plan, contests=plan.contests[:1], pauses=None), cache=tmp_path, progress=print
     )

@@ -35,9 +35,14 @@ def test_each_operator_counts_once(operator: str, part: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.integration
-def test_a_profile_is_of_real_steps_of_both_methods(tmp_path: Path) -> None:
-    tiny = narrow(1, precision="fp32", hidden=256, sequences=1)
-    measured = StepProfile.measure(replace(tiny, compile=False), tmp_path)
+def test_a_profile_is_of_real_steps_of_both_methods(small_corpus: Path, tmp_path: Path) -> None:
+    tiny = replace(
+        narrow(1, precision="fp32", hidden=256, sequences=1),
+        sequence_length=64,
+        compile=False,
+        corpus=small_corpus,
+    )
+    measured = StepProfile.measure(tiny, tmp_path)
     for method in METHODS:
         assert set(measured.seconds[method]) == set(PARTS)
         assert measured.seconds[method]["products with weights"] > 0

@@ -74,7 +74,10 @@ def test_the_best_learning_rate_is_that_of_the_first_seed() -> None:
 
 @pytest.mark.slow
 @pytest.mark.integration
-def test_a_run_is_scored_by_its_last_evaluation(tmp_path: Path) -> None:
+def test_a_run_is_scored_by_its_last_evaluation(
+    small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quality, "CORPUS", small_corpus)
     tiny = Comparison(steps=8, sequences=2, sequence_length=16, rank=4, validation_tokens=1000)
     full = quality._run(tiny, "full", 1e-3, 0, tmp_path)
     contenders: tuple[Contender, ...] = ("control", "relora")

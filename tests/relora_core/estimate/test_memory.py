@@ -185,10 +185,10 @@ def test_the_peak_of_a_real_run_is_as_estimated_in_each_phase(
     spec = make_spec(
         model={"config": config},
         tokenizer={"train": {"vocab_size": VOCABULARY}},
-        data={"sequence_length": LENGTH},
+        data={"sequence_length": 32},
         method={"name": "relora", "rank": 16, "warm_start_steps": 2, "reset_every": 50},
         training={"steps": 4, "global_batch_size": 8, "log_every": 1, **training},
-        evaluation={"every": None, "tokens": LENGTH},
+        evaluation={"every": None, "tokens": 32},
     )
     meter, measured = LiveMemory(), {}
 

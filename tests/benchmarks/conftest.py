@@ -1,0 +1,16 @@
+import gzip
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from benchmarks.workloads import CORPUS
+
+
+@pytest.fixture(scope="session")
+def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first documents of the benchmarks' text: a tokenizer learns them at once."""
+    file = tmp_path_factory.mktemp("corpus") / "small.jsonl"
+    with gzip.open(CORPUS, "rt") as documents:
+        file.write_text("".join(islice(documents, 40)))
+    return file
