@@ -6,18 +6,15 @@ from pydantic_core import PydanticKnownError
 MAX_WHOLE = 2**53 - 1  # the largest whole number that all readers of JSON have exactly
 
 
-def _integer(value: object) -> object:
-    if isinstance(value, bool | str):
-        raise PydanticKnownError("int_type")
-    return value
+def _refuse_other_types(error: PydanticKnownError) -> BeforeValidator:
+    def check(value: object) -> object:
+        if isinstance(value, bool | str):
+            raise error
+        return value
 
-
-def _number(value: object) -> object:
-    if isinstance(value, bool | str):
-        raise PydanticKnownError("float_type")
-    return value
+    return BeforeValidator(check)
 
 
 # They stand after the bounds of a type: pydantic describes only those before a validator.
-json_integer = BeforeValidator(_integer)
-json_number = BeforeValidator(_number)
+json_integer = _refuse_other_types(PydanticKnownError("int_type"))
+json_number = _refuse_other_types(PydanticKnownError("float_type"))

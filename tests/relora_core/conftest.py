@@ -1,10 +1,11 @@
 import gzip
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 import torch
+from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from relora_core.events import AnyTrainEvent, Event
@@ -112,6 +113,12 @@ def make_model() -> MakeModel:
         return model
 
     return make
+
+
+def assert_same_weights(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    """Each tensor that is expected was found, to the bit."""
+    for name, tensor in expected.items():
+        assert torch.equal(tensor, found[name]), name
 
 
 class Recorder:

@@ -18,7 +18,7 @@ from relora_core.optim.optimizers import build_optimizer
 from relora_core.spec import CheckpointSpec, FrozenDtype, OptimizerSpec, ReloraMethod, TrainSpec
 from relora_core.state import Counters, TrainState
 from relora_core.workdir.files import step_folders
-from tests.relora_core.conftest import MakeModel, Recorder
+from tests.relora_core.conftest import MakeModel, Recorder, assert_same_weights
 
 METHOD = ReloraMethod(rank=4)
 SPEC = TrainSpec.model_validate(
@@ -87,8 +87,7 @@ def test_a_loaded_state_is_the_saved_one_to_the_bit(
     load(checkpoint, loaded)
 
     assert loaded.counters == saved.counters
-    for name, tensor in saved.model.state_dict().items():
-        assert torch.equal(tensor, loaded.model.state_dict()[name]), name
+    assert_same_weights(saved.model.state_dict(), loaded.model.state_dict())
     layers = zip(low_rank_layers(saved.model), low_rank_layers(loaded.model), strict=True)
     for (_, one), (_, other) in layers:
         assert torch.equal(one.frozen.exact(), other.frozen.exact())

@@ -29,7 +29,13 @@ from relora_core.spec import PretrainedModel, PretrainedTokenizer, TrainSpec
 from relora_core.state import TrainState
 from relora_core.tasks import build_task
 from relora_core.training.train import train
-from tests.relora_core.conftest import TINY_LLAMA, MakeModel, MakeSpec, Recorder
+from tests.relora_core.conftest import (
+    TINY_LLAMA,
+    MakeModel,
+    MakeSpec,
+    Recorder,
+    assert_same_weights,
+)
 
 TOKENS = torch.arange(64).view(2, 32)
 STEPS = (3, 6, 9, 12)  # the warm start ends at 4, the first cycle at 8
@@ -94,8 +100,7 @@ def test_an_exported_model_computes_what_the_training_model_did_at_that_step(
         model = AutoModelForCausalLM.from_pretrained(folder)
         difference = (logits_of(model) - run.logits[step]).abs().max()
         assert difference <= bound
-        weights = model.state_dict()
-        assert all(torch.equal(weights[name], t) for name, t in run.merged[step].items())
+        assert_same_weights(run.merged[step], model.state_dict())
 
 
 @pytest.mark.slow

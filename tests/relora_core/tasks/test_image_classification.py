@@ -31,7 +31,7 @@ from relora_core.tasks import build_task
 from relora_core.tasks.image_classification import ImageClassification
 from relora_core.tasks.pixels import Normalization, image_processor
 from relora_core.training.train import train
-from tests.relora_core.conftest import Recorder
+from tests.relora_core.conftest import Recorder, assert_same_weights
 from tests.relora_core.processes import LONGEST_RUN, Start, events_in, steps_of
 from tests.relora_core.tasks.conftest import TINY_VIT, MakeImageSpec, stripes
 
@@ -104,7 +104,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(
     weights = [
         load_file(tmp_path / name / "final" / "model.safetensors") for name in ("whole", "run")
     ]
-    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
+    assert_same_weights(*weights)
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ from relora_core.spec import TrainSpec
 from relora_core.tasks.causal_lm import CausalLM
 from relora_core.training import trainer
 from relora_core.training.train import train
-from tests.relora_core.conftest import ROOT, MakeSpec, Recorder
+from tests.relora_core.conftest import ROOT, MakeSpec, Recorder, assert_same_weights
 
 Poison = Callable[..., None]
 healthy_loss = CausalLM.sum_of_losses
@@ -97,11 +97,6 @@ def run(tmp_path: Path, cache: Path) -> Run:
 @pytest.fixture
 def other(tmp_path: Path, cache: Path) -> Run:
     return Run(tmp_path / "other", cache)
-
-
-def assert_same_weights(one: Run, two: Run) -> None:
-    for name, tensor in one.weights().items():
-        assert torch.equal(tensor, two.weights()[name]), name
 
 
 @pytest.mark.slow
@@ -183,7 +178,7 @@ def test_the_steps_after_a_rewind_read_what_a_run_on_that_data_would(
     read = BatchLoader.batch
     monkeypatch.setattr(BatchLoader, "batch", lambda self, at: read(self, at if at < 5 else at + 5))
     other(spec)  # never in trouble
-    assert_same_weights(run, other)
+    assert_same_weights(run.weights(), other.weights())
 
 
 @pytest.mark.slow
@@ -226,7 +221,7 @@ def test_a_run_killed_around_a_rewind_ends_with_the_same_bits(
         train(spec, run.workdir, until_killed, lambda: False, cache=run.cache)
     after = run(spec)
     assert after.of(TrainStarted)[0].step == (9 if killed_at == 10 else 6)
-    assert_same_weights(run, other)
+    assert_same_weights(run.weights(), other.weights())
     losses = {event.step: event.loss for event in expected.of(StepFinished)}
     assert all(losses[event.step] == event.loss for event in after.of(StepFinished)[1:])
 
@@ -244,7 +239,7 @@ def test_a_stop_shortly_before_does_not_change_where_a_rewind_leads(
     resumed = run(spec)
     assert [(event.from_step, event.to_step) for event in resumed.of(Rewound)] == [(10, 5)]
     assert [event.step for event in resumed.of(CheckpointDeleted)][:1] == [stop_at]
-    assert_same_weights(run, other)
+    assert_same_weights(run.weights(), other.weights())
 
 
 LATE = {**REWINDING, "log_every": 50}  # nothing but checkpoints has the results read
@@ -273,7 +268,7 @@ def test_results_that_are_read_late_change_no_bit_and_no_number(
             for events in (at_once, late)
         )
         assert found == expected, kind
-    assert_same_weights(run, other)
+    assert_same_weights(run.weights(), other.weights())
 
 
 @pytest.mark.parametrize("stop_before", [6, 8, 9, 10])
@@ -291,7 +286,7 @@ def test_a_stop_amid_unread_results_does_not_change_where_a_rewind_leads(
     rewinds = [*stopped.of(Rewound), *resumed.of(Rewound)]
     assert [(event.from_step, event.to_step) for event in rewinds] == expected
     assert resumed.of(TrainFinished)[0].skipped_steps == 2
-    assert_same_weights(run, other)
+    assert_same_weights(run.weights(), other.weights())
 
 
 def test_a_second_rewind_to_the_same_checkpoint_reads_on_where_the_first_failed(

@@ -33,7 +33,7 @@ from relora_core.tasks.causal_lm import CausalLM
 from relora_core.training import stepper
 from relora_core.training.evaluate import evaluate
 from relora_core.training.train import train
-from tests.relora_core.conftest import TINY_LLAMA, MakeSpec, Recorder
+from tests.relora_core.conftest import TINY_LLAMA, MakeSpec, Recorder, assert_same_weights
 
 CPU = World(rank=0, size=1, device=torch.device("cpu"))
 
@@ -167,8 +167,7 @@ def test_every_method_resumes_to_the_same_bits_and_exports_what_it_trained(
     whole = Run(tmp_path / "whole", cache)
     recorder = whole(spec)
     assert losses(run(spec, stop_after=6)) + losses(run(spec)) == losses(recorder)
-    for name, tensor in whole.weights().items():
-        assert torch.equal(tensor, run.weights()[name]), name
+    assert_same_weights(whole.weights(), run.weights())
     scored = score(spec, run.workdir / "final", cache)
     assert scored == pytest.approx(recorder.of(TrainFinished)[0].loss, abs=1e-5)
 
@@ -199,8 +198,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(
     assert second.of(TrainStarted)[0].step == stop_after
     assert losses(first) + losses(second) == expected
     assert len(first.of(Merged) + second.of(Merged)) == 1
-    for name, tensor in whole.weights().items():
-        assert torch.equal(tensor, run.weights()[name]), name
+    assert_same_weights(whole.weights(), run.weights())
 
 
 @pytest.mark.slow
@@ -210,7 +208,7 @@ def test_a_finished_run_started_again_only_exports_again(run: Run, make_spec: Ma
     again = run(make_spec())
     assert not again.of(StepFinished)
     assert again.of(TrainFinished)[0].step == 12
-    assert all(torch.equal(before[name], tensor) for name, tensor in run.weights().items())
+    assert_same_weights(run.weights(), before)
 
 
 @pytest.mark.slow
@@ -227,8 +225,7 @@ def test_8_bit_optimizer_state_resumes_to_the_same_bits_too(
     whole = Run(tmp_path / "whole", cache)
     expected = losses(whole(spec))
     assert losses(run(spec, stop_after=stop_after)) + losses(run(spec)) == expected
-    for name, tensor in whole.weights().items():
-        assert torch.equal(tensor, run.weights()[name]), name
+    assert_same_weights(whole.weights(), run.weights())
 
 
 @pytest.mark.slow
@@ -240,8 +237,7 @@ def test_galore_resumes_to_the_same_bits_where_the_projection_is_new_and_where_i
     whole = Run(tmp_path / "whole", cache)
     expected = losses(whole(spec))
     assert losses(run(spec, stop_after=stop_after)) + losses(run(spec)) == expected
-    for name, tensor in whole.weights().items():
-        assert torch.equal(tensor, run.weights()[name]), name
+    assert_same_weights(whole.weights(), run.weights())
 
 
 @pytest.mark.slow
@@ -272,8 +268,7 @@ def test_every_way_to_store_w_resumes_to_the_same_bits(
     first = run(spec, stop_after=6)
     assert len(first.of(Merged)) == 1
     assert losses(first) + losses(run(spec)) == expected
-    for name, tensor in whole.weights().items():
-        assert torch.equal(tensor, run.weights()[name]), name
+    assert_same_weights(whole.weights(), run.weights())
 
 
 @pytest.mark.slow

@@ -2,14 +2,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from safetensors.torch import load_file
 
 from relora_core.errors import CheckpointError, ModelError
 from relora_core.events import Evaluated, PhaseStarted, StepFinished, WarmStarted
 from relora_core.spec import TrainSpec
 from relora_core.training.train import train
-from tests.relora_core.conftest import MakeSpec, Recorder
+from tests.relora_core.conftest import MakeSpec, Recorder, assert_same_weights
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +80,7 @@ def test_a_checkpoint_of_the_low_rank_phase_is_merged_as_the_export_of_its_step(
         train(start_from(trained / source), workdir, Recorder(), lambda: True, cache=cache)
         weights.append(load_file(workdir / "checkpoints/step-00000000/model-00001.safetensors"))
     assert weights[0].keys() == weights[1].keys()
-    for name, tensor in weights[0].items():
-        assert torch.equal(tensor, weights[1][name]), name
+    assert_same_weights(*weights)
 
 
 def test_a_checkpoint_of_a_warm_start_is_taken_as_it_is(
@@ -92,7 +90,7 @@ def test_a_checkpoint_of_a_warm_start_is_taken_as_it_is(
     train(start_from(source), tmp_path, Recorder(), lambda: True, cache=cache)
     before = load_file(source / "model-00001.safetensors")
     after = load_file(tmp_path / "checkpoints/step-00000000/model-00001.safetensors")
-    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    assert_same_weights(before, after)
 
 
 def test_a_damaged_checkpoint_of_a_workdir_is_passed_over(
