@@ -27,7 +27,7 @@ from jobs.storage import S3Credentials, Storage, job_storage, open_storage
 from jobs.store.artifacts import JobFiles
 from jobs.store.attempts import AttemptStore
 from jobs.store.jobs import JobStore
-from jobs.store.stats import VitalStore
+from jobs.store.stats import StatsStore
 from jobs.store.trainer_logs import LogStore
 from jobs.sweeps.store import SweepStore
 from jobs.webhooks.store import WebhookStore
@@ -50,7 +50,7 @@ class Backends:
     generations: GenerationStore
     metrics: MetricStore
     logs: LogStore
-    vitals: VitalStore
+    stats: StatsStore
     queue: JobQueue
     wakeups: Wakeups
     secrets: SecretStore
@@ -112,7 +112,7 @@ def open_backends(settings: Settings) -> Backends:
         generations=GenerationStore(engine),
         metrics=MetricStore(engine),
         logs=LogStore(engine),
-        vitals=VitalStore(engine),
+        stats=StatsStore(engine),
         queue=JobQueue(settings.broker_url),
         wakeups=Wakeups(settings.broker_url),
         secrets=SecretStore(engine, Vault(keys.get_secret_value() if keys else None)),

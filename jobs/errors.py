@@ -3,7 +3,7 @@
 JobsError
 ├── JobNotFound          no such job
 ├── JobInUse             a job that is not over begins with what this one saved
-├── IllegalTransition    the job's status does not allow the move
+├── IllegalTransition    the job's status does not allow the transition
 ├── SweepNotFound        no such sweep in this project
 ├── IdempotencyConflict  the key was used for another body
 ├── LeaseLost            another attempt holds the job, or none does any more

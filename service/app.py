@@ -14,7 +14,7 @@ from service.auth.access import Access, for_callers
 from service.auth.key_policy import KeyPolicy
 from service.auth.rate_limit import RateLimiter
 from service.background.dispatcher import Dispatcher
-from service.background.webhook_sender import Deliverer
+from service.background.webhook_sender import WebhookSender
 from service.http.docs_page import add_pages
 from service.http.errors import HANDLERS, documented
 from service.http.middleware import BodyLimit, HeadAsGet, RequestId
@@ -95,7 +95,7 @@ def create_app(backends: Backends, policy: KeyPolicy = KeyPolicy.REQUIRED) -> Fa
     app.state.hub = EventHub(backends.store)
     app.state.probes = Probes(backends)
     app.state.dispatcher = Dispatcher(backends.outbox, backends.queue)
-    app.state.deliverer = Deliverer(backends)
+    app.state.webhook_sender = WebhookSender(backends)
     app.state.latency = HttpLatency()
     app.state.spool_space = SpoolSpace()
     app.state.hashing = CapacityLimiter(HASHED_AT_ONCE)
@@ -118,14 +118,14 @@ def create_app(backends: Backends, policy: KeyPolicy = KeyPolicy.REQUIRED) -> Fa
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.dispatcher.start()
-    app.state.deliverer.start()
+    app.state.webhook_sender.start()
     waking = asyncio.create_task(_wake(app.state.hub, app.state.backends.wakeups))
     yield
     waking.cancel()
     app.state.hub.close()
     app.state.probes.close()
     await app.state.limiter.close()
-    app.state.deliverer.stop()
+    app.state.webhook_sender.stop()
     app.state.dispatcher.stop()
 
 

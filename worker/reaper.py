@@ -25,22 +25,22 @@ logger = logging.getLogger(__name__)
 
 EVERY_SECONDS = 2.0
 COLLECT_SECONDS = 3600.0
-RING_AGAIN_SECONDS = 60.0  # a queued job that no message in the broker speaks of
+RESEND_AFTER_SECONDS = 60.0  # a queued job that no message in the broker speaks of
 
 
-def reap(backends: Backends, *, ring_again_seconds: float = RING_AGAIN_SECONDS) -> None:
+def reap(backends: Backends, *, resend_after_seconds: float = RESEND_AFTER_SECONDS) -> None:
     """One round. Any number of reapers may run side by side: each step is one transaction."""
     for job_id in backends.attempts.expire_leases():
         logger.warning("job %s: its worker is lost", job_id)
         backends.wakeups.publish(job_id)
-    backends.outbox.ring_where_there_is_room()
+    backends.outbox.notify_where_there_is_room()
     dispatch(backends.outbox, backends.queue)
     _remove_datasets(backends)
     for generation_id in backends.generations.expire():
         logger.warning("generation %s: nobody ended it in time", generation_id)
-    for gpus in backends.outbox.overdue(ring_again_seconds):
+    for gpus in backends.outbox.overdue(resend_after_seconds):
         if backends.queue.depth(gpus=gpus) == 0:
-            backends.outbox.ring_again(ring_again_seconds, gpus=gpus)
+            backends.outbox.resend(resend_after_seconds, gpus=gpus)
 
 
 def _remove_datasets(backends: Backends) -> None:
@@ -88,10 +88,10 @@ def main() -> None:
     backends = open_backends(Settings())
     logger.info("returning lost jobs every %g s", EVERY_SECONDS)
     Thread(target=_collect_for_ever, args=(backends,), daemon=True).start()
-    ring_again_seconds = 0.0  # the broker may be as new as this process, and know nothing
+    resend_after_seconds = 0.0  # the broker may be as new as this process, and know nothing
     while True:
-        if works("this round", partial(reap, backends, ring_again_seconds=ring_again_seconds)):
-            ring_again_seconds = RING_AGAIN_SECONDS
+        if works("this round", partial(reap, backends, resend_after_seconds=resend_after_seconds)):
+            resend_after_seconds = RESEND_AFTER_SECONDS
         time.sleep(EVERY_SECONDS)
 
 

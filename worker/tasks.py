@@ -1,4 +1,4 @@
-"""The Celery worker: rung, it claims a job and hands it over.
+"""The Celery worker: on a message, claim the next job and run it.
 
 `celery -A worker.tasks worker` runs it.
 
@@ -90,7 +90,7 @@ def _left(**_: object) -> None:
 
 @app.task(name=TRAIN)
 def train(job_id: str) -> None:
-    """Run the first job of the queue that fits, which need not be the one whose message rang."""
+    """Run the first job of the queue that fits, which need not be the one of the message."""
     if not _healthy(job_id):
         return
     claimed_at = clock.now()
@@ -98,9 +98,9 @@ def train(job_id: str) -> None:
         worker=me().name, lease_seconds=settings.lease_seconds, gpus=len(me().gpus)
     )
     if job is None or job.id != job_id:
-        backends().outbox.pass_on(job_id, worker=me().name)
+        backends().outbox.renotify(job_id, worker=me().name)
     if job is None:
-        logger.info("rung for job %s: nothing to do, no job can run now", job_id)
+        logger.info("message of job %s: nothing to do, no job can run now", job_id)
         return
     logger.info("job %s: attempt %d begins", job.id, job.attempt)
     run(job, backends(), claimed_at=claimed_at, leaving=leaving.is_set, health=health())
@@ -115,7 +115,7 @@ def _healthy(job_id: str) -> bool:
     if problem is None:
         return True
     logger.error("no job is taken while the node is unhealthy: %s", problem)
-    backends().outbox.pass_on(job_id, worker=me().name)
+    backends().outbox.renotify(job_id, worker=me().name)
     heartbeat().beat()
     while health().problem() is not None:
         remove_finished(backends())

@@ -1,7 +1,7 @@
 """The one message there is, "run job X", and the Celery settings it needs.
 
-The message is a doorbell, the row is the truth: one that comes twice finds the job claimed,
-and one that is lost is rung again. So nothing is lost with early acknowledgement.
+The message is a notification, the row is the truth: one that comes twice finds the job claimed,
+and one that is lost is sent again. So nothing is lost with early acknowledgement.
 
 A message goes to the workers that have the GPUs of its job: there is a queue for each number of
 GPUs, and a worker takes from those up to its own. While no worker has a GPU it goes to `QUEUE`,

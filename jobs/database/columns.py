@@ -23,7 +23,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def words(values: type[StrEnum]) -> Enum:
+def string_enum(values: type[StrEnum]) -> Enum:
     """A column of plain words: a new status needs no change of the database."""
     return Enum(
         values,
@@ -34,7 +34,7 @@ def words(values: type[StrEnum]) -> Enum:
 
 
 # Sorted by byte, as Python and S3 sort, whatever the database's language.
-Key = String().with_variant(String(collation="C"), "postgresql")
+BytewiseString = String().with_variant(String(collation="C"), "postgresql")
 # SQLite numbers rows by itself only in a column of its own integer type.
 RowId = BigInteger().with_variant(Integer, "sqlite")
 

@@ -22,7 +22,7 @@ from jobs.errors import JobsError
 from jobs.locations.folders import ATTEMPTS
 from jobs.locations.ownership import owner_of
 from jobs.schemas.job import Job
-from jobs.schemas.status import HELD
+from jobs.schemas.status import LEASED
 from jobs.storage import JOBS, Storage, StoredFile
 
 logger = logging.getLogger(__name__)
@@ -161,4 +161,4 @@ def unlisted_files(backends: Backends, job: Job, storage: Storage) -> list[Store
 def _is_written(key: str, job: Job) -> bool:
     """An earlier version may hold the job; its files have no folder of the attempt."""
     of_another = key.startswith(f"{ATTEMPTS}/") and not key.startswith(f"{ATTEMPTS}/{job.attempt}/")
-    return job.status in HELD and not of_another
+    return job.status in LEASED and not of_another

@@ -1,5 +1,7 @@
-"""Whose a place is that a spec names for its files: a mark says it, so that no job clears or
-replaces what another has there. A place in the service's storage is its job's by its name.
+"""A marker file says which job owns an output location that a spec names.
+
+So no job clears or replaces the files of another. A location in the service's own storage belongs
+to the job that it is named after.
 """
 
 from collections.abc import Callable
@@ -7,33 +9,33 @@ from collections.abc import Callable
 from jobs.locations.folders import JOB_FOLDERS
 from jobs.storage import Storage
 
-MARK = "relora-job.txt"  # it holds the job's id
+MARKER_FILE = "relora-job.txt"  # it holds the job's id
 
 
 def owner_of(storage: Storage) -> str | None:
     try:
-        return b"".join(storage.read(MARK)).decode(errors="replace").strip()
+        return b"".join(storage.read(MARKER_FILE)).decode(errors="replace").strip()
     except FileNotFoundError:
         return None
 
 
-def take(storage: Storage, job_id: str, *, wrote_before: Callable[[], bool]) -> bool:
-    """Make the place the job's if it is nobody's; whether it is the job's now.
+def claim_output(storage: Storage, job_id: str, *, wrote_before: Callable[[], bool]) -> bool:
+    """Make the location the job's if it is nobody's; return whether it is the job's now.
 
-    Without a mark it is nobody's if nothing is where jobs write or, as marks are younger than
-    places, if the job `wrote_before`.
+    Without a marker file it is nobody's if nothing is where jobs write. Earlier versions wrote no
+    marker file, so a job that `wrote_before` owns the location too.
     """
     if (owner := owner_of(storage)) is not None:
         return owner == job_id
     if _has_files(storage) and not wrote_before():
         return False
-    return storage.create(MARK, f"{job_id}\n".encode()) or owner_of(storage) == job_id
+    return storage.create(MARKER_FILE, f"{job_id}\n".encode()) or owner_of(storage) == job_id
 
 
-def give_up(storage: Storage, job_id: str) -> None:
-    """Take the job's mark away, after its files."""
+def release_output(storage: Storage, job_id: str) -> None:
+    """Delete the job's marker file, after its files."""
     if owner_of(storage) == job_id:
-        storage.delete(MARK)
+        storage.delete(MARKER_FILE)
 
 
 def _has_files(storage: Storage) -> bool:

@@ -54,7 +54,7 @@ class Outbox:
         with self._engine.begin() as connection:
             connection.execute(delete(outbox).where(outbox.c.id == outbox_id))
 
-    def ring_where_there_is_room(self) -> int:
+    def notify_where_there_is_room(self) -> int:
         """Queue another message for jobs that wait for their quotas, as far as these go."""
         with self._reads.begin() as connection:
             ready = connection.scalars(waiting_with_room()).all()
@@ -63,15 +63,15 @@ class Outbox:
         still = and_(
             jobs.c.id.in_(ready), jobs.c.status == JobStatus.QUEUED, jobs.c.waiting_for_quota
         )
-        changes = {"waiting_for_quota": False, "rung_at": database_now()}
+        changes = {"waiting_for_quota": False, "notified_at": database_now()}
         with self._engine.begin() as connection:
             statement = update(jobs).where(still).values(changes).returning(jobs.c.id)
-            if rung := connection.scalars(statement).all():
-                ring(connection, *rung)
-        return len(rung)
+            if notified := connection.scalars(statement).all():
+                notify(connection, *notified)
+        return len(notified)
 
-    def pass_on(self, job_id: str, *, worker: str) -> None:
-        """The worker that its message rang took another job, or may not run it: it rings another.
+    def renotify(self, job_id: str, *, worker: str) -> None:
+        """Notify again: the worker of the message claimed another job, or cannot run this one.
 
         A job that just failed on this worker is not sent to it again and again while others are
         busy.
@@ -83,11 +83,11 @@ class Outbox:
             (jobs.c.failed_on == worker, database_now() + ASK_OTHERS_AFTER_SECONDS),
             else_=jobs.c.not_before,
         )
-        changes = {"rung_at": database_now(), "not_before": later}
+        changes = {"notified_at": database_now(), "not_before": later}
         statement = update(jobs).where(waits).values(changes).returning(jobs.c.id)
         with self._engine.begin() as connection:
             if connection.scalar(statement) is not None:
-                ring(connection, job_id)
+                notify(connection, job_id)
 
     def overdue(self, seconds: float) -> builtins.list[int | None]:
         """For whom messages are that were sent longer ago, of jobs that are queued still."""
@@ -95,20 +95,20 @@ class Outbox:
         with self._reads.begin() as connection:
             return builtins.list(connection.scalars(query))
 
-    def ring_again(self, older_than_seconds: float, *, gpus: int | None = None) -> int:
+    def resend(self, older_than_seconds: float, *, gpus: int | None = None) -> int:
         """For when the broker lost messages: queue another for each job that waits so long."""
         overdue = _waits_since(older_than_seconds)
         if gpus is not None:
             overdue = and_(overdue, jobs.c.gpus == gpus)
-        statement = update(jobs).where(overdue).values(rung_at=database_now())
+        statement = update(jobs).where(overdue).values(notified_at=database_now())
         with self._engine.begin() as connection:
             waiting = connection.scalars(statement.returning(jobs.c.id)).all()
             if waiting:
-                ring(connection, *waiting)
+                notify(connection, *waiting)
         return len(waiting)
 
 
-def ring(connection: Connection, *job_ids: str) -> None:
+def notify(connection: Connection, *job_ids: str) -> None:
     """Leave a message for the worker pool, to be sent when this transaction is done."""
     connection.execute(insert(outbox), [{"job_id": job_id} for job_id in job_ids])
 
@@ -122,6 +122,6 @@ def _waits_since(seconds: float) -> ColumnElement[bool]:
     return and_(
         jobs.c.status == JobStatus.QUEUED,
         ~jobs.c.waiting_for_quota,
-        jobs.c.rung_at < database_now() - seconds,
+        jobs.c.notified_at < database_now() - seconds,
         ~exists().where(outbox.c.job_id == jobs.c.id),
     )

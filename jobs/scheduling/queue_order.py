@@ -27,7 +27,7 @@ from jobs.database.engine import READ_ONLY
 from jobs.database.row_mapping import name_from
 from jobs.database.tables.jobs import jobs, projects
 from jobs.scheduling.placement import unschedulable_reasons
-from jobs.schemas.status import HELD, JobStatus
+from jobs.schemas.status import LEASED, JobStatus
 
 IN_ORDER = (jobs.c.priority.desc(), jobs.c.id)  # of one project
 
@@ -57,7 +57,7 @@ def _before(priority: int, job_id: str) -> ColumnElement[bool]:
 
 def first(may_run: ColumnElement[bool]) -> Select[str]:
     """The next of the queued jobs that `may_run` is true of."""
-    project, held = projects.alias("project"), _held_gpus().subquery()
+    project, leased = projects.alias("project"), _leased_gpus().subquery()
     next_job = (
         select(jobs.c.id)
         .where(jobs.c.project == project.c.name, jobs.c.status == JobStatus.QUEUED, may_run)
@@ -66,9 +66,11 @@ def first(may_run: ColumnElement[bool]) -> Select[str]:
         .correlate(project)
     )
     turns = (
-        select(next_job.scalar_subquery().label("id"), func.coalesce(held.c.gpus, 0).label("turn"))
+        select(
+            next_job.scalar_subquery().label("id"), func.coalesce(leased.c.gpus, 0).label("turn")
+        )
         .select_from(project)
-        .outerjoin(held, held.c.project == project.c.name)
+        .outerjoin(leased, leased.c.project == project.c.name)
         .subquery()
     )
     query = select(turns.c.id).where(turns.c.id.is_not(None))
@@ -77,20 +79,20 @@ def first(may_run: ColumnElement[bool]) -> Select[str]:
 
 def _queue() -> Subquery:
     """As claims go on if no job ends: each is counted before the later ones of its project."""
-    held = _held_gpus().subquery()
+    leased = _leased_gpus().subquery()
     ahead = func.sum(jobs.c.gpus).over(
         partition_by=jobs.c.project, order_by=IN_ORDER, rows=(None, -1)
     )
-    turn = func.coalesce(held.c.gpus, 0) + func.coalesce(ahead, 0)
+    turn = func.coalesce(leased.c.gpus, 0) + func.coalesce(ahead, 0)
     queued = select(jobs.c.id, turn.label("turn")).where(jobs.c.status == JobStatus.QUEUED)
-    turns = queued.outerjoin(held, held.c.project == jobs.c.project).subquery()
+    turns = queued.outerjoin(leased, leased.c.project == jobs.c.project).subquery()
     rank = func.row_number().over(order_by=(turns.c.turn, turns.c.id)).label("rank")
     return select(turns.c.id, rank).subquery()
 
 
-def _held_gpus() -> Select[str, int]:
+def _leased_gpus() -> Select[str, int]:
     gpus = func.sum(jobs.c.gpus).label("gpus")
-    return select(jobs.c.project, gpus).where(jobs.c.status.in_(HELD)).group_by(jobs.c.project)
+    return select(jobs.c.project, gpus).where(jobs.c.status.in_(LEASED)).group_by(jobs.c.project)
 
 
 class QueuedJob(BaseModel):

@@ -27,7 +27,7 @@ from jobs.errors import ProjectNotFound, QuotaExceeded
 from jobs.scheduling.placement import fits_some_worker
 from jobs.scheduling.queue_order import IN_ORDER
 from jobs.schemas.json_numbers import json_integer
-from jobs.schemas.status import HELD, JobStatus
+from jobs.schemas.status import LEASED, JobStatus
 
 DEFAULT_QUEUED_JOBS = 10_000  # of a project whose quota is null
 _MAX_COUNT = 2**31 - 1  # of what the database's integers hold
@@ -156,7 +156,7 @@ def waiting_with_room(limit: int = 1000) -> Select[tuple[str]]:
     )
     taken = (
         select(jobs.c.project, func.count().label("jobs"), func.sum(jobs.c.gpus).label("gpus"))
-        .where(or_(jobs.c.status.in_(HELD), under_way))
+        .where(or_(jobs.c.status.in_(LEASED), under_way))
         .group_by(jobs.c.project)
         .subquery()
     )
@@ -203,12 +203,12 @@ def _queued(project: ColumnElement[str]) -> ScalarSelect[int]:
 
 
 def _running(project: ColumnElement[str]) -> ScalarSelect[int]:
-    return _count(project, func.count(), _others.c.status.in_(HELD))
+    return _count(project, func.count(), _others.c.status.in_(LEASED))
 
 
 def _gpus(project: ColumnElement[str]) -> ScalarSelect[int]:
     total = func.coalesce(func.sum(_others.c.gpus), 0)
-    return _count(project, total, _others.c.status.in_(HELD))
+    return _count(project, total, _others.c.status.in_(LEASED))
 
 
 def _stored(project: ColumnElement[str]) -> ColumnElement[int]:

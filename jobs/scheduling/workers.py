@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Engine, Row, and_, case, delete, insert, s
 from jobs.database.engine import READ_ONLY, database_now
 from jobs.database.tables.jobs import jobs
 from jobs.database.tables.workers import workers
-from jobs.schemas.status import HELD
+from jobs.schemas.status import LEASED
 from jobs.schemas.workers import Gpu, Registration, Worker, WorkerStatus
 
 BEAT_SECONDS = 15.0
@@ -51,10 +51,10 @@ class WorkerStore:
 
     def list(self, *, project: str) -> builtins.list[Worker]:
         """By name. They work for all projects, but of their jobs only one's own are named."""
-        held = and_(jobs.c.worker == workers.c.name, jobs.c.status.in_(HELD))
+        leased = and_(jobs.c.worker == workers.c.name, jobs.c.status.in_(LEASED))
         own = case((jobs.c.project == project, jobs.c.id))
-        query = select(workers, jobs.c.id.label("held"), own.label("job_id"))
-        query = query.outerjoin(jobs, held).where(lives()).order_by(workers.c.name)
+        query = select(workers, jobs.c.id.label("leased"), own.label("job_id"))
+        query = query.outerjoin(jobs, leased).where(lives()).order_by(workers.c.name)
         with self._reads.begin() as connection:
             return [_worker_from(row) for row in connection.execute(query)]
 
@@ -82,6 +82,6 @@ def _worker_from(row: Row[*tuple[Any, ...]]) -> Worker:
 
 
 def _status(row: Row[*tuple[Any, ...]]) -> WorkerStatus:
-    if row.held is not None:
+    if row.leased is not None:
         return WorkerStatus.BUSY
     return WorkerStatus.IDLE if row.problem is None else WorkerStatus.UNHEALTHY

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from jobs.schemas.json_numbers import MAX_WHOLE, json_integer
+from jobs.schemas.json_numbers import MAX_SAFE_INTEGER, json_integer
 from relora_core.data.file_formats import COMPRESSED, READABLE, TABLES, TEXTS, TOKENS
 
 SCHEME = "upload://"
@@ -53,7 +53,9 @@ class NewDataset(BaseModel):
         json_schema_extra={"pattern": FILENAME},
         description=f"Its extension says what it holds: {READABLE}.",
     )
-    size: Annotated[int, Field(ge=1, le=MAX_WHOLE), json_integer] = Field(description="In bytes.")
+    size: Annotated[int, Field(ge=1, le=MAX_SAFE_INTEGER), json_integer] = Field(
+        description="In bytes."
+    )
     sha256: Sha256 = Field(description="Of the whole file, as `sha256sum` prints it.")
 
     @field_validator("filename")

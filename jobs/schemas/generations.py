@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from jobs.schemas.json_numbers import MAX_WHOLE, json_integer, json_number
+from jobs.schemas.json_numbers import MAX_SAFE_INTEGER, json_integer, json_number
 from jobs.schemas.status import JobError
 
 Prompt = Annotated[str, StringConstraints(max_length=32_768, pattern=r"^[^\x00]*$")]
@@ -37,7 +37,7 @@ class NewGeneration(BaseModel):
     seed: Annotated[int, Field(ge=0, le=2**32 - 1), json_integer] = Field(
         default=0, description="The same one gives the same text."
     )
-    step: Annotated[int, Field(ge=0, le=MAX_WHOLE), json_integer] | None = Field(
+    step: Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER), json_integer] | None = Field(
         default=None,
         description="The step of the model or checkpoint that writes; default the final model or, "
         "until there is one, the newest of either.",

@@ -3,7 +3,7 @@
 from pydantic import BeforeValidator
 from pydantic_core import PydanticKnownError
 
-MAX_WHOLE = 2**53 - 1  # the largest whole number that all readers of JSON have exactly
+MAX_SAFE_INTEGER = 2**53 - 1  # the largest whole number that all readers of JSON have exactly
 
 
 def _refuse_other_types(error: PydanticKnownError) -> BeforeValidator:

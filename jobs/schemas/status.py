@@ -1,4 +1,4 @@
-"""The life of a job: its statuses and the one table of moves between them."""
+"""The life of a job: its statuses and the one table of transitions between them."""
 
 from enum import StrEnum
 
@@ -22,7 +22,7 @@ class RequestedAction(StrEnum):
     PAUSE = "pause"
 
 
-MOVES: dict[JobStatus, frozenset[JobStatus]] = {
+TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.QUEUED: frozenset({JobStatus.STARTING, JobStatus.CANCELLED, JobStatus.PAUSED}),
     JobStatus.STARTING: frozenset(
         {
@@ -47,14 +47,14 @@ MOVES: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.FAILED: frozenset({JobStatus.QUEUED}),  # a person wants it to be tried again
     JobStatus.CANCELLED: frozenset({JobStatus.QUEUED}),
 }
-HELD = frozenset({JobStatus.STARTING, JobStatus.RUNNING})  # by a worker, under a lease
+LEASED = frozenset({JobStatus.STARTING, JobStatus.RUNNING})  # by a worker, under a lease
 # Over, until a person retries it.
 FINAL = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED})
 
 
 def sources(target: JobStatus) -> frozenset[JobStatus]:
-    """The statuses from which `target` can be reached in one move."""
-    return frozenset(status for status, moves in MOVES.items() if target in moves)
+    """The statuses from which `target` can be reached in one transition."""
+    return frozenset(status for status, transitions in TRANSITIONS.items() if target in transitions)
 
 
 class JobError(BaseModel):

@@ -34,7 +34,7 @@ from jobs.scheduling.quotas import has_room, lock_project_of
 from jobs.schemas.events import JobClaimed, JobPublished, JobStarted, JobWarned, Lines
 from jobs.schemas.job import Artifact, Job
 from jobs.schemas.progress import advance
-from jobs.schemas.status import HELD, JobError, JobStatus, RequestedAction
+from jobs.schemas.status import LEASED, JobError, JobStatus, RequestedAction
 from jobs.store import event_log
 from jobs.store.transitions import (
     JobRow,
@@ -42,11 +42,11 @@ from jobs.store.transitions import (
     announce,
     can_become,
     change,
-    held_by,
-    move,
+    leased_by,
     release,
     requested_or,
     to,
+    transition,
 )
 
 MAX_NODE_FAULTS = 20
@@ -65,7 +65,7 @@ class AttemptStore:
         """
         with self._engine.begin() as connection:
             lock_project_of(connection, job_id)
-            row = move(
+            row = transition(
                 connection,
                 job_id,
                 JobStatus.STARTING,
@@ -109,22 +109,22 @@ class AttemptStore:
         """The trainer runs, from the checkpoint of step `resumed_from` if there was one."""
         now = literal(datetime.now(UTC), jobs.c.started_at.type)
         with self._engine.begin() as connection:
-            row = move(
+            row = transition(
                 connection,
                 job_id,
                 JobStatus.RUNNING,
-                held_by(attempt),
+                leased_by(attempt),
                 started_at=func.coalesce(jobs.c.started_at, now),
             )
-            row = _still_held(row, job_id, attempt)
+            row = _still_leased(row, job_id, attempt)
             announce(connection, row, JobStarted(worker=row.worker, resumed_from=resumed_from))
 
     def renew(self, job_id: str, attempt: int, *, lease_seconds: float) -> RequestedAction | None:
         """Extend the lease; return what a person asked for meanwhile."""
         lease_until = database_now() + lease_seconds
         with self._engine.begin() as connection:
-            row = change(connection, job_id, held_by(attempt), lease_until=lease_until)
-        action: RequestedAction | None = _still_held(row, job_id, attempt).requested_action
+            row = change(connection, job_id, leased_by(attempt), lease_until=lease_until)
+        action: RequestedAction | None = _still_leased(row, job_id, attempt).requested_action
         return action
 
     def append(
@@ -137,7 +137,7 @@ class AttemptStore:
         if not lines:
             return
         with self._engine.begin() as connection:
-            row = _still_held(change(connection, job_id, held_by(attempt)), job_id, attempt)
+            row = _still_leased(change(connection, job_id, leased_by(attempt)), job_id, attempt)
             reporter = attempt if reported_by is None else reported_by
             new = event_log.not_recorded(connection, lines, job_id=job_id, attempt=reporter)
             if not new:
@@ -149,7 +149,7 @@ class AttemptStore:
             change(
                 connection,
                 job_id,
-                held_by(attempt),
+                leased_by(attempt),
                 last_event=row.last_event + len(new),
                 progress=progress_document(progress),
             )
@@ -176,7 +176,7 @@ class AttemptStore:
         same = artifacts.c.path.in_([file.path for file in files])
         replaced = same if folder is None else _inside(folder)
         with self._engine.begin() as connection:
-            _still_held(change(connection, job_id, held_by(attempt)), job_id, attempt)
+            _still_leased(change(connection, job_id, leased_by(attempt)), job_id, attempt)
             keys = _unlist(connection, job_id, replaced)
             connection.execute(insert(artifacts), rows)
         return sorted(set(keys) - {file.key for file in files})
@@ -187,7 +187,7 @@ class AttemptStore:
         While they are an input of a job that is not over, all stays and there are none.
         """
         with self._engine.begin() as connection:
-            _still_held(change(connection, job_id, held_by(attempt)), job_id, attempt)
+            _still_leased(change(connection, job_id, leased_by(attempt)), job_id, attempt)
             if users_of(connection, job_id, folder=folder):
                 return []
             return _unlist(connection, job_id, _inside(folder))
@@ -207,32 +207,32 @@ class AttemptStore:
                 (jobs.c.requested_action == RequestedAction.CANCEL, to(JobStatus.CANCELLED)),
                 else_=target,
             )
-        guard = and_(held_by(attempt), can_become(status))
+        guard = and_(leased_by(attempt), can_become(status))
         return self._release(job_id, attempt, guard, target, error)
 
     def requeue(self, job_id: str, attempt: int) -> JobStatus:
         """The worker must leave, which counts as no failed attempt. A requested action is done."""
         target = requested_or(to(JobStatus.QUEUED))
-        return self._release(job_id, attempt, held_by(attempt), target, None)
+        return self._release(job_id, attempt, leased_by(attempt), target, None)
 
     def retry(self, job_id: str, attempt: int, error: JobError) -> JobStatus:
         """Queue the job again or, after `retries.max_attempts` failed ones, let it fail.
 
         A requested action is done instead.
         """
-        return self._release(job_id, attempt, held_by(attempt), _RETRIED, error)
+        return self._release(job_id, attempt, leased_by(attempt), _RETRIED, error)
 
     def give_back(self, job_id: str, attempt: int, error: JobError) -> JobStatus:
         """As `retry`, for an error that was the node's and not the job's: the attempt does not
         count. A job that meets `MAX_NODE_FAULTS` of them fails, for it may be what causes them.
         """
-        faults, guard = jobs.c.node_faults, held_by(attempt)
+        faults, guard = jobs.c.node_faults, leased_by(attempt)
         target = _queued_while(faults + 1 < MAX_NODE_FAULTS)
         return self._release(job_id, attempt, guard, target, error, counter=faults)
 
     def expire_leases(self) -> list[str]:
         """Retry the jobs whose worker is lost (a transaction each); return their ids."""
-        overdue = and_(jobs.c.status.in_(HELD), jobs.c.lease_until < database_now())
+        overdue = and_(jobs.c.status.in_(LEASED), jobs.c.lease_until < database_now())
         with self._reads.begin() as connection:
             lost = connection.execute(select(jobs.c.id, jobs.c.worker).where(overdue)).all()
         return [job_id for job_id, worker in lost if self._expire(job_id, worker, overdue)]
@@ -244,8 +244,8 @@ class AttemptStore:
 
     def _say(self, job_id: str, attempt: int, event: JobWarned | JobPublished) -> None:
         with self._engine.begin() as connection:
-            row = change(connection, job_id, held_by(attempt), last_event=jobs.c.last_event + 1)
-            announce(connection, _still_held(row, job_id, attempt), event)
+            row = change(connection, job_id, leased_by(attempt), last_event=jobs.c.last_event + 1)
+            announce(connection, _still_leased(row, job_id, attempt), event)
 
     def _release(
         self,
@@ -259,7 +259,7 @@ class AttemptStore:
     ) -> JobStatus:
         with self._engine.begin() as connection:
             row = release(connection, job_id, guard, target, error, counter=counter)
-        status: JobStatus = _still_held(row, job_id, attempt).status
+        status: JobStatus = _still_leased(row, job_id, attempt).status
         return status
 
 
@@ -272,7 +272,7 @@ def _queued_while(attempts_left: ColumnElement[bool]) -> Target:
 _RETRIED = _queued_while(jobs.c.failed_attempts + 1 < jobs.c.max_attempts)
 
 
-def _still_held(row: JobRow | None, job_id: str, attempt: int) -> JobRow:
+def _still_leased(row: JobRow | None, job_id: str, attempt: int) -> JobRow:
     if row is None:
         raise LeaseLost(job_id, attempt)
     return row

@@ -23,7 +23,7 @@ from jobs.database.row_mapping import (
 from jobs.database.tables.jobs import DEFAULT_PROJECT, artifacts, events, jobs, outbox
 from jobs.errors import ArtifactNotFound, IllegalTransition, JobInUse, JobNotFound
 from jobs.inputs import lock_inputs, users_of
-from jobs.scheduling.outbox import ring
+from jobs.scheduling.outbox import notify
 from jobs.scheduling.placement import unschedulable_reasons
 from jobs.scheduling.queue_order import position, positions
 from jobs.scheduling.quotas import check_requeue, lock_project
@@ -35,7 +35,7 @@ from jobs.store.filters import ALL_JOBS, JobFilter, within_a_page
 from jobs.store.idempotency import Request, forget, made_before, remember
 from jobs.store.labels import set_labels
 from jobs.store.submit import Submitted, enqueue
-from jobs.store.transitions import FULFILLED, announce, change, move, request_action
+from jobs.store.transitions import FULFILLED, announce, change, request_action, transition
 from jobs.store.webhook_outbox import forget_webhooks
 
 
@@ -200,12 +200,12 @@ class JobStore:
         allowed = jobs.c.status.in_(sources)
         with self._engine.begin() as connection:
             check_requeue(connection, job_id)
-            row = move(
+            row = transition(
                 connection,
                 job_id,
                 JobStatus.QUEUED,
                 allowed,
-                rung_at=database_now(),
+                notified_at=database_now(),
                 not_before=0,
                 **values,
             )
@@ -213,7 +213,7 @@ class JobStore:
                 raise _illegal(connection, job_id, reason)
             lock_inputs(connection, job_id, project=row.project)
             announce(connection, row, JobQueued(reason=reason))
-            ring(connection, job_id)
+            notify(connection, job_id)
             return job_from(row, position(connection, row))
 
     def delete(self, job_id: str) -> None:

@@ -11,11 +11,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from jobs.database.engine import READ_ONLY, database_now
 from jobs.database.tables.jobs import jobs, outbox
 from jobs.database.tables.upload_totals import upload_totals
-from jobs.schemas.status import HELD, JobStatus
+from jobs.schemas.status import LEASED, JobStatus
 
 
 @dataclass(frozen=True)
-class HeldJob:
+class LeasedJob:
     """A job that a worker holds."""
 
     id: str
@@ -36,25 +36,25 @@ class Uploads:
 
 
 @dataclass(frozen=True)
-class Vitals:
+class JobStats:
     jobs: Mapping[JobStatus, int]
-    held: tuple[HeldJob, ...]
+    leased: tuple[LeasedJob, ...]
     unsent_messages: int
     uploads: Mapping[str, Uploads]
 
 
-class VitalStore:
+class StatsStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._reads = engine.execution_options(**READ_ONLY)
 
-    def read(self, project: str | None = None) -> Vitals:
+    def read(self, project: str | None = None) -> JobStats:
         """Of one project's jobs, or of all."""
         ours = true() if project is None else jobs.c.project == project
         with self._reads.begin() as connection:
-            return Vitals(
+            return JobStats(
                 jobs=_count(connection, ours),
-                held=_held(connection, ours),
+                leased=_leased(connection, ours),
                 unsent_messages=connection.scalar(select(func.count()).select_from(outbox)) or 0,
                 uploads=_uploads(connection),
             )
@@ -77,7 +77,7 @@ def _count(connection: Connection, ours: ColumnElement[bool]) -> dict[JobStatus,
     return {status: found.get(status, 0) for status in JobStatus}
 
 
-def _held(connection: Connection, ours: ColumnElement[bool]) -> tuple[HeldJob, ...]:
+def _leased(connection: Connection, ours: ColumnElement[bool]) -> tuple[LeasedJob, ...]:
     query = select(
         jobs.c.id,
         jobs.c.project,
@@ -85,9 +85,9 @@ def _held(connection: Connection, ours: ColumnElement[bool]) -> tuple[HeldJob, .
         jobs.c.failed_attempts,
         (jobs.c.lease_until - database_now()).label("lease_left"),
         case((jobs.c.status == JobStatus.RUNNING, jobs.c.progress), else_="{}").label("progress"),
-    ).where(ours, jobs.c.status.in_(HELD))
+    ).where(ours, jobs.c.status.in_(LEASED))
     return tuple(
-        HeldJob(**{**row._asdict(), "progress": json.loads(row.progress)})
+        LeasedJob(**{**row._asdict(), "progress": json.loads(row.progress)})
         for row in connection.execute(query)
     )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from jobs.inputs import add_inputs
-from jobs.scheduling.outbox import ring
+from jobs.scheduling.outbox import notify
 from jobs.scheduling.quotas import check_submit
 from jobs.schemas.events import JobQueued
 from jobs.schemas.ids import new_job_id
@@ -45,5 +45,5 @@ def enqueue(
     )
     add_inputs(connection, row.id, spec, project=project)
     announce(connection, row, JobQueued(reason="forked" if forked_from else "submitted"))
-    ring(connection, row.id)
+    notify(connection, row.id)
     return row

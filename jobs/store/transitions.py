@@ -1,6 +1,6 @@
 """How a job's row changes: by guarded UPDATEs that check and write in one.
 
-None reads a status in order to write it afterwards, so two who want to move a job cannot
+None reads a status in order to write it afterwards, so two who want to transition a job cannot
 both succeed. Each returns the row as it is after the change, or None if its guard refused;
 the rest of the transaction owns the row.
 """
@@ -27,7 +27,7 @@ from jobs.database.columns import UtcDateTime
 from jobs.database.engine import database_now
 from jobs.database.row_mapping import progress_document
 from jobs.database.tables.jobs import jobs
-from jobs.scheduling.outbox import ring
+from jobs.scheduling.outbox import notify
 from jobs.schemas.events import (
     ActionRequested,
     AnyStatusEvent,
@@ -39,7 +39,7 @@ from jobs.schemas.events import (
     JobSucceeded,
 )
 from jobs.schemas.job import JobSpec, Progress
-from jobs.schemas.status import FINAL, HELD, JobError, JobStatus, RequestedAction, sources
+from jobs.schemas.status import FINAL, LEASED, JobError, JobStatus, RequestedAction, sources
 from jobs.store import event_log
 from jobs.store.labels import set_labels
 from jobs.store.webhook_outbox import attach_to_job
@@ -52,9 +52,9 @@ LONGEST_BACKOFF_SECONDS = 300
 FULFILLED = {RequestedAction.CANCEL: JobStatus.CANCELLED, RequestedAction.PAUSE: JobStatus.PAUSED}
 
 
-def held_by(attempt: int) -> ColumnElement[bool]:
+def leased_by(attempt: int) -> ColumnElement[bool]:
     """The fence: true for the attempt that holds the job, and for none before it."""
-    return and_(jobs.c.attempt == attempt, jobs.c.status.in_(HELD))
+    return and_(jobs.c.attempt == attempt, jobs.c.status.in_(LEASED))
 
 
 def can_become(target: JobStatus) -> ColumnElement[bool]:
@@ -100,7 +100,7 @@ def add(
         spec=spec.model_dump_json(),
         progress=progress_document(progress),
         last_event=1,
-        rung_at=database_now(),
+        notified_at=database_now(),
         created_at=now,
         updated_at=now,
     )
@@ -125,14 +125,14 @@ def announce(connection: Connection, row: JobRow, event: AnyStatusEvent) -> None
     )
 
 
-def move(
+def transition(
     connection: Connection,
     job_id: str,
     target: JobStatus,
     *guards: ColumnElement[bool],
     **values: object,
 ) -> JobRow | None:
-    """Move the job to `target` if the table of moves and the guards allow it.
+    """Move the job to `target` if the table of transitions and the guards allow it.
 
     It makes room for one event, which the caller announces.
     """
@@ -151,8 +151,8 @@ def request_action(connection: Connection, job_id: str, action: RequestedAction)
 
     A request to cancel is final: a later one to pause does not replace it.
     """
-    held = jobs.c.status.in_(HELD)
-    target = case((held, jobs.c.status), else_=to(FULFILLED[action]))
+    leased = jobs.c.status.in_(LEASED)
+    target = case((leased, jobs.c.status), else_=to(FULFILLED[action]))
     asked = jobs.c.requested_action
     replaceable = and_(
         asked.is_distinct_from(action), asked.is_distinct_from(RequestedAction.CANCEL)
@@ -162,12 +162,12 @@ def request_action(connection: Connection, job_id: str, action: RequestedAction)
         job_id,
         and_(can_become(FULFILLED[action]), replaceable),
         status=target,
-        requested_action=case((held, literal(action, asked.type)), else_=null()),
+        requested_action=case((leased, literal(action, asked.type)), else_=null()),
         finished_at=_if_final(target),
         last_event=jobs.c.last_event + 1,
     )
     if row is not None:
-        made = ActionRequested(action=action.value) if row.status in HELD else _ending(row, None)
+        made = ActionRequested(action=action.value) if row.status in LEASED else _ending(row, None)
         announce(connection, row, made)
     return row
 
@@ -195,7 +195,7 @@ def release(
         requested_action=None,
         worker=None,
         lease_until=None,
-        rung_at=database_now(),
+        notified_at=database_now(),
         error=case((target == JobStatus.FAILED, literal(document)), else_=null()),
         finished_at=_if_final(target),
         last_event=jobs.c.last_event + 1,
@@ -204,7 +204,7 @@ def release(
     if row is not None:
         announce(connection, row, _ending(row, error))
         if row.status is JobStatus.QUEUED:
-            ring(connection, job_id)
+            notify(connection, job_id)
     return row
 
 

@@ -40,7 +40,7 @@ WARN_AFTER = 5  # failures in a row, some minutes of them
 
 
 @dataclass(frozen=True)
-class Target:
+class Endpoint:
     """A webhook that this sender holds."""
 
     id: str
@@ -50,7 +50,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Parcel:
+class DueDelivery:
     """A delivery that is due. `attempts` were made before."""
 
     id: str
@@ -71,7 +71,7 @@ class DeliveryQueue:
         self._engine = engine
         self._reads = engine.execution_options(**READ_ONLY)
 
-    def claim(self, limit: int) -> list[Target]:
+    def claim(self, limit: int) -> list[Endpoint]:
         """Take webhooks that have something due and that no other sender holds; of a project so
         many that others have places too.
         """
@@ -107,13 +107,13 @@ class DeliveryQueue:
         )
         with self._engine.begin() as connection:
             rows = connection.execute(statement).all()
-        return [Target(row.id, row.project, row.url, row.secret) for row in rows]
+        return [Endpoint(row.id, row.project, row.url, row.secret) for row in rows]
 
-    def due(self, target: Target) -> Parcel | None:
+    def due(self, endpoint: Endpoint) -> DueDelivery | None:
         """The oldest that is due."""
         query = (
             select(deliveries)
-            .where(deliveries.c.webhook_id == target.id)
+            .where(deliveries.c.webhook_id == endpoint.id)
             .where(deliveries.c.status == DeliveryStatus.PENDING)
             .where(deliveries.c.due_at <= database_now())
             .order_by(deliveries.c.id)
@@ -123,18 +123,18 @@ class DeliveryQueue:
             row = connection.execute(query).one_or_none()
         if row is None:
             return None
-        return Parcel(row.id, row.body, row.attempts)
+        return DueDelivery(row.id, row.body, row.attempts)
 
-    def settle(self, target: Target, parcel: Parcel, outcome: Outcome) -> None:
+    def settle(self, endpoint: Endpoint, delivery: DueDelivery, outcome: Outcome) -> None:
         """Note how an attempt went, for the log and for what comes next."""
         with self._engine.begin() as connection:
-            if _note(connection, parcel, outcome):
-                _count(connection, target, outcome)
+            if _note(connection, delivery, outcome):
+                _count(connection, endpoint, outcome)
 
-    def release(self, target: Target) -> None:
+    def release(self, endpoint: Endpoint) -> None:
         with self._engine.begin() as connection:
             connection.execute(
-                update(webhooks).where(webhooks.c.id == target.id).values(leased_until=0.0)
+                update(webhooks).where(webhooks.c.id == endpoint.id).values(leased_until=0.0)
             )
 
     def delete_old(self) -> None:
@@ -152,18 +152,18 @@ def _held() -> ScalarSelect[int]:
     return count.correlate(webhooks).scalar_subquery()
 
 
-def _note(connection: Connection, parcel: Parcel, outcome: Outcome) -> bool:
+def _note(connection: Connection, delivery: DueDelivery, outcome: Outcome) -> bool:
     """False if another sender did, or the webhook is gone."""
     due = and_(
-        deliveries.c.id == parcel.id,
+        deliveries.c.id == delivery.id,
         deliveries.c.status == DeliveryStatus.PENDING,
-        deliveries.c.attempts == parcel.attempts,
+        deliveries.c.attempts == delivery.attempts,
     )
     values = {
-        "attempts": parcel.attempts + 1,
+        "attempts": delivery.attempts + 1,
         "error": outcome.error,
         "response_status": outcome.status,
-        **(_delivered() if outcome.error is None else _postponed(parcel.attempts)),
+        **(_delivered() if outcome.error is None else _postponed(delivery.attempts)),
     }
     return connection.execute(update(deliveries).where(due).values(values)).rowcount == 1
 
@@ -187,9 +187,9 @@ def _postponed(attempts: int) -> dict[str, object]:
     }
 
 
-def _count(connection: Connection, target: Target, outcome: Outcome) -> None:
+def _count(connection: Connection, endpoint: Endpoint, outcome: Outcome) -> None:
     """Failures in a row; a job hears of them once, while it still can."""
-    this = update(webhooks).where(webhooks.c.id == target.id)
+    this = update(webhooks).where(webhooks.c.id == endpoint.id)
     if outcome.error is None:
         connection.execute(this.where(webhooks.c.failures > 0).values(_WORKS))
         return
@@ -200,18 +200,18 @@ def _count(connection: Connection, target: Target, outcome: Outcome) -> None:
     }
     row = connection.execute(this.values(failing).returning(webhooks)).one_or_none()
     if row is not None and row.job_id is not None and row.failures == WARN_AFTER:
-        _warn(connection, row.job_id, target)
+        _warn(connection, row.job_id, endpoint)
 
 
 _WORKS = {"failures": 0, "failing_since": None}
 
 
-def _warn(connection: Connection, job_id: str, target: Target) -> None:
+def _warn(connection: Connection, job_id: str, endpoint: Endpoint) -> None:
     unfinished = jobs.c.status.not_in(FINAL)
     row = change(connection, job_id, unfinished, last_event=jobs.c.last_event + 1)
     if row is not None:
         message = (
-            f"the webhook {target.id} has failed {WARN_AFTER} times in a row; "
-            f"GET /v1/webhooks/{target.id}/deliveries says why"
+            f"the webhook {endpoint.id} has failed {WARN_AFTER} times in a row; "
+            f"GET /v1/webhooks/{endpoint.id}/deliveries says why"
         )
         announce(connection, row, JobWarned(code="webhook_failing", message=message))

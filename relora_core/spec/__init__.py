@@ -63,11 +63,11 @@ from relora_core.spec.training import (
     SpectrumSpec,
     TrainingSpec,
 )
-from relora_core.spec.written import MAX_WHOLE, SpecConflict, check_written
+from relora_core.spec.written import MAX_INT64, SpecConflict, check_written
 
 __all__ = [
     "DEFAULT_IMAGE_SIZE",
-    "MAX_WHOLE",
+    "MAX_INT64",
     "METHODS",
     "SERVICE_FIELDS",
     "SOURCE_SCHEMES",

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from relora_core.spec.part import Count, Spec, Steps
-from relora_core.spec.written import MAX_WHOLE
+from relora_core.spec.written import MAX_INT64
 
 
 class TrainingSpec(Spec):
@@ -39,7 +39,7 @@ class TrainingSpec(Spec):
     seed: int = Field(
         default=0,
         ge=0,
-        le=MAX_WHOLE,
+        le=MAX_INT64,
         description="Seed of the weights, the order of the data, dropout and the factors.",
     )
     max_grad_norm: float | None = Field(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 MAX_BYTES = 65_536  # as JSON
 MAX_DEPTH = 32
-MAX_WHOLE = 2**63 - 1
+MAX_INT64 = 2**63 - 1
 TOO_DEEP = f"must be at most {MAX_DEPTH} levels deep"
 
 _Items = Iterator[tuple[object, object]]
@@ -57,8 +57,8 @@ def _size(value: object, path: list[str]) -> int:
         except UnicodeEncodeError:
             message = "must be valid Unicode text: it holds half of a surrogate pair"
             raise SpecConflict(_dotted(path), message) from None
-    if isinstance(value, int) and abs(value) > MAX_WHOLE:
-        bound = MAX_WHOLE if value > 0 else -MAX_WHOLE
+    if isinstance(value, int) and abs(value) > MAX_INT64:
+        bound = MAX_INT64 if value > 0 else -MAX_INT64
         message = f"must be at {'most' if value > 0 else 'least'} {bound}"
         raise SpecConflict(_dotted(path), message)
     if isinstance(value, float) and not math.isfinite(value):

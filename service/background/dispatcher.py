@@ -2,10 +2,10 @@
 
 from jobs.broker.celery_queue import JobQueue, dispatch
 from jobs.scheduling.outbox import Outbox
-from service.background.periodic import Rounds
+from service.background.periodic import PeriodicTask
 
 
-class Dispatcher(Rounds):
+class Dispatcher(PeriodicTask):
     """With the broker down the outbox keeps what is in it, and jobs are still accepted."""
 
     def __init__(self, outbox: Outbox, queue: JobQueue, *, every_seconds: float = 1.0) -> None:

@@ -1,4 +1,4 @@
-"""A thread of the server that looks, again and again, whether there is something to do."""
+"""A thread of the server that calls a function again and again."""
 
 import logging
 from collections.abc import Callable
@@ -7,46 +7,46 @@ from threading import Event, Thread
 logger = logging.getLogger(__name__)
 
 
-class Rounds:
-    """A round when it is rung, and every `every_seconds`.
+class PeriodicTask:
+    """Call `callback` every `every_seconds`, and at once after `run_soon()`.
 
-    A round that fails is tried again; the log says so once, and once when it works again.
+    A call that fails is tried again; the log says so once, and once when it works again.
     """
 
     def __init__(
-        self, name: str, look: Callable[[], object], *, every_seconds: float, task: str
+        self, name: str, callback: Callable[[], object], *, every_seconds: float, task: str
     ) -> None:
         self.stopping = False
-        self._look = look
+        self._callback = callback
         self._every_seconds = every_seconds
         self._task = task
-        self._rung = Event()
+        self._requested = Event()
         self._failing = False
         self._thread = Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def ring(self) -> None:
+    def run_soon(self) -> None:
         """Say that there is something to do."""
-        self._rung.set()
+        self._requested.set()
 
     def stop(self) -> None:
-        """Return when the round that goes on is done."""
+        """Return when the call that goes on is done."""
         self.stopping = True
-        self.ring()
+        self.run_soon()
         self._thread.join()
 
     def _run(self) -> None:
         while not self.stopping:
-            self._rung.wait(self._every_seconds)
-            self._rung.clear()
+            self._requested.wait(self._every_seconds)
+            self._requested.clear()
             self._try()
 
     def _try(self) -> None:
         try:
-            self._look()
-        except Exception as error:  # whatever is down, the next round tries again
+            self._callback()
+        except Exception as error:  # whatever is down, the next call tries again
             if not self._failing:
                 logger.error("cannot %s, trying on: %s", self._task, first_line(error))
             self._failing = True

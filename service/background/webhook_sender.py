@@ -8,9 +8,9 @@ from threading import Lock
 from jobs.backends import Backends
 from jobs.errors import SecretNotFound, SecretsUnavailable
 from jobs.locations.rules import Locations
-from jobs.webhooks.sending import LEASE_SECONDS, DeliveryQueue, Outcome, Parcel, Target
+from jobs.webhooks.sending import LEASE_SECONDS, DeliveryQueue, DueDelivery, Endpoint, Outcome
 from jobs.webhooks.signature import InvalidSigningSecret, signed_headers, signing_keys
-from service.background.periodic import Rounds, first_line
+from service.background.periodic import PeriodicTask, first_line
 from service.background.safe_post import post
 
 logger = logging.getLogger(__name__)
@@ -19,12 +19,12 @@ AT_ONCE = 8  # webhooks that are sent to at the same time
 CLEAN_EVERY_SECONDS = 3600.0
 
 
-class Deliverer(Rounds):
-    """Any number of processes may run one: each webhook is held by one of them at a time."""
+class WebhookSender(PeriodicTask):
+    """Any number of processes may run one: each webhook is leased by one of them at a time."""
 
     def __init__(self, backends: Backends, *, every_seconds: float = 1.0) -> None:
         super().__init__(
-            "deliverer", self._deliver, every_seconds=every_seconds, task="look for webhooks"
+            "webhook_sender", self._deliver, every_seconds=every_seconds, task="look for webhooks"
         )
         self._backends = backends
         self._queue = DeliveryQueue(backends.engine)
@@ -41,9 +41,9 @@ class Deliverer(Rounds):
 
     def _deliver(self) -> None:
         self._clean()
-        for target in self._queue.claim(self._free_places()):
+        for endpoint in self._queue.claim(self._free_places()):
             self._occupy(+1)
-            self._pool.submit(self._serve, target)
+            self._pool.submit(self._serve, endpoint)
 
     def _free_places(self) -> int:
         with self._lock:
@@ -58,36 +58,36 @@ class Deliverer(Rounds):
             self._queue.delete_old()
             self._clean_at = time.monotonic() + CLEAN_EVERY_SECONDS
 
-    def _serve(self, target: Target) -> None:
+    def _serve(self, endpoint: Endpoint) -> None:
         """Send to one webhook what is due, for half of the lease, then let others have a turn."""
         until = time.monotonic() + LEASE_SECONDS / 2
         try:
             while not self.stopping and time.monotonic() < until:
-                if (parcel := self._queue.due(target)) is None:
+                if (delivery := self._queue.due(endpoint)) is None:
                     break
-                outcome = self._send(target, parcel)
-                self._queue.settle(target, parcel, outcome)
+                outcome = self._send(endpoint, delivery)
+                self._queue.settle(endpoint, delivery, outcome)
                 if outcome.status is None and outcome.error:  # nobody is there
                     break
-            self._queue.release(target)
+            self._queue.release(endpoint)
         except Exception as error:  # the lease ends by itself, and what is due is sent again
-            logger.error("webhook %s: sending broke off: %s", target.id, first_line(error))
+            logger.error("webhook %s: sending broke off: %s", endpoint.id, first_line(error))
         finally:
             self._occupy(-1)
-            self.ring()
+            self.run_soon()
 
-    def _send(self, target: Target, parcel: Parcel) -> Outcome:
+    def _send(self, endpoint: Endpoint, delivery: DueDelivery) -> Outcome:
         try:
-            values = self._backends.secrets.reveal(target.project, {target.secret})
-            keys = signing_keys(values[target.secret])
+            values = self._backends.secrets.reveal(endpoint.project, {endpoint.secret})
+            keys = signing_keys(values[endpoint.secret])
         except (SecretNotFound, SecretsUnavailable) as error:
             return Outcome(error=f"it cannot be signed: {error}")
         except InvalidSigningSecret as error:
-            return Outcome(error=f"it cannot be signed with secret {target.secret!r}: {error}")
-        body = parcel.body.encode()
+            return Outcome(error=f"it cannot be signed with secret {endpoint.secret!r}: {error}")
+        body = delivery.body.encode()
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "relora",
-            **signed_headers(body, keys, message_id=parcel.id, timestamp=int(time.time())),
+            **signed_headers(body, keys, message_id=delivery.id, timestamp=int(time.time())),
         }
-        return post(target.url, body, headers, only_public=self._only_public)
+        return post(endpoint.url, body, headers, only_public=self._only_public)

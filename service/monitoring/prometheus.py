@@ -14,7 +14,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from jobs.store.stats import HeldJob, Vitals
+from jobs.store.stats import JobStats, LeasedJob
 
 NO_ROUTE = "none"  # requests of a path that is not there share a label, whatever they ask for
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -80,7 +80,7 @@ class Timing:
 class JobFigures(Collector):
     """The store's figures as Prometheus names them."""
 
-    vitals: Vitals
+    stats: JobStats
     lease_seconds: float
 
     def collect(self) -> Iterator[Metric]:
@@ -88,7 +88,7 @@ class JobFigures(Collector):
         yield GaugeMetricFamily(
             "relora_unsent_messages",
             "Messages to workers that wait for the broker.",
-            value=self.vitals.unsent_messages,
+            value=self.stats.unsent_messages,
         )
         yield from self._held_jobs()
         yield from self._uploads()
@@ -97,38 +97,40 @@ class JobFigures(Collector):
         family = GaugeMetricFamily(
             "relora_jobs", "Jobs by status; queued is the depth of the queue.", labels=["status"]
         )
-        for status, count in self.vitals.jobs.items():
+        for status, count in self.stats.jobs.items():
             family.add_metric([status.value], count)
         return family
 
     def _held_jobs(self) -> Iterator[Metric]:
         yield self._of_jobs(
-            "attempt", "Attempts so far.", ((job, job.attempt) for job in self._held)
+            "attempt", "Attempts so far.", ((job, job.attempt) for job in self._leased)
         )
         yield self._of_jobs(
             "failed_attempts",
             "Attempts that failed.",
-            ((job, job.failed_attempts) for job in self._held),
+            ((job, job.failed_attempts) for job in self._leased),
         )
         yield self._of_jobs(
             "lease_age_seconds",
             f"Since the worker's last sign; it is lost after {self.lease_seconds:g}.",
-            ((job, self.lease_seconds - job.lease_left) for job in self._held),
+            ((job, self.lease_seconds - job.lease_left) for job in self._leased),
         )
         yield self._of_jobs(
             "steps_per_second",
             "At the pace of the last report.",
-            ((job, _steps_per_second(job)) for job in self._held),
+            ((job, _steps_per_second(job)) for job in self._leased),
         )
         for name, field, text in OF_PROGRESS:
-            yield self._of_jobs(name, text, ((job, job.progress.get(field)) for job in self._held))
+            yield self._of_jobs(
+                name, text, ((job, job.progress.get(field)) for job in self._leased)
+            )
 
     @property
-    def _held(self) -> tuple[HeldJob, ...]:
-        return self.vitals.held
+    def _leased(self) -> tuple[LeasedJob, ...]:
+        return self.stats.leased
 
     def _of_jobs(
-        self, name: str, text: str, values: Iterable[tuple[HeldJob, float | None]]
+        self, name: str, text: str, values: Iterable[tuple[LeasedJob, float | None]]
     ) -> Metric:
         family = GaugeMetricFamily(f"relora_job_{name}", text, labels=["job", "project"])
         for job, value in values:
@@ -143,13 +145,13 @@ class JobFigures(Collector):
         size = CounterMetricFamily(
             "relora_uploaded_bytes", "How much workers have uploaded.", labels=["kind"]
         )
-        for kind, of in self.vitals.uploads.items():
+        for kind, of in self.stats.uploads.items():
             seconds.add_metric([kind], of.count, of.seconds)
             size.add_metric([kind], of.bytes)
         yield from (seconds, size)
 
 
-def _steps_per_second(job: HeldJob) -> float | None:
+def _steps_per_second(job: LeasedJob) -> float | None:
     pace, seen, step = (job.progress.get(n) for n in ("tokens_per_second", "tokens_seen", "step"))
     return pace * step / seen if pace and seen and step else None
 

@@ -8,7 +8,7 @@ from fastapi.responses import RedirectResponse
 
 from jobs.errors import ArtifactNotFound
 from jobs.schemas.job import Artifact
-from jobs.schemas.json_numbers import MAX_WHOLE
+from jobs.schemas.json_numbers import MAX_SAFE_INTEGER
 from jobs.storage import Storage
 from jobs.store.artifacts import ArtifactKind, Selection, folder_of
 from service.http.caller_route import CallerRoute
@@ -67,7 +67,7 @@ def list_checkpoints(
 def _selection(
     kind: Annotated[ArtifactKind | None, Query(description="Only files of this kind.")] = None,
     step: Annotated[
-        int | None, Query(ge=0, le=MAX_WHOLE, description="Only files of this step.")
+        int | None, Query(ge=0, le=MAX_SAFE_INTEGER, description="Only files of this step.")
     ] = None,
     prefix: Annotated[
         str, Query(max_length=MAX_PATH, description="Only files whose path starts with this.")
@@ -149,7 +149,7 @@ def download_model(
         int | None,
         Query(
             ge=0,
-            le=MAX_WHOLE,
+            le=MAX_SAFE_INTEGER,
             description="Default: the final model or, until there is one, the newest other.",
         ),
     ] = None,

@@ -11,7 +11,7 @@ from jobs.backends import Backends
 from jobs.datasets import content
 from jobs.errors import OffsetMismatch, UploadTooLarge
 from jobs.schemas.datasets import Dataset, NewDataset
-from jobs.schemas.json_numbers import MAX_WHOLE
+from jobs.schemas.json_numbers import MAX_SAFE_INTEGER
 from jobs.storage import Storage
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
@@ -102,7 +102,10 @@ async def upload_content(
     offset: Annotated[
         int,
         Header(
-            alias=OFFSET, ge=0, le=MAX_WHOLE, description="The offset of the body's first byte."
+            alias=OFFSET,
+            ge=0,
+            le=MAX_SAFE_INTEGER,
+            description="The offset of the body's first byte.",
         ),
     ],
 ) -> Dataset:

@@ -13,7 +13,7 @@ from jobs.metrics.store import MetricStore
 from jobs.store.jobs import JobStore
 from service.auth.access import CallerDep
 from service.background.dispatcher import Dispatcher
-from service.background.webhook_sender import Deliverer
+from service.background.webhook_sender import WebhookSender
 from service.http.limits import MAX_NAME
 from service.streams.events import EventHub
 
@@ -34,8 +34,8 @@ def _dispatcher(request: Request) -> Dispatcher:
     return cast(Dispatcher, request.app.state.dispatcher)
 
 
-def _deliverer(request: Request) -> Deliverer:
-    return cast(Deliverer, request.app.state.deliverer)
+def _webhook_sender(request: Request) -> WebhookSender:
+    return cast(WebhookSender, request.app.state.webhook_sender)
 
 
 def _hub(request: Request) -> EventHub:
@@ -72,7 +72,7 @@ BackendsDep = Annotated[Backends, Depends(_backends)]
 StoreDep = Annotated[JobStore, Depends(_store)]
 MetricsDep = Annotated[MetricStore, Depends(_metrics)]
 DispatcherDep = Annotated[Dispatcher, Depends(_dispatcher)]
-DelivererDep = Annotated[Deliverer, Depends(_deliverer)]
+WebhookSenderDep = Annotated[WebhookSender, Depends(_webhook_sender)]
 HubDep = Annotated[EventHub, Depends(_hub)]
 Id = Annotated[str, Path(max_length=MAX_NAME)]
 Cursor = Annotated[

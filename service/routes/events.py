@@ -14,7 +14,7 @@ from pydantic import AfterValidator, WithJsonSchema
 from starlette.types import Message, Send
 
 from jobs.schemas.events import AnyJobEvent
-from jobs.schemas.json_numbers import MAX_WHOLE
+from jobs.schemas.json_numbers import MAX_SAFE_INTEGER
 from jobs.schemas.status import FINAL
 from service.auth.access import StaysAllowed, StaysAllowedDep
 from service.http.caller_route import CallerRoute
@@ -56,7 +56,7 @@ class Selection:
 
 def _selection(
     after: Annotated[
-        int, Query(ge=0, le=MAX_WHOLE, description="Only events with a greater id.")
+        int, Query(ge=0, le=MAX_SAFE_INTEGER, description="Only events with a greater id.")
     ] = 0,
     cursor: Annotated[
         str | None,
@@ -72,8 +72,10 @@ def _selection(
     ] = None,
     last_event_id: Annotated[
         int | None,
-        Header(ge=0, le=MAX_WHOLE, description="Of a stream that is resumed; wins over both."),
-        WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_WHOLE}),
+        Header(
+            ge=0, le=MAX_SAFE_INTEGER, description="Of a stream that is resumed; wins over both."
+        ),
+        WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_SAFE_INTEGER}),
     ] = None,
 ) -> Selection:
     if cursor is not None:

@@ -50,7 +50,7 @@ def fork_job(  # noqa: PLR0913 # what a request has
         forked_from=job_id,
         with_keys=admission.locations.with_keys,
     )
-    dispatcher.ring()
+    dispatcher.run_soon()
     return located(submitted.job, response, is_new=submitted.is_new)
 
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
 from jobs.errors import StorageError
 from jobs.locations.folders import JOB_FOLDERS
-from jobs.locations.ownership import give_up, owner_of
+from jobs.locations.ownership import owner_of, release_output
 from jobs.schemas.job import MAX_LABELS, Job, JobChanges
 from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.storage import Storage
@@ -74,7 +74,7 @@ def create_job(  # what a request has
     submitted = store.submit(
         spec, project=admission.project, key=key, with_keys=admission.locations.with_keys
     )
-    dispatcher.ring()
+    dispatcher.run_soon()
     job = located(submitted.job, response, is_new=submitted.is_new)
     warnings = admission.warnings(spec, epochs=admission.epochs(spec))
     return SubmittedJob(**dict(job), warnings=warnings)
@@ -182,7 +182,7 @@ def _delete_files(
         if folders == ("",) or owner_of(storage) == job_id:
             for folder in folders:
                 storage.delete(folder)
-        give_up(storage, job_id)
+        release_output(storage, job_id)
     except StorageError as error:
         raise StorageError(f"Job {job_id} is deleted, but not all of its files. {error}") from error
 
@@ -212,7 +212,7 @@ def pause_job(job_id: Id, store: StoreDep) -> Job:
 def resume_job(job_id: Id, store: StoreDep, dispatcher: DispatcherDep) -> Job:
     """Put a paused job back into the queue; it goes on from its last checkpoint."""
     job = store.resume(job_id)
-    dispatcher.ring()
+    dispatcher.run_soon()
     return job
 
 
@@ -228,5 +228,5 @@ def retry_job(job_id: Id, store: StoreDep, dispatcher: DispatcherDep) -> Job:
     Its count of failed attempts starts again at 0.
     """
     job = store.retry(job_id)
-    dispatcher.ring()
+    dispatcher.run_soon()
     return job

@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pydantic import WithJsonSchema
 
-from jobs.schemas.json_numbers import MAX_WHOLE
+from jobs.schemas.json_numbers import MAX_SAFE_INTEGER
 from service.auth.access import StaysAllowedDep
 from service.http.byte_ranges import RangeNotSatisfiable, parse_range
 from service.http.caller_route import CallerRoute
@@ -47,8 +47,10 @@ class Part:
     ] = None
     last_event_id: Annotated[
         int | None,
-        Header(ge=0, le=MAX_WHOLE, description="Of a stream that is resumed; wins over `tail`."),
-        WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_WHOLE}),
+        Header(
+            ge=0, le=MAX_SAFE_INTEGER, description="Of a stream that is resumed; wins over `tail`."
+        ),
+        WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_SAFE_INTEGER}),
     ] = None
 
 

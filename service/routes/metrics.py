@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, WithJsonSchema
 
 from jobs.metrics.store import Steps, TableRow
-from jobs.schemas.json_numbers import MAX_WHOLE
+from jobs.schemas.json_numbers import MAX_SAFE_INTEGER
 from jobs.schemas.metric_names import METRICS
 from jobs.schemas.metrics import Metrics
 from service.http.caller_route import CallerRoute
@@ -55,9 +55,11 @@ def get_metrics(
     names: Names = None,
     max_points: Annotated[int, Query(ge=10, le=10_000, description="Of each curve.")] = 1000,
     from_step: Annotated[
-        int | None, Query(ge=0, le=MAX_WHOLE, description="The first step.")
+        int | None, Query(ge=0, le=MAX_SAFE_INTEGER, description="The first step.")
     ] = None,
-    to_step: Annotated[int | None, Query(ge=0, le=MAX_WHOLE, description="The last step.")] = None,
+    to_step: Annotated[
+        int | None, Query(ge=0, le=MAX_SAFE_INTEGER, description="The last step.")
+    ] = None,
 ) -> Metrics:
     """Curves of at most `max_points` points each, and the steps to mark on them.
 

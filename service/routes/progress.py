@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 
 from jobs.schemas.job import Progress
-from jobs.schemas.json_numbers import MAX_WHOLE
+from jobs.schemas.json_numbers import MAX_SAFE_INTEGER
 from jobs.schemas.status import FINAL
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
@@ -32,7 +32,9 @@ async def get_progress(
     after: Annotated[
         int | None,
         Query(
-            ge=0, le=MAX_WHOLE, description="The `version` that you have; default: the current one."
+            ge=0,
+            le=MAX_SAFE_INTEGER,
+            description="The `version` that you have; default: the current one.",
         ),
     ] = None,
 ) -> Progress:

@@ -26,7 +26,7 @@ def get_prometheus_metrics(request: Request, backends: BackendsDep, caller: Call
     An operator's key shows the jobs of all projects, any other those of its own.
     """
     everyone = caller.scope.includes(Scope.OPERATOR)
-    vitals = backends.vitals.read(None if everyone else caller.project)
+    stats = backends.stats.read(None if everyone else caller.project)
     latency = cast(HttpLatency, request.app.state.latency)
-    figures = JobFigures(vitals, backends.settings.lease_seconds)
+    figures = JobFigures(stats, backends.settings.lease_seconds)
     return Response(exposition(figures, latency), media_type=CONTENT_TYPE_LATEST)

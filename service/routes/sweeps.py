@@ -58,7 +58,7 @@ def create_sweep(  # what a request has
         key=key,
         with_keys=admission.locations.with_keys,
     )
-    dispatcher.ring()
+    dispatcher.run_soon()
     response.headers["Location"] = f"/v1/sweeps/{submitted.sweep.id}"
     if not submitted.is_new:
         response.status_code = 200

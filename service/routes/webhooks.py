@@ -9,7 +9,14 @@ from jobs.admission import webhook_problems
 from jobs.schemas.webhooks import Delivery, DeliveryStatus, Webhook, WebhookSpec
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
-from service.routes.dependencies import BackendsDep, Cursor, DelivererDep, Id, PageLimit, ProjectDep
+from service.routes.dependencies import (
+    BackendsDep,
+    Cursor,
+    Id,
+    PageLimit,
+    ProjectDep,
+    WebhookSenderDep,
+)
 from service.schemas.responses import LOCATION, DeliveryPage, WebhookPage
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=CallerRoute)
@@ -100,11 +107,11 @@ def list_deliveries(
     responses=documented(404),
 )
 def test_webhook(
-    webhook_id: Id, backends: BackendsDep, project: ProjectDep, deliverer: DelivererDep
+    webhook_id: Id, backends: BackendsDep, project: ProjectDep, webhook_sender: WebhookSenderDep
 ) -> Delivery:
     """Send an event `webhook.test`, which belongs to no job."""
     delivery = backends.webhooks.test(project, webhook_id)
-    deliverer.ring()
+    webhook_sender.run_soon()
     return delivery
 
 
@@ -119,9 +126,9 @@ def redeliver(
     delivery_id: Id,
     backends: BackendsDep,
     project: ProjectDep,
-    deliverer: DelivererDep,
+    webhook_sender: WebhookSenderDep,
 ) -> Delivery:
     """Send an event once more, under the same delivery id; a receiver may have seen it."""
     delivery = backends.webhooks.redeliver(project, webhook_id, delivery_id)
-    deliverer.ring()
+    webhook_sender.run_soon()
     return delivery

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from jobs.backends import Backends
 from jobs.errors import ArtifactNotFound, JobNotFound, LogNotFound
 from jobs.schemas.job import Artifact, Job
-from jobs.schemas.status import HELD
+from jobs.schemas.status import LEASED
 from relora_core.workdir.files import log_path
 
 BLOCK_BYTES = 1 << 16
@@ -54,7 +54,7 @@ def open_log(backends: Backends, job_id: str, attempt: int | None) -> Log:
     here = backends.logs.extent(job_id, number)
     if (file := _file(backends, job_id, number)) is not None:
         return _in_storage(backends, job, number, file)
-    runs = number == job.attempt and job.status in HELD
+    runs = number == job.attempt and job.status in LEASED
     if here is None and not runs:
         raise LogNotFound(job_id, number)
     return Log(

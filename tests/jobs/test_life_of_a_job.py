@@ -23,7 +23,7 @@ from jobs.database.engine import open_engine
 from jobs.database.tables.jobs import jobs
 from jobs.errors import IllegalTransition, LeaseLost
 from jobs.schemas.job import Job, JobSpec
-from jobs.schemas.status import FINAL, HELD, MOVES, JobError, JobStatus, RequestedAction
+from jobs.schemas.status import FINAL, LEASED, TRANSITIONS, JobError, JobStatus, RequestedAction
 from jobs.store.attempts import AttemptStore
 from jobs.store.jobs import JobStore
 from relora_core.events import Warned
@@ -142,7 +142,7 @@ class Life(RuleBasedStateMachine):
         if not lost:
             self.advance("reaper", turns)
             return
-        over = update(jobs).where(jobs.c.status.in_(HELD)).values(lease_until=0.0)
+        over = update(jobs).where(jobs.c.status.in_(LEASED)).values(lease_until=0.0)
         with suppress(OperationalError), self.engine.begin() as connection:  # its row is locked
             connection.execute(over)
         self._begin("reaper", self.attempts.expire_leases, turns)
@@ -164,7 +164,9 @@ class Life(RuleBasedStateMachine):
             for actor in list(self.under_way):
                 self.advance(actor, 1)
         with self.engine.begin() as connection:
-            connection.execute(update(jobs).where(jobs.c.status.in_(HELD)).values(lease_until=0.0))
+            connection.execute(
+                update(jobs).where(jobs.c.status.in_(LEASED)).values(lease_until=0.0)
+            )
         self.attempts.expire_leases()
         if self.store.get(self.job_id).status is JobStatus.PAUSED:
             self.store.resume(self.job_id)
@@ -188,10 +190,10 @@ class Life(RuleBasedStateMachine):
         for event in events:
             after = STATUS_AFTER.get(event.type)
             if after is not None:
-                assert status is None or after in MOVES[status], (status, event)
+                assert status is None or after in TRANSITIONS[status], (status, event)
                 status, attempt = after, attempt + (after is JobStatus.STARTING)
             if isinstance(event, Warned):
-                assert status in HELD
+                assert status in LEASED
                 lines[attempt, event.message] += 1
             assert event.attempt == attempt
         assert status is job.status
@@ -254,7 +256,7 @@ class Life(RuleBasedStateMachine):
         query = select(jobs.c.attempt, jobs.c.status).where(jobs.c.id == job_id)
         with self.engine.connect() as connection:
             row = connection.execute(query).one()
-        assert row.attempt != attempt or row.status not in HELD
+        assert row.attempt != attempt or row.status not in LEASED
 
 
 @pytest.mark.slow

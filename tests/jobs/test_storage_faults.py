@@ -11,7 +11,7 @@ import boto3
 import pytest
 
 from jobs.errors import StorageError, StorageRefused
-from jobs.locations.ownership import take
+from jobs.locations.ownership import claim_output
 from jobs.storage import S3Credentials, Storage, open_storage
 from tests.fixtures.proxy import Answer, Proxy
 from tests.fixtures.servers import READ_ONLY_CREDENTIALS
@@ -71,7 +71,7 @@ def test_markers_of_folders_are_no_files(s3_url: str, storage: Storage) -> None:
         folder_marker(s3_url, marker)
     assert [file.key for file in storage.list("")] == ["k"]
     assert list(storage.list("corpus")) == []
-    assert take(storage, "job_1", wrote_before=lambda: False)
+    assert claim_output(storage, "job_1", wrote_before=lambda: False)
     storage.delete("checkpoints")
 
 
@@ -106,7 +106,7 @@ def test_a_right_to_read_is_no_right_to_write(s3_url: str, tmp_path: Path) -> No
     with pytest.raises(StorageRefused, match=f"{s3_url}/final/a.*PutObject"):
         reader.upload(tmp_path / "file", "final/a")
     with pytest.raises(StorageRefused, match="PutObject"):
-        take(reader, "job_1", wrote_before=lambda: False)
+        claim_output(reader, "job_1", wrote_before=lambda: False)
 
 
 def test_keys_that_the_server_does_not_know_are_refused(s3_url: str) -> None:

@@ -66,7 +66,7 @@ def test_a_worker_that_is_told_to_leave_hands_its_job_to_the_next(
 ) -> None:
     job_id = backends.store.create(make_spec(steps=STEPS)).id
     dispatch(backends.outbox, backends.queue)
-    backends.queue.send(job_id)  # a second ring, for a job that is taken
+    backends.queue.send(job_id)  # a second message, for a job that is taken
     first = start_worker()
     wait_until(lambda: bool(saved_steps(backends, job_id)))
 

@@ -5,7 +5,7 @@ The server has checked them too, but perhaps with other settings, or before it k
 
 from functools import partial
 
-from jobs.locations.ownership import owner_of, take
+from jobs.locations.ownership import claim_output, owner_of
 from relora_core.errors import TrainError
 from worker.attempt.attempt import Attempt
 
@@ -34,7 +34,7 @@ def take_output(attempt: Attempt) -> None:
         attempt.storage.ping()
         return
     wrote_before = partial(_wrote_before, attempt)
-    if not take(attempt.storage, job.id, wrote_before=wrote_before):
+    if not claim_output(attempt.storage, job.id, wrote_before=wrote_before):
         owner = owner_of(attempt.storage)
         whose = f"is the place of job {owner}" if owner else "holds checkpoints or models already"
         raise LocationRefused(

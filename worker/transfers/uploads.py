@@ -353,8 +353,8 @@ class Uploads:
     def _count(self, kind: Kind, num_bytes: int, seconds: float) -> None:
         """For operators; without it nothing is wrong."""
         try:
-            vitals = self._attempt.backends.vitals
-            vitals.add_upload(kind, num_bytes=num_bytes, seconds=seconds)
+            stats = self._attempt.backends.stats
+            stats.add_upload(kind, num_bytes=num_bytes, seconds=seconds)
         except SQLAlchemyError as error:
             logger.warning("job %s: an upload is not counted: %s", self._attempt.job.id, error)
 

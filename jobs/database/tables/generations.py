@@ -2,15 +2,15 @@
 
 from sqlalchemy import BigInteger, Column, Float, ForeignKey, Index, Integer, String, Table, Text
 
-from jobs.database.columns import Key, UtcDateTime, metadata, words
+from jobs.database.columns import BytewiseString, UtcDateTime, metadata, string_enum
 from jobs.schemas.generations import GenerationStatus
 
 generations = Table(
     "generations",
     metadata,
-    Column("id", Key, primary_key=True),
-    Column("job_id", Key, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
-    Column("status", words(GenerationStatus), nullable=False),
+    Column("id", BytewiseString, primary_key=True),
+    Column("job_id", BytewiseString, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("status", string_enum(GenerationStatus), nullable=False),
     Column("step", BigInteger, nullable=False),
     Column("request", Text, nullable=False),
     Column("result", Text),

@@ -1,6 +1,6 @@
 """The tables of jobs: whose they are, what a person asked, what happened, what came of it.
 
-Leases and rings are in seconds of the database's clock (`database.database_now`); what a
+Leases and notifications are in seconds of the database's clock (`database.database_now`); what a
 person reads is a UTC time. Documents are JSON text as pydantic writes and reads it, so that
 they are valid JSON even where a float is not finite.
 """
@@ -21,7 +21,7 @@ from sqlalchemy import (
     literal_column,
 )
 
-from jobs.database.columns import Key, RowId, UtcDateTime, metadata, words
+from jobs.database.columns import BytewiseString, RowId, UtcDateTime, metadata, string_enum
 from jobs.schemas.status import JobStatus, RequestedAction
 
 DEFAULT_PROJECT = "default"  # there from the start, and the only one until a person makes others
@@ -30,7 +30,7 @@ DEFAULT_PROJECT = "default"  # there from the start, and the only one until a pe
 projects = Table(
     "projects",
     metadata,
-    Column("name", Key, primary_key=True),
+    Column("name", BytewiseString, primary_key=True),
     Column("max_queued_jobs", Integer),
     Column("max_running_jobs", Integer),
     Column("max_gpus", Integer),
@@ -42,10 +42,10 @@ projects = Table(
 jobs = Table(
     "jobs",
     metadata,
-    Column("id", Key, primary_key=True),
-    Column("project", Key, nullable=False, server_default=DEFAULT_PROJECT),
-    Column("status", words(JobStatus), nullable=False),
-    Column("requested_action", words(RequestedAction)),
+    Column("id", BytewiseString, primary_key=True),
+    Column("project", BytewiseString, nullable=False, server_default=DEFAULT_PROJECT),
+    Column("status", string_enum(JobStatus), nullable=False),
+    Column("requested_action", string_enum(RequestedAction)),
     Column("attempt", Integer, nullable=False),
     Column("failed_attempts", Integer, nullable=False),
     Column("node_faults", Integer, nullable=False, server_default="0"),
@@ -55,7 +55,7 @@ jobs = Table(
     Column("gpus", Integer, nullable=False, server_default="1"),
     Column("priority", Integer, nullable=False, server_default="0"),
     Column("method", String, nullable=False, server_default=""),
-    Column("forked_from", Key),
+    Column("forked_from", BytewiseString),
     # It was accepted by a service that asks for keys, so its worker has the rules of one too.
     Column("with_keys", Boolean, nullable=False, server_default=false()),
     Column("spec", Text, nullable=False),
@@ -63,7 +63,7 @@ jobs = Table(
     Column("error", Text),
     Column("last_event", BigInteger, nullable=False),
     Column("lease_until", Float(53)),
-    Column("rung_at", Float(53), nullable=False),
+    Column("notified_at", Float(53), nullable=False),
     Column("not_before", Float(53), nullable=False, server_default="0"),  # a failed one backs off
     # Its message came when its project had no room; the reaper sends another when there is.
     Column("waiting_for_quota", Boolean, nullable=False, server_default=false()),
@@ -87,7 +87,7 @@ Index(
 events = Table(
     "events",
     metadata,
-    Column("job_id", Key, ForeignKey("jobs.id"), primary_key=True),
+    Column("job_id", BytewiseString, ForeignKey("jobs.id"), primary_key=True),
     Column("id", BigInteger, primary_key=True, autoincrement=False),
     Column("attempt", Integer, nullable=False),
     Column("line", BigInteger),
@@ -110,8 +110,8 @@ Index(
 artifacts = Table(
     "artifacts",
     metadata,
-    Column("job_id", Key, ForeignKey("jobs.id"), primary_key=True),
-    Column("path", Key, primary_key=True),
+    Column("job_id", BytewiseString, ForeignKey("jobs.id"), primary_key=True),
+    Column("path", BytewiseString, primary_key=True),
     Column("kind", String, nullable=False),
     Column("step", BigInteger),
     Column("size", BigInteger, nullable=False),
@@ -125,6 +125,6 @@ outbox = Table(
     "outbox",
     metadata,
     Column("id", RowId, primary_key=True),
-    Column("job_id", Key, ForeignKey("jobs.id"), nullable=False, index=True),
+    Column("job_id", BytewiseString, ForeignKey("jobs.id"), nullable=False, index=True),
     sqlite_autoincrement=True,  # or the number of a sent message would be given again
 )

@@ -2,17 +2,17 @@
 
 from sqlalchemy import Column, ForeignKey, String, Table
 
-from jobs.database.columns import Key, UtcDateTime, metadata, words
+from jobs.database.columns import BytewiseString, UtcDateTime, metadata, string_enum
 from jobs.database.tables.jobs import projects
 from jobs.schemas.keys import Scope
 
 api_keys = Table(
     "api_keys",
     metadata,
-    Column("id", Key, primary_key=True),
-    Column("project", Key, ForeignKey(projects.c.name), nullable=False, index=True),
+    Column("id", BytewiseString, primary_key=True),
+    Column("project", BytewiseString, ForeignKey(projects.c.name), nullable=False, index=True),
     Column("name", String, nullable=False),
-    Column("scope", words(Scope), nullable=False),
+    Column("scope", string_enum(Scope), nullable=False),
     Column("prefix", String, nullable=False),
     Column("digest", String, nullable=False, unique=True),
     Column("created_at", UtcDateTime, nullable=False),

@@ -12,14 +12,14 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from jobs.database.columns import Key, RowId, metadata, words
+from jobs.database.columns import BytewiseString, RowId, metadata, string_enum
 from jobs.schemas.metrics import MarkerKind
 
 curves = Table(
     "metric_curves",
     metadata,
     Column("id", RowId, primary_key=True),
-    Column("job_id", Key, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("job_id", BytewiseString, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
     Column("name", String, nullable=False),
     Column("length", BigInteger, nullable=False),
     Column("last_step", BigInteger, nullable=False),
@@ -68,9 +68,9 @@ buckets = Table(
 markers = Table(
     "metric_markers",
     metadata,
-    Column("job_id", Key, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("job_id", BytewiseString, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("event", BigInteger, primary_key=True, autoincrement=False),
     Column("step", BigInteger, nullable=False),
-    Column("kind", words(MarkerKind), nullable=False),
+    Column("kind", string_enum(MarkerKind), nullable=False),
     Column("attempt", Integer, nullable=False),
 )

@@ -5,15 +5,15 @@ What was sent of a job outlives the job, so nothing here refers to its row.
 
 from sqlalchemy import BigInteger, Column, Float, ForeignKey, Index, Integer, String, Table, Text
 
-from jobs.database.columns import Key, UtcDateTime, metadata, words
+from jobs.database.columns import BytewiseString, UtcDateTime, metadata, string_enum
 from jobs.schemas.webhooks import DeliveryStatus
 
 webhooks = Table(
     "webhooks",
     metadata,
-    Column("id", Key, primary_key=True),
-    Column("project", Key, nullable=False),
-    Column("job_id", Key),
+    Column("id", BytewiseString, primary_key=True),
+    Column("project", BytewiseString, nullable=False),
+    Column("job_id", BytewiseString),
     Column("url", String, nullable=False),
     Column("events", Text, nullable=False),
     Column("secret", String, nullable=False),
@@ -28,13 +28,13 @@ webhooks = Table(
 deliveries = Table(
     "deliveries",
     metadata,
-    Column("id", Key, primary_key=True),
-    Column("webhook_id", Key, ForeignKey("webhooks.id"), nullable=False),
-    Column("job_id", Key),
+    Column("id", BytewiseString, primary_key=True),
+    Column("webhook_id", BytewiseString, ForeignKey("webhooks.id"), nullable=False),
+    Column("job_id", BytewiseString),
     Column("event_type", String, nullable=False),
     Column("event_id", BigInteger),
     Column("body", Text, nullable=False),
-    Column("status", words(DeliveryStatus), nullable=False),
+    Column("status", string_enum(DeliveryStatus), nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("due_at", Float(53), nullable=False),
     Column("give_up_at", Float(53), nullable=False),

@@ -2,12 +2,12 @@
 
 from sqlalchemy import Column, Float, Integer, String, Table, Text
 
-from jobs.database.columns import Key, UtcDateTime, metadata
+from jobs.database.columns import BytewiseString, UtcDateTime, metadata
 
 workers = Table(
     "workers",
     metadata,
-    Column("name", Key, primary_key=True),
+    Column("name", BytewiseString, primary_key=True),
     Column("host", String, nullable=False),
     Column("version", String, nullable=False),
     Column("gpus", Text, nullable=False),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.locations.ownership import MARK, give_up, owner_of, take
+from jobs.locations.ownership import MARKER_FILE, claim_output, owner_of, release_output
 from jobs.storage import Storage, open_storage
 
 
@@ -25,9 +25,9 @@ def put(storage: Storage, tmp_path: Path, key: str) -> None:
 
 
 def test_an_empty_place_becomes_that_of_the_first_job(storage: Storage) -> None:
-    assert take(storage, "job_1", wrote_before=never)
-    assert take(storage, "job_1", wrote_before=never)
-    assert not take(storage, "job_2", wrote_before=lambda: True)
+    assert claim_output(storage, "job_1", wrote_before=never)
+    assert claim_output(storage, "job_1", wrote_before=never)
+    assert not claim_output(storage, "job_2", wrote_before=lambda: True)
     assert owner_of(storage) == "job_1"
 
 
@@ -35,31 +35,31 @@ def test_a_place_with_files_of_nobody_knows_whom_is_nobodys_to_take(
     storage: Storage, tmp_path: Path
 ) -> None:
     put(storage, tmp_path, "final/model.safetensors")
-    assert not take(storage, "job_1", wrote_before=never)
+    assert not claim_output(storage, "job_1", wrote_before=never)
     assert owner_of(storage) is None
 
 
 def test_files_that_no_job_would_replace_are_no_hindrance(storage: Storage, tmp_path: Path) -> None:
     put(storage, tmp_path, "notes.txt")
-    assert take(storage, "job_1", wrote_before=never)
+    assert claim_output(storage, "job_1", wrote_before=never)
 
 
 def test_a_job_that_wrote_there_before_there_were_marks_goes_on(
     storage: Storage, tmp_path: Path
 ) -> None:
     put(storage, tmp_path, "checkpoints/step-00000020/manifest.json")
-    assert take(storage, "job_1", wrote_before=lambda: True)
+    assert claim_output(storage, "job_1", wrote_before=lambda: True)
 
 
 def test_a_mark_is_made_once(storage: Storage) -> None:
-    assert storage.create(MARK, b"job_1")
-    assert not storage.create(MARK, b"job_2")
-    assert b"".join(storage.read(MARK)) == b"job_1"
+    assert storage.create(MARKER_FILE, b"job_1")
+    assert not storage.create(MARKER_FILE, b"job_2")
+    assert b"".join(storage.read(MARKER_FILE)) == b"job_1"
 
 
 def test_only_its_own_place_is_given_up(storage: Storage) -> None:
-    take(storage, "job_1", wrote_before=never)
-    give_up(storage, "job_2")
+    claim_output(storage, "job_1", wrote_before=never)
+    release_output(storage, "job_2")
     assert owner_of(storage) == "job_1"
-    give_up(storage, "job_1")
+    release_output(storage, "job_1")
     assert owner_of(storage) is None

@@ -30,9 +30,9 @@ def test_the_bell_is_rung_again_for_jobs_that_wait_long(
 ) -> None:
     assert job.id == running.id  # held: nobody needs to be told of it
     waiting = store.create(spec)
-    assert outbox.ring_again(older_than_seconds=-1) == 0  # its message is still in the outbox
+    assert outbox.resend(older_than_seconds=-1) == 0  # its message is still in the outbox
     for entry in outbox.unsent():
         outbox.mark_sent(entry.id)
-    assert outbox.ring_again(older_than_seconds=60) == 0
-    assert outbox.ring_again(older_than_seconds=-1) == 1
+    assert outbox.resend(older_than_seconds=60) == 0
+    assert outbox.resend(older_than_seconds=-1) == 1
     assert [entry.job_id for entry in outbox.unsent()] == [waiting.id]

@@ -108,8 +108,8 @@ def test_a_message_goes_to_workers_that_have_the_gpus(
     assert [entry.gpus for entry in outbox.unsent()] == [8]
     outbox.mark_sent(outbox.unsent()[0].id)
     assert outbox.overdue(-1) == [8]
-    assert outbox.ring_again(-1, gpus=1) == 0
-    assert outbox.ring_again(-1, gpus=8) == 1
+    assert outbox.resend(-1, gpus=1) == 0
+    assert outbox.resend(-1, gpus=8) == 1
 
 
 def test_a_message_is_passed_on_while_its_job_waits(
@@ -117,12 +117,12 @@ def test_a_message_is_passed_on_while_its_job_waits(
 ) -> None:
     job_id = store.create(spec).id
     outbox.mark_sent(outbox.unsent()[0].id)
-    outbox.pass_on(job_id, worker="w1")
+    outbox.renotify(job_id, worker="w1")
     (entry,) = outbox.unsent()
     assert entry.job_id == job_id
     outbox.mark_sent(entry.id)
     assert take(attempts, 0) == job_id
-    outbox.pass_on(job_id, worker="w1")
+    outbox.renotify(job_id, worker="w1")
     assert outbox.unsent() == []
 
 
@@ -140,5 +140,5 @@ def test_a_job_that_no_worker_fits_keeps_none_of_its_project_waiting(
     first, second = (store.create(asking(spec, 1), project="team").id for _ in range(2))
     assert [take(attempts, 1) for _ in range(2)] == [first, None]
     attempts.finish(first, 1, JobStatus.CANCELLED)
-    assert outbox.ring_where_there_is_room() == 1
+    assert outbox.notify_where_there_is_room() == 1
     assert take(attempts, 1) == second

@@ -171,15 +171,15 @@ def test_the_bell_rings_for_as_many_as_there_is_room_for(
     waiting = [store.create(spec), store.create(urgent), store.create(spec)]
     send_all(outbox)
     assert [claim(attempts, job) for job in waiting] == [None, None, None]
-    assert outbox.ring_where_there_is_room() == 0
-    assert outbox.ring_again(older_than_seconds=-1) == 0  # no message of theirs was lost
+    assert outbox.notify_where_there_is_room() == 0
+    assert outbox.resend(older_than_seconds=-1) == 0  # no message of theirs was lost
     attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
-    assert outbox.ring_where_there_is_room() == 1
-    assert outbox.ring_where_there_is_room() == 0  # the place is promised
+    assert outbox.notify_where_there_is_room() == 1
+    assert outbox.notify_where_there_is_room() == 0  # the place is promised
     assert send_all(outbox) == [waiting[1].id]
     assert claim(attempts, waiting[1]) is not None
     allow(running_jobs=None)
-    assert outbox.ring_where_there_is_room() == 2
+    assert outbox.notify_where_there_is_room() == 2
 
 
 def test_the_bell_rings_in_order_and_passes_by_what_can_never_run(
@@ -196,9 +196,9 @@ def test_the_bell_rings_in_order_and_passes_by_what_can_never_run(
     for job in (huge, two, one):
         claim(attempts, job)
     allow(gpus=2)
-    assert outbox.ring_where_there_is_room() == 0  # `two` is first, and needs both
+    assert outbox.notify_where_there_is_room() == 0  # `two` is first, and needs both
     attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
-    assert outbox.ring_where_there_is_room() == 1
+    assert outbox.notify_where_there_is_room() == 1
     assert send_all(outbox) == [two.id]
 
 

@@ -341,7 +341,7 @@ def test_a_job_avoids_the_worker_that_it_failed_on_while_another_fits(
     for name in ("w1", "w2"):
         workers.beat(cpu_worker(name))
     assert attempts.claim_next(worker="w1", lease_seconds=60) is None
-    outbox.pass_on(job.id, worker="w1")
+    outbox.renotify(job.id, worker="w1")
     assert outbox.unsent() == []  # or the two would pass it to and fro
     end_backoff(engine)
     assert outbox.unsent() != []

@@ -1,4 +1,4 @@
-"""Every pair of statuses, against the one table of moves."""
+"""Every pair of statuses, against the one table of transitions."""
 
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
@@ -7,7 +7,7 @@ import pytest
 
 from jobs.errors import IllegalTransition, LeaseLost
 from jobs.schemas.job import JobSpec
-from jobs.schemas.status import HELD, MOVES, JobError, JobStatus, RequestedAction
+from jobs.schemas.status import LEASED, TRANSITIONS, JobError, JobStatus, RequestedAction
 from jobs.store.attempts import AttemptStore
 from jobs.store.jobs import JobStore
 
@@ -26,7 +26,7 @@ def bring(store: JobStore, attempts: AttemptStore, job_id: str, status: JobStatu
         attempts.claim(job_id, worker="w1", lease_seconds=60)
         if status is not Status.STARTING:
             attempts.started(job_id, 1, resumed_from=None)
-        if status not in HELD:
+        if status not in LEASED:
             attempts.finish(job_id, 1, status, error=CRASH if status is Status.FAILED else None)
 
 
@@ -34,20 +34,20 @@ def try_to_move(
     store: JobStore, attempts: AttemptStore, job_id: str, source: JobStatus, target: JobStatus
 ) -> None:
     """The call that someone would make who takes the job for movable."""
-    held = source in HELD
+    leased = source in LEASED
     queue_again = store.resume if source is Status.PAUSED else store.retry
     calls: dict[JobStatus, Callable[[], object]] = {
-        Status.QUEUED: lambda: attempts.requeue(job_id, 1) if held else queue_again(job_id),
+        Status.QUEUED: lambda: attempts.requeue(job_id, 1) if leased else queue_again(job_id),
         Status.STARTING: lambda: attempts.claim(job_id, worker="w2", lease_seconds=60),
         Status.RUNNING: lambda: attempts.started(job_id, 1, resumed_from=None),
         Status.PAUSED: lambda: (
             attempts.finish(job_id, 1, target)
-            if held
+            if leased
             else store.request_action(job_id, RequestedAction.PAUSE)
         ),
         Status.CANCELLED: lambda: (
             attempts.finish(job_id, 1, target)
-            if held
+            if leased
             else store.request_action(job_id, RequestedAction.CANCEL)
         ),
         Status.SUCCEEDED: lambda: attempts.finish(job_id, 1, target),
@@ -65,7 +65,7 @@ def test_a_job_moves_only_as_the_table_says(
         bring(store, attempts, job_id, source)
         assert store.get(job_id).status is source
         num_events = len(store.events(job_id))
-        allowed = target in MOVES[source]
+        allowed = target in TRANSITIONS[source]
         with nullcontext() if allowed else suppress(IllegalTransition, LeaseLost):
             try_to_move(store, attempts, job_id, source, target)
         assert store.get(job_id).status is (target if allowed else source), target

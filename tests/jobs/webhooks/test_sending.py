@@ -35,11 +35,11 @@ def attempt(queue: DeliveryQueue) -> Callable[[Outcome], None]:
     """Send what is due, once."""
 
     def send(outcome: Outcome) -> None:
-        (target,) = queue.claim(10)
-        parcel = queue.due(target)
-        assert parcel is not None
-        queue.settle(target, parcel, outcome)
-        queue.release(target)
+        (endpoint,) = queue.claim(10)
+        delivery = queue.due(endpoint)
+        assert delivery is not None
+        queue.settle(endpoint, delivery, outcome)
+        queue.release(endpoint)
 
     return send
 
@@ -65,11 +65,11 @@ def test_what_was_accepted_is_sent_no_more(
 
 @pytest.mark.usefixtures("webhook")
 def test_a_webhook_is_held_by_one_sender(engine: Engine, queue: DeliveryQueue) -> None:
-    (target,) = queue.claim(10)
+    (endpoint,) = queue.claim(10)
     other = DeliveryQueue(engine)
     assert other.claim(10) == []
-    queue.release(target)
-    assert other.claim(10) == [target]
+    queue.release(endpoint)
+    assert other.claim(10) == [endpoint]
 
 
 def test_events_are_sent_in_their_order(
@@ -78,11 +78,11 @@ def test_events_are_sent_in_their_order(
     webhooks.create("default", hook)
     store.request_action(job.id, RequestedAction.PAUSE)
     store.resume(job.id)
-    (target,) = queue.claim(10)
+    (endpoint,) = queue.claim(10)
     sent = []
-    while parcel := queue.due(target):
-        sent.append(json.loads(parcel.body)["event"]["type"])
-        queue.settle(target, parcel, Outcome(200))
+    while delivery := queue.due(endpoint):
+        sent.append(json.loads(delivery.body)["event"]["type"])
+        queue.settle(endpoint, delivery, Outcome(200))
     assert sent == ["job.paused", "job.queued"]
 
 
@@ -176,11 +176,11 @@ def test_a_job_that_is_over_is_left_alone(
 def test_what_became_of_a_parcel_is_noted_by_the_first_who_says(
     queue: DeliveryQueue, webhooks: WebhookStore, webhook: Webhook
 ) -> None:
-    (target,) = queue.claim(10)
-    parcel = queue.due(target)
-    assert parcel is not None
-    queue.settle(target, parcel, Outcome(200))
-    queue.settle(target, parcel, REFUSED)
+    (endpoint,) = queue.claim(10)
+    delivery = queue.due(endpoint)
+    assert delivery is not None
+    queue.settle(endpoint, delivery, Outcome(200))
+    queue.settle(endpoint, delivery, REFUSED)
     assert log(webhooks, webhook).status is DeliveryStatus.DELIVERED
 
 
@@ -206,11 +206,13 @@ def test_a_project_with_many_webhooks_leaves_places_to_others(
     for project in ["default"] * 5 + ["other"]:
         webhooks.test(project, webhooks.create(project, hook).id)
     first = queue.claim(8)
-    assert sorted(target.project for target in first) == ["default"] * PLACES_OF_PROJECT + ["other"]
+    assert sorted(endpoint.project for endpoint in first) == ["default"] * PLACES_OF_PROJECT + [
+        "other"
+    ]
     assert queue.claim(8) == []
-    for target in first:
-        queue.release(target)
-    assert {target.id for target in queue.claim(8)} != {target.id for target in first}
+    for endpoint in first:
+        queue.release(endpoint)
+    assert {endpoint.id for endpoint in queue.claim(8)} != {endpoint.id for endpoint in first}
 
 
 def test_a_body_is_valid_json_where_a_number_is_not_finite(
@@ -222,8 +224,8 @@ def test_a_body_is_valid_json_where_a_number_is_not_finite(
     )
     event = Evaluated(step=1, loss=800.0, perplexity=math.inf, tokens=1)
     attempts.append(running.id, 1, [(1, event)])
-    (target,) = queue.claim(1)
-    parcel = queue.due(target)
-    assert parcel is not None
-    body = json.loads(parcel.body, parse_constant=pytest.fail)
+    (endpoint,) = queue.claim(1)
+    delivery = queue.due(endpoint)
+    assert delivery is not None
+    body = json.loads(delivery.body, parse_constant=pytest.fail)
     assert body["event"]["perplexity"] == "Infinity"

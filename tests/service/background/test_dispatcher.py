@@ -26,7 +26,7 @@ def test_a_ring_sends_at_once(
     dispatcher = Dispatcher(backends.outbox, JobQueue(valkey_url), every_seconds=60)
     dispatcher.start()
     backends.store.create(JobSpec.model_validate(document))
-    dispatcher.ring()
+    dispatcher.run_soon()
     wait_until(lambda: backends.outbox.unsent() == [])
     dispatcher.stop()
 

@@ -13,7 +13,7 @@ from jobs.schemas.job import Job
 from jobs.schemas.status import RequestedAction
 from jobs.schemas.webhooks import DeliveryStatus, Webhook, WebhookSpec
 from jobs.settings import Settings
-from service.background.webhook_sender import Deliverer
+from service.background.webhook_sender import WebhookSender
 from tests.service.receiver import SIGNING_SECRET, Receiver, status
 
 
@@ -36,8 +36,8 @@ def webhook(backends: Backends, receiver: Receiver) -> Webhook:
 
 
 @pytest.fixture
-def deliverer(backends: Backends) -> Iterator[Deliverer]:
-    opened = Deliverer(backends, every_seconds=0.02)
+def webhook_sender(backends: Backends) -> Iterator[WebhookSender]:
+    opened = WebhookSender(backends, every_seconds=0.02)
     opened.start()
     yield opened
     opened.stop()
@@ -47,7 +47,7 @@ def statuses(backends: Backends, webhook: Webhook) -> list[DeliveryStatus]:
     return [one.status for one in backends.webhooks.deliveries("default", webhook.id)]
 
 
-@pytest.mark.usefixtures("deliverer")
+@pytest.mark.usefixtures("webhook_sender")
 def test_an_event_is_received_once_signed_and_in_the_log(
     backends: Backends, receiver: Receiver, webhook: Webhook, job: Job
 ) -> None:
@@ -60,7 +60,7 @@ def test_an_event_is_received_once_signed_and_in_the_log(
     assert [one.id for one in log] == [request.headers["webhook-id"] for request in (second, first)]
 
 
-@pytest.mark.usefixtures("deliverer")
+@pytest.mark.usefixtures("webhook_sender")
 def test_two_processes_do_not_send_the_same_event(
     settings: Settings, backends: Backends, receiver: Receiver, webhook: Webhook, job: Job
 ) -> None:
@@ -70,7 +70,7 @@ def test_two_processes_do_not_send_the_same_event(
 
     receiver.answer = take_time
     with closing(open_backends(settings)) as others:
-        other = Deliverer(others, every_seconds=0.02)
+        other = WebhookSender(others, every_seconds=0.02)
         other.start()
         backends.store.request_action(job.id, RequestedAction.CANCEL)
         wait_until(lambda: statuses(backends, webhook) == ["delivered", "delivered"])
@@ -78,7 +78,7 @@ def test_two_processes_do_not_send_the_same_event(
     assert len(receiver.requests) == 2
 
 
-@pytest.mark.usefixtures("deliverer")
+@pytest.mark.usefixtures("webhook_sender")
 def test_what_is_refused_waits_and_holds_up_nothing_else(
     backends: Backends, receiver: Receiver, webhook: Webhook, job: Job
 ) -> None:
@@ -94,7 +94,7 @@ def test_what_is_refused_waits_and_holds_up_nothing_else(
     assert refused.error == "it answered 500"
 
 
-@pytest.mark.usefixtures("deliverer")
+@pytest.mark.usefixtures("webhook_sender")
 def test_without_its_secret_nothing_is_sent(
     backends: Backends, receiver: Receiver, webhook: Webhook
 ) -> None:
@@ -107,7 +107,7 @@ def test_without_its_secret_nothing_is_sent(
     assert receiver.requests == []
 
 
-@pytest.mark.usefixtures("deliverer")
+@pytest.mark.usefixtures("webhook_sender")
 def test_a_secret_of_another_form_is_told_in_the_log(
     backends: Backends, receiver: Receiver, webhook: Webhook
 ) -> None:
@@ -122,7 +122,7 @@ def test_a_secret_of_another_form_is_told_in_the_log(
     assert receiver.requests == []
 
 
-@pytest.mark.usefixtures("deliverer")
+@pytest.mark.usefixtures("webhook_sender")
 def test_many_events_go_out_in_order(
     backends: Backends, receiver: Receiver, webhook: Webhook, running: Job
 ) -> None:

@@ -44,7 +44,7 @@ def test_jobs_and_their_progress_are_figures(
 
 
 def test_uploads_are_figures(http: httpx.Client, backends: Backends) -> None:
-    backends.vitals.add_upload("checkpoint", num_bytes=100, seconds=1.5)
+    backends.stats.add_upload("checkpoint", num_bytes=100, seconds=1.5)
     figures = read(http)
     assert figures("relora_upload_seconds_count", kind="checkpoint") == 1
     assert figures("relora_upload_seconds_sum", kind="checkpoint") == 1.5
