@@ -122,7 +122,7 @@ def read_spec(file: Path) -> TrainSpec:
         return TrainSpec.model_validate(document)
     except ValidationError as error:
         problems = explain(error, document, TrainSpec)
-        lines = [f"  {problem.path or 'spec'}: {problem.message}" for problem in problems]
+        lines = [f"  {problem}" for problem in problems]
         raise ValueError("\n".join([f"{file} is not a valid spec:", *lines])) from error
 
 

@@ -15,6 +15,7 @@ from jobs.database.tables.jobs import DEFAULT_PROJECT
 from jobs.errors import JobsError
 from jobs.schemas.keys import ApiKey, NewKey, Scope
 from jobs.settings import Settings
+from relora_core.spec.error_messages import explain
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -37,8 +38,7 @@ def _run(asked: argparse.Namespace, backends: Backends) -> str:
     """What to print."""
     match asked.command:
         case "create":
-            new = NewKey(name=asked.name, scope=asked.scope, expires_in_days=asked.days)
-            return backends.keys.create(new, project=asked.project).key
+            return backends.keys.create(_new_key(asked), project=asked.project).key
         case "list":
             backends.projects.report(asked.project)  # or an empty list would hide a wrong name
             keys = backends.keys.list(asked.project, limit=200, revoked=True)
@@ -46,6 +46,14 @@ def _run(asked: argparse.Namespace, backends: Backends) -> str:
         case _:
             backends.keys.revoke(asked.key_id)
             return f"revoked {asked.key_id}"
+
+
+def _new_key(asked: argparse.Namespace) -> NewKey:
+    fields = {"name": asked.name, "scope": asked.scope, "expires_in_days": asked.days}
+    try:
+        return NewKey.model_validate(fields)
+    except ValidationError as error:
+        raise ValueError("\n".join(map(str, explain(error, fields, NewKey)))) from None
 
 
 def _line(key: ApiKey) -> str:
@@ -59,8 +67,6 @@ def main(arguments: list[str]) -> str | None:
     try:
         with closing(open_backends(Settings())) as backends:
             sys.stdout.write(_run(asked, backends) + "\n")
-    except ValidationError as error:
-        return "\n".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
     except (JobsError, ValueError) as error:
         return str(error)
     except (OperationalError, ProgrammingError) as error:

@@ -10,11 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from jobs.schemas.json_numbers import MAX_SAFE_INTEGER, json_integer
 from relora_core.data.file_formats import COMPRESSED, READABLE, TABLES, TEXTS, TOKENS
+from relora_core.spec import TextPattern
 
 SCHEME = "upload://"
 _DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", max_length=64, examples=[_DIGEST])]
+Sha256 = Annotated[
+    str,
+    Field(max_length=64, examples=[_DIGEST]),
+    TextPattern(r"^[0-9a-f]{64}$", "64 hexadecimal digits in lower case"),
+]
 
 
 def _one_of(extensions: Iterable[str]) -> str:

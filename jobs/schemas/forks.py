@@ -7,10 +7,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from jobs.schemas.job import Job, JobSpec
 from jobs.schemas.job_uris import FOLDER, job_uri
-from relora_core.spec import Document
+from relora_core.spec import Document, TextPattern
 from relora_core.workdir.files import CHECKPOINTS
 
 MAX_NAME = 200
+_FOLDER = TextPattern(
+    f"^({FOLDER})$", "final, merged/step-00005000 or checkpoints/step-00005000, or another step"
+)
 
 
 class Fork(BaseModel):
@@ -24,7 +27,7 @@ class Fork(BaseModel):
         },
     )
 
-    source: Annotated[str, Field(max_length=100, pattern=f"^({FOLDER})$")] | None = Field(
+    source: Annotated[str, Field(max_length=100), _FOLDER] | None = Field(
         default=None,
         alias="from",
         description="The folder of its files with the weights to begin with: `final`, "

@@ -4,12 +4,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 
 from jobs.schemas.json_numbers import MAX_SAFE_INTEGER, json_integer, json_number
 from jobs.schemas.status import JobError
+from relora_core.spec import TextPattern
 
-Prompt = Annotated[str, StringConstraints(max_length=32_768, pattern=r"^[^\x00]*$")]
+Prompt = Annotated[
+    str, Field(max_length=32_768), TextPattern(r"^[^\x00]*$", "text without NUL characters")
+]
 
 
 class NewGeneration(BaseModel):

@@ -29,6 +29,7 @@ from relora_core.spec import (
     Spec,
     SpecConflict,
     SpecWarning,
+    TextPattern,
     TrainSpec,
     read_accepted,
     was_accepted,
@@ -36,7 +37,12 @@ from relora_core.spec import (
 from relora_core.spec.error_messages import explain
 
 LabelKey = Annotated[
-    str, Field(max_length=63, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$")
+    str,
+    Field(max_length=63),
+    TextPattern(
+        r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$",
+        "letters, digits, `.`, `_`, `/` and `-`, with a letter or a digit at both ends",
+    ),
 ]
 
 Labels = Annotated[
@@ -62,12 +68,16 @@ class Resources(Spec):
     )
 
 
+_HUB_REPO = TextPattern(
+    r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}$",
+    "OWNER/NAME, such as my-org/relora-130m",
+)
+
+
 class HubRepo(Spec):
     """A repository of the Hugging Face Hub."""
 
-    repo: str = Field(
-        max_length=193,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}$",
+    repo: Annotated[str, Field(max_length=193), _HUB_REPO] = Field(
         description="Organization or user, and name: my-org/relora-130m. It is created if there "
         "is none.",
     )
@@ -220,8 +230,7 @@ class UnreadableSpec(JobSpec):
         kept = {key: written[key] for key in _READ_ALONE & written.keys() - wrong}
         spec = read_accepted(cls, {**_LEAST, **kept})
         spec._stored = stored
-        problems = explain(error, stored, JobSpec)
-        spec._problem = "; ".join(f"{one.path or 'spec'}: {one.message}" for one in problems)
+        spec._problem = "; ".join(map(str, explain(error, stored, JobSpec)))
         return spec
 
     @property

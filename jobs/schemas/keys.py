@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from jobs.schemas.json_numbers import json_number
 from jobs.schemas.projects import ProjectName
+from relora_core.spec import TextPattern
 
 
 class Scope(StrEnum):
@@ -23,6 +24,9 @@ class Scope(StrEnum):
         return order.index(self) >= order.index(needed)
 
 
+_ONE_LINE = TextPattern(r"^[^\x00-\x1f\x7f]+$", "one line of text, without control characters")
+
+
 class NewKey(BaseModel):
     """A key to make."""
 
@@ -34,9 +38,7 @@ class NewKey(BaseModel):
         },
     )
 
-    name: str = Field(
-        max_length=128,
-        pattern=r"^[^\x00-\x1f\x7f]+$",
+    name: Annotated[str, Field(max_length=128), _ONE_LINE] = Field(
         description="What the key is for: one line, for people.",
     )
     scope: Scope = Field(

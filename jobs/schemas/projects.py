@@ -4,12 +4,17 @@ from typing import Annotated
 
 from pydantic import Field
 
+from relora_core.spec import TextPattern
+
 ProjectName = Annotated[
     str,
     Field(
-        pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
         max_length=63,
-        description="Lowercase letters, digits and dashes; it cannot be changed.",
+        description="Lowercase letters, digits and hyphens; it cannot be changed.",
         examples=["speech-team"],
+    ),
+    TextPattern(
+        r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+        "lowercase letters, digits and hyphens, with a letter or a digit at both ends",
     ),
 ]

@@ -8,9 +8,9 @@ import re
 from collections.abc import Collection
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema
 
-from relora_core.spec import SpecConflict
+from relora_core.spec import SpecConflict, TextPattern
 
 _NAME = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$"
 # What ends so is a credential; a job cannot change how its trainer's process runs.
@@ -20,7 +20,13 @@ S3_KEY_ID, S3_KEY, S3_TOKEN = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS
 S3_VARIABLES = (S3_KEY_ID, S3_KEY, S3_TOKEN)
 HUB_TOKEN = "HF_TOKEN"  # noqa: S105 # the variable's name
 
-SecretName = Annotated[str, StringConstraints(pattern=_NAME)]
+SecretName = Annotated[
+    str,
+    TextPattern(
+        _NAME,
+        "at most 64 letters, digits, `.`, `_` and `-`, with a letter or a digit at both ends",
+    ),
+]
 
 
 def _check_name(name: str) -> str:

@@ -20,7 +20,7 @@ class InvalidSweep(Exception):
     """A grid or combinations that cannot be run; each field that is wrong, and why."""
 
     def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("; ".join(f"{item.path}: {item.message}" for item in problems))
+        super().__init__("; ".join(map(str, problems)))
         self.problems = problems
 
 

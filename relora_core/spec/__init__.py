@@ -53,6 +53,7 @@ from relora_core.spec.part import Document, Line, Spec, SpecWarning, Steps
 from relora_core.spec.paths import with_absolute_paths
 from relora_core.spec.phases import Phases
 from relora_core.spec.task import TaskName
+from relora_core.spec.text_pattern import TextPattern
 from relora_core.spec.train_spec import SERVICE_FIELDS, TrainSpec, train_part
 from relora_core.spec.training import (
     CheckpointSpec,
@@ -110,6 +111,7 @@ __all__ = [
     "Steps",
     "Targets",
     "TaskName",
+    "TextPattern",
     "TokenizerSpec",
     "TokenizerTraining",
     "TrainSpec",

@@ -1,6 +1,7 @@
 """Validation errors in a person's words: the field's path as it was written, and a reason."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -23,34 +24,34 @@ _WORDS = {
     "bytes_type": "must be text",
     "dict_type": "must be an object with fields",
     "enum": "must be {expected}",
-    "finite_number": "must be finite",
+    "finite_number": "must be a finite number",
     "float_parsing": "must be a number",
     "float_type": "must be a number",
-    "greater_than": "must be over {gt}",
+    "greater_than": "must be greater than {gt}",
     "greater_than_equal": "must be at least {ge}",
     "invalid_key": "must be text",
     "int_from_float": "must be a whole number",
     "int_parsing": "must be a whole number",
     "int_parsing_size": "must be a smaller number",
     "int_type": "must be a whole number",
-    "less_than": "must be under {lt}",
+    "less_than": "must be less than {lt}",
     "less_than_equal": "must be at most {le}",
     "list_type": "must be a list",
     "literal_error": "must be {expected}",
     "mapping_type": "must be an object with fields",
     "model_attributes_type": "must be an object with fields",
     "model_type": "must be an object with fields",
-    "recursion_loop": "must not hold itself",
-    "string_pattern_mismatch": "must match {pattern}",
-    "string_too_long": "must have at most {max_length} characters",
-    "string_too_short": "must have at least {min_length} characters",
+    "recursion_loop": "must not contain itself",
+    "string_too_long": "must have at most {size}",
+    "string_too_short": "must have at least {size}",
     "string_type": "must be text",
     "string_unicode": "must be valid Unicode text",
+    "text_pattern": "must be {words}",
     "timezone_aware": "must be a time with its zone, such as 2026-01-31T12:00:00Z",
-    "too_long": "must have at most {max_length} items",
-    "too_short": "must have at least {min_length} items",
+    "too_long": "must have at most {size}",
+    "too_short": "must have at least {size}",
     "tuple_type": "must be a list",
-    "union_tag_not_found": "needs a field {discriminator}",
+    "union_tag_not_found": "needs a field `{discriminator}`",
 }
 _KINDS = {  # of a value that is of no use in any form, by the beginning of the type
     "datetime": "must be a time such as 2026-01-31T12:00:00Z",
@@ -72,6 +73,9 @@ class Problem:
     path: str
     message: str
 
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
 
 def explain(error: ValidationError, document: object, model: type[BaseModel]) -> list[Problem]:
     """What is wrong with `document`, which did not validate as `model`: see `in_words`."""
@@ -87,14 +91,13 @@ def in_words(
     Without it no value is repeated, which may be a secret.
     """
     reasons: dict[str, dict[str, None]] = {}
-    values: dict[str, str] = {}
+    endings: dict[str, dict[str, None]] = {}
     for item in errors[:MAX_PROBLEMS]:
         path = _path(item, document)
         reasons.setdefault(path, {})[_reason(item, path, model)] = None  # each variant has its own
-        if model is not None and item["type"] in _WORDS and item["type"] != "missing":
-            values[path] = f"; got {_shown(item['input'])}"
+        endings.setdefault(path, {}).update(dict.fromkeys(_endings(item, model)))
     problems = [
-        Problem(path, ", or ".join(reasons[path]) + values.get(path, "")) for path in reasons
+        Problem(path, ", or ".join(reasons[path]) + "".join(endings[path])) for path in reasons
     ]
     return [*problems, *_more(len(errors) - MAX_PROBLEMS)]
 
@@ -139,7 +142,7 @@ def _reason(item: Mapping[str, Any], path: str, model: type[BaseModel] | None) -
     kind, context = item["type"], item.get("ctx", {})
     if kind == "extra_forbidden":
         return _unknown_field(path, model)
-    if "error" in context:
+    if isinstance(context.get("error"), Exception):  # of a validator of our own
         return str(context["error"])
     if kind == "union_tag_invalid":
         known = [tag.strip("' ") for tag in context["expected_tags"].split(",")]
@@ -147,7 +150,29 @@ def _reason(item: Mapping[str, Any], path: str, model: type[BaseModel] | None) -
     words = _WORDS.get(kind) or _of_a_kind(kind)
     if words is None:  # an error of our own has its own words
         return str(item["msg"])
-    return words.format(**context).replace("'", "")
+    if context.get("min_length") == 1:
+        return "must not be empty"
+    numbers = {name: f"{value:g}" for name, value in context.items() if isinstance(value, float)}
+    return words.format(**{**context, **numbers}, size=_size(kind, context)).replace("'", "")
+
+
+def _endings(item: Mapping[str, Any], model: type[BaseModel] | None) -> Iterator[str]:
+    """What was written, and which of the choices was probably meant."""
+    kind, value = item["type"], item.get("input")
+    if model is not None and kind in _WORDS and kind != "missing":
+        yield f"; got {_shown(value)}"
+    if kind in {"enum", "literal_error"} and isinstance(value, str):
+        meant = nearest(value, re.findall(r"'(.+?)'", item["ctx"]["expected"]))
+        if meant is not None:
+            yield f"; did you mean `{meant}`?"
+
+
+def _size(kind: str, context: Mapping[str, Any]) -> str:
+    """How many characters, fields or items a value must have at least or at most."""
+    number = context.get("min_length", context.get("max_length", 0))
+    if kind.startswith("string") or context.get("field_type") == "Value":  # a secret
+        return counted(number, "character")
+    return counted(number, "field" if context.get("field_type") == "Dictionary" else "item")
 
 
 def _of_a_kind(kind: str) -> str | None:

@@ -62,7 +62,7 @@ def _size(value: object, path: list[str]) -> int:
         message = f"must be at {'most' if value > 0 else 'least'} {bound}"
         raise SpecConflict(_dotted(path), message)
     if isinstance(value, float) and not math.isfinite(value):
-        raise SpecConflict(_dotted(path), "must be finite")
+        raise SpecConflict(_dotted(path), "must be a finite number")
     return len(json.dumps(value)) if isinstance(value, int | float) else 2
 
 

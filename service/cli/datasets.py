@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
+from relora_core.spec.error_messages import in_words
 from service.cli.files import transfer
 from service.cli.session import (
     REFUSED,
@@ -47,7 +48,7 @@ def upload(
                 file, name=name, listener=lambda there: progress.update(task, completed=there)
             )
         except ValidationError as error:
-            fail("; ".join(problem["msg"] for problem in error.errors()), REFUSED)
+            fail("; ".join(problem.message for problem in in_words(error.errors(), {})), REFUSED)
     print_json(dataset) if json else out.print(dataset.uri)
 
 

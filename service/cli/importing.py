@@ -47,4 +47,4 @@ def import_config(
 
 
 def _told(error: ValidationError, document: object, model: type[BaseModel]) -> list[str]:
-    return [f"{one.path}: {one.message}" for one in explain(error, document, model)]
+    return [str(problem) for problem in explain(error, document, model)]

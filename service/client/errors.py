@@ -28,7 +28,9 @@ class ApiError(Exception):
     request_id: str | None = None
 
     def __str__(self) -> str:
-        lines = [f"{problem.path or '(the whole)'}: {problem.message}" for problem in self.errors]
+        lines = [
+            ": ".join(filter(None, (problem.path, problem.message))) for problem in self.errors
+        ]
         return "\n  ".join([self.message, *lines])
 
 

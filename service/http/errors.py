@@ -92,7 +92,7 @@ class InvalidSpec(Exception):
     """A job spec that cannot be run; every field that is wrong, and why."""
 
     def __init__(self, problems: list[SpecProblem]) -> None:
-        super().__init__("; ".join(f"{item.path}: {item.message}" for item in problems))
+        super().__init__("; ".join(map(str, problems)))
         self.problems = problems
 
 

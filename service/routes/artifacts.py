@@ -5,18 +5,20 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.responses import RedirectResponse
+from pydantic import Field
 
 from jobs.errors import ArtifactNotFound
 from jobs.schemas.job import Artifact
 from jobs.schemas.json_numbers import MAX_SAFE_INTEGER
 from jobs.storage import Storage
 from jobs.store.artifacts import ArtifactKind, Selection, folder_of
+from relora_core.spec import TextPattern
 from service.http.caller_route import CallerRoute
 from service.http.downloads import ConditionsDep, Content, not_modified, send
 from service.http.errors import documented
 from service.http.limits import MAX_NAME, MAX_PATH
 from service.http.tar_stream import TarFile, TarStream
-from service.routes.dependencies import BackendsDep, Id, StoreDep
+from service.routes.dependencies import NEXT, BackendsDep, Id, StoreDep
 from service.schemas.responses import ArtifactPage, CheckpointPage, StoredArtifact
 
 router = APIRouter(prefix="/v1/jobs", tags=["artifacts"], route_class=CallerRoute)
@@ -52,11 +54,9 @@ def list_checkpoints(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: Annotated[
         str,
-        Query(
-            pattern=r"^(\d{1,18}-(checkpoint|merged|final))?$",
-            max_length=MAX_NAME,
-            description="The `next` of the page before.",
-        ),
+        Field(max_length=MAX_NAME),
+        TextPattern(r"^(\d{1,18}-(checkpoint|merged|final))?$", NEXT),
+        Query(description="The `next` of the page before."),
     ] = "",
 ) -> CheckpointPage:
     """The folders that the job saved, the newest first: checkpoints and merged models."""

@@ -68,6 +68,8 @@ def _query_parameters(dependant: Dependant) -> Iterator[str]:
         yield from _query_parameters(part)
 
 
+NEXT = "the `next` of the page before"  # what a cursor must be, in an error
+
 BackendsDep = Annotated[Backends, Depends(_backends)]
 StoreDep = Annotated[JobStore, Depends(_store)]
 MetricsDep = Annotated[MetricStore, Depends(_metrics)]

@@ -10,16 +10,17 @@ from typing import Annotated, get_args
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
-from pydantic import AfterValidator, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema
 from starlette.types import Message, Send
 
 from jobs.schemas.events import AnyJobEvent
 from jobs.schemas.json_numbers import MAX_SAFE_INTEGER
 from jobs.schemas.status import FINAL
+from relora_core.spec import TextPattern
 from service.auth.access import StaysAllowed, StaysAllowedDep
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
-from service.routes.dependencies import HubDep, Id, StoreDep
+from service.routes.dependencies import NEXT, HubDep, Id, StoreDep
 from service.schemas.responses import EventPage
 from service.streams.events import EventHub
 
@@ -59,12 +60,8 @@ def _selection(
         int, Query(ge=0, le=MAX_SAFE_INTEGER, description="Only events with a greater id.")
     ] = 0,
     cursor: Annotated[
-        str | None,
-        Query(
-            pattern=r"^\d{1,18}$",
-            max_length=18,
-            description="The `next` of the page before; wins over `after`.",
-        ),
+        Annotated[str, Field(max_length=18), TextPattern(r"^\d{1,18}$", NEXT)] | None,
+        Query(description="The `next` of the page before; wins over `after`."),
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Of a JSON page.")] = 500,
     type: Annotated[  # noqa: A002 # the parameter's name

@@ -14,7 +14,7 @@ from jobs.schemas.job import MAX_LABELS, Job, JobChanges
 from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.storage import Storage
 from jobs.store.filters import JobFilter
-from relora_core.spec import MethodName
+from relora_core.spec import MethodName, TextPattern
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
 from service.routes.dependencies import (
@@ -47,7 +47,9 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_as_text), AfterValidator(_in_utc)]
-Label = Annotated[str, Field(pattern=r"^[^=]+=.*$", max_length=320)]
+Label = Annotated[
+    str, Field(max_length=320), TextPattern(r"^[^=]+=.*$", "KEY=VALUE, such as team=nlp")
+]
 CREATED: dict[int | str, dict[str, Any]] = {
     200: {"model": Job, "description": "What an earlier request with this Idempotency-Key made."},
     201: LOCATION,

@@ -3,11 +3,13 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from pydantic import Field
 
+from relora_core.spec import TextPattern
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
 from service.http.limits import MAX_NAME
-from service.routes.dependencies import BackendsDep, PageLimit, ProjectDep
+from service.routes.dependencies import NEXT, BackendsDep, PageLimit, ProjectDep
 from service.schemas.responses import Queue, WorkerPage
 
 router = APIRouter(prefix="/v1", tags=["queue"], route_class=CallerRoute)
@@ -19,12 +21,13 @@ def get_queue(
     backends: BackendsDep,
     limit: PageLimit = 50,
     cursor: Annotated[
-        str | None,
-        Query(
-            pattern=r"^-?[0-9]{1,3}\.job_[0-9a-z]+$",
-            max_length=MAX_NAME,
-            description="The `next` of the page before.",
-        ),
+        Annotated[
+            str,
+            Field(max_length=MAX_NAME),
+            TextPattern(r"^-?[0-9]{1,3}\.job_[0-9a-z]+$", NEXT),
+        ]
+        | None,
+        Query(description="The `next` of the page before."),
     ] = None,
 ) -> Queue:
     """The jobs that wait, in the order in which workers take them, and the count of each status.

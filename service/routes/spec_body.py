@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Body, Depends, Header, HTTPException, Request
-from pydantic import ValidationError, WrapValidator
+from pydantic import Field, ValidationError, WrapValidator
 
 import service
 from jobs.admission import epochs_of, priority_problems, problems_of
@@ -13,6 +13,7 @@ from jobs.backends import Backends
 from jobs.locations.rules import Locations
 from jobs.schemas.job import JobSpec
 from relora_core.data.epochs import many_epochs
+from relora_core.spec import TextPattern
 from relora_core.spec.error_messages import Problem, explain
 from service.http.errors import InvalidSpec
 from service.routes.dependencies import BackendsDep, ProjectDep
@@ -82,11 +83,14 @@ def _spec(
 
 SpecBody = Annotated[JobSpec, Depends(_spec)]
 IdempotencyKey = Annotated[
-    str | None,
+    Annotated[
+        str,
+        Field(max_length=255),
+        TextPattern(r"^[\x21-\x7e]+$", "ASCII characters, without spaces"),
+    ]
+    | None,
     Header(
         alias="Idempotency-Key",
-        max_length=255,
-        pattern=r"^[\x21-\x7e]+$",
         description="A text of your choice. For a day, the same key with the same body returns "
         "what the first request made, with 200; with another body it is refused.",
     ),

@@ -4,9 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import Field
 
 from jobs.admission import webhook_problems
 from jobs.schemas.webhooks import Delivery, DeliveryStatus, Webhook, WebhookSpec
+from relora_core.spec import TextPattern
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
 from service.routes.dependencies import (
@@ -52,12 +54,9 @@ def list_webhooks(
     backends: BackendsDep,
     project: ProjectDep,
     job_id: Annotated[
-        str | None,
-        Query(
-            pattern="^[a-z0-9_]{1,64}$",
-            max_length=64,
-            description="Only the webhooks in the spec of this job.",
-        ),
+        Annotated[str, Field(max_length=64), TextPattern("^[a-z0-9_]{1,64}$", "the id of a job")]
+        | None,
+        Query(description="Only the webhooks in the spec of this job."),
     ] = None,
     limit: PageLimit = 50,
     cursor: Cursor = None,

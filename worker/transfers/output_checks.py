@@ -19,8 +19,7 @@ class LocationRefused(TrainError):
 def check_locations(attempt: Attempt) -> None:
     """Raises `LocationRefused`."""
     if problems := list(attempt.locations.problems(attempt.job.spec)):
-        lines = (f"{problem.path}: {problem.message}" for problem in problems)
-        raise LocationRefused("\n".join(lines))
+        raise LocationRefused("\n".join(map(str, problems)))
 
 
 def take_output(attempt: Attempt) -> None:

@@ -29,7 +29,7 @@ def test_a_name_is_taken_once(projects: ProjectStore) -> None:
 
 @pytest.mark.parametrize("name", ["", "Speech", "a_b", "-a", "a-", "a\x00", "a/b"])
 def test_a_name_is_plain(name: str) -> None:
-    with pytest.raises(ValueError, match="should match pattern"):
+    with pytest.raises(ValueError, match="must be lowercase letters"):
         NewProject(name=name)
 
 

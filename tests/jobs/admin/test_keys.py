@@ -54,7 +54,7 @@ def test_the_first_key_is_made_listed_and_revoked(
     ("arguments", "error"),
     [
         ("create --name admin --project speech", "There is no project 'speech'."),
-        ("create --name admin --days -1", "expires_in_days: Input should be greater than 0"),
+        ("create --name admin --days -1", "expires_in_days: must be greater than 0; got -1"),
         ("list --project speech", "There is no project 'speech'."),
         ("revoke key_1", "There is no key 'key_1'."),
     ],

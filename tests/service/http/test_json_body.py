@@ -37,7 +37,7 @@ def test_a_document_is_read_as_it_is() -> None:
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity"])
 def test_a_number_that_is_not_finite_is_refused(number: str) -> None:
-    assert refusal(f'{{"a": [0, {number}]}}') == ("a.1", "must be finite")
+    assert refusal(f'{{"a": [0, {number}]}}') == ("a.1", "must be a finite number")
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_an_event_is_sent_once_more(
         ({"secret": "text"}, "secret", "must be whsec_ and the Base64 of 24 to 64 random bytes"),
         ({"url": "ftp://x"}, "url", "must be https://host/path or http://host/path"),
         ({"events": ["job.suceeded"]}, "events.0", "'job.suceeded' is no event"),
-        ({"events": []}, "events", "at least 1 item"),
+        ({"events": []}, "events", "must not be empty"),
     ],
 )
 def test_a_webhook_that_cannot_work_is_refused_by_its_field(
