@@ -26,6 +26,7 @@ from jobs.settings import Settings
 from jobs.storage import S3Credentials, Storage, job_storage, open_storage
 from jobs.store.artifacts import JobFiles
 from jobs.store.attempts import AttemptStore
+from jobs.store.deleted_jobs import DeletedJob, DeletedJobStore
 from jobs.store.jobs import JobStore
 from jobs.store.stats import StatsStore
 from jobs.store.trainer_logs import LogStore
@@ -39,6 +40,7 @@ class Backends:
     engine: Engine
     store: JobStore
     attempts: AttemptStore
+    deleted_jobs: DeletedJobStore
     outbox: Outbox
     waiting: WaitingJobs
     workers: WorkerStore
@@ -60,32 +62,35 @@ class Backends:
         """That of the service, where uploads are."""
         return open_storage(self.settings.storage_url)
 
-    def storage_for(self, job: Job) -> Storage:
+    def storage_for(self, job: Job | DeletedJob) -> Storage:
         """Where the job's files are."""
-        return job_storage(self.settings.storage_url, job, self._s3_credentials(job))
+        url = self.settings.storage_url
+        return job_storage(url, job.id, job.spec, self._s3_credentials(job))
 
     def secrets_of(self, job: Job) -> JobSecrets:
         """What the job asks for. Raises `SecretNotFound` and `SecretsUnavailable`."""
-        return self._opened(job.id, job.spec.secrets)
+        return self._opened(job, job.spec.secrets)
 
-    def _s3_credentials(self, job: Job) -> S3Credentials | None:
+    def _s3_credentials(self, job: Job | DeletedJob) -> S3Credentials | None:
         """None where the job's files are in the service's storage, or have no keys of their own."""
         names = {name: job.spec.secrets[name] for name in S3_VARIABLES if name in job.spec.secrets}
         if job.spec.output_uri is None or not names:
             return None
         try:
-            return self._opened(job.id, names).s3
+            return self._opened(job, names).s3
         except SecretNotFound as error:
             raise StorageError(
                 f"The storage of job {job.id} needs a secret that is gone. {error}"
             ) from error
 
-    def _opened(self, job_id: str, names: Mapping[str, str]) -> JobSecrets:
+    def _opened(self, job: Job | DeletedJob, names: Mapping[str, str]) -> JobSecrets:
         if not names:
             return JobSecrets({})
-        project = self.store.project_of(job_id)
-        values = self.secrets.reveal(project, set(names.values()))
+        values = self.secrets.reveal(self._project_of(job), set(names.values()))
         return JobSecrets({variable: values[name] for variable, name in names.items()})
+
+    def _project_of(self, job: Job | DeletedJob) -> str:
+        return job.project if isinstance(job, DeletedJob) else self.store.project_of(job.id)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -101,6 +106,7 @@ def open_backends(settings: Settings) -> Backends:
         engine=engine,
         store=JobStore(engine),
         attempts=AttemptStore(engine),
+        deleted_jobs=DeletedJobStore(engine),
         outbox=Outbox(engine),
         waiting=WaitingJobs(engine),
         workers=WorkerStore(engine),

@@ -17,6 +17,7 @@ from jobs.backends import Backends, open_backends
 from jobs.broker.celery_queue import dispatch
 from jobs.datasets.content import remove_deleted
 from jobs.errors import QueueUnavailable, StorageError
+from jobs.garbage.deleted_jobs import delete_due_files
 from jobs.garbage.local_disk import collect_leftovers
 from jobs.garbage.storage import collect_garbage
 from jobs.settings import Settings
@@ -24,6 +25,7 @@ from jobs.settings import Settings
 logger = logging.getLogger(__name__)
 
 EVERY_SECONDS = 2.0
+DELETE_SECONDS = 10.0
 COLLECT_SECONDS = 3600.0
 RESEND_AFTER_SECONDS = 60.0  # a queued job that no message in the broker speaks of
 
@@ -35,7 +37,8 @@ def reap(backends: Backends, *, resend_after_seconds: float = RESEND_AFTER_SECON
         backends.wakeups.publish(job_id)
     backends.outbox.notify_where_there_is_room()
     dispatch(backends.outbox, backends.queue)
-    _remove_datasets(backends)
+    for dataset_id in backends.datasets.expire_uploads(backends.settings.upload_expires_seconds):
+        logger.info("dataset %s: its upload was given up", dataset_id)
     for generation_id in backends.generations.expire():
         logger.warning("generation %s: nobody ended it in time", generation_id)
     for gpus in backends.outbox.overdue(resend_after_seconds):
@@ -43,13 +46,10 @@ def reap(backends: Backends, *, resend_after_seconds: float = RESEND_AFTER_SECON
             backends.outbox.resend(resend_after_seconds, gpus=gpus)
 
 
-def _remove_datasets(backends: Backends) -> None:
-    for dataset_id in backends.datasets.expire_uploads(backends.settings.upload_expires_seconds):
-        logger.info("dataset %s: its upload was given up", dataset_id)
-    try:
-        remove_deleted(backends.datasets, backends.own_storage)
-    except StorageError as error:
-        logger.warning("deleted datasets wait for the storage: %s", error)
+def delete_stored_files(backends: Backends) -> None:
+    """One round over the files of deleted datasets and jobs."""
+    delete_due_files(backends)
+    remove_deleted(backends.datasets, backends.own_storage)
 
 
 def _collect_garbage(backends: Backends) -> None:
@@ -61,18 +61,18 @@ def _collect_garbage(backends: Backends) -> None:
         logger.info("deleted: %s, %s", found.kind, found.where)
 
 
-def _collect_for_ever(backends: Backends) -> None:
-    """In a thread of its own: a slow storage must not keep lost jobs waiting."""
+def repeat(task: str, work: Callable[[], None], pause: float) -> None:
+    """For ever, in a thread of its own: a slow storage must not keep lost jobs waiting."""
     while True:
-        works("the search for garbage", partial(_collect_garbage, backends))
-        time.sleep(COLLECT_SECONDS)
+        works(task, work)
+        time.sleep(pause)
 
 
 def works(task: str, work: Callable[[], object]) -> bool:
     """Whether it did its work. Whatever it fails at is logged, and the next round tries again."""
     try:
         work()
-    except (SQLAlchemyError, QueueUnavailable) as error:
+    except (SQLAlchemyError, QueueUnavailable, StorageError) as error:
         logger.warning("%s waits for a server: %s", task, error)
     except Exception:
         logger.exception("%s failed, and is tried again later", task)
@@ -87,7 +87,11 @@ def main() -> None:
     signal.signal(signal.SIGINT, _exit)
     backends = open_backends(Settings())
     logger.info("returning lost jobs every %g s", EVERY_SECONDS)
-    Thread(target=_collect_for_ever, args=(backends,), daemon=True).start()
+    for task, work, pause in (
+        ("the deletion of files", delete_stored_files, DELETE_SECONDS),
+        ("the search for garbage", _collect_garbage, COLLECT_SECONDS),
+    ):
+        Thread(target=repeat, args=(task, partial(work, backends), pause), daemon=True).start()
     resend_after_seconds = 0.0  # the broker may be as new as this process, and know nothing
     while True:
         if works("this round", partial(reap, backends, resend_after_seconds=resend_after_seconds)):

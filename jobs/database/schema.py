@@ -3,6 +3,7 @@
 from jobs.database.columns import metadata
 from jobs.database.tables import (
     datasets,
+    deleted_jobs,
     generations,
     idempotency,
     job_inputs,
@@ -20,6 +21,7 @@ from jobs.database.tables import (
 
 __all__ = [
     "datasets",
+    "deleted_jobs",
     "generations",
     "idempotency",
     "job_inputs",

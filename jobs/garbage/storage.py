@@ -19,14 +19,17 @@ from jobs.backends import Backends
 from jobs.database.tables.jobs import jobs
 from jobs.datasets.content import UPLOADS, remove_deleted
 from jobs.errors import JobsError
+from jobs.garbage.deleted_jobs import delete_files, files_of
 from jobs.locations.folders import ATTEMPTS
 from jobs.locations.ownership import owner_of
 from jobs.schemas.job import Job
 from jobs.schemas.status import LEASED
 from jobs.storage import JOBS, Storage, StoredFile
+from jobs.store.deleted_jobs import DeletedJob
 
 logger = logging.getLogger(__name__)
 
+FILES_OF_DELETED = "files of a deleted job"
 GIVEN_UP_AFTER = timedelta(days=1)  # what nobody wrote to for so long does not go on
 
 
@@ -62,6 +65,10 @@ def collect_garbage(
         ("uploads", find.abandoned_uploads),
         ("uploads", find.unlisted_parts),
         ("the service's storage", find.unfinished),
+    ]
+    finders += [
+        (f"deleted job {job.id}", partial(find.left_of, job))
+        for job in backends.deleted_jobs.list()
     ]
     if deleted_jobs:
         finders.append(("deleted jobs", find.of_deleted_jobs))
@@ -107,14 +114,22 @@ class _Search:
         for folder in (JOBS, UPLOADS):
             yield self._end_unfinished(folder, storage, folder)
 
+    def left_of(self, job: DeletedJob) -> Iterator[Garbage]:
+        """The storage was away when the job was deleted with its files."""
+        files = list(files_of(self.backends, job))
+        if not self.dry_run:
+            delete_files(self.backends, job.id)
+        yield Garbage(FILES_OF_DELETED, job.id, len(files), sum(file.size for file in files))
+
     def of_deleted_jobs(self) -> Iterator[Garbage]:
         storage = self.backends.own_storage()
         stored = list(storage.list(JOBS))
         known = set(_ids(self.backends, None))
+        known |= {job.id for job in self.backends.deleted_jobs.list()}  # see `left_of`
         for job_id, files in groupby(stored, key=lambda file: file.key.split("/")[1]):
             if job_id not in known:
                 left = _given_up(files)
-                yield from self._delete("files of a deleted job", job_id, storage, left)
+                yield from self._delete(FILES_OF_DELETED, job_id, storage, left)
 
     def of_job(self, job_id: str) -> Iterator[Garbage]:
         job = self.backends.store.get(job_id)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from jobs.errors import StorageRefused
-from jobs.schemas.job import Job
+from jobs.schemas.job import JobSpec
 from jobs.storage.addresses import S3, bucket_and_key
 from jobs.storage.credentials import S3Credentials
 from jobs.storage.local import LocalStorage
@@ -29,11 +29,13 @@ def open_storage(url: str, credentials: S3Credentials | None = None) -> Storage:
     raise StorageRefused(f"{url!r} is no storage; use s3://bucket/prefix or file:///folder.")
 
 
-def job_storage(storage_url: str, job: Job, credentials: S3Credentials | None = None) -> Storage:
+def job_storage(
+    storage_url: str, job_id: str, spec: JobSpec, credentials: S3Credentials | None = None
+) -> Storage:
     """The job's own place: what its spec says, or a folder of the service's storage.
 
     The service's storage is opened with the service's credentials, not with the job's.
     """
-    if job.spec.output_uri is not None:
-        return open_storage(job.spec.output_uri, credentials)
-    return open_storage(f"{storage_url.rstrip('/')}/{JOBS}/{job.id}")
+    if spec.output_uri is not None:
+        return open_storage(spec.output_uri, credentials)
+    return open_storage(f"{storage_url.rstrip('/')}/{JOBS}/{job_id}")

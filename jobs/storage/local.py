@@ -28,6 +28,16 @@ class LocalStorage:
         if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
             raise StorageError(f"The storage failed at {self.root}: {there} cannot be written to.")
 
+    def check_mounted(self) -> None:
+        """A mounted disk has at least the folder that the root is in."""
+        parent = self.root.parent
+        with _named_errors(parent):
+            if not parent.is_dir():
+                raise StorageError(
+                    f"The storage failed at {self.root}: {parent} is no folder. Mount its disk, or "
+                    "make the folder if it was deleted."
+                )
+
     def upload(self, file: Path, key: str) -> None:
         with _named_errors(self._path(key)):
             _copy_whole(file, self._path(key))

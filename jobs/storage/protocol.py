@@ -38,6 +38,9 @@ class Storage(Protocol):
     def ping(self) -> None:
         """Whether it answers, and files could be put there; nothing is written."""
 
+    def check_mounted(self) -> None:
+        """Refuse a root that looks empty because its disk is not mounted."""
+
     def upload(self, file: Path, key: str) -> None:
         """Store `file` under `key`, whole or not at all; replace what was there."""
 

@@ -104,6 +104,9 @@ class S3Storage:
         with self._named_errors(""):
             self._client.list_objects_v2(Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1)
 
+    def check_mounted(self) -> None:
+        """A bucket that is not there is an error wherever it is used."""
+
     def upload(self, file: Path, key: str) -> None:
         name = self._name(key)
         with self._named_errors(key):

@@ -31,11 +31,12 @@ from jobs.schemas.events import AnyJobEvent, JobQueued
 from jobs.schemas.job import Artifact, Job, JobChanges, JobSpec, Progress
 from jobs.schemas.status import FINAL, JobStatus, RequestedAction
 from jobs.store import event_log
+from jobs.store.deleted_jobs import remember_files
 from jobs.store.filters import ALL_JOBS, JobFilter, within_a_page
 from jobs.store.idempotency import Request, forget, made_before, remember
 from jobs.store.labels import set_labels
 from jobs.store.submit import Submitted, enqueue
-from jobs.store.transitions import FULFILLED, announce, change, request_action, transition
+from jobs.store.transitions import FULFILLED, JobRow, announce, change, request_action, transition
 from jobs.store.webhook_outbox import forget_webhooks
 
 
@@ -216,14 +217,19 @@ class JobStore:
             notify(connection, job_id)
             return job_from(row, position(connection, row))
 
-    def delete(self, job_id: str) -> None:
+    def delete(self, job_id: str, *, with_files: bool = False) -> None:
         """All that is known of a job that is over. Raises `IllegalTransition` for any other, and
         `JobInUse` while its files are an input of a job that is not over.
+
+        `with_files` hands its files over to `DeletedJobStore`, with what is needed to find them.
         """
         with self._engine.begin() as connection:
-            _lock_over(connection, job_id)
+            row = _locked_over(connection, job_id)
             if users := users_of(connection, job_id):
                 raise JobInUse(job_id, users)
+            if with_files:
+                keys = [artifact.key for artifact in _artifacts(connection, job_id)]
+                remember_files(connection, job_id, project=row.project, spec=row.spec, keys=keys)
             forget(connection, job_id)
             forget_webhooks(connection, job_id)
             for table in (events, artifacts, outbox):
@@ -248,12 +254,11 @@ class JobStore:
 
     def artifacts(self, job_id: str) -> builtins.list[Artifact]:
         """Sorted by path."""
-        query = select(artifacts).where(artifacts.c.job_id == job_id).order_by(artifacts.c.path)
         with self._reads.begin() as connection:
-            rows = connection.execute(query).all()
-            if not rows:
+            found = _artifacts(connection, job_id)
+            if not found:
                 _check_exists(connection, job_id)
-        return [artifact_from(row) for row in rows]
+        return found
 
     def artifact(self, job_id: str, path: str) -> Artifact:
         query = select(artifacts).where(artifacts.c.job_id == job_id, artifacts.c.path == path)
@@ -272,6 +277,11 @@ def _get(connection: Connection, job_id: str) -> Job:
     return job_from(row, position(connection, row))
 
 
+def _artifacts(connection: Connection, job_id: str) -> list[Artifact]:
+    query = select(artifacts).where(artifacts.c.job_id == job_id).order_by(artifacts.c.path)
+    return [artifact_from(row) for row in connection.execute(query)]
+
+
 def _locked_spec(connection: Connection, job_id: str) -> str:
     """As it is stored. Until the transaction ends, nobody else changes it."""
     query = select(jobs.c.spec).where(jobs.c.id == job_id).with_for_update()
@@ -281,12 +291,14 @@ def _locked_spec(connection: Connection, job_id: str) -> str:
     return stored
 
 
-def _lock_over(connection: Connection, job_id: str) -> None:
-    if change(connection, job_id, jobs.c.status.in_(FINAL)) is None:
+def _locked_over(connection: Connection, job_id: str) -> JobRow:
+    row = change(connection, job_id, jobs.c.status.in_(FINAL))
+    if row is None:
         advice = (
             f"Cancel it first, with `relora jobs cancel {job_id}` or POST /v1/jobs/{job_id}/cancel."
         )
         raise _illegal(connection, job_id, "deleted", advice=advice)
+    return row
 
 
 def _illegal(

@@ -1,6 +1,5 @@
 """Jobs: submit, find, change, cancel, pause, resume, retry, delete."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -8,11 +7,9 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
 from jobs.errors import StorageError
-from jobs.locations.folders import JOB_FOLDERS
-from jobs.locations.ownership import owner_of, release_output
+from jobs.garbage.deleted_jobs import delete_files
 from jobs.schemas.job import MAX_LABELS, Job, JobChanges
 from jobs.schemas.status import JobStatus, RequestedAction
-from jobs.storage import Storage
 from jobs.store.filters import JobFilter
 from relora_core.spec import MethodName, TextPattern
 from service.http.caller_route import CallerRoute
@@ -164,29 +161,21 @@ def delete_job(
     backends: BackendsDep,
     artifacts: Annotated[bool, Query(description="Its files in the storage too.")] = False,  # noqa: FBT002 # a query parameter
 ) -> None:
-    """Delete a job that is over, with its events. Without `artifacts`, its files stay."""
-    job = backends.store.get(job_id)
-    storage = backends.storage_for(job) if artifacts else None
-    listed = backends.store.artifacts(job_id)
-    backends.store.delete(job_id)
-    if storage is not None:
-        # A place in the service's storage is emptied; one that the spec names may hold more.
-        folders = ("",) if job.spec.output_uri is None else JOB_FOLDERS
-        _delete_files(job_id, storage, folders, [artifact.key for artifact in listed])
+    """Delete a job that is over, with its events. Without `artifacts`, its files stay.
 
-
-def _delete_files(
-    job_id: str, storage: Storage, folders: Sequence[str], keys: Sequence[str]
-) -> None:
-    """In a place that is another's only what the job had listed."""
+    If the storage does not answer or refuses, the answer is 502: the job is deleted, and the
+    service deletes its files later.
+    """
+    if not artifacts:
+        backends.store.delete(job_id)
+        return
+    backends.storage_for(backends.store.get(job_id))  # it can be opened
+    backends.store.delete(job_id, with_files=True)
     try:
-        storage.delete_files(keys)
-        if folders == ("",) or owner_of(storage) == job_id:
-            for folder in folders:
-                storage.delete(folder)
-        release_output(storage, job_id)
+        delete_files(backends, job_id)
     except StorageError as error:
-        raise StorageError(f"Job {job_id} is deleted, but not all of its files. {error}") from error
+        state = f"Job {job_id} is deleted. Its files are not yet: the service tries again later."
+        raise StorageError(f"{state} {error}") from error
 
 
 @router.post(

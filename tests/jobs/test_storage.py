@@ -251,11 +251,11 @@ def test_a_job_has_a_folder_of_its_own_unless_its_spec_names_one(
     job: Job, store: JobStore, spec: JobSpec, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_bytes(b"1")
-    job_storage(f"file://{tmp_path}/all", job).upload(tmp_path / "file", "log")
+    job_storage(f"file://{tmp_path}/all", job.id, job.spec).upload(tmp_path / "file", "log")
     assert (tmp_path / "all" / "jobs" / job.id / "log").read_bytes() == b"1"
     document = {**spec.model_dump(), "output": {"uri": f"file://{tmp_path}/own"}}
     other = store.create(JobSpec.model_validate(document))
-    job_storage(f"file://{tmp_path}/all", other).upload(tmp_path / "file", "log")
+    job_storage(f"file://{tmp_path}/all", other.id, other.spec).upload(tmp_path / "file", "log")
     assert (tmp_path / "own" / "log").read_bytes() == b"1"
 
 

@@ -3,25 +3,22 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from redis import Redis
 from sqlalchemy import update
 
-import worker.reaper
 from jobs.access.projects import ProjectChanges
 from jobs.backends import Backends
 from jobs.database.tables.jobs import jobs
 from jobs.datasets import content
-from jobs.garbage.storage import Garbage
 from jobs.scheduling.quotas import Quotas
 from jobs.schemas.datasets import NewDataset
-from jobs.schemas.status import JobStatus
+from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.settings import Settings
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import environ, wait_until
-from worker.reaper import reap, works
+from worker.reaper import delete_stored_files, reap, repeat, works
 
 pytestmark = pytest.mark.integration
 
@@ -99,8 +96,21 @@ def test_an_upload_that_was_given_up_leaves_the_storage(
 
     hurried = settings.model_copy(update={"upload_expires_seconds": 1e-9})
     reap(replace(backends, settings=hurried))
+    delete_stored_files(backends)
     assert list(storage.list("uploads")) == []
     assert backends.datasets.list("default") == []
+
+
+def test_the_files_of_a_deleted_job_are_deleted(
+    backends: Backends, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    job = backends.store.create(make_spec())
+    (tmp_path / "log").write_bytes(b"1")
+    backends.storage_for(job).upload(tmp_path / "log", "attempts/1/log")
+    backends.store.request_action(job.id, RequestedAction.CANCEL)
+    backends.store.delete(job.id, with_files=True)
+    delete_stored_files(backends)
+    assert list(backends.own_storage().list("jobs")) == []
 
 
 @pytest.mark.slow
@@ -133,17 +143,14 @@ def test_what_goes_wrong_in_a_round_is_logged_and_the_next_one_comes(
     assert "nobody thought of this" in caplog.text
 
 
-def test_the_search_for_garbage_goes_on_after_any_error(
-    backends: Backends, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    searches: list[object] = []
+def test_the_work_beside_the_rounds_goes_on_after_any_error() -> None:
+    rounds: list[object] = []
 
-    def search(*_: object, **__: object) -> list[Garbage]:
-        searches.append(None)
+    def work() -> None:
+        rounds.append(None)
+        if len(rounds) > 2:
+            sys.exit()
         raise ValueError("nobody thought of this")
 
-    monkeypatch.setattr(worker.reaper, "collect_garbage", search)
-    monkeypatch.setattr(worker.reaper, "COLLECT_SECONDS", 0.01)
-    Thread(target=worker.reaper._collect_for_ever, args=(backends,), daemon=True).start()
-    wait_until(lambda: len(searches) > 2)
-    monkeypatch.setattr(worker.reaper, "COLLECT_SECONDS", 3600)
+    with pytest.raises(SystemExit):
+        repeat("the work", work, 0.0)

@@ -78,7 +78,7 @@ class Attempt:
     def storage(self) -> Storage:
         """Raises `StorageError` for a place that there cannot be."""
         url = self.backends.settings.storage_url
-        return job_storage(url, self.job, self.secrets.s3)
+        return job_storage(url, self.job.id, self.job.spec, self.secrets.s3)
 
     def check_stop(self) -> None:
         """Raise `StopRequested` if the job need not be made ready any further."""

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from jobs.backends import Backends, open_backends
+from jobs.garbage.storage import collect_garbage
 from jobs.schemas.job import Artifact, Job, JobSpec
 from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.settings import Settings
@@ -303,6 +304,25 @@ def test_in_a_place_that_the_spec_names_only_the_jobs_own_files_are_deleted(
     backends.store.request_action(job.id, RequestedAction.CANCEL)
     assert http.delete(f"/v1/jobs/{job.id}", params={"artifacts": True}).status_code == 204
     assert (tmp_path / "models" / "notes.txt").read_text() == "mine"
+
+
+def test_files_that_the_storage_does_not_delete_now_are_deleted_later(
+    http: httpx.Client, backends: Backends, finished: Job, settings: Settings
+) -> None:
+    jobs = settings.data_dir / "storage" / "jobs"
+    jobs.rename(jobs.with_name("away"))
+    jobs.touch()
+    refused = http.delete(f"/v1/jobs/{finished.id}", params={"artifacts": True})
+    assert (refused.status_code, refused.json()["code"]) == (502, "storage_failed")
+    begin = f"Job {finished.id} is deleted. Its files are not yet: the service tries again later. "
+    assert refused.json()["detail"].startswith(begin)
+    assert http.get(f"/v1/jobs/{finished.id}").status_code == 404
+    jobs.unlink()
+    jobs.with_name("away").rename(jobs)
+
+    assert list(backends.storage_for(finished).list("")) != []
+    assert [found.where for found in collect_garbage(backends, dry_run=False)] == [finished.id]
+    assert list(backends.storage_for(finished).list("")) == []
 
 
 def test_a_job_that_is_not_over_is_not_deleted(http: httpx.Client, running: Job) -> None:

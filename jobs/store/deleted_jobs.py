@@ -1,0 +1,104 @@
+"""Deleted jobs whose files are still to be deleted, because the storage was away.
+
+Every method is one transaction.
+"""
+
+import builtins
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
+
+from jobs.database.engine import READ_ONLY, database_now
+from jobs.database.row_mapping import spec_from
+from jobs.database.tables.deleted_jobs import deleted_jobs
+from jobs.schemas.job import JobSpec
+
+LEASE_SECONDS = 3600.0  # after which another process may delete what this one did not
+LONGEST_RETRY_SECONDS = 3600.0
+
+
+@dataclass(frozen=True)
+class DeletedJob:
+    """What is needed to find the files of a job that is deleted."""
+
+    id: str
+    project: str
+    spec: JobSpec
+    keys: tuple[str, ...]  # of the files that it had listed
+    retry_seconds: float  # the pause if they cannot be deleted now
+
+
+def remember_files(
+    connection: Connection, job_id: str, *, project: str, spec: str, keys: Iterable[str]
+) -> None:
+    """Let the files of a job be deleted once this transaction, which deletes the job, is done."""
+    connection.execute(
+        insert(deleted_jobs).values(
+            job_id=job_id, project=project, spec=spec, keys=json.dumps(list(keys))
+        )
+    )
+
+
+class DeletedJobStore:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._reads = engine.execution_options(**READ_ONLY)
+
+    def list(self) -> builtins.list[DeletedJob]:
+        """By id."""
+        query = select(deleted_jobs).order_by(deleted_jobs.c.job_id)
+        with self._reads.begin() as connection:
+            return [_deleted_job_from(row) for row in connection.execute(query)]
+
+    def due(self) -> builtins.list[str]:
+        """The ids of those whose files may be deleted now, or tried again."""
+        query = select(deleted_jobs.c.job_id).where(deleted_jobs.c.due_at <= database_now())
+        with self._reads.begin() as connection:
+            return builtins.list(connection.scalars(query.order_by(deleted_jobs.c.due_at)))
+
+    def claim(self, job_id: str) -> DeletedJob | None:
+        """Nobody else deletes its files until `forget` or `retry_later`. None while another does,
+        and when the files are gone.
+        """
+        free = deleted_jobs.c.leased_until <= database_now()
+        statement = (
+            update(deleted_jobs)
+            .where(deleted_jobs.c.job_id == job_id, free)
+            .values(leased_until=database_now() + LEASE_SECONDS)
+            .returning(deleted_jobs)
+        )
+        with self._engine.begin() as connection:
+            row = connection.execute(statement).one_or_none()
+        return None if row is None else _deleted_job_from(row)
+
+    def retry_later(self, job: DeletedJob) -> None:
+        """Of a claimed one whose storage refused; the pause doubles each time."""
+        statement = (
+            update(deleted_jobs)
+            .where(deleted_jobs.c.job_id == job.id)
+            .values(
+                due_at=database_now() + job.retry_seconds,
+                retry_seconds=min(2 * job.retry_seconds, LONGEST_RETRY_SECONDS),
+                leased_until=0,
+            )
+        )
+        with self._engine.begin() as connection:
+            connection.execute(statement)
+
+    def forget(self, job_id: str) -> None:
+        """Of a claimed one whose files are gone."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(deleted_jobs).where(deleted_jobs.c.job_id == job_id))
+
+
+def _deleted_job_from(row: Row[*tuple[Any, ...]]) -> DeletedJob:
+    return DeletedJob(
+        id=row.job_id,
+        project=row.project,
+        spec=spec_from(row.spec),
+        keys=tuple(json.loads(row.keys)),
+        retry_seconds=row.retry_seconds,
+    )
