@@ -174,6 +174,14 @@ OF_THE_MODEL: list[tuple[dict[str, Any], str]] = [
     (llama(num_key_value_heads=3), "does not divide over num_key_value_heads 3"),
     ({**llama(), **relora(target_modules=["*.query"])}, "matches no linear layer"),
     ({**llama(), **relora(rank=128)}, "over the smaller side"),
+    (
+        llama(hidden_act="sillu"),
+        "model.config.hidden_act: no activation 'sillu'; did you mean `silu`?",
+    ),
+    (llama(hidden_act=1), "model.config.hidden_act: must be the name of an activation"),
+    (llama(rope_scaling={"type": "lineer", "factor": 2}), "did you mean `linear`?"),
+    (llama(rope_scaling={"type": "linear"}), "model.config.rope_scaling: rope_type linear needs"),
+    (llama(rope_parameters=[]), "model.config.rope_parameters: must be an object"),
     ({"model": {"config": {"model_type": "lama"}}}, "did you mean `llama`?"),
     ({"model": {"config": {"model_type": "bert"}}}, "sees the tokens that it is to predict"),
 ]

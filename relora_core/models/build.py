@@ -1,11 +1,11 @@
 """The plain Hugging Face model that a run starts from, in fp32 on the CPU."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import fields
 from typing import Any, assert_never
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -20,7 +20,7 @@ from relora_core.errors import ModelError
 from relora_core.errors.failures import reason
 from relora_core.presets import preset_config
 from relora_core.seeds import generator_seed
-from relora_core.shapes.names import check_direction, check_fields, no_model_type
+from relora_core.shapes.names import check_direction, check_fields, check_values, no_model_type
 from relora_core.spec import (
     ConfigModel,
     PresetModel,
@@ -69,6 +69,7 @@ def _config(spec: TrainSpec, of_the_data: Mapping[str, Any]) -> PreTrainedConfig
         case PresetModel():
             return _from_fields({**preset_config(spec.model.preset), **of_the_data})
         case ConfigModel():
+            check_values(spec.model.config)
             config = _from_fields({**of_the_data, **spec.model.config})
             _check_fields(config, spec.model.config)
             check_direction(spec.model.config, spec.task)
@@ -83,13 +84,13 @@ def _config(spec: TrainSpec, of_the_data: Mapping[str, Any]) -> PreTrainedConfig
 
 
 def _from_fields(written: dict[str, Any]) -> PreTrainedConfig:
-    rest = dict(written)
+    rest = deepcopy(written)  # transformers adds to what is inside
     model_type = rest.pop("model_type")
     if model_type not in CONFIG_MAPPING:
         raise no_model_type(model_type, CONFIG_MAPPING)
     try:
         return AutoConfig.for_model(model_type, **rest)
-    except (ValueError, TypeError, StrictDataclassError) as error:
+    except Exception as error:  # of a config's own code: of any kind
         # what checks a field wraps the reason into errors of its own
         raise ModelError(f"model.config is wrong: {error.__cause__ or error}") from error
 

@@ -1,4 +1,4 @@
-"""The names that transformers 5.23 knows: of model types, and of the fields of `FAMILIES`.
+"""The names that transformers 5.23 knows: model types, fields, activations, rotary embeddings.
 
 A test compares them with transformers, which the service does not have.
 """
@@ -59,6 +59,21 @@ OF_ALL = frozenset(
     output_hidden_states problem_type return_dict transformers_version
     """.split()
 )
+ACTIVATIONS = """
+    gelu gelu_10 gelu_accurate gelu_fast gelu_new gelu_python gelu_python_tanh
+    gelu_pytorch_tanh hardswish laplace leaky_relu linear mish prelu quick_gelu relu relu2 relu6
+    sigmoid silu sqrtsoftplus swish tanh xielu
+""".split()
+# The types of rotary embeddings of `FAMILIES`, and the fields that each of them needs.
+ROPE_TYPES = {
+    "default": (),
+    "dynamic": ("factor",),
+    "linear": ("factor",),
+    "llama3": ("factor", "high_freq_factor", "low_freq_factor"),
+    "longrope": ("long_factor", "short_factor"),
+    "proportional": (),
+    "yarn": ("factor",),
+}
 FIELDS = {
     "llama": """
     attention_bias attention_dropout bos_token_id eos_token_id head_dim hidden_act hidden_size

@@ -1,23 +1,27 @@
-"""Whether transformers knows the names in a model's config."""
+"""Whether transformers knows the names in a model's config: of its fields, and as their values."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from relora_core.errors import ModelError
 from relora_core.shapes.known_names import (
+    ACTIVATIONS,
     BESIDE_FIELDS,
     BIDIRECTIONAL,
     FIELDS,
     MODEL_TYPES,
     OF_ALL,
+    ROPE_TYPES,
 )
 from relora_core.suggestions import nearest, no_such
 
 Config = Mapping[str, Any]
+_OF_ACTIVATIONS = ("activation_function", "hidden_act", "hidden_activation")
+_OF_ROTARY_EMBEDDINGS = ("rope_parameters", "rope_scaling")
 
 
 def check_names(config: Config, task: str) -> None:
-    """Raise `ModelError` for a model type or a field that transformers does not know."""
+    """Raise `ModelError` for a model type, a field or a value that transformers does not know."""
     model_type = config["model_type"]
     if model_type not in MODEL_TYPES[task]:
         raise no_model_type(model_type, MODEL_TYPES[task])
@@ -25,6 +29,7 @@ def check_names(config: Config, task: str) -> None:
     if model_type in FIELDS:
         known = {*FIELDS[model_type], *OF_ALL}
         check_fields(config, known, unknown=config.keys() - known)
+    check_values(config)
 
 
 def no_model_type(model_type: str, known: Iterable[str]) -> ModelError:
@@ -54,3 +59,44 @@ def check_fields(
         raise ModelError(
             f"model.config: {within or config['model_type']} has no field `{name}`; {advice}"
         )
+
+
+def check_values(config: Config, path: str = "model.config") -> None:
+    """Raise `ModelError` for an activation or a rotary embedding that transformers does not know.
+
+    `path` is where the config stands in the spec.
+    """
+    for field in _OF_ACTIVATIONS:
+        if config.get(field) is not None:
+            _check_name(f"{path}.{field}", "activation", config[field], ACTIVATIONS)
+    for field in _OF_ROTARY_EMBEDDINGS if config.get("model_type") in FIELDS else ():
+        if config.get(field) is not None:
+            _check_rotary(f"{path}.{field}", config[field])
+    for name, part in config.items():
+        if isinstance(part, Mapping):
+            check_values(part, f"{path}.{name}")
+
+
+def _check_name(path: str, kind: str, name: object, known: Iterable[str]) -> None:
+    if not isinstance(name, str):
+        raise ModelError(f"{path}: must be the name of an {kind}, such as {next(iter(known))}")
+    if name not in known:
+        raise ModelError(f"{path}: {no_such(kind, name, known)}")
+
+
+def _check_rotary(path: str, rope: object) -> None:
+    """Of all layers, or of each type of layers by its name."""
+    if not isinstance(rope, Mapping):
+        raise ModelError(f"{path}: must be an object with `rope_type` and its fields")
+    of_layers = {name: part for name, part in rope.items() if isinstance(part, Mapping)}
+    for name, part in of_layers.items():
+        _check_rotary(f"{path}.{name}", part)
+    if of_layers:
+        return
+    rope_type = rope.get("rope_type", rope.get("type", "default"))
+    _check_name(path, "rope_type", rope_type, ROPE_TYPES)
+    missing = [field for field in ROPE_TYPES[rope_type] if rope.get(field) is None]
+    if missing:
+        raise ModelError(f"{path}: rope_type {rope_type} needs {', '.join(missing)}")
+    if rope_type == "default" and "factor" in rope:
+        raise ModelError(f"{path}: a `factor` needs a `rope_type`, such as linear or yarn")
