@@ -15,6 +15,7 @@ from relora_core.events import CheckpointSaved
 from tests.fixtures.disks import MakeDisk, fill
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import WorkerProcess, trainers, wait_until
+from tests.worker.scripted_trainer import weights
 from worker.reaper import reap
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -165,6 +166,51 @@ def test_beside_a_worker_with_a_full_disk_no_job_loses_an_attempt(
 
     (disk / "filler").unlink()
     wait_until(lambda: problems(backends) == {WorkerStatus.IDLE: ""})
+
+
+def test_a_disk_that_fills_in_the_middle_of_an_attempt_costs_the_job_no_attempt(
+    backends: Backends,
+    make_spec: MakeSpec,
+    start_worker: StartWorker,
+    make_disk: MakeDisk,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings, disk = backends.settings, make_disk(size="16m")
+    monkeypatch.setenv("SCRIPTED_STEP_SECONDS", "0.1")
+    start_worker(
+        app=SCRIPTED,
+        data_dir=disk,
+        database_url=settings.database_url,
+        storage_url=settings.storage_url,
+        min_free_disk_bytes=0,
+    )
+    spec = make_spec(steps=STEPS, retries={"max_attempts": 1})
+    job_id = backends.store.create(spec).id
+    dispatch(backends.outbox, backends.queue)
+    wait_until(lambda: bool(backends.store.artifacts(job_id)))  # a checkpoint to go on from
+    fill(disk)
+    wait_until(lambda: status(backends, job_id) is JobStatus.QUEUED)
+    assert trainers(disk) == []
+    resumable = max(file.step or 0 for file in backends.store.artifacts(job_id))
+
+    monkeypatch.setenv("SCRIPTED_STEP_SECONDS", "0.001")
+    start_worker(app=SCRIPTED)
+    wait_until(
+        lambda: status(backends, job_id) is JobStatus.SUCCEEDED,
+        meanwhile=lambda: dispatch(backends.outbox, backends.queue),
+    )
+    unhealthy = f"cannot write into {disk}"
+    wait_until(lambda: problems(backends).get(WorkerStatus.UNHEALTHY) == unhealthy)
+    (retrying,) = backends.store.events(job_id, types={"job.retrying"})
+    assert isinstance(retrying, JobRetrying)
+    assert (retrying.failed_attempts, retrying.reason.code) == (0, "node_unhealthy")
+    assert "No space left on device" in retrying.reason.message
+    assert starts(backends, job_id) == [(1, None), (2, resumable)]
+    (model,) = (
+        file for file in backends.store.artifacts(job_id) if file.path == "final/model.safetensors"
+    )
+    trained = b"".join(backends.storage_for(backends.store.get(job_id)).read(model.key))
+    assert trained.decode() == weights(spec.train.training.seed, STEPS)
 
 
 @pytest.mark.parametrize(
