@@ -95,7 +95,9 @@ def whole(
         ),
         pytest.param("kill:relora_core.files:publish_folder:2", {3}, id="checkpoint, rename"),
         pytest.param(
-            "kill:relora_core.lowrank.restart:reinitialize:1", {3, 6}, id="restart, merged"
+            "kill:relora_core.lowrank.restart:reset_optimizer_state:1",
+            {3, 6},
+            id="restart, merged and drawn anew",
         ),
         pytest.param(
             "kill:relora_core.export.hf_model:model_card:1", {12}, id="export, weights written"

@@ -80,7 +80,7 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(
         data_dir=tmp_path / "relora",
         broker_url="redis://127.0.0.1:9/0",
-        lease_seconds=6,
+        lease_seconds=30,  # renewed in time on a busy machine
         outage_seconds=2,
         secret_keys=SecretStr(Fernet.generate_key().decode()),
     )

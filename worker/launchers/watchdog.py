@@ -32,13 +32,17 @@ def start_watchdog() -> None:
 
 def _watch(ends_of_lease: int, input_of_ranks: int) -> None:
     end = clock.now() + FIRST_SECONDS
-    while (seconds_left := end - clock.now()) > 0:
-        if select.select([ends_of_lease], [], [], min(seconds_left, LOOK_SECONDS))[0]:
+    while True:
+        seconds_left = end - clock.now()
+        # A process that did not run for a while may find the time over and a new line there.
+        if select.select([ends_of_lease], [], [], min(max(seconds_left, 0), LOOK_SECONDS))[0]:
             lines = os.read(ends_of_lease, PIPE_BYTES).split()
             if not lines:  # closed, by the worker or its death
                 os.close(input_of_ranks)
                 return
             end = float(lines[-1])
+        elif seconds_left <= 0:
+            break
     for pid in (*descendants(os.getpid()), os.getpid()):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

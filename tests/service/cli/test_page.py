@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import subprocess
 import threading
 from pathlib import Path
 from string import Template
@@ -66,7 +67,7 @@ def type_all(relora: Relora, names: dict[str, str]) -> str:
         assert parts, line
         words = shlex.split(Template(parts["words"]).substitute(names))
         as_json = ["--json"] if parts["kept"] else []
-        done = relora(*words, *as_json, given=parts["piped"])
+        done = relora(*words, *as_json, given=echo(parts["piped"]))
         assert done.exit_code == 0, (line, done.output)
         if parts["kept"]:
             names.setdefault(parts["kept"], json.loads(done.stdout)["id"])
@@ -75,3 +76,13 @@ def type_all(relora: Relora, names: dict[str, str]) -> str:
         else:
             screen += done.stdout
     return screen
+
+
+def echo(text: str | None) -> str | None:
+    """Return what a shell prints: the text of a secret is drawn by a command."""
+    if text is None:
+        return None
+    printed = subprocess.run(
+        ["/bin/sh", "-c", f'echo "{text}"'], capture_output=True, check=True, text=True
+    )
+    return printed.stdout

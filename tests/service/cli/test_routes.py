@@ -18,7 +18,7 @@ from jobs.schemas.status import JobStatus
 from service.cli import app
 from tests.service.cli.conftest import Relora
 from tests.service.files import AddFile, play_generator
-from tests.service.receiver import Receiver
+from tests.service.receiver import SIGNING_SECRET, Receiver
 
 Route = tuple[str, str]
 Use = Callable[..., Any]
@@ -135,7 +135,7 @@ def _upload(use: Use, folder: Path) -> None:
 
 
 def _notify(use: Use, receiver: Receiver) -> None:
-    use("secrets set", "key", given="a long random text")
+    use("secrets set", "key", given=SIGNING_SECRET)
     use("secrets list")
     webhook = use("webhooks create", receiver.url, "--secret", "key")
     assert use("webhooks list") == use("webhooks get", webhook["id"]) == webhook

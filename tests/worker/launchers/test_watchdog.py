@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from tests.worker.processes import scripted_worker, trainers, wait_until
 from tests.worker.scripted_trainer import in_place_of_torchrun
 from tests.worker.test_run import attempt, saved_steps
 from worker.attempt import clock
+from worker.launchers import watchdog
 from worker.launchers.process import TiedProcess
 
 pytestmark = pytest.mark.integration
@@ -41,7 +41,7 @@ def test_the_trainer_of_a_stopped_worker_ends_with_its_lease(
         wait_until(lambda: bool(saved_steps(backends, job.id)))
         assert len(trainers(settings.data_dir)) == 1
         os.kill(worker.pid, signal.SIGSTOP)
-        wait_until(lambda: trainers(settings.data_dir) == [], seconds=settings.lease_seconds + 1)
+        wait_until(lambda: trainers(settings.data_dir) == [], seconds=settings.lease_seconds + 30)
         os.kill(worker.pid, signal.SIGCONT)
         wait_until(lambda: "no longer holds job" in worker.log)
 
@@ -49,10 +49,9 @@ def test_the_trainer_of_a_stopped_worker_ends_with_its_lease(
 def test_a_trainer_outlives_any_number_of_leases_that_its_worker_renews(
     backends: Backends, make_spec: MakeSpec
 ) -> None:
-    short = backends.settings.model_copy(update={"lease_seconds": 1.0})
     job = backends.store.create(make_spec(steps=300))
-    with in_place_of_torchrun(step_seconds=0.01):
-        job = attempt(replace(backends, settings=short), job.id)
+    with in_place_of_torchrun(step_seconds=0.03):  # three leases
+        job = attempt(backends, job.id)
 
     assert (job.status, job.attempt) == (JobStatus.SUCCEEDED, 1)
 
@@ -73,24 +72,40 @@ def test_all_ranks_end_with_the_lease(tmp_path: Path) -> None:
     wait_until(lambda: log.read_text().count("rank") == 2)
     ranks = [int(pid) for pid in log.read_text().split()[1::2]]
 
-    trainer.live_until(clock.now() + 0.5)
-    time.sleep(0.3)
     assert [is_alive(pid) for pid in (trainer.pid, *ranks)] == [True, True, True]
-    wait_until(lambda: not any(map(is_alive, (trainer.pid, *ranks))), seconds=2)
+    trainer.live_until(clock.now() + 0.5)
+    wait_until(lambda: not any(map(is_alive, (trainer.pid, *ranks))), seconds=30)
     assert trainer.exit_code() == -signal.SIGKILL
     trainer.kill()
 
 
-def test_a_trainer_that_was_never_told_of_a_lease_ends_soon(tmp_path: Path) -> None:
+def watched(folder: Path, *, first_seconds: float, before: str = "pass") -> TiedProcess:
+    """A process whose watchdog waits so long for the first line; `before` runs before that."""
     program = (
-        "from worker.launchers import watchdog; watchdog.FIRST_SECONDS = 0.2; "
-        "watchdog.start_watchdog()"
+        f"{before}; from worker.launchers import watchdog; "
+        f"watchdog.FIRST_SECONDS = {first_seconds}; watchdog.start_watchdog()"
     )
-    trainer = TiedProcess(
+    return TiedProcess(
         [sys.executable, "-c", f"{program}; {RANK}"],
         environ=os.environ,
-        cwd=tmp_path / "empty",
-        log=tmp_path / "trainer.log",
+        cwd=folder / "empty",
+        log=folder / "trainer.log",
     )
-    wait_until(lambda: trainer.exit_code() == -signal.SIGKILL, seconds=10)
+
+
+def test_a_trainer_that_was_never_told_of_a_lease_ends_soon(tmp_path: Path) -> None:
+    trainer = watched(tmp_path, first_seconds=0.2)
+    wait_until(lambda: trainer.exit_code() == -signal.SIGKILL, seconds=60)
+    trainer.kill()
+
+
+def test_a_trainer_that_comes_late_to_its_lease_sees_that_it_was_renewed(tmp_path: Path) -> None:
+    renewed = "import select; select.select([0], [], [])"
+    trainer = watched(tmp_path, first_seconds=0, before=renewed)
+    trainer.live_until(clock.now() + 60)
+    wait_until(
+        lambda: "rank" in (tmp_path / "trainer.log").read_text() or trainer.exit_code() is not None
+    )
+    time.sleep(2 * watchdog.LOOK_SECONDS)
+    assert trainer.exit_code() is None
     trainer.kill()
