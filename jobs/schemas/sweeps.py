@@ -8,21 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from jobs.schemas.status import JobError, JobStatus
 from relora_core.spec import Document, Line
 
-EXAMPLE: dict[str, Any] = {
-    "base": {
-        "name": "llama-60m",
-        "model": {"preset": "llama_60m"},
-        "data": {"train": {"uri": "s3://corpus/c4/*.jsonl.gz"}},
-        "training": {"steps": 10000},
-    },
-    "grid": {"method": ["full", "lora", "relora"], "rank": [64, 128]},
-}
-
 
 class NewSweep(BaseModel):
     """A base and a grid: a job for each combination."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra={"example": EXAMPLE})
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Line | None = Field(
         default=None, max_length=100, description="Default: that of the base."

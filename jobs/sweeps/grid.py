@@ -1,7 +1,8 @@
 """From a base spec and a grid of changes to the specs of a sweep's jobs."""
 
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import product
@@ -10,7 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from jobs.schemas.job import JobSpec
-from relora_core.spec.error_messages import MAX_PROBLEMS, Problem, explain, first
+from relora_core.spec.error_messages import Problem, explain, first
 
 MAX_JOBS = 200
 MAX_NAME = 200  # of a job
@@ -39,27 +40,40 @@ class _Axis:
     values: list[Any]
 
 
-def plan(base: Mapping[str, Any], grid: Mapping[str, Any]) -> list[Planned]:
+_Combination = Mapping[_Axis, Any]
+Check = Callable[[JobSpec], Iterable[Problem]]
+
+
+def _any_spec(_: JobSpec) -> Iterable[Problem]:
+    return ()
+
+
+def plan(
+    base: Mapping[str, Any], grid: Mapping[str, Any], check: Check = _any_spec
+) -> list[Planned]:
     """A job for each combination; those that come to the same run are one.
 
-    Raises `InvalidSweep`.
+    `check` says why a valid spec cannot be run. Raises `InvalidSweep`.
     """
     axes = [_axis(written, values) for written, values in _flat(grid)]
-    _check_size(axes)
+    combinations = _combinations(axes)
     planned: dict[str, Planned] = {}
-    problems: list[Problem] = []
-    for values in product(*(axis.values for axis in axes)):
-        chosen = dict(zip(axes, values, strict=True))
+    wrong: dict[Problem, list[_Combination]] = {}
+    for chosen in combinations:
+        document = _changed(base, chosen)
         try:
-            one = _planned(base, chosen)
-        except InvalidSweep as error:
-            problems += error.problems
-            if len(problems) >= MAX_PROBLEMS:
-                break
+            spec = JobSpec.model_validate(document)
+        except ValidationError as error:
+            problems: Iterable[Problem] = explain(error, document, JobSpec)
         else:
-            planned.setdefault(one.spec.model_dump_json(exclude={"name"}), one)
-    if problems:
-        raise InvalidSweep(first(problems))
+            planned.setdefault(spec.model_dump_json(exclude={"name"}), _planned(spec, chosen))
+            problems = check(spec)
+        for problem in problems:
+            wrong.setdefault(problem, []).append(chosen)
+    if wrong:
+        raise InvalidSweep(
+            first([_as_written(*item, of_all=len(combinations)) for item in wrong.items()])
+        )
     return list(planned.values())
 
 
@@ -104,29 +118,44 @@ def _fields(annotation: Any) -> set[str]:
 _FIELDS = {name: _fields(field.annotation) for name, field in JobSpec.model_fields.items()}
 
 
-def _check_size(axes: list[_Axis]) -> None:
-    size = 1
-    for axis in axes:
-        size *= len(axis.values)
+def _combinations(axes: list[_Axis]) -> list[_Combination]:
+    size = math.prod(len(axis.values) for axis in axes)
     if size > MAX_JOBS:
         message = f"{size:,} combinations; a sweep has at most {MAX_JOBS}"
         raise InvalidSweep([Problem(path="grid", message=message)])
+    every = product(*(axis.values for axis in axes))
+    return [dict(zip(axes, values, strict=True)) for values in every]
 
 
-def _planned(base: Mapping[str, Any], chosen: Mapping[_Axis, Any]) -> Planned:
+def _as_written(problem: Problem, chosen: list[_Combination], *, of_all: int) -> Problem:
+    """By the name that the person wrote; with what the wrong combinations share, if not all are."""
+    common = {
+        axis.written: value
+        for axis, value in chosen[0].items()
+        if len(chosen) < of_all and all(other[axis] == value for other in chosen)
+    }
+    where = f"with {', '.join(_assigned(common))}: " if common else ""
+    return Problem(_written_path(problem.path, chosen[0]), f"{where}{problem.message}")
+
+
+def _written_path(path: str, axes: Iterable[_Axis]) -> str:
+    for axis in axes:
+        of_axis = ".".join(axis.path)
+        if path == axis.written:
+            return f"grid.{path}"
+        if f"{path}.".startswith(f"{of_axis}."):
+            return f"grid.{axis.written}{path.removeprefix(of_axis)}"
+    return f"base.{path}".rstrip(".")
+
+
+def _changed(base: Mapping[str, Any], chosen: _Combination) -> dict[str, Any]:
     document = deepcopy(dict(base))
     for axis, value in chosen.items():
         _put(document, axis, value)
-    try:
-        spec = JobSpec.model_validate(document)
-    except ValidationError as error:
-        where = ", ".join(f"{axis.written}={_shown(value)}" for axis, value in chosen.items())
-        raise InvalidSweep(
-            [
-                Problem(path=f"base.{item.path}", message=f"with {where}: {item.message}")
-                for item in explain(error, document, JobSpec)
-            ]
-        ) from None
+    return document
+
+
+def _planned(spec: JobSpec, chosen: _Combination) -> Planned:
     kept = _kept(spec, chosen)
     return Planned(kept, spec.model_copy(update={"name": _name(spec.name, kept)}))
 
@@ -144,7 +173,7 @@ def _put(document: dict[str, Any], axis: _Axis, value: Any) -> None:
     document[last] = deepcopy(value)
 
 
-def _kept(spec: JobSpec, chosen: Mapping[_Axis, Any]) -> dict[str, Any]:
+def _kept(spec: JobSpec, chosen: _Combination) -> dict[str, Any]:
     """What the run takes notice of: full-rank training has no rank."""
     document = spec.model_dump(mode="json")
     return {axis.written: value for axis, value in chosen.items() if _has(document, axis.path)}
@@ -159,8 +188,11 @@ def _has(document: Any, path: tuple[str, ...]) -> bool:
 
 
 def _name(base: str, changes: Mapping[str, Any]) -> str:
-    told = ",".join(f"{written}={_shown(value)}" for written, value in changes.items())
-    return f"{base}/{told}"[:MAX_NAME]
+    return f"{base}/{','.join(_assigned(changes))}"[:MAX_NAME]
+
+
+def _assigned(changes: Mapping[str, Any]) -> Iterator[str]:
+    return (f"{written}={_shown(value)}" for written, value in changes.items())
 
 
 def _shown(value: Any) -> str:

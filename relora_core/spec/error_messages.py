@@ -53,6 +53,7 @@ _WORDS = {
     "tuple_type": "must be a list",
     "union_tag_not_found": "needs a field `{discriminator}`",
 }
+_ABSENT = frozenset({"missing", "union_tag_not_found"})  # of a field that was not written
 _KINDS = {  # of a value that is of no use in any form, by the beginning of the type
     "datetime": "must be a time such as 2026-01-31T12:00:00Z",
     "date": "must be a date such as 2026-01-31",
@@ -159,7 +160,7 @@ def _reason(item: Mapping[str, Any], path: str, model: type[BaseModel] | None) -
 def _endings(item: Mapping[str, Any], model: type[BaseModel] | None) -> Iterator[str]:
     """What was written, and which of the choices was probably meant."""
     kind, value = item["type"], item.get("input")
-    if model is not None and kind in _WORDS and kind != "missing":
+    if model is not None and kind in _WORDS and kind not in _ABSENT:
         yield f"; got {_shown(value)}"
     if kind in {"enum", "literal_error"} and isinstance(value, str):
         meant = nearest(value, re.findall(r"'(.+?)'", item["ctx"]["expected"]))

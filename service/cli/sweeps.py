@@ -1,5 +1,8 @@
 """`relora sweep`, `relora compare`: jobs side by side."""
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -23,10 +26,23 @@ from service.cli.session import (
     show,
 )
 from service.cli.tables.jobs import comparison_table, sweep_table
+from service.client import ApiError
 
 sweeps = group("Many jobs from one spec and a grid of changes.")
 
 SweepId = Annotated[str, typer.Argument(metavar="SWEEP", help="The id of the sweep.")]
+
+
+@contextmanager
+def _as_typed() -> Iterator[None]:
+    """Name what is wrong as it was given here: by its path in the file, or as an option."""
+    try:
+        yield
+    except ApiError as error:
+        for problem in error.errors:
+            path = problem.path.removeprefix("base.")
+            problem.path = re.sub(r"^grid\.", "--grid ", path)
+        raise
 
 
 @sweeps.command()
@@ -42,7 +58,7 @@ def submit(  # what a sweep has
 ) -> None:
     """Submit a job for each combination of the grid: all of them or, if one is wrong, none."""
     new = {"base": read_spec(spec), "grid": parse_grid(grid), "name": name}
-    with connected(url) as client:
+    with connected(url) as client, _as_typed():
         sweep = client.sweeps.create(new)
     if json:
         print_json(sweep)

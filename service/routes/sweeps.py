@@ -1,12 +1,11 @@
 """Sweeps: many jobs from one spec and a grid of changes, side by side."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Body, Response
 
 from jobs.schemas.sweeps import NewSweep, Sweep
-from jobs.sweeps.grid import InvalidSweep, Planned, plan
-from relora_core.spec.error_messages import MAX_PROBLEMS, Problem, first
+from jobs.sweeps.grid import InvalidSweep, plan
 from service.http.caller_route import CallerRoute
 from service.http.errors import InvalidSpec, documented
 from service.routes.dependencies import (
@@ -17,11 +16,20 @@ from service.routes.dependencies import (
     PageLimit,
     ProjectDep,
 )
-from service.routes.spec_body import Admission, AdmissionDep, IdempotencyKey
+from service.routes.spec_body import EXAMPLES, AdmissionDep, IdempotencyKey
 from service.schemas.responses import LOCATION, SweepPage
 
 router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"], route_class=CallerRoute)
 
+SWEEP_EXAMPLES: dict[str, Any] = {
+    "first": {
+        "summary": "Three methods side by side, each for a few minutes on a CPU",
+        "value": {
+            "base": EXAMPLES["first"]["value"],
+            "grid": {"method": ["full", "lora", "relora"]},
+        },
+    },
+}
 CREATED: dict[int | str, dict[str, Any]] = {
     200: {"model": Sweep, "description": "What an earlier request with this Idempotency-Key made."},
     201: LOCATION,
@@ -35,7 +43,7 @@ CREATED: dict[int | str, dict[str, Any]] = {
     responses={**CREATED, **documented(400, 409, 413, 422)},
 )
 def create_sweep(  # what a request has
-    new: NewSweep,
+    new: Annotated[NewSweep, Body(openapi_examples=SWEEP_EXAMPLES)],
     admission: AdmissionDep,
     backends: BackendsDep,
     dispatcher: DispatcherDep,
@@ -47,10 +55,9 @@ def create_sweep(  # what a request has
     Combinations that come to the same run are one job.
     """
     try:
-        planned = plan(new.base, new.grid)
+        planned = plan(new.base, new.grid, admission.problems)
     except InvalidSweep as error:
         raise InvalidSpec(error.problems) from None
-    _check(planned, admission)
     submitted = backends.sweeps.create(
         new,
         planned,
@@ -63,17 +70,6 @@ def create_sweep(  # what a request has
     if not submitted.is_new:
         response.status_code = 200
     return submitted.sweep
-
-
-def _check(planned: list[Planned], admission: Admission) -> None:
-    problems: dict[Problem, None] = {}
-    for one in planned:
-        for item in admission.problems(one.spec):
-            problems[Problem(path=f"base.{item.path}", message=item.message)] = None
-        if len(problems) >= MAX_PROBLEMS:
-            break
-    if problems:
-        raise InvalidSpec(first(list(problems)))
 
 
 @router.get("", summary="List sweeps", responses=documented(422))

@@ -1,10 +1,13 @@
 """From a base and a grid to the specs of jobs."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from jobs.schemas.job import JobSpec
 from jobs.sweeps.grid import InvalidSweep, plan
+from relora_core.spec.error_messages import Problem
 
 BASE: dict[str, Any] = {
     "name": "base",
@@ -80,13 +83,39 @@ def test_a_grid_may_give_what_the_base_leaves_out() -> None:
     assert [one.spec.training.steps for one in plan(base, {"steps": [10, 20]})] == [10, 20]
 
 
-def test_every_wrong_combination_is_named() -> None:
+def test_a_wrong_value_of_the_grid_is_told_once_by_its_name_there() -> None:
     assert refused({"method": ["full", "lora"], "rank": [0, 8]}) == [
+        ("grid.rank", "with rank=0: must be at least 1; got 0")  # of full, where it is ignored, too
+    ]
+    assert refused({"method": ["dora"], "rank": [4, 8]}) == [
+        ("grid.method", "no name 'dora'; did you mean `lora`?")
+    ]
+    assert refused({"model": [{"preset": "llama_9m"}, {"preset": "llama9"}]}) == [
         (
-            "base.method.rank",
-            f"with method={method}, rank=0: must be at least 1; got 0",
+            "grid.model.preset",
+            'with model={"preset": "llama9"}: no preset \'llama9\'; did you mean `llama_9m`?',
         )
-        for method in ("full", "lora")  # full sets a rank aside, but a valid one
+    ]
+
+
+def test_what_is_wrong_in_the_base_is_told_once_by_its_path_there() -> None:
+    base = {**BASE, "training": {"steps": 100, "seed": -1}}
+    assert refused({"learning_rate": [1e-3, 1e-4]}, base) == [
+        ("base.training.seed", "must be at least 0; got -1")
+    ]
+
+
+def test_what_is_wrong_in_some_combinations_names_the_values_that_they_share() -> None:
+    def check(spec: JobSpec) -> Iterator[Problem]:
+        method = spec.model_dump()["method"]
+        if (method["name"], method["rank"]) == ("lora", 16):
+            yield Problem("resources.gpus", "too few")
+
+    grid = {"method": ["lora", "relora"], "rank": [8, 16], "seed": [0, 1]}
+    with pytest.raises(InvalidSweep) as caught:
+        plan(BASE, grid, check)
+    assert caught.value.problems == [
+        Problem("base.resources.gpus", "with method=lora, rank=16: too few")
     ]
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,6 +38,22 @@ def test_a_field_is_named_by_its_end_where_that_says_enough(
 def test_a_wrong_grid_is_refused(relora: Relora, spec_file: Path) -> None:
     result = relora("sweep", "submit", spec_file, "--grid", "rank")
     assert (result.exit_code, result.stderr) == (2, "error: 'rank' is not like rank=64,128\n")
+
+
+def test_what_is_wrong_in_a_sweep_is_named_as_it_was_typed(
+    relora: Relora, spec_file: Path, document: dict[str, Any]
+) -> None:
+    document["training"]["seed"] = -1
+    spec_file.write_text(json.dumps(document))
+    grid = ("--grid", "rank=0,8", "--grid", "method=lora,relora")
+    result = relora("sweep", "submit", spec_file, *grid)
+    assert (result.exit_code, result.stderr.splitlines()[1:]) == (
+        2,
+        [
+            "  --grid rank: with rank=0: must be at least 1; got 0",
+            "  training.seed: must be at least 0; got -1",
+        ],
+    )
 
 
 def test_jobs_are_compared(
