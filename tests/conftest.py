@@ -2,7 +2,12 @@
 
 import gc
 
-pytest_plugins = ["tests.fixtures.tiers", "tests.fixtures.disks", "tests.fixtures.servers"]
+pytest_plugins = [
+    "tests.fixtures.tiers",
+    "tests.fixtures.cgroups",
+    "tests.fixtures.disks",
+    "tests.fixtures.servers",
+]
 
 
 def pytest_collection_finish() -> None:

@@ -238,6 +238,7 @@ def test_a_trainer_that_is_killed_is_tried_again(backends: Backends, make_spec: 
     assert isinstance(retrying, JobRetrying)
     assert retrying.reason.code == "trainer_crashed"
     assert "failed (exitcode: -9)" in retrying.reason.message
+    assert "ran out of memory" in retrying.reason.message
 
 
 @pytest.mark.usefixtures("scripted")
