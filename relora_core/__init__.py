@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from relora_core.errors import TrainError
     from relora_core.export.from_checkpoint import export_checkpoint
+    from relora_core.integrations.trainer_callback import ReLoRACallback
+    from relora_core.integrations.wrapped_model import ReLoRA
     from relora_core.spec import TrainSpec
     from relora_core.training.train import train
 
-__all__ = ["TrainError", "TrainSpec", "export_checkpoint", "train"]
+__all__ = ["ReLoRA", "ReLoRACallback", "TrainError", "TrainSpec", "export_checkpoint", "train"]
 
 _MODULES = {
+    "ReLoRA": "relora_core.integrations.wrapped_model",
+    "ReLoRACallback": "relora_core.integrations.trainer_callback",
     "TrainError": "relora_core.errors",
     "TrainSpec": "relora_core.spec",
     "export_checkpoint": "relora_core.export.from_checkpoint",

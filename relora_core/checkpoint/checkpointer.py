@@ -31,7 +31,7 @@ from relora_core.distributed.world import ALONE, World
 from relora_core.errors import CheckpointError
 from relora_core.events import CheckpointDeleted, CheckpointSaved, Emit, Warned
 from relora_core.files import delete_folder, new_folder
-from relora_core.lowrank.inject import low_rank_layers
+from relora_core.lowrank.inject import prepare_frozen, residuals
 from relora_core.lowrank.spectrum import UpdateSpectrum
 from relora_core.spec import CheckpointSpec
 from relora_core.state import Counters, TrainState
@@ -44,7 +44,6 @@ from relora_core.workdir.files import (
 )
 
 Describe = Callable[[Path, PreTrainedModel], None]
-_RESIDUAL = "frozen.residual"  # after a layer's name
 _SHARD_BYTES = 4 * 1024**3
 _SPECTRA = TypeAdapter(list[UpdateSpectrum])
 
@@ -269,21 +268,17 @@ def _weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 def _residuals(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """What the stored frozen weights leave out."""
-    for name, layer in low_rank_layers(model):
-        residual = layer.frozen.residual
-        if residual is not None:
-            yield f"{name}.{_RESIDUAL}", joined(residual, like=layer.lora_b)
+    for name, layer, residual in residuals(model):
+        yield name, joined(residual, like=layer.lora_b)
 
 
 @torch.no_grad()
 def _load_model(model: nn.Module, tensors: dict[str, Tensor]) -> None:
     for name, tensor in _weights(model):
         tensor.copy_(_saved(name, tensor, tensors))
-    for name, layer in low_rank_layers(model):
-        residual = layer.frozen.residual
-        if residual is not None:
-            layer.frozen.residual = _saved(f"{name}.{_RESIDUAL}", residual, tensors)
-        layer.frozen.prepare()
+    for name, layer, residual in residuals(model):
+        layer.frozen.residual = _saved(name, residual, tensors)
+    prepare_frozen(model)
 
 
 def _saved(name: str, like: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:

@@ -78,8 +78,8 @@ class World:
     ) -> dict[str, Tensor]:
         """Copies in the main rank's memory, one after the other put together; none elsewhere.
 
-        All ranks call it, with the same tensors. Without `copy`, what is there already is handed
-        over as it is.
+        All ranks call it, with the same tensors. `dtype` is for numbers with a fraction. Without
+        `copy`, what is there already is handed over as it is.
         """
         _finish_copies()  # a residual may still be on its way to the CPU
         copies = {}
@@ -89,7 +89,7 @@ class World:
                 # from a GPU into pinned memory, all queued at once; torch keeps that for the next
                 copies[name] = complete.to(
                     device="cpu",
-                    dtype=dtype,
+                    dtype=dtype if complete.is_floating_point() else None,
                     copy=copy,
                     non_blocking=True,
                     memory_format=torch.contiguous_format,

@@ -1,17 +1,18 @@
 """A merged model as a Hugging Face folder that `from_pretrained` loads as it is."""
 
+import copy
 import json
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
+from transformers.initialization import no_init_weights
 
 from relora_core.distributed.world import ALONE, World
 from relora_core.export.model_card import model_card
 from relora_core.files import new_folder
 from relora_core.lowrank.inject import merged_state
-from relora_core.models.build import AutoModel
 from relora_core.spec import TrainSpec
 from relora_core.state import Counters
 from relora_core.tasks.task import TaskParts
@@ -36,7 +37,7 @@ def export(
     state = world.on_main(merged_state(model).items(), dtype)
     if not world.is_main:
         return 0
-    plain = _plain_model(state, model, task.auto_model, dtype)
+    plain = _plain_model(state, model, dtype)
     card = model_card(
         spec,
         counters,
@@ -52,19 +53,18 @@ def export(
     return sum(file.stat().st_size for file in folder.iterdir())
 
 
-def merged_model(
-    model: PreTrainedModel, auto_model: AutoModel, dtype: torch.dtype
-) -> PreTrainedModel:
+def merged_model(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
     """A plain model, on the CPU, that computes what `model` does, to the precision of `dtype`."""
     state = ALONE.on_main(merged_state(model).items(), dtype)
-    return _plain_model(state, model, auto_model, dtype)
+    return _plain_model(state, model, dtype)
 
 
 def _plain_model(
-    state: dict[str, Tensor], model: PreTrainedModel, auto_model: AutoModel, dtype: torch.dtype
+    state: dict[str, Tensor], model: PreTrainedModel, dtype: torch.dtype
 ) -> PreTrainedModel:
-    with torch.device("meta"):
-        plain: PreTrainedModel = auto_model.from_config(model.config, dtype=dtype)
+    config = copy.deepcopy(model.config)  # for building a model of it changes it
+    with no_init_weights():
+        plain: PreTrainedModel = type(model)._from_config(config, dtype=dtype)
     plain.load_state_dict(state, strict=True, assign=True)
     plain.tie_weights()
     if hasattr(plain.config, "use_cache"):  # training turns the KV cache off

@@ -30,6 +30,20 @@ def low_rank_layers(model: nn.Module) -> Iterator[tuple[str, LowRankLinear]]:
             yield name, module
 
 
+def residuals(model: nn.Module) -> Iterator[tuple[str, LowRankLinear, Tensor]]:
+    """What the stored frozen weights leave out: its name in a checkpoint, its layer, its value."""
+    for name, layer in low_rank_layers(model):
+        residual = layer.frozen.residual
+        if residual is not None:
+            yield f"{name}.frozen.residual", layer, residual
+
+
+def prepare_frozen(model: nn.Module) -> None:
+    """Make what products of the frozen weights need, once they are on their device."""
+    for _, layer in low_rank_layers(model):
+        layer.frozen.prepare()
+
+
 def factored_layers(model: nn.Module) -> Iterator[tuple[str, FactoredLinear]]:
     for name, module in model.named_modules():
         if isinstance(module, FactoredLinear):

@@ -38,9 +38,15 @@ class LowRankUpdate(nn.Module):
             return self.alpha_over_rank
         return self.alpha_over_rank * whole(self.lora_gain)
 
+    def extra_repr(self) -> str:
+        (rank, d_in), (d_out, _) = self.lora_a.shape, self.lora_b.shape
+        return f"{d_in} -> {d_out}, rank={rank}, alpha / rank={self.alpha_over_rank:g}"
+
     def updated(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        low = F.linear(self.dropout(x), self.lora_a) * self.scale  # (..., r): cheaper than d_out
-        return F.linear(low, self.lora_b, bias)  # (..., d_out)
+        """s B A x + bias, in autocast's type or x's."""
+        low = F.linear(self.dropout(x), self.lora_a.to(x.dtype))  # (..., r): cheaper than d_out
+        low = (low * self.scale).to(low.dtype)
+        return F.linear(low, self.lora_b.to(low.dtype), bias)  # (..., d_out)
 
     @torch.no_grad()
     def update(self) -> Tensor:

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from relora_core.distributed.dtensor import divided, is_sharded, local, whole
 from relora_core.distributed.world import World
-from relora_core.lowrank.inject import low_rank_layers
+from relora_core.lowrank.inject import low_rank_layers, prepare_frozen
 from relora_core.spec import TrainingSpec
 
 Change = Callable[[PreTrainedModel], None]
@@ -34,12 +34,12 @@ class InOnePiece:
 
     def place(self, model: PreTrainedModel) -> PreTrainedModel:
         model.to(self.device)  # type: ignore[arg-type] # transformers wraps `to` without its types
-        _prepare_frozen(model)
+        prepare_frozen(model)
         return model
 
     def changed(self, model: PreTrainedModel, change: Change) -> PreTrainedModel:
         change(model)
-        _prepare_frozen(model)
+        prepare_frozen(model)
         return model
 
 
@@ -51,11 +51,6 @@ def layout_of(spec: TrainingSpec, world: World, build: Callable[[], PreTrainedMo
     if world.size == 1 or spec.parallelism == "ddp":
         return InOnePiece(world.device)
     return Sharded(init_device_mesh(world.device.type, (world.size,)), build)
-
-
-def _prepare_frozen(model: nn.Module) -> None:
-    for _, layer in low_rank_layers(model):
-        layer.frozen.prepare()
 
 
 class Sharded:

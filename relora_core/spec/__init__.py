@@ -51,7 +51,7 @@ from relora_core.spec.model import (
 )
 from relora_core.spec.part import Document, Line, Spec, SpecWarning, Steps
 from relora_core.spec.paths import with_absolute_paths
-from relora_core.spec.phases import Phases
+from relora_core.spec.phases import Phases, default_restart_warmup
 from relora_core.spec.task import TaskName
 from relora_core.spec.text_pattern import TextPattern
 from relora_core.spec.train_spec import SERVICE_FIELDS, TrainSpec, train_part
@@ -122,6 +122,7 @@ __all__ = [
     "ZeroReset",
     "check_no_kernels",
     "check_written",
+    "default_restart_warmup",
     "is_hub_dataset",
     "names_of",
     "read_accepted",

@@ -15,3 +15,8 @@ class Phases:
 
     def at(self, step: int) -> Phase:
         return self.first if step < self.first_steps else "low_rank"
+
+
+def default_restart_warmup(reset_every: int) -> int:
+    """Return the steps in which the learning rate climbs again after a restart."""
+    return min(100, reset_every // 10)

@@ -22,7 +22,7 @@ from relora_core.spec.model import (
     written_vocab_size,
 )
 from relora_core.spec.part import Line, Spec, SpecWarning, SpecWarnings
-from relora_core.spec.phases import Phases
+from relora_core.spec.phases import Phases, default_restart_warmup
 from relora_core.spec.task import TaskName, check_fields
 from relora_core.spec.training import (
     CheckpointSpec,
@@ -362,7 +362,7 @@ class TrainSpec(Spec):
     def restart_warmup_steps(self) -> int:
         if self.schedule.restart_warmup_steps is not None:
             return self.schedule.restart_warmup_steps
-        return min(100, (self.reset_every or self.total_steps) // 10)
+        return default_restart_warmup(self.reset_every or self.total_steps)
 
     @property
     def decay_steps(self) -> int:

@@ -29,6 +29,7 @@ def events_in(workdir: Path) -> list[AnyTrainEvent]:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true")  # of the Trainer
 def test_the_code_of_the_page_runs(
     folder: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -51,4 +52,5 @@ def test_the_code_of_the_page_runs(
         "second",
         "at-20",
         "mine",
+        "trainer",
     }

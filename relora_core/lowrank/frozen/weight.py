@@ -8,7 +8,7 @@ memory is the device's, it waits for them in a file.
 """
 
 from collections.abc import Callable
-from typing import assert_never
+from typing import Self, assert_never
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +71,22 @@ class FrozenWeight(nn.Module):
     @residual.setter
     def residual(self, residual: Tensor) -> None:
         self._read_residual = park(residual)
+
+    def extra_repr(self) -> str:
+        stored = self.named_parameters()
+        return ", ".join(f"{name}: {tuple(each.shape)} {each.dtype}" for name, each in stored)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:  # noqa: FBT001, FBT002
+        """Move what is stored, but leave its type: the residual is the rest of just that."""
+
+        def move(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            return moved if moved.dtype == tensor.dtype else tensor.to(moved.device)
+
+        nn.Module._apply(self, move, recurse)
+        if self.prepared is not None:
+            self.prepare()
+        return self
 
     def forward(self, dtype: torch.dtype) -> Tensor:
         """What is stored, dense, (d_out, d_in); of a weight in parts, the rows that are here."""
