@@ -1,51 +1,94 @@
-"""What can go wrong between a job and its store.
+"""What can go wrong in the service, with the HTTP status and the code that the API answers.
 
 JobsError
-├── JobNotFound          no such job
-├── JobInUse             a job that is not over begins with what this one saved
-├── IllegalTransition    the job's status does not allow the transition
-├── SweepNotFound        no such sweep in this project
-├── IdempotencyConflict  the key was used for another body
-├── LeaseLost            another attempt holds the job, or none does any more
-├── ArtifactNotFound     the job has no such file
-├── LogNotFound          the job has no log of that attempt
-├── KeyNotFound          no such API key, or none of this project
-├── ProjectNotFound      no such project
-├── ProjectExists        the name is taken
-├── QuotaExceeded        the project has all that it may have
-├── SecretNotFound       the project has no such secret
-├── SecretsUnavailable   no key opens it
-├── ModelNotFound        the job has no merged model yet, or none of that step
-├── NoTextModel          the job's model is no language model
-├── GenerationNotFound   the job has no such generation
-├── TooManyGenerations   as many of the project wait as may
-├── DatasetNotFound      no such dataset, or none of this project
-├── DatasetInUse         a job that is not over names the dataset
-├── OffsetMismatch       bytes of an upload do not begin where those before them end
-├── UploadTooLarge       more bytes than may be, or than were announced
-├── ChecksumMismatch     an upload is not what was announced
-├── TooManyWebhooks      the project has all that one may have
-├── WebhookNotFound      the project has no such webhook
-├── DeliveryNotFound     the webhook has no such delivery
-├── QueueUnavailable     the broker does not answer, or refuses writes
-└── StorageError         the storage did not do what was asked
-    └── StorageRefused   and would not if it were asked again
+├── NotFound                  404
+│   ├── JobNotFound           no such job
+│   ├── SweepNotFound         no such sweep in this project
+│   ├── ArtifactNotFound      the job has no such file
+│   ├── LogNotFound           the job has no log of that attempt
+│   ├── KeyNotFound           no such API key, or none of this project
+│   ├── ProjectNotFound       no such project
+│   ├── SecretNotFound        the project has no such secret
+│   ├── ModelNotFound         the job has no merged model yet, or none of that step
+│   ├── GenerationNotFound    the job has no such generation
+│   ├── DatasetNotFound       no such dataset, or none of this project
+│   ├── WebhookNotFound       the project has no such webhook
+│   └── DeliveryNotFound      the webhook has no such delivery
+├── Conflict                  409
+│   ├── JobInUse              a job that is not over begins with what this one saved
+│   ├── IllegalTransition     the job's status does not allow the transition
+│   ├── IdempotencyConflict   the key was used for another body
+│   ├── ProjectExists         the name is taken
+│   ├── NoTextModel           the job's model is no language model
+│   ├── TooManyGenerations    as many of the project wait as may
+│   ├── DatasetInUse          a job that is not over names the dataset
+│   ├── OffsetMismatch        bytes of an upload do not begin where those before them end
+│   └── TooManyWebhooks       the project has all that one may have
+├── Forbidden                 403
+│   └── QuotaExceeded         the project has all that it may have
+├── TooLarge                  413
+│   └── UploadTooLarge        more bytes than may be, or than were announced
+├── Invalid                   422
+│   └── ChecksumMismatch      an upload is not what was announced
+├── Unavailable               503
+│   └── SecretsUnavailable    no key opens it
+├── UpstreamFailed            502
+│   └── StorageError          the storage did not do what was asked
+│       └── StorageRefused    and would not if it were asked again
+├── LeaseLost                 another attempt holds the job, or none does any more
+└── QueueUnavailable          the broker does not answer, or refuses writes
 """
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 
 class JobsError(Exception):
     """Any of the errors below; the message is for the user."""
 
+    http_status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"  # stable; for programs
 
-class JobNotFound(JobsError):
+
+class NotFound(JobsError):
+    http_status = 404
+
+
+class Conflict(JobsError):
+    http_status = 409
+
+
+class Forbidden(JobsError):
+    http_status = 403
+
+
+class TooLarge(JobsError):
+    http_status = 413
+
+
+class Invalid(JobsError):
+    http_status = 422
+
+
+class Unavailable(JobsError):
+    http_status = 503
+
+
+class UpstreamFailed(JobsError):
+    http_status = 502
+
+
+class JobNotFound(NotFound):
+    code = "job_not_found"
+
     def __init__(self, job_id: str) -> None:
         super().__init__(f"There is no job {job_id!r}.")
         self.job_id = job_id
 
 
-class JobInUse(JobsError):
+class JobInUse(Conflict):
+    code = "job_in_use"
+
     def __init__(self, job_id: str, users: Sequence[str]) -> None:
         super().__init__(
             f"Job {job_id} has the weights that jobs which are not over begin with: "
@@ -54,19 +97,25 @@ class JobInUse(JobsError):
         self.job_id = job_id
 
 
-class IllegalTransition(JobsError):
+class IllegalTransition(Conflict):
+    code = "illegal_transition"
+
     def __init__(self, job_id: str, status: str, action: str, *, advice: str = "") -> None:
         super().__init__(f"Job {job_id} is {status}; it cannot be {action}. {advice}".rstrip())
         self.job_id = job_id
         self.status = status
 
 
-class SweepNotFound(JobsError):
+class SweepNotFound(NotFound):
+    code = "sweep_not_found"
+
     def __init__(self, sweep_id: str) -> None:
         super().__init__(f"There is no sweep {sweep_id!r}.")
 
 
-class IdempotencyConflict(JobsError):
+class IdempotencyConflict(Conflict):
+    code = "idempotency_conflict"
+
     def __init__(self, key: str) -> None:
         super().__init__(
             f"The Idempotency-Key {key!r} was used for another body; "
@@ -79,33 +128,45 @@ class LeaseLost(JobsError):
         super().__init__(f"Attempt {attempt} no longer holds job {job_id}.")
 
 
-class ArtifactNotFound(JobsError):
+class ArtifactNotFound(NotFound):
+    code = "artifact_not_found"
+
     def __init__(self, job_id: str, path: str) -> None:
         super().__init__(f"Job {job_id} has no file {path!r}.")
 
 
-class LogNotFound(JobsError):
+class LogNotFound(NotFound):
+    code = "log_not_found"
+
     def __init__(self, job_id: str, attempt: int) -> None:
         super().__init__(f"Job {job_id} has no log of attempt {attempt}.")
 
 
-class KeyNotFound(JobsError):
+class KeyNotFound(NotFound):
+    code = "key_not_found"
+
     def __init__(self, key_id: str) -> None:
         super().__init__(f"There is no key {key_id!r}.")
 
 
-class ProjectNotFound(JobsError):
+class ProjectNotFound(NotFound):
+    code = "project_not_found"
+
     def __init__(self, name: str) -> None:
         super().__init__(f"There is no project {name!r}.")
 
 
-class ProjectExists(JobsError):
+class ProjectExists(Conflict):
+    code = "project_exists"
+
     def __init__(self, name: str) -> None:
         super().__init__(f"There is a project {name!r} already; choose another name.")
 
 
-class QuotaExceeded(JobsError):
+class QuotaExceeded(Forbidden):
     """Names the quota, what is used of it, what was asked on top, and the limit."""
+
+    code = "quota_exceeded"
 
     def __init__(self, project: str, quota: str, *, used: int, asked: int, limit: int) -> None:
         super().__init__(
@@ -115,17 +176,23 @@ class QuotaExceeded(JobsError):
         self.quota, self.used, self.asked, self.limit = quota, used, asked, limit
 
 
-class SecretNotFound(JobsError):
+class SecretNotFound(NotFound):
+    code = "secret_not_found"
+
     def __init__(self, name: str) -> None:
         super().__init__(f"There is no secret {name!r}; store it under this name first.")
         self.name = name
 
 
-class SecretsUnavailable(JobsError):
+class SecretsUnavailable(Unavailable):
     """The message says what an operator must do."""
 
+    code = "secrets_unavailable"
 
-class ModelNotFound(JobsError):
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+
     def __init__(self, job_id: str, step: int | None, what: str = "merged model") -> None:
         which = "" if step is None else f" of step {step}"
         super().__init__(
@@ -134,38 +201,50 @@ class ModelNotFound(JobsError):
         )
 
 
-class NoTextModel(JobsError):
+class NoTextModel(Conflict):
+    code = "no_text_model"
+
     def __init__(self, job_id: str) -> None:
         super().__init__(
             f"Job {job_id} trains no language model with a tokenizer; there is no text to sample."
         )
 
 
-class GenerationNotFound(JobsError):
+class GenerationNotFound(NotFound):
+    code = "generation_not_found"
+
     def __init__(self, job_id: str, generation_id: str) -> None:
         super().__init__(f"Job {job_id} has no generation {generation_id!r}.")
 
 
-class TooManyGenerations(JobsError):
+class TooManyGenerations(Conflict):
+    code = "too_many_generations"
+
     def __init__(self, limit: int) -> None:
         super().__init__(
             f"{limit} generations of this project wait already; ask again when some are over."
         )
 
 
-class DatasetNotFound(JobsError):
+class DatasetNotFound(NotFound):
+    code = "dataset_not_found"
+
     def __init__(self, dataset_id: str) -> None:
         super().__init__(f"There is no dataset {dataset_id!r}.")
 
 
-class DatasetInUse(JobsError):
+class DatasetInUse(Conflict):
+    code = "dataset_in_use"
+
     def __init__(self, dataset_id: str, job_ids: Sequence[str]) -> None:
         super().__init__(
             f"Dataset {dataset_id} is used by jobs that are not over: {', '.join(job_ids)}."
         )
 
 
-class OffsetMismatch(JobsError):
+class OffsetMismatch(Conflict):
+    code = "offset_mismatch"
+
     def __init__(self, dataset_id: str, offset: int, received: int) -> None:
         super().__init__(
             f"Dataset {dataset_id} has {received} bytes; go on from there, not from {offset}."
@@ -173,11 +252,15 @@ class OffsetMismatch(JobsError):
         self.received = received
 
 
-class UploadTooLarge(JobsError):
+class UploadTooLarge(TooLarge):
     """The message says how large it may be."""
 
+    code = "upload_too_large"
 
-class ChecksumMismatch(JobsError):
+
+class ChecksumMismatch(Invalid):
+    code = "checksum_mismatch"
+
     def __init__(self, dataset_id: str, *, announced: str, found: str) -> None:
         super().__init__(
             f"Dataset {dataset_id} was announced with sha256 {announced}; what came has {found}. "
@@ -185,16 +268,22 @@ class ChecksumMismatch(JobsError):
         )
 
 
-class TooManyWebhooks(JobsError):
+class TooManyWebhooks(Conflict):
     """The message says how many there may be, and what to do."""
 
+    code = "too_many_webhooks"
 
-class WebhookNotFound(JobsError):
+
+class WebhookNotFound(NotFound):
+    code = "webhook_not_found"
+
     def __init__(self, webhook_id: str) -> None:
         super().__init__(f"There is no webhook {webhook_id!r}.")
 
 
-class DeliveryNotFound(JobsError):
+class DeliveryNotFound(NotFound):
+    code = "delivery_not_found"
+
     def __init__(self, delivery_id: str) -> None:
         super().__init__(f"The webhook has no delivery {delivery_id!r}.")
 
@@ -203,8 +292,10 @@ class QueueUnavailable(JobsError):
     """The message says why; what waits in the outbox is sent later."""
 
 
-class StorageError(JobsError):
+class StorageError(UpstreamFailed):
     """The storage refused or failed; the message says which address and why."""
+
+    code = "storage_failed"
 
 
 class StorageRefused(StorageError):

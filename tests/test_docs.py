@@ -17,6 +17,9 @@ from jobs.settings import Settings
 from relora_core.events import Event
 from service.app import create_app
 from service.cli import app as command_line
+from service.http.errors import HTTP_CODES
+from service.http.openapi import EXAMPLES
+from tests.service.error_classes import ANSWERED
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -137,6 +140,16 @@ def test_every_event_is_described_with_its_fields() -> None:
     }
     common = text.partition("\n## ")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", common, re.M)) == Event.model_fields.keys() | {"type"}
+
+
+def test_every_error_code_of_the_api_is_described_with_its_status() -> None:
+    rows = re.findall(r"^\| (\d{3}) \| (.*?) \|", (ROOT / "docs/api.md").read_text(), re.M)
+    described = {(int(status), code) for status, codes in rows for code in codes.split(", ")}
+    assert described == {
+        *((error.http_status, f"`{error.code}`") for error in ANSWERED),
+        *((status, f"`{code}`") for status, code in HTTP_CODES.items()),
+        *((status, f"`{code}`") for status, (code, _) in EXAMPLES.items()),
+    }
 
 
 def test_every_metric_and_every_marker_is_described() -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from jobs.access.key_secret import digest_of, looks_like_a_key
 from jobs.backends import Backends
 from jobs.database.tables.jobs import DEFAULT_PROJECT
-from jobs.errors import JobNotFound
+from jobs.errors import Forbidden, JobNotFound, JobsError
 from jobs.schemas.keys import ApiKey, Scope
 from service.auth.key_policy import KeyPolicy
 from service.auth.rate_limit import RateLimiter
@@ -50,15 +50,43 @@ StaysAllowed = Callable[[], Awaitable[bool]]
 ANYBODY = Caller(DEFAULT_PROJECT, Scope.OPERATOR)
 
 
-class NotAuthenticated(Exception):
+class NotAuthenticated(JobsError):
     """No key was given where one is needed, or it lets nobody in."""
 
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.code = code
+    http_status = 401
 
 
-class ScopeMissing(Exception):
+class KeyRequired(NotAuthenticated):
+    code = "key_required"
+
+    def __init__(self, policy: KeyPolicy, host: str) -> None:
+        super().__init__(_why_a_key(policy, host))
+
+
+class KeyUnknown(NotAuthenticated):
+    code = "key_unknown"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such API key.")
+
+
+class KeyRevoked(NotAuthenticated):
+    code = "key_revoked"
+
+    def __init__(self, key: ApiKey) -> None:
+        super().__init__(f"The key {key.prefix}... was revoked.")
+
+
+class KeyExpired(NotAuthenticated):
+    code = "key_expired"
+
+    def __init__(self, key: ApiKey) -> None:
+        super().__init__(f"The key {key.prefix}... has expired.")
+
+
+class ScopeMissing(Forbidden):
+    code = "scope_missing"
+
     def __init__(self, has: Scope, needed: Scope) -> None:
         super().__init__(
             f"This needs a key with the scope `{needed.value}`; yours has `{has.value}`."
@@ -66,7 +94,9 @@ class ScopeMissing(Exception):
         self.needed = needed
 
 
-class ForeignOrigin(Exception):
+class ForeignOrigin(Forbidden):
+    code = "foreign_origin"
+
     def __init__(self, origin: str | None) -> None:
         super().__init__(
             f"A page of another site ({origin or 'unknown'}) may change nothing here without an "
@@ -96,7 +126,7 @@ class Access:
             return Caller(key.project, key.scope, key.id)
         if self._policy is KeyPolicy.OPTIONAL and _names_this_machine(host):
             return ANYBODY
-        raise NotAuthenticated("key_required", _why_a_key(self._policy, host))
+        raise KeyRequired(self._policy, host)
 
     async def _key(self, secret: str) -> ApiKey:
         digest = digest_of(secret)
@@ -105,7 +135,7 @@ class Access:
         known = self._known  # a key that is looked up while another is revoked is not remembered
         found = await run_in_threadpool(self._look_up, secret)
         if found is None:
-            raise NotAuthenticated("key_unknown", "There is no such API key.")
+            raise KeyUnknown
         known.put(digest, found)
         return found
 
@@ -151,9 +181,9 @@ def _why_a_key(policy: KeyPolicy, host: str) -> str:
 
 def _check_usable(key: ApiKey) -> None:
     if key.revoked_at is not None:
-        raise NotAuthenticated("key_revoked", f"The key {key.prefix}... was revoked.")
+        raise KeyRevoked(key)
     if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
-        raise NotAuthenticated("key_expired", f"The key {key.prefix}... has expired.")
+        raise KeyExpired(key)
 
 
 async def authorize(request: Request) -> Caller:

@@ -14,6 +14,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from jobs.errors import JobsError
+
 logger = logging.getLogger(__name__)
 
 _TIMEOUT_SECONDS = 0.25  # a request waits so long for Valkey, and no longer
@@ -37,7 +39,10 @@ return 0
 """
 
 
-class RateLimited(Exception):
+class RateLimited(JobsError):
+    http_status = 429
+    code = "rate_limited"
+
     def __init__(self, per_minute: int, retry_after: int) -> None:
         super().__init__(
             f"More than {per_minute} requests a minute; the next may be made in {retry_after} s."

@@ -1,7 +1,7 @@
-"""From what went wrong to a status and a code: the only place that knows both."""
+"""The answers of the API to errors. A `JobsError` brings its status and code."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -13,71 +13,16 @@ from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 
-from jobs.errors import (
-    ArtifactNotFound,
-    ChecksumMismatch,
-    DatasetInUse,
-    DatasetNotFound,
-    DeliveryNotFound,
-    GenerationNotFound,
-    IdempotencyConflict,
-    IllegalTransition,
-    JobInUse,
-    JobNotFound,
-    JobsError,
-    KeyNotFound,
-    LogNotFound,
-    ModelNotFound,
-    NoTextModel,
-    OffsetMismatch,
-    ProjectExists,
-    ProjectNotFound,
-    QuotaExceeded,
-    SecretNotFound,
-    SecretsUnavailable,
-    StorageError,
-    SweepNotFound,
-    TooManyGenerations,
-    TooManyWebhooks,
-    UploadTooLarge,
-    WebhookNotFound,
-)
+from jobs.errors import Invalid, JobsError, OffsetMismatch, QuotaExceeded
 from relora_core.spec.error_messages import Problem as SpecProblem
 from relora_core.spec.error_messages import in_words
-from relora_core.suggestions import no_such
-from service.auth.access import ForeignOrigin, NotAuthenticated, ScopeMissing
+from service.auth.access import KeyRequired, NotAuthenticated, ScopeMissing
 from service.auth.rate_limit import RateLimited
 from service.http.json_body import BodyRefused
 from service.schemas.responses import PROBLEM, ExceededQuota, FieldProblem, Problem
 
 logger = logging.getLogger(__name__)
 
-JOB_ERRORS: dict[type[JobsError], tuple[int, str]] = {
-    JobNotFound: (404, "job_not_found"),
-    GenerationNotFound: (404, "generation_not_found"),
-    NoTextModel: (409, "no_text_model"),
-    DatasetNotFound: (404, "dataset_not_found"),
-    DatasetInUse: (409, "dataset_in_use"),
-    UploadTooLarge: (413, "upload_too_large"),
-    ChecksumMismatch: (422, "checksum_mismatch"),
-    SweepNotFound: (404, "sweep_not_found"),
-    ArtifactNotFound: (404, "artifact_not_found"),
-    LogNotFound: (404, "log_not_found"),
-    KeyNotFound: (404, "key_not_found"),
-    ProjectNotFound: (404, "project_not_found"),
-    SecretNotFound: (404, "secret_not_found"),
-    WebhookNotFound: (404, "webhook_not_found"),
-    DeliveryNotFound: (404, "delivery_not_found"),
-    ModelNotFound: (404, "model_not_found"),
-    JobInUse: (409, "job_in_use"),
-    IllegalTransition: (409, "illegal_transition"),
-    IdempotencyConflict: (409, "idempotency_conflict"),
-    ProjectExists: (409, "project_exists"),
-    TooManyGenerations: (409, "too_many_generations"),
-    TooManyWebhooks: (409, "too_many_webhooks"),
-    StorageError: (502, "storage_failed"),
-    SecretsUnavailable: (503, "secrets_unavailable"),
-}
 HTTP_CODES = {
     404: "not_found",
     405: "method_not_allowed",
@@ -88,20 +33,14 @@ HTTP_CODES = {
 }
 
 
-class InvalidSpec(Exception):
+class InvalidSpec(Invalid):
     """A job spec that cannot be run; every field that is wrong, and why."""
+
+    code = "invalid_spec"
 
     def __init__(self, problems: list[SpecProblem]) -> None:
         super().__init__("; ".join(map(str, problems)))
         self.problems = problems
-
-
-class NameUnknown(Exception):
-    """There is none of this kind with the name."""
-
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        super().__init__(f"There is {no_such(kind, name, known)}")
-        self.code = f"{kind}_not_found"
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -137,49 +76,49 @@ def respond(
     )
 
 
-def job_error(request: Request, error: JobsError) -> JSONResponse:
-    status, code = JOB_ERRORS[type(error)]
-    return respond(request, status, code, str(error))
+def refused(
+    request: Request,
+    error: JobsError,
+    *,
+    headers: Mapping[str, str] | None = None,
+    **members: object,
+) -> JSONResponse:
+    """The problem that an error of ours is; `members` are as in `respond`."""
+    status, code = error.http_status, error.code
+    return respond(request, status, code, str(error), headers=headers, **members)
 
 
 def quota_exceeded(request: Request, error: QuotaExceeded) -> JSONResponse:
     """403, not 429: a client that waits and tries again by itself would do so for hours."""
     quota = ExceededQuota(name=error.quota, used=error.used, asked=error.asked, limit=error.limit)
-    return respond(request, 403, "quota_exceeded", str(error), quota=quota)
+    return refused(request, error, quota=quota)
 
 
 def rate_limited(request: Request, error: RateLimited) -> JSONResponse:
     headers = {"Retry-After": str(error.retry_after)}
-    return respond(request, 429, "rate_limited", str(error), headers=headers)
+    return refused(request, error, headers=headers)
 
 
 def not_authenticated(request: Request, error: NotAuthenticated) -> JSONResponse:
-    challenge = "Bearer" if error.code == "key_required" else 'Bearer error="invalid_token"'
-    return respond(request, 401, error.code, str(error), headers={"WWW-Authenticate": challenge})
+    challenge = "Bearer" if isinstance(error, KeyRequired) else 'Bearer error="invalid_token"'
+    return refused(request, error, headers={"WWW-Authenticate": challenge})
 
 
 def scope_missing(request: Request, error: ScopeMissing) -> JSONResponse:
     challenge = f'Bearer error="insufficient_scope", scope="{error.needed.value}"'
     headers = {"WWW-Authenticate": challenge}
-    return respond(request, 403, "scope_missing", str(error), headers=headers)
-
-
-def foreign_origin(request: Request, error: ForeignOrigin) -> JSONResponse:
-    return respond(request, 403, "foreign_origin", str(error))
+    return refused(request, error, headers=headers)
 
 
 def offset_mismatch(request: Request, error: OffsetMismatch) -> JSONResponse:
     headers = {"Upload-Offset": str(error.received)}
-    return respond(request, 409, "offset_mismatch", str(error), headers=headers)
+    return refused(request, error, headers=headers)
 
 
 def invalid_spec(request: Request, error: InvalidSpec) -> JSONResponse:
     detail = "The spec was not accepted; nothing is queued."
-    return respond(request, 422, "invalid_spec", detail, errors=_fields(error.problems))
-
-
-def name_unknown(request: Request, error: NameUnknown) -> JSONResponse:
-    return respond(request, 404, error.code, str(error))
+    fields = _fields(error.problems)
+    return respond(request, error.http_status, error.code, detail, errors=fields)
 
 
 def invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -255,15 +194,13 @@ def bug(request: Request, _: Exception) -> JSONResponse:
 
 
 HANDLERS: dict[int | type[Exception], Any] = {
-    **dict.fromkeys(JOB_ERRORS, job_error),
+    JobsError: refused,
     QuotaExceeded: quota_exceeded,
     RateLimited: rate_limited,
     NotAuthenticated: not_authenticated,
     ScopeMissing: scope_missing,
-    ForeignOrigin: foreign_origin,
     OffsetMismatch: offset_mismatch,
     InvalidSpec: invalid_spec,
-    NameUnknown: name_unknown,
     RequestValidationError: invalid_request,
     BodyRefused: body_refused,
     HTTPException: http_error,

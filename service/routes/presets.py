@@ -2,9 +2,11 @@
 
 from fastapi import APIRouter
 
+from jobs.errors import NotFound
 from relora_core.presets import RECIPES, preset_names
+from relora_core.suggestions import no_such
 from service.http.caller_route import CallerRoute
-from service.http.errors import NameUnknown, documented
+from service.http.errors import documented
 from service.routes.dependencies import Id
 from service.schemas.presets import (
     PresetConfig,
@@ -20,6 +22,20 @@ from service.schemas.presets import (
 router = APIRouter(prefix="/v1", tags=["presets"], route_class=CallerRoute)
 
 
+class PresetNotFound(NotFound):
+    code = "preset_not_found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is {no_such('preset', name, preset_names())}")
+
+
+class RecipeNotFound(NotFound):
+    code = "recipe_not_found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is {no_such('recipe', name, RECIPES)}")
+
+
 @router.get("/presets", summary="List model presets")
 def list_presets() -> PresetPage:
     """Model shapes by name, with their sizes."""
@@ -30,7 +46,7 @@ def list_presets() -> PresetPage:
 def get_preset(name: Id) -> PresetConfig:
     """A model's shape, with its Hugging Face config."""
     if (found := preset(name)) is None:
-        raise NameUnknown("preset", name, preset_names())
+        raise PresetNotFound(name)
     return found
 
 
@@ -44,5 +60,5 @@ def list_recipes() -> RecipePage:
 def get_recipe(name: Id) -> RecipeEntry:
     """A run of the paper, with the part of a spec that it fills in."""
     if (found := recipe(name)) is None:
-        raise NameUnknown("recipe", name, RECIPES)
+        raise RecipeNotFound(name)
     return found

@@ -1,14 +1,19 @@
 """The shape of errors, whatever went wrong."""
 
+import json
 from contextlib import closing
 
 import httpx
 import pytest
+from fastapi import Request
 
 from jobs.admin.migrate import migrate
 from jobs.backends import open_backends
+from jobs.errors import JobsError, LeaseLost, QueueUnavailable, StorageRefused
 from jobs.schemas.job import Job
 from jobs.settings import Settings
+from service.http.errors import refused
+from tests.service.error_classes import ANSWERED, all_errors
 from tests.service.serving import serving
 
 
@@ -24,6 +29,40 @@ def test_an_error_is_a_problem_with_the_id_of_its_request(http: httpx.Client) ->
         "code": "job_not_found",
         "request_id": "mine-1",
     }
+
+
+@pytest.mark.parametrize("error", ANSWERED, ids=lambda error: error.code)
+def test_an_error_is_answered_with_its_own_status_and_code(error: type[JobsError]) -> None:
+    request = Request({"type": "http", "state": {"request_id": "mine-1"}})
+    answer = refused(request, error.__new__(error))
+    problem = json.loads(bytes(answer.body))
+    assert answer.status_code == problem["status"] == error.http_status
+    assert problem["code"] == error.code != "internal_error"
+
+
+def test_two_errors_do_not_share_a_code() -> None:
+    codes = [error.code for error in ANSWERED]
+    assert len(set(codes)) == len(codes)
+
+
+def test_only_errors_of_the_workers_have_no_code() -> None:
+    raised = {error for error in all_errors() if not error.__subclasses__()}
+    assert {error for error in raised if error.code == "internal_error"} == {
+        LeaseLost,
+        QueueUnavailable,
+    }
+
+
+def test_a_refusal_of_the_storage_is_answered_as_a_failure_of_the_storage(
+    http: httpx.Client, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StorageRefused("The storage refused: no such bucket.")
+
+    monkeypatch.setattr("jobs.store.jobs.JobStore.get", refuse)
+    response = http.get(f"/v1/jobs/{job.id}")
+    assert (response.status_code, response.json()["code"]) == (502, "storage_failed")
+    assert response.json()["detail"] == "The storage refused: no such bucket."
 
 
 @pytest.mark.parametrize("given", ["", "two words", "x" * 129, "<script>"])
