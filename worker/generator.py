@@ -30,8 +30,7 @@ from jobs.settings import Settings
 from relora_core.errors import CheckpointError
 from worker.attempt.environment import child_environment
 from worker.failures import told
-from worker.launchers.process import TiedProcess, forbid_inspection
-from worker.launchers.torchrun import last_words
+from worker.launchers.process import TiedProcess, forbid_inspection, last_words
 from worker.node.heartbeat import worker_name
 from worker.transfers.model_cache import model_folder
 

@@ -21,7 +21,7 @@ from worker.attempt.lease import Lease
 from worker.attempt.retry import OUTAGES
 from worker.attempt.workdir import Workdir, remove_workdirs
 from worker.failures import told
-from worker.launchers.torchrun import launch
+from worker.launchers.launcher import Launcher
 from worker.node.health import Health, is_node_error
 from worker.supervision.live_log import LiveLog
 from worker.supervision.outcome import Broken, Failed, NodeFault, Stopped, Succeeded, Verdict, judge
@@ -42,14 +42,15 @@ def run(
     job: Job,
     backends: Backends,
     *,
+    launcher: Launcher,
     claimed_at: float,
     leaving: Callable[[], bool],
     health: Health | None = None,
 ) -> None:
     """Bring a claimed job to its next status, unless another attempt takes it over.
 
-    `claimed_at` is `clock.now()` from before the claim; `health` is the node's, by default
-    of one without GPUs.
+    `launcher` starts its trainer. `claimed_at` is `clock.now()` from before the claim. `health` is
+    the node's, by default of one without GPUs.
     """
     settings = backends.settings
     health = health or Health(settings)
@@ -59,7 +60,7 @@ def run(
     ) as lease:
         attempt = Attempt(job, lease, workdir, backends, leaving, health.num_gpus)
         try:
-            verdict = _blame(_verdict(attempt), health)
+            verdict = _blame(_verdict(attempt, launcher), health)
             status = _settle(attempt, verdict)
         except LeaseLost as error:
             logger.warning("%s Its trainer is ended and the job left alone.", error)
@@ -70,7 +71,7 @@ def run(
     remove_finished(backends)
 
 
-def _verdict(attempt: Attempt) -> Verdict:
+def _verdict(attempt: Attempt, launcher: Launcher) -> Verdict:
     if isinstance(attempt.job.spec, UnreadableSpec):
         return Failed(JobError(code="spec_unreadable", message=attempt.job.spec.problem))
     try:
@@ -79,13 +80,13 @@ def _verdict(attempt: Attempt) -> Verdict:
         return Failed(JobError(code="secret_not_found", message=str(error)))
     except (SecretsUnavailable, SQLAlchemyError) as error:
         return Broken(JobError(code="secrets_unavailable", message=told(error)))
-    return _trained(attempt, masked)
+    return _trained(attempt, launcher, masked)
 
 
-def _trained(attempt: Attempt, masked: Callable[[str], str]) -> Verdict:
+def _trained(attempt: Attempt, launcher: Launcher, masked: Callable[[str], str]) -> Verdict:
     """Whatever goes wrong here is told of the job, and leaves the worker to the next one."""
     try:
-        return _train(attempt)
+        return _train(attempt, launcher)
     except LeaseLost:
         raise
     except StopRequested:
@@ -115,7 +116,7 @@ def _blame(verdict: Verdict, health: Health) -> Verdict:
     return NodeFault(JobError(code=NODE_UNHEALTHY, message=message))
 
 
-def _train(attempt: Attempt) -> Verdict:
+def _train(attempt: Attempt, launcher: Launcher) -> Verdict:
     workdir, job = attempt.workdir, attempt.job
     attempt.backends.wakeups.publish(job.id)
     workdir.create()
@@ -135,7 +136,7 @@ def _train(attempt: Attempt) -> Verdict:
         )
         attempt.backends.wakeups.publish(job.id)
         num_processes = _num_processes(attempt)
-        trainer = launch(
+        trainer = launcher.launch(
             workdir,
             cache=attempt.cache,
             num_processes=num_processes,

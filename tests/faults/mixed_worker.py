@@ -3,25 +3,22 @@ trainer, the others the real one."""
 
 import json
 from typing import Any
-from unittest.mock import patch
 
-from tests.worker.scripted_trainer import command as scripted
+from jobs.settings import Settings
+from tests.worker.scripted_trainer import ScriptedLauncher
 from worker.attempt.workdir import Workdir
-from worker.launchers import torchrun
-from worker.tasks import app
-
-__all__ = ["app"]
+from worker.celery_worker import CeleryWorker
+from worker.launchers.launcher import Trainer
+from worker.launchers.torchrun import Torchrun
 
 SCRIPTED_FROM = 1_000_000
-STEP_SECONDS = 0.02
-_real = torchrun.command
 
 
-def _command(workdir: Workdir, **options: Any) -> list[str]:
-    seed = json.loads(workdir.spec.read_text())["training"]["seed"]
-    if seed < SCRIPTED_FROM:
-        return _real(workdir, **options)
-    return scripted(workdir.root, STEP_SECONDS)
+class MixedLauncher:
+    def launch(self, workdir: Workdir, **options: Any) -> Trainer:
+        seed = json.loads(workdir.spec.read_text())["training"]["seed"]
+        launcher = Torchrun() if seed < SCRIPTED_FROM else ScriptedLauncher(step_seconds=0.02)
+        return launcher.launch(workdir, **options)
 
 
-patch("worker.launchers.torchrun.command", _command).start()
+app = CeleryWorker(Settings(), MixedLauncher()).app

@@ -6,8 +6,8 @@ when there is a stop file, and exits when its supervisor is gone. Its weights fo
 and the number of steps, each from the one before, so a run that resumed wrongly ends with others
 than `weights(seed, steps)`.
 
-`install(step_seconds)` puts it in the place of torchrun's ranks in this process;
-`celery -A tests.worker.scripted_worker worker` is a worker that did.
+`ScriptedLauncher` starts it; `celery -A tests.worker.scripted_worker worker` is a worker with that
+launcher.
 """
 
 import argparse
@@ -19,10 +19,10 @@ import shutil
 import sys
 import threading
 import time
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from relora_core.checkpoint.manifest import verify, write_manifest
 from relora_core.errors import CheckpointError
@@ -47,29 +47,25 @@ from relora_core.workdir.files import (
     checkpoint_path,
     step_folders,
 )
+from worker.attempt.workdir import Workdir
+from worker.launchers.process import TiedProcess
 from worker.launchers.watchdog import start_watchdog
 
 WEIGHTS = "model-00001.safetensors"
 TOKENS_PER_STEP = 100
-_patches = ExitStack()
 
 
-def install(step_seconds: float) -> None:
-    """Let the attempts of this process run it, until the process ends."""
-    _patches.enter_context(in_place_of_torchrun(step_seconds))
+@dataclass(frozen=True)
+class ScriptedLauncher:
+    """Start the scripted trainer, in one process whatever is asked for."""
 
+    step_seconds: float = 0.01
+    wrap: Callable[[Sequence[str]], Sequence[str]] = list  # its command, in one that runs it
 
-def in_place_of_torchrun(step_seconds: float) -> AbstractContextManager[object]:
-    """Let the attempts of this process run it in the block."""
-    return patch(
-        "worker.launchers.torchrun.command",
-        lambda workdir, **_: command(workdir.root, step_seconds),
-    )
-
-
-def command(root: Path, step_seconds: float) -> list[str]:
-    """Start it in the workdir `root`."""
-    return [sys.executable, __file__, str(root), "--step-seconds", str(step_seconds)]
+    def launch(self, workdir: Workdir, *, environ: Mapping[str, str], **_: object) -> TiedProcess:
+        command = [sys.executable, __file__, str(workdir.root)]
+        command += ["--step-seconds", str(self.step_seconds)]
+        return TiedProcess(self.wrap(command), environ=environ, cwd=workdir.empty, log=workdir.log)
 
 
 def weights(seed: int, steps: int) -> str:

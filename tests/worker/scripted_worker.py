@@ -6,9 +6,9 @@ SCRIPTED_STEP_SECONDS is how long a step takes.
 
 import os
 
-from tests.worker import scripted_trainer
-from worker.tasks import app
+from jobs.settings import Settings
+from tests.worker.scripted_trainer import ScriptedLauncher
+from worker.celery_worker import CeleryWorker
 
-__all__ = ["app"]
-
-scripted_trainer.install(float(os.environ.get("SCRIPTED_STEP_SECONDS", "0.01")))
+_launcher = ScriptedLauncher(float(os.environ.get("SCRIPTED_STEP_SECONDS", "0.01")))
+app = CeleryWorker(Settings(), _launcher).app

@@ -11,10 +11,9 @@ from jobs.backends import Backends
 from jobs.errors import StorageRefused
 from relora_core.errors import DataError
 from tests.fixtures.proxy import Answer, Proxy
+from tests.worker.attempts import attempt
 from tests.worker.conftest import MakeSpec
-from worker.attempt import clock
 from worker.failures import told
-from worker.run import run
 
 ANSWER = "what only the worker can read"
 REFUSAL = f"<Error><Code>AccessDenied</Code><Message>{ANSWER}</Message></Error>".encode()
@@ -56,11 +55,8 @@ def test_no_word_that_a_storage_answers_reaches_the_person(
     with Proxy.to(endpoint) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url(endpoint))
         proxy.answer(lambda _method, _target: Answer(403, REFUSAL))
-        job = backends.attempts.claim(job_id, worker="w", lease_seconds=20)
-        assert job is not None
-        run(job, backends, claimed_at=clock.now(), leaving=lambda: False)
+        failed = attempt(backends, job_id)
 
-    failed = backends.store.get(job_id)
     assert failed.error is not None
     assert failed.error.code == "storage_refused"
     assert "AccessDenied (HTTP status 403)" in failed.error.message

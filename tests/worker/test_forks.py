@@ -14,11 +14,12 @@ from relora_core.errors import ModelError
 from relora_core.events import Evaluated
 from relora_core.workdir.files import checkpoint_path
 from tests.jobs.samples import CRASH
+from tests.worker.attempts import attempt
 from tests.worker.checkpoints import save_checkpoint
 from tests.worker.conftest import BeginAttempt, MakeSpec
-from tests.worker.test_run import attempt
 from tests.worker.transfers.test_uploads import steps, stored, upload
 from worker.attempt.attempt import Attempt
+from worker.launchers.torchrun import Torchrun
 from worker.transfers.staging import stage
 
 pytestmark = pytest.mark.integration
@@ -29,7 +30,8 @@ def fork(backends: Backends, job: Job, source: str, **changes: Any) -> Job:
     document = forked(
         job, Fork.model_validate({"from": source, "changes": {"training": training, **changes}})
     )
-    return attempt(backends, backends.store.create(JobSpec.model_validate(document)).id)
+    job = backends.store.create(JobSpec.model_validate(document))
+    return attempt(backends, job.id, launcher=Torchrun())
 
 
 def losses(backends: Backends, job: Job) -> list[float]:
@@ -41,7 +43,8 @@ def losses(backends: Backends, job: Job) -> list[float]:
 def test_forks_go_on_from_a_model_and_from_a_checkpoint(
     backends: Backends, make_spec: MakeSpec
 ) -> None:
-    parent = attempt(backends, backends.store.create(make_spec(steps=40)).id)
+    parent = backends.store.create(make_spec(steps=40))
+    parent = attempt(backends, parent.id, launcher=Torchrun())
     untrained, trained = losses(backends, parent)[0], losses(backends, parent)[-1]
     assert trained < untrained - 0.1
 

@@ -15,10 +15,10 @@ from jobs.schemas.job import Job
 from jobs.schemas.status import JobStatus
 from jobs.settings import Settings
 from tests.fixtures.proxy import Answer, Proxy
+from tests.worker.attempts import starts
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import WorkerProcess, scripted_worker, wait_until
 from tests.worker.scripted_trainer import weights
-from tests.worker.test_run import starts
 from worker.reaper import reap
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

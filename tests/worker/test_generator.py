@@ -19,6 +19,7 @@ from tests.worker.conftest import MakeSpec
 from tests.worker.processes import environ, wait_until
 from worker.attempt import clock
 from worker.generator import Generator
+from worker.launchers.torchrun import Torchrun
 from worker.run import run
 
 pytestmark = pytest.mark.integration
@@ -35,7 +36,8 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory, make_spec: MakeSpec) 
         claimed_at = clock.now()
         job = backends.attempts.claim(job_id, worker="w", lease_seconds=60)
         assert job is not None
-        run(job, backends, claimed_at=claimed_at, leaving=lambda: False)
+        launcher = Torchrun()
+        run(job, backends, launcher=launcher, claimed_at=claimed_at, leaving=lambda: False)
     return folder
 
 

@@ -13,9 +13,10 @@ from jobs.backends import Backends
 from jobs.schemas.job import Job, JobSpec
 from jobs.schemas.status import JobStatus
 from relora_core.events import DataPrepared
+from tests.worker.attempts import LONG, attempt, attempt_in_background
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import ranks, wait_until
-from tests.worker.test_run import LONG, attempt, attempt_in_background
+from worker.launchers.torchrun import Torchrun
 
 pytestmark = pytest.mark.integration
 
@@ -45,7 +46,7 @@ def fill(dataset: Path, text: str) -> None:
 
 def run_job(backends: Backends, spec: JobSpec, *, project: str) -> Job:
     job = backends.store.create(spec, project=project)
-    return attempt(backends, job.id)
+    return attempt(backends, job.id, launcher=Torchrun())
 
 
 def left_by(backends: Backends, job: Job) -> str:
@@ -133,7 +134,6 @@ def test_the_trainer_reads_no_file_of_its_folder_for_a_file_format(
     assert not has_private_words(trainer.stdout + trainer.stderr)
 
 
-@pytest.mark.slow
 def test_a_trainer_has_no_credential_of_the_worker_and_starts_in_an_empty_folder(
     two_projects: Backends, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:

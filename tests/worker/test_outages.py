@@ -9,16 +9,16 @@ import pytest
 from jobs.backends import Backends
 from jobs.schemas.status import JobStatus
 from jobs.settings import Settings
-from relora_core.events import StepFinished
 from tests.fixtures.proxy import Proxy
+from tests.worker.attempts import attempt, reported_steps, saved_steps
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import trainers, wait_until
-from tests.worker.scripted_trainer import in_place_of_torchrun
-from tests.worker.test_run import attempt, saved_steps
+from tests.worker.scripted_trainer import ScriptedLauncher
 
 pytestmark = pytest.mark.integration
 
 LEASE_SECONDS = 3.0
+SLOW = ScriptedLauncher(step_seconds=0.02)
 
 
 @pytest.fixture
@@ -41,15 +41,14 @@ def test_a_trainer_ends_with_its_lease_while_the_database_hangs(
     backends: Backends, database: Proxy, make_spec: MakeSpec
 ) -> None:
     job = backends.store.create(make_spec(steps=100_000, checkpoint_every=10))
-    running = Thread(target=attempt, args=(backends, job.id))
-    with in_place_of_torchrun(step_seconds=0.02):
-        running.start()
-        wait_until(lambda: bool(saved_steps(backends, job.id)))
-        database.freeze()
-        wait_until(lambda: trainers(backends.settings.data_dir) == [], seconds=LEASE_SECONDS + 1)
-        assert running.is_alive()  # it still waits for the database
-        database.heal()
-        running.join(20)
+    running = Thread(target=attempt, args=(backends, job.id), kwargs={"launcher": SLOW})
+    running.start()
+    wait_until(lambda: bool(saved_steps(backends, job.id)))
+    database.freeze()
+    wait_until(lambda: trainers(backends.settings.data_dir) == [], seconds=LEASE_SECONDS + 1)
+    assert running.is_alive()  # it still waits for the database
+    database.heal()
+    running.join(20)
 
     assert not running.is_alive()
     assert backends.store.get(job.id).status is JobStatus.RUNNING
@@ -61,18 +60,15 @@ def test_what_was_reported_during_an_outage_is_stored_by_the_attempt_that_goes_o
     backends: Backends, database: Proxy, make_spec: MakeSpec
 ) -> None:
     job = backends.store.create(make_spec(steps=400, checkpoint_every=10))
-    running = Thread(target=attempt, args=(backends, job.id))
-    with in_place_of_torchrun(step_seconds=0.02):
-        running.start()
-        wait_until(lambda: bool(saved_steps(backends, job.id)))
-        database.freeze()
-        running.join(LEASE_SECONDS + 1)
-        database.heal()
-        running.join(20)
-        wait_until(lambda: backends.attempts.expire_leases() == [job.id])
-        attempt(backends, job.id)
+    running = Thread(target=attempt, args=(backends, job.id), kwargs={"launcher": SLOW})
+    running.start()
+    wait_until(lambda: bool(saved_steps(backends, job.id)))
+    database.freeze()
+    running.join(LEASE_SECONDS + 1)
+    database.heal()
+    running.join(20)
+    wait_until(lambda: backends.attempts.expire_leases() == [job.id])
+    attempt(backends, job.id)
 
     assert backends.store.get(job.id).status is JobStatus.SUCCEEDED
-    events = backends.store.events(job.id, types={"train.step"}, limit=1000)
-    steps = [event.step for event in events if isinstance(event, StepFinished)]
-    assert steps == list(range(10, 401, 10))
+    assert reported_steps(backends, job.id) == list(range(10, 401, 10))

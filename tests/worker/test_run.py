@@ -1,84 +1,53 @@
-"""Attempts with the real trainer, in this process; `test_tasks.py` has them in a Celery worker."""
+"""Attempts in this process; `test_tasks.py` has them in a Celery worker."""
 
 import hashlib
 import json
 import os
 import signal
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import replace
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 from transformers import AutoModelForCausalLM
 
 from jobs.backends import Backends, open_backends
-from jobs.schemas.events import JobRetrying, JobStarted, JobWarned
+from jobs.schemas.events import JobRetrying, JobWarned
 from jobs.schemas.job import Job
 from jobs.schemas.status import JobError, JobStatus, RequestedAction
-from relora_core.events import CheckpointSaved, StepFinished
 from tests.fixtures.disks import MakeDisk, fill
+from tests.worker.attempts import (
+    LONG,
+    SCRIPTED,
+    attempt,
+    attempt_in_background,
+    reported_steps,
+    saved_steps,
+    starts,
+)
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import ranks, trainers, wait_until
-from tests.worker.scripted_trainer import in_place_of_torchrun, weights
+from tests.worker.scripted_trainer import ScriptedLauncher, weights
 from worker.attempt import clock
 from worker.attempt.workdir import Workdir
-from worker.launchers import torchrun
+from worker.launchers.launcher import Trainer
+from worker.launchers.process import TiedProcess
+from worker.launchers.torchrun import Torchrun
 from worker.node.health import Health
 from worker.run import run
 
 pytestmark = pytest.mark.integration
-
-LONG = 20_000  # steps: more than any test waits for
-
-
-def attempt(backends: Backends, job_id: str, leaving: Callable[[], bool] = lambda: False) -> Job:
-    """Claim the job and run it to its next status."""
-    claimed_at = clock.now()
-    job = backends.attempts.claim(job_id, worker="w", lease_seconds=backends.settings.lease_seconds)
-    assert job is not None
-    run(job, backends, claimed_at=claimed_at, leaving=leaving)
-    return backends.store.get(job_id)
-
-
-@pytest.fixture
-def scripted() -> Iterator[None]:
-    """Run the scripted trainer: for what the worker does, whatever it trains."""
-    with in_place_of_torchrun(0.01):
-        yield
-
-
-@contextmanager
-def attempt_in_background(backends: Backends, job_id: str) -> Iterator[None]:
-    """An attempt that has saved a checkpoint; it has ended when the block has."""
-    before = trainer_starts(backends, job_id)
-    thread = Thread(target=attempt, args=(backends, job_id))
-    thread.start()
-    wait_until(lambda: trainer_starts(backends, job_id) > before)
-    saved = len(saved_steps(backends, job_id))  # some by earlier attempts
-    wait_until(lambda: len(saved_steps(backends, job_id)) > saved)
-    yield
-    thread.join(60)
-    assert not thread.is_alive()
-
-
-def trainer_starts(backends: Backends, job_id: str) -> int:
-    return len(backends.store.events(job_id, types={"train.started"}))
-
-
-def saved_steps(backends: Backends, job_id: str) -> list[int]:
-    events = backends.store.events(job_id, types={"train.checkpoint"})
-    return [event.step for event in events if isinstance(event, CheckpointSaved)]
 
 
 @pytest.mark.slow
 def test_a_job_succeeds_and_its_files_are_what_the_list_says(
     backends: Backends, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
-    job = attempt(backends, backends.store.create(make_spec()).id)
+    job = attempt(backends, backends.store.create(make_spec()).id, launcher=Torchrun())
 
     files = backends.store.artifacts(job.id)
     storage = backends.storage_for(job)
@@ -95,7 +64,6 @@ def test_a_job_succeeds_and_its_files_are_what_the_list_says(
     assert not (backends.settings.scratch_dir / job.id).exists()
 
 
-@pytest.mark.usefixtures("scripted")
 def test_a_job_is_cancelled_with_its_last_step_saved(
     backends: Backends, make_spec: MakeSpec
 ) -> None:
@@ -116,31 +84,26 @@ def test_a_paused_job_goes_on_where_it_was_and_so_do_its_curves(
 ) -> None:
     database = tmp_path / "mlflow.db"
     trackers = [{"name": "tensorboard"}, {"name": "mlflow", "uri": f"sqlite:///{database}"}]
-    job = backends.store.create(make_spec(steps=1200, trackers=trackers))
-    with attempt_in_background(backends, job.id):
+    job = backends.store.create(make_spec(steps=200, checkpoint_every=10, trackers=trackers))
+    with attempt_in_background(backends, job.id, launcher=ScriptedLauncher(step_seconds=0.1)):
         backends.store.request_action(job.id, RequestedAction.PAUSE)
     assert backends.store.get(job.id).status is JobStatus.PAUSED
     paused_at = saved_steps(backends, job.id)[-1]
 
     backends.store.resume(job.id)
-    job = attempt(backends, job.id)
+    job = attempt(backends, job.id, launcher=ScriptedLauncher(step_seconds=0))
 
-    assert (job.status, job.progress.step) == (JobStatus.SUCCEEDED, 1200)
-    starts = backends.store.events(job.id, types={"job.started"})
-    resumed_from = [event.resumed_from for event in starts if isinstance(event, JobStarted)]
-    assert resumed_from == [None, paused_at]
-    steps = backends.store.events(job.id, types={"train.step"}, limit=1000)
-    numbers = [event.step for event in steps if isinstance(event, StepFinished)]
-    assert numbers == sorted(set(numbers))
+    assert (job.status, job.progress.step) == (JobStatus.SUCCEEDED, 200)
+    assert starts(backends, job.id) == [None, paused_at]
+    assert reported_steps(backends, job.id) == list(range(10, 201, 10))
     with closing(sqlite3.connect(database)) as tracked:
         drawn = "SELECT step FROM metrics WHERE key = 'train/loss' ORDER BY step"
-        assert [step for (step,) in tracked.execute(drawn)] == numbers
+        assert [step for (step,) in tracked.execute(drawn)] == list(range(10, 201, 10))
         assert list(tracked.execute("SELECT name, status FROM runs")) == [(job.name, "FINISHED")]
     paths = [file.path for file in backends.store.artifacts(job.id)]
     assert len([path for path in paths if path.startswith("reports/tensorboard/")]) == 2
 
 
-@pytest.mark.usefixtures("scripted")
 def test_the_trainer_finds_secrets_in_its_environment_and_they_are_nowhere_else(
     backends: Backends, make_spec: MakeSpec
 ) -> None:
@@ -178,7 +141,6 @@ def store_spec(backends: Backends, job: Job, **changes: Any) -> None:
         database.execute("UPDATE jobs SET spec = ? WHERE id = ?", (json.dumps(document), job.id))
 
 
-@pytest.mark.slow
 def test_a_job_that_was_accepted_before_a_bound_came_runs_to_its_end(
     backends: Backends, make_spec: MakeSpec
 ) -> None:
@@ -225,7 +187,6 @@ def test_a_worker_that_must_leave_does_not_begin(backends: Backends, make_spec: 
     assert not backends.store.events(job.id, types={"job.started"})
 
 
-@pytest.mark.slow
 def test_a_trainer_that_is_killed_is_tried_again(backends: Backends, make_spec: MakeSpec) -> None:
     job = backends.store.create(make_spec(steps=LONG))
 
@@ -237,11 +198,9 @@ def test_a_trainer_that_is_killed_is_tried_again(backends: Backends, make_spec: 
     retrying = backends.store.events(job.id)[-1]
     assert isinstance(retrying, JobRetrying)
     assert retrying.reason.code == "trainer_crashed"
-    assert "failed (exitcode: -9)" in retrying.reason.message
-    assert "ran out of memory" in retrying.reason.message
+    assert "most likely because the machine or its container ran out" in retrying.reason.message
 
 
-@pytest.mark.usefixtures("scripted")
 def test_a_job_that_was_taken_over_is_left_alone(backends: Backends, make_spec: MakeSpec) -> None:
     job = backends.store.create(make_spec(steps=LONG))
 
@@ -257,7 +216,6 @@ def test_a_job_that_was_taken_over_is_left_alone(backends: Backends, make_spec: 
     assert left.worker == "another"
 
 
-@pytest.mark.usefixtures("scripted")
 def test_a_model_that_cannot_be_uploaded_is_kept(
     backends: Backends, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
@@ -276,7 +234,6 @@ def test_a_model_that_cannot_be_uploaded_is_kept(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("scripted")
 def test_a_trainer_that_hangs_is_ended_and_the_next_one_goes_on(
     backends: Backends, make_spec: MakeSpec
 ) -> None:
@@ -299,19 +256,13 @@ def test_a_trainer_that_hangs_is_ended_and_the_next_one_goes_on(
     assert starts(backends, job.id) == [None, saved]
 
 
-def starts(backends: Backends, job_id: str) -> list[int | None]:
-    """The step that each attempt went on from."""
-    events = backends.store.events(job_id, types={"job.started"})
-    return [event.resumed_from for event in events if isinstance(event, JobStarted)]
-
-
 @pytest.mark.slow
 def test_data_that_is_not_there_fails_the_job_at_once(
     backends: Backends, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
     data = {"train": {"uri": f"{tmp_path}/*.jsonl"}}
 
-    job = attempt(backends, backends.store.create(make_spec(data=data)).id)
+    job = attempt(backends, backends.store.create(make_spec(data=data)).id, launcher=Torchrun())
 
     assert job.status is JobStatus.FAILED
     assert job.error is not None
@@ -339,22 +290,39 @@ def test_an_attempt_that_a_full_disk_ends_is_not_counted(
     assert "No space left on device" in retrying.reason.message
 
 
-@pytest.mark.slow
-def test_an_attempt_that_ends_on_a_sick_node_is_not_counted(
-    backends: Backends, make_spec: MakeSpec, tmp_path: Path
-) -> None:
-    sick = backends.settings.model_copy(update={"min_free_disk_bytes": 2**60})
-    data = {"train": {"uri": f"{tmp_path}/*.jsonl"}}
+class CrashingLauncher:
+    """Start what prints a line and fails."""
 
-    job = backends.store.create(make_spec(data=data))
-    job = attempt(replace(backends, settings=sick), job.id)
+    def launch(self, workdir: Workdir, *, environ: Mapping[str, str], **_: object) -> Trainer:
+        command = [sys.executable, "-c", "print('no luck'); raise SystemExit(1)"]
+        return TiedProcess(command, environ=environ, cwd=workdir.empty, log=workdir.log)
+
+
+def test_an_attempt_that_ends_on_a_sick_node_is_not_counted(
+    backends: Backends, make_spec: MakeSpec
+) -> None:
+    settings = backends.settings.model_copy(update={"min_free_disk_bytes": 2**60})
+    sick = replace(backends, settings=settings)
+
+    job = attempt(sick, backends.store.create(make_spec()).id, launcher=CrashingLauncher())
 
     assert job.status is JobStatus.QUEUED
     retrying = backends.store.events(job.id)[-1]
     assert isinstance(retrying, JobRetrying)
     assert retrying.failed_attempts == 0
     assert "RELORA_MIN_FREE_DISK_BYTES" in retrying.reason.message
-    assert "no file matches" in retrying.reason.message
+    assert "no luck" in retrying.reason.message
+
+
+@dataclass
+class CountingLauncher:
+    """Start the scripted trainer, and remember in how many processes it should run."""
+
+    num_processes: list[int] = field(default_factory=list)
+
+    def launch(self, workdir: Workdir, *, num_processes: int, **options: Any) -> Trainer:
+        self.num_processes.append(num_processes)
+        return SCRIPTED.launch(workdir, **options)
 
 
 @pytest.mark.parametrize(
@@ -363,7 +331,6 @@ def test_an_attempt_that_ends_on_a_sick_node_is_not_counted(
 def test_without_gpus_one_process_trains_unless_the_operator_wants_all(
     backends: Backends,
     make_spec: MakeSpec,
-    monkeypatch: pytest.MonkeyPatch,
     num_gpus: int,
     all_processes: bool,  # noqa: FBT001 # a parameter of the test
     expected: int,
@@ -373,20 +340,17 @@ def test_without_gpus_one_process_trains_unless_the_operator_wants_all(
     job = backends.store.create(make_spec(resources={"gpus": 2}))
     claimed = backends.attempts.claim(job.id, worker="w", lease_seconds=60, gpus=num_gpus)
     assert claimed is not None
-    started: list[int] = []
-    with in_place_of_torchrun(0.001):
-        scripted = torchrun.command
+    launcher, health = CountingLauncher(), Health(mine.settings, num_gpus=num_gpus)
+    run(
+        claimed,
+        mine,
+        launcher=launcher,
+        claimed_at=clock.now(),
+        leaving=lambda: False,
+        health=health,
+    )
 
-        def command(workdir: Workdir, *, cache: Path, num_processes: int) -> list[str]:
-            started.append(num_processes)
-            return scripted(workdir, cache=cache, num_processes=num_processes)
-
-        monkeypatch.setattr(torchrun, "command", command)
-        health = Health(mine.settings, num_gpus=num_gpus)
-        now = clock.now()
-        run(claimed, mine, claimed_at=now, leaving=lambda: False, health=health)
-
-    assert started == [expected]
+    assert launcher.num_processes == [expected]
     assert backends.store.get(job.id).status is JobStatus.SUCCEEDED
     warnings = backends.store.events(job.id, types={"job.warning"})
     assert [event.code for event in warnings if isinstance(event, JobWarned)] == (

@@ -12,10 +12,10 @@ from jobs.backends import Backends
 from jobs.broker.celery_queue import dispatch
 from jobs.schemas.status import JobStatus
 from jobs.settings import Settings
+from tests.worker.attempts import saved_steps, starts
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import scripted_worker, trainers, wait_until
 from tests.worker.scripted_trainer import weights
-from tests.worker.test_run import saved_steps, starts
 from worker.reaper import reap
 
 pytestmark = pytest.mark.integration

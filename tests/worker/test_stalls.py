@@ -12,10 +12,11 @@ import pytest
 
 from jobs.backends import Backends
 from jobs.schemas.events import JobRetrying
+from tests.worker.attempts import LONG, attempt_in_background, starts
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import ranks, trainers, wait_until
-from tests.worker.test_run import LONG, attempt_in_background, starts
 from worker.attempt.workdir import Workdir
+from worker.launchers.torchrun import Torchrun
 from worker.supervision import liveness
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -61,7 +62,10 @@ def test_a_trainer_of_which_a_rank_is_stopped_is_ended_and_the_next_one_goes_on(
         lambda: trainers(data_dir),  # torchrun too
     ]
     for number, processes in enumerate(stopped, start=1):
-        with monkeypatch.context() as patched, attempt_in_background(backends, job_id):
+        with (
+            monkeypatch.context() as patched,
+            attempt_in_background(backends, job_id, launcher=Torchrun()),
+        ):
             assert len(ranks(data_dir)) == 2
             for pid in processes():
                 os.kill(pid, signal.SIGSTOP)

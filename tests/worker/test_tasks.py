@@ -11,8 +11,8 @@ from jobs.schemas.events import JobQueued, JobRetrying, JobStarted
 from jobs.schemas.status import JobStatus
 from jobs.schemas.workers import WorkerStatus
 from jobs.settings import Settings
-from relora_core.events import CheckpointSaved
 from tests.fixtures.disks import MakeDisk, fill
+from tests.worker.attempts import saved_steps
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import WorkerProcess, trainers, wait_until
 from tests.worker.scripted_trainer import weights
@@ -20,7 +20,8 @@ from worker.reaper import reap
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-STEPS = 300  # more than a worker takes until it is told to leave
+STEPS = 200
+SLOW, FAST = "0.1", "0.001"  # SCRIPTED_STEP_SECONDS: a run takes 20 s, or no time
 SCRIPTED = "tests.worker.scripted_worker"  # its trainers need no torch
 
 StartWorker = Callable[..., WorkerProcess]
@@ -49,11 +50,6 @@ def status(backends: Backends, job_id: str) -> JobStatus:
     return backends.store.progress(job_id).status
 
 
-def saved_steps(backends: Backends, job_id: str) -> list[int]:
-    events = backends.store.events(job_id, types={"train.checkpoint"})
-    return [event.step for event in events if isinstance(event, CheckpointSaved)]
-
-
 def starts(backends: Backends, job_id: str) -> list[tuple[int | None, int | None]]:
     """The attempts whose trainer ran, and the step each went on from."""
     events = backends.store.events(job_id, types={"job.started"})
@@ -63,12 +59,16 @@ def starts(backends: Backends, job_id: str) -> list[tuple[int | None, int | None
 
 
 def test_a_worker_that_is_told_to_leave_hands_its_job_to_the_next(
-    backends: Backends, make_spec: MakeSpec, start_worker: StartWorker
+    backends: Backends,
+    make_spec: MakeSpec,
+    start_worker: StartWorker,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    job_id = backends.store.create(make_spec(steps=STEPS)).id
+    monkeypatch.setenv("SCRIPTED_STEP_SECONDS", SLOW)
+    job_id = backends.store.create(make_spec(steps=STEPS, checkpoint_every=10)).id
     dispatch(backends.outbox, backends.queue)
     backends.queue.send(job_id)  # a second message, for a job that is taken
-    first = start_worker()
+    first = start_worker(app=SCRIPTED)
     wait_until(lambda: bool(saved_steps(backends, job_id)))
 
     assert first.terminate() == 0
@@ -80,23 +80,29 @@ def test_a_worker_that_is_told_to_leave_hands_its_job_to_the_next(
     stopped_at = saved_steps(backends, job_id)[-1]
 
     dispatch(backends.outbox, backends.queue)
-    start_worker()
+    monkeypatch.setenv("SCRIPTED_STEP_SECONDS", FAST)
+    start_worker(app=SCRIPTED)
     wait_until(lambda: status(backends, job_id) is JobStatus.SUCCEEDED)
     assert starts(backends, job_id) == [(1, None), (2, stopped_at)]
 
 
 def test_a_job_survives_the_sudden_death_of_its_worker(
-    backends: Backends, make_spec: MakeSpec, start_worker: StartWorker
+    backends: Backends,
+    make_spec: MakeSpec,
+    start_worker: StartWorker,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    job_id = backends.store.create(make_spec(steps=STEPS)).id
+    monkeypatch.setenv("SCRIPTED_STEP_SECONDS", SLOW)
+    job_id = backends.store.create(make_spec(steps=STEPS, checkpoint_every=10)).id
     dispatch(backends.outbox, backends.queue)
-    first = start_worker()
+    first = start_worker(app=SCRIPTED)
     wait_until(lambda: bool(saved_steps(backends, job_id)))
 
     first.kill()
     wait_until(lambda: trainers(backends.settings.data_dir) == [], seconds=10)
     seen = saved_steps(backends, job_id)[-1]
-    start_worker()
+    monkeypatch.setenv("SCRIPTED_STEP_SECONDS", FAST)
+    start_worker(app=SCRIPTED)
     wait_until(
         lambda: status(backends, job_id) is JobStatus.SUCCEEDED, meanwhile=lambda: reap(backends)
     )
@@ -176,7 +182,7 @@ def test_a_disk_that_fills_in_the_middle_of_an_attempt_costs_the_job_no_attempt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings, disk = backends.settings, make_disk(size="16m")
-    monkeypatch.setenv("SCRIPTED_STEP_SECONDS", "0.1")
+    monkeypatch.setenv("SCRIPTED_STEP_SECONDS", SLOW)
     start_worker(
         app=SCRIPTED,
         data_dir=disk,
@@ -193,7 +199,7 @@ def test_a_disk_that_fills_in_the_middle_of_an_attempt_costs_the_job_no_attempt(
     assert trainers(disk) == []
     resumable = max(file.step or 0 for file in backends.store.artifacts(job_id))
 
-    monkeypatch.setenv("SCRIPTED_STEP_SECONDS", "0.001")
+    monkeypatch.setenv("SCRIPTED_STEP_SECONDS", FAST)
     start_worker(app=SCRIPTED)
     wait_until(
         lambda: status(backends, job_id) is JobStatus.SUCCEEDED,

@@ -19,9 +19,9 @@ from relora_core.events import (
     TrainFinished,
     from_line,
 )
+from tests.worker.attempts import starts
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import scripted_worker, trainers, wait_until
-from tests.worker.test_run import starts
 from worker.attempt.workdir import Workdir
 from worker.reaper import reap
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, cast
 
 GRACE_SECONDS = 3.0
+LAST_BYTES, LAST_LINES = 16_000, 20
 PR_SET_DUMPABLE = 4  # of Linux's prctl
 
 
@@ -76,6 +77,17 @@ class TiedProcess:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+
+
+def last_words(log: Path) -> str:
+    """Return the last lines of what a process printed."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - LAST_BYTES))
+        is_cut = file.tell() > 0
+        lines = file.read().decode(errors="replace").splitlines()
+    if is_cut and len(lines) > 1:
+        del lines[0]  # it may begin inside of a secret, which nobody would find to mask
+    return "\n".join(lines[-LAST_LINES:])
 
 
 def descendants(pid: int) -> list[int]:

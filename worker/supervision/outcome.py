@@ -7,14 +7,12 @@ from typing import assert_never
 from jobs.schemas.status import JobError
 from relora_core.events import TrainFailed, TrainFinished, TrainStopped
 
-RANK_KILLED = f"(exitcode: {-signal.SIGKILL})"  # as torchrun says it
-
 LastEvent = TrainFinished | TrainStopped | TrainFailed
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How a trainer process ended; `last` is None when it had no time to say why."""
+    """How a trainer ended; `last` is None when it had no time to say why."""
 
     exit_code: int | None  # None: it was ended
     last: LastEvent | None
@@ -75,7 +73,7 @@ def judge(ending: Ending) -> Verdict:
 
 def _crash(ending: Ending) -> JobError:
     how = _how(ending.exit_code)
-    if ending.exit_code == -signal.SIGKILL or RANK_KILLED in ending.last_words:
+    if ending.exit_code == -signal.SIGKILL:
         how += (
             "; killed, most likely because the machine or its container ran out of memory: give it "
             "more, lower training.micro_batch_size or set training.gradient_checkpointing"

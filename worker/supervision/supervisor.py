@@ -9,8 +9,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from relora_core.counted import counted
 from relora_core.events import AnyTrainEvent, TrainFailed, TrainFinished, TrainStopped
 from worker.attempt.attempt import Attempt
-from worker.launchers.process import TiedProcess
-from worker.launchers.torchrun import last_words
+from worker.launchers.launcher import Trainer
+from worker.launchers.process import last_words
 from worker.supervision.live_log import LiveLog
 from worker.supervision.liveness import SignsOfLife
 from worker.supervision.outcome import Ending, LastEvent
@@ -75,9 +75,7 @@ class Recorder:
             listener(event)
 
 
-def supervise(
-    trainer: TiedProcess, attempt: Attempt, recorder: Recorder, live_log: LiveLog
-) -> Ending:
+def supervise(trainer: Trainer, attempt: Attempt, recorder: Recorder, live_log: LiveLog) -> Ending:
     """Return when the trainer has ended and all it said is stored; `LeaseLost` ends it at once.
 
     One that gives no sign of life for `retries.stalled_after` is ended.

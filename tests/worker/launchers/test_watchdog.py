@@ -12,11 +12,11 @@ from jobs.backends import Backends
 from jobs.broker.celery_queue import dispatch
 from jobs.schemas.status import JobStatus
 from jobs.settings import Settings
+from tests.worker.attempts import attempt, saved_steps
 from tests.worker.conftest import MakeSpec
 from tests.worker.launchers.test_process import is_alive
 from tests.worker.processes import scripted_worker, trainers, wait_until
-from tests.worker.scripted_trainer import in_place_of_torchrun
-from tests.worker.test_run import attempt, saved_steps
+from tests.worker.scripted_trainer import ScriptedLauncher
 from worker.attempt import clock
 from worker.launchers import watchdog
 from worker.launchers.process import TiedProcess
@@ -50,8 +50,8 @@ def test_a_trainer_outlives_any_number_of_leases_that_its_worker_renews(
     backends: Backends, make_spec: MakeSpec
 ) -> None:
     job = backends.store.create(make_spec(steps=300))
-    with in_place_of_torchrun(step_seconds=0.03):  # three leases
-        job = attempt(backends, job.id)
+    three_leases = ScriptedLauncher(step_seconds=0.03)
+    job = attempt(backends, job.id, launcher=three_leases)
 
     assert (job.status, job.attempt) == (JobStatus.SUCCEEDED, 1)
 

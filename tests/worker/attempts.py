@@ -1,0 +1,65 @@
+"""Attempts at jobs in this process, and what is stored of them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Thread
+
+from jobs.backends import Backends
+from jobs.schemas.events import JobStarted
+from jobs.schemas.job import Job
+from relora_core.events import CheckpointSaved, StepFinished
+from tests.worker.processes import wait_until
+from tests.worker.scripted_trainer import ScriptedLauncher
+from worker.attempt import clock
+from worker.launchers.launcher import Launcher
+from worker.run import run
+
+LONG = 20_000  # steps: more than any test waits for
+SCRIPTED = ScriptedLauncher()
+
+
+def attempt(
+    backends: Backends,
+    job_id: str,
+    *,
+    launcher: Launcher = SCRIPTED,
+    leaving: Callable[[], bool] = lambda: False,
+) -> Job:
+    """Claim the job and run it to its next status."""
+    claimed_at = clock.now()
+    job = backends.attempts.claim(job_id, worker="w", lease_seconds=backends.settings.lease_seconds)
+    assert job is not None
+    run(job, backends, launcher=launcher, claimed_at=claimed_at, leaving=leaving)
+    return backends.store.get(job_id)
+
+
+@contextmanager
+def attempt_in_background(
+    backends: Backends, job_id: str, *, launcher: Launcher = SCRIPTED
+) -> Iterator[None]:
+    """An attempt that has saved a checkpoint; it has ended when the block has."""
+    before = len(saved_steps(backends, job_id))
+    thread = Thread(target=attempt, args=(backends, job_id), kwargs={"launcher": launcher})
+    thread.start()
+    wait_until(lambda: len(saved_steps(backends, job_id)) > before)
+    yield
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def saved_steps(backends: Backends, job_id: str) -> list[int]:
+    """The step of each checkpoint that was reported."""
+    events = backends.store.events(job_id, types={"train.checkpoint"})
+    return [event.step for event in events if isinstance(event, CheckpointSaved)]
+
+
+def reported_steps(backends: Backends, job_id: str) -> list[int]:
+    """The steps whose loss was reported."""
+    events = backends.store.events(job_id, types={"train.step"}, limit=1000)
+    return [event.step for event in events if isinstance(event, StepFinished)]
+
+
+def starts(backends: Backends, job_id: str) -> list[int | None]:
+    """The step that each attempt went on from."""
+    events = backends.store.events(job_id, types={"job.started"})
+    return [event.resumed_from for event in events if isinstance(event, JobStarted)]

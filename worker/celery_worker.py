@@ -1,0 +1,129 @@
+"""The Celery worker: on a message, claim the next job and run it."""
+
+import functools
+import logging
+import math
+import os
+import threading
+
+from celery.signals import worker_init, worker_shutdown, worker_shutting_down
+
+from jobs.backends import Backends, open_backends
+from jobs.broker.celery_queue import TRAIN, celery_app, queues_of
+from jobs.schemas.workers import Registration
+from jobs.settings import Settings
+from worker.attempt import clock
+from worker.launchers.launcher import Launcher
+from worker.launchers.process import forbid_inspection
+from worker.node.health import Health
+from worker.node.heartbeat import Heartbeat, registration
+from worker.run import remove_finished, run
+
+logger = logging.getLogger(__name__)
+
+LOOK_AGAIN_SECONDS = 10.0  # at a node that is unhealthy
+
+
+class CeleryWorker:
+    """What `app` does when Celery runs it as a worker; nothing is opened before.
+
+    A thread runs the one job, so that the process hears its signals meanwhile; a warm shutdown
+    (SIGTERM) waits for it.
+    """
+
+    def __init__(self, settings: Settings, launcher: Launcher) -> None:
+        self.app = celery_app(settings.broker_url)
+        self.app.conf.update(worker_pool="threads", worker_concurrency=1)
+        self.app.task(self._train, name=TRAIN)
+        worker_init.connect(self._start, weak=False)
+        worker_shutting_down.connect(self._leave, weak=False)
+        worker_shutdown.connect(self._left, weak=False)
+        self._settings = settings
+        self._launcher = launcher
+        self._leaving = threading.Event()
+
+    @functools.cached_property
+    def _backends(self) -> Backends:
+        return open_backends(self._settings)
+
+    @functools.cached_property
+    def _me(self) -> Registration:
+        return registration()
+
+    @functools.cached_property
+    def _health(self) -> Health:
+        return Health(self._settings, num_gpus=len(self._me.gpus))
+
+    @functools.cached_property
+    def _heartbeat(self) -> Heartbeat:
+        problem = functools.partial(self._health.problem, gpus_worked_within=math.inf)
+        return Heartbeat(self._backends.workers, self._me, problem)
+
+    def _start(self, **_: object) -> None:
+        """End the worker if it cannot work: with any other exception Celery would keep it."""
+        try:
+            self._open()
+        except Exception as error:
+            logger.exception("the worker cannot start")
+            raise SystemExit(f"the worker cannot start: {error}") from error
+
+    def _open(self) -> None:
+        """Messages of jobs that this worker has not the GPUs for are left to others."""
+        os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # the numbers of nvidia-smi
+        forbid_inspection()
+        for name in queues_of(len(self._me.gpus)):
+            self.app.amqp.queues.select_add(name)
+        self._backends.workers.beat(self._me, problem=self._health.problem())
+        self._heartbeat.start()
+
+    def _leave(self, **_: object) -> None:
+        """The job that runs now is asked to save and goes back to the queue."""
+        self._leaving.set()
+
+    def _left(self, **_: object) -> None:
+        self._heartbeat.stop()
+
+    def _train(self, job_id: str) -> None:
+        """Run the first job of the queue that fits, which need not be the one of the message."""
+        if not self._healthy(job_id):
+            return
+        claimed_at = clock.now()
+        job = self._backends.attempts.claim_next(
+            worker=self._me.name,
+            lease_seconds=self._settings.lease_seconds,
+            gpus=len(self._me.gpus),
+        )
+        if job is None or job.id != job_id:
+            self._backends.outbox.renotify(job_id, worker=self._me.name)
+        if job is None:
+            logger.info("message of job %s: nothing to do, no job can run now", job_id)
+            return
+        logger.info("job %s: attempt %d begins", job.id, job.attempt)
+        run(
+            job,
+            self._backends,
+            launcher=self._launcher,
+            claimed_at=claimed_at,
+            leaving=self._leaving.is_set,
+            health=self._health,
+        )
+
+    def _healthy(self, job_id: str) -> bool:
+        """Return when the node is healthy, or False when the worker must leave.
+
+        Meanwhile the message is another worker's, and this one takes no other: it is busy with
+        this.
+        """
+        problem = self._health.problem()
+        if problem is None:
+            return True
+        logger.error("no job is taken while the node is unhealthy: %s", problem)
+        self._backends.outbox.renotify(job_id, worker=self._me.name)
+        self._heartbeat.beat()
+        while self._health.problem() is not None:
+            remove_finished(self._backends)
+            if self._leaving.wait(LOOK_AGAIN_SECONDS):
+                return False
+        logger.info("the node is healthy again")
+        self._heartbeat.beat()
+        return True
