@@ -318,6 +318,7 @@ def test_the_images_carry_the_version_of_the_project(manifests: list[Manifest]) 
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     images = {ours["image"] for ours in our_containers(manifests)}
     assert images == {f"relora-server:{version}", f"relora-worker:{version}"}
+    assert set(re.findall(r"relora-(?:server|worker):(\d[\w.]*)", OPERATIONS)) == {version}
 
 
 def test_the_probes_ask_routes_that_exist(manifests: list[Manifest], tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from website import spec_reference
+from website import schemas, spec_reference
 
 ROOT = Path(__file__).parents[1]
 PAGES = (
@@ -37,5 +37,6 @@ def _copy(source: Path, target: Path) -> None:
 
 if __name__ == "__main__":
     spec_reference.PAGE.write_text(spec_reference.page())
+    schemas.write()
     shutil.rmtree(ROOT / "build/website", ignore_errors=True)
     print(f"The site is in {build(ROOT / 'build/website')}")  # noqa: T201 - a program's answer

@@ -65,6 +65,7 @@ def _described(app: FastAPI, policy: KeyPolicy) -> dict[str, Any]:
         for parameter in operation.get("parameters", ()):
             parameter["schema"] = _without_null(parameter["schema"])
         _describe_errors(operation)
+    document["components"]["responses"] = {_name(status): _problem(status) for status in EXAMPLES}
     if policy is not KeyPolicy.REQUIRED:
         _without_keys(document)
     for unused in ("HTTPValidationError", "ValidationError"):
@@ -102,11 +103,15 @@ def _describe_errors(operation: dict[str, Any]) -> None:
     for status, response in responses.items():
         schema = response.get("content", {}).get("application/json", {}).get("schema", {})
         if schema.get("$ref") in ERRORS:
-            responses[status] = {**response, **_problem(int(status))}
+            responses[status] = {"$ref": f"#/components/responses/{_name(int(status))}"}
     operation["responses"] = dict(sorted(responses.items()))
 
 
 _PLAIN = {"content": {"application/json": {"schema": {"$ref": SCHEMAS + "Problem"}}}}
+
+
+def _name(status: int) -> str:
+    return HTTPStatus(status).phrase.replace(" ", "")
 
 
 def _problem(status: int) -> dict[str, Any]:

@@ -55,15 +55,17 @@ def test_a_key_is_needed_everywhere_but_to_ask_how_the_process_is(
 
 
 def test_every_error_is_a_problem_with_an_example(
-    operations: dict[str, dict[str, Any]],
+    document: dict[str, Any], operations: dict[str, dict[str, Any]]
 ) -> None:
+    shared = document["components"]["responses"]
     for name, operation in operations.items():
         for status, response in operation["responses"].items():
             if status >= "400" and (name, status) != ("GET /readyz", "503"):
-                [(media_type, content)] = response["content"].items()
+                problem = shared[response["$ref"].removeprefix("#/components/responses/")]
+                [(media_type, content)] = problem["content"].items()
                 assert media_type == "application/problem+json", (name, status)
                 assert content["example"]["status"] == int(status)
-                assert "X-Request-ID" in response["headers"]
+                assert "X-Request-ID" in problem["headers"]
 
 
 def test_a_parameter_that_may_be_left_out_is_never_null(

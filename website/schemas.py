@@ -1,0 +1,81 @@
+"""Write the schemas that clients rely on, and tell what changed in them.
+
+`make docs` writes docs/schemas; `python -m website.schemas REF` prints what is another since a
+commit or a tag, for the notes of a release.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jobs.schemas.job import JobSpec
+from service.openapi import document
+
+ROOT = Path(__file__).parents[1]
+FOLDER = "docs/schemas"
+
+Schema = dict[str, Any]
+_WORDS = frozenset({"description", "summary", "title", "examples", "example"})
+
+
+def schemas() -> dict[str, Schema]:
+    """Return the schema of the API and that of a job's spec, by the name of their files."""
+    return {"openapi.json": document(), "job-spec.json": JobSpec.model_json_schema()}
+
+
+def write() -> None:
+    (ROOT / FOLDER).mkdir(exist_ok=True)
+    for name, schema in schemas().items():
+        (ROOT / FOLDER / name).write_text(json.dumps(schema, indent=2) + "\n")
+
+
+def committed(name: str, ref: str) -> Schema:
+    """Return a schema as it was at a commit; exit with git's words if it had none."""
+    command = ["git", "show", f"{ref}:{FOLDER}/{name}"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+    if shown.returncode:
+        sys.exit(shown.stderr.decode())
+    schema: Schema = json.loads(shown.stdout)
+    return schema
+
+
+def changes(before: Schema, after: Schema) -> list[str]:
+    """List what is removed, changed and added, in this order; descriptions may change freely."""
+    old, new = dict(_facts("", before)), dict(_facts("", after))
+    return [
+        *(f"removed  {path}" for path in old if path not in new),
+        *(
+            f"changed  {path}: {old[path]} -> {new[path]}"
+            for path in old
+            if path in new and old[path] != new[path]
+        ),
+        *(f"added    {path}" for path in new if path not in old),
+    ]
+
+
+def _facts(path: str, node: object, *, names: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield each leaf with its path; the keys of an object of `names` are names, not keywords."""
+    if isinstance(node, dict) and node:
+        for key, below in node.items():
+            if names or key not in _WORDS:
+                holds_names = not names and key in ("properties", "$defs", "schemas", "paths")
+                yield from _facts(f"{path}/{key}", below, names=holds_names)
+    elif isinstance(node, list) and any(isinstance(one, dict | list) for one in node):
+        for number, below in enumerate(node):
+            yield from _facts(f"{path}/{number}", below)
+    else:
+        yield path, json.dumps(node)
+
+
+def main(ref: str) -> None:
+    for name, schema in schemas().items():
+        print(name)  # noqa: T201 # what it is for
+        for change in changes(committed(name, ref), schema):
+            print(f"  {change}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
