@@ -18,12 +18,11 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from jobs.backends import Backends, open_backends
 from jobs.errors import JobsError
 from jobs.garbage.local_disk import GENERATION
 from jobs.generations import Claim
+from jobs.outages import DATABASE_OUTAGES, FailureLog
 from jobs.schemas.generations import GeneratedText
 from jobs.schemas.status import JobError
 from jobs.settings import Settings
@@ -38,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 EVERY_SECONDS = 0.25  # a person waits
 POLL_SECONDS = 0.05
-AFTER_OUTAGE_SECONDS = 2.0
+AFTER_FAILURE_SECONDS = 2.0
 SPARE_SECONDS = 30.0  # to tell the store of a time limit, before it is the store that gives up
 
 
@@ -73,7 +72,7 @@ class Generator:
             store.fail(claim, JobError(code=error.code, message=str(error)))
         except (CheckpointError, JobsError) as error:
             store.fail(claim, JobError(code="model_unavailable", message=str(error)))
-        except SQLAlchemyError:
+        except DATABASE_OUTAGES:
             raise
         except Exception as error:
             logger.exception("generation %s broke", claim.generation.id)
@@ -142,13 +141,24 @@ def main() -> None:
         signal.signal(number, lambda *_: leaving.set())
     generator = Generator(open_backends(Settings()), leaving.is_set, device=arguments.device)
     logger.info("generating on %s", arguments.device)
+    serve(generator.work, leaving)
+
+
+def serve(work: Callable[[], bool], leaving: threading.Event) -> None:
+    """Do the work, which says whether there was any, until the generator must leave.
+
+    No error ends it.
+    """
+    failures = FailureLog(logger, "generate text")
     while not leaving.is_set():
         try:
-            if not generator.work():
-                leaving.wait(EVERY_SECONDS)
-        except SQLAlchemyError as error:
-            logger.warning("the store does not answer, trying again: %s", error)
-            leaving.wait(AFTER_OUTAGE_SECONDS)
+            pause = 0.0 if work() else EVERY_SECONDS
+        except Exception as error:
+            failures.failed(error)
+            pause = AFTER_FAILURE_SECONDS
+        else:
+            failures.succeeded()
+        leaving.wait(pause)
 
 
 if __name__ == "__main__":

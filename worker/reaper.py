@@ -11,15 +11,13 @@ from itertools import chain
 from threading import Thread
 from types import FrameType
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from jobs.backends import Backends, open_backends
 from jobs.broker.celery_queue import dispatch
 from jobs.datasets.content import remove_deleted
-from jobs.errors import QueueUnavailable, StorageError
 from jobs.garbage.deleted_jobs import delete_due_files
 from jobs.garbage.local_disk import collect_leftovers
 from jobs.garbage.storage import collect_garbage
+from jobs.outages import FailureLog
 from jobs.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -62,23 +60,11 @@ def _collect_garbage(backends: Backends) -> None:
 
 
 def repeat(task: str, work: Callable[[], None], pause: float) -> None:
-    """For ever, in a thread of its own: a slow storage must not keep lost jobs waiting."""
+    """Do the work for ever; no error ends it."""
+    failures = FailureLog(logger, task)
     while True:
-        works(task, work)
+        failures.guard(work)
         time.sleep(pause)
-
-
-def works(task: str, work: Callable[[], object]) -> bool:
-    """Whether it did its work. Whatever it fails at is logged, and the next round tries again."""
-    try:
-        work()
-    except (SQLAlchemyError, QueueUnavailable, StorageError) as error:
-        logger.warning("%s waits for a server: %s", task, error)
-    except Exception:
-        logger.exception("%s failed, and is tried again later", task)
-    else:
-        return True
-    return False
 
 
 def main() -> None:
@@ -87,14 +73,15 @@ def main() -> None:
     signal.signal(signal.SIGINT, _exit)
     backends = open_backends(Settings())
     logger.info("returning lost jobs every %g s", EVERY_SECONDS)
-    for task, work, pause in (
-        ("the deletion of files", delete_stored_files, DELETE_SECONDS),
-        ("the search for garbage", _collect_garbage, COLLECT_SECONDS),
+    for task, work, pause in (  # in threads: a slow storage must not keep lost jobs waiting
+        ("delete the files of deleted jobs and datasets", delete_stored_files, DELETE_SECONDS),
+        ("collect garbage", _collect_garbage, COLLECT_SECONDS),
     ):
         Thread(target=repeat, args=(task, partial(work, backends), pause), daemon=True).start()
     resend_after_seconds = 0.0  # the broker may be as new as this process, and know nothing
+    failures = FailureLog(logger, "return lost jobs to the queue")
     while True:
-        if works("this round", partial(reap, backends, resend_after_seconds=resend_after_seconds)):
+        if failures.guard(partial(reap, backends, resend_after_seconds=resend_after_seconds)):
             resend_after_seconds = RESEND_AFTER_SECONDS
         time.sleep(EVERY_SECONDS)
 

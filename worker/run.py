@@ -18,7 +18,7 @@ from jobs.schemas.status import JobError, JobStatus
 from relora_core.errors import TrainError
 from worker.attempt.attempt import Attempt, StopRequested
 from worker.attempt.lease import Lease
-from worker.attempt.retry import OUTAGES
+from worker.attempt.retry import RETRIED
 from worker.attempt.workdir import Workdir, remove_workdirs
 from worker.failures import told
 from worker.launchers.launcher import Launcher
@@ -169,7 +169,7 @@ def _with_uploads(verdict: Verdict, uploads: Uploads, attempt: Attempt) -> Verdi
     """A run has succeeded when its model is in the storage, and not before."""
     try:
         uploads.finish()
-    except OUTAGES as error:
+    except RETRIED as error:
         if not isinstance(verdict, Succeeded):
             return verdict
         message = (

@@ -9,11 +9,14 @@ import logging
 import socket
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 
-from redis import Redis, RedisError
+from redis import Redis
 from redis import asyncio as redis_asyncio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from jobs.outages import FailureLog
 
 logger = logging.getLogger(__name__)
 
@@ -37,26 +40,19 @@ class Wakeups:
             socket_connect_timeout=_TIMEOUT_SECONDS,
             retry=Retry(NoBackoff(), 1),  # a connection that a restart closed is opened again
         )
-        self._lost = False
+        self._publishing = FailureLog(logger, "publish wake-ups")
+        self._listening = FailureLog(logger, "listen for wake-ups")
         self._quiet_until = 0.0
 
     def close(self) -> None:
         self._redis.close()
 
     def publish(self, job_id: str) -> None:
-        """Wake who listens to the job. Never raises; an outage is logged once, and holds nobody
-        up at each call."""
+        """Wake who listens to the job. Never raises, and an outage holds nobody up at each call."""
         if time.monotonic() < self._quiet_until:
             return
-        try:
-            self._redis.publish(_CHANNEL + job_id, b"")
-        except RedisError as error:
-            if not self._lost:
-                logger.warning("no wake-ups, listeners poll instead: %s", error)
-            self._lost = True
+        if not self._publishing.guard(partial(self._redis.publish, _CHANNEL + job_id, b"")):
             self._quiet_until = time.monotonic() + _QUIET_SECONDS
-        else:
-            self._lost = False
 
     async def listen(self) -> AsyncIterator[str]:
         """The ids of jobs that have news, for ever. With Redis down, none until it is back."""
@@ -65,7 +61,7 @@ class Wakeups:
                 async for job_id in self._subscription():
                     yield job_id
             except Exception as error:  # whatever it is, the listeners poll meanwhile
-                logger.info("no wake-ups, trying again: %s", error)
+                self._listening.failed(error)
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _subscription(self) -> AsyncIterator[str]:
@@ -79,6 +75,7 @@ class Wakeups:
             client.pubsub() as pubsub,
         ):
             await pubsub.psubscribe(_CHANNEL + "*")
+            self._listening.succeeded()
             async for message in pubsub.listen():
                 if message["type"] == "pmessage":
                     yield message["channel"].decode().removeprefix(_CHANNEL)

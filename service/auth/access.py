@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request, Security
 from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.access.key_secret import digest_of, looks_like_a_key
 from jobs.backends import Backends
 from jobs.database.tables.jobs import DEFAULT_PROJECT
 from jobs.errors import Forbidden, JobNotFound, JobsError
+from jobs.outages import DATABASE_OUTAGES
 from jobs.schemas.keys import ApiKey, Scope
 from service.auth.key_policy import KeyPolicy
 from service.auth.rate_limit import RateLimiter
@@ -240,7 +240,7 @@ def _stays_allowed(
             await access.caller(secret, host=host)
         except NotAuthenticated:
             return False
-        except SQLAlchemyError:  # an outage ends no stream; the next look tells
+        except DATABASE_OUTAGES:  # an outage ends no stream; the next look tells
             return True
         return True
 

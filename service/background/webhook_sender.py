@@ -8,9 +8,10 @@ from threading import Lock
 from jobs.backends import Backends
 from jobs.errors import SecretNotFound, SecretsUnavailable
 from jobs.locations.rules import Locations
+from jobs.outages import log_failure
 from jobs.webhooks.sending import LEASE_SECONDS, DeliveryQueue, DueDelivery, Endpoint, Outcome
 from jobs.webhooks.signature import InvalidSigningSecret, signed_headers, signing_keys
-from service.background.periodic import PeriodicTask, first_line
+from service.background.periodic import PeriodicTask
 from service.background.safe_post import post
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class WebhookSender(PeriodicTask):
                     break
             self._queue.release(endpoint)
         except Exception as error:  # the lease ends by itself, and what is due is sent again
-            logger.error("webhook %s: sending broke off: %s", endpoint.id, first_line(error))
+            log_failure(logger, f"send to webhook {endpoint.id}", error)
         finally:
             self._occupy(-1)
             self.run_soon()

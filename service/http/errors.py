@@ -9,11 +9,11 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import iter_route_contexts
-from sqlalchemy.exc import DataError, OperationalError
-from sqlalchemy.exc import TimeoutError as NoConnection
+from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from jobs.errors import Invalid, JobsError, OffsetMismatch, QuotaExceeded
+from jobs.outages import DATABASE_OUTAGES
 from relora_core.spec.error_messages import Problem as SpecProblem
 from relora_core.spec.error_messages import in_words
 from service.auth.access import KeyRequired, NotAuthenticated, ScopeMissing
@@ -174,7 +174,7 @@ def _methods_at(request: Request) -> list[str]:
     return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
 
 
-def store_down(request: Request, error: OperationalError | NoConnection) -> JSONResponse:
+def store_down(request: Request, error: SQLAlchemyError) -> JSONResponse:
     logger.error("the job store does not answer: %s", error)
     detail = "The job store does not answer; try again in a moment."
     headers = {"Retry-After": "5"}
@@ -205,7 +205,6 @@ HANDLERS: dict[int | type[Exception], Any] = {
     BodyRefused: body_refused,
     HTTPException: http_error,
     DataError: not_storable,
-    OperationalError: store_down,
-    NoConnection: store_down,
+    **dict.fromkeys(DATABASE_OUTAGES, store_down),
     Exception: bug,
 }

@@ -10,6 +10,7 @@ from itertools import takewhile
 from fastapi.sse import format_sse_event
 from starlette.concurrency import run_in_threadpool
 
+from jobs.outages import FailureLog
 from jobs.schemas.events import AnyJobEvent
 from jobs.schemas.status import FINAL
 from jobs.store.jobs import JobStore
@@ -150,13 +151,16 @@ class EventHub:
             self._pollers.pop(job_id).cancel()
 
     async def _poll(self, job_id: str, watch: Watch) -> None:
+        failures = FailureLog(logger, f"read the events of job {job_id}")
         while True:
             watch.woken.clear()
             try:
                 frames = await self._read(job_id, watch.newest)
             except Exception as error:  # whatever it is, the listeners wait for the next try
-                logger.warning("cannot read the events of job %s: %s", job_id, error)
+                failures.failed(error)
                 frames = []
+            else:
+                failures.succeeded()
             if frames:
                 watch.add(frames)
             if len(frames) < PAGE:

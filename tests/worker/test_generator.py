@@ -4,12 +4,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
+import worker.generator
 from jobs.admin.migrate import migrate
 from jobs.backends import Backends, open_backends
 from jobs.schemas.generations import Generation, NewGeneration
@@ -18,7 +21,7 @@ from jobs.settings import Settings
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import environ, wait_until
 from worker.attempt import clock
-from worker.generator import Generator
+from worker.generator import Generator, serve
 from worker.launchers.torchrun import Torchrun
 from worker.run import run
 
@@ -57,6 +60,28 @@ def trained(backends: Backends) -> Job:
 def ask(backends: Backends, job: Job, *, step: int = 30, **asked: object) -> Generation:
     new = NewGeneration.model_validate({"prompt": "the word was", "max_new_tokens": 8, **asked})
     return backends.generations.create(job.id, new, step=step, seconds=60)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(OperationalError("x", {}, OSError("away")), id="the store is away"),
+        pytest.param(ValueError("nobody thought of this"), id="anything"),
+    ],
+)
+def test_no_error_ends_the_generator(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    monkeypatch.setattr(worker.generator, "AFTER_FAILURE_SECONDS", 0)
+    leaving, rounds = threading.Event(), iter([error, error])
+
+    def work() -> bool:
+        if error := next(rounds, None):
+            raise error
+        leaving.set()
+        return True
+
+    serve(work, leaving)
+    assert next(rounds, None) is None
+    assert leaving.is_set()
 
 
 @pytest.mark.slow

@@ -5,9 +5,8 @@ import threading
 from types import TracebackType
 from typing import Protocol, Self
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from jobs.errors import LeaseLost
+from jobs.outages import FailureLog
 from jobs.schemas.job import Job
 from jobs.schemas.status import RequestedAction
 from jobs.store.attempts import AttemptStore
@@ -94,6 +93,7 @@ class Lease:
                 return
 
     def _renew(self) -> None:
+        failures = FailureLog(logger, f"renew the lease of job {self.job_id}")
         pause = usual_pause = min(self._seconds / 3, LONGEST_PAUSE)
         while not self._ended.wait(pause):
             asked_at = clock.now()
@@ -105,10 +105,9 @@ class Lease:
                 return
             except Exception as error:  # whatever it is, there is time until the lease is over
                 pause = usual_pause / 4
-                trace = None if isinstance(error, SQLAlchemyError) else error
-                message = "job %s: the lease could not be renewed: %s"
-                logger.warning(message, self.job_id, error, exc_info=trace)
+                failures.failed(error)
             else:
+                failures.succeeded()
                 if self._is_over():  # the answer came too late: the trainer is ended
                     return
                 self.requested_action = action

@@ -1,4 +1,4 @@
-"""Outages of the database and the storage are waited out, as long as the job is ours."""
+"""What the database and the storage fail at is tried again, as long as the job is ours."""
 
 import logging
 import random
@@ -8,12 +8,14 @@ from typing import TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs.errors import StorageError, StorageRefused
+from jobs.errors import StorageRefused
+from jobs.outages import OUTAGES
 from worker.attempt.lease import Lease
 
 logger = logging.getLogger(__name__)
 
-OUTAGES = (SQLAlchemyError, StorageError, OSError)
+# More than outages: a model that is trained is not given up for an error that nobody knows.
+RETRIED = (*OUTAGES, SQLAlchemyError, OSError)
 FIRST_PAUSE = 0.5  # seconds; doubled after each try
 LONGEST_PAUSE = 30.0
 
@@ -33,7 +35,7 @@ def insist(action: Callable[[], Result], *, lease: Lease, seconds: float) -> Res
             return action()
         except (FileNotFoundError, StorageRefused):
             raise
-        except OUTAGES as error:
+        except RETRIED as error:
             if time.monotonic() + pause > give_up_at:
                 raise
             logger.warning("job %s: %s; trying again in %.1f s", lease.job_id, error, pause)

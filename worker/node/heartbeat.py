@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from secrets import token_hex
 
-from sqlalchemy.exc import SQLAlchemyError
-
+from jobs.outages import FailureLog, log_failure
 from jobs.scheduling.workers import BEAT_SECONDS, WorkerStore
 from jobs.schemas.workers import Registration
 from worker.node.gpus import gpus_here
@@ -53,6 +52,7 @@ class Heartbeat:
         self._worker = worker
         self._problem = problem
         self._every_seconds = every_seconds
+        self._failures = FailureLog(logger, "say that the worker lives")
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -65,17 +65,12 @@ class Heartbeat:
         self._thread.join()
         try:
             self._store.leave(self._worker.name)
-        except SQLAlchemyError as error:
-            logger.warning("the worker stays in the list for now: %s", error)
+        except Exception as error:  # the list forgets the worker by itself
+            log_failure(logger, "leave the list of workers", error)
 
     def beat(self) -> None:
         """Say it now, too."""
-        try:
-            self._store.beat(self._worker, problem=self._problem())
-        except SQLAlchemyError as error:
-            logger.warning("the worker could not say that it lives: %s", error)
-        except Exception:
-            logger.exception("the worker could not say that it lives")
+        self._failures.guard(lambda: self._store.beat(self._worker, problem=self._problem()))
 
     def _run(self) -> None:
         while True:

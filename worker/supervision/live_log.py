@@ -2,9 +2,9 @@
 
 import logging
 import time
+from functools import partial
 
-from sqlalchemy.exc import SQLAlchemyError
-
+from jobs.outages import FailureLog
 from worker.attempt.attempt import Attempt
 
 logger = logging.getLogger(__name__)
@@ -24,6 +24,7 @@ class LiveLog:
         self._read = 0  # bytes of the file
         self._shipped = 0  # bytes of the log as people read it
         self._wait_until = 0.0
+        self._failures = FailureLog(logger, f"store the log of job {attempt.job.id}")
 
     def ship(self) -> None:
         """The lines that are new, once a second at most."""
@@ -57,10 +58,8 @@ class LiveLog:
             return True
         text = self._masked(raw)
         attempt = self._attempt
-        try:
-            attempt.backends.logs.append(attempt.job.id, attempt.number, self._shipped, text)
-        except SQLAlchemyError as error:
-            logger.warning("job %s: the log waits for the store: %s", attempt.job.id, error)
+        append = partial(attempt.backends.logs.append, attempt.job.id, attempt.number)
+        if not self._failures.guard(partial(append, self._shipped, text)):
             self._wait_until = time.monotonic() + PAUSE_AFTER_OUTAGE
             return False
         self._read += len(raw)

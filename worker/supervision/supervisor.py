@@ -4,8 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from sqlalchemy.exc import SQLAlchemyError
-
+from jobs.outages import DATABASE_OUTAGES, FailureLog
 from relora_core.counted import counted
 from relora_core.events import AnyTrainEvent, TrainFailed, TrainFinished, TrainStopped
 from worker.attempt.attempt import Attempt
@@ -33,6 +32,7 @@ class Recorder:
         self._listeners = listeners
         self._unstored: list[Line] = []
         self._wait_until = 0.0
+        self._failures = FailureLog(logger, f"store the events of job {attempt.job.id}")
 
     def record(self) -> bool:
         """Store what is new. Return whether there may be more; a store that is away keeps it."""
@@ -61,10 +61,11 @@ class Recorder:
         job_id = self._attempt.job.id
         try:
             self._attempt.store.append(job_id, self._attempt.number, lines)
-        except SQLAlchemyError as error:
-            logger.warning("job %s: %d events wait for the store: %s", job_id, len(lines), error)
+        except DATABASE_OUTAGES as error:
+            self._failures.failed(error)
             self._wait_until = time.monotonic() + PAUSE_AFTER_OUTAGE
             return False
+        self._failures.succeeded()
         self._attempt.backends.wakeups.publish(job_id)
         return True
 

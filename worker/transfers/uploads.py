@@ -15,11 +15,10 @@ from traceback import format_exception
 from types import TracebackType
 from typing import Literal, Self
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from jobs.errors import LeaseLost, StorageError, StorageRefused
 from jobs.garbage.storage import unlisted_files
 from jobs.locations.folders import ATTEMPTS
+from jobs.outages import log_failure
 from jobs.schemas.job import Artifact
 from jobs.store.artifacts import folder_of
 from relora_core.checkpoint.manifest import MANIFEST, read_manifest
@@ -36,7 +35,7 @@ from relora_core.workdir.files import (
     step_folders,
 )
 from worker.attempt.attempt import Attempt
-from worker.attempt.retry import OUTAGES
+from worker.attempt.retry import RETRIED
 from worker.attempt.workdir import Workdir
 from worker.failures import told
 from worker.transfers.output_checks import take_output
@@ -82,7 +81,7 @@ class Uploads:
             self._place_is_ours = True
         except StorageRefused:
             raise
-        except OUTAGES as error:
+        except RETRIED as error:
             logger.warning("job %s: its output is not reached: %s", self._attempt.job.id, error)
 
     def note(self, event: AnyTrainEvent) -> None:
@@ -163,7 +162,7 @@ class Uploads:
             known = {name: file.sha256 for name, file in manifest.files.items()}
             self._folder(pending.folder, path, "checkpoint", pending.step, known)
             self._delete_expired()
-        except (*OUTAGES, CheckpointError) as error:
+        except (*RETRIED, CheckpointError) as error:
             self._attempt.warn(
                 "checkpoint_not_uploaded", f"{path} is on the worker alone: {told(error)}"
             )
@@ -198,7 +197,7 @@ class Uploads:
         """Those that a rewind left behind: a later attempt must not go on from them."""
         try:
             self._expire(step for step in self._uploaded_steps() if step > rewound_to)
-        except OUTAGES as error:
+        except RETRIED as error:
             message = f"checkpoints after step {rewound_to} are still listed: {told(error)}"
             self._attempt.warn("checkpoint_not_deleted", message)
 
@@ -272,7 +271,7 @@ class Uploads:
                 self._list([self._begin("log", None)(copy, path)])
             forget = self._attempt.backends.logs.forget
             self._attempt.insist(partial(forget, self._attempt.job.id, workdir.attempt))
-        except OUTAGES as error:
+        except RETRIED as error:
             self._attempt.warn("log_not_uploaded", f"the log is on the worker alone: {told(error)}")
 
     def _copy_masked(self, log: Path, copy: Path) -> None:
@@ -298,7 +297,7 @@ class Uploads:
                 files = sorted(file for file in copy.rglob("*") if file.is_file())
                 upload = self._begin("report", None)
                 self._list([upload(file, file.relative_to(root).as_posix()) for file in files])
-        except OUTAGES as error:
+        except RETRIED as error:
             self._attempt.warn(
                 "report_not_uploaded", f"reports are on the worker alone: {told(error)}"
             )
@@ -355,8 +354,8 @@ class Uploads:
         try:
             stats = self._attempt.backends.stats
             stats.add_upload(kind, num_bytes=num_bytes, seconds=seconds)
-        except SQLAlchemyError as error:
-            logger.warning("job %s: an upload is not counted: %s", self._attempt.job.id, error)
+        except Exception as error:
+            log_failure(logger, f"count an upload of job {self._attempt.job.id}", error)
 
     def _check_place(self) -> None:
         if not self._place_is_ours:

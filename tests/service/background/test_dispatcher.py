@@ -52,4 +52,4 @@ def test_without_a_broker_the_outbox_keeps_its_messages_and_the_log_says_so_once
     time.sleep(0.3)
     dispatcher.stop()
     assert len(backends.outbox.unsent()) == 1
-    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from jobs.backends import Backends, open_backends
+from jobs.outages import DATABASE_OUTAGES
 from jobs.settings import Settings
 from service.monitoring import readiness
 from tests.service.serving import serving
@@ -95,6 +96,20 @@ def test_a_part_that_does_not_answer_is_down_in_time_and_asked_once(
         assert (ready.status_code, ready.json()["store"]) == (503, "down: no answer in 0.1 s")
     assert asked == [1]
     answered.set()
+
+
+def test_every_outage_of_the_store_is_503(
+    http: httpx.Client, backends: Backends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outages = iter(DATABASE_OUTAGES)
+
+    def fail(*_: object, **__: object) -> None:
+        raise next(outages)("read-only", {}, OSError())
+
+    monkeypatch.setattr(backends.store, "page", fail)
+    for _ in DATABASE_OUTAGES:
+        jobs = http.get("/v1/jobs")
+        assert (jobs.status_code, jobs.json()["code"]) == (503, "store_unavailable")
 
 
 def test_without_its_store_the_service_is_not_ready(settings: Settings) -> None:

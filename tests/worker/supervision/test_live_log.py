@@ -103,3 +103,18 @@ def test_lines_wait_for_a_store_that_is_away(
     time.sleep(0.06)
     log.ship()
     assert shipped(attempt) == b"one\ntwo\n"
+
+
+def test_no_error_of_the_log_breaks_the_attempt(
+    begin_attempt: BeginAttempt, backends: Backends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("nobody thought of this")
+
+    attempt = begin_attempt()
+    write(attempt.workdir.log, b"one\n")
+    with monkeypatch.context() as broken:
+        broken.setattr(backends.logs, "append", refuse)
+        LiveLog(attempt).ship()
+    LiveLog(attempt).ship()
+    assert shipped(attempt) == b"one\n"

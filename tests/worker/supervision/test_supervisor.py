@@ -3,6 +3,7 @@ from contextlib import closing
 
 import pytest
 from sqlalchemy import create_engine
+from sqlalchemy.exc import DataError
 
 from jobs.admin.migrate import migrate
 from jobs.backends import Backends, open_backends
@@ -44,6 +45,19 @@ def test_events_wait_for_a_store_that_is_away(
     assert [event.type for event in seen] == ["train.stopped"]
     (stored,) = backends.store.events(attempt.job.id, types={"train.stopped"})
     assert stored.attempt == 1
+
+
+def test_an_event_that_the_store_cannot_hold_is_not_tried_for_ever(
+    begin_attempt: BeginAttempt, backends: Backends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise DataError("INSERT", {}, ValueError("too long"))
+
+    attempt = begin_attempt()
+    monkeypatch.setattr(backends.attempts, "append", refuse)
+    attempt.workdir.events.write_text(to_line(TrainStopped(step=5)) + "\n")
+    with pytest.raises(DataError):
+        Recorder(attempt).record()
 
 
 @pytest.mark.integration
