@@ -42,6 +42,8 @@ JobsError
 from collections.abc import Sequence
 from typing import ClassVar
 
+from relora_core.counted import counted
+
 
 class JobsError(Exception):
     """Any of the errors below; the message is for the user."""
@@ -170,8 +172,8 @@ class QuotaExceeded(Forbidden):
 
     def __init__(self, project: str, quota: str, *, used: int, asked: int, limit: int) -> None:
         super().__init__(
-            f"Project {project!r} may have {limit:,} {quota.replace('_', ' ')} and has {used:,}; "
-            f"{asked:,} more would be too many. Make room, or ask an operator for a higher quota."
+            f"Project {project!r} would exceed its quota {quota}: limit {limit:,}, used {used:,}, "
+            f"{asked:,} more asked for. Make room, or ask an operator for a higher quota."
         )
         self.quota, self.used, self.asked, self.limit = quota, used, asked, limit
 
@@ -222,7 +224,8 @@ class TooManyGenerations(Conflict):
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"{limit} generations of this project wait already; ask again when some are over."
+            f"{counted(limit, 'generation')} of this project wait already; ask again when some "
+            "are over."
         )
 
 
@@ -247,7 +250,8 @@ class OffsetMismatch(Conflict):
 
     def __init__(self, dataset_id: str, offset: int, received: int) -> None:
         super().__init__(
-            f"Dataset {dataset_id} has {received} bytes; go on from there, not from {offset}."
+            f"Dataset {dataset_id} has {counted(received, 'byte')}; go on from there, "
+            f"not from {offset}."
         )
         self.received = received
 

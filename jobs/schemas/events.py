@@ -6,6 +6,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, TypeAdapter
 
 from jobs.schemas.status import JobError
+from relora_core.counted import counted
 from relora_core.events import AnyTrainEvent, Event
 
 
@@ -53,8 +54,8 @@ class JobRetrying(Event):
 
     def __str__(self) -> str:
         failed = "" if self.failed_attempts is None else f"{self.failed_attempts} of "
-        counted = f"({failed}{self.max_attempts} attempts failed)"
-        return f"back to the queue {counted}: {self.reason.message}"
+        attempts = f"{failed}{counted(self.max_attempts, 'attempt')} failed"
+        return f"back to the queue ({attempts}): {self.reason.message}"
 
 
 class ActionRequested(Event):

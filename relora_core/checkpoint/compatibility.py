@@ -76,8 +76,8 @@ class Identity:
             raise CheckpointError(f"{lengths}, and {step} are taken already")
         if any(before.learning_rate_at(at) != now.learning_rate_at(at) for at in range(step)):
             raise CheckpointError(
-                f"{lengths}, but the learning rates of the {step} steps that are taken depend on "
-                f"it under schedule.name {self.spec.schedule.name}. Begin a new run with these "
+                f"{lengths}, but the learning rates up to step {step} depend on it "
+                f"under schedule.name {self.spec.schedule.name}. Begin a new run with these "
                 "weights instead, in a new workdir with method.warm_start_from or "
                 "model.pretrained, or as a fork of the job. A run under wsd can be made longer "
                 "until its decay begins"

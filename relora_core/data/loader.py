@@ -34,7 +34,7 @@ class BatchLoader:
         """Without a device, batches stay on the CPU."""
         if global_batch_size % world_size:
             raise ValueError(
-                f"global_batch_size must be a multiple of the {world_size} processes; "
+                f"global_batch_size must be a multiple of {world_size}, the number of processes; "
                 f"got {global_batch_size}"
             )
         self._dataset = dataset

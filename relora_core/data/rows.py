@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from relora_core.counted import counted
 from relora_core.errors import DataError
 
 
@@ -48,6 +49,6 @@ def check_bad_rows(
     """Raise `DataError` if more than the allowed share of a source's rows is bad."""
     if bad_rows > allowed * rows:
         raise DataError(
-            f"{bad_rows:,} of {rows:,} rows of {uri} cannot be read, more than the share of "
-            f"{allowed:g} that data.max_bad_rows allows: " + "; ".join(examples)
+            f"{bad_rows:,} of {counted(rows, 'row')} of {uri} cannot be read, more than the share "
+            f"of {allowed:g} that data.max_bad_rows allows: " + "; ".join(examples)
         )

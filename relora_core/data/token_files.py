@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from relora_core.counted import counted
 from relora_core.data.content import file_errors
 from relora_core.errors import DataError
 from relora_core.spec import Source
@@ -48,7 +49,7 @@ def _mapped(file: Path, source: Source) -> Ids:
         dtype = np.dtype(source.token_dtype).newbyteorder("<")
         if file.stat().st_size % dtype.itemsize:
             raise DataError(
-                f"{file} has {file.stat().st_size:,} bytes, which are no whole tokens of "
+                f"{file} has {counted(file.stat().st_size, 'byte')}, which are no whole tokens of "
                 f"{source.token_dtype}; set token_dtype beside the uri, or copy the file again"
             )
         return np.memmap(file, dtype=dtype, mode="r")

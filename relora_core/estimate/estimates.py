@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import assert_never
 
+from relora_core.counted import counted
 from relora_core.errors import ModelError
 from relora_core.estimate.activations import Pass
 from relora_core.estimate.flops import executed_flops, flops_in_8_bits, model_flops
@@ -119,7 +120,7 @@ def _check(spec: TrainSpec, hardware: Hardware) -> None:
     if spec.training.global_batch_size % hardware.gpus:
         raise ModelError(
             f"training.global_batch_size {spec.training.global_batch_size} does not divide over "
-            f"{hardware.gpus} GPUs"
+            f"{counted(hardware.gpus, 'GPU')}"
         )
 
 

@@ -115,7 +115,7 @@ def _method_rows(spec: TrainSpec, counters: Counters) -> dict[str, str]:
     if phases.first == "warm_start" and phases.first_steps:
         rows["warm start"] = counted(phases.first_steps, "full-rank step")
     if phases.reset_every is not None:
-        rows["restarts"] = f"{counters.restarts}, one every {phases.reset_every} steps"
+        rows["restarts"] = f"{counters.restarts}, one every {counted(phases.reset_every, 'step')}"
     return rows
 
 

@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, ValidationInfo, model_validator
 
+from relora_core.counted import counted
 from relora_core.events import Unit
 from relora_core.presets import RECIPES, expand_recipe, preset_config
 from relora_core.spec.accepted import was_accepted
@@ -104,18 +105,18 @@ class TrainSpec(Spec):
             return self
         check_fields(self, self.task)
         self._check_task()
+        length = counted(self.total_steps, "step")
         if self.warmup_steps >= self.total_steps:
             raise SpecConflict(
                 "schedule.warmup_steps",
-                f"must be less than the {self.total_steps} steps of training; "
-                f"got {self.warmup_steps}",
+                f"must be less than the {length} of training; got {self.warmup_steps}",
             )
         self._check_decay()
         since = self.spectrum.since_step
         if since is not None and since >= self.total_steps:
             raise SpecConflict(
                 "spectrum.since_step",
-                f"must be less than the {self.total_steps} steps of training; got {since}",
+                f"must be less than the {length} of training; got {since}",
             )
         self._check_rank()
         self._check_variant()
@@ -126,7 +127,7 @@ class TrainSpec(Spec):
         if self.phases.first == "warm_start" and self.warm_start_steps >= self.total_steps:
             raise SpecConflict(
                 "method.warm_start_steps",
-                f"must be less than the {self.total_steps} steps of training, or nothing is "
+                f"must be less than the {length} of training, or nothing is "
                 f"left for low rank; got {self.warm_start_steps}",
             )
         if self.reset_every is not None and self.restart_warmup_steps >= self.reset_every:
@@ -186,7 +187,8 @@ class TrainSpec(Spec):
         if self.schedule.name == "wsd" and self.decay_steps > stable:
             raise SpecConflict(
                 "schedule.decay_steps",
-                f"must be at most the {stable} steps after the warm-up; got {self.decay_steps}",
+                f"must be at most the {counted(stable, 'step')} after the warm-up; "
+                f"got {self.decay_steps}",
             )
 
     def _check_task(self) -> None:
@@ -216,8 +218,8 @@ class TrainSpec(Spec):
         if every is not None and (self.warm_start_steps // every + 1) * every >= self.total_steps:
             yield SpecWarning(
                 "method.reset_every",
-                f"leaves no restart: the first would come after the {self.total_steps} steps of "
-                f"training; it is {every}",
+                f"leaves no restart: the first would come after the "
+                f"{counted(self.total_steps, 'step')} of training; it is {every}",
                 code="no_restart",
             )
         method = self.method if "rank" in self.method.model_fields_set else None

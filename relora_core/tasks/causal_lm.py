@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
 
+from relora_core.counted import counted
 from relora_core.data.batch import Batch
 from relora_core.data.fingerprints import Contents
 from relora_core.data.prepare import PreparedData
@@ -83,8 +84,9 @@ class CausalLM:
         tokens = vocabulary_size(self.processor)
         if config.vocab_size < tokens:
             raise ModelError(
-                f"the tokenizer has {tokens} tokens, the model only {config.vocab_size}; take the "
-                "model's own tokenizer or leave vocab_size out of model.config"
+                f"the tokenizer has {counted(tokens, 'token')}, the model only "
+                f"{config.vocab_size:,}; take the model's own tokenizer or leave vocab_size out of "
+                "model.config"
             )
         positions = getattr(config, "max_position_embeddings", None)
         length = self.spec.data.sequence_length

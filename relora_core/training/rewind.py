@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from relora_core.checkpoint.checkpointer import Checkpoint, Checkpoints
+from relora_core.counted import counted
 from relora_core.distributed.world import World
 from relora_core.errors import Diverged
 from relora_core.events import Rewound
@@ -36,7 +37,8 @@ class Recovery:
     def target(self, counters: Counters, result: StepResult) -> Checkpoint:
         """The checkpoint to go back to. Raises `Diverged` if the run is to fail instead."""
         reason = (
-            f"{counters.skipped_in_a_row} steps in a row were not finite, up to step "
+            "the loss or the gradient was not finite for "
+            f"{counted(counters.skipped_in_a_row, 'step')} in a row, up to step "
             f"{counters.step} (loss {result.loss}, gradient norm {result.grad_norm})"
         )
         if self.spec.on_divergence == "fail":

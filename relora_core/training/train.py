@@ -8,6 +8,7 @@ import torch
 
 from relora_core.checkpoint.checkpointer import Checkpoint, Checkpoints
 from relora_core.checkpoint.compatibility import Identity
+from relora_core.counted import counted
 from relora_core.data.cache import default_cache
 from relora_core.data.epochs import many_epochs
 from relora_core.data.loader import BatchLoader
@@ -184,7 +185,7 @@ def _check_batch(spec: TrainSpec, world: World) -> None:
     if spec.training.global_batch_size % world.size:
         raise ModelError(
             f"training.global_batch_size {spec.training.global_batch_size} does not divide "
-            f"over {world.size} processes"
+            f"over {counted(world.size, 'process', 'processes')}"
         )
 
 

@@ -9,6 +9,7 @@ from fastapi import Depends, Header, HTTPException, Request, Response
 from fastapi.responses import StreamingResponse
 
 from jobs.errors import StorageError
+from relora_core.counted import counted
 from service.http.byte_ranges import RangeNotSatisfiable, parse_range
 from service.http.limits import MAX_HEADER
 
@@ -99,7 +100,8 @@ def send(content: Content, conditions: Conditions) -> Response:
     except RangeNotSatisfiable:
         raise HTTPException(
             416,
-            f"There are {content.size} bytes; {conditions.range!r} asks for none of them.",
+            f"The file has {counted(content.size, 'byte')}; "
+            f"{conditions.range!r} asks for none of them.",
             headers={"Content-Range": f"bytes */{content.size}"},
         ) from None
     start, end = part or (0, content.size)
@@ -126,4 +128,4 @@ def whole(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
         left -= len(chunk)
         yield chunk
     if left:
-        raise StorageError(f"The storage ended {left} bytes before the end of a file.")
+        raise StorageError(f"The storage ended {counted(left, 'byte')} before the end of a file.")

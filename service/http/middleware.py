@@ -9,6 +9,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from relora_core.counted import counted
+
 UPLOAD = re.compile(r"/v1/datasets/[^/]+/content")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
@@ -101,7 +103,9 @@ class BodyLimit:
             received += len(message.get("body", b""))
             is_whole = not message.get("more_body", False)
             if received > self.limit:
-                raise HTTPException(413, f"The body is over the limit of {self.limit} bytes.")
+                raise HTTPException(
+                    413, f"The body is over the limit of {counted(self.limit, 'byte')}."
+                )
             return message
 
         return receive_within_limits

@@ -28,7 +28,7 @@ EXAMPLES = {
         "illegal_transition",
         "Job job_06c47j38fnjz6besfkfpgrk2wv is queued; it cannot be resumed.",
     ),
-    413: ("body_too_large", "The body is over the limit of 524288 bytes."),
+    413: ("body_too_large", "The body is over the limit of 524,288 bytes."),
     415: ("unsupported_media_type", "Send the spec as JSON, with Content-Type: application/json."),
     416: ("range_not_satisfiable", "The file has 1024 bytes."),
     422: ("invalid_request", "The request was not accepted."),

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 from jobs.errors import UploadTooLarge
 from jobs.garbage.local_disk import SPOOL
 from jobs.schemas.datasets import Dataset
+from relora_core.counted import counted
 
 PART_BYTES = 64 << 20  # what one upload needs of this machine's disk, and may have to send again
 BUFFER_BYTES = 1 << 20
@@ -85,8 +86,8 @@ class _Spool:
         came = self._size + len(self._buffer)
         if self.dataset.received + came > self.dataset.size:
             raise UploadTooLarge(
-                f"Dataset {self.dataset.id} was announced with {self.dataset.size} bytes; "
-                "more have come."
+                f"Dataset {self.dataset.id} was announced with "
+                f"{counted(self.dataset.size, 'byte')}; more have come."
             )
         if len(self._buffer) >= BUFFER_BYTES:
             await self._write()

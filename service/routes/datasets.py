@@ -13,6 +13,7 @@ from jobs.errors import OffsetMismatch, UploadTooLarge
 from jobs.schemas.datasets import Dataset, NewDataset
 from jobs.schemas.json_numbers import MAX_SAFE_INTEGER
 from jobs.storage import Storage
+from relora_core.counted import counted
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
 from service.http.upload_buffer import receive
@@ -44,7 +45,9 @@ def create_dataset(
     """Announce a file. Its bytes go to `/v1/datasets/{dataset_id}/content`."""
     limit = backends.settings.upload_max_bytes
     if new.size > limit:
-        raise UploadTooLarge(f"A dataset may have {limit} bytes here; this one has {new.size}.")
+        raise UploadTooLarge(
+            f"A dataset may have {counted(limit, 'byte')} here; this one has {new.size:,}."
+        )
     dataset = backends.datasets.create(project, new)
     response.headers["Location"] = f"/v1/datasets/{dataset.id}"
     return dataset

@@ -12,6 +12,7 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pydantic import WithJsonSchema
 
 from jobs.schemas.json_numbers import MAX_SAFE_INTEGER
+from relora_core.counted import counted
 from service.auth.access import StaysAllowedDep
 from service.http.byte_ranges import RangeNotSatisfiable, parse_range
 from service.http.caller_route import CallerRoute
@@ -120,7 +121,7 @@ def _range(log: Log, header: str | None) -> tuple[int, int] | None:
     try:
         asked = parse_range(header, log.end)
     except RangeNotSatisfiable:
-        raise _unsatisfiable(log, f"The log has {log.end} bytes so far.") from None
+        raise _unsatisfiable(log, f"The log has {counted(log.end, 'byte')} so far.") from None
     if asked and asked[0] < log.start:
         message = f"Bytes before {log.start} can be read once the attempt is over."
         raise _unsatisfiable(log, message)

@@ -63,8 +63,8 @@ def test_after_its_decay_began_the_length_is_fixed(make_spec: MakeSpec) -> None:
     check(make(make_spec, 20), make(make_spec, 40), step=19)  # the rate of step 18 is still whole
     with pytest.raises(
         CheckpointError,
-        match=r"training\.steps: 20 in the checkpoint, 40 now, but the learning rates of the 20 "
-        r"steps that are taken depend on it under schedule\.name wsd\. .* as a fork of the job",
+        match=r"training\.steps: 20 in the checkpoint, 40 now, but the learning rates up to "
+        r"step 20 depend on it under schedule\.name wsd\. .* as a fork of the job",
     ):
         check(make(make_spec, 20), make(make_spec, 40), step=20)
 

@@ -309,11 +309,11 @@ def test_a_recipe_fills_in_and_what_is_written_wins() -> None:
         ({"recipe": ["relora_60m"]}, "recipe: must be text"),
         ({"method": {"name": {}}}, "method: no name '{}'; there are full"),
         ({"unheard": 1}, "unheard: unknown field"),
-        ({"spectrum": {"since_step": 20_000}}, "spectrum.since_step: must be less than the 20000"),
+        ({"spectrum": {"since_step": 20_000}}, "spectrum.since_step: must be less than the 20,000"),
         ({"schedule": {"decay_steps": 5}}, "schedule.decay_steps: belongs to wsd; the schedule is"),
         (
             {"schedule": {"name": "wsd", "warmup_steps": 500, "decay_steps": 19_501}},
-            "schedule.decay_steps: must be at most the 19500 steps after the warm-up; got 19501",
+            "schedule.decay_steps: must be at most the 19,500 steps after the warm-up; got 19501",
         ),
         ({"task": "chess"}, "task: must be causal_lm or image_classification"),
         ({"task": VISION}, "model.preset: llama_130m is a model for task causal_lm, not image_cla"),

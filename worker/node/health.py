@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from jobs.settings import Settings
+from relora_core.counted import counted
 
 NODE_ERRORS = {
     errno.ENOSPC,
@@ -83,7 +84,7 @@ def disk_problem(folder: Path, min_free_bytes: int) -> str | None:
         return f"cannot write into {folder}: {error.strerror}"
     if free < min_free_bytes:
         return (
-            f"{folder} has {free:,} bytes free, less than RELORA_MIN_FREE_DISK_BYTES "
+            f"{folder} has {counted(free, 'byte')} free, less than RELORA_MIN_FREE_DISK_BYTES "
             f"({min_free_bytes:,})"
         )
     return None
@@ -97,7 +98,7 @@ def memory_problem() -> str | None:
     free = int(figures["MemAvailable"].split()[0]) << 10
     if free >= MIN_FREE_MEMORY_BYTES:
         return None
-    return f"{free:,} bytes of memory are free, less than {MIN_FREE_MEMORY_BYTES:,}"
+    return f"{counted(free, 'byte')} of memory are free, less than {MIN_FREE_MEMORY_BYTES:,}"
 
 
 def gpu_problem(num_gpus: int) -> str | None:

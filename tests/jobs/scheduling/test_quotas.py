@@ -73,7 +73,9 @@ def test_a_full_queue_takes_no_job(
         store.create(spec)
     error = refused.value
     assert (error.quota, error.used, error.asked, error.limit) == ("queued_jobs", 2, 1, 2)
-    assert str(error).startswith("Project 'default' may have 2 queued jobs and has 2;")
+    assert str(error).startswith(
+        "Project 'default' would exceed its quota queued_jobs: limit 2, used 2, 1 more asked for."
+    )
     projects.create(NewProject(name="speech"))
     assert store.create(spec, project="speech").status is JobStatus.QUEUED
     store.request_action(first.id, RequestedAction.CANCEL)
@@ -101,7 +103,7 @@ def test_a_full_storage_takes_no_job(
     attempts.add_artifacts(running.id, 1, [artifact("a", size=60)])
     store.create(spec)
     attempts.add_artifacts(running.id, 1, [artifact("b", size=60)])
-    with pytest.raises(QuotaExceeded, match="may have 100 storage bytes and has 120"):
+    with pytest.raises(QuotaExceeded, match="quota storage_bytes: limit 100, used 120"):
         store.create(spec)
 
 
@@ -110,7 +112,7 @@ def test_a_job_that_could_never_run_is_refused(
 ) -> None:
     allow(gpus=4)
     assert store.create(with_gpus(spec, 4)).status is JobStatus.QUEUED
-    with pytest.raises(QuotaExceeded, match="may have 4 gpus"):
+    with pytest.raises(QuotaExceeded, match="quota gpus: limit 4"):
         store.create(with_gpus(spec, 8))
 
 

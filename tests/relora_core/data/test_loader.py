@@ -77,7 +77,7 @@ def test_any_order_of_steps_gives_the_same_batches(
 
 
 def test_processes_must_divide_the_batch(make_shards: MakeShards) -> None:
-    with pytest.raises(ValueError, match="must be a multiple of the 3 processes; got 8"):
+    with pytest.raises(ValueError, match="must be a multiple of 3, the number of processes; got 8"):
         BatchLoader(make_shards(50, 3), global_batch_size=8, seed=0, world_size=3)
 
 

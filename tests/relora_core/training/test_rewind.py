@@ -335,7 +335,7 @@ def test_where_no_rewind_is_left_the_run_fails_with_the_reason(
 ) -> None:
     spec = make_spec(training={**REWINDING, **training}, checkpoint={"every": checkpoint})
     poison(spec, range(8, 40))
-    with pytest.raises(Diverged, match=f"2 steps in a row were not finite, {message}"):
+    with pytest.raises(Diverged, match=f"not finite for 2 steps in a row, {message}"):
         run(spec)
     assert len(run.recorder.of(Rewound)) == (2 if training.get("max_rewinds") else 0)
 

@@ -420,7 +420,7 @@ def test_a_run_that_stays_not_finite_fails_with_its_weights_untouched(
     monkeypatch.setattr(CausalLM, "sum_of_losses", overflow)
     recorder = Recorder()
     spec = make_spec(training={"max_skipped_steps": 3})
-    with pytest.raises(Diverged, match="3 steps in a row were not finite, up to step 3"):
+    with pytest.raises(Diverged, match="not finite for 3 steps in a row, up to step 3"):
         train(spec, run.workdir, recorder, lambda: False, cache=run.cache)
     assert [event.code for event in recorder.of(Warned)] == ["step_skipped"] * 3
 

@@ -83,5 +83,5 @@ def test_another_content_another_name_and_another_time_make_another_etag() -> No
 
 def test_a_file_that_became_shorter_breaks_the_archive_off() -> None:
     stream = TarStream([replace(FILES[0], size=3), *FILES[1:]], read_file)
-    with pytest.raises(StorageError, match="ended 1 bytes before the end"):
+    with pytest.raises(StorageError, match="ended 1 byte before the end"):
         archived(stream)

@@ -99,4 +99,4 @@ def test_a_job_over_a_quota_is_refused_with_the_quota(
     refused = http.post("/v1/jobs", json=document, headers=operator)
     assert problem(refused) == (403, "quota_exceeded")
     assert refused.json()["quota"] == {"name": "queued_jobs", "used": 1, "asked": 1, "limit": 1}
-    assert "Project 'default' may have 1 queued jobs" in refused.json()["detail"]
+    assert "exceed its quota queued_jobs: limit 1, used 1" in refused.json()["detail"]
