@@ -94,6 +94,7 @@ def test_messages_are_counted_until_a_worker_takes_them(queue: JobQueue) -> None
     assert queue.depth() == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pool", ["solo", "threads"])
 def test_a_busy_worker_holds_no_second_message(
     queue: JobQueue, broker_url: str, tmp_path: Path, pool: str
@@ -109,6 +110,7 @@ def test_a_busy_worker_holds_no_second_message(
         assert queue.depth() == 0
 
 
+@pytest.mark.slow
 def test_a_message_waits_for_a_worker_and_a_worker_for_the_broker(
     broker: ValkeyServer, broker_url: str, queue: JobQueue, tmp_path: Path
 ) -> None:
@@ -159,6 +161,7 @@ def test_a_message_carries_the_job_id_alone(queue: JobQueue, broker_url: str) ->
     assert b"job_1" in message
 
 
+@pytest.mark.slow
 def test_a_broker_that_answers_and_refuses_writes_is_unavailable_and_ends_no_worker(
     broker_url: str, queue: JobQueue, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ from tests.relora_core.processes import LONGEST_RUN, Start, events_in
 pytestmark = pytest.mark.integration
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "steps", "checkpoints", "message"),
     [

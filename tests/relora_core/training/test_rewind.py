@@ -365,6 +365,7 @@ def test_a_spike_is_reported_and_its_step_taken_in_a_resumed_run_too(
     assert resumed.model_dump(exclude={"time"}) == expected.model_dump(exclude={"time"})
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_all_ranks_rewind_together(tmp_path: Path, cache: Path, make_spec: MakeSpec) -> None:
     spec = make_spec(training=REWINDING)

@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,20 @@ SMALLER_SIDE = 32
 LAYERS = 14
 
 
-@pytest.fixture
+@dataclass(frozen=True)
+class Run:
+    workdir: Path
+    events: list[AnyTrainEvent]
+
+
+@pytest.fixture(scope="module")
+def relora(spec_of: MakeSpec, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The run of ReLoRA that the others are compared with."""
+    workdir = tmp_path_factory.mktemp("relora")
+    return Run(workdir, run(spec_of("relora"), workdir, cache))
+
+
+@pytest.fixture(scope="module")
 def spec_of(make_spec: MakeSpec) -> MakeSpec:
     """The same run by another method, with rates high enough for the updates to be seen."""
 
@@ -56,22 +70,29 @@ def ranks(workdir: Path) -> list[list[int]]:
     return [[x.numerical_rank for x in s.layers.values()] for s in report(workdir).spectra]
 
 
-@pytest.mark.parametrize("frozen_dtype", ["fp32", "bf16"])
-def test_the_update_of_relora_gains_a_rank_r_with_each_restart(
-    frozen_dtype: str, spec_of: MakeSpec, tmp_path: Path, cache: Path
-) -> None:
-    spec = spec_of("relora")
-    method = spec.method.model_copy(update={"frozen_dtype": frozen_dtype})
-    run(spec.model_copy(update={"method": method}), tmp_path, cache)
-    spectra = report(tmp_path).spectra
+def assert_each_cycle_adds_a_rank_r(workdir: Path) -> None:
+    spectra = report(workdir).spectra
     assert [(s.step, s.restart) for s in spectra] == [(12, 1), (18, 2), (24, 2)]
-    for cycles, measured in enumerate(ranks(tmp_path), start=1):
+    for cycles, measured in enumerate(ranks(workdir), start=1):
         assert len(measured) == LAYERS
         assert max(measured) <= cycles * RANK
         assert min(measured) > (cycles - 1) * RANK
         assert sum(measured) >= LAYERS * (cycles * RANK - 0.5)
     for before, after in itertools.pairwise(spectra):
         assert after.mean("effective_rank") > before.mean("effective_rank")
+
+
+def test_the_update_of_relora_gains_a_rank_r_with_each_restart(relora: Run) -> None:
+    assert_each_cycle_adds_a_rank_r(relora.workdir)
+
+
+def test_the_update_of_relora_gains_a_rank_r_with_each_restart_in_bf16(
+    spec_of: MakeSpec, tmp_path: Path, cache: Path
+) -> None:
+    spec = spec_of("relora")
+    method = spec.method.model_copy(update={"frozen_dtype": "bf16"})
+    run(spec.model_copy(update={"method": method}), tmp_path, cache)
+    assert_each_cycle_adds_a_rank_r(tmp_path)
 
 
 def test_the_update_of_lora_keeps_its_rank(spec_of: MakeSpec, tmp_path: Path, cache: Path) -> None:
@@ -93,59 +114,58 @@ def test_the_update_of_full_rank_training_is_full(
 
 
 def test_methods_agree_up_to_where_they_part(
-    spec_of: MakeSpec, tmp_path: Path, cache: Path
+    relora: Run, spec_of: MakeSpec, tmp_path: Path, cache: Path
 ) -> None:
-    for method in ("lora", "relora"):
-        run(spec_of(method), tmp_path / method, cache)
-    lora, relora = (report(tmp_path / method).spectra for method in ("lora", "relora"))
-    assert relora[0].layers.keys() == lora[0].layers.keys()
-    assert relora[-1].mean("effective_rank") > 1.5 * lora[-1].mean("effective_rank")
+    run(spec_of("lora"), tmp_path, cache)
+    first, *_, last = report(relora.workdir).spectra
+    of_lora = report(tmp_path).spectra
+    assert first.layers.keys() == of_lora[0].layers.keys()
+    assert last.mean("effective_rank") > 1.5 * of_lora[-1].mean("effective_rank")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [3, 6, 9, 12, 20])
 def test_a_resumed_run_reports_the_same_to_the_bit(
-    stop_after: int, spec_of: MakeSpec, tmp_path: Path, cache: Path
+    stop_after: int, relora: Run, spec_of: MakeSpec, tmp_path: Path, cache: Path
 ) -> None:
     spec = spec_of("relora")
-    run(spec, tmp_path / "whole", cache)
     run(spec, tmp_path / "first", cache, stop_after=stop_after)
     [newest] = (tmp_path / "first" / "checkpoints").glob(f"step-{stop_after:08d}")
     elsewhere = tmp_path / "second" / "checkpoints"  # as on another machine: this alone is there
     elsewhere.mkdir(parents=True)
     newest.rename(elsewhere / newest.name)
     run(spec, tmp_path / "second", cache)
-    assert report(tmp_path / "second") == report(tmp_path / "whole")
+    assert report(tmp_path / "second") == report(relora.workdir)
 
 
 def test_the_spectrum_leaves_the_weights_as_they_would_be(
-    spec_of: MakeSpec, tmp_path: Path, cache: Path
+    relora: Run, spec_of: MakeSpec, tmp_path: Path, cache: Path
 ) -> None:
-    run(spec_of("relora", every=9), tmp_path / "measured", cache)
-    run(spec_of("relora", enabled=False), tmp_path / "alone", cache)
-    assert not (tmp_path / "alone" / "reports").exists()
-    one, other = (
-        (tmp_path / name / "final" / "model.safetensors").read_bytes()
-        for name in ("measured", "alone")
+    run(spec_of("relora", enabled=False), tmp_path, cache)
+    assert not (tmp_path / "reports").exists()
+    alone, measured = (
+        (workdir / "final" / "model.safetensors").read_bytes()
+        for workdir in (tmp_path, relora.workdir)
     )
-    assert one == other
+    assert alone == measured
 
 
 def test_each_measurement_is_an_event_with_its_means_beside_the_file_and_the_picture(
-    spec_of: MakeSpec, tmp_path: Path, cache: Path
+    relora: Run,
 ) -> None:
-    events = run(spec_of("relora"), tmp_path, cache)
-    told = [event for event in events if isinstance(event, SpectrumMeasured)]
-    for event, spectrum in zip(told, report(tmp_path).spectra, strict=True):
+    told = [event for event in relora.events if isinstance(event, SpectrumMeasured)]
+    for event, spectrum in zip(told, report(relora.workdir).spectra, strict=True):
         assert (event.step, event.restart, event.layers) == (spectrum.step, spectrum.restart, 14)
         assert event.numerical_rank == spectrum.mean("numerical_rank")
         assert event.stable_rank == spectrum.mean("stable_rank")
-        assert (tmp_path / event.path).is_file()
+        assert (relora.workdir / event.path).is_file()
         assert event.seconds > 0
-    names = {file.name for file in (tmp_path / "reports").iterdir()}
+    names = {file.name for file in (relora.workdir / "reports").iterdir()}
     assert names == {"spectrum.json", "spectrum.png"}  # and nothing half written
-    assert (tmp_path / "reports" / "spectrum.png").read_bytes().startswith(b"\x89PNG")
+    assert (relora.workdir / "reports" / "spectrum.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_auto_leaves_large_models_out(
     spec_of: MakeSpec, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,7 @@ def test_a_workdir_is_held_until_its_trainer_ends(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_a_second_trainer_leaves_the_first_one_s_run_alone_and_a_killed_one_holds_nothing(
     start: Start, tmp_path: Path, cache: Path, make_spec: MakeSpec

@@ -109,6 +109,7 @@ def test_a_child_that_does_not_end_is_killed_after_its_grace(tmp_path: Path) -> 
     assert child.process.returncode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of it")
 def test_the_children_of_a_parent_that_is_killed_end_too(tmp_path: Path) -> None:
     program = f"""
