@@ -5,6 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, WithJsonSchema
 
+from relora_core.suggestions import no_such
+
 # One for each step of a run: sent only to those who name it.
 _MANY = {"train.step"}
 # Names of earlier versions, which their specs still have.
@@ -27,12 +29,10 @@ def _check(pattern: str) -> str:
     from jobs.schemas.events import EVENT_TYPES  # whose errors are part of a job's models
 
     pattern = RENAMED.get(pattern, pattern)
-    families = {f"{name.partition('.')[0]}.*" for name in EVENT_TYPES}
-    if pattern not in {"*", *families, *EVENT_TYPES}:
-        raise ValueError(
-            f"{pattern[:80]!r} is no event; give {', '.join(sorted(families))}, * or the type of "
-            "an event, as in job.succeeded"
-        )
+    families = sorted({f"{name.partition('.')[0]}.*" for name in EVENT_TYPES})
+    known = ["*", *families, *sorted(EVENT_TYPES)]
+    if pattern not in known:
+        raise ValueError(no_such("event", pattern, known))
     return pattern
 
 

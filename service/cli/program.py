@@ -1,5 +1,6 @@
 """The program `relora`, put together."""
 
+import re
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 from typer.core import TyperGroup
 
 from relora_core.spec.error_messages import in_words
+from relora_core.suggestions import nearest
 from service.cli.access import keys, secrets
 from service.cli.catalogue import presets, recipes
 from service.cli.datasets import datasets
@@ -46,7 +48,15 @@ class Program(TyperGroup):
             if isinstance(error.__cause__, ValidationError):
                 problems = in_words(error.__cause__.errors(), {})
                 error.message = "; ".join(problem.message for problem in problems)
+            error.message += _suggestion(error.message)
             raise
+
+
+def _suggestion(message: str) -> str:
+    """The nearest choice, where an option has one that there is not."""
+    refused = re.match(r"'(.*?)' is not one of (.*)", message)
+    close = nearest(refused[1], re.findall(r"'(.*?)'", refused[2])) if refused else None
+    return f" Did you mean '{close}'?" if close else ""
 
 
 app = typer.Typer(cls=Program, help=ABOUT, epilog=EXIT_CODES, no_args_is_help=True)

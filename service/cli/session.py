@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from relora_core.suggestions import nearest
 from service.cli.follow import told_on
 from service.client import ApiError, Client, CorruptDownload, InvalidConnection, Unreachable
 from service.client.transport import DEFAULT_URL as URL
@@ -19,6 +20,7 @@ RETRIES = 2  # of a request that nobody answers: a person waits
 PIPE_WIDTH = 4000  # of a table that no terminal limits
 UNAUTHORIZED = 401
 LAST = "@last"
+RECENT = 100  # jobs that a name is looked for in
 _WHOLE_ID = re.compile(r"job_[0-9a-z]{26}")
 FAILED, REFUSED, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 
@@ -70,14 +72,26 @@ def job_named(context: typer.Context, name: str | None) -> str | None:
     with connected(context.params["url"]) as client:
         prefix = None if name == LAST else name
         found = [job.id for job in client.jobs.list(id_prefix=prefix, limit=2)]
-    if not found:
-        fail(
-            "There is no job yet." if name == LAST else f"No job's id begins with {name!r}.",
-            REFUSED,
-        )
+        if not found:
+            fail("There is no job yet." if name == LAST else _no_job(client, name), REFUSED)
     if name != LAST and len(found) > 1:
         fail(f"More than one job's id begins with {name!r}; give more of it.", REFUSED)
     return found[0]
+
+
+def _no_job(client: Client, name: str) -> str:
+    """With the id of the newest job whose name is near to what was given for an id."""
+    newest = [(job.name, job.id) for job in client.jobs.list(limit=RECENT)]
+    close = nearest(name, (job_name for job_name, _ in newest))
+    hint = next(
+        (
+            f"did you mean the job {close}, {job_id}?"
+            for job_name, job_id in newest
+            if job_name == close
+        ),
+        "`relora jobs list` shows the ids.",
+    )
+    return f"No job's id begins with {name!r}; {hint}"
 
 
 def jobs_named(context: typer.Context, names: list[str]) -> list[str]:

@@ -17,6 +17,7 @@ from jobs.schemas.events import AnyJobEvent
 from jobs.schemas.json_numbers import MAX_SAFE_INTEGER
 from jobs.schemas.status import FINAL
 from relora_core.spec import TextPattern
+from relora_core.suggestions import no_such
 from service.auth.access import StaysAllowed, StaysAllowedDep
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
@@ -37,7 +38,7 @@ EVENT_TYPES = sorted(event.model_fields["type"].default for event in get_args(An
 
 def _known(event_type: str) -> str:
     if event_type not in EVENT_TYPES:
-        raise ValueError(f"no event type {event_type!r}; there are {', '.join(EVENT_TYPES)}")
+        raise ValueError(no_such("event type", event_type, EVENT_TYPES))
     return event_type
 
 

@@ -96,7 +96,23 @@ def test_nobody_at_the_address_has_its_own_exit_code(relora: Relora) -> None:
 
 def test_a_job_that_is_not_there_is_a_wrong_command(relora: Relora) -> None:
     result = relora("jobs", "get", "job_none")
-    assert (result.exit_code, result.stderr) == (2, "error: No job's id begins with 'job_none'.\n")
+    reason = "No job's id begins with 'job_none'; `relora jobs list` shows the ids."
+    assert (result.exit_code, result.stderr) == (2, f"error: {reason}\n")
+
+
+def test_the_name_of_a_job_in_place_of_its_id_is_answered_with_the_id(
+    relora: Relora, job: Job, backends: Backends
+) -> None:
+    newest = backends.store.create(job.spec)
+    result = relora("jobs", "get", "Tiny")
+    reason = f"No job's id begins with 'Tiny'; did you mean the job tiny, {newest.id}?"
+    assert (result.exit_code, result.stderr) == (2, f"error: {reason}\n")
+
+
+def test_a_status_that_there_is_not_is_answered_with_the_nearest_one(relora: Relora) -> None:
+    result = relora("jobs", "list", "--status", "quued")
+    assert result.exit_code == 2
+    assert "Did you mean 'queued'?" in " ".join(result.stderr.replace("│", " ").split())
 
 
 def test_jobs_are_listed(relora: Relora, running: Job) -> None:
@@ -135,8 +151,8 @@ def test_a_job_is_named_by_the_beginning_of_its_id_or_as_the_last(
     ("name", "reason"),
     [
         ("job_", "More than one job's id begins with 'job_'; give more of it."),
-        ("job_zz", "No job's id begins with 'job_zz'."),
-        ("job_%", "No job's id begins with 'job_%'."),
+        ("job_zz", "No job's id begins with 'job_zz'; `relora jobs list` shows the ids."),
+        ("job_%", "No job's id begins with 'job_%'; `relora jobs list` shows the ids."),
     ],
 )
 def test_a_beginning_of_no_job_or_of_several_is_a_wrong_command(

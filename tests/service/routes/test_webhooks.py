@@ -82,7 +82,7 @@ def test_an_event_is_sent_once_more(
         ({"secret": "none"}, "secret", "the project has no secret of this name"),
         ({"secret": "text"}, "secret", "must be whsec_ and the Base64 of 24 to 64 random bytes"),
         ({"url": "ftp://x"}, "url", "must be https://host/path or http://host/path"),
-        ({"events": ["job.suceeded"]}, "events.0", "'job.suceeded' is no event"),
+        ({"events": ["job.suceeded"]}, "events.0", "no event 'job.suceeded'; did you mean"),
         ({"events": []}, "events", "must not be empty"),
     ],
 )
