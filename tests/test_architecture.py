@@ -23,6 +23,7 @@ PROGRAMS = {
     "": "relora_core.spec relora_core.events relora_core.estimate",
     "trainer": "relora_core.__main__ relora_core.process",
     "jobs": "jobs.backends jobs.admin.migrate jobs.admin.keys worker.reaper",
+    "client": "service.client service.cli",
     "server": "service.server service.cli jobs.admin.migrate worker.reaper",
     "worker": "worker.tasks worker.generator relora_core.__main__ relora_core.process",
 }

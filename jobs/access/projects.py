@@ -3,54 +3,20 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Engine, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from jobs.database.engine import READ_ONLY
 from jobs.database.tables.jobs import projects
 from jobs.errors import ProjectExists, ProjectNotFound
-from jobs.scheduling.quotas import Quotas, Usage, quotas_from, usage
-from jobs.schemas.projects import ProjectName
-
-
-class NewProject(BaseModel):
-    """A project to make."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        json_schema_extra={"example": {"name": "speech-team", "quotas": {"gpus": 8}}},
-    )
-
-    name: ProjectName
-    quotas: Quotas = Quotas()
-
-
-class ProjectChanges(BaseModel):
-    """What to change of a project; quotas that are left out stay as they are."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        json_schema_extra={"example": {"quotas": {"gpus": 16, "storage_bytes": None}}},
-    )
-
-    quotas: Quotas
-
-
-class Project(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    quotas: Quotas
-    created_at: datetime
-
-
-class ProjectReport(Project):
-    """A project, and what it uses of its quotas right now."""
-
-    usage: Usage
+from jobs.scheduling.quotas import quotas_from, usage
+from jobs.schemas.projects import (
+    NewProject,
+    Project,
+    ProjectChanges,
+    ProjectReport,
+    Quotas,
+)
 
 
 class ProjectStore:

@@ -6,10 +6,8 @@ job with the highest priority goes first, and of equals the oldest.
 
 import builtins
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -27,6 +25,7 @@ from jobs.database.engine import READ_ONLY
 from jobs.database.row_mapping import name_from
 from jobs.database.tables.jobs import jobs, projects
 from jobs.scheduling.placement import unschedulable_reasons
+from jobs.schemas.queue import QueuedJob
 from jobs.schemas.status import LEASED, JobStatus
 
 IN_ORDER = (jobs.c.priority.desc(), jobs.c.id)  # of one project
@@ -93,26 +92,6 @@ def _queue() -> Subquery:
 def _leased_gpus() -> Select[str, int]:
     gpus = func.sum(jobs.c.gpus).label("gpus")
     return select(jobs.c.project, gpus).where(jobs.c.status.in_(LEASED)).group_by(jobs.c.project)
-
-
-class QueuedJob(BaseModel):
-    """A job that waits, and where."""
-
-    model_config = ConfigDict(frozen=True)
-
-    position: int = Field(description="In the queue of all projects; 1 is next.")
-    job_id: str
-    name: str
-    priority: int
-    waiting_for_quota: bool = Field(description="It waits for room in its project's quotas.")
-    unschedulable_reason: str | None = Field(
-        default=None, description="Why no worker that there is can run it."
-    )
-    created_at: datetime
-
-    @property
-    def cursor(self) -> str:
-        return f"{self.priority}.{self.job_id}"
 
 
 class WaitingJobs:

@@ -4,9 +4,8 @@ Those who queue or claim jobs lock their project's row first. So of two who see 
 place, the second waits, and then sees it taken; projects do not wait for each other.
 """
 
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -26,45 +25,10 @@ from jobs.database.tables.jobs import artifacts, jobs, projects
 from jobs.errors import ProjectNotFound, QuotaExceeded
 from jobs.scheduling.placement import fits_some_worker
 from jobs.scheduling.queue_order import IN_ORDER
-from jobs.schemas.json_numbers import json_integer
+from jobs.schemas.projects import DEFAULT_QUEUED_JOBS, Quotas, Usage
 from jobs.schemas.status import LEASED, JobStatus
 
-DEFAULT_QUEUED_JOBS = 10_000  # of a project whose quota is null
-_MAX_COUNT = 2**31 - 1  # of what the database's integers hold
-_MAX_BYTES = 2**53  # up to here every reader of JSON takes numbers exactly
-
 ProjectRow = Row[*tuple[Any, ...]]
-Count = Annotated[int, Field(ge=0, le=_MAX_COUNT), json_integer]
-Bytes = Annotated[int, Field(ge=0, le=_MAX_BYTES), json_integer]
-
-
-class Quotas(BaseModel):
-    """What a project may have at once; null is no limit."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    queued_jobs: Count | None = Field(
-        default=None,
-        description=f"A submit above it is refused; null is {DEFAULT_QUEUED_JOBS:,}.",
-    )
-    running_jobs: Count | None = Field(default=None, description="Further jobs wait in the queue.")
-    gpus: Count | None = Field(default=None, description="GPUs of running jobs; further jobs wait.")
-    storage_bytes: Bytes | None = Field(
-        default=None,
-        description="Bytes of the files of jobs and datasets; above it no submit or upload is "
-        "accepted.",
-    )
-
-
-class Usage(BaseModel):
-    """What a project has now, by the names of its quotas."""
-
-    model_config = ConfigDict(frozen=True)
-
-    queued_jobs: int
-    running_jobs: int
-    gpus: int
-    storage_bytes: int
 
 
 def quotas_from(row: ProjectRow) -> Quotas:

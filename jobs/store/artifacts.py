@@ -5,59 +5,20 @@ import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, Engine, Row, Select, select
 
 from jobs.database.engine import READ_ONLY
 from jobs.database.row_mapping import artifact_from, event_from
 from jobs.database.tables.jobs import NOT_A_STEP, artifacts, events, jobs
 from jobs.errors import JobNotFound, ModelNotFound
+from jobs.schemas.artifacts import ArtifactKind, Checkpoint
 from jobs.schemas.job import Artifact
 from relora_core.events import Evaluated
-from relora_core.workdir.files import checkpoint_path
 
-ArtifactKind = Literal["checkpoint", "merged", "final", "log", "report"]
-FolderKind = Literal["checkpoint", "merged", "final"]
 MODELS = ("final", "merged")  # in the order in which they are preferred
-
-
-class Checkpoint(BaseModel):
-    """A folder that a job saved at a step: to train on from, or a merged model."""
-
-    model_config = ConfigDict(frozen=True)
-
-    step: int = Field(examples=[5000])
-    kind: FolderKind = Field(
-        description="`checkpoint`: a run goes on from it. `merged`, `final`: a Hugging Face model."
-    )
-    path: str = Field(
-        description="Below the job's output: the `prefix` of its files in the list of artifacts.",
-        examples=[checkpoint_path(5000)],
-    )
-    files: int = Field(description="How many.", examples=[6])
-    size: int = Field(description="Of all its files, in bytes.", examples=[536870912])
-    sha256: str = Field(
-        description="Of the lines that `sha256sum` prints for its files, sorted by name.",
-        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
-    )
-    created_at: datetime
-    merged: bool = Field(description="Whether there is a merged model of this step.")
-    metrics: dict[str, float] = Field(
-        description="Of the last evaluation up to this step.",
-        examples=[{"validation_loss": 3.21, "validation_perplexity": 24.8}],
-    )
-    metrics_step: int | None = Field(
-        description="The step of that evaluation; null before the first.", examples=[5000]
-    )
-
-    @property
-    def position(self) -> str:
-        """Where it stands in the list."""
-        return f"{self.step}-{self.kind}"
 
 
 @dataclass(frozen=True)

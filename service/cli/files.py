@@ -15,7 +15,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from jobs.store.artifacts import ArtifactKind
+from jobs.schemas.artifacts import ArtifactKind
 from service.cli.session import (
     FAILED,
     URL,

@@ -10,7 +10,7 @@ import typer
 from rich.filesize import decimal
 
 from relora_core.counted import counted
-from service.cli.session import FAILED, AsJson, err, out
+from service.cli.session import FAILED, AsJson, err, extra, out
 
 
 def gc(
@@ -26,10 +26,11 @@ def gc(
     It reads the settings of the service (RELORA_DATABASE_URL, RELORA_STORAGE_URL and so on). What
     may be written to still stays. The status is 1 if a storage could not be looked through.
     """
-    from jobs.backends import open_backends
-    from jobs.garbage.local_disk import collect_leftovers
-    from jobs.garbage.storage import collect_garbage
-    from jobs.settings import Settings
+    with extra("server"):
+        from jobs.backends import open_backends
+        from jobs.garbage.local_disk import collect_leftovers
+        from jobs.garbage.storage import collect_garbage
+        from jobs.settings import Settings
 
     backends = open_backends(Settings())
     problems: list[str] = []

@@ -23,7 +23,7 @@ from service.cli.jobs import jobs
 from service.cli.metrics import metrics
 from service.cli.planning import estimate
 from service.cli.projects import projects
-from service.cli.session import REFUSED, fail, out
+from service.cli.session import REFUSED, extra, fail, out
 from service.cli.sweeps import compare, sweeps
 from service.cli.webhooks import webhooks
 
@@ -92,7 +92,8 @@ def up(
     worker: Annotated[bool, typer.Option(help="Run a worker, too.")] = True,
 ) -> None:
     """Run the whole service on this machine, until Ctrl-C."""
-    from service.local.up import UpError, run_up  # it alone needs the embedded Valkey
+    with extra("local"):
+        from service.local.up import UpError, run_up
 
     try:
         run_up(host=host, port=port, data_dir=data_dir, with_worker=worker, console=out)

@@ -62,6 +62,19 @@ def connected(url: str) -> Iterator[Client]:
         fail(str(error), FAILED)
 
 
+@contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Import what only an extra of relora brings; without it, say how to install it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        fail(
+            f"this command needs the extra {name!r} (there is no module {error.name}): "
+            f"pip install -e '.[{name}]' in relora's folder",
+            REFUSED,
+        )
+
+
 def job_named(context: typer.Context, name: str | None) -> str | None:
     """The id of the job that a person names by it, by how it begins or, for the newest, by @last.
 

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from jobs.access.projects import Project, ProjectReport
-from jobs.scheduling.quotas import Quotas
 from jobs.schemas.keys import ApiKey, CreatedKey, Scope
+from jobs.schemas.projects import Project, ProjectReport, Quotas
 from jobs.schemas.secrets import Secret
 from service.client.calls import AnyTransport, Group, answered, iterated
 from service.client.requests import Listing, Query, Request, at, changes_of, model, nothing

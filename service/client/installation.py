@@ -1,6 +1,6 @@
 """What the service has to offer, and how it is: presets, recipes, workers, the queue, health."""
 
-from jobs.scheduling.queue_order import QueuedJob
+from jobs.schemas.queue import QueuedJob
 from jobs.schemas.workers import Worker
 from service.client.calls import AnyTransport, Group, answered, iterated
 from service.client.requests import Listing, Request, at, model

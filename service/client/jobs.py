@@ -5,12 +5,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from jobs.schemas.artifacts import ArtifactKind, Checkpoint
 from jobs.schemas.events import AnyJobEvent, job_event_adapter
 from jobs.schemas.generations import OVER, Generation, NewGeneration
 from jobs.schemas.job import Job, JobChanges, JobSpec, Progress
 from jobs.schemas.metrics import Metrics
 from jobs.schemas.status import FINAL, JobStatus
-from jobs.store.artifacts import ArtifactKind, Checkpoint
 from relora_core.estimate import UTILIZATION
 from service.client import download, feed
 from service.client.calls import AnyTransport, Group, answered, iterated, threaded

@@ -8,10 +8,11 @@ from fastapi.responses import RedirectResponse
 from pydantic import Field
 
 from jobs.errors import ArtifactNotFound
+from jobs.schemas.artifacts import ArtifactKind
 from jobs.schemas.job import Artifact
 from jobs.schemas.json_numbers import MAX_SAFE_INTEGER
 from jobs.storage import Storage
-from jobs.store.artifacts import ArtifactKind, Selection, folder_of
+from jobs.store.artifacts import Selection, folder_of
 from relora_core.spec import TextPattern
 from service.http.caller_route import CallerRoute
 from service.http.downloads import ConditionsDep, Content, not_modified, send

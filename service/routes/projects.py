@@ -4,9 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from jobs.access.projects import NewProject, Project, ProjectChanges, ProjectReport, ProjectStore
+from jobs.access.projects import ProjectStore
 from jobs.errors import ProjectNotFound
 from jobs.schemas.keys import Scope
+from jobs.schemas.projects import NewProject, Project, ProjectChanges, ProjectReport
 from service.auth.access import CallerDep, operators_only
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented

@@ -5,19 +5,19 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from jobs.access.projects import Project
-from jobs.scheduling.queue_order import QueuedJob
+from jobs.schemas.artifacts import Checkpoint
 from jobs.schemas.datasets import Dataset
 from jobs.schemas.events import JobCancelled, JobEvent, JobFailed, JobSucceeded
 from jobs.schemas.generations import Generation
 from jobs.schemas.job import Artifact, Job, JobSpec
 from jobs.schemas.keys import ApiKey
+from jobs.schemas.projects import Project
+from jobs.schemas.queue import QueuedJob
 from jobs.schemas.secrets import Secret
 from jobs.schemas.status import JobStatus
 from jobs.schemas.sweeps import SweepSummary
 from jobs.schemas.webhooks import Delivery, Webhook
 from jobs.schemas.workers import Worker
-from jobs.store.artifacts import Checkpoint
 from relora_core.estimate import Estimate
 
 PROBLEM = "application/problem+json"

@@ -8,11 +8,11 @@ import pytest
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
-from jobs.access.projects import NewProject
 from jobs.admin.migrate import migrate
 from jobs.admission import problems_of
 from jobs.backends import Backends, open_backends
 from jobs.schemas.job import JobSpec
+from jobs.schemas.projects import NewProject
 from jobs.settings import Settings
 
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from jobs.access.projects import ProjectChanges, ProjectStore
+from jobs.access.projects import ProjectStore
 from jobs.errors import IllegalTransition, JobNotFound, QuotaExceeded
 from jobs.scheduling.outbox import Outbox
-from jobs.scheduling.quotas import Quotas
 from jobs.schemas.events import JobQueued
 from jobs.schemas.job import Job, JobChanges, JobSpec
+from jobs.schemas.projects import ProjectChanges, Quotas
 from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.store.attempts import AttemptStore
 from jobs.store.jobs import JobStore

@@ -9,13 +9,14 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy import delete
 
-from jobs.access.projects import NewProject, ProjectStore
+from jobs.access.projects import ProjectStore
 from jobs.database.engine import open_engine
 from jobs.database.tables.jobs import events, jobs, outbox
 from jobs.errors import GenerationNotFound, JobNotFound, TooManyGenerations
 from jobs.generations import GenerationStore
 from jobs.schemas.generations import GeneratedText, Generation, GenerationStatus, NewGeneration
 from jobs.schemas.job import Job, JobSpec
+from jobs.schemas.projects import NewProject
 from jobs.schemas.status import JobError
 from jobs.store.jobs import JobStore
 

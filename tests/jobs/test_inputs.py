@@ -7,9 +7,10 @@ from threading import Barrier
 import pytest
 from sqlalchemy import Engine
 
-from jobs.access.projects import NewProject, ProjectStore
+from jobs.access.projects import ProjectStore
 from jobs.errors import ArtifactNotFound, JobInUse, JobNotFound
 from jobs.schemas.job import Job, JobSpec
+from jobs.schemas.projects import NewProject
 from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.store.attempts import AttemptStore
 from jobs.store.jobs import JobStore

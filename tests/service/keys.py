@@ -4,9 +4,9 @@ from typing import Any
 
 import httpx
 
-from jobs.access.projects import NewProject
 from jobs.backends import Backends
 from jobs.schemas.keys import CreatedKey, NewKey, Scope
+from jobs.schemas.projects import NewProject
 
 
 def make_key(

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs.access.projects import NewProject
 from jobs.backends import Backends
 from jobs.schemas.job import Job, JobSpec
+from jobs.schemas.projects import NewProject
 from jobs.schemas.status import JobStatus
 from relora_core.events import DataPrepared
 from tests.worker.attempts import LONG, attempt, attempt_in_background

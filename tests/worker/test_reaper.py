@@ -8,12 +8,11 @@ import pytest
 from redis import Redis
 from sqlalchemy import update
 
-from jobs.access.projects import ProjectChanges
 from jobs.backends import Backends
 from jobs.database.tables.jobs import jobs
 from jobs.datasets import content
-from jobs.scheduling.quotas import Quotas
 from jobs.schemas.datasets import NewDataset
+from jobs.schemas.projects import ProjectChanges, Quotas
 from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.settings import Settings
 from tests.worker.conftest import MakeSpec

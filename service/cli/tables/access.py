@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from rich.filesize import decimal
 from rich.table import Table
 
-from jobs.access.projects import Project, ProjectReport
-from jobs.scheduling.quotas import Quotas
 from jobs.schemas.keys import ApiKey
+from jobs.schemas.projects import Project, ProjectReport, Quotas
 from jobs.schemas.secrets import Secret
 from service.cli.tables.layout import Listing, line, moment, sheet
 

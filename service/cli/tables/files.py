@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from rich.filesize import decimal
 from rich.table import Table
 
+from jobs.schemas.artifacts import Checkpoint
 from jobs.schemas.datasets import Dataset
-from jobs.store.artifacts import Checkpoint
 from service.cli.tables.layout import Listing, as_of, line, moment, number, sheet
 from service.schemas.responses import StoredArtifact
 

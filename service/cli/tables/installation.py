@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rich.filesize import decimal
 from rich.text import Text
 
-from jobs.scheduling.queue_order import QueuedJob
+from jobs.schemas.queue import QueuedJob
 from jobs.schemas.workers import Gpu, Worker, WorkerStatus
 from service.cli.tables.layout import Listing, line, moment
 from service.schemas.presets import Preset, RecipeEntry

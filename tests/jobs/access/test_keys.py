@@ -6,10 +6,11 @@ import pytest
 from sqlalchemy import Engine, select, update
 
 from jobs.access.keys import KeyStore
-from jobs.access.projects import NewProject, ProjectStore
+from jobs.access.projects import ProjectStore
 from jobs.database.tables.keys import api_keys
 from jobs.errors import KeyNotFound, ProjectNotFound
 from jobs.schemas.keys import ApiKey, NewKey, Scope
+from jobs.schemas.projects import NewProject
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
 import pytest
 
-from jobs.access.projects import NewProject, ProjectChanges, ProjectStore
+from jobs.access.projects import ProjectStore
 from jobs.errors import ProjectExists, ProjectNotFound
-from jobs.scheduling.quotas import Quotas, Usage
+from jobs.schemas.projects import NewProject, ProjectChanges, Quotas, Usage
 
 
 def test_the_default_project_is_there_from_the_start_without_quotas(

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from jobs.access.projects import NewProject, ProjectStore
+from jobs.access.projects import ProjectStore
 from jobs.database.engine import open_engine
 from jobs.datasets.store import DatasetStore, Part
 from jobs.errors import DatasetInUse, DatasetNotFound, OffsetMismatch, QuotaExceeded
-from jobs.scheduling.quotas import Quotas
 from jobs.schemas.datasets import Dataset, DatasetStatus, NewDataset
 from jobs.schemas.job import JobSpec
+from jobs.schemas.projects import NewProject, Quotas
 from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.store.jobs import JobStore
 from relora_core.data.file_formats import is_readable

@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import Engine
 
-from jobs.access.projects import NewProject, ProjectStore
+from jobs.access.projects import ProjectStore
 from jobs.scheduling.outbox import Outbox
 from jobs.scheduling.queue_order import WaitingJobs
-from jobs.scheduling.quotas import Quotas
 from jobs.scheduling.workers import WorkerStore
 from jobs.schemas.events import JobClaimed
 from jobs.schemas.job import JobSpec, Resources
+from jobs.schemas.projects import NewProject, Quotas
 from jobs.schemas.status import JobStatus
 from jobs.schemas.workers import Gpu, Registration
 from jobs.store.attempts import AttemptStore

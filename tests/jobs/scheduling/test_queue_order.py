@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import Engine
 
-from jobs.access.projects import NewProject, ProjectStore
+from jobs.access.projects import ProjectStore
 from jobs.scheduling.queue_order import WaitingJobs
-from jobs.scheduling.quotas import Quotas
 from jobs.schemas.job import Job, JobChanges, JobSpec, Resources
+from jobs.schemas.projects import NewProject, Quotas
 from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.store.attempts import AttemptStore
 from jobs.store.jobs import JobStore

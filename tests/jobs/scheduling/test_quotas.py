@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from jobs.access.projects import NewProject, ProjectChanges, ProjectStore
+from jobs.access.projects import ProjectStore
 from jobs.database.engine import open_engine
 from jobs.errors import ProjectNotFound, QuotaExceeded
 from jobs.scheduling.outbox import Outbox
-from jobs.scheduling.quotas import Quotas, Usage
 from jobs.schemas.job import Job, JobSpec, Resources
+from jobs.schemas.projects import NewProject, ProjectChanges, Quotas, Usage
 from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.store.attempts import AttemptStore
 from jobs.store.jobs import JobStore

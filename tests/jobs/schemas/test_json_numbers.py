@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from jobs.scheduling.quotas import Quotas
 from jobs.schemas.datasets import NewDataset
 from jobs.schemas.generations import NewGeneration
 from jobs.schemas.job import JobChanges, JobSpec
 from jobs.schemas.keys import NewKey
+from jobs.schemas.projects import Quotas
 from relora_core.spec import Spec
 
 DATASET = {"name": "bible", "filename": "kjv.txt", "sha256": "0" * 64}

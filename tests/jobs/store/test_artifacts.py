@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import Engine
 
 from jobs.errors import JobNotFound, ModelNotFound
+from jobs.schemas.artifacts import ArtifactKind
 from jobs.schemas.job import Artifact, Job
-from jobs.store.artifacts import ArtifactKind, JobFiles, Selection
+from jobs.store.artifacts import JobFiles, Selection
 from jobs.store.attempts import AttemptStore
 from relora_core.events import Evaluated, StepFinished
 

@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from jobs.access.projects import NewProject, ProjectStore
+from jobs.access.projects import ProjectStore
 from jobs.database.tables.idempotency import idempotency_keys
 from jobs.errors import IdempotencyConflict
 from jobs.schemas.job import JobSpec
+from jobs.schemas.projects import NewProject
 from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.store.idempotency import REMEMBERED
 from jobs.store.jobs import JobStore

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from jobs.access.projects import ProjectChanges, ProjectStore
+from jobs.access.projects import ProjectStore
 from jobs.errors import IdempotencyConflict, QuotaExceeded, SweepNotFound
 from jobs.scheduling.outbox import Outbox
-from jobs.scheduling.quotas import Quotas
 from jobs.schemas.job import JobSpec
+from jobs.schemas.projects import ProjectChanges, Quotas
 from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.schemas.sweeps import NewSweep, Sweep
 from jobs.store.attempts import AttemptStore

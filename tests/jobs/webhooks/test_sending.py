@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine
 
-from jobs.access.projects import NewProject, ProjectStore
+from jobs.access.projects import ProjectStore
 from jobs.schemas.events import JobWarned
 from jobs.schemas.job import Job, JobSpec
+from jobs.schemas.projects import NewProject
 from jobs.schemas.status import RequestedAction
 from jobs.schemas.webhooks import Delivery, DeliveryStatus, Webhook, WebhookSpec
 from jobs.store.attempts import AttemptStore

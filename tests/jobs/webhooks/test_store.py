@@ -8,10 +8,11 @@ from threading import Barrier
 import pytest
 from sqlalchemy import Engine, select
 
-from jobs.access.projects import NewProject, ProjectStore
+from jobs.access.projects import ProjectStore
 from jobs.database.tables.webhooks import deliveries
 from jobs.errors import DeliveryNotFound, TooManyWebhooks, WebhookNotFound
 from jobs.schemas.job import Job, JobSpec
+from jobs.schemas.projects import NewProject
 from jobs.schemas.status import RequestedAction
 from jobs.schemas.webhooks import Delivery, DeliveryStatus, WebhookSpec
 from jobs.store.attempts import AttemptStore

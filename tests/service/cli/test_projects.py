@@ -5,7 +5,7 @@ import json
 import pytest
 
 from jobs.backends import Backends
-from jobs.scheduling.quotas import Quotas
+from jobs.schemas.projects import Quotas
 from tests.service.cli.conftest import Relora
 
 

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from jobs.backends import Backends
+from jobs.schemas.artifacts import ArtifactKind
 from jobs.schemas.job import Artifact, Job, JobSpec
-from jobs.store.artifacts import ArtifactKind
 from tests.service.serving import serving
 
 CONTENT = bytes(range(256)) * 4

@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from jobs.backends import Backends
+from jobs.schemas.artifacts import ArtifactKind
 from jobs.schemas.generations import GeneratedText
 from jobs.schemas.job import Artifact, Job, JobSpec
-from jobs.store.artifacts import ArtifactKind
 
 TEXT = GeneratedText(text=" was", prompt_tokens=3, new_tokens=1, finish_reason="length")
 

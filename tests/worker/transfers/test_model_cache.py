@@ -8,8 +8,8 @@ import pytest
 
 from jobs.backends import Backends
 from jobs.errors import ModelNotFound
+from jobs.schemas.artifacts import ArtifactKind
 from jobs.schemas.job import Artifact, Job
-from jobs.store.artifacts import ArtifactKind
 from relora_core.checkpoint.manifest import write_manifest
 from relora_core.errors import CheckpointError
 from relora_core.files import sha256

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs.access.projects import NewProject
 from jobs.backends import Backends
 from jobs.schemas.job import JobSpec
+from jobs.schemas.projects import NewProject
 from tests.worker.checkpoints import save_checkpoint
 from tests.worker.conftest import BeginAttempt, MakeSpec
 from worker.attempt.attempt import Attempt
