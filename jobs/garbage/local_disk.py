@@ -5,11 +5,14 @@ dataset is gone or that no job uses, bodies of requests.
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from stat import S_ISREG
 from tempfile import gettempdir
+
+from filelock import FileLock, Timeout
 
 from jobs.backends import Backends
 from jobs.errors import JobNotFound
@@ -25,13 +28,15 @@ GENERATION = "relora-generation-"  # as SPOOL, of the generator's
 
 def collect_leftovers(backends: Backends, *, dry_run: bool) -> Iterator[Garbage]:
     """Find and delete what is left on this machine; nothing that may be written to still."""
-    found = [
-        *(("scratch folder", folder) for folder in finished_scratch(backends)),
-        *needless_copies(backends),
-        *(("unfinished copy", folder) for folder in _unfinished(backends.settings.cache_dir)),
-        *(("temporary folder", folder) for folder in _temporary()),
-    ]
-    for kind, folder in found:
+    cache = backends.settings.cache_dir
+    found = chain(
+        (("scratch folder", folder) for folder in finished_scratch(backends)),
+        needless_copies(backends),
+        (("unfinished copy", folder) for folder in _unfinished_copies(cache)),
+        (("unfinished copy", folder) for folder in _unfinished_models(cache)),
+        (("temporary folder", folder) for folder in _temporary()),
+    )
+    for kind, folder in found:  # each is deleted before the next is looked for
         sizes = [found.st_size for found in _entries(folder) if S_ISREG(found.st_mode)]
         if not dry_run:
             shutil.rmtree(folder, ignore_errors=True)
@@ -57,16 +62,32 @@ def _has_only_copy(job: Job) -> bool:
 
 
 def needless_copies(backends: Backends) -> Iterator[tuple[str, Path]]:
-    """Staged copies, each with what it is: of deleted datasets, and those that no attempt on this
-    node names and none began with for long."""
+    """Staged copies that no attempt on this node names, each with what it is: those of deleted
+    datasets, and those that none began with for long.
+
+    A copy is locked until the next one is asked for, so that no attempt begins with it meanwhile.
+    """
     copies = [*backends.settings.cache_dir.glob("*/staged/[!.]*")]
     existing = backends.datasets.existing({copy.name for copy in copies})
-    in_use = _staged(backends.settings.scratch_dir)
-    for copy in copies:
+    for copy in _locked(copies):
+        if copy.name in _staged(backends.settings.scratch_dir):
+            continue
         if copy.name.startswith("ds_") and copy.name not in existing:
             yield "copy of a deleted dataset", copy
-        elif copy.name not in in_use and _is_given_up(copy):
+        elif _is_given_up(copy):
             yield "unused copy", copy
+
+
+def lock_of_copy(copy: Path) -> FileLock:
+    """Who makes, begins to use or deletes a staged copy has this lock."""
+    return FileLock(copy.with_name(f".{copy.name}.lock"))
+
+
+def _locked(copies: Iterable[Path]) -> Iterator[Path]:
+    """Each that no attempt has locked, and that is ours; locked until the next one is asked for."""
+    for copy in copies:
+        with suppress(Timeout, PermissionError), lock_of_copy(copy).acquire(timeout=0):
+            yield copy
 
 
 def _staged(scratch: Path) -> str:
@@ -78,9 +99,19 @@ def _staged(scratch: Path) -> str:
     return "".join(texts)
 
 
-def _unfinished(cache: Path) -> Iterator[Path]:
-    for pattern in ("*/staged/.*.tmp/", "*/models/.unfinished-*"):
-        yield from filter(_is_given_up, cache.glob(pattern))
+def _unfinished_copies(cache: Path) -> Iterator[Path]:
+    """Of processes that were killed; locked as in `needless_copies`."""
+    unfinished = {
+        folder.with_name(folder.name[1:].removesuffix(".tmp")): folder
+        for folder in cache.glob("*/staged/.*.tmp/")
+    }
+    for copy in _locked(unfinished):
+        if _is_given_up(unfinished[copy]):
+            yield unfinished[copy]
+
+
+def _unfinished_models(cache: Path) -> Iterator[Path]:
+    return filter(_is_given_up, cache.glob("*/models/.unfinished-*"))
 
 
 def _temporary() -> Iterator[Path]:

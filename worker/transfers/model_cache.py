@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from filelock import FileLock
+
 from jobs.backends import Backends
 from jobs.errors import ModelNotFound, StorageError
 from jobs.schemas.job import Artifact, Job
@@ -27,17 +29,24 @@ def model_folder(backends: Backends, job: Job, step: int, merge: Merge) -> Path:
     """
     files = _model(backends, job.id, step) or _checkpoint(backends, job.id, step)
     root = backends.settings.cache_of(backends.store.project_of(job.id)) / "models"
+    root.mkdir(parents=True, exist_ok=True)
     folder = root / f"{job.id}-{step}-{digest(files)[:16]}"
-    if not folder.exists():
-        root.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(backends.settings.cache_dir / ".models.lock")  # nobody removes what is used
+    with lock:
+        if is_there := folder.exists():
+            _use(folder)
+    if not is_there:
         with TemporaryDirectory(prefix=".unfinished-", dir=root) as name:
             try:
                 made = _make(Path(name), files, backends.storage_for(job), merge)
             except FileNotFoundError:  # it made room for later ones since it was asked for
                 raise _gone(job.id, step) from None
-            made.rename(folder)
-    (folder / "used").touch()
-    _make_room(backends.settings.cache_dir)
+            with lock:
+                if not folder.exists():  # another generator may have made it meanwhile
+                    made.rename(folder)
+                _use(folder)
+    with lock:
+        _make_room(backends.settings.cache_dir)
     return folder
 
 
@@ -76,6 +85,10 @@ def _checkpoint(backends: Backends, job_id: str, step: int) -> list[Artifact]:
 
 def _gone(job_id: str, step: int) -> ModelNotFound:
     return ModelNotFound(job_id, step, "model or checkpoint any more")
+
+
+def _use(folder: Path) -> None:
+    (folder / "used").touch()
 
 
 def _make_room(cache: Path) -> None:

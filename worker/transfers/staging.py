@@ -15,9 +15,10 @@ from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from jobs.errors import DatasetNotFound, JobNotFound
+from jobs.garbage.local_disk import lock_of_copy
 from jobs.schemas.datasets import SCHEME as UPLOAD
 from jobs.schemas.datasets import Dataset
 from jobs.schemas.job import Artifact, Job
@@ -74,7 +75,7 @@ def whole_copy(attempt: Attempt, name: str, files: Sequence[Remote]) -> Path:
     """
     folder = attempt.cache / "staged" / name
     record = folder.with_name(f".{name}.json")
-    with _alone(attempt, folder.with_name(f".{name}.lock")):
+    with _alone(attempt, folder):
         if folder.exists():
             folder.touch()  # before it is looked at, so that it stays
         if not _is_whole(folder, files, record):
@@ -89,9 +90,9 @@ def whole_copy(attempt: Attempt, name: str, files: Sequence[Remote]) -> Path:
 
 
 @contextmanager
-def _alone(attempt: Attempt, file: Path) -> Iterator[None]:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(file)
+def _alone(attempt: Attempt, copy: Path) -> Iterator[None]:
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    lock = lock_of_copy(copy)
     while True:
         try:
             lock.acquire(timeout=1)

@@ -5,11 +5,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from filelock import Timeout
 
 from jobs.admin.migrate import migrate
 from jobs.backends import Backends, open_backends
 from jobs.garbage import local_disk
-from jobs.garbage.local_disk import collect_leftovers
+from jobs.garbage.local_disk import collect_leftovers, lock_of_copy, needless_copies
 from jobs.schemas.job import JobSpec
 from jobs.schemas.status import JobError, JobStatus
 from jobs.settings import Settings
@@ -71,6 +72,50 @@ def test_a_copy_that_a_job_still_reads_stays_however_old_it_is(
     (found,) = collect_leftovers(backends, dry_run=False)
     assert (found.kind, found.where) == ("unused copy", str(copy))
     assert not copy.exists()
+
+
+def test_a_copy_that_an_attempt_begins_with_during_the_search_stays(backends: Backends) -> None:
+    staged = backends.settings.cache_dir / "default/staged"
+    copies = {str(copy): copy for copy in (make(staged / "0123abcd"), make(staged / "4567cdef"))}
+    search = collect_leftovers(backends, dry_run=False)
+    removed = copies.pop(next(search).where)
+    (begun_with,) = copies.values()
+    with lock_of_copy(begun_with):
+        begun_with.touch()
+    assert list(search) == []
+    assert (removed.exists(), begun_with.exists()) == (False, True)
+
+
+def test_an_attempt_waits_for_a_copy_that_is_being_removed(backends: Backends) -> None:
+    copy = make(backends.settings.cache_dir / "default/staged/0123abcd")
+    search = needless_copies(backends)
+    assert next(search) == ("unused copy", copy)
+    with pytest.raises(Timeout):
+        lock_of_copy(copy).acquire(timeout=0)
+    assert list(search) == []
+    with lock_of_copy(copy).acquire(timeout=0):
+        assert copy.exists()
+
+
+@pytest.mark.parametrize("name", ["0123abcd", "ds_gone", ".0123abcd.tmp"])
+def test_a_copy_that_an_attempt_has_locked_stays(backends: Backends, name: str) -> None:
+    staged = backends.settings.cache_dir / "default/staged"
+    folder = make(staged / name)
+    with lock_of_copy(staged / name.removeprefix(".").removesuffix(".tmp")):
+        assert list(collect_leftovers(backends, dry_run=False)) == []
+    assert [found.where for found in collect_leftovers(backends, dry_run=False)] == [str(folder)]
+    assert not folder.exists()
+
+
+def test_a_copy_of_a_deleted_dataset_stays_while_an_attempt_reads_it(
+    backends: Backends, spec: JobSpec
+) -> None:
+    copy = make(backends.settings.cache_dir / "default/staged/ds_gone")
+    job = backends.store.create(spec)
+    workdir = make(backends.settings.scratch_dir / job.id / "attempt-1")
+    (workdir / "staged.json").write_text(f'{{"upload://ds_gone": "{copy}/text.jsonl"}}')
+    assert list(collect_leftovers(backends, dry_run=False)) == []
+    assert copy.exists()
 
 
 def test_a_model_that_is_nowhere_else_stays(backends: Backends, spec: JobSpec) -> None:

@@ -84,6 +84,20 @@ def test_a_checkpoint_is_merged_once(backends: Backends, job: Job, folder: Path)
     assert merge.steps == ["step-00000040"]
 
 
+def test_two_generators_that_make_the_same_model_both_have_it(
+    backends: Backends, job: Job, folder: Path
+) -> None:
+    write_manifest(folder, 40)
+    save(backends, job, folder, "checkpoint", 40)
+    others: list[Path] = []
+
+    def merge(workdir: Path, to: Path) -> None:
+        others.append(model_folder(backends, job, 40, Merging()))
+        Merging()(workdir, to)
+
+    assert [model_folder(backends, job, 40, merge)] == others
+
+
 def test_a_damaged_checkpoint_is_not_merged(backends: Backends, job: Job, folder: Path) -> None:
     write_manifest(folder, 40)
     (folder / "config.json").write_text("[]")

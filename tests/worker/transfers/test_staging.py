@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from jobs.backends import Backends
+from jobs.garbage.local_disk import collect_leftovers
 from jobs.storage import open_storage
 from relora_core.data.find import find_files
 from relora_core.errors import DataError, DataUnavailable
@@ -217,3 +218,17 @@ def test_two_workers_that_want_the_same_copy_fetch_it_once(
     assert folders[0] == folders[1]
     assert [file.name for file in folders[0].iterdir()] == ["x.txt"]
     assert len(fetched) == 1
+
+
+def test_a_copy_that_is_being_fetched_is_never_taken_for_garbage(
+    begin_attempt: BeginAttempt, backends: Backends
+) -> None:
+    attempt = begin_attempt()
+
+    def fetch(copy: Path) -> None:
+        os.utime(copy.parent, (0, 0))  # it takes long
+        assert list(collect_leftovers(backends, dry_run=False)) == []
+        copy.write_text("text")
+
+    folder = whole_copy(attempt, "name", [Remote("the text", "x.txt", 4, None, fetch)])
+    assert (folder / "x.txt").read_text() == "text"
