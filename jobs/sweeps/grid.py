@@ -11,7 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from jobs.schemas.job import JobSpec
-from relora_core.spec.error_messages import Problem, explain, first
+from relora_core.spec.error_messages import MAX_PROBLEMS, Problem, explain, first
 
 MAX_JOBS = 200
 MAX_NAME = 200  # of a job
@@ -56,10 +56,11 @@ def plan(
     `check` says why a valid spec cannot be run. Raises `InvalidSweep`.
     """
     axes = [_axis(written, values) for written, values in _flat(grid)]
-    combinations = _combinations(axes)
     planned: dict[str, Planned] = {}
     wrong: dict[Problem, list[_Combination]] = {}
-    for chosen in combinations:
+    tried = 0
+    for chosen in _combinations(axes):
+        tried += 1
         document = _changed(base, chosen)
         try:
             spec = JobSpec.model_validate(document)
@@ -70,10 +71,10 @@ def plan(
             problems = check(spec)
         for problem in problems:
             wrong.setdefault(problem, []).append(chosen)
+        if len(wrong) >= MAX_PROBLEMS:
+            break
     if wrong:
-        raise InvalidSweep(
-            first([_as_written(*item, of_all=len(combinations)) for item in wrong.items()])
-        )
+        raise InvalidSweep(first([_as_written(*item, of_all=tried) for item in wrong.items()]))
     return list(planned.values())
 
 
@@ -118,13 +119,13 @@ def _fields(annotation: Any) -> set[str]:
 _FIELDS = {name: _fields(field.annotation) for name, field in JobSpec.model_fields.items()}
 
 
-def _combinations(axes: list[_Axis]) -> list[_Combination]:
+def _combinations(axes: list[_Axis]) -> Iterator[_Combination]:
     size = math.prod(len(axis.values) for axis in axes)
     if size > MAX_JOBS:
         message = f"{size:,} combinations; a sweep has at most {MAX_JOBS}"
         raise InvalidSweep([Problem(path="grid", message=message)])
     every = product(*(axis.values for axis in axes))
-    return [dict(zip(axes, values, strict=True)) for values in every]
+    return (dict(zip(axes, values, strict=True)) for values in every)
 
 
 def _as_written(problem: Problem, chosen: list[_Combination], *, of_all: int) -> Problem:
