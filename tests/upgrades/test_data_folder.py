@@ -22,8 +22,8 @@ from jobs.schemas.status import JobStatus
 from jobs.settings import Settings
 from relora_core.events import StepFinished
 from relora_core.export.from_checkpoint import export_checkpoint
-from worker.attempt import clock
-from worker.run import run
+from tests.worker.attempts import attempt
+from worker.launchers.torchrun import Torchrun
 
 pytestmark = pytest.mark.integration
 
@@ -90,12 +90,7 @@ def test_a_paused_job_resumes_to_the_bits_of_a_run_that_was_never_paused(
         monkeypatch.setenv(name, value)
     paused = job_named(backends, "paused")
     backends.store.resume(paused.id)
-    claimed_at = clock.now()
-    claimed = backends.attempts.claim(paused.id, worker="w", lease_seconds=60)
-    assert claimed is not None
-    run(claimed, backends, claimed_at=claimed_at, leaving=lambda: False)
-
-    job = backends.store.get(paused.id)
+    job = attempt(backends, paused.id, launcher=Torchrun())
     assert (job.status, job.error, job.progress.step) == (JobStatus.SUCCEEDED, None, STEPS)
     starts = backends.store.events(job.id, types={"job.started"})
     resumed_from = [event.resumed_from for event in starts if isinstance(event, JobStarted)]

@@ -38,13 +38,19 @@ def attempt_in_background(
     backends: Backends, job_id: str, *, launcher: Launcher = SCRIPTED
 ) -> Iterator[None]:
     """An attempt that has saved a checkpoint; it has ended when the block has."""
-    before = len(saved_steps(backends, job_id))
+    before = _trainer_starts(backends, job_id)
     thread = Thread(target=attempt, args=(backends, job_id), kwargs={"launcher": launcher})
     thread.start()
-    wait_until(lambda: len(saved_steps(backends, job_id)) > before)
+    wait_until(lambda: _trainer_starts(backends, job_id) > before)
+    saved = len(saved_steps(backends, job_id))  # some by earlier attempts
+    wait_until(lambda: len(saved_steps(backends, job_id)) > saved)
     yield
     thread.join(60)
     assert not thread.is_alive()
+
+
+def _trainer_starts(backends: Backends, job_id: str) -> int:
+    return len(backends.store.events(job_id, types={"train.started"}))
 
 
 def saved_steps(backends: Backends, job_id: str) -> list[int]:
