@@ -96,6 +96,30 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"data": {"train": {"uri": "/x"}, "validation": {"fraction": 2}}}, "must be less than 1"),
     ({"data": {"train": {"uri": "/x"}, "sequence_length": 10**9}}, "must be at most 10000000"),
     (training(epochs=3), "training.epochs: unknown field; did you mean `steps`?"),
+    (
+        training(batch_size=8),
+        "training.batch_size: unknown field; did you mean `global_batch_size`?",
+    ),
+    (training(precision="fp8"), "training.precision: must be bf16 or fp32"),
+    (training(steps="twelve"), "training.steps: must be a whole number"),
+    ({"data": {"train": "/x.txt"}}, "must be an object with fields such as `uri`"),
+    (
+        {"data": {"train": {"path": "/x.txt"}}},
+        "data.train.path: unknown field; did you mean `uri`?",
+    ),
+    ({"dataset": {"train": {"uri": "/x"}}}, "dataset: unknown field; did you mean `data`?"),
+    ({"data": {"train": {"uri": "https://e.org/x.jsonl"}}}, "use file://, hf://, s3://"),
+    (relora(r=8), "method.r: unknown field; did you mean `rank`?"),
+    (relora(lora_alpha=8), "method.lora_alpha: unknown field; did you mean `alpha`?"),
+    ({"optimizer": "adamw"}, "optimizer: must be an object with fields such as `name`"),
+    ({"optimizer": {"name": "adam"}}, "did you mean `adamw`?"),
+    ({"optimizer": {"betas": [0.9, 1.5]}}, "optimizer.betas.1: must be less than 1"),
+    ({"schedule": {"warmup": 5}}, "schedule.warmup: unknown field; did you mean `warmup_steps`?"),
+    ({"schedule": {"warmup_steps": 12}}, "must be less than the 12 steps of training"),
+    ({"model": "llama_9m"}, "model: give exactly one of `preset`"),
+    ({"tokenizer": "gpt2"}, "tokenizer: give exactly one of `train`"),
+    ({"task": "text"}, "task: must be causal_lm or image_classification"),
+    ({"export": {"dtype": "half"}}, "export.dtype: must be bf16, fp16 or fp32"),
     (training(rank=3), "did you mean `method.rank`?"),
     (training(steps=0), "training.steps: must be at least 1"),
     (training(steps=1.5), "training.steps: must be a whole number"),
@@ -205,6 +229,17 @@ OF_THE_SERVICE: list[tuple[dict[str, Any], str]] = [
     ({"trackers": [{"name": "wand"}]}, "did you mean `wandb`?"),
     ({"secrets": {"PATH": "x"}}, "secrets.PATH"),
     ({"data": {"train": {"uri": "/x.docx"}}}, "known formats are"),
+    ({"data": {"train": {"uri": "wikitext"}}}, "neither on the Hub nor an absolute path"),
+    ({"data": {"train": {"uri": "upload://nope"}}}, "there is no dataset 'nope'"),
+    ({"output": {"hub": {"repo": "name"}}}, "output.hub.repo: must be OWNER/NAME"),
+    ({"resources": {"gpu": 1}}, "resources.gpu: unknown field; did you mean `gpus`?"),
+    ({"resources": 1}, "resources: must be an object with fields such as `gpus`"),
+    ({"labels": {"team": 5}}, "labels.team: must be text"),
+    ({"webhooks": [{"url": "e.org"}]}, "webhooks.0.url: must be https://host/path"),
+    ({"trackers": ["wandb"]}, "trackers.0: must be an object with fields such as `name`"),
+    ({"secrets": ["HF_TOKEN"]}, "secrets: must be an object with fields"),
+    ({"secrets": {"HF_TOKEN": "none"}}, "secrets.HF_TOKEN: the project has no secret"),
+    ({"seed": 1}, "seed: unknown field; did you mean `training.seed`?"),
 ]
 QUERIES = [
     "/v1/jobs?limit=0",
@@ -215,7 +250,26 @@ QUERIES = [
     "/v1/jobs?label=x",
     "/v1/sweeps?limit=201",
     "/v1/queue?limit=-1",
+    "/v1/jobs?limit=5.5",
+    "/v1/jobs?method=LoRA",
+    "/v1/jobs?created_before=2026-13-01T00:00:00Z",
+    "/v1/jobs?sort=name",
+    "/v1/queue?cursor=abc",
+    "/v1/webhooks?job_id=JOB",
 ]
+COMMANDS = {  # and what the answer says
+    "jobs list --status quued": "Did you mean 'queued'?",
+    "jobs list --limit 0": "must be at least 1",
+    "jobs list --label team": "'team' is not like team=nlp",
+    "jobs list --method LoRa": "did you mean `lora`?",
+    "jobs get my-first": "`relora jobs list` shows the ids",
+    "jobs submit missing.yaml": "cannot read missing.yaml: No such file",
+    "recipes show relora-60m": "did you mean `relora_60m`?",
+    "presets show llama-9m": "did you mean `llama_9m`?",
+    "webhooks create https://e.org/x --secret s --event job.done": "no event 'job.done'",
+    "webhooks create https://e.org/x --secret s --event job.suceeded": "`job.succeeded`?",
+    "projects create A_B": "must be lowercase letters",
+}
 FILES = {
     "training: {steps: 1}\ntraining: {steps: 2}": "`training` is written twice, again in line 2",
     "a: [": "neither YAML nor JSON",
@@ -344,6 +398,22 @@ def test_a_wrong_query_is_refused_in_the_same_words(http: httpx.Client, path: st
     response = of_time(lambda: http.get(path))
     assert response.status_code == 422
     without(response.text)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_wrong_command_says_what_to_change(url: str, command: str) -> None:
+    told = CliRunner().invoke(app, command.split(), env={"RELORA_URL": url, "COLUMNS": "200"})
+    assert (told.exit_code, type(told.exception)) == (2, SystemExit)
+    assert COMMANDS[command] in told.output
+    without(told.output)
+
+
+def test_a_body_that_is_missing_is_said_to_be_needed(http: httpx.Client) -> None:
+    response = http.post("/v1/jobs", headers={"Content-Type": "application/json"})
+    assert (response.status_code, response.json()["detail"]) == (
+        422,
+        "The request needs a body, as JSON.",
+    )
 
 
 def test_a_sweep_of_wrong_specs_stops_at_the_first_problems(

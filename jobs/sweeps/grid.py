@@ -116,6 +116,7 @@ def _fields(annotation: Any) -> set[str]:
     return {field for variant in get_args(annotation) for field in _fields(variant)}
 
 
+_METHOD = JobSpec.model_fields["method"].default.name
 _FIELDS = {name: _fields(field.annotation) for name, field in JobSpec.model_fields.items()}
 
 
@@ -165,8 +166,8 @@ def _put(document: dict[str, Any], axis: _Axis, value: Any) -> None:
     *parts, last = axis.path
     for part in parts:
         inner = document.get(part)
-        if part == "method" and isinstance(inner, str):  # short for its name
-            inner = {"name": inner}
+        if part == "method" and isinstance(inner, str | None):  # short for its name, or left out
+            inner = {"name": inner or _METHOD}
         if inner is not None and not isinstance(inner, Mapping):
             raise _wrong(axis.written, f"`{part}` of the base has no fields")
         document[part] = dict(inner or {})

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from relora_core.errors import ModelError
+from relora_core.suggestions import no_such
 
 
 @dataclass(frozen=True)
@@ -60,5 +61,5 @@ def known_gpu(product: str) -> str | None:
 def gpu_named(name: str) -> Gpu:
     """Raises `ModelError` that names the known ones."""
     if name not in GPUS:
-        raise ModelError(f"no GPU {name!r} is known; there are {', '.join(GPUS)}")
+        raise ModelError(no_such("GPU", name, GPUS))
     return GPUS[name]

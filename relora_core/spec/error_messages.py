@@ -16,13 +16,14 @@ from relora_core.suggestions import nearest, no_such
 MAX_PROBLEMS = 20
 _LONGEST = 80  # of a value that is shown
 
+_AN_OBJECT = "must be an object with fields"
 # By pydantic's type of an error; the placeholders are its context.
 _WORDS = {
     "missing": "required",
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
     "bytes_type": "must be text",
-    "dict_type": "must be an object with fields",
+    "dict_type": _AN_OBJECT,
     "enum": "must be {expected}",
     "finite_number": "must be a finite number",
     "float_parsing": "must be a number",
@@ -38,9 +39,9 @@ _WORDS = {
     "less_than_equal": "must be at most {le}",
     "list_type": "must be a list",
     "literal_error": "must be {expected}",
-    "mapping_type": "must be an object with fields",
-    "model_attributes_type": "must be an object with fields",
-    "model_type": "must be an object with fields",
+    "mapping_type": _AN_OBJECT,
+    "model_attributes_type": _AN_OBJECT,
+    "model_type": _AN_OBJECT,
     "recursion_loop": "must not contain itself",
     "string_too_long": "must have at most {size}",
     "string_too_short": "must have at least {size}",
@@ -59,12 +60,19 @@ _KINDS = {  # of a value that is of no use in any form, by the beginning of the 
     "date": "must be a date such as 2026-01-31",
 }
 _OTHER_NAMES = {
+    "batch_size": "global_batch_size",
     "context_length": "sequence_length",
     "epochs": "steps",
+    "file": "uri",
+    "lora_alpha": "alpha",
+    "lora_dropout": "dropout",
+    "lora_r": "rank",
     "lr": "learning_rate",
     "max_length": "sequence_length",
     "num_epochs": "steps",
     "num_train_epochs": "steps",
+    "path": "uri",
+    "r": "rank",
     "seq_len": "sequence_length",
 }
 
@@ -153,8 +161,16 @@ def _reason(item: Mapping[str, Any], path: str, model: type[BaseModel] | None) -
         return str(item["msg"])
     if context.get("min_length") == 1:
         return "must not be empty"
+    if words == _AN_OBJECT and model is not None:
+        return words + _some_fields(path, model)
     numbers = {name: f"{value:g}" for name, value in context.items() if isinstance(value, float)}
     return words.format(**{**context, **numbers}, size=_size(kind, context)).replace("'", "")
+
+
+def _some_fields(path: str, model: type[BaseModel]) -> str:
+    """The first three that the part has."""
+    names = _parts(model).get(_without_numbers(path), ())
+    return f" such as {', '.join(f'`{name}`' for name in names[:3])}" if names else ""
 
 
 def _endings(item: Mapping[str, Any], model: type[BaseModel] | None) -> Iterator[str]:
@@ -186,7 +202,7 @@ def _unknown_field(path: str, model: type[BaseModel] | None) -> str:
         return "unknown field"
     parent, _, name = path.rpartition(".")
     parts = _parts(model)
-    own = parts.get(_without_numbers(parent), frozenset())
+    own = parts.get(_without_numbers(parent), ())
     other_name = _OTHER_NAMES.get(name)
     meant = other_name if other_name in own else nearest(name, own)
     elsewhere = [".".join(filter(None, (part, name))) for part in parts if name in parts[part]]
@@ -200,12 +216,12 @@ def _without_numbers(path: str) -> str:
 
 
 @cache
-def _parts(model: type[BaseModel]) -> dict[str, frozenset[str]]:
+def _parts(model: type[BaseModel]) -> dict[str, tuple[str, ...]]:
     """The names of the fields of each part below `model`, by its dotted path."""
-    found: dict[str, set[str]] = {}
+    found: dict[str, dict[str, None]] = {}
     for path, name in _fields(model, ""):
-        found.setdefault(path, set()).add(name)
-    return {path: frozenset(names) for path, names in found.items()}
+        found.setdefault(path, {})[name] = None
+    return {path: tuple(names) for path, names in found.items()}
 
 
 def _fields(annotation: Any, path: str) -> Iterator[tuple[str, str]]:

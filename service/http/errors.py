@@ -127,6 +127,8 @@ def invalid_request(request: Request, error: RequestValidationError) -> JSONResp
         reason, position = details[0]["ctx"]["error"], details[0]["loc"][-1]
         message = f"The body is not JSON: {reason} at character {position}."
         return respond(request, 400, "malformed_body", message)
+    if details[0]["type"] == "missing" and details[0]["loc"] == ("body",):
+        return respond(request, 422, "invalid_request", "The request needs a body, as JSON.")
     detail = "The request was not accepted."
     return respond(request, 422, "invalid_request", detail, errors=_fields(_problems(error)))
 

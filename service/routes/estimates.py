@@ -7,6 +7,7 @@ from pydantic import AfterValidator, WithJsonSchema
 
 from relora_core.errors import ModelError
 from relora_core.estimate import DEFAULT, GPUS, UTILIZATION, estimate, known_gpu, needs_trainer
+from relora_core.suggestions import no_such
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
 from service.routes.spec_body import Admission, AdmissionDep, SpecBody
@@ -22,7 +23,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=CallerRoute)
 
 def _known(gpu: str) -> str:
     if gpu not in GPUS:
-        raise ValueError(f"no GPU {gpu!r} is known; there are {', '.join(GPUS)}")
+        raise ValueError(no_such("GPU", gpu, GPUS))
     return gpu
 
 

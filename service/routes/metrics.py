@@ -12,6 +12,7 @@ from jobs.metrics.store import Steps, TableRow
 from jobs.schemas.json_numbers import MAX_SAFE_INTEGER
 from jobs.schemas.metric_names import METRICS
 from jobs.schemas.metrics import Metrics
+from relora_core.suggestions import no_such
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
 from service.routes.dependencies import Id, MetricsDep
@@ -31,7 +32,7 @@ def _known(asked: list[str]) -> list[str]:
     names = [name.strip() for part in asked for name in part.split(",")]
     for name in names:
         if name not in METRICS:
-            raise ValueError(f"no metric {name!r}; there are {', '.join(METRICS)}")
+            raise ValueError(no_such("metric", name, METRICS))
     return names
 
 

@@ -19,8 +19,8 @@ from service.http.errors import InvalidSpec
 from service.routes.dependencies import BackendsDep, ProjectDep
 from service.schemas.responses import FieldWarning
 
-_DEMO_TEXT = Path(service.__file__).parents[1] / "examples" / "data" / "kjv.jsonl.gz"
-_WIKITEXT = "hf://Salesforce/wikitext?config=wikitext-2-raw-v1"
+DEMO_TEXT = Path(service.__file__).parents[1] / "examples" / "data" / "kjv.jsonl.gz"
+WIKITEXT = "hf://Salesforce/wikitext?config=wikitext-2-raw-v1"
 # The first one trains on a server of any kind: on the text of the clone or, where there is none,
 # on a small dataset of the Hub.
 EXAMPLES: dict[str, Any] = {
@@ -31,7 +31,7 @@ EXAMPLES: dict[str, Any] = {
             "model": {"preset": "llama_9m"},
             "tokenizer": {"train": {"vocab_size": 4096}},
             "data": {
-                "train": {"uri": str(_DEMO_TEXT) if _DEMO_TEXT.exists() else _WIKITEXT},
+                "train": {"uri": str(DEMO_TEXT) if DEMO_TEXT.exists() else WIKITEXT},
                 "validation": {"fraction": 0.02},
                 "sequence_length": 128,
             },

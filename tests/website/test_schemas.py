@@ -25,6 +25,11 @@ def test_what_clients_rely_on_changes_only_where_it_is_meant_to(name: str) -> No
     )
 
 
+def test_the_schemas_name_no_folder_of_the_machine_that_wrote_them() -> None:
+    written = [(ROOT / FOLDER / name).read_text() for name in ("openapi.json", "job-spec.json")]
+    assert [text for text in written if "kjv.jsonl.gz" in text] == []
+
+
 def test_what_is_gone_or_another_is_told_before_what_is_new() -> None:
     properties = {"rank": {"type": "integer", "maximum": 256}, "alpha": {"type": "number"}}
     assert changes(SCHEMA, {"properties": properties, "required": ["rank", "alpha"]}) == [

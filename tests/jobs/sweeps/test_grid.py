@@ -78,6 +78,14 @@ def test_what_the_base_says_of_the_method_stays() -> None:
     assert (short.spec.method.name, short.spec.model_dump()["method"]["rank"]) == ("lora", 4)
 
 
+def test_a_field_of_the_method_belongs_to_the_default_method_where_the_base_has_none() -> None:
+    planned = plan(BASE, {"rank": [4, 8]})
+    assert [(one.spec.method.name, one.spec.model_dump()["method"]["rank"]) for one in planned] == [
+        ("relora", 4),
+        ("relora", 8),
+    ]
+
+
 def test_a_grid_may_give_what_the_base_leaves_out() -> None:
     base = {key: value for key, value in BASE.items() if key != "training"}
     assert [one.spec.training.steps for one in plan(base, {"steps": [10, 20]})] == [10, 20]

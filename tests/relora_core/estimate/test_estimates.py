@@ -208,7 +208,7 @@ def test_a_family_without_a_known_shape_is_read_from_transformers(family: str) -
     [
         ({"gpus": 7}, "480 does not divide over 7 GPUs"),
         ({"gpus": 0}, "needs at least one GPU"),
-        ({"gpu": "abacus"}, "no GPU 'abacus' is known; there are h100, h200"),
+        ({"gpu": "abacus"}, "no GPU 'abacus'; there are h100, h200"),
         ({"utilization": 40.0}, "up to 1; got 1 and 40.0"),
     ],
 )

@@ -50,4 +50,4 @@ def test_csv_goes_with_names_alone(relora: Relora, job: Job, other: tuple[str, .
 def test_an_unknown_curve_is_refused_with_those_there_are(relora: Relora, job: Job) -> None:
     result = relora("jobs", "metrics", job.id, "--name", "los")
     assert result.exit_code == 2
-    assert "no metric 'los'; there are loss, learning_rate" in result.stderr
+    assert "no metric 'los'; did you mean `loss`?" in result.stderr

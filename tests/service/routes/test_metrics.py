@@ -64,7 +64,7 @@ def test_a_name_that_is_no_metric_is_refused(http: httpx.Client, running: Job, p
     assert answer.status_code == 422
     (problem,) = answer.json()["errors"]
     assert problem["path"] == "names"
-    assert "no metric 'los'; there are loss, learning_rate, grad_norm" in problem["message"]
+    assert "no metric 'los'; did you mean `loss`?" in problem["message"]
 
 
 @pytest.mark.parametrize("path", ["metrics", "metrics.csv"])
