@@ -8,14 +8,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
 import redis
+from rich.console import Console
 
 from service.client import Client
+from service.local import up as up_module
+from service.local.up import UpError, run_up
 from service.server import listen
 
 pytestmark = pytest.mark.integration
@@ -159,6 +163,27 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     assert f"cannot listen at 127.0.0.1:{port}" in refused.stderr
     assert "--port" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_beyond_loopback_it_says_how_to_make_the_first_key_and_starts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def listening(host: str, port: int) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(getsockname=lambda: (host, port))
+
+    monkeypatch.setattr(up_module, "_listening", listening)  # not bound: others could reach it
+    monkeypatch.setattr(up_module, "Stop", lambda: SimpleNamespace(asked=False))
+    data_dir = tmp_path / "data"
+    with pytest.raises(UpError) as refused:
+        run_up(host="10.0.0.7", port=80, data_dir=data_dir, with_worker=False, console=Console())
+    for words in (
+        "others could reach 10.0.0.7, and there is no API key yet",
+        "python -m jobs.admin.keys create --name admin --scope operator",
+        f"RELORA_DATA_DIR={data_dir}",
+    ):
+        assert words in str(refused.value)
+    assert list((data_dir / "logs").iterdir()) == []
 
 
 @pytest.mark.slow
