@@ -10,9 +10,23 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
 
 from relora_core import ReLoRA, ReLoRACallback
+from relora_core.data.loader import BatchLoader
 from relora_core.errors import ModelError
+from relora_core.events import Merged, StepFinished
+from relora_core.methods import build_method
 from relora_core.optim.schedules import cosine
-from tests.relora_core.conftest import TINY_LLAMA, MakeModel, assert_same_weights
+from relora_core.optim.timeline import Timeline
+from relora_core.spec import TrainSpec
+from relora_core.tasks import build_task
+from relora_core.tasks.task import Task
+from relora_core.training.train import train
+from tests.relora_core.conftest import (
+    TINY_LLAMA,
+    MakeModel,
+    MakeSpec,
+    Recorder,
+    assert_same_weights,
+)
 
 STEPS, RESET_EVERY, CLIMB = 12, 4, 2
 CONFIG = {**TINY_LLAMA, "vocab_size": 300, "tie_word_embeddings": True}
@@ -73,6 +87,72 @@ def test_a_run_resumed_from_a_checkpoint_at_a_restart_ends_with_the_bits_of_one_
         whole, halves = (load_file(tmp_path / run / file) for run in ("whole", "halves"))
         assert whole.keys() == halves.keys()
         assert_same_weights(whole, halves)
+
+
+@pytest.mark.slow
+def test_it_trains_the_model_that_a_spec_trains(
+    make_spec: MakeSpec, cache: Path, tmp_path: Path
+) -> None:
+    """Through three restarts, on the same batches."""
+    spec = make_spec(
+        method={"warm_start_steps": 0, "frozen_dtype": "fp32"},
+        training={"steps": 16},
+        optimizer={"low_rank_learning_rate": 1e-2},
+        schedule={"warmup_steps": 0, "restart_warmup_steps": 2, "min_lr_ratio": 0},
+    )
+    recorder = Recorder()
+    train(spec, tmp_path / "spec", recorder, cache=cache)
+    losses = [event.loss for event in recorder.of(StepFinished)]
+
+    task = build_task(spec, cache=cache, emit=recorder)
+    plain = task.build_model(build_method(spec, Timeline.of(spec)))
+    model = ReLoRA(plain, rank=4, seed=spec.training.seed)
+    arguments = TrainingArguments(
+        str(tmp_path / "trainer"),
+        max_steps=16,
+        per_device_train_batch_size=spec.training.global_batch_size,
+        train_sampling_strategy="sequential",
+        learning_rate=1e-2,
+        adam_beta2=0.95,
+        lr_scheduler_type="cosine",
+        logging_steps=1,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=True,
+    )
+    trainer = Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=rows_read_by(spec, task),
+        callbacks=[ReLoRACallback(reset_every=4, restart_warmup_steps=2)],
+    )
+    trainer.train()
+
+    assert len(recorder.of(Merged)) == model.restarts == 3
+    logged = [row["loss"] for row in trainer.state.log_history if "loss" in row]
+    assert logged == pytest.approx(losses, abs=1e-4)
+    assert losses[-1] < losses[0] - 1
+    expected, found = (
+        load_file(tmp_path / run / "final/model.safetensors") for run in ("spec", "trainer")
+    )
+    assert expected.keys() == found.keys()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, atol=1e-4, rtol=0)
+
+
+def rows_read_by(spec: TrainSpec, task: Task) -> Dataset:
+    """What a run of the spec reads, in its order."""
+    batches = BatchLoader(
+        task.train, global_batch_size=spec.training.global_batch_size, seed=spec.training.seed
+    )
+    rows = []
+    for step in range(spec.total_steps):
+        batch = batches.batch(step)
+        for inputs, targets in zip(batch.inputs.tolist(), batch.targets.tolist(), strict=True):
+            rows.append({"input_ids": [*inputs, targets[-1]], "labels": [-100, *targets]})
+    batches.close()
+    return Dataset.from_list(rows)
 
 
 def test_a_finished_run_saves_the_merged_model(trainer: Any, tmp_path: Path) -> None:
