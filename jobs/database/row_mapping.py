@@ -23,6 +23,7 @@ _IN_COLUMNS = {
 }
 PROGRESS_COLUMNS = (
     jobs.c.id,
+    jobs.c.project,
     jobs.c.priority,
     jobs.c.gpus,
     jobs.c.status,

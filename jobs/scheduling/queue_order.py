@@ -12,13 +12,17 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Integer,
     Row,
     Select,
     Subquery,
     and_,
+    bindparam,
     func,
     or_,
     select,
+    tuple_,
+    union_all,
 )
 
 from jobs.database.engine import READ_ONLY
@@ -29,17 +33,21 @@ from jobs.schemas.queue import QueuedJob
 from jobs.schemas.status import LEASED, JobStatus
 
 IN_ORDER = (jobs.c.priority.desc(), jobs.c.id)  # of one project
+_QUEUED = jobs.c.status == JobStatus.QUEUED
+_LEASED = jobs.c.status.in_(LEASED)
 
 
 def position(connection: Connection, row: Row[*tuple[Any, ...]]) -> int | None:
     """Of a job in the whole queue: 1 is next. None for one that does not wait."""
     if row.status is not JobStatus.QUEUED:
         return None
-    return positions(connection, [row])[row.id]
+    job = {"job_id": row.id, "job_project": row.project, "job_priority": row.priority}
+    before, turn = connection.execute(_BEFORE_IN_PROJECT, job).one()
+    return 1 + before + (connection.scalar(_BEFORE_IN_OTHERS, job | {"turn": turn}) or 0)
 
 
 def positions(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> dict[str, int]:
-    """As `position`, of many jobs in one look."""
+    """As `position`, of many jobs, in one look at the whole queue."""
     waiting = {row.id for row in rows if row.status is JobStatus.QUEUED}
     if not waiting:
         return {}
@@ -59,7 +67,7 @@ def first(may_run: ColumnElement[bool]) -> Select[str]:
     project, leased = projects.alias("project"), _leased_gpus().subquery()
     next_job = (
         select(jobs.c.id)
-        .where(jobs.c.project == project.c.name, jobs.c.status == JobStatus.QUEUED, may_run)
+        .where(jobs.c.project == project.c.name, _QUEUED, may_run)
         .order_by(*IN_ORDER)
         .limit(1)
         .correlate(project)
@@ -77,21 +85,70 @@ def first(may_run: ColumnElement[bool]) -> Select[str]:
 
 
 def _queue() -> Subquery:
-    """As claims go on if no job ends: each is counted before the later ones of its project."""
+    """The queued jobs of all projects, each with its place."""
     leased = _leased_gpus().subquery()
-    ahead = func.sum(jobs.c.gpus).over(
-        partition_by=jobs.c.project, order_by=IN_ORDER, rows=(None, -1)
-    )
-    turn = func.coalesce(leased.c.gpus, 0) + func.coalesce(ahead, 0)
-    queued = select(jobs.c.id, turn.label("turn")).where(jobs.c.status == JobStatus.QUEUED)
+    turn = func.coalesce(leased.c.gpus, 0) + _gpus_ahead(partition_by=jobs.c.project)
+    queued = select(jobs.c.id, turn.label("turn")).where(_QUEUED)
     turns = queued.outerjoin(leased, leased.c.project == jobs.c.project).subquery()
     rank = func.row_number().over(order_by=(turns.c.turn, turns.c.id)).label("rank")
     return select(turns.c.id, rank).subquery()
 
 
+def _gpus_ahead(partition_by: ColumnElement[str] | None = None) -> ColumnElement[int]:
+    """Of the queued jobs before one in its project.
+
+    With those that its project has leased they are its turn, as claims go on if no job ends.
+    """
+    gpus = func.sum(jobs.c.gpus)
+    ahead = gpus.over(partition_by=partition_by, order_by=IN_ORDER, rows=(None, -1))
+    return func.coalesce(ahead, 0)
+
+
 def _leased_gpus() -> Select[str, int]:
     gpus = func.sum(jobs.c.gpus).label("gpus")
-    return select(jobs.c.project, gpus).where(jobs.c.status.in_(LEASED)).group_by(jobs.c.project)
+    return select(jobs.c.project, gpus).where(_LEASED).group_by(jobs.c.project)
+
+
+def _before_in_project() -> Select[int, int]:
+    """How many jobs of its project go before a job, and its turn."""
+    of_project = jobs.c.project == bindparam("job_project")
+    leased = select(func.coalesce(func.sum(jobs.c.gpus), 0)).where(_LEASED, of_project)
+    queued = select(jobs.c.gpus).where(_QUEUED, of_project)
+    priority = bindparam("job_priority", type_=Integer)
+    before = union_all(  # two ranges of the index, where one condition would read all of it
+        queued.where(jobs.c.priority > priority),
+        queued.where(jobs.c.priority == priority, jobs.c.id < bindparam("job_id")),
+    ).subquery()
+    gpus = func.coalesce(func.sum(before.c.gpus), 0)
+    return select(func.count(), leased.scalar_subquery() + gpus).select_from(before)
+
+
+def _before_in_others() -> Select[int]:
+    """How many jobs of other projects go before the one that has this turn.
+
+    Each job adds a GPU or more to the turn of the next of its project, so none after the first
+    `turn + 1` of a project is among them.
+    """
+    turn = bindparam("turn", type_=Integer)
+    leased = _leased_gpus().subquery()
+    queued = (
+        select(jobs.c.id, _gpus_ahead().label("gpus_ahead"))  # no partition, so it ends early
+        .where(_QUEUED, jobs.c.project == projects.c.name)
+        .order_by(*IN_ORDER)
+        .limit(turn + 1)
+        .correlate(projects)
+        .subquery()
+    )
+    place = tuple_(func.coalesce(leased.c.gpus, 0) + queued.c.gpus_ahead, queued.c.id)
+    before = select(func.count()).where(place < tuple_(turn, bindparam("job_id")))
+    return (
+        select(func.sum(before.select_from(queued).scalar_subquery()))
+        .select_from(projects.outerjoin(leased, leased.c.project == projects.c.name))
+        .where(projects.c.name != bindparam("job_project"))
+    )
+
+
+_BEFORE_IN_PROJECT, _BEFORE_IN_OTHERS = _before_in_project(), _before_in_others()
 
 
 class WaitingJobs:

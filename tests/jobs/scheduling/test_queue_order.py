@@ -61,29 +61,47 @@ def test_a_project_whose_job_has_many_gpus_waits_for_as_many_of_others(
     assert [claimed(attempts) for _ in range(5)] == [big[0], *small[:2], big[1], small[2]]
 
 
+def test_of_jobs_of_other_projects_with_the_same_turn_the_older_go_before(
+    store: JobStore, projects: ProjectStore, spec: JobSpec
+) -> None:
+    projects.create(NewProject(name="other"))
+    ids = [store.create(spec, project=name).id for name in ("other", "default") * 2]
+    assert [store.progress(job_id).queue_position for job_id in ids] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("seed", range(2))
 def test_places_in_the_queue_are_the_order_in_which_workers_take_jobs(
     store: JobStore,
     attempts: AttemptStore,
     projects: ProjectStore,
     waiting: WaitingJobs,
     spec: JobSpec,
+    seed: int,
 ) -> None:
-    draw = random.Random(0)  # noqa: S311 # the same queue each time
-    names = ["default", "one", "two"]
+    draw = random.Random(seed)  # noqa: S311 # the same queue each time
+    names = ["default", "one", "two", "capped"]
     for name in names[1:]:
-        projects.create(NewProject(name=name))
+        quotas = Quotas(running_jobs=5) if name == "capped" else Quotas()
+        projects.create(NewProject(name=name, quotas=quotas))
     training = spec.training.model_copy(update={"global_batch_size": 64})
     for _ in range(30):
-        gpus, priority = draw.choice([1, 2, 4]), draw.choice([0, 0, 5])
+        gpus, priority = draw.choice([1, 1, 2, 4]), draw.choice([0, 0, 5, -5])
         changes = {"resources": Resources(gpus=gpus), "priority": priority, "training": training}
         store.create(spec.model_copy(update=changes), project=draw.choice(names))
-    for _ in range(4):
-        claimed(attempts)
+    for _ in range(5):
+        assert claimed(attempts) is not None
+
     pages = [waiting.list(project=name, limit=100) for name in names]
-    expected = {one.position: one.job_id for page in pages for one in page}
-    assert sorted(expected) == list(range(1, 27))
-    assert [store.progress(expected[n]).queue_position for n in (1, 20)] == [1, 20]
-    assert [claimed(attempts) for _ in range(26)] == [expected[n] for n in range(1, 27)]
+    places = {one.job_id: one.position for page in pages for one in page}
+    assert sorted(places.values()) == list(range(1, 26))
+    listed = [job for name in names for job in store.list(project=name)]
+    assert {job.id: job.progress.queue_position for job in listed if job.id in places} == places
+    assert {job_id: store.progress(job_id).queue_position for job_id in places} == places
+
+    taken = list(iter(lambda: claimed(attempts), None))
+    assert taken == sorted(taken, key=places.__getitem__)
+    left = places.keys() - taken
+    assert {store.project_of(job_id) for job_id in left} <= {"capped"}
 
 
 def test_workers_that_claim_at_once_take_as_much_from_each_project(
