@@ -115,16 +115,15 @@ class JobStore:
     def page(
         self, wanted: JobFilter, *, project: str, limit: int
     ) -> tuple[builtins.list[Job], bool]:
-        """The newest first, and whether older ones may follow.
+        """The newest first, and whether older ones follow.
 
         Long specs make a page shorter than `limit`, so that none takes the memory of the server.
         """
         with self._reads.begin() as connection:
-            found = connection.execute(wanted.query(project, limit)).all()
-            rows = within_a_page(found)
+            found = connection.execute(wanted.query(project, limit + 1)).all()
+            rows = within_a_page(found[:limit])
             waiting = positions(connection, rows)
-        more = len(rows) < len(found) or len(found) == limit
-        return [job_from(row, waiting.get(row.id)) for row in rows], more
+        return [job_from(row, waiting.get(row.id)) for row in rows], len(rows) < len(found)
 
     def progress(self, job_id: str) -> Progress:
         """As `get(job_id).progress`, without reading the spec."""

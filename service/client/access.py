@@ -8,7 +8,7 @@ from jobs.schemas.projects import Project, ProjectReport, Quotas
 from jobs.schemas.secrets import Secret
 from service.client.calls import AnyTransport, Group, answered, iterated
 from service.client.requests import Listing, Query, Request, at, changes_of, model, nothing
-from service.schemas.responses import KeyPage, ProjectPage, SecretPage
+from service.schemas.pages import Page
 
 GivenQuotas = Quotas | Mapping[str, Any]
 
@@ -38,7 +38,7 @@ class Keys(Group[AnyTransport]):
     ) -> Listing[ApiKey]:
         """The newest first, expired ones among them and, if they are asked for, revoked ones."""
         query: Query = {"project": project, "revoked": revoked}
-        return Listing(at("keys"), model(KeyPage), query=query, limit=limit)
+        return Listing(at("keys"), model(Page[ApiKey]), query=query, limit=limit)
 
     @answered
     def get(self, key_id: str) -> Request[ApiKey]:
@@ -59,7 +59,7 @@ class Projects(Group[AnyTransport]):
     @iterated
     def list(self, *, limit: int | None = None) -> Listing[Project]:
         """By name."""
-        return Listing(at("projects"), model(ProjectPage), limit=limit)
+        return Listing(at("projects"), model(Page[Project]), limit=limit)
 
     @answered
     def get(self, project: str) -> Request[ProjectReport]:
@@ -82,7 +82,7 @@ class Secrets(Group[AnyTransport]):
     @iterated
     def list(self, *, limit: int | None = None) -> Listing[Secret]:
         """The names, sorted, without the values."""
-        return Listing(at("secrets"), model(SecretPage), limit=limit)
+        return Listing(at("secrets"), model(Page[Secret]), limit=limit)
 
     @answered
     def delete(self, name: str) -> Request[None]:

@@ -7,7 +7,7 @@ from service.client.calls import AnyTransport, Group, answered, iterated, thread
 from service.client.requests import Listing, Request, at, model, nothing
 from service.client.transport import Transport
 from service.client.upload import Listener, Upload, unnoticed
-from service.schemas.responses import DatasetPage
+from service.schemas.pages import Page
 
 
 class Datasets(Group[AnyTransport]):
@@ -30,7 +30,7 @@ class Datasets(Group[AnyTransport]):
     @iterated
     def list(self, *, limit: int | None = None) -> Listing[Dataset]:
         """The newest first, those that are being uploaded among them."""
-        return Listing(at("datasets"), model(DatasetPage), limit=limit)
+        return Listing(at("datasets"), model(Page[Dataset]), limit=limit)
 
     @answered
     def get(self, dataset_id: str) -> Request[Dataset]:

@@ -4,15 +4,16 @@ from jobs.schemas.queue import QueuedJob
 from jobs.schemas.workers import Worker
 from service.client.calls import AnyTransport, Group, answered, iterated
 from service.client.requests import Listing, Request, at, model
-from service.schemas.presets import Preset, PresetConfig, PresetPage, RecipeEntry, RecipePage
-from service.schemas.responses import Queue, WorkerPage
+from service.schemas.pages import Page
+from service.schemas.presets import Preset, PresetConfig, RecipeEntry
+from service.schemas.responses import Queue
 
 
 class Presets(Group[AnyTransport]):
     @iterated
     def list(self) -> Listing[Preset]:
         """Model shapes by name, with their sizes."""
-        return Listing(at("presets"), model(PresetPage), page_size=None)
+        return Listing(at("presets"), model(Page[Preset]), page_size=None)
 
     @answered
     def get(self, name: str) -> Request[PresetConfig]:
@@ -24,7 +25,7 @@ class Recipes(Group[AnyTransport]):
     @iterated
     def list(self) -> Listing[RecipeEntry]:
         """The paper's runs by name, each with its source."""
-        return Listing(at("recipes"), model(RecipePage), page_size=None)
+        return Listing(at("recipes"), model(Page[RecipeEntry]), page_size=None)
 
     @answered
     def get(self, name: str) -> Request[RecipeEntry]:
@@ -35,7 +36,7 @@ class Workers(Group[AnyTransport]):
     @iterated
     def list(self) -> Listing[Worker]:
         """Those that gave a sign of life within the last minute, by name."""
-        return Listing(at("workers"), model(WorkerPage), page_size=None)
+        return Listing(at("workers"), model(Page[Worker]), page_size=None)
 
 
 class Waiting(Group[AnyTransport]):

@@ -30,14 +30,11 @@ from service.client.requests import (
     text,
 )
 from service.client.transport import Transport
+from service.schemas.pages import Page
 from service.schemas.responses import (
     LAST_EVENTS,
-    ArtifactPage,
-    CheckpointPage,
     EventPage,
-    GenerationPage,
     JobEstimate,
-    JobPage,
     StoredArtifact,
     SubmittedJob,
 )
@@ -88,7 +85,7 @@ class Jobs(Group[AnyTransport]):
             "created_after": created_after,
             "created_before": created_before,
         }
-        return Listing(at("jobs"), model(JobPage), query=query, limit=limit)
+        return Listing(at("jobs"), model(Page[Job]), query=query, limit=limit)
 
     @answered
     def change(self, job_id: str, new: JobChanges | Mapping[str, Any]) -> Request[Job]:
@@ -267,12 +264,12 @@ class Jobs(Group[AnyTransport]):
     def generations(self, job_id: str, *, limit: int | None = None) -> Listing[Generation]:
         """The newest first."""
         path = at("jobs", job_id, "generations")
-        return Listing(path, model(GenerationPage), limit=limit)
+        return Listing(path, model(Page[Generation]), limit=limit)
 
     @iterated
     def checkpoints(self, job_id: str) -> Listing[Checkpoint]:
         """What the job saved, the newest first: checkpoints and merged models."""
-        return Listing(at("jobs", job_id, "checkpoints"), model(CheckpointPage))
+        return Listing(at("jobs", job_id, "checkpoints"), model(Page[Checkpoint]))
 
     @iterated
     def artifacts(
@@ -286,7 +283,7 @@ class Jobs(Group[AnyTransport]):
         """The files that the job made, by path."""
         return Listing(
             at("jobs", job_id, "artifacts"),
-            model(ArtifactPage),
+            model(Page[StoredArtifact]),
             query={"kind": kind, "step": step, "prefix": prefix or None},
             page_size=1000,
         )

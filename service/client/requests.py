@@ -4,15 +4,16 @@ import uuid
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel
 
+from service.schemas.pages import Page
+
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
-Item_co = TypeVar("Item_co", covariant=True)
 Model = TypeVar("Model", bound=BaseModel)
 
 Value = str | int | float | bool | datetime | None
@@ -60,13 +61,6 @@ def _written(value: Value | Sequence[str]) -> str | list[str] | None:
             return str(value)
         case _:
             return list(value)
-
-
-class Page(Protocol[Item_co]):
-    @property
-    def items(self) -> Sequence[Item_co]: ...
-    @property
-    def next(self) -> str | None: ...
 
 
 @dataclass(frozen=True)

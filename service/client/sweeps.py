@@ -6,7 +6,7 @@ from typing import Any
 from jobs.schemas.sweeps import NewSweep, Sweep, SweepSummary
 from service.client.calls import AnyTransport, Group, answered, iterated
 from service.client.requests import Listing, Request, at, body, model, once
-from service.schemas.responses import SweepPage
+from service.schemas.pages import Page
 
 
 class Sweeps(Group[AnyTransport]):
@@ -18,7 +18,7 @@ class Sweeps(Group[AnyTransport]):
     @iterated
     def list(self, *, limit: int | None = None) -> Listing[SweepSummary]:
         """The newest first, each with the count of its jobs by status."""
-        return Listing(at("sweeps"), model(SweepPage), limit=limit)
+        return Listing(at("sweeps"), model(Page[SweepSummary]), limit=limit)
 
     @answered
     def get(self, sweep_id: str) -> Request[Sweep]:

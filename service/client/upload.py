@@ -11,7 +11,7 @@ from service.client.errors import ApiError, Unreachable
 from service.client.requests import Listing, Request, at, model
 from service.client.retry import Patience
 from service.client.transport import Transport
-from service.schemas.responses import DatasetPage
+from service.schemas.pages import Page
 
 PART_BYTES = 16 << 20
 CONFLICT = 409
@@ -63,7 +63,7 @@ class Upload:
         return None
 
     def _datasets(self) -> Iterator[Dataset]:
-        return self.transport.iterate(Listing(at("datasets"), model(DatasetPage)))
+        return self.transport.iterate(Listing(at("datasets"), model(Page[Dataset])))
 
     def _announce(self, new: NewDataset) -> Dataset:
         document = new.model_dump(mode="json")

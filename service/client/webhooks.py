@@ -6,7 +6,7 @@ from typing import Any
 from jobs.schemas.webhooks import Delivery, DeliveryStatus, Webhook, WebhookSpec
 from service.client.calls import AnyTransport, Group, answered, iterated
 from service.client.requests import Listing, Request, at, body, model, nothing
-from service.schemas.responses import DeliveryPage, WebhookPage
+from service.schemas.pages import Page
 
 
 class Webhooks(Group[AnyTransport]):
@@ -18,7 +18,7 @@ class Webhooks(Group[AnyTransport]):
     @iterated
     def list(self, *, job_id: str | None = None, limit: int | None = None) -> Listing[Webhook]:
         """The project's own or, with `job_id`, those of one job; the newest first."""
-        return Listing(at("webhooks"), model(WebhookPage), query={"job_id": job_id}, limit=limit)
+        return Listing(at("webhooks"), model(Page[Webhook]), query={"job_id": job_id}, limit=limit)
 
     @answered
     def get(self, webhook_id: str) -> Request[Webhook]:
@@ -35,7 +35,7 @@ class Webhooks(Group[AnyTransport]):
     ) -> Listing[Delivery]:
         """What was sent or waits to be sent, the newest first."""
         path = at("webhooks", webhook_id, "deliveries")
-        return Listing(path, model(DeliveryPage), query={"status": status}, limit=limit)
+        return Listing(path, model(Page[Delivery]), query={"status": status}, limit=limit)
 
     @answered
     def test(self, webhook_id: str) -> Request[Delivery]:

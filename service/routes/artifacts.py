@@ -8,7 +8,7 @@ from fastapi.responses import RedirectResponse
 from pydantic import Field
 
 from jobs.errors import ArtifactNotFound
-from jobs.schemas.artifacts import ArtifactKind
+from jobs.schemas.artifacts import ArtifactKind, Checkpoint
 from jobs.schemas.job import Artifact
 from jobs.schemas.json_numbers import MAX_SAFE_INTEGER
 from jobs.storage import Storage
@@ -19,8 +19,9 @@ from service.http.downloads import ConditionsDep, Content, not_modified, send
 from service.http.errors import documented
 from service.http.limits import MAX_NAME, MAX_PATH
 from service.http.tar_stream import TarFile, TarStream
-from service.routes.dependencies import NEXT, BackendsDep, Id, StoreDep
-from service.schemas.responses import ArtifactPage, CheckpointPage, StoredArtifact
+from service.routes.dependencies import CURSOR, NEXT, BackendsDep, Id, StoreDep
+from service.schemas.pages import Page
+from service.schemas.responses import StoredArtifact
 
 router = APIRouter(prefix="/v1/jobs", tags=["artifacts"], route_class=CallerRoute)
 
@@ -57,12 +58,12 @@ def list_checkpoints(
         str,
         Field(max_length=MAX_NAME),
         TextPattern(r"^(\d{1,18}-(checkpoint|merged|final))?$", NEXT),
-        Query(description="The `next` of the page before."),
+        Query(description=CURSOR),
     ] = "",
-) -> CheckpointPage:
+) -> Page[Checkpoint]:
     """The folders that the job saved, the newest first: checkpoints and merged models."""
-    saved = backends.files.checkpoints(job_id, limit=limit, after=cursor)
-    return CheckpointPage(items=saved, next=saved[-1].position if len(saved) == limit else None)
+    found = backends.files.checkpoints(job_id, limit=limit + 1, after=cursor)
+    return Page[Checkpoint].of(found, limit, cursor="position")
 
 
 def _selection(
@@ -85,16 +86,12 @@ def list_artifacts(
     selection: Annotated[Selection, Depends(_selection)],
     backends: BackendsDep,
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
-    cursor: Annotated[
-        str, Query(max_length=MAX_PATH, description="The `next` of the page before.")
-    ] = "",
-) -> ArtifactPage:
+    cursor: Annotated[str, Query(max_length=MAX_PATH, description=CURSOR)] = "",
+) -> Page[StoredArtifact]:
     """The files that are whole in the storage, sorted by path."""
-    files = backends.files.list(job_id, selection, limit=limit, after=cursor)
-    return ArtifactPage(
-        items=[StoredArtifact(**file.model_dump(), url=_url(job_id, file.path)) for file in files],
-        next=files[-1].path if len(files) == limit else None,
-    )
+    files = backends.files.list(job_id, selection, limit=limit + 1, after=cursor)
+    found = [StoredArtifact(**file.model_dump(), url=_url(job_id, file.path)) for file in files]
+    return Page[StoredArtifact].of(found, limit, cursor="path")
 
 
 @router.get(

@@ -18,7 +18,8 @@ from service.http.caller_route import CallerRoute
 from service.http.errors import documented
 from service.http.upload_buffer import receive
 from service.routes.dependencies import BackendsDep, Cursor, Id, PageLimit, ProjectDep
-from service.schemas.responses import LOCATION, DatasetPage
+from service.schemas.pages import Page
+from service.schemas.responses import LOCATION
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=CallerRoute)
 
@@ -59,10 +60,10 @@ def list_datasets(
     project: ProjectDep,
     limit: PageLimit = 50,
     cursor: Cursor = None,
-) -> DatasetPage:
+) -> Page[Dataset]:
     """The newest first, those that are being uploaded among them."""
-    items = backends.datasets.list(project, limit=limit, before=cursor)
-    return DatasetPage(items=items, next=items[-1].id if len(items) == limit else None)
+    found = backends.datasets.list(project, limit=limit + 1, before=cursor)
+    return Page[Dataset].of(found, limit)
 
 
 @router.get("/{dataset_id}", summary="Show a dataset", responses=documented(404))

@@ -69,6 +69,7 @@ def _query_parameters(dependant: Dependant) -> Iterator[str]:
 
 
 NEXT = "the `next` of the page before"  # what a cursor must be, in an error
+CURSOR = "The `next` of the page before."
 
 BackendsDep = Annotated[Backends, Depends(_backends)]
 StoreDep = Annotated[JobStore, Depends(_store)]
@@ -77,8 +78,6 @@ DispatcherDep = Annotated[Dispatcher, Depends(_dispatcher)]
 WebhookSenderDep = Annotated[WebhookSender, Depends(_webhook_sender)]
 HubDep = Annotated[EventHub, Depends(_hub)]
 Id = Annotated[str, Path(max_length=MAX_NAME)]
-Cursor = Annotated[
-    str | None, Query(max_length=MAX_NAME, description="The `next` of the page before.")
-]
+Cursor = Annotated[str | None, Query(max_length=MAX_NAME, description=CURSOR)]
 PageLimit = Annotated[int, Query(ge=1, le=200)]
 ProjectDep = Annotated[str, Depends(_project)]

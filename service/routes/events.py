@@ -113,9 +113,8 @@ def get_events(
     """
     after, limit = selection.after, selection.limit
     if EVENT_STREAM not in request.headers.get("Accept", ""):
-        events = store.events(job_id, after=after, limit=limit, types=selection.types)
-        more = len(events) == limit
-        page = EventPage(items=events, next=str(events[-1].id) if more else None)
+        found = store.events(job_id, after=after, limit=limit + 1, types=selection.types)
+        page = EventPage.of(found, limit)
         # Not by FastAPI, which writes a loss that is not finite as null.
         return Response(page.model_dump_json(), media_type="application/json")
     if store.get(job_id).status in FINAL and not store.events(

@@ -14,7 +14,8 @@ from relora_core.spec import NoTokenizer
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
 from service.routes.dependencies import BackendsDep, Cursor, Id, PageLimit
-from service.schemas.responses import LOCATION, GenerationPage
+from service.schemas.pages import Page
+from service.schemas.responses import LOCATION
 
 router = APIRouter(prefix="/v1/jobs", tags=["generations"], route_class=CallerRoute)
 
@@ -56,10 +57,10 @@ def list_generations(
     backends: BackendsDep,
     limit: PageLimit = 50,
     cursor: Cursor = None,
-) -> GenerationPage:
+) -> Page[Generation]:
     """The newest first."""
-    items = backends.generations.list(job_id, limit=limit, before=cursor)
-    return GenerationPage(items=items, next=items[-1].id if len(items) == limit else None)
+    found = backends.generations.list(job_id, limit=limit + 1, before=cursor)
+    return Page[Generation].of(found, limit)
 
 
 @router.get(

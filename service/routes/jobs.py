@@ -24,7 +24,8 @@ from service.routes.dependencies import (
     StoreDep,
 )
 from service.routes.spec_body import AdmissionDep, IdempotencyKey, SpecBody
-from service.schemas.responses import LOCATION, JobPage, SubmittedJob
+from service.schemas.pages import Page
+from service.schemas.responses import LOCATION, SubmittedJob
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=CallerRoute)
 
@@ -127,12 +128,12 @@ def list_jobs(
     store: StoreDep,
     wanted: Annotated[JobFilter, Depends(_filter)],
     limit: PageLimit = 50,
-) -> JobPage:
+) -> Page[Job]:
     """Jobs, the newest first. Where specs are long, a page has fewer than `limit`: go on with
     `next` until it is null.
     """
     jobs, more = store.page(wanted, project=project, limit=limit)
-    return JobPage(items=jobs, next=jobs[-1].id if jobs and more else None)
+    return Page[Job](items=jobs, next=jobs[-1].id if more else None)
 
 
 @router.get("/{job_id}", summary="Show a job", responses=documented(404))

@@ -12,7 +12,8 @@ from service.http.caller_route import CallerRoute
 from service.http.errors import documented
 from service.http.limits import MAX_NAME
 from service.routes.dependencies import BackendsDep, Cursor, Id, PageLimit
-from service.schemas.responses import LOCATION, KeyPage
+from service.schemas.pages import Page
+from service.schemas.responses import LOCATION
 
 router = APIRouter(
     prefix="/v1/keys", tags=["keys"], dependencies=[Depends(admins_only)], route_class=CallerRoute
@@ -78,10 +79,10 @@ def list_keys(
     revoked: Annotated[bool, Query(description="Show those that were revoked, too.")] = False,
     limit: PageLimit = 50,
     cursor: Cursor = None,
-) -> KeyPage:
+) -> Page[ApiKey]:
     """A project's keys, the newest first, expired ones among them."""
-    items = keys.list(_project(caller, project), limit=limit, before=cursor, revoked=revoked)
-    return KeyPage(items=items, next=items[-1].id if len(items) == limit else None)
+    found = keys.list(_project(caller, project), limit=limit + 1, before=cursor, revoked=revoked)
+    return Page[ApiKey].of(found, limit)
 
 
 @router.get("/{key_id}", summary="Show an API key", responses=documented(404))

@@ -8,11 +8,11 @@ from relora_core.suggestions import no_such
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
 from service.routes.dependencies import Id
+from service.schemas.pages import Page
 from service.schemas.presets import (
+    Preset,
     PresetConfig,
-    PresetPage,
     RecipeEntry,
-    RecipePage,
     all_presets,
     all_recipes,
     preset,
@@ -37,9 +37,9 @@ class RecipeNotFound(NotFound):
 
 
 @router.get("/presets", summary="List model presets")
-def list_presets() -> PresetPage:
+def list_presets() -> Page[Preset]:
     """Model shapes by name, with their sizes."""
-    return PresetPage(items=all_presets())
+    return Page[Preset](items=all_presets(), next=None)
 
 
 @router.get("/presets/{name}", summary="Show a model preset", responses=documented(404))
@@ -51,9 +51,9 @@ def get_preset(name: Id) -> PresetConfig:
 
 
 @router.get("/recipes", summary="List recipes")
-def list_recipes() -> RecipePage:
+def list_recipes() -> Page[RecipeEntry]:
     """The paper's runs by name, each with its source."""
-    return RecipePage(items=all_recipes())
+    return Page[RecipeEntry](items=all_recipes(), next=None)
 
 
 @router.get("/recipes/{name}", summary="Show a recipe", responses=documented(404))

@@ -12,8 +12,9 @@ from service.auth.access import CallerDep, operators_only
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
 from service.http.limits import MAX_NAME
-from service.routes.dependencies import BackendsDep, Id, PageLimit
-from service.schemas.responses import LOCATION, ProjectPage
+from service.routes.dependencies import CURSOR, BackendsDep, Id, PageLimit
+from service.schemas.pages import Page
+from service.schemas.responses import LOCATION
 
 router = APIRouter(prefix="/v1/projects", tags=["projects"], route_class=CallerRoute)
 
@@ -47,13 +48,11 @@ def create_project(new: NewProject, projects: ProjectsDep, response: Response) -
 def list_projects(
     projects: ProjectsDep,
     limit: PageLimit = 50,
-    cursor: Annotated[
-        str, Query(max_length=MAX_NAME, description="The `next` of the page before.")
-    ] = "",
-) -> ProjectPage:
+    cursor: Annotated[str, Query(max_length=MAX_NAME, description=CURSOR)] = "",
+) -> Page[Project]:
     """All projects, by name. Needs an operator's key."""
-    items = projects.list(limit=limit, after=cursor)
-    return ProjectPage(items=items, next=items[-1].name if len(items) == limit else None)
+    found = projects.list(limit=limit + 1, after=cursor)
+    return Page[Project].of(found, limit, cursor="name")
 
 
 @router.get(

@@ -5,12 +5,15 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import Field
 
+from jobs.schemas.queue import QueuedJob
+from jobs.schemas.workers import Worker
 from relora_core.spec import TextPattern
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
 from service.http.limits import MAX_NAME
-from service.routes.dependencies import NEXT, BackendsDep, PageLimit, ProjectDep
-from service.schemas.responses import Queue, WorkerPage
+from service.routes.dependencies import CURSOR, NEXT, BackendsDep, PageLimit, ProjectDep
+from service.schemas.pages import Page
+from service.schemas.responses import Queue
 
 router = APIRouter(prefix="/v1", tags=["queue"], route_class=CallerRoute)
 
@@ -27,22 +30,19 @@ def get_queue(
             TextPattern(r"^-?[0-9]{1,3}\.job_[0-9a-z]+$", NEXT),
         ]
         | None,
-        Query(description="The `next` of the page before."),
+        Query(description=CURSOR),
     ] = None,
 ) -> Queue:
     """The jobs that wait, in the order in which workers take them, and the count of each status.
 
     The workers serve all projects: between two positions there may be jobs of others.
     """
-    items = backends.waiting.list(project=project, limit=limit, cursor=cursor)
-    return Queue(
-        items=items,
-        next=items[-1].cursor if len(items) == limit else None,
-        counts=backends.waiting.counts(project=project),
-    )
+    found = backends.waiting.list(project=project, limit=limit + 1, cursor=cursor)
+    page = Page[QueuedJob].of(found, limit, cursor="cursor")
+    return Queue(**dict(page), counts=backends.waiting.counts(project=project))
 
 
 @router.get("/workers", summary="List workers")
-def list_workers(project: ProjectDep, backends: BackendsDep) -> WorkerPage:
+def list_workers(project: ProjectDep, backends: BackendsDep) -> Page[Worker]:
     """The workers that gave a sign of life within the last minute, busy or idle, by name."""
-    return WorkerPage(items=backends.workers.list(project=project))
+    return Page[Worker](items=backends.workers.list(project=project), next=None)

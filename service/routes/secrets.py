@@ -10,8 +10,8 @@ from jobs.schemas.secrets import Secret
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
 from service.http.limits import MAX_NAME
-from service.routes.dependencies import BackendsDep, PageLimit, ProjectDep
-from service.schemas.responses import SecretPage
+from service.routes.dependencies import CURSOR, BackendsDep, PageLimit, ProjectDep
+from service.schemas.pages import Page
 
 router = APIRouter(prefix="/v1/secrets", tags=["secrets"], route_class=CallerRoute)
 
@@ -50,14 +50,11 @@ def list_secrets(
     backends: BackendsDep,
     project: ProjectDep,
     limit: PageLimit = 50,
-    cursor: Annotated[
-        SecretName | None, Query(max_length=MAX_NAME, description="The `next` of the page before.")
-    ] = None,
-) -> SecretPage:
+    cursor: Annotated[SecretName | None, Query(max_length=MAX_NAME, description=CURSOR)] = None,
+) -> Page[Secret]:
     """The names, sorted, without the values."""
-    items = backends.secrets.list(project, limit=limit + 1, after=cursor)
-    page = items[:limit]
-    return SecretPage(items=page, next=page[-1].name if len(items) > limit else None)
+    found = backends.secrets.list(project, limit=limit + 1, after=cursor)
+    return Page[Secret].of(found, limit, cursor="name")
 
 
 @router.delete(

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Response
 
-from jobs.schemas.sweeps import NewSweep, Sweep
+from jobs.schemas.sweeps import NewSweep, Sweep, SweepSummary
 from jobs.sweeps.grid import InvalidSweep, plan
 from service.http.caller_route import CallerRoute
 from service.http.errors import InvalidSpec, documented
@@ -17,7 +17,8 @@ from service.routes.dependencies import (
     ProjectDep,
 )
 from service.routes.spec_body import EXAMPLES, AdmissionDep, IdempotencyKey
-from service.schemas.responses import LOCATION, SweepPage
+from service.schemas.pages import Page
+from service.schemas.responses import LOCATION
 
 router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"], route_class=CallerRoute)
 
@@ -78,10 +79,10 @@ def list_sweeps(
     backends: BackendsDep,
     limit: PageLimit = 50,
     cursor: Cursor = None,
-) -> SweepPage:
+) -> Page[SweepSummary]:
     """Sweeps, the newest first, each with the count of its jobs by status."""
-    items = backends.sweeps.list(project=project, limit=limit, before=cursor)
-    return SweepPage(items=items, next=items[-1].id if len(items) == limit else None)
+    found = backends.sweeps.list(project=project, limit=limit + 1, before=cursor)
+    return Page[SweepSummary].of(found, limit)
 
 
 @router.get("/{sweep_id}", summary="Compare the jobs of a sweep", responses=documented(404))

@@ -19,7 +19,8 @@ from service.routes.dependencies import (
     ProjectDep,
     WebhookSenderDep,
 )
-from service.schemas.responses import LOCATION, DeliveryPage, WebhookPage
+from service.schemas.pages import Page
+from service.schemas.responses import LOCATION
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=CallerRoute)
 
@@ -60,10 +61,10 @@ def list_webhooks(
     ] = None,
     limit: PageLimit = 50,
     cursor: Cursor = None,
-) -> WebhookPage:
+) -> Page[Webhook]:
     """The project's own or, with `job_id`, those of one job; the newest first."""
-    items = backends.webhooks.list(project, job_id=job_id, limit=limit, before=cursor)
-    return WebhookPage(items=items, next=items[-1].id if len(items) == limit else None)
+    found = backends.webhooks.list(project, job_id=job_id, limit=limit + 1, before=cursor)
+    return Page[Webhook].of(found, limit)
 
 
 @router.get("/{webhook_id}", summary="Show a webhook", responses=documented(404))
@@ -91,12 +92,12 @@ def list_deliveries(
     status: DeliveryStatus | None = None,
     limit: PageLimit = 50,
     cursor: Cursor = None,
-) -> DeliveryPage:
+) -> Page[Delivery]:
     """What was sent or waits to be sent, the newest first; of what is over, the last 30 days."""
-    items = backends.webhooks.deliveries(
-        project, webhook_id, status=status, limit=limit, before=cursor
+    found = backends.webhooks.deliveries(
+        project, webhook_id, status=status, limit=limit + 1, before=cursor
     )
-    return DeliveryPage(items=items, next=items[-1].id if len(items) == limit else None)
+    return Page[Delivery].of(found, limit)
 
 
 @router.post(

@@ -32,22 +32,12 @@ class PresetConfig(Preset):
     config: dict[str, Any] = Field(description="The Hugging Face config.")
 
 
-class PresetPage(BaseModel):
-    items: list[Preset]
-    next: None = Field(default=None, description="Always null: the presets are one page.")
-
-
 class RecipeEntry(BaseModel):
     """A run of the paper: `recipe: NAME` in a spec; what is written beside it wins."""
 
     name: str = Field(examples=["relora_130m"])
     source: str = Field(description="Where its numbers come from.")
     spec: dict[str, Any] = Field(description="The part of a spec that it fills in.")
-
-
-class RecipePage(BaseModel):
-    items: list[RecipeEntry]
-    next: None = Field(default=None, description="Always null: the recipes are one page.")
 
 
 def all_presets() -> list[Preset]:

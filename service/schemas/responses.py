@@ -5,20 +5,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from jobs.schemas.artifacts import Checkpoint
-from jobs.schemas.datasets import Dataset
 from jobs.schemas.events import JobCancelled, JobEvent, JobFailed, JobSucceeded
-from jobs.schemas.generations import Generation
 from jobs.schemas.job import Artifact, Job, JobSpec
-from jobs.schemas.keys import ApiKey
-from jobs.schemas.projects import Project
 from jobs.schemas.queue import QueuedJob
-from jobs.schemas.secrets import Secret
 from jobs.schemas.status import JobStatus
-from jobs.schemas.sweeps import SweepSummary
-from jobs.schemas.webhooks import Delivery, Webhook
-from jobs.schemas.workers import Worker
 from relora_core.estimate import Estimate
+from service.schemas.pages import Page
 
 PROBLEM = "application/problem+json"
 # For OpenAPI: a response that says where what was made is.
@@ -68,11 +60,6 @@ class SubmittedJob(Job):
     )
 
 
-class JobPage(BaseModel):
-    items: list[Job]
-    next: str | None = Field(description="Give it as `cursor` for the page of older jobs.")
-
-
 class GpuFrom(StrEnum):
     """Who chose the GPU of an estimate."""
 
@@ -97,11 +84,8 @@ class JobEstimate(BaseModel):
     )
 
 
-class EventPage(BaseModel):
+class EventPage(Page[JobEvent]):
     model_config = ConfigDict(ser_json_inf_nan="strings")  # as each event alone
-
-    items: list[JobEvent]
-    next: str | None = Field(description="Give it as `cursor` for the page of later events.")
 
 
 class StoredArtifact(Artifact):
@@ -110,67 +94,10 @@ class StoredArtifact(Artifact):
     url: str = Field(description="Path of its download, below the address of the service.")
 
 
-class ArtifactPage(BaseModel):
-    items: list[StoredArtifact]
-    next: str | None = Field(description="Give it as `cursor` for the next page.")
-
-
-class DatasetPage(BaseModel):
-    items: list[Dataset]
-    next: str | None = Field(description="Give it as `cursor` for the page of older ones.")
-
-
-class Queue(BaseModel):
+class Queue(Page[QueuedJob]):
     """What waits in a project, and how many jobs it has of each status."""
 
-    items: list[QueuedJob]
-    next: str | None = Field(description="Give it as `cursor` for the jobs behind these.")
     counts: dict[JobStatus, int]
-
-
-class SweepPage(BaseModel):
-    items: list[SweepSummary]
-    next: str | None = Field(description="Give it as `cursor` for the page of older sweeps.")
-
-
-class WorkerPage(BaseModel):
-    items: list[Worker]
-    next: None = Field(default=None, description="Always null: the workers are one page.")
-
-
-class GenerationPage(BaseModel):
-    items: list[Generation]
-    next: str | None = Field(description="Give it as `cursor` for the page of older ones.")
-
-
-class CheckpointPage(BaseModel):
-    items: list[Checkpoint]
-    next: str | None = Field(description="Give it as `cursor` for the page of older ones.")
-
-
-class SecretPage(BaseModel):
-    items: list[Secret]
-    next: str | None = Field(description="Give it as `cursor` for the page after this one.")
-
-
-class KeyPage(BaseModel):
-    items: list[ApiKey]
-    next: str | None = Field(description="Give it as `cursor` for the page of older keys.")
-
-
-class ProjectPage(BaseModel):
-    items: list[Project]
-    next: str | None = Field(description="Give it as `cursor` for the next page.")
-
-
-class WebhookPage(BaseModel):
-    items: list[Webhook]
-    next: str | None = Field(description="Give it as `cursor` for the page of older ones.")
-
-
-class DeliveryPage(BaseModel):
-    items: list[Delivery]
-    next: str | None = Field(description="Give it as `cursor` for the page of older ones.")
 
 
 class Health(BaseModel):

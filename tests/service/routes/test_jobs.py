@@ -150,6 +150,7 @@ def test_jobs_are_listed_in_pages_the_newest_first(
     second = http.get("/v1/jobs", params={"limit": 2, "cursor": first["next"]}).json()
     assert [job["id"] for job in first["items"] + second["items"]] == ids[::-1]
     assert second["next"] is None
+    assert http.get("/v1/jobs", params={"limit": 3}).json()["next"] is None  # the last may be full
 
 
 def test_jobs_are_listed_by_status(http: httpx.Client, running: Job) -> None:
