@@ -13,12 +13,7 @@ from dataclasses import dataclass
 
 from relora_core.estimate import activations
 from relora_core.estimate.activations import Pass
-from relora_core.estimate.storage import (
-    kept_for_backward_bytes,
-    residual_bytes,
-    state_bytes,
-    stored_bytes,
-)
+from relora_core.estimate.storage import kept_for_backward_bytes, residual_bytes, stored_bytes
 from relora_core.spec import FrozenDtype, OptimizerSpec
 
 _FP32 = 4
@@ -59,7 +54,7 @@ def memory(
     )
     gradients = _FP32 * layout.trained
     buckets = gradients if gpus > 1 else 0
-    state = state_bytes(optimizer) * layout.state
+    state = optimizer.moment_bytes * layout.state
     copies, recomputed = _trained_copies(step), 0
     if checkpointing:
         kept = activations.block_input(step)

@@ -1,9 +1,9 @@
-"""How many bytes a number takes: of a frozen weight, of its residual, of the moments."""
+"""How many bytes a number takes: of a frozen weight and of its residual."""
 
 from typing import assert_never
 
 from relora_core.shapes import Linear
-from relora_core.spec import FrozenDtype, LowRank, MethodSpec, OptimizerSpec
+from relora_core.spec import FrozenDtype, LowRank, MethodSpec
 
 _NF4_BLOCK = 64  # numbers of a row that share a scale; the last block of a row is filled up
 # divide both sides of what a GPU's units multiply
@@ -64,14 +64,3 @@ def kept_for_backward_bytes(dtype: FrozenDtype, *, compute_bytes: int) -> int:
             return 0  # dequantized once more in backward, or multiplied as it is stored
         case _:
             assert_never(dtype)
-
-
-def state_bytes(optimizer: OptimizerSpec) -> int:
-    """Of a number of the state."""
-    match optimizer.name:
-        case "adamw":
-            return 4
-        case "adamw_8bit":
-            return 1  # small tensors stay in fp32, and 256 numbers share a scale: left out
-        case _:
-            assert_never(optimizer.name)

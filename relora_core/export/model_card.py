@@ -93,7 +93,7 @@ def _optimizer(spec: TrainSpec) -> str:
         rates += f", in low rank {spec.low_rank_learning_rate:g}"
     betas = ", ".join(f"{beta:g}" for beta in optimizer.betas)
     decay = f"{optimizer.weight_decay:g}"
-    return f"{optimizer.name}, learning rate {rates}, betas {betas}, weight decay {decay}"
+    return f"{optimizer.title}, learning rate {rates}, betas {betas}, weight decay {decay}"
 
 
 def _batch(spec: TrainSpec) -> str:

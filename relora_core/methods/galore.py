@@ -12,7 +12,7 @@ from relora_core.lowrank.inject import find_targets
 from relora_core.methods.full import Full
 from relora_core.methods.method import Method
 from relora_core.optim.galore import GaloreAdamW
-from relora_core.optim.optimizers import decay_groups
+from relora_core.optim.parameter_groups import decay_groups
 from relora_core.optim.timeline import Timeline
 from relora_core.spec import OptimizerSpec, TrainSpec
 from relora_core.spec.method import GaloreMethod

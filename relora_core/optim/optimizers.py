@@ -1,44 +1,28 @@
-"""Optimizers from the spec."""
+"""Optimizers from the spec.
+
+The module of an optimizer has its name and a function `build`; its fields and its facts are in
+`relora_core.spec.optimizer`.
+"""
 
 from collections.abc import Mapping
-from typing import Any, assert_never
+from importlib import import_module
+from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from relora_core.lowrank.bitsandbytes_extra import require_bitsandbytes
-from relora_core.spec import OptimizerSpec
+from relora_core.optim.parameter_groups import decay_groups
+from relora_core.spec import BaseOptimizer
 
 
-def build_optimizer(model: nn.Module, spec: OptimizerSpec) -> Optimizer:
-    """AdamW over what is trainable now; matrices decay, norms and biases do not.
+def build_optimizer(model: nn.Module, spec: BaseOptimizer) -> Optimizer:
+    """The optimizer that the spec names, over what is trainable now.
 
     Raises `ModelError` if the package that the spec asks for is not installed.
     """
+    module = import_module(f"relora_core.optim.{spec.name}")
     groups = decay_groups([p for p in model.parameters() if p.requires_grad], spec)
-    match spec.name:
-        case "adamw":
-            return AdamW(groups, lr=spec.learning_rate, betas=spec.betas, eps=spec.eps, fused=True)
-        case "adamw_8bit":
-            return _adamw_8bit(groups, spec)
-        case _:
-            assert_never(spec.name)
-
-
-def decay_groups(trainable: list[nn.Parameter], spec: OptimizerSpec) -> list[dict[str, Any]]:
-    """Divide what is trained into parameter groups with and without weight decay."""
-    groups = [
-        {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": spec.weight_decay},
-        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
-
-
-def _adamw_8bit(groups: list[dict[str, Any]], spec: OptimizerSpec) -> Optimizer:
-    require_bitsandbytes("optimizer.name adamw_8bit", instead="adamw")
-    from bitsandbytes.optim.adamw import AdamW8bit
-
-    optimizer: Optimizer = AdamW8bit(groups, lr=spec.learning_rate, betas=spec.betas, eps=spec.eps)
+    optimizer: Optimizer = module.build(groups, spec)
     return optimizer
 
 

@@ -49,6 +49,13 @@ from relora_core.spec.model import (
     check_no_kernels,
     written_vocab_size,
 )
+from relora_core.spec.optimizer import (
+    OPTIMIZERS,
+    Adamw8bitOptimizer,
+    AdamwOptimizer,
+    BaseOptimizer,
+    OptimizerSpec,
+)
 from relora_core.spec.part import Document, Line, Spec, SpecWarning, Steps
 from relora_core.spec.paths import with_absolute_paths
 from relora_core.spec.phases import Phases, default_restart_warmup
@@ -59,7 +66,6 @@ from relora_core.spec.training import (
     CheckpointSpec,
     EvaluationSpec,
     ExportSpec,
-    OptimizerSpec,
     ScheduleSpec,
     SpectrumSpec,
     TrainingSpec,
@@ -70,9 +76,13 @@ __all__ = [
     "DEFAULT_IMAGE_SIZE",
     "MAX_INT64",
     "METHODS",
+    "OPTIMIZERS",
     "SERVICE_FIELDS",
     "SOURCE_SCHEMES",
     "STAGED_SCHEMES",
+    "Adamw8bitOptimizer",
+    "AdamwOptimizer",
+    "BaseOptimizer",
     "CheckpointSpec",
     "ConfigModel",
     "ControlMethod",

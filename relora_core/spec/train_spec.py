@@ -22,6 +22,7 @@ from relora_core.spec.model import (
     with_own_tokenizer,
     written_vocab_size,
 )
+from relora_core.spec.optimizer import AdamwOptimizer, OptimizerSpec
 from relora_core.spec.part import Line, Spec, SpecWarning, SpecWarnings
 from relora_core.spec.phases import Phases, default_restart_warmup
 from relora_core.spec.task import TaskName, check_fields
@@ -29,7 +30,6 @@ from relora_core.spec.training import (
     CheckpointSpec,
     EvaluationSpec,
     ExportSpec,
-    OptimizerSpec,
     ScheduleSpec,
     SpectrumSpec,
     TrainingSpec,
@@ -67,7 +67,10 @@ class TrainSpec(Spec):
         description="How the weights are trained. A name alone is enough: `method: relora`.",
     )
     training: TrainingSpec
-    optimizer: OptimizerSpec = OptimizerSpec()
+    optimizer: OptimizerSpec = Field(
+        default=AdamwOptimizer(),
+        description="The optimizer and its learning rates. Without a `name` it is AdamW.",
+    )
     schedule: ScheduleSpec = ScheduleSpec()
     evaluation: EvaluationSpec = EvaluationSpec()
     spectrum: SpectrumSpec = SpectrumSpec()
@@ -250,18 +253,13 @@ class TrainSpec(Spec):
     def _check_parallelism(self) -> None:
         if self.training.parallelism == "ddp":
             return
-        if self.optimizer.name != "adamw":
-            raise SpecConflict(
-                "optimizer.name",
-                f"{self.optimizer.name} has state that cannot be divided by rows, as "
-                "training.parallelism fsdp does; take adamw, or ddp",
-            )
-        if self.method.fsdp_conflict is not None:
-            raise SpecConflict(
-                "method.name",
-                f"{self.method.name} {self.method.fsdp_conflict} under training.parallelism fsdp; "
-                "take another method, or ddp",
-            )
+        for part, chosen in (("optimizer", self.optimizer), ("method", self.method)):
+            if chosen.fsdp_conflict is not None:
+                raise SpecConflict(
+                    f"{part}.name",
+                    f"{chosen.name} {chosen.fsdp_conflict} under training.parallelism fsdp; "
+                    f"take another {part}, or ddp",
+                )
         if self.spectrum.enabled is True:
             raise SpecConflict(
                 "spectrum.enabled",

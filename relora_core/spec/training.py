@@ -101,35 +101,6 @@ class TrainingSpec(Spec):
         return self
 
 
-class OptimizerSpec(Spec):
-    """The optimizer and its learning rates."""
-
-    name: Literal["adamw", "adamw_8bit"] = Field(
-        default="adamw",
-        description="adamw_8bit keeps the moments of larger tensors in 8 bits (arXiv 2110.02861). "
-        "It needs the extra `quantization`.",
-    )
-    learning_rate: float = Field(
-        default=1.0e-3, gt=0, le=1e6, description="Peak learning rate of the full-rank phase."
-    )
-    low_rank_learning_rate: float | None = Field(
-        default=None,
-        gt=0,
-        le=1e6,
-        description="Peak learning rate of the low-rank phase. Default: twice `learning_rate`.",
-    )
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
-        default=(0.9, 0.95), description="Decay rates of the first and the second moment of Adam."
-    )
-    eps: float = Field(default=1.0e-8, gt=0, le=1, description="What Adam adds to the denominator.")
-    weight_decay: float = Field(
-        default=0.0,
-        ge=0,
-        le=1e6,
-        description="Decoupled weight decay of the trained matrices. Norms and biases have none.",
-    )
-
-
 class ScheduleSpec(Spec):
     """How the learning rate changes during the run."""
 

@@ -199,8 +199,8 @@ def _check_extras(spec: TrainSpec) -> None:
     """Before the data is prepared, which takes long, and before any weight is made."""
     if isinstance(spec.method, LowRank) and spec.method.frozen_dtype == "nf4":
         require_bitsandbytes("method.frozen_dtype nf4", instead="int8")
-    if spec.optimizer.name == "adamw_8bit":
-        require_bitsandbytes("optimizer.name adamw_8bit", instead="adamw")
+    if spec.optimizer.needs_bitsandbytes:
+        require_bitsandbytes(f"optimizer.name {spec.optimizer.name}", instead="adamw")
 
 
 def _check_units(spec: TrainSpec, world: World, emit: Emit) -> None:

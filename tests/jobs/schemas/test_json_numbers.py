@@ -90,5 +90,5 @@ def test_true_is_no_number_of_a_spec(part: type[Spec], field: str) -> None:
 
 
 def test_true_is_no_number_in_a_list_of_a_spec() -> None:
-    with pytest.raises(ValidationError, match=r"optimizer\.betas\.0\n"):
+    with pytest.raises(ValidationError, match=r"optimizer\.adamw\.betas\.0\n"):
         JobSpec.model_validate({"optimizer": {"betas": [True, 0.9]}})

@@ -15,7 +15,14 @@ from relora_core.events import CheckpointDeleted, CheckpointSaved, Warned
 from relora_core.lowrank.inject import inject, low_rank_layers
 from relora_core.lowrank.restart import merge, reinitialize
 from relora_core.optim.optimizers import build_optimizer
-from relora_core.spec import CheckpointSpec, FrozenDtype, OptimizerSpec, ReloraMethod, TrainSpec
+from relora_core.spec import (
+    OPTIMIZERS,
+    AdamwOptimizer,
+    CheckpointSpec,
+    FrozenDtype,
+    ReloraMethod,
+    TrainSpec,
+)
 from relora_core.state import Counters, TrainState
 from relora_core.workdir.files import step_folders
 from tests.relora_core.conftest import MakeModel, Recorder, assert_same_weights
@@ -40,7 +47,7 @@ def low_rank_state(
     model = make_model()
     inject(model, METHOD.model_copy(update={"frozen_dtype": frozen_dtype}))
     reinitialize(model, step=0, restart=0, seed=0)
-    return TrainState(model, build_optimizer(model, OptimizerSpec(name=optimizer)))
+    return TrainState(model, build_optimizer(model, OPTIMIZERS[optimizer](name=optimizer)))
 
 
 def trained_state(
@@ -246,4 +253,4 @@ def test_a_checkpoint_of_another_shape_is_refused(
     assert checkpoint is not None
     model = make_model()
     with pytest.raises(CheckpointError, match=r"has no model\.layers\.0\.self_attn\.q_proj"):
-        load(checkpoint, TrainState(model, build_optimizer(model, OptimizerSpec())))
+        load(checkpoint, TrainState(model, build_optimizer(model, AdamwOptimizer())))

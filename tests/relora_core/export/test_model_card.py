@@ -58,7 +58,7 @@ def test_a_reader_learns_data_recipe_restarts_and_metrics(make_spec: MakeSpec) -
         "frozen dtype": "bf16",
         "warm start": "4 full-rank steps",
         "restarts": "1, one every 4 steps",
-        "optimizer": "adamw, learning rate 0.003, in low rank 0.006, betas 0.9, 0.95, "
+        "optimizer": "AdamW, learning rate 0.003, in low rank 0.006, betas 0.9, 0.95, "
         "weight decay 0",
         "schedule": "jagged_cosine, 0 warm-up steps",
         "precision": "fp32, exported as fp32",

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from relora_core.lowrank.adam_state import AdamState
 from relora_core.optim.optimizers import build_optimizer
-from relora_core.spec import OptimizerSpec
+from relora_core.spec import OPTIMIZERS
 
 SIZE = 5000  # over the 4096 from which on bitsandbytes keeps 8 bits; no whole number of blocks
 
@@ -16,7 +16,7 @@ def state_of(name: str, size: int = SIZE) -> dict[str, Any]:
     """After three steps."""
     torch.manual_seed(0)
     layer = nn.Linear(size, 1, bias=False)
-    optimizer = build_optimizer(layer, OptimizerSpec.model_validate({"name": name}))
+    optimizer = build_optimizer(layer, OPTIMIZERS[name](name=name))
     for _ in range(3):
         layer.weight.grad = torch.randn(1, size)
         optimizer.step()

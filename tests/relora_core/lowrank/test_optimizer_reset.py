@@ -10,7 +10,7 @@ from torch.optim import AdamW, Optimizer
 from relora_core.lowrank.adam_state import AdamState
 from relora_core.lowrank.optimizer_reset import reset_optimizer_state
 from relora_core.optim.optimizers import build_optimizer, step_if
-from relora_core.spec import MagnitudeReset, OptimizerReset, OptimizerSpec, RandomReset, ZeroReset
+from relora_core.spec import OPTIMIZERS, MagnitudeReset, OptimizerReset, RandomReset, ZeroReset
 
 METHOD_PAGE = Path(__file__).parents[3] / "docs/method.md"
 LEARNING_RATE = 1e-3
@@ -35,7 +35,7 @@ class Factor:
         layer = nn.Linear(80, rows, bias=False)  # from 4096 elements on: 8 bits
         self.parameter = layer.weight
         spec = {"name": name, "learning_rate": LEARNING_RATE, "betas": (0.9, beta2)}
-        self.optimizer: Optimizer = build_optimizer(layer, OptimizerSpec.model_validate(spec))
+        self.optimizer: Optimizer = build_optimizer(layer, OPTIMIZERS[name].model_validate(spec))
         self.mean = self.drawn()
         self.noise = self.size = 1.0
 

@@ -11,7 +11,7 @@ from relora_core.lowrank.inject import inject, low_rank_layers
 from relora_core.lowrank.linear import LowRankLinear
 from relora_core.lowrank.restart import merge, reinitialize, restart
 from relora_core.optim.optimizers import build_optimizer
-from relora_core.spec import MagnitudeReset, OptimizerSpec, RandomReset, ReloraMethod, ZeroReset
+from relora_core.spec import AdamwOptimizer, MagnitudeReset, RandomReset, ReloraMethod, ZeroReset
 from tests.relora_core.conftest import MakeModel
 
 METHOD = ReloraMethod(rank=4, alpha=1, frozen_dtype="fp32", trainable_scaling=True)
@@ -108,7 +108,7 @@ def test_one_number_a_layer_is_trained_and_none_of_them_decays(make_model: MakeM
     reinitialize(model, step=0, restart=0, seed=0)
     gains = [gain_of(layer) for _, layer in low_rank_layers(model)]
     assert [gain.shape for gain in gains] == [(1,)] * 14
-    optimizer = build_optimizer(model, OptimizerSpec(weight_decay=0.1))
+    optimizer = build_optimizer(model, AdamwOptimizer(weight_decay=0.1))
     decayed = {id(p) for g in optimizer.param_groups if g["weight_decay"] for p in g["params"]}
     assert not decayed & {id(gain) for gain in gains}
 

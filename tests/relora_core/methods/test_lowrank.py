@@ -4,7 +4,7 @@ import torch
 from relora_core.lowrank.inject import factored_layers
 from relora_core.methods.lowrank import Lowrank
 from relora_core.optim.optimizers import build_optimizer
-from relora_core.spec import LowrankMethod, OptimizerSpec
+from relora_core.spec import AdamwOptimizer, LowrankMethod
 from relora_core.state import TrainState
 from tests.relora_core.conftest import MakeModel, MakeSpec
 
@@ -17,7 +17,7 @@ def state(make_model: MakeModel, make_spec: MakeSpec) -> TrainState:
     assert isinstance(spec.method, LowrankMethod)
     model = make_model()
     Lowrank(spec, spec.method).shape(model, None)
-    return TrainState(model, build_optimizer(model, OptimizerSpec()))
+    return TrainState(model, build_optimizer(model, AdamwOptimizer()))
 
 
 def test_no_full_weight_is_stored_or_trained_in_the_blocks(state: TrainState) -> None:

@@ -13,8 +13,8 @@ OVER_A_BOUND: dict[str, dict[str, Any]] = {
     "a text": {"name": "n" * 1000},
     "a text of two lines": {"name": "two\nlines"},
     "a list": {"method": {"name": "relora", "target_modules": ["*"] * 1000}},
-    "a number of a list": {"optimizer": {"betas": [0.9, 1.5]}},
-    "true as a number": {"optimizer": {"eps": True}},
+    "a number of a list": {"optimizer": {"name": "adamw", "betas": [0.9, 1.5]}},
+    "true as a number": {"optimizer": {"name": "adamw", "eps": True}},
     "a choice between models": {"data": {"train": {"uri": "/data/" + "x" * 5000}}},
     "a document": {"model": {"config": {"model_type": "llama", "note": "x" * 100_000}}},
 }

@@ -1,0 +1,18 @@
+"""Parameter groups: matrices decay, norms and biases do not."""
+
+from typing import Any
+
+from torch import nn
+
+from relora_core.spec import BaseOptimizer
+
+Groups = list[dict[str, Any]]
+
+
+def decay_groups(trainable: list[nn.Parameter], spec: BaseOptimizer) -> Groups:
+    """Divide what is trained into parameter groups with and without weight decay."""
+    groups: Groups = [
+        {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": spec.weight_decay},
+        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]

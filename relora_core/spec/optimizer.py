@@ -1,0 +1,79 @@
+"""Optimizers, by name: the fields that all have, and the facts of each.
+
+`docs/extending.md` says how to add one.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, get_args
+
+from pydantic import BeforeValidator, Field
+
+from relora_core.spec.part import Spec
+
+
+class BaseOptimizer(Spec):
+    """Adam's family: two moments for each number that is trained; and the facts of an optimizer.
+
+    The facts that are here hold for most.
+    """
+
+    title: ClassVar[str]  # as a model card names it
+    moment_bytes: ClassVar[int] = 4  # of a number of a moment
+    needs_bitsandbytes: ClassVar[bool] = False
+    fsdp_conflict: ClassVar[str | None] = None  # why it cannot run under fsdp, if it cannot
+
+    name: str
+    learning_rate: float = Field(
+        default=1.0e-3, gt=0, le=1e6, description="Peak learning rate of the full-rank phase."
+    )
+    low_rank_learning_rate: float | None = Field(
+        default=None,
+        gt=0,
+        le=1e6,
+        description="Peak learning rate of the low-rank phase. Default: twice `learning_rate`.",
+    )
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
+        default=(0.9, 0.95), description="Decay rates of the first and the second moment of Adam."
+    )
+    eps: float = Field(default=1.0e-8, gt=0, le=1, description="What Adam adds to the denominator.")
+    weight_decay: float = Field(
+        default=0.0,
+        ge=0,
+        le=1e6,
+        description="Decoupled weight decay of the trained matrices. Norms and biases have none.",
+    )
+
+
+class AdamwOptimizer(BaseOptimizer):
+    """AdamW (arXiv 1711.05101) and its learning rates."""
+
+    title = "AdamW"
+    name: Literal["adamw"] = Field(default="adamw", description="AdamW with moments in fp32.")
+
+
+class Adamw8bitOptimizer(BaseOptimizer):
+    """AdamW that keeps the moments of larger tensors in 8 bits (arXiv 2110.02861)."""
+
+    title = "8-bit AdamW"
+    moment_bytes = 1  # small tensors stay in fp32, and 256 numbers share a scale: left out
+    needs_bitsandbytes = True
+    fsdp_conflict = "has state that cannot be divided by rows"
+    name: Literal["adamw_8bit"] = Field(
+        description="AdamW with the moments of larger tensors in 8 bits. It needs the extra "
+        "`quantization`."
+    )
+
+
+_AnyOptimizer = AdamwOptimizer | Adamw8bitOptimizer
+OPTIMIZERS: dict[str, type[BaseOptimizer]] = {
+    get_args(optimizer.model_fields["name"].annotation)[0]: optimizer
+    for optimizer in get_args(_AnyOptimizer)
+}
+
+
+def _named(value: object) -> object:
+    """AdamW, if no other one is named."""
+    return {"name": "adamw", **value} if isinstance(value, Mapping) else value
+
+
+OptimizerSpec = Annotated[_AnyOptimizer, Field(discriminator="name"), BeforeValidator(_named)]
