@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from jobs.schemas.artifacts import ArtifactKind
 from jobs.schemas.json_numbers import json_integer
 from jobs.schemas.secret_names import HUB_TOKEN, SecretNames, check_s3_variables
 from jobs.schemas.status import JobError, JobStatus, RequestedAction
@@ -360,7 +361,7 @@ class Artifact(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     path: str = Field(description="Its name among the files of the job: final/model.safetensors.")
-    kind: Literal["checkpoint", "merged", "final", "log", "report"]
+    kind: ArtifactKind
     step: int | None
     size: int = Field(description="In bytes.")
     sha256: str

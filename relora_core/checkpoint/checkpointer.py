@@ -37,6 +37,7 @@ from relora_core.spec import CheckpointSpec
 from relora_core.state import Counters, TrainState
 from relora_core.workdir.files import (
     CHECKPOINTS,
+    STATE,
     checkpoint_path,
     step_folders,
     step_name,
@@ -149,7 +150,7 @@ class Checkpoints:
     def at(self, step: int) -> Checkpoint:
         """The checkpoint of this step, unverified. Raises `CheckpointError` as `newest` does."""
         folder = self._at(step)
-        saved = json.loads((folder / "state.json").read_text())["identity"]
+        saved = json.loads((folder / STATE).read_text())["identity"]
         self.identity.check(saved, step=step)
         return read_checkpoint(folder)
 
@@ -202,7 +203,7 @@ class Checkpoints:
             for kind, named in tensors.items():
                 for number, shard in enumerate(_shards(named), start=1):
                     save_file(shard, temporary / f"{kind}-{number:05d}.safetensors")
-            (temporary / "state.json").write_text(json.dumps(document, indent=2))
+            (temporary / STATE).write_text(json.dumps(document, indent=2))
             (temporary / "spectra.json").write_bytes(spectra)
             if self.describe is not None:
                 self.describe(temporary, model)
@@ -237,7 +238,7 @@ class Checkpoints:
 
 def read_checkpoint(folder: Path) -> Checkpoint:
     """Also one of an older version, whose counters may be fewer, or some that are no more."""
-    saved = json.loads((folder / "state.json").read_text())["counters"]
+    saved = json.loads((folder / STATE).read_text())["counters"]
     known = {field.name for field in fields(Counters)}
     counters = Counters(**{name: value for name, value in saved.items() if name in known})
     return Checkpoint(folder, counters)

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from relora_core.data.content import file_errors
 from relora_core.files import new_folder, sha256
 
+MANIFEST = "manifest.json"  # in a folder, what it holds
 WAITING_SECONDS = 1.0  # between two looks at what another process does
 
 

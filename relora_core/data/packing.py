@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from relora_core.data.cache import build_once, digest
+from relora_core.data.cache import MANIFEST, build_once, digest
 from relora_core.data.progress import ProgressReport
 from relora_core.data.shards import TokenShards
 from relora_core.data.sources import Tally, documents, fingerprint, source_bytes, token_source_files
@@ -95,7 +95,7 @@ def pack(
 
     def build(partial: Path) -> None:
         manifest = _tokenize(source, tokenizer, held_out=held_out, folder=partial, report=report)
-        (partial / "manifest.json").write_text(manifest.model_dump_json(indent=1))
+        (partial / MANIFEST).write_text(manifest.model_dump_json(indent=1))
         report.end()
 
     reused = build_once(folder, build, is_whole=_is_whole, waiting=report.tell_of_another)
@@ -209,7 +209,7 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _read_manifest(folder: Path) -> Manifest:
-    return Manifest.model_validate_json((folder / "manifest.json").read_bytes())
+    return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
 
 
 def _file(folder: Path, part: Part) -> Path:

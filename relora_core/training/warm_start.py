@@ -20,7 +20,7 @@ from relora_core.lowrank.inject import merged_state
 from relora_core.models.build import AutoModel
 from relora_core.spec.file_uris import existing_path
 from relora_core.tasks.task import Task
-from relora_core.workdir.files import CHECKPOINTS, checkpoint_path, step_folders
+from relora_core.workdir.files import CHECKPOINTS, STATE, checkpoint_path, step_folders
 
 # What a config says that changes neither the weights nor what is computed with them.
 _FREE = {
@@ -117,7 +117,7 @@ def _find_checkpoint(folder: Path, world: World) -> Path | None:
 
     The main rank looks, so that all ranks take the same one while another run writes.
     """
-    if (folder / "state.json").is_file():
+    if (folder / STATE).is_file():
         _check_whole(folder, world)
         return folder
     if not (folder / CHECKPOINTS).is_dir():

@@ -11,6 +11,7 @@ EVENTS = "events.jsonl"
 STOP = "stop"  # created in the workdir, it asks the run to save and leave
 PULSE = ".pulse"
 SPEC = "spec.json"  # in each checkpoint, too
+STATE = "state.json"  # in each checkpoint: its counters, and all else that is not a tensor
 STAGED = "staged.json"  # the local copies of the spec's remote sources
 
 CHECKPOINTS = "checkpoints"

@@ -16,6 +16,7 @@ from jobs.schemas.job import Artifact
 from jobs.store.artifacts import folder_of
 from relora_core.checkpoint.manifest import verify
 from relora_core.errors import CheckpointError
+from relora_core.workdir.files import STATE
 from worker.attempt.attempt import Attempt
 from worker.attempt.workdir import Workdir
 from worker.supervision.history import store_history
@@ -64,7 +65,7 @@ def _bring_first(attempt: Attempt, candidates: list[Candidate]) -> int | None:
 
 def _rewind_target(attempt: Attempt, newest: int) -> int:
     """Of trouble that goes on at the newest checkpoint, or begins soon after it."""
-    state = json.loads((attempt.workdir.checkpoint(newest) / "state.json").read_text())
+    state = json.loads((attempt.workdir.checkpoint(newest) / STATE).read_text())
     trouble: int = newest - state.get("counters", {}).get("skipped_in_a_row", 0)
     every: int = attempt.job.spec.checkpoint.every
     return trouble // every * every

@@ -13,12 +13,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from traceback import format_exception
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from jobs.errors import LeaseLost, StorageError, StorageRefused
 from jobs.garbage.storage import unlisted_files
 from jobs.locations.folders import ATTEMPTS
 from jobs.outages import log_failure
+from jobs.schemas.artifacts import ArtifactKind
 from jobs.schemas.job import Artifact
 from jobs.store.artifacts import folder_of
 from relora_core.checkpoint.manifest import MANIFEST, read_manifest
@@ -42,8 +43,6 @@ from worker.transfers.output_checks import take_output
 from worker.transfers.pending import Pending, PendingCheckpoints, keep
 
 logger = logging.getLogger(__name__)
-
-Kind = Literal["checkpoint", "merged", "final", "log", "report"]
 
 
 class Uploads:
@@ -95,7 +94,7 @@ class Uploads:
                 self._pending.undo_after(step)
                 self._submit(self._take_turn)
             case Exported(path=path, step=step):
-                kind: Kind = "final" if path == FINAL else "merged"
+                kind: ArtifactKind = "final" if path == FINAL else "merged"
                 self._submit(partial(self._export, self._root / path, path, kind, step))
             case SpectrumMeasured():
                 self._submit(partial(self._reports, self._attempt.workdir))
@@ -217,7 +216,7 @@ class Uploads:
         self,
         folder: Path,
         path: str,
-        kind: Kind,
+        kind: ArtifactKind,
         step: int | None,
         known: Mapping[str, str] | None = None,
     ) -> None:
@@ -240,7 +239,7 @@ class Uploads:
         num_bytes = sum(artifact.size for artifact in artifacts)
         self._count(kind, num_bytes, time.monotonic() - started)
 
-    def _export(self, folder: Path, path: str, kind: Kind, step: int) -> None:
+    def _export(self, folder: Path, path: str, kind: ArtifactKind, step: int) -> None:
         """From links: after a rewind the trainer may export the same step again meanwhile."""
         with TemporaryDirectory(dir=self._root) as name:
             kept = Path(name) / "export"
@@ -302,7 +301,7 @@ class Uploads:
                 "report_not_uploaded", f"reports are on the worker alone: {told(error)}"
             )
 
-    def _begin(self, kind: Kind, step: int | None) -> "Upload":
+    def _begin(self, kind: ArtifactKind, step: int | None) -> "Upload":
         """Files that are stored from now on get keys that no other upload has or will have.
 
         So an attempt that lost its job and wakes up in the middle of an upload, or a request that
@@ -349,7 +348,7 @@ class Uploads:
         except StorageRefused as error:
             logger.warning("job %s: an earlier attempt may copy still: %s", attempt.job.id, error)
 
-    def _count(self, kind: Kind, num_bytes: int, seconds: float) -> None:
+    def _count(self, kind: ArtifactKind, num_bytes: int, seconds: float) -> None:
         """For operators; without it nothing is wrong."""
         try:
             stats = self._attempt.backends.stats
@@ -369,7 +368,7 @@ class Upload:
 
     attempt: Attempt
     prefix: str
-    kind: Kind
+    kind: ArtifactKind
     step: int | None
 
     def __call__(self, file: Path, path: str, digest: str | None = None) -> Artifact:

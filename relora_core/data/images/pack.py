@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from relora_core.data.cache import build_once, digest
+from relora_core.data.cache import MANIFEST, build_once, digest
 from relora_core.data.images.decode import BadImage, Decoded, decode
 from relora_core.data.images.labels import Labels
 from relora_core.data.images.shards import ImageShards
@@ -83,7 +83,7 @@ def pack_images(
         tally = Tally()
         writer.write_all(_decoded(rows.rows, tally, source, size))
         manifest = writer.manifest(tally, size)
-        (partial / "manifest.json").write_text(manifest.model_dump_json(indent=1))
+        (partial / MANIFEST).write_text(manifest.model_dump_json(indent=1))
 
     reused = build_once(folder, build, is_whole=_is_whole)
     return PackedImages(source, folder, _read_manifest(folder), reused)
@@ -163,7 +163,7 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _read_manifest(folder: Path) -> ImageManifest:
-    return ImageManifest.model_validate_json((folder / "manifest.json").read_bytes())
+    return ImageManifest.model_validate_json((folder / MANIFEST).read_bytes())
 
 
 def _pixels(folder: Path, part: Part) -> Path:
