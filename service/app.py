@@ -17,7 +17,7 @@ from service.background.dispatcher import Dispatcher
 from service.background.webhook_sender import WebhookSender
 from service.http.docs_page import add_pages
 from service.http.errors import HANDLERS, documented
-from service.http.middleware import BodyLimit, HeadAsGet, RequestId
+from service.http.middleware import BodyLimit, HeadAsGet, RequestId, Tus
 from service.http.openapi import describe_truly
 from service.http.upload_buffer import SpoolSpace
 from service.monitoring.prometheus import HttpLatency, Timing
@@ -100,6 +100,7 @@ def create_app(backends: Backends, policy: KeyPolicy = KeyPolicy.REQUIRED) -> Fa
     app.state.spool_space = SpoolSpace()
     app.state.hashing = CapacityLimiter(HASHED_AT_ONCE)
     app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES, seconds=BODY_SECONDS)
+    app.add_middleware(Tus)
     app.add_middleware(RequestId)
     app.add_middleware(Timing, latency=app.state.latency)
     app.add_middleware(HeadAsGet)

@@ -24,7 +24,7 @@ from service.auth.ttl_cache import Recent
 KEY_SECONDS = 5.0  # a key is looked up so often; so late a server sees what another one revoked
 REMEMBERED_KEYS = 10_000
 REMEMBERED_JOBS = 20_000
-READING = {"GET", "HEAD"}
+READING = {"GET", "HEAD", "OPTIONS"}
 
 BEARER = HTTPBearer(
     scheme_name="ApiKey",

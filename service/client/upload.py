@@ -1,4 +1,4 @@
-"""A file on its way to the service: in parts, from where an earlier try came to."""
+"""Upload a file by tus 1.0, in parts; an earlier upload of the same file continues."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -8,13 +8,13 @@ from pathlib import Path
 from jobs.schemas.datasets import Dataset, DatasetStatus, NewDataset
 from relora_core.files import sha256
 from service.client.errors import ApiError, Unreachable
-from service.client.requests import Listing, Request, at, model
+from service.client.requests import Listing, Request, at, model, nothing
 from service.client.retry import Patience
 from service.client.transport import Transport
+from service.schemas import tus
 from service.schemas.pages import Page
 
 PART_BYTES = 16 << 20
-CONFLICT = 409
 
 Listener = Callable[[int], None]
 """Is told how many bytes the service has."""
@@ -42,11 +42,11 @@ class Upload:
         while dataset.status is DatasetStatus.UPLOADING:
             self.listener(dataset.received)
             try:
-                dataset = self._send_part(dataset)
+                self._send_part(dataset)
                 patience.heard()
             except (ApiError, Unreachable) as error:
                 time.sleep(patience.after(None if _is_elsewhere(error) else error))
-                dataset = self._get(dataset.id)
+            dataset = self._get(dataset.id)
         self.listener(dataset.received)
         return dataset
 
@@ -66,28 +66,28 @@ class Upload:
         return self.transport.iterate(Listing(at("datasets"), model(Page[Dataset])))
 
     def _announce(self, new: NewDataset) -> Dataset:
-        document = new.model_dump(mode="json")
-        return self.transport.send(Request("POST", at("datasets"), model(Dataset), json=document))
+        metadata = new.model_dump(include={"name", "filename", "sha256"})
+        headers = {
+            tus.RESUMABLE: tus.VERSION,
+            tus.LENGTH: str(new.size),
+            tus.METADATA: tus.encode_metadata(metadata),
+        }
+        return self.transport.send(Request("POST", at("datasets"), model(Dataset), headers=headers))
 
     def _get(self, dataset_id: str) -> Dataset:
         return self.transport.send(Request("GET", at("datasets", dataset_id), model(Dataset)))
 
-    def _send_part(self, dataset: Dataset) -> Dataset:
+    def _send_part(self, dataset: Dataset) -> None:
         with self.file.open("rb") as file:
             file.seek(dataset.received)
             content = file.read(PART_BYTES)
-        return self.transport.send(
-            Request(
-                "PATCH",
-                at("datasets", dataset.id, "content"),
-                model(Dataset),
-                headers={
-                    "Upload-Offset": str(dataset.received),
-                    "Content-Type": "application/octet-stream",
-                },
-                content=content,
-            )
-        )
+        headers = {
+            tus.RESUMABLE: tus.VERSION,
+            tus.OFFSET: str(dataset.received),
+            "Content-Type": tus.CONTENT_TYPE,
+        }
+        path = at("datasets", dataset.id)
+        self.transport.send(Request("PATCH", path, nothing, headers=headers, content=content))
 
 
 def _is_elsewhere(error: ApiError | Unreachable) -> bool:

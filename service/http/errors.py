@@ -27,6 +27,7 @@ HTTP_CODES = {
     404: "not_found",
     405: "method_not_allowed",
     408: "body_too_slow",
+    412: "unsupported_tus_version",
     413: "body_too_large",
     415: "unsupported_media_type",
     416: "range_not_satisfiable",

@@ -10,8 +10,9 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from relora_core.counted import counted
+from service.schemas import tus
 
-UPLOAD = re.compile(r"/v1/datasets/[^/]+/content")
+UPLOADS = re.compile(r"/v1/datasets(/[^/]+)?")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -28,25 +29,45 @@ class RequestId:
         given = Headers(scope=scope).get("X-Request-ID", "")
         request_id = given if REQUEST_ID.fullmatch(given) else uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
-            await send(message)
-
-        await self.app(scope, receive, send_with_id)
+        await self.app(scope, receive, _with_header(send, "X-Request-ID", request_id))
 
 
-class HeadAsGet:
-    """Answers HEAD as GET, without the body (RFC 9110). The content of an upload has a HEAD of its
-    own, which is no GET.
+class Tus:
+    """Do what tus 1.0 requires of each request and response of an upload.
+
+    X-HTTP-Method-Override may replace the method, and each response, also an error, has the
+    version.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "HEAD" or UPLOAD.fullmatch(scope["path"]):
+        if scope["type"] == "http" and UPLOADS.fullmatch(scope["path"]):
+            method = Headers(scope=scope).get("X-HTTP-Method-Override")
+            if scope["method"] == "POST" and method in {"PATCH", "DELETE"}:
+                scope["method"] = method
+            send = _with_header(send, tus.RESUMABLE, tus.VERSION)
+        await self.app(scope, receive, send)
+
+
+def _with_header(send: Send, name: str, value: str) -> Send:
+    async def send_with_header(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message)[name] = value
+        await send(message)
+
+    return send_with_header
+
+
+class HeadAsGet:
+    """Answers HEAD as GET, without the body (RFC 9110)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
             await self.app(scope, receive, send)
             return
 
@@ -72,7 +93,7 @@ class BodyLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             limited = receive
-        elif UPLOAD.fullmatch(scope["path"]):
+        elif scope["method"] == "PATCH" and UPLOADS.fullmatch(scope["path"]):
             limited = self._without_pause(receive)
         else:
             limited = self._within_limits(receive)

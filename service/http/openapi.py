@@ -28,6 +28,7 @@ EXAMPLES = {
         "illegal_transition",
         "Job job_06c47j38fnjz6besfkfpgrk2wv is queued; it cannot be resumed.",
     ),
+    412: ("unsupported_tus_version", "Uploads speak tus 1.0.0: send `Tus-Resumable: 1.0.0`."),
     413: ("body_too_large", "The body is over the limit of 524,288 bytes."),
     415: ("unsupported_media_type", "Send the spec as JSON, with Content-Type: application/json."),
     416: ("range_not_satisfiable", "The file has 1024 bytes."),
@@ -37,7 +38,7 @@ EXAMPLES = {
     502: ("storage_failed", "The storage does not answer."),
     503: ("store_unavailable", "The job store does not answer; try again in a moment."),
 }
-ERROR_HEADERS = {401: "WWW-Authenticate", 405: "Allow", 429: "Retry-After"}
+ERROR_HEADERS = {401: "WWW-Authenticate", 405: "Allow", 412: "Tus-Version", 429: "Retry-After"}
 
 
 def describe_truly(app: FastAPI, policy: KeyPolicy) -> None:

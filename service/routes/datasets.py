@@ -1,49 +1,67 @@
-"""Datasets: announced, uploaded in any number of requests, used by jobs, deleted."""
+"""Datasets: upload them by tus 1.0 in any number of requests, list and delete them."""
 
 from functools import partial
-from typing import Annotated, Any
 
 from anyio import to_thread
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from jobs.backends import Backends
 from jobs.datasets import content
 from jobs.errors import OffsetMismatch, UploadTooLarge
-from jobs.schemas.datasets import Dataset, NewDataset
-from jobs.schemas.json_numbers import MAX_SAFE_INTEGER
+from jobs.schemas.datasets import Dataset
 from jobs.storage import Storage
 from relora_core.counted import counted
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
 from service.http.upload_buffer import receive
+from service.http.upload_headers import (
+    CAPABILITIES,
+    POSITION,
+    UPLOAD,
+    NewUpload,
+    Offset,
+    capabilities,
+    position,
+    tus_only,
+    tus_or_plain,
+    upload_headers,
+)
 from service.routes.dependencies import BackendsDep, Cursor, Id, PageLimit, ProjectDep
+from service.schemas import tus
 from service.schemas.pages import Page
 from service.schemas.responses import LOCATION
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=CallerRoute)
 
-OFFSET, LENGTH = "Upload-Offset", "Upload-Length"
-_POSITION: dict[str, Any] = {
-    OFFSET: {"schema": {"type": "integer"}, "description": "The offset of the next byte."},
-    LENGTH: {"schema": {"type": "integer"}, "description": "The size of the whole file."},
-}
-_BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_BYTES = {tus.CONTENT_TYPE: {"schema": {"type": "string", "format": "binary"}}}
+
+
+@router.options(
+    "",
+    summary="Show what uploads support",
+    status_code=204,
+    responses={204: {"headers": CAPABILITIES}},
+)
+def get_upload_options(backends: BackendsDep, response: Response) -> None:
+    """Return the version of tus, its extensions, and the largest size in bytes."""
+    response.headers.update(capabilities(backends.settings.upload_max_bytes))
 
 
 @router.post(
     "",
-    summary="Announce a dataset to upload",
+    summary="Create an upload",
     status_code=201,
+    dependencies=[tus_only],
     responses={
-        201: LOCATION,
-        **documented(400, 409, 413, 422),
+        201: {"headers": {**LOCATION["headers"], **UPLOAD}},
+        **documented(409, 412, 413, 422),
     },
 )
 def create_dataset(
-    new: NewDataset, backends: BackendsDep, project: ProjectDep, response: Response
+    new: NewUpload, backends: BackendsDep, project: ProjectDep, response: Response
 ) -> Dataset:
-    """Announce a file. Its bytes go to `/v1/datasets/{dataset_id}/content`."""
+    """Create an upload by tus 1.0. `PATCH` sends its bytes to the address in `Location`."""
     limit = backends.settings.upload_max_bytes
     if new.size > limit:
         raise UploadTooLarge(
@@ -51,6 +69,7 @@ def create_dataset(
         )
     dataset = backends.datasets.create(project, new)
     response.headers["Location"] = f"/v1/datasets/{dataset.id}"
+    response.headers.update(upload_headers(dataset, backends.settings.upload_expires_seconds))
     return dataset
 
 
@@ -66,35 +85,28 @@ def list_datasets(
     return Page[Dataset].of(found, limit)
 
 
-@router.get("/{dataset_id}", summary="Show a dataset", responses=documented(404))
-def get_dataset(dataset_id: Id, backends: BackendsDep, project: ProjectDep) -> Dataset:
-    return backends.datasets.get(project, dataset_id)
-
-
-@router.delete(
-    "/{dataset_id}", summary="Delete a dataset", status_code=204, responses=documented(404, 409)
+@router.get(
+    "/{dataset_id}",
+    summary="Show a dataset",
+    dependencies=[tus_or_plain],
+    responses={200: {"headers": UPLOAD}, **documented(404, 412)},
 )
-def delete_dataset(dataset_id: Id, backends: BackendsDep, project: ProjectDep) -> None:
-    """Delete a dataset that no job needs any more, or an unfinished upload."""
-    backends.datasets.delete(project, dataset_id)
-
-
-@router.head(
-    "/{dataset_id}/content",
-    summary="Ask where an upload continues",
-    response_class=Response,
-    responses={200: {"headers": _POSITION, "content": {}}, **documented(404)},
-)
-def get_upload_offset(dataset_id: Id, backends: BackendsDep, project: ProjectDep) -> Response:
-    """The offset at which an upload continues."""
+def get_dataset(
+    dataset_id: Id, backends: BackendsDep, project: ProjectDep, response: Response
+) -> Dataset:
+    """Show a dataset. Its headers say where an upload continues: `HEAD` returns them alone."""
     dataset = backends.datasets.get(project, dataset_id)
-    return Response(headers={**_position(dataset), "Cache-Control": "no-store"})
+    response.headers.update(upload_headers(dataset, backends.settings.upload_expires_seconds))
+    response.headers["Cache-Control"] = "no-store"
+    return dataset
 
 
 @router.patch(
-    "/{dataset_id}/content",
+    "/{dataset_id}",
     summary="Upload the bytes of a dataset",
-    responses={200: {"headers": _POSITION}, **documented(404, 409, 413, 422, 502)},
+    status_code=204,
+    dependencies=[tus_only],
+    responses={204: {"headers": POSITION}, **documented(404, 409, 412, 413, 415, 422, 502)},
     openapi_extra={"requestBody": {"content": _BYTES}},
 )
 async def upload_content(
@@ -103,20 +115,14 @@ async def upload_content(
     backends: BackendsDep,
     project: ProjectDep,
     response: Response,
-    offset: Annotated[
-        int,
-        Header(
-            alias=OFFSET,
-            ge=0,
-            le=MAX_SAFE_INTEGER,
-            description="The offset of the body's first byte.",
-        ),
-    ],
-) -> Dataset:
-    """Send bytes from an offset on, in requests of any size: all bytes that arrive are kept.
+    offset: Offset,
+) -> None:
+    """Send bytes from an offset on, in requests of any size. All bytes that arrive are kept.
 
-    The last one makes the dataset `ready`, if the whole has the sha256 that was announced.
+    The last byte makes the dataset `ready`, if the whole file has the announced sha256.
     """
+    if request.headers.get("Content-Type") != tus.CONTENT_TYPE:
+        raise HTTPException(415, f"Send the bytes with Content-Type: {tus.CONTENT_TYPE}.")
     dataset = await run_in_threadpool(backends.datasets.get, project, dataset_id)
     if offset != dataset.received:
         raise OffsetMismatch(dataset_id, offset, dataset.received)
@@ -126,15 +132,22 @@ async def upload_content(
     if dataset.received == dataset.size:
         finish = partial(_finish, backends, storage, project, dataset_id)
         dataset = await to_thread.run_sync(finish, limiter=request.app.state.hashing)
-    response.headers.update(_position(dataset))
-    return dataset
+    response.headers.update(position(dataset, backends.settings.upload_expires_seconds))
 
 
 def _finish(backends: Backends, storage: Storage, project: str, dataset_id: str) -> Dataset:
-    """What another request has finished while this one waited is hashed no second time."""
+    """Read the dataset again: another request may have finished it while this one waited."""
     dataset = backends.datasets.get(project, dataset_id)
     return content.finish(backends.datasets, storage, project, dataset)
 
 
-def _position(dataset: Dataset) -> dict[str, str]:
-    return {OFFSET: str(dataset.received), LENGTH: str(dataset.size)}
+@router.delete(
+    "/{dataset_id}",
+    summary="Delete a dataset",
+    status_code=204,
+    dependencies=[tus_or_plain],
+    responses=documented(404, 409, 412),
+)
+def delete_dataset(dataset_id: Id, backends: BackendsDep, project: ProjectDep) -> None:
+    """Delete a dataset that no job needs any more, or an unfinished upload."""
+    backends.datasets.delete(project, dataset_id)

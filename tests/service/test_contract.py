@@ -20,7 +20,8 @@ from tests.service.serving import serving
 
 pytestmark = pytest.mark.integration
 
-CONFIG = Path(__file__).parent / "schemathesis.toml"
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
 FILES = {"config.json": b"{}", "model.safetensors": b"\0" * 1000}
 
 
@@ -77,10 +78,16 @@ def test_every_operation_is_as_it_is_described(
     backends: Backends, training: str, webhook: str, tmp_path: Path
 ) -> None:
     program = Path(sys.executable).parent / "schemathesis"
+    environment = {
+        **os.environ,
+        "SCHEMATHESIS_HOOKS": str(HOOKS),
+        "CONTRACT_JOB_ID": training,
+        "CONTRACT_WEBHOOK_ID": webhook,
+    }
     with serving(backends) as url:
         done = subprocess.run(
             [program, "--config-file", CONFIG, "--no-color", "run", f"{url}/openapi.json"],
-            env={**os.environ, "CONTRACT_JOB_ID": training, "CONTRACT_WEBHOOK_ID": webhook},
+            env=environment,
             cwd=tmp_path,
             capture_output=True,
             text=True,

@@ -29,7 +29,7 @@ NOT_REACHED = {
     ("GET", "/metrics"): "Prometheus asks it",
     ("GET", "/v1/jobs/{job_id}/progress"): "`jobs get` shows the same; `jobs wait` waits",
     ("GET", "/v1/jobs/{job_id}/model.tar"): "`jobs download` fetches the same files, verified",
-    ("HEAD", "/v1/datasets/{dataset_id}/content"): "`datasets get` and each part's answer say it",
+    ("OPTIONS", "/v1/datasets"): "other tus clients ask it what the service supports",
 }
 NO_ROUTE = {
     "up": "starts the service",

@@ -59,11 +59,12 @@ def impatient(backends: Backends, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
 def send_a_part(url: str, head: str, part: bytes) -> tuple[int, bytes]:
     """Sends the beginning of a body and then nothing; the answer's status and body."""
     parts = urlsplit(url)
-    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=5) as connection:
-        connection.sendall(f"{head}\r\nHost: {parts.netloc}\r\n\r\n".encode() + part)
-        received = b""
-        while b"\r\n\r\n" not in received or received.endswith(b"\r\n\r\n"):
-            received += connection.recv(65536)
+    with socket.create_connection(
+        (parts.hostname or "", parts.port or 0), timeout=60
+    ) as connection:
+        fields = f"Host: {parts.netloc}\r\nConnection: close\r\n\r\n"
+        connection.sendall(f"{head}\r\n{fields}".encode() + part)
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
     return int(received.split(b" ")[1]), received.partition(b"\r\n\r\n")[2]
 
 
@@ -80,9 +81,9 @@ def test_an_upload_that_pauses_is_over_and_keeps_what_came(
     new = NewDataset(name="slow", filename="a.txt", size=1000, sha256=digest)
     dataset = backends.datasets.create("default", new)
     head = (
-        f"PATCH /v1/datasets/{dataset.id}/content HTTP/1.1\r\n"
-        "Upload-Offset: 0\r\nContent-Length: 1000"
+        f"PATCH /v1/datasets/{dataset.id} HTTP/1.1\r\nTus-Resumable: 1.0.0\r\n"
+        "Content-Type: application/offset+octet-stream\r\nUpload-Offset: 0\r\nContent-Length: 1000"
     )
     status, _ = send_a_part(impatient, head, b"x" * 10)
-    assert status == 200
+    assert status == 204
     assert backends.datasets.get("default", dataset.id).received == 10
