@@ -8,14 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from relora_core.errors import TrainError
-    from relora_core.export.from_checkpoint import export_checkpoint
-    from relora_core.integrations.trainer_callback import ReLoRACallback
-    from relora_core.integrations.wrapped_model import ReLoRA
-    from relora_core.spec import TrainSpec
-    from relora_core.training.train import train
-
-__all__ = ["ReLoRA", "ReLoRACallback", "TrainError", "TrainSpec", "export_checkpoint", "train"]
+    from relora_core.errors import TrainError as TrainError
+    from relora_core.export.from_checkpoint import export_checkpoint as export_checkpoint
+    from relora_core.integrations.trainer_callback import ReLoRACallback as ReLoRACallback
+    from relora_core.integrations.wrapped_model import ReLoRA as ReLoRA
+    from relora_core.spec import TrainSpec as TrainSpec
+    from relora_core.training.train import train as train
 
 _MODULES = {
     "ReLoRA": "relora_core.integrations.wrapped_model",
@@ -25,6 +23,7 @@ _MODULES = {
     "export_checkpoint": "relora_core.export.from_checkpoint",
     "train": "relora_core.training.train",
 }
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:

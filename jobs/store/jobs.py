@@ -35,6 +35,7 @@ from jobs.store.deleted_jobs import remember_files
 from jobs.store.filters import ALL_JOBS, JobFilter, within_a_page
 from jobs.store.idempotency import Request, forget, made_before, remember
 from jobs.store.labels import set_labels
+from jobs.store.origin import DIRECT, Origin
 from jobs.store.submit import Submitted, enqueue
 from jobs.store.transitions import FULFILLED, JobRow, announce, change, request_action, transition
 from jobs.store.webhook_outbox import forget_webhooks
@@ -63,21 +64,18 @@ class JobStore:
         *,
         project: str,
         key: str | None = None,
-        forked_from: str | None = None,
-        with_keys: bool = False,
+        origin: Origin = DIRECT,
     ) -> Submitted:
         """As `create`; the same `key` and spec within a day give the job that was made first.
 
         Raises `IdempotencyConflict` for the same key and another spec.
         """
-        request = Request.of(key, "job", forked_from or "", spec.model_dump_json())
+        request = Request.of(key, "job", origin.forked_from or "", spec.model_dump_json())
         with self._engine.begin() as connection:
             lock_project(connection, project)
             if request and (made := made_before(connection, project, request)):
                 return Submitted(_get(connection, made), is_new=False)
-            row = enqueue(
-                connection, spec, project=project, forked_from=forked_from, with_keys=with_keys
-            )
+            row = enqueue(connection, spec, project=project, origin=origin)
             if request:
                 remember(connection, project, request, row.id)
             return Submitted(job_from(row, position(connection, row)), is_new=True)

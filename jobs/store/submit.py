@@ -10,6 +10,7 @@ from jobs.scheduling.quotas import check_submit
 from jobs.schemas.events import JobQueued
 from jobs.schemas.ids import new_job_id
 from jobs.schemas.job import Job, JobSpec
+from jobs.store.origin import DIRECT, Origin
 from jobs.store.transitions import JobRow, add, announce
 
 
@@ -26,24 +27,16 @@ def enqueue(
     spec: JobSpec,
     *,
     project: str,
-    forked_from: str | None = None,
-    with_keys: bool = False,
+    origin: Origin = DIRECT,
 ) -> JobRow:
-    """Its worker holds it to the rules of a service `with_keys`, or to those of its own settings.
+    """Put a job into the queue, as part of the transaction.
 
     Raises `QuotaExceeded`, and `DatasetNotFound`, `JobNotFound` or `ArtifactNotFound` if one of
     its inputs is gone.
     """
     check_submit(connection, project, gpus=spec.resources.gpus)
-    row = add(
-        connection,
-        new_job_id(),
-        spec,
-        project=project,
-        forked_from=forked_from,
-        with_keys=with_keys,
-    )
+    row = add(connection, new_job_id(), spec, project=project, origin=origin)
     add_inputs(connection, row.id, spec, project=project)
-    announce(connection, row, JobQueued(reason="forked" if forked_from else "submitted"))
+    announce(connection, row, JobQueued(reason="forked" if origin.forked_from else "submitted"))
     notify(connection, row.id)
     return row

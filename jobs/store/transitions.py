@@ -42,6 +42,7 @@ from jobs.schemas.job import JobSpec, Progress
 from jobs.schemas.status import FINAL, LEASED, JobError, JobStatus, RequestedAction, sources
 from jobs.store import event_log
 from jobs.store.labels import set_labels
+from jobs.store.origin import DIRECT, Origin
 from jobs.store.webhook_outbox import attach_to_job
 
 JobRow = Row[*tuple[Any, ...]]
@@ -79,8 +80,7 @@ def add(
     spec: JobSpec,
     *,
     project: str,
-    forked_from: str | None = None,
-    with_keys: bool = False,
+    origin: Origin = DIRECT,
 ) -> JobRow:
     """A new job in the queue with its webhooks, and with room for its first event."""
     now = datetime.now(UTC)
@@ -95,8 +95,8 @@ def add(
         gpus=spec.resources.gpus,
         priority=spec.priority,
         method=spec.method.name,
-        forked_from=forked_from,
-        with_keys=with_keys,
+        forked_from=origin.forked_from,
+        with_keys=origin.with_keys,
         spec=spec.model_dump_json(),
         progress=progress_document(progress),
         last_event=1,

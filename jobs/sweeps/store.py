@@ -20,6 +20,7 @@ from jobs.schemas.ids import new_id
 from jobs.schemas.status import JobError, JobStatus, RequestedAction
 from jobs.schemas.sweeps import NewSweep, Sweep, SweepJob, SweepSummary
 from jobs.store.idempotency import Request, made_before, remember
+from jobs.store.origin import DIRECT, Origin
 from jobs.store.submit import enqueue
 from jobs.store.transitions import request_action
 from jobs.sweeps.grid import Planned
@@ -45,14 +46,14 @@ class SweepStore:
         *,
         project: str,
         key: str | None = None,
-        with_keys: bool = False,
+        origin: Origin = DIRECT,
     ) -> SubmittedSweep:
         """Queue the planned jobs. Raises `QuotaExceeded`, `IdempotencyConflict`."""
         request = Request.of(key, "sweep", new.model_dump_json())
         with self._engine.begin() as connection:
             lock_project(connection, project)
             made = made_before(connection, project, request) if request else None
-            sweep_id = made or _add(connection, new, planned, project=project, with_keys=with_keys)
+            sweep_id = made or _add(connection, new, planned, project=project, origin=origin)
             if request and made is None:
                 remember(connection, project, request, sweep_id)
             sweep = _get(connection, sweep_id, project)
@@ -91,7 +92,7 @@ def _add(
     planned: Sequence[Planned],
     *,
     project: str,
-    with_keys: bool,
+    origin: Origin,
 ) -> str:
     sweep_id = new_id("swp_")
     values = {
@@ -105,7 +106,7 @@ def _add(
     rows = [
         {
             "sweep_id": sweep_id,
-            "job_id": enqueue(connection, one.spec, project=project, with_keys=with_keys).id,
+            "job_id": enqueue(connection, one.spec, project=project, origin=origin).id,
             "position": position,
             "changes": json.dumps(one.changes),
         }

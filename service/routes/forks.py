@@ -47,8 +47,7 @@ def fork_job(  # noqa: PLR0913 # what a request has
         spec,
         project=admission.project,
         key=key,
-        forked_from=job_id,
-        with_keys=admission.locations.with_keys,
+        origin=admission.origin(forked_from=job_id),
     )
     dispatcher.run_soon()
     return located(submitted.job, response, is_new=submitted.is_new)

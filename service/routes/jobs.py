@@ -71,9 +71,7 @@ def create_job(  # what a request has
 ) -> SubmittedJob:
     """Store a training job and queue it for a worker."""
     admission.check(spec)
-    submitted = store.submit(
-        spec, project=admission.project, key=key, with_keys=admission.locations.with_keys
-    )
+    submitted = store.submit(spec, project=admission.project, key=key, origin=admission.origin())
     dispatcher.run_soon()
     job = located(submitted.job, response, is_new=submitted.is_new)
     warnings = admission.warnings(spec, epochs=admission.epochs(spec))

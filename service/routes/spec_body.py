@@ -12,6 +12,7 @@ from jobs.admission import epochs_of, priority_problems, problems_of
 from jobs.backends import Backends
 from jobs.locations.rules import Locations
 from jobs.schemas.job import JobSpec
+from jobs.store.origin import Origin
 from relora_core.data.epochs import many_epochs
 from relora_core.spec import TextPattern
 from relora_core.spec.error_messages import Problem, explain
@@ -112,6 +113,10 @@ class Admission:
     backends: Backends
     locations: Locations
     project: str
+
+    def origin(self, forked_from: str | None = None) -> Origin:
+        """Where the job that is admitted comes from."""
+        return Origin(forked_from, with_keys=self.locations.with_keys)
 
     def problems(self, spec: JobSpec) -> list[Problem]:
         return problems_of(spec, self.backends, project=self.project, locations=self.locations)

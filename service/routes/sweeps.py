@@ -64,7 +64,7 @@ def create_sweep(  # what a request has
         planned,
         project=admission.project,
         key=key,
-        with_keys=admission.locations.with_keys,
+        origin=admission.origin(),
     )
     dispatcher.run_soon()
     response.headers["Location"] = f"/v1/sweeps/{submitted.sweep.id}"

@@ -7,6 +7,7 @@ import pytest
 from jobs.backends import Backends
 from jobs.schemas.job import JobSpec
 from jobs.schemas.projects import NewProject
+from jobs.store.origin import Origin
 from tests.worker.checkpoints import save_checkpoint
 from tests.worker.conftest import BeginAttempt, MakeSpec
 from worker.attempt.attempt import Attempt
@@ -43,7 +44,7 @@ def test_a_worker_has_no_laxer_rules_than_the_service_that_accepted_the_job(
 ) -> None:
     assert backends.settings.authentication == "auto"
     check_locations(begin_attempt(make_spec()))
-    job = backends.store.submit(make_spec(), project="default", with_keys=True).job
+    job = backends.store.submit(make_spec(), project="default", origin=Origin(with_keys=True)).job
     with pytest.raises(LocationRefused, match=r"data\.train\.uri: .*where no source is allowed"):
         check_locations(begin_attempt(job_id=job.id))
 
