@@ -41,7 +41,7 @@ def run(
 ) -> int:
     """Train, with `workdir/events.jsonl` as the report. Return the exit code."""
     if supervised:
-        _exit_with_supervisor_gone()
+        _watch_parent()
     is_main = os.environ.get("RANK", "0") == "0"
     try:
         with only_trainer(workdir, is_main=is_main):  # before the files of another are touched
@@ -123,7 +123,7 @@ def export_model(
 ) -> int:
     """Write the merged model of a checkpoint. Return the exit code."""
     if supervised:
-        _exit_with_supervisor_gone()
+        _watch_parent()
     try:
         exported = export_checkpoint(workdir, folder, step=step, dtype=dtype)
     except TrainError as error:
@@ -138,7 +138,7 @@ def generate_text(
 ) -> int:
     """Sample what the JSON file `request` asks for into the JSON file `result`."""
     if supervised:
-        _exit_with_supervisor_gone()
+        _watch_parent()
     try:
         with as_train_error():
             asked = SampleRequest.model_validate_json(request.read_bytes())
@@ -150,8 +150,8 @@ def generate_text(
     return 0
 
 
-def _exit_with_supervisor_gone() -> None:
-    Thread(target=_exit_with_supervisor, daemon=True).start()
+def _watch_parent() -> None:
+    Thread(target=_exit_when_parent_ends, daemon=True).start()
 
 
 def _stop_requests(workdir: Path, pulse: Pulse) -> Callable[[], bool]:
@@ -172,7 +172,7 @@ def _stop_requests(workdir: Path, pulse: Pulse) -> Callable[[], bool]:
     return stop_requested
 
 
-def _exit_with_supervisor() -> None:
+def _exit_when_parent_ends() -> None:
     """Leave nothing running that nobody watches: its lease may be another's by now."""
     while os.read(sys.stdin.fileno(), 1):  # not `sys.stdin.read`, whose lock aborts a normal exit
         pass

@@ -18,7 +18,7 @@ from service.background.webhook_sender import WebhookSender
 from service.http.docs_page import add_pages
 from service.http.errors import HANDLERS, documented
 from service.http.middleware import BodyLimit, HeadAsGet, RequestId, Tus
-from service.http.openapi import describe_truly
+from service.http.openapi import customize_openapi
 from service.http.upload_buffer import SpoolSpace
 from service.monitoring.prometheus import HttpLatency, Timing
 from service.monitoring.readiness import Probes
@@ -112,7 +112,7 @@ def create_app(backends: Backends, policy: KeyPolicy = KeyPolicy.REQUIRED) -> Fa
         )
     app.include_router(health.router, dependencies=[Depends(refuse_unknown_query)])
     add_pages(app)
-    describe_truly(app, policy)
+    customize_openapi(app, policy)
     return app
 
 

@@ -40,7 +40,7 @@ class CeleryWorker:
         worker_shutdown.connect(self._left, weak=False)
         self._settings = settings
         self._launcher = launcher
-        self._leaving = threading.Event()
+        self._shutting_down = threading.Event()
 
     @functools.cached_property
     def _backends(self) -> Backends:
@@ -78,7 +78,7 @@ class CeleryWorker:
 
     def _leave(self, **_: object) -> None:
         """The job that runs now is asked to save and goes back to the queue."""
-        self._leaving.set()
+        self._shutting_down.set()
 
     def _left(self, **_: object) -> None:
         self._heartbeat.stop()
@@ -104,7 +104,7 @@ class CeleryWorker:
             self._backends,
             launcher=self._launcher,
             claimed_at=claimed_at,
-            leaving=self._leaving.is_set,
+            shutting_down=self._shutting_down.is_set,
             health=self._health,
         )
 
@@ -122,7 +122,7 @@ class CeleryWorker:
         self._heartbeat.beat()
         while self._health.problem() is not None:
             remove_finished(self._backends)
-            if self._leaving.wait(LOOK_AGAIN_SECONDS):
+            if self._shutting_down.wait(LOOK_AGAIN_SECONDS):
                 return False
         logger.info("the node is healthy again")
         self._heartbeat.beat()

@@ -29,7 +29,7 @@ from jobs.settings import Settings
 from relora_core.errors import CheckpointError
 from worker.attempt.environment import child_environment
 from worker.failures import told
-from worker.launchers.process import TiedProcess, forbid_inspection, last_words
+from worker.launchers.process import TiedProcess, forbid_inspection, log_tail
 from worker.node.heartbeat import worker_name
 from worker.transfers.model_cache import model_folder
 
@@ -54,7 +54,7 @@ class GenerationFailed(Exception):
 @dataclass(frozen=True)
 class Generator:
     backends: Backends
-    leaving: Callable[[], bool]
+    shutting_down: Callable[[], bool]
     device: str = "cpu"
     name: str = field(default_factory=worker_name)
 
@@ -114,7 +114,7 @@ class Generator:
         )
         try:
             while (exit_code := process.exit_code()) is None:
-                if self.leaving():
+                if self.shutting_down():
                     raise Leaving
                 if time.monotonic() > give_up_at:
                     message = f"It took longer than {self._seconds:g} s; ask for fewer tokens."
@@ -123,7 +123,7 @@ class Generator:
         finally:
             process.kill()
         if exit_code:
-            raise GenerationFailed("generation_failed", last_words(folder / "log"))
+            raise GenerationFailed("generation_failed", log_tail(folder / "log"))
 
     @property
     def _seconds(self) -> float:
@@ -136,21 +136,21 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     forbid_inspection()
-    leaving = threading.Event()
+    shutting_down = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: leaving.set())
-    generator = Generator(open_backends(Settings()), leaving.is_set, device=arguments.device)
+        signal.signal(number, lambda *_: shutting_down.set())
+    generator = Generator(open_backends(Settings()), shutting_down.is_set, device=arguments.device)
     logger.info("generating on %s", arguments.device)
-    serve(generator.work, leaving)
+    serve(generator.work, shutting_down)
 
 
-def serve(work: Callable[[], bool], leaving: threading.Event) -> None:
+def serve(work: Callable[[], bool], shutting_down: threading.Event) -> None:
     """Do the work, which says whether there was any, until the generator must leave.
 
     No error ends it.
     """
     failures = FailureLog(logger, "generate text")
-    while not leaving.is_set():
+    while not shutting_down.is_set():
         try:
             pause = 0.0 if work() else EVERY_SECONDS
         except Exception as error:
@@ -158,7 +158,7 @@ def serve(work: Callable[[], bool], leaving: threading.Event) -> None:
             pause = AFTER_FAILURE_SECONDS
         else:
             failures.succeeded()
-        leaving.wait(pause)
+        shutting_down.wait(pause)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,15 @@ from worker.failures import told
 from worker.launchers.launcher import Launcher
 from worker.node.health import Health, is_node_error
 from worker.supervision.live_log import LiveLog
-from worker.supervision.outcome import Broken, Failed, NodeFault, Stopped, Succeeded, Verdict, judge
+from worker.supervision.outcome import (
+    Failed,
+    NodeFault,
+    Outcome,
+    Retryable,
+    Stopped,
+    Succeeded,
+    classify_exit,
+)
 from worker.supervision.supervisor import Recorder, supervise
 from worker.trackers.subprocess import Tracking
 from worker.transfers.hub import publish
@@ -44,7 +52,7 @@ def run(
     *,
     launcher: Launcher,
     claimed_at: float,
-    leaving: Callable[[], bool],
+    shutting_down: Callable[[], bool],
     health: Health | None = None,
 ) -> None:
     """Bring a claimed job to its next status, unless another attempt takes it over.
@@ -58,20 +66,22 @@ def run(
     with Lease(
         backends.attempts, job, seconds=settings.lease_seconds, claimed_at=claimed_at
     ) as lease:
-        attempt = Attempt(job, lease, workdir, backends, leaving, health.num_gpus)
+        attempt = Attempt(job, lease, workdir, backends, shutting_down, health.num_gpus)
         try:
-            verdict = _blame(_verdict(attempt, launcher), health)
-            status = _settle(attempt, verdict)
+            outcome = _blame(_outcome(attempt, launcher), health)
+            status = _settle(attempt, outcome)
         except LeaseLost as error:
             logger.warning("%s Its trainer is ended and the job left alone.", error)
             return
-    because = f": {verdict.error.code}" if isinstance(verdict, Failed | Broken | NodeFault) else ""
+    because = (
+        f": {outcome.error.code}" if isinstance(outcome, Failed | Retryable | NodeFault) else ""
+    )
     logger.info("job %s: attempt %d left it %s%s", job.id, job.attempt, status, because)
     backends.wakeups.publish(job.id)
     remove_finished(backends)
 
 
-def _verdict(attempt: Attempt, launcher: Launcher) -> Verdict:
+def _outcome(attempt: Attempt, launcher: Launcher) -> Outcome:
     if isinstance(attempt.job.spec, UnreadableSpec):
         return Failed(JobError(code="spec_unreadable", message=attempt.job.spec.problem))
     try:
@@ -79,11 +89,11 @@ def _verdict(attempt: Attempt, launcher: Launcher) -> Verdict:
     except SecretNotFound as error:
         return Failed(JobError(code="secret_not_found", message=str(error)))
     except (SecretsUnavailable, SQLAlchemyError) as error:
-        return Broken(JobError(code="secrets_unavailable", message=told(error)))
+        return Retryable(JobError(code="secrets_unavailable", message=told(error)))
     return _trained(attempt, launcher, masked)
 
 
-def _trained(attempt: Attempt, launcher: Launcher, masked: Callable[[str], str]) -> Verdict:
+def _trained(attempt: Attempt, launcher: Launcher, masked: Callable[[str], str]) -> Outcome:
     """Whatever goes wrong here is told of the job, and leaves the worker to the next one."""
     try:
         return _train(attempt, launcher)
@@ -95,28 +105,28 @@ def _trained(attempt: Attempt, launcher: Launcher, masked: Callable[[str], str])
         return Failed(JobError(code="storage_refused", message=masked(str(error))))
     except TrainError as error:
         reason = JobError(code=error.code, message=masked(str(error)))
-        return Broken(reason) if error.retryable else Failed(reason)
+        return Retryable(reason) if error.retryable else Failed(reason)
     except Exception as error:
         trace = masked(traceback.format_exc())
         logger.error("job %s: attempt %d broke\n%s", attempt.job.id, attempt.number, trace)
         message = masked(told(error))
         if is_node_error(error):
             return NodeFault(JobError(code=NODE_UNHEALTHY, message=message))
-        return Broken(JobError(code="worker_error", message=message))
+        return Retryable(JobError(code="worker_error", message=message))
 
 
-def _blame(verdict: Verdict, health: Health) -> Verdict:
+def _blame(outcome: Outcome, health: Health) -> Outcome:
     """What went wrong on a sick node is taken to be the node's fault."""
-    if not isinstance(verdict, Failed | Broken):
-        return verdict
+    if not isinstance(outcome, Failed | Retryable):
+        return outcome
     problem = health.problem(gpus_worked_within=0)
     if problem is None:
-        return verdict
-    message = f"The node is unhealthy: {problem}. The attempt ended: {verdict.error.message}"
+        return outcome
+    message = f"The node is unhealthy: {problem}. The attempt ended: {outcome.error.message}"
     return NodeFault(JobError(code=NODE_UNHEALTHY, message=message))
 
 
-def _train(attempt: Attempt, launcher: Launcher) -> Verdict:
+def _train(attempt: Attempt, launcher: Launcher) -> Outcome:
     workdir, job = attempt.workdir, attempt.job
     attempt.backends.wakeups.publish(job.id)
     workdir.create()
@@ -131,7 +141,7 @@ def _train(attempt: Attempt, launcher: Launcher) -> Verdict:
         workdir.staged.write_text(json.dumps(stage(attempt), indent=2))
         workdir.spec.write_text(job.spec.train.model_dump_json(indent=2))
         attempt.check_stop()
-        attempt.insist(
+        attempt.retry_while_leased(
             partial(attempt.store.started, job.id, attempt.number, resumed_from=resumed_from)
         )
         attempt.backends.wakeups.publish(job.id)
@@ -144,13 +154,13 @@ def _train(attempt: Attempt, launcher: Launcher) -> Verdict:
         )
         with Tracking(attempt) as tracking:
             recorder = Recorder(attempt, uploads.note, tracking.note)
-            ending = supervise(trainer, attempt, recorder, LiveLog(attempt))
+            trainer_exit = supervise(trainer, attempt, recorder, LiveLog(attempt))
             tracking.finish()
         uploads.note_log(workdir)
-        verdict = _with_uploads(judge(ending), uploads, attempt)
-    if isinstance(verdict, Succeeded):
+        outcome = _with_uploads(classify_exit(trainer_exit), uploads, attempt)
+    if isinstance(outcome, Succeeded):
         publish(attempt)
-    return verdict
+    return outcome
 
 
 def _num_processes(attempt: Attempt) -> int:
@@ -165,39 +175,39 @@ def _num_processes(attempt: Attempt) -> int:
     return 1
 
 
-def _with_uploads(verdict: Verdict, uploads: Uploads, attempt: Attempt) -> Verdict:
+def _with_uploads(outcome: Outcome, uploads: Uploads, attempt: Attempt) -> Outcome:
     """A run has succeeded when its model is in the storage, and not before."""
     try:
         uploads.finish()
     except RETRIED as error:
-        if not isinstance(verdict, Succeeded):
-            return verdict
+        if not isinstance(outcome, Succeeded):
+            return outcome
         message = (
             f"The model is complete, but on the worker alone, in {attempt.workdir.root}: "
             f"{told(error)}"
         )
         reason = JobError(code=NOT_UPLOADED, message=attempt.secrets.masked(message))
-        return Failed(reason) if isinstance(error, StorageRefused) else Broken(reason)
-    return verdict
+        return Failed(reason) if isinstance(error, StorageRefused) else Retryable(reason)
+    return outcome
 
 
-def _settle(attempt: Attempt, verdict: Verdict) -> JobStatus:
+def _settle(attempt: Attempt, outcome: Outcome) -> JobStatus:
     """What a person asked for decides where a job goes that neither succeeded nor failed."""
     store, held = attempt.store, (attempt.job.id, attempt.number)
-    match verdict:
+    match outcome:
         case Succeeded():
             move = partial(store.finish, *held, JobStatus.SUCCEEDED)
         case Failed(error):
             move = partial(store.finish, *held, JobStatus.FAILED, error=error)
         case Stopped():
             move = partial(store.requeue, *held)
-        case Broken(error):
+        case Retryable(error):
             move = partial(store.retry, *held, error)
         case NodeFault(error):
             move = partial(store.give_back, *held, error)
         case _:
-            assert_never(verdict)
-    return attempt.insist(move)
+            assert_never(outcome)
+    return attempt.retry_while_leased(move)
 
 
 def remove_finished(backends: Backends) -> None:

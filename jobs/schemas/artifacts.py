@@ -11,7 +11,7 @@ ArtifactKind = Literal["checkpoint", "merged", "final", "log", "report"]
 FolderKind = Literal["checkpoint", "merged", "final"]
 
 
-class Checkpoint(BaseModel):
+class CheckpointEntry(BaseModel):
     """A folder that a job saved at a step: to train on from, or a merged model."""
 
     model_config = ConfigDict(frozen=True)

@@ -14,7 +14,7 @@ from jobs.database.engine import READ_ONLY
 from jobs.database.row_mapping import artifact_from, event_from
 from jobs.database.tables.jobs import NOT_A_STEP, artifacts, events, jobs
 from jobs.errors import JobNotFound, ModelNotFound
-from jobs.schemas.artifacts import ArtifactKind, Checkpoint
+from jobs.schemas.artifacts import ArtifactKind, CheckpointEntry
 from jobs.schemas.job import Artifact
 from relora_core.events import Evaluated
 
@@ -74,7 +74,7 @@ class JobFiles:
 
     def checkpoints(
         self, job_id: str, *, limit: int = 100, after: str = ""
-    ) -> builtins.list[Checkpoint]:
+    ) -> builtins.list[CheckpointEntry]:
         """The newest first; of the same step the checkpoint before the model.
 
         `after` is the `position` of the last of the page before.
@@ -116,7 +116,7 @@ def digest(files: Sequence[Artifact]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _newest_first(saved: Checkpoint) -> tuple[int, str]:
+def _newest_first(saved: CheckpointEntry) -> tuple[int, str]:
     return -saved.step, saved.kind
 
 
@@ -127,10 +127,10 @@ def _folders(files: Iterable[Artifact]) -> builtins.list[builtins.list[Artifact]
 
 def _checkpoint(
     files: Sequence[Artifact], metrics: dict[int, dict[str, float]], merged: set[int | None]
-) -> Checkpoint:
+) -> CheckpointEntry:
     step = files[0].step or 0
     evaluated = max((other for other in metrics if other <= step), default=None)
-    return Checkpoint(
+    return CheckpointEntry(
         step=step,
         kind=files[0].kind,
         path=folder_of(files[0]),

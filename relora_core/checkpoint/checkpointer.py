@@ -26,8 +26,8 @@ from transformers import PreTrainedModel
 from relora_core.checkpoint.compatibility import Identity
 from relora_core.checkpoint.manifest import verify, write_manifest
 from relora_core.data.fingerprints import Contents
-from relora_core.distributed.dtensor import divided, joined
-from relora_core.distributed.world import ALONE, World
+from relora_core.distributed.dtensor import distribute_like, from_local
+from relora_core.distributed.world import SINGLE_PROCESS, World
 from relora_core.errors import CheckpointError
 from relora_core.events import CheckpointDeleted, CheckpointSaved, Emit, Warned
 from relora_core.files import delete_folder, new_folder
@@ -84,7 +84,7 @@ class Checkpoints:
         emit: Emit,
         *,
         identity: Identity,
-        world: World = ALONE,
+        world: World = SINGLE_PROCESS,
     ) -> None:
         """Checkpoints of a run with another identity are refused."""
         self.workdir = workdir
@@ -165,11 +165,11 @@ class Checkpoints:
         self.wait()
         tensors = {
             "model": {
-                **self.world.on_main(_weights(state.model)),
+                **self.world.gather_to_main(_weights(state.model)),
                 # a merge makes new ones and leaves these as they are
-                **self.world.on_main(_residuals(state.model), copy=False),
+                **self.world.gather_to_main(_residuals(state.model), copy=False),
             },
-            "optimizer": self.world.on_main(_optimizer_tensors(state)),
+            "optimizer": self.world.gather_to_main(_optimizer_tensors(state)),
             "reference": state.reference,
         }
         if not self.world.is_main:
@@ -270,7 +270,7 @@ def _weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 def _residuals(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """What the stored frozen weights leave out."""
     for name, layer, residual in residuals(model):
-        yield name, joined(residual, like=layer.lora_b)
+        yield name, from_local(residual, like=layer.lora_b)
 
 
 @torch.no_grad()
@@ -315,5 +315,5 @@ def _load_optimizer(state: TrainState, tensors: dict[str, Tensor]) -> None:
 def _laid(tensor: Tensor, parameter: Tensor) -> Tensor:
     """A moment lies as its parameter does; what has another shape is no moment."""
     if tensor.shape == parameter.shape:
-        return divided(tensor, like=parameter)
+        return distribute_like(tensor, like=parameter)
     return tensor.to(parameter.device)

@@ -20,7 +20,7 @@ from relora_core.spec import (
 )
 
 # What may differ between two starts of a run in one folder: it does not change the weights.
-_FREE = {"name", "recipe", "evaluation", "spectrum", "checkpoint", "export"}
+MAY_CHANGE_ON_RESUME = {"name", "recipe", "evaluation", "spectrum", "checkpoint", "export"}
 _FREE_IN_TRAINING = {
     "log_every",
     "micro_batch_size",
@@ -103,7 +103,7 @@ class Identity:
 
 
 def _fixed(spec: TrainSpec) -> dict[str, Any]:
-    document = spec.model_dump(mode="json", exclude=_FREE)
+    document = spec.model_dump(mode="json", exclude=MAY_CHANGE_ON_RESUME)
     document["training"] = {
         key: value for key, value in document["training"].items() if key not in _FREE_IN_TRAINING
     }

@@ -11,25 +11,25 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, Partial, Shard, distribute_tensor
 
 
-def in_parts(tensor: Tensor) -> bool:
+def is_sharded(tensor: Tensor) -> bool:
     return isinstance(tensor, DTensor)
 
 
-def local(tensor: Tensor) -> Tensor:
+def to_local(tensor: Tensor) -> Tensor:
     """The rows that are on this rank, without a copy: what is written to them stays."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def whole(tensor: Tensor) -> Tensor:
+def full_tensor(tensor: Tensor) -> Tensor:
     """All rows. Every rank has to call it, and gets them all."""
     if not isinstance(tensor, DTensor):
         return tensor
     if tensor.dtype == torch.int16:  # which NCCL does not send
-        return whole(tensor.to(torch.int32)).to(torch.int16)
+        return full_tensor(tensor.to(torch.int32)).to(torch.int16)
     return tensor.full_tensor()
 
 
-def joined(rows: Tensor, like: Tensor) -> Tensor:
+def from_local(rows: Tensor, like: Tensor) -> Tensor:
     """Each rank's rows as one tensor, which lies as `like` does and has as many rows."""
     if not isinstance(like, DTensor):
         return rows
@@ -41,7 +41,7 @@ def joined(rows: Tensor, like: Tensor) -> Tensor:
     )
 
 
-def divided(tensor: Tensor, like: Tensor) -> Tensor:
+def distribute_like(tensor: Tensor, like: Tensor) -> Tensor:
     """A whole tensor, equal on all ranks, laid as `like` is. Nothing travels."""
     if not isinstance(like, DTensor):
         return tensor.to(like.device)
@@ -50,7 +50,7 @@ def divided(tensor: Tensor, like: Tensor) -> Tensor:
     )
 
 
-def summed(values: Tensor, like: Tensor) -> Tensor:
+def sum_over_shards(values: Tensor, like: Tensor) -> Tensor:
     """The sum over the parts of `like`, for values that each rank has of its rows."""
     if not isinstance(like, DTensor):
         return values
@@ -58,5 +58,5 @@ def summed(values: Tensor, like: Tensor) -> Tensor:
     return parts.full_tensor().to(values.device)
 
 
-def is_sharded(model: nn.Module) -> bool:
+def is_fsdp_model(model: nn.Module) -> bool:
     return any(isinstance(module, FSDPModule) for module in model.modules())

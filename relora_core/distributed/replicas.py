@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from relora_core.distributed.dtensor import in_parts
+from relora_core.distributed.dtensor import is_sharded
 from relora_core.distributed.world import World
 from relora_core.errors import ReplicasDiffer
 
@@ -32,7 +32,7 @@ def check_replicas(
         )
     if not checksums:
         return
-    on_ranks = world.on_every_rank(torch.stack(list(checksums.values())))  # (ranks, tensors)
+    on_ranks = world.all_gather(torch.stack(list(checksums.values())))  # (ranks, tensors)
     equal = on_ranks == on_ranks[0]
     if equal.all():
         return
@@ -44,7 +44,7 @@ def check_replicas(
 def _checksums(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """The bits of each parameter as integers, summed: exact, in whatever order a kernel adds."""
     for name, parameter in model.named_parameters():
-        if in_parts(parameter):  # each rank has its own rows
+        if is_sharded(parameter):  # each rank has its own rows
             continue
         bits = parameter.detach().view(_INTEGERS[parameter.element_size()])
         yield name, bits.sum(dtype=torch.int64)

@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from relora_core.distributed.dtensor import is_sharded, whole
+from relora_core.distributed.dtensor import full_tensor, is_fsdp_model
 from relora_core.host_memory import peak_of_process
 from relora_core.seeds import generator_seed
 
@@ -29,7 +29,7 @@ class World:
     def is_main(self) -> bool:
         return self.rank == 0
 
-    def from_main(self, value: int) -> int:
+    def broadcast(self, value: int) -> int:
         """The main rank's value, on every rank."""
         if self.size == 1:
             return value
@@ -37,7 +37,7 @@ class World:
         dist.broadcast(values, src=0)
         return int(values)
 
-    def on_every_rank(self, values: Tensor) -> Tensor:
+    def all_gather(self, values: Tensor) -> Tensor:
         """The values of all ranks, (ranks, *shape), on each of them."""
         if self.size == 1:
             return values.unsqueeze(0)
@@ -69,7 +69,7 @@ class World:
     def mean(self, value: Tensor) -> Tensor:
         return self.sum(value.clone()) / self.size
 
-    def on_main(
+    def gather_to_main(
         self,
         tensors: Iterable[tuple[str, Tensor]],
         dtype: torch.dtype | None = None,
@@ -84,7 +84,7 @@ class World:
         _finish_copies()  # a residual may still be on its way to the CPU
         copies = {}
         for name, tensor in tensors:
-            complete = whole(tensor.detach())
+            complete = full_tensor(tensor.detach())
             if self.is_main:
                 # from a GPU into pinned memory, all queued at once; torch keeps that for the next
                 copies[name] = complete.to(
@@ -103,7 +103,7 @@ class World:
 
     def replicate(self, model: nn.Module) -> nn.Module:
         """The model, averaging the trainable gradients over all ranks in backward."""
-        if self.size == 1 or is_sharded(model):  # which averages by itself
+        if self.size == 1 or is_fsdp_model(model):  # which averages by itself
             return model
         return DistributedDataParallel(model)
 
@@ -122,7 +122,7 @@ class World:
         torch.manual_seed(generator_seed((seed * 1_000_003 + step) * 1009 + self.rank))
 
 
-ALONE = World(rank=0, size=1, device=torch.device("cpu"))
+SINGLE_PROCESS = World(rank=0, size=1, device=torch.device("cpu"))
 
 
 def _finish_copies() -> None:
@@ -131,7 +131,7 @@ def _finish_copies() -> None:
 
 
 @contextmanager
-def joined_world() -> Iterator[World]:
+def init_distributed() -> Iterator[World]:
     """Join the process group that torchrun's variables describe, and leave it at the end."""
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if torch.cuda.is_available():

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from relora_core.estimate.layout import Layout
+from relora_core.estimate.layout import ParameterPlan
 from relora_core.models.loss_chunks import number_of_chunks
 from relora_core.shapes import Linear
 
@@ -15,7 +15,7 @@ _EAGER_LOSS = 3 * _FP32
 class Pass:
     """One forward and backward: how much at once, and in which arithmetic."""
 
-    layout: Layout
+    layout: ParameterPlan
     sequences: int  # the micro-batch
     sequence_length: int  # in tokens
     compute_bytes: int  # of a number in the type of the arithmetic

@@ -9,7 +9,7 @@ forward for each layer and query of width d, and twice that backward (Chowdhery 
 Norms, activations, softmax and the optimizer are left out.
 """
 
-from relora_core.estimate.layout import Layout
+from relora_core.estimate.layout import ParameterPlan
 from relora_core.shapes import Linear, ModelShape
 
 
@@ -20,7 +20,7 @@ def model_flops(shape: ModelShape, sequence_length: int) -> float:
 
 
 def executed_flops(
-    layout: Layout, sequence_length: int, *, sequences: int, recomputed: bool
+    layout: ParameterPlan, sequence_length: int, *, sequences: int, recomputed: bool
 ) -> float:
     """What is computed for a token of a micro-batch of `sequences`.
 
@@ -38,7 +38,7 @@ def executed_flops(
     return forward + backward + 3 * attention + (again if recomputed else 0)
 
 
-def flops_in_8_bits(layout: Layout, *, tokens: int, recomputed: bool) -> float:
+def flops_in_8_bits(layout: ParameterPlan, *, tokens: int, recomputed: bool) -> float:
     """How much of `executed_flops` multiplies W as it is stored: W x, and the gradient of x."""
     return sum(
         2 * linear.weights * (3 if recomputed and linear.in_block else 2)
@@ -47,13 +47,13 @@ def flops_in_8_bits(layout: Layout, *, tokens: int, recomputed: bool) -> float:
     )
 
 
-def _forward(linear: Linear, layout: Layout, tokens: int) -> float:
+def _forward(linear: Linear, layout: ParameterPlan, tokens: int) -> float:
     if layout.is_merged(linear, tokens=tokens):
         return 2 * linear.weights * (1 + layout.rank / tokens)
     return 2 * (linear.weights * layout.is_dense(linear) + layout.factor_elements(linear))
 
 
-def _backward(linear: Linear, layout: Layout, tokens: int) -> float:
+def _backward(linear: Linear, layout: ParameterPlan, tokens: int) -> float:
     factors = 4 * layout.factor_elements(linear)  # A x anew, and three products
     if layout.is_merged(linear, tokens=tokens):
         return 2 * linear.weights * (1 + layout.rank / tokens) + factors

@@ -3,14 +3,20 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from relora_core.lowrank.targets import check_rank, check_untied, is_narrow, is_target, no_targets
+from relora_core.lowrank.targets import (
+    check_rank,
+    check_untied,
+    is_below_rank,
+    is_target,
+    no_targets,
+)
 from relora_core.lowrank.variant import is_merged
 from relora_core.shapes import Linear, ModelShape
 from relora_core.spec import Factors, LowRank, MethodSpec, Targets, Variant
 
 
 @dataclass(frozen=True)
-class Layout:
+class ParameterPlan:
     """The parameters of a model in one phase, in elements.
 
     `trained` are fp32 with a gradient. `frozen` are the targets' weights, in the storage
@@ -85,29 +91,29 @@ class Layout:
         return linear.count * self.rank * (linear.d_out + linear.d_in)
 
 
-def full_rank(shape: ModelShape, method: MethodSpec) -> Layout:
+def full_rank(shape: ModelShape, method: MethodSpec) -> ParameterPlan:
     """All is trained; the method says how large the state of a target is. Raises as `low_rank`."""
     if not isinstance(method, Targets) or method.changes_shape:
-        return Layout(shape, trained=shape.parameters)
+        return ParameterPlan(shape, trained=shape.parameters)
     shape, targets = _targets(shape, method)
     saved = sum(
         linear.count * (2 * linear.d_out * linear.d_in - method.state_of_target(*linear.shape))
         for linear in targets
     )
-    return Layout(shape, trained=shape.parameters, moments=2 * shape.parameters - saved)
+    return ParameterPlan(shape, trained=shape.parameters, moments=2 * shape.parameters - saved)
 
 
-def low_rank(shape: ModelShape, method: LowRank, *, as_stored: bool = False) -> Layout:
+def low_rank(shape: ModelShape, method: LowRank, *, as_stored: bool = False) -> ParameterPlan:
     """W is frozen beside trained factors, as `relora_core.lowrank.inject` does it.
 
     `as_stored`: the device multiplies `frozen_dtype`, and the run's precision lets it.
     Raises `ModelError` if the method fits no layer, or its rank does not fit one.
     """
     shape, targets = _targets(shape, method)
-    narrow = frozenset(w for w in shape.linears if is_narrow(w.names[0], w.shape, method))
+    narrow = frozenset(w for w in shape.linears if is_below_rank(w.names[0], w.shape, method))
     still = sum(w.weights for w in shape.linears if w.in_block and w not in targets | narrow)
     frozen = sum(linear.weights for linear in targets)
-    return Layout(
+    return ParameterPlan(
         shape,
         trained=shape.parameters - frozen - still + _update_elements(targets, method),
         frozen=frozen,
@@ -121,11 +127,11 @@ def low_rank(shape: ModelShape, method: LowRank, *, as_stored: bool = False) -> 
     )
 
 
-def factored(shape: ModelShape, method: Factors) -> Layout:
+def factored(shape: ModelShape, method: Factors) -> ParameterPlan:
     """The factors take the place of W; all else is trained. Raises as `low_rank` does."""
     shape, targets = _targets(shape, method)
     replaced = sum(linear.weights for linear in targets)
-    return Layout(
+    return ParameterPlan(
         shape,
         trained=shape.parameters - replaced + _update_elements(targets, method),
         rank=method.rank,

@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 from transformers.initialization import no_init_weights
 
-from relora_core.distributed.world import ALONE, World
+from relora_core.distributed.world import SINGLE_PROCESS, World
 from relora_core.export.model_card import model_card
 from relora_core.files import new_folder
 from relora_core.lowrank.inject import merged_state
@@ -27,14 +27,14 @@ def export(
     *,
     spec: TrainSpec,
     counters: Counters,
-    world: World = ALONE,
+    world: World = SINGLE_PROCESS,
 ) -> int:
     """Write the merged model to `folder`, whole or not at all; return its size in bytes.
 
     Every rank calls it; the main one writes, and the others return 0.
     """
     dtype = DTYPES[spec.export.dtype]
-    state = world.on_main(merged_state(model).items(), dtype)
+    state = world.gather_to_main(merged_state(model).items(), dtype)
     if not world.is_main:
         return 0
     plain = _plain_model(state, model, dtype)
@@ -55,7 +55,7 @@ def export(
 
 def merged_model(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
     """A plain model, on the CPU, that computes what `model` does, to the precision of `dtype`."""
-    state = ALONE.on_main(merged_state(model).items(), dtype)
+    state = SINGLE_PROCESS.gather_to_main(merged_state(model).items(), dtype)
     return _plain_model(state, model, dtype)
 
 

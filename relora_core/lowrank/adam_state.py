@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from relora_core.distributed.dtensor import divided, local, whole
+from relora_core.distributed.dtensor import distribute_like, full_tensor, to_local
 
 _BLOCK = 256  # elements that share a magnitude, in bitsandbytes' optimizers
 
@@ -35,10 +35,12 @@ class PlainMoment:
     tensor: Tensor
 
     def values(self) -> Tensor:
-        return whole(self.tensor)
+        return full_tensor(self.tensor)
 
     def prune(self, keep: Tensor, *, scale: float) -> None:
-        local(self.tensor).mul_(scale).masked_fill_(~local(divided(keep, like=self.tensor)), 0)
+        to_local(self.tensor).mul_(scale).masked_fill_(
+            ~to_local(distribute_like(keep, like=self.tensor)), 0
+        )
 
     def clear(self) -> None:
         self.tensor.zero_()

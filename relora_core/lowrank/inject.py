@@ -13,7 +13,7 @@ from relora_core.lowrank.targets import (
     check_blocks,
     check_rank,
     check_untied,
-    is_narrow,
+    is_below_rank,
     is_target,
     no_targets,
 )
@@ -59,7 +59,7 @@ def inject(model: PreTrainedModel, method: LowRank) -> None:
     """
     targets = find_targets(model, method)
     for name, module in _linears(model):
-        if is_in_a_block(name) and not is_narrow(name, module.weight.shape, method):
+        if is_in_a_block(name) and not is_below_rank(name, module.weight.shape, method):
             module.weight.requires_grad = False
     for name, module in targets:
         transposed = isinstance(module, Conv1D)
@@ -108,7 +108,7 @@ def find_targets(model: nn.Module, method: Targets) -> list[tuple[str, PlainLine
 def narrow_layers(model: nn.Module, method: Targets) -> list[str]:
     """Linear layers of the blocks that are trained in full, in any phase."""
     return [
-        name for name, module in _linears(model) if is_narrow(name, module.weight.shape, method)
+        name for name, module in _linears(model) if is_below_rank(name, module.weight.shape, method)
     ]
 
 

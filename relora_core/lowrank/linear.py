@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from relora_core.distributed.dtensor import divided, joined, local, whole
+from relora_core.distributed.dtensor import distribute_like, from_local, full_tensor, to_local
 from relora_core.lowrank.frozen import build_frozen
 from relora_core.lowrank.variant import is_merged
 from relora_core.spec import Factors, LowRank
@@ -36,7 +36,7 @@ class LowRankUpdate(nn.Module):
     def scale(self) -> Tensor | float:
         if self.lora_gain is None:
             return self.alpha_over_rank
-        return self.alpha_over_rank * whole(self.lora_gain)
+        return self.alpha_over_rank * full_tensor(self.lora_gain)
 
     def extra_repr(self) -> str:
         (rank, d_in), (d_out, _) = self.lora_a.shape, self.lora_b.shape
@@ -51,8 +51,8 @@ class LowRankUpdate(nn.Module):
     @torch.no_grad()
     def update(self) -> Tensor:
         """s B A in fp32, (d_out, d_in)."""
-        rows = self.scale * (local(self.lora_b).float() @ whole(self.lora_a).float())
-        return joined(rows, like=self.lora_b)
+        rows = self.scale * (to_local(self.lora_b).float() @ full_tensor(self.lora_a).float())
+        return from_local(rows, like=self.lora_b)
 
     @torch.no_grad()
     def start(self, *, generator: Generator) -> None:
@@ -151,7 +151,7 @@ class FactoredLinear(LowRankUpdate):
 def _draw(factor: Tensor, generator: Generator) -> None:
     bound = 1 / math.sqrt(factor.shape[1])  # kaiming_uniform_ with a = sqrt(5)
     drawn = torch.empty(factor.shape).uniform_(-bound, bound, generator=generator)
-    local(factor).copy_(local(divided(drawn, like=factor)))
+    to_local(factor).copy_(to_local(distribute_like(drawn, like=factor)))
 
 
 def _generator(seed: int, restart: int, name: str) -> Generator:

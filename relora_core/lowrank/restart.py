@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from relora_core.distributed.dtensor import local, summed, whole
+from relora_core.distributed.dtensor import full_tensor, sum_over_shards, to_local
 from relora_core.events import AnyTrainEvent, Merged, OptimizerReset, Reinitialized
 from relora_core.lowrank.inject import low_rank_layers
 from relora_core.lowrank.linear import LowRankLinear
@@ -48,7 +48,7 @@ def merge(model: nn.Module, *, step: int, restart: int) -> Merged:
     layers = [layer for _, layer in low_rank_layers(model)]
     # of the updates, the weights, the residuals; read once, so that no layer waits for another
     squares = torch.stack([_merge(layer) for layer in layers]).sum(dim=0)
-    squares = summed(squares, like=layers[0].lora_b)
+    squares = sum_over_shards(squares, like=layers[0].lora_b)
     update_norm, weight_norm, residual_norm = squares.sqrt().tolist()
     return Merged(
         step=step,
@@ -65,7 +65,7 @@ def _merge(layer: LowRankLinear) -> Tensor:
     update = layer.update()
     weight = layer.frozen.add(update)
     residual = weight - layer.frozen(torch.float32)
-    parts = (local(update), weight, residual)
+    parts = (to_local(update), weight, residual)
     return torch.stack([part.double().square().sum() for part in parts])
 
 
@@ -75,7 +75,7 @@ def reinitialize(model: nn.Module, *, step: int, restart: int, seed: int) -> Rei
     square, digest = 0.0, hashlib.sha256()
     for name, layer in low_rank_layers(model):
         layer.reinitialize(seed=seed, restart=restart, name=name)
-        drawn = whole(layer.lora_a).float().cpu()
+        drawn = full_tensor(layer.lora_a).float().cpu()
         square += float(drawn.double().square().sum())
         digest.update(drawn.numpy().tobytes())
     return Reinitialized(

@@ -29,7 +29,7 @@ def _matching(patterns: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(map(fnmatch.translate, patterns)))
 
 
-def is_narrow(name: str, shape: Shape, targets: Targets) -> bool:
+def is_below_rank(name: str, shape: Shape, targets: Targets) -> bool:
     """Whether `all_linear` leaves the layer out, trained in full: its own rank is below that of
     an update. Routers and gates are such layers."""
     of_all = targets.target_modules == "all_linear" and is_in_a_block(name)
@@ -38,7 +38,7 @@ def is_narrow(name: str, shape: Shape, targets: Targets) -> bool:
 
 def check_rank(shapes: Mapping[str, Shape], targets: Targets) -> None:
     """Raise `ModelError` if the rank does not fit a linear layer that it was meant for."""
-    narrow = [name for name, shape in shapes.items() if is_narrow(name, shape, targets)]
+    narrow = [name for name, shape in shapes.items() if is_below_rank(name, shape, targets)]
     in_blocks = [shape for name, shape in shapes.items() if is_in_a_block(name)]
     if _entries(shapes[name] for name in narrow) <= SMALL_SHARE * _entries(in_blocks):
         narrow = []

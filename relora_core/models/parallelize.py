@@ -9,7 +9,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from transformers import PreTrainedModel
 
-from relora_core.distributed.dtensor import divided, is_sharded, local, whole
+from relora_core.distributed.dtensor import distribute_like, full_tensor, is_fsdp_model, to_local
 from relora_core.distributed.world import World
 from relora_core.lowrank.inject import low_rank_layers, prepare_frozen
 from relora_core.spec import TrainingSpec
@@ -25,7 +25,7 @@ class Layout(Protocol):
         """The placed model with other layers; `change` replaces them. The old one is given up."""
 
 
-class InOnePiece:
+class Replicated:
     """The whole model on one device."""
 
     def __init__(self, device: torch.device | None = None) -> None:
@@ -49,7 +49,7 @@ def layout_of(spec: TrainingSpec, world: World, build: Callable[[], PreTrainedMo
     `build` makes a plain model of the same shape.
     """
     if world.size == 1 or spec.parallelism == "ddp":
-        return InOnePiece(world.device)
+        return Replicated(world.device)
     return Sharded(init_device_mesh(world.device.type, (world.size,)), build)
 
 
@@ -73,7 +73,7 @@ class Sharded:
         for _, layer in low_rank_layers(model):
             residual = layer.frozen.residual
             if residual is not None:
-                rows = local(divided(residual, like=layer.lora_b))
+                rows = to_local(distribute_like(residual, like=layer.lora_b))
                 layer.frozen.residual = rows.to("cpu")
         return model
 
@@ -82,14 +82,14 @@ class Sharded:
         plain = self.build()
         parts = model.state_dict()
         for name, tensor in plain.state_dict().items():
-            tensor.copy_(whole(parts[name]))
+            tensor.copy_(full_tensor(parts[name]))
         change(plain)
         return self.place(plain)
 
 
 def compiled_parts(model: nn.Module) -> list[nn.Module]:
     """What torch.compile takes as one: of a sharded model each block, as it is put together."""
-    return list(blocks(model)) if is_sharded(model) else [model]
+    return list(blocks(model)) if is_fsdp_model(model) else [model]
 
 
 def blocks(model: nn.Module) -> Iterator[nn.Module]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from relora_core.distributed.dtensor import is_sharded
+from relora_core.distributed.dtensor import is_fsdp_model
 from relora_core.tasks.head_loss import head_loss
 from relora_core.tasks.token_loss import compiled_sum_of_cross_entropies, sum_of_cross_entropies
 
@@ -18,7 +18,7 @@ def next_token_objective(model: PreTrainedModel, *, compiled: bool) -> nn.Module
     its last hidden state. Some families scale or cap them after that, and a sharded model puts
     its head together only within its own forward pass: these give all logits at once.
     """
-    if not is_sharded(model) and _head_makes_the_logits(model):
+    if not is_fsdp_model(model) and _head_makes_the_logits(model):
         return _InChunks(model, compiled=compiled)
     return _AllAtOnce(model, compiled=compiled)
 

@@ -74,10 +74,12 @@ class Recovery:
     def _find(self, counters: Counters) -> Checkpoint | None:
         self.checkpoints.wait()
         trouble = counters.step - counters.skipped_in_a_row
-        return agreed(self.world, self.checkpoints, lambda: self.checkpoints.before(trouble))
+        return main_rank_choice(
+            self.world, self.checkpoints, lambda: self.checkpoints.before(trouble)
+        )
 
 
-def agreed(
+def main_rank_choice(
     world: World, checkpoints: Checkpoints, choose: Callable[[], Checkpoint | None]
 ) -> Checkpoint | None:
     """The main rank's choice, on every rank.
@@ -85,5 +87,5 @@ def agreed(
     It alone verifies, so that the others neither read it all again nor disagree.
     """
     chosen = choose() if world.is_main else None
-    step = world.from_main(-1 if chosen is None else chosen.counters.step)
+    step = world.broadcast(-1 if chosen is None else chosen.counters.step)
     return chosen if world.is_main or step < 0 else checkpoints.at(step)

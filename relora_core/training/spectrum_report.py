@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined] # its stubs leave it out
 
-from relora_core.distributed.dtensor import in_parts
+from relora_core.distributed.dtensor import is_sharded
 from relora_core.distributed.world import World
 from relora_core.events import Emit, SpectrumMeasured, Warned
 from relora_core.files import publish_file
@@ -69,7 +69,7 @@ class SpectrumReport:
         layers = target_layers(state.model, self._targets)
         size = sum(num_weights(layer) for _, layer in layers)
         if self.spec.spectrum.enabled == "auto":
-            if any(in_parts(parameter) for parameter in state.model.parameters()):
+            if any(is_sharded(parameter) for parameter in state.model.parameters()):
                 return False  # the main rank measures alone, and has not all rows
             return 0 < size <= MAX_WEIGHTS
         return self.spec.spectrum.enabled and size > 0

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from relora_core.data.batch import Batch
-from relora_core.distributed.dtensor import in_parts, whole
+from relora_core.distributed.dtensor import full_tensor, is_sharded
 from relora_core.distributed.world import World
 from relora_core.events import Emit, Warned
 from relora_core.host_memory import keep_freed_memory, return_freed_memory
@@ -126,7 +126,7 @@ class Stepper:
         # one sum over the ranks; `new_full` writes a number on the device without a sync
         means = self.world.mean(torch.stack([loss, loss.new_full((), float(asked_to_stop))]))
         mean_loss, share_asked = means.unbind()
-        numbers = torch.stack([mean_loss, whole(grad_norm).double(), share_asked])
+        numbers = torch.stack([mean_loss, full_tensor(grad_norm).double(), share_asked])
         result = PendingResult(state.counters.step + 1, numbers)
         set_learning_rate(state.optimizer, learning_rate)
         step_if(numbers.isfinite().all(), state.optimizer)
@@ -204,7 +204,7 @@ class Stepper:
                 model.zero_grad(set_to_none=True)
                 torch.cuda.empty_cache()
 
-        if in_parts(next(model.parameters())):
+        if is_sharded(next(model.parameters())):
             return self._largest_of_a_sharded_model(attempt)
         return self.world.minimum(largest_that_fits(self.sequences_per_rank, attempt))
 

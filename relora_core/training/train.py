@@ -12,7 +12,7 @@ from relora_core.counted import counted
 from relora_core.data.cache import default_cache
 from relora_core.data.epochs import many_epochs
 from relora_core.data.loader import BatchLoader
-from relora_core.distributed.world import World, joined_world
+from relora_core.distributed.world import World, init_distributed
 from relora_core.errors import ModelError
 from relora_core.errors.unexpected import Callbacks, as_train_error
 from relora_core.events import Emit, Warned
@@ -32,7 +32,7 @@ from relora_core.spec.local_copies import with_copies
 from relora_core.state import TrainState
 from relora_core.tasks import build_task
 from relora_core.tasks.task import Task
-from relora_core.training.rewind import Recovery, agreed
+from relora_core.training.rewind import Recovery, main_rank_choice
 from relora_core.training.spectrum_report import SpectrumReport
 from relora_core.training.stepper import Stepper
 from relora_core.training.trainer import Trainer
@@ -67,7 +67,7 @@ def train(
     """
     with (
         as_train_error() as callbacks,
-        joined_world() as world,
+        init_distributed() as world,
         only_trainer(workdir, is_main=world.is_main),
         no_progress_bars(),
         one_sequence_a_row(),
@@ -83,7 +83,7 @@ def train(
         checkpoints = Checkpoints(
             workdir, spec.checkpoint, report, identity=Identity(spec), world=world
         )
-        newest = agreed(world, checkpoints, checkpoints.newest)
+        newest = main_rank_choice(world, checkpoints, checkpoints.newest)
         task = build_task(
             local,
             cache=cache or default_cache(),
@@ -208,7 +208,9 @@ def _check_units(spec: TrainSpec, world: World, emit: Emit) -> None:
         return
     dtype, precision = spec.method.frozen_dtype, spec.training.precision
     numbers = (FP8 if dtype == "fp8" else INT8).numbers
-    if numbers.have_units(world.device, torch.bfloat16 if precision == "bf16" else torch.float32):
+    if numbers.has_tensor_cores(
+        world.device, torch.bfloat16 if precision == "bf16" else torch.float32
+    ):
         return
     message = (
         f"method.frozen_dtype {dtype} is no faster here, for it needs {_NEEDS[dtype]}: products "

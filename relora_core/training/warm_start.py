@@ -23,7 +23,7 @@ from relora_core.tasks.task import Task
 from relora_core.workdir.files import CHECKPOINTS, STATE, checkpoint_path, step_folders
 
 # What a config says that changes neither the weights nor what is computed with them.
-_FREE = {
+MAY_CHANGE_ON_RESUME = {
     "_name_or_path",
     "architectures",
     "bos_token_id",
@@ -95,7 +95,7 @@ def _misfit(model: PreTrainedModel, task: Task, earlier: Earlier) -> str | None:
     mine = model.config.to_dict()
     changed = [
         f"{key} is {earlier.config.get(key)!r} there and {mine.get(key)!r} here"
-        for key in sorted((mine.keys() | earlier.config.keys()) - _FREE)
+        for key in sorted((mine.keys() | earlier.config.keys()) - MAY_CHANGE_ON_RESUME)
         if mine.get(key) != earlier.config.get(key)
     ]
     if changed:
@@ -123,7 +123,7 @@ def _find_checkpoint(folder: Path, world: World) -> Path | None:
     if not (folder / CHECKPOINTS).is_dir():
         _check_is_model(folder)
         return None
-    step = world.from_main(_newest_whole(folder / CHECKPOINTS) if world.is_main else -1)
+    step = world.broadcast(_newest_whole(folder / CHECKPOINTS) if world.is_main else -1)
     if step < 0:
         raise ModelError(f"method.warm_start_from {str(folder)!r} has no checkpoint that verifies")
     return folder / checkpoint_path(step)

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jobs.schemas.artifacts import ArtifactKind, Checkpoint
+from jobs.schemas.artifacts import ArtifactKind, CheckpointEntry
 from jobs.schemas.events import AnyJobEvent, job_event_adapter
 from jobs.schemas.generations import OVER, Generation, NewGeneration
 from jobs.schemas.job import Job, JobChanges, JobSpec, Progress
@@ -267,9 +267,9 @@ class Jobs(Group[AnyTransport]):
         return Listing(path, model(Page[Generation]), limit=limit)
 
     @iterated
-    def checkpoints(self, job_id: str) -> Listing[Checkpoint]:
+    def checkpoints(self, job_id: str) -> Listing[CheckpointEntry]:
         """What the job saved, the newest first: checkpoints and merged models."""
-        return Listing(at("jobs", job_id, "checkpoints"), model(Page[Checkpoint]))
+        return Listing(at("jobs", job_id, "checkpoints"), model(Page[CheckpointEntry]))
 
     @iterated
     def artifacts(

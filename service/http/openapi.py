@@ -41,7 +41,7 @@ EXAMPLES = {
 ERROR_HEADERS = {401: "WWW-Authenticate", 405: "Allow", 412: "Tus-Version", 429: "Retry-After"}
 
 
-def describe_truly(app: FastAPI, policy: KeyPolicy) -> None:
+def customize_openapi(app: FastAPI, policy: KeyPolicy) -> None:
     """Let every error be described as the problem document that it is (RFC 9457), and a key
     only where one is asked for."""
 

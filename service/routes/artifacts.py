@@ -8,7 +8,7 @@ from fastapi.responses import RedirectResponse
 from pydantic import Field
 
 from jobs.errors import ArtifactNotFound
-from jobs.schemas.artifacts import ArtifactKind, Checkpoint
+from jobs.schemas.artifacts import ArtifactKind, CheckpointEntry
 from jobs.schemas.job import Artifact
 from jobs.schemas.json_numbers import MAX_SAFE_INTEGER
 from jobs.storage import Storage
@@ -60,10 +60,10 @@ def list_checkpoints(
         TextPattern(r"^(\d{1,18}-(checkpoint|merged|final))?$", NEXT),
         Query(description=CURSOR),
     ] = "",
-) -> Page[Checkpoint]:
+) -> Page[CheckpointEntry]:
     """The folders that the job saved, the newest first: checkpoints and merged models."""
     found = backends.files.checkpoints(job_id, limit=limit + 1, after=cursor)
-    return Page[Checkpoint].of(found, limit, cursor="position")
+    return Page[CheckpointEntry].of(found, limit, cursor="position")
 
 
 def _selection(

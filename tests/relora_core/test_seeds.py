@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from relora_core.distributed.world import ALONE
+from relora_core.distributed.world import SINGLE_PROCESS
 from relora_core.seeds import generator_seed
 
 REALISTIC = [1_764_000_000_000, 20260131123456, 2**63 - 1]  # milliseconds, a date, the largest
@@ -11,7 +11,7 @@ REALISTIC = [1_764_000_000_000, 20260131123456, 2**63 - 1]  # milliseconds, a da
 def test_a_large_seed_draws_differently_at_each_step(seed: int) -> None:
     draws = []
     for step in (0, 1, 2):
-        ALONE.reseed(seed, step)
+        SINGLE_PROCESS.reseed(seed, step)
         draws.append(torch.rand(1).item())
     assert len(set(draws)) == len(draws)
 

@@ -23,13 +23,13 @@ def attempt(
     job_id: str,
     *,
     launcher: Launcher = SCRIPTED,
-    leaving: Callable[[], bool] = lambda: False,
+    shutting_down: Callable[[], bool] = lambda: False,
 ) -> Job:
     """Claim the job and run it to its next status."""
     claimed_at = clock.now()
     job = backends.attempts.claim(job_id, worker="w", lease_seconds=backends.settings.lease_seconds)
     assert job is not None
-    run(job, backends, launcher=launcher, claimed_at=claimed_at, leaving=leaving)
+    run(job, backends, launcher=launcher, claimed_at=claimed_at, shutting_down=shutting_down)
     return backends.store.get(job_id)
 
 

@@ -107,7 +107,7 @@ def begin_attempt(backends: Backends, make_spec: MakeSpec) -> Iterator[BeginAtte
         held.enter_context(lease)
         workdir = Workdir.of(backends.settings.scratch_dir, job.id, job.attempt)
         workdir.create()
-        return Attempt(job, lease, workdir, backends, leaving=lambda: False)
+        return Attempt(job, lease, workdir, backends, shutting_down=lambda: False)
 
     with ExitStack() as held:
         yield begin

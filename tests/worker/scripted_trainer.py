@@ -188,7 +188,7 @@ class _Run:
         )
 
 
-def _exit_with_supervisor() -> None:
+def _exit_when_parent_ends() -> None:
     while os.read(sys.stdin.fileno(), 1):
         pass
     os._exit(3)
@@ -200,7 +200,7 @@ def main() -> None:
     parser.add_argument("--step-seconds", type=float, required=True)
     options = parser.parse_args()
     start_watchdog()
-    threading.Thread(target=_exit_with_supervisor, daemon=True).start()
+    threading.Thread(target=_exit_when_parent_ends, daemon=True).start()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     with EventLog(options.workdir / EVENTS, also=log_event) as emit:
         _Run(options.workdir, emit).train(options.step_seconds)

@@ -40,7 +40,7 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory, make_spec: MakeSpec) 
         job = backends.attempts.claim(job_id, worker="w", lease_seconds=60)
         assert job is not None
         launcher = Torchrun()
-        run(job, backends, launcher=launcher, claimed_at=claimed_at, leaving=lambda: False)
+        run(job, backends, launcher=launcher, claimed_at=claimed_at, shutting_down=lambda: False)
     return folder
 
 
@@ -71,22 +71,22 @@ def ask(backends: Backends, job: Job, *, step: int = 30, **asked: object) -> Gen
 )
 def test_no_error_ends_the_generator(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     monkeypatch.setattr(worker.generator, "AFTER_FAILURE_SECONDS", 0)
-    leaving, rounds = threading.Event(), iter([error, error])
+    shutting_down, rounds = threading.Event(), iter([error, error])
 
     def work() -> bool:
         if error := next(rounds, None):
             raise error
-        leaving.set()
+        shutting_down.set()
         return True
 
-    serve(work, leaving)
+    serve(work, shutting_down)
     assert next(rounds, None) is None
-    assert leaving.is_set()
+    assert shutting_down.is_set()
 
 
 @pytest.mark.slow
 def test_models_and_checkpoints_answer(backends: Backends, trained: Job) -> None:
-    generator = Generator(backends, leaving=lambda: False)
+    generator = Generator(backends, shutting_down=lambda: False)
     sampled = ask(backends, trained, seed=1)
     merged_for_it = ask(backends, trained, step=20, temperature=0)
     assert [generator.work() for _ in range(3)] == [True, True, False]
@@ -107,7 +107,7 @@ def failure(backends: Backends, asked: Generation) -> tuple[str, str]:
 @pytest.mark.slow
 def test_what_does_not_fit_the_model_says_so(backends: Backends, trained: Job) -> None:
     asked = ask(backends, trained, max_new_tokens=500)
-    Generator(backends, leaving=lambda: False).work()
+    Generator(backends, shutting_down=lambda: False).work()
     code, message = failure(backends, asked)
     assert code == "generation_failed"
     assert "the model sees 64 at once; shorten the prompt or lower max_new_tokens" in message
@@ -118,7 +118,7 @@ def test_a_model_that_is_gone_is_told(backends: Backends, trained: Job) -> None:
     final = [file.key for file in files if file.kind == "final"]
     backends.storage_for(trained).delete_files(final)
     gone, never = ask(backends, trained), ask(backends, trained, step=10)
-    generator = Generator(backends, leaving=lambda: False)
+    generator = Generator(backends, shutting_down=lambda: False)
     generator.work()
     generator.work()
     for asked in (gone, never):
@@ -128,7 +128,7 @@ def test_a_model_that_is_gone_is_told(backends: Backends, trained: Job) -> None:
 def test_one_that_takes_too_long_is_ended(backends: Backends, trained: Job) -> None:
     settings = backends.settings.model_copy(update={"generation_seconds": 0.1})
     asked = ask(backends, trained)
-    Generator(replace(backends, settings=settings), leaving=lambda: False).work()
+    Generator(replace(backends, settings=settings), shutting_down=lambda: False).work()
     code, message = failure(backends, asked)
     assert (code, message) == (
         "generation_too_slow",
@@ -141,7 +141,7 @@ def test_a_generator_that_must_leave_gives_it_back(
     backends: Backends, settings: Settings, trained: Job
 ) -> None:
     asked = ask(backends, trained)
-    Generator(backends, leaving=lambda: True).work()
+    Generator(backends, shutting_down=lambda: True).work()
     assert backends.generations.get(trained.id, asked.id).status == "queued"
 
     process = subprocess.Popen([sys.executable, "-m", "worker.generator"], env=environ(settings))

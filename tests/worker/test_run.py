@@ -181,7 +181,7 @@ def test_a_worker_without_the_key_leaves_the_job_to_another(
 
 
 def test_a_worker_that_must_leave_does_not_begin(backends: Backends, make_spec: MakeSpec) -> None:
-    job = attempt(backends, backends.store.create(make_spec()).id, leaving=lambda: True)
+    job = attempt(backends, backends.store.create(make_spec()).id, shutting_down=lambda: True)
 
     assert job.status is JobStatus.QUEUED
     assert not backends.store.events(job.id, types={"job.started"})
@@ -346,7 +346,7 @@ def test_without_gpus_one_process_trains_unless_the_operator_wants_all(
         mine,
         launcher=launcher,
         claimed_at=clock.now(),
-        leaving=lambda: False,
+        shutting_down=lambda: False,
         health=health,
     )
 

@@ -15,7 +15,7 @@ from jobs.storage import Storage, job_storage
 from jobs.store.attempts import AttemptStore
 from worker.attempt.environment import child_environment
 from worker.attempt.lease import Lease
-from worker.attempt.retry import insist
+from worker.attempt.retry import retry_while_leased
 from worker.attempt.workdir import Workdir
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Attempt:
     lease: Lease
     workdir: Workdir
     backends: Backends
-    leaving: Callable[[], bool]  # whether the worker must go
+    shutting_down: Callable[[], bool]  # whether the worker must go
     num_gpus: int = 0  # of the worker
 
     @property
@@ -47,12 +47,12 @@ class Attempt:
 
     @cached_property
     def project(self) -> str:
-        return self.insist(partial(self.backends.store.project_of, self.job.id))
+        return self.retry_while_leased(partial(self.backends.store.project_of, self.job.id))
 
     @cached_property
     def locations(self) -> Locations:
         """The rules of this worker, and never laxer ones than the job was accepted under."""
-        with_keys = self.insist(partial(self.backends.store.with_keys, self.job.id))
+        with_keys = self.retry_while_leased(partial(self.backends.store.with_keys, self.job.id))
         return Locations.of(self.backends.settings, with_keys=with_keys)
 
     @property
@@ -63,7 +63,7 @@ class Attempt:
     @cached_property
     def secrets(self) -> JobSecrets:
         """As they are when the attempt begins. Raises `SecretNotFound`, `SecretsUnavailable`."""
-        return self.insist(partial(self.backends.secrets_of, self.job))
+        return self.retry_while_leased(partial(self.backends.secrets_of, self.job))
 
     def environ(self, *, num_processes: int = 1) -> dict[str, str]:
         """Of the processes that the attempt starts; nothing else may hold the secrets."""
@@ -87,18 +87,22 @@ class Attempt:
             raise StopRequested
 
     def stop_requested(self) -> bool:
-        return self.leaving() or self.lease.requested_action is not None
+        return self.shutting_down() or self.lease.requested_action is not None
 
-    def insist(self, action: Callable[[], Result]) -> Result:
+    def retry_while_leased(self, action: Callable[[], Result]) -> Result:
         """Wait out an outage of the store or the storage, as long as the settings say."""
-        return insist(action, lease=self.lease, seconds=self.backends.settings.outage_seconds)
+        return retry_while_leased(
+            action, lease=self.lease, seconds=self.backends.settings.outage_seconds
+        )
 
     def warn(self, code: str, message: str) -> None:
         """Say something to operators and, as an event, to the person whose job it is."""
         message = self.secrets.masked(message)
         logger.warning("job %s: %s", self.job.id, message)
-        self.insist(partial(self.store.warn, self.job.id, self.number, code, message))
+        self.retry_while_leased(partial(self.store.warn, self.job.id, self.number, code, message))
 
     def published(self, repo: str, url: str) -> None:
         """Say that the model is on the Hub."""
-        self.insist(partial(self.store.published, self.job.id, self.number, repo=repo, url=url))
+        self.retry_while_leased(
+            partial(self.store.published, self.job.id, self.number, repo=repo, url=url)
+        )

@@ -22,7 +22,7 @@ LONGEST_PAUSE = 30.0
 Result = TypeVar("Result")
 
 
-def insist(action: Callable[[], Result], *, lease: Lease, seconds: float) -> Result:
+def retry_while_leased(action: Callable[[], Result], *, lease: Lease, seconds: float) -> Result:
     """Try until it works. After `seconds` raise what went wrong; `LeaseLost` as soon as it is.
 
     A file that is not there is an answer, not an outage, and so is a refusal.

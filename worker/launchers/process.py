@@ -79,7 +79,7 @@ class TiedProcess:
             self._process.wait()
 
 
-def last_words(log: Path) -> str:
+def log_tail(log: Path) -> str:
     """Return the last lines of what a process printed."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - LAST_BYTES))

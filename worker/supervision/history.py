@@ -22,7 +22,7 @@ def store_history(attempt: Attempt, earlier: Workdir, step: int) -> None:
             *(attempt.job.id, attempt.number, lines[start : start + MAX_LINES]),
             reported_by=earlier.attempt,
         )
-        attempt.insist(append)
+        attempt.retry_while_leased(append)
 
 
 def _up_to_checkpoint(lines: list[Line], step: int) -> list[Line]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from worker.attempt.workdir import Workdir
 
 
-class SignsOfLife:
+class Liveness:
     """Counts from when it is made, which is when the trainer starts."""
 
     def __init__(self, workdir: Workdir) -> None:

@@ -11,12 +11,12 @@ LastEvent = TrainFinished | TrainStopped | TrainFailed
 
 
 @dataclass(frozen=True)
-class Ending:
+class TrainerExit:
     """How a trainer ended; `last` is None when it had no time to say why."""
 
     exit_code: int | None  # None: it was ended
     last: LastEvent | None
-    last_words: str
+    log_tail: str
     silent_seconds: float | None = None  # for which it gave no sign of life before
 
 
@@ -38,7 +38,7 @@ class Failed:
 
 
 @dataclass(frozen=True)
-class Broken:
+class Retryable:
     """Something went wrong that another attempt may not meet."""
 
     error: JobError
@@ -51,41 +51,41 @@ class NodeFault:
     error: JobError
 
 
-Verdict = Succeeded | Stopped | Failed | Broken | NodeFault
+Outcome = Succeeded | Stopped | Failed | Retryable | NodeFault
 
 
-def judge(ending: Ending) -> Verdict:
-    match ending.last:
+def classify_exit(trainer_exit: TrainerExit) -> Outcome:
+    match trainer_exit.last:
         case TrainFinished():
             return Succeeded()
-        case TrainStopped() if ending.exit_code == 0:
+        case TrainStopped() if trainer_exit.exit_code == 0:
             return Stopped()
         case TrainFailed(code=code, message=message, retryable=retryable):
             error = JobError(code=code, message=message)
-            return Broken(error) if retryable else Failed(error)
-        case TrainStopped() | None if ending.silent_seconds is not None:
-            return Broken(_stall(ending, ending.silent_seconds))
+            return Retryable(error) if retryable else Failed(error)
+        case TrainStopped() | None if trainer_exit.silent_seconds is not None:
+            return Retryable(_stall(trainer_exit, trainer_exit.silent_seconds))
         case TrainStopped() | None:  # stopped, but not every rank of it left in order
-            return Broken(_crash(ending))
+            return Retryable(_crash(trainer_exit))
         case _:
-            assert_never(ending.last)
+            assert_never(trainer_exit.last)
 
 
-def _crash(ending: Ending) -> JobError:
-    how = _how(ending.exit_code)
-    if ending.exit_code == -signal.SIGKILL:
+def _crash(trainer_exit: TrainerExit) -> JobError:
+    how = _how(trainer_exit.exit_code)
+    if trainer_exit.exit_code == -signal.SIGKILL:
         how += (
             "; killed, most likely because the machine or its container ran out of memory: give it "
             "more, lower training.micro_batch_size or set training.gradient_checkpointing"
         )
-    message = f"The trainer died ({how}). Its last words:\n{ending.last_words}"
+    message = f"The trainer died ({how}). The end of its log:\n{trainer_exit.log_tail}"
     return JobError(code="trainer_crashed", message=message)
 
 
-def _stall(ending: Ending, seconds: float) -> JobError:
+def _stall(trainer_exit: TrainerExit, seconds: float) -> JobError:
     message = (
         f"The trainer gave no sign of life for {seconds:g} s and was ended; retries.stalled_after "
-        f"says how long it may. Its last words:\n{ending.last_words}"
+        f"says how long it may. The end of its log:\n{trainer_exit.log_tail}"
     )
     return JobError(code="trainer_stalled", message=message)
 

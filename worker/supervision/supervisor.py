@@ -9,10 +9,10 @@ from relora_core.counted import counted
 from relora_core.events import AnyTrainEvent, TrainFailed, TrainFinished, TrainStopped
 from worker.attempt.attempt import Attempt
 from worker.launchers.launcher import Trainer
-from worker.launchers.process import last_words
+from worker.launchers.process import log_tail
 from worker.supervision.live_log import LiveLog
-from worker.supervision.liveness import SignsOfLife
-from worker.supervision.outcome import Ending, LastEvent
+from worker.supervision.liveness import Liveness
+from worker.supervision.outcome import LastEvent, TrainerExit
 from worker.supervision.tail import Line, Tail
 
 logger = logging.getLogger(__name__)
@@ -76,13 +76,15 @@ class Recorder:
             listener(event)
 
 
-def supervise(trainer: Trainer, attempt: Attempt, recorder: Recorder, live_log: LiveLog) -> Ending:
+def supervise(
+    trainer: Trainer, attempt: Attempt, recorder: Recorder, live_log: LiveLog
+) -> TrainerExit:
     """Return when the trainer has ended and all it said is stored; `LeaseLost` ends it at once.
 
     One that gives no sign of life for `retries.stalled_after` is ended.
     """
     attempt.lease.hold(trainer)
-    signs, patience = SignsOfLife(attempt.workdir), attempt.job.spec.retries.stalled_after
+    liveness, patience = Liveness(attempt.workdir), attempt.job.spec.retries.stalled_after
     stalled = False
     try:
         while (exit_code := trainer.exit_code()) is None:
@@ -91,7 +93,7 @@ def supervise(trainer: Trainer, attempt: Attempt, recorder: Recorder, live_log: 
                 attempt.workdir.stop.touch()
             recorder.record()
             live_log.ship()
-            if stalled := patience is not None and signs.silent_seconds() > patience:
+            if stalled := patience is not None and liveness.silent_seconds() > patience:
                 logger.warning("job %s: its trainer stalled and is ended", attempt.job.id)
                 break
             time.sleep(POLL_SECONDS)
@@ -100,5 +102,5 @@ def supervise(trainer: Trainer, attempt: Attempt, recorder: Recorder, live_log: 
     attempt.lease.check()
     recorder.finish()
     live_log.finish()
-    said = attempt.secrets.masked(last_words(attempt.workdir.log))
-    return Ending(exit_code, recorder.last, said, silent_seconds=patience if stalled else None)
+    said = attempt.secrets.masked(log_tail(attempt.workdir.log))
+    return TrainerExit(exit_code, recorder.last, said, silent_seconds=patience if stalled else None)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from relora_core.errors.failures import summary
-from worker.trackers.points import GoesOn, Point
+from worker.trackers.points import Point, ResumedAt
 from worker.trackers.tracker import Outcome, Tracker
 
 logger = logging.getLogger(__name__)
@@ -25,12 +25,12 @@ class Feed:
         self.lost = False
         self._open_run = open_run
         self._tracker: Tracker | None = None
-        self._waiting: list[Point | GoesOn] = []
+        self._waiting: list[Point | ResumedAt] = []
         self._failures = 0
         self._first_pause = first_pause
         self._wait_until = 0.0
 
-    def take(self, news: Iterable[Point | GoesOn]) -> None:
+    def take(self, news: Iterable[Point | ResumedAt]) -> None:
         if not self.lost:
             self._waiting += news
 

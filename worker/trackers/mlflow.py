@@ -14,7 +14,7 @@ from urllib3.util import connection
 
 from jobs.locations.servers import addresses_of
 from jobs.schemas.trackers import MlflowTracker
-from worker.trackers.points import GoesOn, OnlyNew, Point
+from worker.trackers.points import AppendOnly, Point, ResumedAt
 from worker.trackers.tracker import Outcome, Tracked
 
 JOB_TAG = "relora.job_id"
@@ -33,9 +33,9 @@ class MlflowRun:
         self._id: str = found.info.run_id
         self._client.update_run(self._id, status="RUNNING")
         metrics = self._client.get_run(self._id).data.to_proto().metrics  # the last of each curve
-        self._new = OnlyNew({metric.key: metric.step for metric in metrics})
+        self._new = AppendOnly({metric.key: metric.step for metric in metrics})
 
-    def draw(self, news: Sequence[Point | GoesOn]) -> None:
+    def draw(self, news: Sequence[Point | ResumedAt]) -> None:
         metrics = (
             Metric(curve, value, int(new.time.timestamp() * 1000), new.step)
             for new in news

@@ -36,7 +36,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class GoesOn:
+class ResumedAt:
     """The run goes on after `step`: what was drawn of later steps is drawn again."""
 
     step: int
@@ -44,7 +44,7 @@ class GoesOn:
 
 
 @dataclass
-class OnlyNew:
+class AppendOnly:
     """For trackers that can only append: of each curve, the steps after the last one it has.
 
     What a resumed run repeats has the same values; after a rewind, the first ones stay.
@@ -62,12 +62,12 @@ class OnlyNew:
         return new
 
 
-def read(event: AnyTrainEvent) -> Point | GoesOn | None:
+def read(event: AnyTrainEvent) -> Point | ResumedAt | None:
     match event:
         case TrainStarted(step=step) if step > 0:
-            return GoesOn(step, event.time)
+            return ResumedAt(step, event.time)
         case Rewound(to_step=step):
-            return GoesOn(step, event.time)
+            return ResumedAt(step, event.time)
         case Evaluated():
             scores = {f"eval/{name}": value for name, value in event.scores.items()}
             return Point(event.step, event.time, scores)

@@ -6,7 +6,7 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from worker.trackers.points import GoesOn, Point
+from worker.trackers.points import Point, ResumedAt
 from worker.trackers.tracker import Outcome, Tracked
 
 
@@ -17,7 +17,7 @@ class TensorboardRun:
         folder = str(run.reports / "tensorboard")
         self._writer = EventFileWriter(folder, filename_suffix=f".attempt-{run.attempt}")
 
-    def draw(self, news: Sequence[Point | GoesOn]) -> None:
+    def draw(self, news: Sequence[Point | ResumedAt]) -> None:
         for new in news:
             self._writer.add_event(_event(new))
         self._writer.flush()
@@ -26,9 +26,9 @@ class TensorboardRun:
         self._writer.close()
 
 
-def _event(new: Point | GoesOn) -> Event:
+def _event(new: Point | ResumedAt) -> Event:
     at = new.time.timestamp()
-    if isinstance(new, GoesOn):
+    if isinstance(new, ResumedAt):
         start = SessionLog(status=SessionLog.START)
         return Event(wall_time=at, step=new.step + 1, session_log=start)
     values = [Summary.Value(tag=curve, simple_value=value) for curve, value in new.values.items()]

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from jobs.schemas.trackers import TrackerSpec
 from relora_core.workdir.files import REPORTS
-from worker.trackers.points import GoesOn, Point
+from worker.trackers.points import Point, ResumedAt
 
 FAILURES = "trackers-failed.log"
 Outcome = Literal["finished", "failed", "stopped"]
@@ -42,7 +42,7 @@ class Tracked(BaseModel):
 class Tracker(Protocol):
     """An open run. Every method may raise; `draw` is then called again with the same."""
 
-    def draw(self, news: Sequence[Point | GoesOn]) -> None: ...
+    def draw(self, news: Sequence[Point | ResumedAt]) -> None: ...
 
     def finish(self, outcome: Outcome) -> None:
         """`stopped`: another attempt may go on with the run."""

@@ -94,7 +94,9 @@ def _take_over(attempt: Attempt, earlier: Workdir, step: int, folder: Path) -> N
 
 def _in_storage(attempt: Attempt) -> Iterator[Candidate]:
     checkpoints: dict[int, list[Artifact]] = {}
-    for artifact in attempt.insist(partial(attempt.backends.store.artifacts, attempt.job.id)):
+    for artifact in attempt.retry_while_leased(
+        partial(attempt.backends.store.artifacts, attempt.job.id)
+    ):
         if artifact.kind == "checkpoint" and artifact.step is not None:
             checkpoints.setdefault(artifact.step, []).append(artifact)
     for step, files in checkpoints.items():
@@ -104,4 +106,4 @@ def _in_storage(attempt: Attempt) -> Iterator[Candidate]:
 def _download(attempt: Attempt, files: list[Artifact], folder: Path) -> None:
     for file in files:
         name = file.path.removeprefix(folder_of(file) + "/")
-        attempt.insist(partial(attempt.storage.download, file.key, folder / name))
+        attempt.retry_while_leased(partial(attempt.storage.download, file.key, folder / name))

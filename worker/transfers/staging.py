@@ -83,7 +83,7 @@ def whole_copy(attempt: Attempt, name: str, files: Sequence[Remote]) -> Path:
                 digests = {}
                 for file in files:
                     attempt.check_stop()
-                    attempt.insist(partial(file.fetch, temporary / file.name))
+                    attempt.retry_while_leased(partial(file.fetch, temporary / file.name))
                     digests[file.name] = file.checked(temporary / file.name)
                 publish_file(record, json.dumps(digests).encode())
     return folder
@@ -119,7 +119,7 @@ def _is_whole(folder: Path, files: Sequence[Remote], record: Path) -> bool:
 def _copy(attempt: Attempt, uri: str) -> str:
     bucket, _, pattern = uri.removeprefix(SCHEME).partition("/")
     storage = open_storage(SCHEME + bucket, attempt.secrets.s3)
-    listed = attempt.insist(lambda: list(storage.list(_folder(pattern))))
+    listed = attempt.retry_while_leased(lambda: list(storage.list(_folder(pattern))))
     files = [file for file in listed if matches(file.key, pattern)]
     if not files:
         raise DataError(f"no object matches {uri!r}")
@@ -170,8 +170,8 @@ def _saved(attempt: Attempt, uri: str) -> tuple[Job, list[Artifact]]:
     """The job that the URI names, and its files there. Raises `FileNotFoundError` without any."""
     job_id, folder = parse(uri) or (uri, "")
     store = attempt.backends.store
-    job = attempt.insist(partial(store.get, job_id))
-    listed = attempt.insist(partial(store.artifacts, job_id))
+    job = attempt.retry_while_leased(partial(store.get, job_id))
+    listed = attempt.retry_while_leased(partial(store.artifacts, job_id))
     files = [file for file in listed if file.path.rpartition("/")[0] == folder]
     if not files:
         raise FileNotFoundError(uri)
@@ -181,7 +181,9 @@ def _saved(attempt: Attempt, uri: str) -> tuple[Job, list[Artifact]]:
 def _join_upload(attempt: Attempt, uri: str) -> str:
     backends, dataset_id = attempt.backends, uri.removeprefix(UPLOAD)
     try:
-        dataset = attempt.insist(partial(backends.datasets.get, attempt.project, dataset_id))
+        dataset = attempt.retry_while_leased(
+            partial(backends.datasets.get, attempt.project, dataset_id)
+        )
         wanted = Remote(
             label=f"dataset {dataset.id}",
             name=dataset.filename,

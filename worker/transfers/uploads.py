@@ -202,7 +202,9 @@ class Uploads:
 
     def _uploaded_steps(self) -> list[int]:
         attempt = self._attempt
-        artifacts = attempt.insist(partial(attempt.backends.store.artifacts, attempt.job.id))
+        artifacts = attempt.retry_while_leased(
+            partial(attempt.backends.store.artifacts, attempt.job.id)
+        )
         return sorted({file.step for file in artifacts if file.kind == "checkpoint" and file.step})
 
     def _expire(self, steps: Iterable[int]) -> None:
@@ -210,7 +212,7 @@ class Uploads:
         for step in steps:
             path = checkpoint_path(step)
             expire = partial(attempt.store.expire_artifacts, attempt.job.id, attempt.number, path)
-            self._delete(attempt.insist(expire))
+            self._delete(attempt.retry_while_leased(expire))
 
     def _folder(
         self,
@@ -253,7 +255,9 @@ class Uploads:
     def _lost_export(self, folder: Path, step: int) -> None:
         path = merged_path(step)
         attempt = self._attempt
-        files = attempt.insist(partial(attempt.backends.store.artifacts, attempt.job.id))
+        files = attempt.retry_while_leased(
+            partial(attempt.backends.store.artifacts, attempt.job.id)
+        )
         if not any(folder_of(file) == path for file in files):
             self._folder(folder, path, "merged", step)
 
@@ -269,7 +273,7 @@ class Uploads:
                 path = copy.relative_to(name).as_posix()
                 self._list([self._begin("log", None)(copy, path)])
             forget = self._attempt.backends.logs.forget
-            self._attempt.insist(partial(forget, self._attempt.job.id, workdir.attempt))
+            self._attempt.retry_while_leased(partial(forget, self._attempt.job.id, workdir.attempt))
         except RETRIED as error:
             self._attempt.warn("log_not_uploaded", f"the log is on the worker alone: {told(error)}")
 
@@ -315,7 +319,7 @@ class Uploads:
         """What was listed in their place goes from the storage, too."""
         attempt = self._attempt
         add = partial(attempt.store.add_artifacts, attempt.job.id, attempt.number, artifacts)
-        self._delete(attempt.insist(partial(add, folder=folder)))
+        self._delete(attempt.retry_while_leased(partial(add, folder=folder)))
 
     def _delete(self, keys: Sequence[str]) -> None:
         """What the storage keeps is in no list any more, and is found by it later."""
@@ -330,9 +334,9 @@ class Uploads:
         if attempt.job.spec.output_uri is None:
             return
         if attempt.number > 1:
-            attempt.insist(self._end_earlier_copies)
+            attempt.retry_while_leased(self._end_earlier_copies)
         for artifact in artifacts:
-            attempt.insist(partial(attempt.storage.copy, artifact.key, artifact.path))
+            attempt.retry_while_leased(partial(attempt.storage.copy, artifact.key, artifact.path))
 
     def _end_earlier_copies(self) -> None:
         """Plain names have no attempt, so an earlier one that wakes up could still copy to them.
@@ -358,7 +362,7 @@ class Uploads:
 
     def _check_place(self) -> None:
         if not self._place_is_ours:
-            self._attempt.insist(partial(take_output, self._attempt))
+            self._attempt.retry_while_leased(partial(take_output, self._attempt))
             self._place_is_ours = True
 
 
@@ -382,5 +386,5 @@ class Upload:
             key=f"{self.prefix}/{path}",
             created_at=datetime.now(UTC),
         )
-        self.attempt.insist(partial(self.attempt.storage.upload, file, artifact.key))
+        self.attempt.retry_while_leased(partial(self.attempt.storage.upload, file, artifact.key))
         return artifact

@@ -24,7 +24,7 @@ from relora_core.lowrank.frozen.e4m3 import E4m3
 from relora_core.lowrank.frozen.integers import Integers
 from relora_core.lowrank.frozen.merged_product import register_merged
 from relora_core.lowrank.frozen.product import register_linear
-from relora_core.lowrank.frozen.scaled_product import Numbers, scaled_linear, turned
+from relora_core.lowrank.frozen.scaled_product import Numbers, scaled_linear, transposed
 from relora_core.lowrank.frozen.stored_type import Stored
 
 
@@ -50,11 +50,11 @@ class Codes:
         codes, _ = stored
         held = self.numbers.by_columns(codes.device)
         if held and self.multiplies_as_stored(stored, torch.bfloat16):
-            return turned(self.numbers, codes)
+            return transposed(self.numbers, codes)
         return None
 
     def multiplies_as_stored(self, stored: Stored, dtype: torch.dtype, /) -> bool:
-        return self.numbers.have_units(stored[0].device, dtype)
+        return self.numbers.has_tensor_cores(stored[0].device, dtype)
 
     def linear(self, x: Tensor, stored: Stored) -> Tensor:
         codes, scales, *columns = stored

@@ -55,7 +55,7 @@ class E4m3:
         inverse = (_ONE_TWICE - scales.view(torch.int32)).view(torch.float32)
         return (rows * inverse).to(self.dtype), scales
 
-    def have_units(self, device: torch.device, dtype: torch.dtype, /) -> bool:
+    def has_tensor_cores(self, device: torch.device, dtype: torch.dtype, /) -> bool:
         return dtype == torch.bfloat16 and has_fp8_units(device)
 
     def side(self, _: torch.device, /) -> int:

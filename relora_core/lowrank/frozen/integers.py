@@ -62,7 +62,7 @@ class Integers:
         codes = (rows * (_LARGEST / largest)).round()  # in fp32, or wider
         return codes.to(torch.int8), largest / _LARGEST
 
-    def have_units(self, device: torch.device, _dtype: torch.dtype, /) -> bool:
+    def has_tensor_cores(self, device: torch.device, _dtype: torch.dtype, /) -> bool:
         return has_int8_units(device)
 
     def side(self, device: torch.device) -> int:

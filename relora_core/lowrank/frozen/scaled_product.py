@@ -33,7 +33,7 @@ class Numbers(Protocol):
     def quantize_rows(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """The nearest numbers to rows / scale, and the scales: (..., n), and (..., 1) in fp32."""
 
-    def have_units(self, device: torch.device, dtype: torch.dtype, /) -> bool:
+    def has_tensor_cores(self, device: torch.device, dtype: torch.dtype, /) -> bool:
         """Whether `multiply` is fast on the device, and gives results of this type."""
 
     def side(self, device: torch.device, /) -> int:
@@ -80,7 +80,7 @@ def scaled_linear(numbers: Numbers) -> ScaledLinear:
         @staticmethod
         def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
             codes, scales, columns = ctx.saved_tensors
-            columns = turned(numbers, codes) if columns is None else columns
+            columns = transposed(numbers, codes) if columns is None else columns
             return gradient(numbers, grad, columns, scales, ctx.d_in), None, None, None
 
     def linear(x: Tensor, codes: Tensor, scales: Tensor, columns: Tensor | None) -> Tensor:
@@ -90,7 +90,7 @@ def scaled_linear(numbers: Numbers) -> ScaledLinear:
     return linear
 
 
-def turned(numbers: Numbers, codes: Tensor) -> Tensor:
+def transposed(numbers: Numbers, codes: Tensor) -> Tensor:
     """By columns, and with zeros up to sides that the units take."""
     columns = _filled_up(codes.T, numbers.side(codes.device))
     return columns.contiguous() if numbers.by_columns(codes.device) else columns

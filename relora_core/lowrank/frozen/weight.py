@@ -13,7 +13,7 @@ from typing import Self, assert_never
 import torch
 from torch import Tensor, nn
 
-from relora_core.distributed.dtensor import joined, local
+from relora_core.distributed.dtensor import from_local, to_local
 from relora_core.lowrank.frozen.codes import FP8, INT8
 from relora_core.lowrank.frozen.floats import Bf16, Fp32
 from relora_core.lowrank.frozen.integers import check_sides
@@ -119,12 +119,12 @@ class FrozenWeight(nn.Module):
     @torch.no_grad()
     def exact(self) -> Tensor:
         """W with nothing rounded away, fp32, (d_out, d_in)."""
-        return joined(self._exact_rows(), like=self.get_parameter(self.stored_type.names[0]))
+        return from_local(self._exact_rows(), like=self.get_parameter(self.stored_type.names[0]))
 
     @torch.no_grad()
     def add(self, update: Tensor) -> Tensor:
         """W += update, summed in fp32; `update` is (d_out, d_in). Return the rows that are here."""
-        weight = self._exact_rows() + local(update).float()
+        weight = self._exact_rows() + to_local(update).float()
         for mine, new in zip(self._stored(), self.stored_type.quantize(weight), strict=True):
             mine.copy_(new)
         if self.prepared is not None:
@@ -154,7 +154,7 @@ class FrozenWeight(nn.Module):
                 self.residual = residual
 
     def _stored(self) -> Stored:
-        return tuple(local(self.get_parameter(name)) for name in self.stored_type.names)
+        return tuple(to_local(self.get_parameter(name)) for name in self.stored_type.names)
 
 
 def _compute_dtype(x: Tensor) -> torch.dtype:

@@ -8,7 +8,7 @@ from rich.table import Table
 from jobs.schemas.keys import ApiKey
 from jobs.schemas.projects import Project, ProjectReport, Quotas
 from jobs.schemas.secrets import Secret
-from service.cli.tables.layout import Listing, line, moment, sheet
+from service.cli.tables.layout import Listing, detail_view, line, moment
 
 
 def key_table(items: Sequence[ApiKey]) -> Listing:
@@ -26,7 +26,7 @@ def key_table(items: Sequence[ApiKey]) -> Listing:
 
 
 def key_sheet(key: ApiKey) -> Table:
-    return sheet(
+    return detail_view(
         [
             ("id", key.id),
             ("name", key.name),

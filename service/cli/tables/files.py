@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from rich.filesize import decimal
 from rich.table import Table
 
-from jobs.schemas.artifacts import Checkpoint
+from jobs.schemas.artifacts import CheckpointEntry
 from jobs.schemas.datasets import Dataset
-from service.cli.tables.layout import Listing, as_of, line, moment, number, sheet
+from service.cli.tables.layout import Listing, as_of, detail_view, line, moment, number
 from service.schemas.responses import StoredArtifact
 
 
-def checkpoint_table(items: Sequence[Checkpoint]) -> Listing:
+def checkpoint_table(items: Sequence[CheckpointEntry]) -> Listing:
     rows = Listing("kind", "step", "files", "size", "score", first="path", least="kind files step")
     for item in items:
         rows.add_row(
@@ -25,7 +25,7 @@ def checkpoint_table(items: Sequence[Checkpoint]) -> Listing:
     return rows
 
 
-def _score(saved: Checkpoint) -> float | None:
+def _score(saved: CheckpointEntry) -> float | None:
     """The perplexity of a language model, or the accuracy of a classifier."""
     metrics = saved.metrics
     return metrics.get("validation_perplexity", metrics.get("validation_accuracy"))
@@ -65,7 +65,7 @@ def artifact_table(items: Sequence[StoredArtifact]) -> Listing:
 
 
 def dataset_sheet(dataset: Dataset) -> Table:
-    return sheet(
+    return detail_view(
         [
             ("id", dataset.id),
             ("uri", dataset.uri),

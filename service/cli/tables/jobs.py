@@ -13,13 +13,13 @@ from jobs.schemas.status import JobStatus
 from jobs.schemas.sweeps import SweepJob, SweepSummary
 from relora_core.spec import ConfigModel, PresetModel, PretrainedModel
 from service.cli.follow import STYLES
-from service.cli.tables.layout import Fact, Listing, as_of, line, moment, number, sheet
+from service.cli.tables.layout import Fact, Listing, as_of, detail_view, line, moment, number
 
 OF_EACH = ("status", "loss", "ppl", "tokens/s", "memory", "name")  # of jobs side by side
 
 
 def job_sheet(job: Job) -> Table:
-    return sheet([*_who(job), *_where(job), *_how(job)])
+    return detail_view([*_who(job), *_where(job), *_how(job)])
 
 
 def _who(job: Job) -> Iterator[Fact]:

@@ -74,7 +74,7 @@ def line(text: str, style: str = "") -> Text:
     return Text(" ".join(text.split()), style=style, no_wrap=True, overflow="ellipsis")
 
 
-def sheet(facts: Iterable[Fact]) -> Table:
+def detail_view(facts: Iterable[Fact]) -> Table:
     """One thing, a fact a line."""
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="dim")

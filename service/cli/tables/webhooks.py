@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.schemas.webhooks import Delivery, DeliveryStatus, Webhook
-from service.cli.tables.layout import Listing, line, moment, sheet
+from service.cli.tables.layout import Listing, detail_view, line, moment
 
 STYLES = {
     DeliveryStatus.PENDING: "yellow",
@@ -26,7 +26,7 @@ def webhook_table(items: Sequence[Webhook]) -> Listing:
 
 
 def webhook_sheet(webhook: Webhook) -> Table:
-    return sheet(
+    return detail_view(
         [
             ("id", webhook.id),
             ("url", webhook.url),

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from relora_core.errors import ModelError
-from relora_core.estimate.layout import Layout, factored, full_rank, low_rank
+from relora_core.estimate.layout import ParameterPlan, factored, full_rank, low_rank
 from relora_core.lowrank.inject import factorize, inject
 from relora_core.shapes import model_shape
 from relora_core.spec import FullMethod, LowRank, LowrankMethod
@@ -22,7 +22,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }
 
 
-def counted(layout: Layout) -> tuple[int, int]:
+def counted(layout: ParameterPlan) -> tuple[int, int]:
     return layout.trained, layout.frozen + layout.still
 
 

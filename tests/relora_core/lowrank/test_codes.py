@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from relora_core.lowrank.frozen import FrozenWeight, build_frozen, e4m3, integers
 from relora_core.lowrank.frozen.codes import FP8, INT8
 from relora_core.lowrank.frozen.e4m3 import E4m3
-from relora_core.lowrank.frozen.scaled_product import Numbers, gradient, product, turned
+from relora_core.lowrank.frozen.scaled_product import Numbers, gradient, product, transposed
 from relora_core.lowrank.linear import LowRankLinear
 from relora_core.spec import FrozenDtype, ReloraMethod
 from tests.relora_core.lowrank.rounded import e4m3_rows, integer_rows, random
@@ -339,7 +339,7 @@ class TestOnAGpu:
     @pytest.fixture(params=[FP8, INT8], ids=TYPES)
     def numbers(self, request: pytest.FixtureRequest, device: torch.device) -> Numbers:
         numbers: Numbers = request.param.numbers
-        if not numbers.have_units(device, torch.bfloat16):
+        if not numbers.has_tensor_cores(device, torch.bfloat16):
             pytest.skip(f"needs a GPU that multiplies {numbers.name}")
         return numbers
 
@@ -365,7 +365,7 @@ class TestOnAGpu:
 
     def test_turning_keeps_the_codes(self, numbers: Numbers, device: torch.device) -> None:
         codes = build_frozen(weight(), numbers.name).get_parameter("codes")
-        assert torch.equal(turned(numbers, codes.to(device)).cpu(), codes.T)
+        assert torch.equal(transposed(numbers, codes.to(device)).cpu(), codes.T)
 
     @pytest.mark.parametrize("dtype", TYPES)
     def test_w_is_the_same_to_the_bit_as_on_the_cpu(

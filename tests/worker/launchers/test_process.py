@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.worker.processes import wait_until
-from worker.launchers.process import TiedProcess, last_words
+from worker.launchers.process import TiedProcess, log_tail
 
 # As torchrun does: the rank is in a session of its own, out of reach of a signal to its parent.
 PARENT = """
@@ -78,13 +78,13 @@ def test_it_starts_in_an_empty_folder(log: Path) -> None:
 def test_of_a_long_log_only_the_end_is_shown(log: Path) -> None:
     log.write_text("".join(f"{number}\n" for number in range(100_000)))
 
-    assert last_words(log).splitlines() == [str(number) for number in range(99_980, 100_000)]
+    assert log_tail(log).splitlines() == [str(number) for number in range(99_980, 100_000)]
 
 
 def test_no_line_is_shown_from_its_middle_on(log: Path) -> None:
     log.write_text("token=" + "hf_0123" * 3000 + "\nthe end\n")
 
-    assert last_words(log) == "the end"
+    assert log_tail(log) == "the end"
 
 
 # One that holds a credential, hides it or not, and has a child of the same user look for it.

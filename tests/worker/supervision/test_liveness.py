@@ -7,17 +7,17 @@ import pytest
 
 from relora_core.workdir.files import PULSE
 from worker.attempt.workdir import Workdir
-from worker.supervision.liveness import SignsOfLife
+from worker.supervision.liveness import Liveness
 
 
 @pytest.mark.parametrize("name", ["events.jsonl", "logs/attempt-1.log", PULSE])
 def test_a_file_that_changes_is_a_sign(tmp_path: Path, name: str) -> None:
     workdir = Workdir.of(tmp_path, "job_1", 1)
     workdir.create()
-    signs = SignsOfLife(workdir)
+    liveness = Liveness(workdir)
     time.sleep(0.1)
-    assert signs.silent_seconds() >= 0.1
+    assert liveness.silent_seconds() >= 0.1
     (workdir.root / name).write_text("alive")
-    assert signs.silent_seconds() < 0.1
+    assert liveness.silent_seconds() < 0.1
     time.sleep(0.1)
-    assert signs.silent_seconds() >= 0.1
+    assert liveness.silent_seconds() >= 0.1

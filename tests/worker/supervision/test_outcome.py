@@ -3,14 +3,14 @@ import pytest
 from jobs.schemas.status import JobError
 from relora_core.events import TrainFailed, TrainFinished, TrainStopped
 from worker.supervision.outcome import (
-    Broken,
-    Ending,
     Failed,
     LastEvent,
+    Outcome,
+    Retryable,
     Stopped,
     Succeeded,
-    Verdict,
-    judge,
+    TrainerExit,
+    classify_exit,
 )
 
 FINISHED = TrainFinished(step=9, tokens_seen=9, restarts=0, skipped_steps=0, seconds=1)
@@ -28,46 +28,46 @@ def failed(*, retryable: bool) -> TrainFailed:
         (FINISHED, 1, Succeeded()),  # the model is there, whatever broke after it
         (STOPPED, 0, Stopped()),
         (failed(retryable=False), 1, Failed(JobError(code="data_error", message="no file"))),
-        (failed(retryable=True), 1, Broken(JobError(code="data_error", message="no file"))),
+        (failed(retryable=True), 1, Retryable(JobError(code="data_error", message="no file"))),
     ],
 )
-def test_the_last_event_decides(last: LastEvent, exit_code: int, verdict: Verdict) -> None:
-    assert judge(Ending(exit_code, last, last_words="")) == verdict
+def test_the_last_event_decides(last: LastEvent, exit_code: int, outcome: Outcome) -> None:
+    assert classify_exit(TrainerExit(exit_code, last, log_tail="")) == outcome
 
 
 @pytest.mark.parametrize("last", [None, STOPPED])  # stopped by a rank that died
 def test_an_end_without_order_is_a_crash_and_shows_the_log(last: LastEvent | None) -> None:
-    assert judge(Ending(1, last, last_words="out of memory")) == Broken(
+    assert classify_exit(TrainerExit(1, last, log_tail="out of memory")) == Retryable(
         JobError(
             code="trainer_crashed",
-            message="The trainer died (exit code 1). Its last words:\nout of memory",
+            message="The trainer died (exit code 1). The end of its log:\nout of memory",
         )
     )
 
 
 def test_a_signal_is_named() -> None:
-    verdict = judge(Ending(-6, None, last_words=""))
+    outcome = classify_exit(TrainerExit(-6, None, log_tail=""))
 
-    assert isinstance(verdict, Broken)
-    assert verdict.error.message.startswith("The trainer died (signal 6, Aborted).")
+    assert isinstance(outcome, Retryable)
+    assert outcome.error.message.startswith("The trainer died (signal 6, Aborted).")
 
 
 def test_a_trainer_that_the_system_killed_probably_ran_out_of_memory() -> None:
-    verdict = judge(Ending(-9, None, last_words=""))
+    outcome = classify_exit(TrainerExit(-9, None, log_tail=""))
 
-    assert isinstance(verdict, Broken)
-    assert "ran out of memory" in verdict.error.message
-    assert "lower training.micro_batch_size" in verdict.error.message
+    assert isinstance(outcome, Retryable)
+    assert "ran out of memory" in outcome.error.message
+    assert "lower training.micro_batch_size" in outcome.error.message
 
 
 def test_a_trainer_that_stalled_may_be_tried_again() -> None:
-    verdict = judge(Ending(None, None, "step 7", silent_seconds=1800.0))
-    assert isinstance(verdict, Broken)
-    assert verdict.error.code == "trainer_stalled"
-    assert "no sign of life for 1800 s" in verdict.error.message
-    assert "step 7" in verdict.error.message
+    outcome = classify_exit(TrainerExit(None, None, "step 7", silent_seconds=1800.0))
+    assert isinstance(outcome, Retryable)
+    assert outcome.error.code == "trainer_stalled"
+    assert "no sign of life for 1800 s" in outcome.error.message
+    assert "step 7" in outcome.error.message
 
 
 def test_a_run_that_is_complete_has_succeeded_however_long_it_took_to_leave() -> None:
-    finished = Ending(None, FINISHED, "", silent_seconds=1800.0)
-    assert judge(finished) == Succeeded()
+    finished = TrainerExit(None, FINISHED, "", silent_seconds=1800.0)
+    assert classify_exit(finished) == Succeeded()

@@ -76,7 +76,7 @@ def test_events_wait_for_room_on_the_full_disk_of_sqlite(
         lease = Lease(backends.attempts, job, seconds=60, claimed_at=now)
         workdir = Workdir.of(settings.scratch_dir, job.id, job.attempt)
         workdir.create()
-        recorder = Recorder(Attempt(job, lease, workdir, backends, leaving=lambda: False))
+        recorder = Recorder(Attempt(job, lease, workdir, backends, shutting_down=lambda: False))
         lines = [to_line(step_finished(step)) for step in range(1, 201)]
         workdir.events.write_text("".join(f"{line}\n" for line in lines))
         fill(disk)

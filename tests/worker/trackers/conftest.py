@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from jobs.schemas.trackers import TrackerSpec
-from worker.trackers.points import GoesOn, Point
+from worker.trackers.points import Point, ResumedAt
 from worker.trackers.tracker import Tracked
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
-News = Sequence[Point | GoesOn]
+News = Sequence[Point | ResumedAt]
 
 
 def points(*steps: int) -> list[Point]:
@@ -20,7 +20,7 @@ def points(*steps: int) -> list[Point]:
 
 
 FIRST: News = points(1, 2, 3, 4)
-SECOND: News = [GoesOn(2, NOW), *points(3, 4, 5)]
+SECOND: News = [ResumedAt(2, NOW), *points(3, 4, 5)]
 CURVE = {step: 1 / step for step in (1, 2, 3, 4, 5)}
 
 

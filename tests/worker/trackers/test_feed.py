@@ -13,7 +13,7 @@ from tests.worker.trackers.conftest import points
 from worker.supervision.tail import Tail
 from worker.trackers.__main__ import follow
 from worker.trackers.feed import MAX_FAILURES, Feed
-from worker.trackers.points import GoesOn, Point
+from worker.trackers.points import Point, ResumedAt
 from worker.trackers.tracker import Outcome
 
 
@@ -25,7 +25,7 @@ class Recording:
         self.steps: list[int] = []
         self.outcome: Outcome | None = None
 
-    def draw(self, news: Sequence[Point | GoesOn]) -> None:
+    def draw(self, news: Sequence[Point | ResumedAt]) -> None:
         if self.refuse:
             self.refuse -= 1
             raise ConnectionError("nobody there")

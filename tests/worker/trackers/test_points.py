@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from relora_core.events import Evaluated, Merged, Rewound, TrainStarted, TrainStopped
 from tests.fixtures.reports import step_finished
-from worker.trackers.points import GoesOn, OnlyNew, Point, read
+from worker.trackers.points import AppendOnly, Point, ResumedAt, read
 
 NOW = datetime.now(UTC)
 
@@ -47,15 +47,15 @@ def test_scores_and_restarts_are_drawn() -> None:
 def test_a_resume_and_a_rewind_say_from_where_the_run_goes_on() -> None:
     assert read(started(0)) is None
     resumed = read(started(20))
-    assert isinstance(resumed, GoesOn)
+    assert isinstance(resumed, ResumedAt)
     assert resumed.step == 20
     rewound = read(Rewound(from_step=50, to_step=40, passed_over_steps=10, number=1))
-    assert isinstance(rewound, GoesOn)
+    assert isinstance(rewound, ResumedAt)
     assert rewound.step == 40
 
 
 def test_a_curve_that_can_only_grow_takes_no_step_twice() -> None:
-    new = OnlyNew({"train/loss": 20})
+    new = AppendOnly({"train/loss": 20})
     assert new.of(Point(20, NOW, {"train/loss": 1.0, "eval/loss": 2.0})) == {"eval/loss": 2.0}
     assert new.of(Point(21, NOW, {"train/loss": 1.0})) == {"train/loss": 1.0}
     assert new.of(Point(21, NOW, {"train/loss": 9.0})) == {}
