@@ -5,7 +5,6 @@ both succeed. Each returns the row as it is after the change, or None if its gua
 the rest of the transaction owns the row.
 """
 
-import random
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +22,7 @@ from sqlalchemy import (
     update,
 )
 
+from jobs.backoff import Backoff
 from jobs.database.columns import UtcDateTime
 from jobs.database.engine import database_now
 from jobs.database.row_mapping import progress_document
@@ -48,8 +48,8 @@ from jobs.store.webhook_outbox import attach_to_job
 JobRow = Row[*tuple[Any, ...]]
 Target = ColumnElement[JobStatus]
 
-BACKOFF_SECONDS = (2, 4, 8, 16, 32, 64, 128, 256)  # before an attempt that follows a failed one
-LONGEST_BACKOFF_SECONDS = 300
+BACKOFF = Backoff(first=2.0, longest=300.0)  # before an attempt that follows a failed one
+LONGEST_AFTER = 9  # failures: the wait grows no more
 FULFILLED = {RequestedAction.CANCEL: JobStatus.CANCELLED, RequestedAction.PAUSE: JobStatus.PAUSED}
 
 
@@ -209,14 +209,13 @@ def release(
 
 
 def _setback(counter: Column[int]) -> dict[str, object]:
-    """The longer the more often it happened, by chance a little less: jobs that failed together
-    do not come back together."""
-    pause = case(dict(enumerate(BACKOFF_SECONDS)), value=counter, else_=LONGEST_BACKOFF_SECONDS)
-    spread = random.uniform(0.5, 1)  # noqa: S311 # spreads the load
+    """Count the failure, and let the job wait the longer the more often it failed."""
+    waits = {failed: BACKOFF.ceiling(failed + 1) for failed in range(LONGEST_AFTER)}
+    pause = case(waits, value=counter, else_=BACKOFF.longest)
     return {
         counter.name: counter + 1,
         "failed_on": jobs.c.worker,
-        "not_before": database_now() + pause * spread,
+        "not_before": database_now() + pause * BACKOFF.jitter(),
     }
 
 

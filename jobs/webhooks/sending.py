@@ -5,7 +5,6 @@ as retries allow; one that does not answer takes a place of the sender for one r
 A sender that dies has sent at most what it did not settle, which is then sent again.
 """
 
-import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -24,6 +23,7 @@ from sqlalchemy import (
     update,
 )
 
+from jobs.backoff import Backoff
 from jobs.database.engine import READ_ONLY, database_now
 from jobs.database.tables.jobs import jobs
 from jobs.database.tables.webhooks import deliveries, webhooks
@@ -34,7 +34,7 @@ from jobs.store.transitions import announce, change
 
 LEASE_SECONDS = 60.0
 PLACES_OF_PROJECT = 2  # webhooks of it that are sent to at the same time
-FIRST_PAUSE, LONGEST_PAUSE = 10.0, 4 * 3600.0  # before the second attempt; tripled after each
+BACKOFF = Backoff(first=10.0, longest=4 * 3600.0, factor=3.0)
 KEPT = timedelta(days=30)  # in the log
 WARN_AFTER = 5  # failures in a row, some minutes of them
 
@@ -174,8 +174,7 @@ def _delivered() -> dict[str, object]:
 
 def _postponed(attempts: int) -> dict[str, object]:
     """Until later, or given up if that were too late."""
-    pause = min(FIRST_PAUSE * 3.0**attempts, LONGEST_PAUSE)
-    due_at = database_now() + pause * random.uniform(0.75, 1.25)  # noqa: S311 # spreads the load
+    due_at = database_now() + BACKOFF.wait(attempts + 1)
     too_late = due_at > deliveries.c.give_up_at
     now = literal(datetime.now(UTC), deliveries.c.finished_at.type)
     kind = deliveries.c.status.type

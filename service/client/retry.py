@@ -1,17 +1,16 @@
 """When a request is sent again, and how long to wait before."""
 
-import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
+from jobs.backoff import Backoff
 from service.client.errors import GATEWAY_ERRORS, ApiError, Unreachable
 from service.client.requests import Request
 
-FIRST_SECONDS, LONGEST_SECONDS = 0.5, 8.0
+BACKOFF = Backoff(first=0.5, longest=8.0)
 LONGEST_ASKED_SECONDS = 60.0  # who must wait longer should know it
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 RATE_LIMITED = 429
@@ -22,18 +21,17 @@ Outcome = httpx.Response | httpx.TransportError
 
 @dataclass(frozen=True)
 class Retry:
-    """Doubling waits with full jitter, so that many who were cut off do not come back at once."""
+    """How often a request is sent again, and after which waits."""
 
     times: int = 4
-    chance: Callable[[], float] = random.random
 
     def delay(self, request: Request[Any], outcome: Outcome, tried: int) -> float | None:
         """Seconds until the request is sent again, after it was `tried` times; None: no more."""
         if tried > self.times or not _may_pass(request, outcome):
             return None
         if isinstance(outcome, httpx.Response) and (asked := _asked(outcome)) is not None:
-            return asked + self.chance() if asked <= LONGEST_ASKED_SECONDS else None
-        return backoff(tried, self.chance)
+            return asked + BACKOFF.chance() if asked <= LONGEST_ASKED_SECONDS else None
+        return BACKOFF.wait(tried)
 
 
 class Patience:
@@ -51,7 +49,7 @@ class Patience:
         if error and not (_may_return(error) and self._is_left):
             raise error
         self._tried += 1
-        return backoff(self._tried)
+        return BACKOFF.wait(self._tried)
 
     @property
     def _is_left(self) -> bool:
@@ -60,11 +58,6 @@ class Patience:
 
 def _may_return(error: ApiError | Unreachable) -> bool:
     return isinstance(error, Unreachable) or error.status in GATEWAY_ERRORS | {RATE_LIMITED}
-
-
-def backoff(tried: int, chance: Callable[[], float] = random.random) -> float:
-    longest: float = min(FIRST_SECONDS * 2 ** (tried - 1), LONGEST_SECONDS)
-    return longest * (0.5 + chance() / 2)
 
 
 def _may_pass(request: Request[Any], outcome: Outcome) -> bool:

@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from jobs.backoff import Backoff
+
 logger = logging.getLogger(__name__)
 
-BACKOFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+BACKOFF = Backoff(first=0.5, longest=30.0)
 STEADY_SECONDS = 60.0  # who ran for so long is not failing at its start
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -60,10 +62,10 @@ class Child:
             return
         if self.process is not None:
             self._deaths = 0 if now - self._started_at > STEADY_SECONDS else self._deaths
-            delay = BACKOFF_SECONDS[min(self._deaths, len(BACKOFF_SECONDS) - 1)]
+            self._deaths += 1
+            delay = BACKOFF.wait(self._deaths)
             code = self.process.returncode
             logger.warning("%s ended with %s; again in %.1f s", self.name, code, delay)
-            self._deaths += 1
             self._restart_at = now + delay
             self.process = None
         if now >= self._restart_at:

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 
+from jobs.backoff import Backoff
 from relora_core.errors.failures import summary
 from worker.trackers.points import Point, ResumedAt
 from worker.trackers.tracker import Outcome, Tracker
@@ -11,7 +12,7 @@ from worker.trackers.tracker import Outcome, Tracker
 logger = logging.getLogger(__name__)
 
 MAX_FAILURES = 6  # in a row
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds
+BACKOFF = Backoff(first=2.0, longest=60.0)
 MAX_AT_ONCE = 1000
 
 
@@ -19,7 +20,7 @@ class Feed:
     """`lost` once the tracker failed so often in a row that it gets nothing more."""
 
     def __init__(
-        self, name: str, open_run: Callable[[], Tracker], *, first_pause: float = FIRST_PAUSE
+        self, name: str, open_run: Callable[[], Tracker], *, backoff: Backoff = BACKOFF
     ) -> None:
         self.name = name
         self.lost = False
@@ -27,7 +28,7 @@ class Feed:
         self._tracker: Tracker | None = None
         self._waiting: list[Point | ResumedAt] = []
         self._failures = 0
-        self._first_pause = first_pause
+        self._backoff = backoff
         self._wait_until = 0.0
 
     def take(self, news: Iterable[Point | ResumedAt]) -> None:
@@ -63,8 +64,7 @@ class Feed:
 
     def _note(self, error: Exception) -> None:
         self._failures += 1
-        pause = min(self._first_pause * 2.0**self._failures, LONGEST_PAUSE)
-        self._wait_until = time.monotonic() + pause
+        self._wait_until = time.monotonic() + self._backoff.wait(self._failures)
         logger.error("%s: %s", self.name, summary(error))
         if self._failures >= MAX_FAILURES:
             self.lost = True

@@ -12,6 +12,7 @@ from huggingface_hub import HfApi, get_session
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
+from jobs.backoff import Backoff
 from jobs.schemas.job import HubRepo
 from jobs.schemas.secret_names import HUB_TOKEN
 from relora_core.counted import counted
@@ -21,7 +22,8 @@ from worker.attempt.attempt import Attempt
 
 logger = logging.getLogger(__name__)
 
-PAUSES = (5.0, 30.0, 120.0)  # seconds before each further try
+MAX_TRIES = 4
+BACKOFF = Backoff(first=5.0, longest=120.0, factor=5.0)
 POLL_SECONDS = 0.5
 ANSWER_SECONDS = 60.0
 
@@ -31,7 +33,7 @@ def publish(attempt: Attempt) -> None:
     hub = attempt.job.spec.hub
     if hub is None:
         return
-    for pause in (*PAUSES, None):
+    for tried in range(1, MAX_TRIES + 1):
         try:
             url = _push(attempt, hub)
         except Exception as error:  # whatever the other side does, the job has succeeded
@@ -41,7 +43,8 @@ def publish(attempt: Attempt) -> None:
         else:
             attempt.published(hub.repo, url)
             return
-        if pause is None or _is_final(failure) or not _wait(attempt, pause):
+        is_last = tried == MAX_TRIES or _is_final(failure)
+        if is_last or not _wait(attempt, BACKOFF.wait(tried)):
             break
     reasons = "; ".join(map(summary, _reasons(failure)))
     attempt.warn("not_published", f"the model is not on the Hub, in {hub.repo}: {reasons}")

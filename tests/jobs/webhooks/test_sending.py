@@ -100,8 +100,8 @@ def test_what_failed_waits_longer_each_time(
         waiting = log(webhooks, webhook)
         assert waiting.next_attempt_at is not None
         pauses.append((waiting.next_attempt_at - datetime.now(UTC)).total_seconds())
-    for pause, expected in zip(pauses, (10, 30, 90), strict=True):
-        assert 0.7 * expected < pause < 1.3 * expected
+    for pause, longest in zip(pauses, (10, 30, 90), strict=True):
+        assert 0.4 * longest < pause < longest + 1
     assert (waiting.status, waiting.attempts, waiting.error) == ("pending", 3, "it answered 500")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from jobs.backoff import Backoff
 from service.client import ApiError, Client, Unreachable, retry
 from service.client.requests import Request, nothing, once
 from service.client.retry import Retry
@@ -19,7 +20,9 @@ MAKE_ONCE = Request("POST", "/", nothing, headers=once())
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "FIRST_SECONDS", 0.01)
+    """The longest waits, of a tenth of a second at most."""
+    backoff = Backoff(first=0.01, longest=0.1, chance=lambda: 1.0)
+    monkeypatch.setattr(retry, "BACKOFF", backoff)
 
 
 def answer(status: int, **headers: str) -> httpx.Response:
@@ -50,17 +53,13 @@ def test_it_is_sent_again_if_that_can_help_and_does_no_harm(
 
 
 def test_the_waits_double_and_end() -> None:
-    unlucky = Retry(times=3, chance=lambda: 1.0)
-    delays = [unlucky.delay(READ, answer(503), tried) for tried in (1, 2, 3, 4)]
+    delays = [Retry(times=3).delay(READ, answer(503), tried) for tried in (1, 2, 3, 4)]
     assert delays == [0.01, 0.02, 0.04, None]
-    lucky = Retry(times=3, chance=lambda: 0.0)
-    assert lucky.delay(READ, answer(503), 1) == 0.005
 
 
 def test_the_service_says_how_long_to_wait() -> None:
-    lucky = Retry(chance=lambda: 0.5)
-    assert lucky.delay(READ, answer(429, **{"Retry-After": "7"}), 1) == 7.5
-    assert lucky.delay(READ, answer(429, **{"Retry-After": "3600"}), 1) is None
+    assert Retry().delay(READ, answer(429, **{"Retry-After": "7"}), 1) == 8.0
+    assert Retry().delay(READ, answer(429, **{"Retry-After": "3600"}), 1) is None
 
 
 def test_a_rate_limit_is_waited_for(stranger: Stranger) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -73,6 +74,7 @@ def test_a_child_that_dies_again_and_again_is_started_less_often(
 ) -> None:
     now = 1000.0
     monkeypatch.setattr(supervisor, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(supervisor, "BACKOFF", replace(supervisor.BACKOFF, chance=lambda: 1.0))
     child = make("a", "raise SystemExit(3)", tmp_path)
     child.start()
     delays = []
@@ -86,7 +88,7 @@ def test_a_child_that_dies_again_and_again_is_started_less_often(
             child.tend()
         delays.append(now - died_at)
     child.kill()
-    assert delays == [0.5, 1, 2, 5, 10, 30, 30]
+    assert delays == [0.5, 1, 2, 4, 8, 16, 30]
 
 
 def test_the_last_that_started_is_the_first_to_stop(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from threading import Event
 
 import pytest
 
+from jobs.backoff import Backoff
 from relora_core.events import TrainFailed, TrainFinished, TrainStopped, to_line
 from tests.fixtures.reports import step_finished
 from tests.worker.trackers.conftest import points
@@ -36,7 +37,7 @@ class Recording:
 
 
 def feed_of(tracker: Recording) -> Feed:
-    return Feed("recording", lambda: tracker, first_pause=0)
+    return Feed("recording", lambda: tracker, backoff=Backoff(first=0, longest=0))
 
 
 def test_what_it_cannot_take_now_it_is_given_later() -> None:
@@ -53,7 +54,7 @@ def test_what_it_cannot_take_now_it_is_given_later() -> None:
 
 def test_between_two_tries_it_pauses() -> None:
     tracker = Recording(refuse=1)
-    feed = Feed("recording", lambda: tracker, first_pause=60)
+    feed = Feed("recording", lambda: tracker, backoff=Backoff(first=60, longest=60))
     feed.take(points(1))
     feed.flush()
     feed.flush()
@@ -78,7 +79,7 @@ def test_one_that_cannot_be_opened_does_not_hold_up_another() -> None:
         raise ImportError("no module")
 
     works = Recording()
-    broken, other = Feed("broken", refuse, first_pause=0), feed_of(works)
+    broken, other = Feed("broken", refuse, backoff=Backoff(first=0, longest=0)), feed_of(works)
     for feed in (broken, other):
         feed.take(points(1))
         feed.finish("finished")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobs.backends import Backends
+from jobs.backoff import Backoff
 from jobs.schemas.events import JobPublished
 from tests.fixtures.proxy import Proxy
 from tests.worker.checkpoints import warnings
@@ -24,7 +25,8 @@ VALUE = "hf_0123456789"
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(publishing, "PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(publishing, "MAX_TRIES", 3)
+    monkeypatch.setattr(publishing, "BACKOFF", Backoff(first=0, longest=0))
     with serving_hub() as opened:
         monkeypatch.setenv("HF_ENDPOINT", opened.url)
         yield opened
