@@ -1,4 +1,4 @@
-"""The Celery worker: on a message, claim the next job and run it."""
+"""The Celery worker: for each message, it claims the next job of the queue and runs it."""
 
 import functools
 import logging
@@ -21,14 +21,15 @@ from worker.run import remove_finished, run
 
 logger = logging.getLogger(__name__)
 
-LOOK_AGAIN_SECONDS = 10.0  # at a node that is unhealthy
+LOOK_AGAIN_SECONDS = 10.0  # between two health checks of an unhealthy node
 
 
 class CeleryWorker:
-    """What `app` does when Celery runs it as a worker; nothing is opened before.
+    """A Celery worker that runs one job at a time.
 
-    A thread runs the one job, so that the process hears its signals meanwhile; a warm shutdown
-    (SIGTERM) waits for it.
+    `app` is the Celery application. The worker opens the database, the broker and the storage only
+    when Celery starts it. A thread runs the job, so that the process can handle signals at the same
+    time. A warm shutdown (SIGTERM) waits for that thread.
     """
 
     def __init__(self, settings: Settings, launcher: Launcher) -> None:
@@ -60,7 +61,10 @@ class CeleryWorker:
         return Heartbeat(self._backends.workers, self._me, problem)
 
     def _start(self, **_: object) -> None:
-        """End the worker if it cannot work: with any other exception Celery would keep it."""
+        """Open what the worker needs. Raise `SystemExit` if that fails.
+
+        After any other exception Celery would keep the worker running.
+        """
         try:
             self._open()
         except Exception as error:
@@ -68,8 +72,8 @@ class CeleryWorker:
             raise SystemExit(f"the worker cannot start: {error}") from error
 
     def _open(self) -> None:
-        """Messages of jobs that this worker has not the GPUs for are left to others."""
-        os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # the numbers of nvidia-smi
+        """Consume the queues of jobs that this worker has enough GPUs for. Register the worker."""
+        os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # number GPUs as nvidia-smi does
         forbid_inspection()
         for name in queues_of(len(self._me.gpus)):
             self.app.amqp.queues.select_add(name)
@@ -77,14 +81,17 @@ class CeleryWorker:
         self._heartbeat.start()
 
     def _leave(self, **_: object) -> None:
-        """The job that runs now is asked to save and goes back to the queue."""
+        """Ask the running job to save a checkpoint and to return to the queue."""
         self._shutting_down.set()
 
     def _left(self, **_: object) -> None:
         self._heartbeat.stop()
 
     def _train(self, job_id: str) -> None:
-        """Run the first job of the queue that fits, which need not be the one of the message."""
+        """Claim the first job of the queue that fits this worker, and run it.
+
+        It may be another job than the one in the message.
+        """
         if not self._healthy(job_id):
             return
         claimed_at = clock.now()
@@ -109,10 +116,10 @@ class CeleryWorker:
         )
 
     def _healthy(self, job_id: str) -> bool:
-        """Return when the node is healthy, or False when the worker must leave.
+        """Wait until the node is healthy. Return False if the worker must shut down before that.
 
-        Meanwhile the message is another worker's, and this one takes no other: it is busy with
-        this.
+        If the node is unhealthy, the job's message is sent again, so that another worker can take
+        it. This worker takes no other message while it waits here.
         """
         problem = self._health.problem()
         if problem is None:

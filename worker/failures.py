@@ -1,4 +1,4 @@
-"""What people are told of an error, whatever raised it."""
+"""The text about an error that users see."""
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -8,10 +8,11 @@ from relora_core.errors.failures import summary
 
 
 def told(error: BaseException) -> str:
-    """The text of our own errors and of the file system's; of all others the class.
+    """Return the text about an error that users may see.
 
-    A library's text may quote a server's answer, or the statement that a database refused. The
-    worker's log has it.
+    Return the whole message of relora's own errors and of file system errors. Return only the class
+    of other errors: a library's message may quote a server's response, or the SQL statement that
+    the database refused. The worker's log has the full message.
     """
     if isinstance(error, JobsError | TrainError) or (isinstance(error, OSError) and error.strerror):
         return str(error)

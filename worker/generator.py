@@ -1,8 +1,8 @@
 """`python -m worker.generator`: samples text from the models of jobs, also while they train.
 
-It is a process of its own, so that no training job keeps a person waiting. Torch runs in
-subprocesses, with a time limit, and on the CPU unless it is told otherwise: a GPU of this node
-may be a trainer's.
+The generator is a separate process, so that users do not wait for a training job to end. PyTorch
+runs in subprocesses with a time limit. By default it runs on the CPU, because a trainer may use the
+GPUs of this node.
 """
 
 import argparse
@@ -35,14 +35,15 @@ from worker.transfers.model_cache import model_folder
 
 logger = logging.getLogger(__name__)
 
-EVERY_SECONDS = 0.25  # a person waits
+EVERY_SECONDS = 0.25  # short, because a user waits for the text
 POLL_SECONDS = 0.05
 AFTER_FAILURE_SECONDS = 2.0
-SPARE_SECONDS = 30.0  # to tell the store of a time limit, before it is the store that gives up
+# The claim lasts this much longer than the time limit, so that a timeout can still be stored.
+SPARE_SECONDS = 30.0
 
 
 class Leaving(Exception):
-    """The generator must go."""
+    """The generator shuts down before the generation has ended."""
 
 
 class GenerationFailed(Exception):
@@ -59,7 +60,7 @@ class Generator:
     name: str = field(default_factory=worker_name)
 
     def work(self) -> bool:
-        """Take a generation to its end; False if none waits."""
+        """Claim a generation and complete it. Return False if no generation waits."""
         store, seconds = self.backends.generations, self._seconds
         claim = store.claim(worker=self.name, seconds=seconds + SPARE_SECONDS)
         if claim is None:
@@ -105,7 +106,10 @@ class Generator:
     def _run(
         self, arguments: Sequence[str], *, project: str, folder: Path, give_up_at: float
     ) -> None:
-        """A command of the trainer; half of the cores, for a job may train beside it."""
+        """Run a `relora_core` command in a subprocess.
+
+        It gets half of the CPU cores, because a job may train on this node at the same time.
+        """
         process = TiedProcess(
             [sys.executable, "-m", "relora_core", *arguments, "--supervised"],
             environ=child_environment(self.backends.settings, project=project, num_processes=2),
@@ -145,9 +149,9 @@ def main() -> None:
 
 
 def serve(work: Callable[[], bool], shutting_down: threading.Event) -> None:
-    """Do the work, which says whether there was any, until the generator must leave.
+    """Call `work` until the generator must shut down. An error does not end the loop.
 
-    No error ends it.
+    `work` returns whether there was a generation to do.
     """
     failures = FailureLog(logger, "generate text")
     while not shutting_down.is_set():

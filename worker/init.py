@@ -1,8 +1,8 @@
-"""`python -m worker.init COMMAND...`: process 1 of the worker's image.
+"""`python -m worker.init COMMAND...`: process 1 (PID 1) of the worker's image.
 
-It passes signals on and reaps what a dead trainer leaves behind, as tini does. But process 1 holds
-the environment of the container, with the credentials of the service, and tini shows its
-environment to every process of its user: to the trainers, too.
+It forwards signals and reaps orphaned processes of dead trainers, as tini does. But process 1 has
+the environment of the container, which contains the credentials of the service. With tini, every
+process of the same user could read that environment, trainers too. This process hides it.
 """
 
 import os
@@ -16,7 +16,7 @@ PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 
 def main() -> int:
-    """Return the exit code of the command; 128 and more is the signal that ended it."""
+    """Run the command. Return its exit code, or 128 plus the number of the signal that ended it."""
     forbid_inspection()
     command = subprocess.Popen(sys.argv[1:])
     for number in PASSED_ON:

@@ -1,4 +1,4 @@
-"""`python -m worker.reaper`: jobs whose worker is lost go back to the queue, messages get sent."""
+"""`python -m worker.reaper`: returns jobs of lost workers to the queue and sends messages."""
 
 import logging
 import signal
@@ -25,11 +25,11 @@ logger = logging.getLogger(__name__)
 EVERY_SECONDS = 2.0
 DELETE_SECONDS = 10.0
 COLLECT_SECONDS = 3600.0
-RESEND_AFTER_SECONDS = 60.0  # a queued job that no message in the broker speaks of
+RESEND_AFTER_SECONDS = 60.0  # for a queued job that has no message in the broker
 
 
 def reap(backends: Backends, *, resend_after_seconds: float = RESEND_AFTER_SECONDS) -> None:
-    """One round. Any number of reapers may run side by side: each step is one transaction."""
+    """Do one round. Several reapers may run at the same time: each step is one transaction."""
     for job_id in backends.attempts.expire_leases():
         logger.warning("job %s: its worker is lost", job_id)
         backends.wakeups.publish(job_id)
@@ -45,7 +45,7 @@ def reap(backends: Backends, *, resend_after_seconds: float = RESEND_AFTER_SECON
 
 
 def delete_stored_files(backends: Backends) -> None:
-    """One round over the files of deleted datasets and jobs."""
+    """Delete the files of deleted datasets and jobs from the storage, in one round."""
     delete_due_files(backends)
     remove_deleted(backends.datasets, backends.own_storage)
 
@@ -60,7 +60,7 @@ def _collect_garbage(backends: Backends) -> None:
 
 
 def repeat(task: str, work: Callable[[], None], pause: float) -> None:
-    """Do the work for ever; no error ends it."""
+    """Call `work` for ever, with `pause` seconds between two calls. An error does not end it."""
     failures = FailureLog(logger, task)
     while True:
         failures.guard(work)
@@ -73,12 +73,12 @@ def main() -> None:
     signal.signal(signal.SIGINT, _exit)
     backends = open_backends(Settings())
     logger.info("returning lost jobs every %g s", EVERY_SECONDS)
-    for task, work, pause in (  # in threads: a slow storage must not keep lost jobs waiting
+    for task, work, pause in (  # in threads: a slow storage must not delay lost jobs
         ("delete the files of deleted jobs and datasets", delete_stored_files, DELETE_SECONDS),
         ("collect garbage", _collect_garbage, COLLECT_SECONDS),
     ):
         Thread(target=repeat, args=(task, partial(work, backends), pause), daemon=True).start()
-    resend_after_seconds = 0.0  # the broker may be as new as this process, and know nothing
+    resend_after_seconds = 0.0  # the broker may have just started without any messages
     failures = FailureLog(logger, "return lost jobs to the queue")
     while True:
         if failures.guard(partial(reap, backends, resend_after_seconds=resend_after_seconds)):
@@ -87,7 +87,7 @@ def main() -> None:
 
 
 def _exit(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler
-    """At once: a transaction that was cut off did nothing, and the next one does it."""
+    """Exit at once. An interrupted transaction is rolled back, and the next run repeats it."""
     sys.exit(0)
 
 

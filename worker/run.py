@@ -1,4 +1,4 @@
-"""One attempt at a job, from its claim to its next status."""
+"""One attempt of a job, from its claim to the job's next status."""
 
 import json
 import logging
@@ -55,10 +55,11 @@ def run(
     shutting_down: Callable[[], bool],
     health: Health | None = None,
 ) -> None:
-    """Bring a claimed job to its next status, unless another attempt takes it over.
+    """Run an attempt of a claimed job and store the job's next status.
 
-    `launcher` starts its trainer. `claimed_at` is `clock.now()` from before the claim. `health` is
-    the node's, by default of one without GPUs.
+    If another attempt takes the job over, end the trainer and leave the status unchanged.
+    `launcher` starts the trainer. `claimed_at` is `clock.now()` from before the claim. `health`
+    checks this node; by default it assumes a node without GPUs.
     """
     settings = backends.settings
     health = health or Health(settings)
@@ -94,7 +95,10 @@ def _outcome(attempt: Attempt, launcher: Launcher) -> Outcome:
 
 
 def _trained(attempt: Attempt, launcher: Launcher, masked: Callable[[str], str]) -> Outcome:
-    """Whatever goes wrong here is told of the job, and leaves the worker to the next one."""
+    """Train, and turn every error into an outcome of the job, so that the worker goes on.
+
+    Raise only `LeaseLost`.
+    """
     try:
         return _train(attempt, launcher)
     except LeaseLost:
@@ -116,7 +120,7 @@ def _trained(attempt: Attempt, launcher: Launcher, masked: Callable[[str], str])
 
 
 def _blame(outcome: Outcome, health: Health) -> Outcome:
-    """What went wrong on a sick node is taken to be the node's fault."""
+    """Return a `NodeFault` instead of a failure if the node is unhealthy now."""
     if not isinstance(outcome, Failed | Retryable):
         return outcome
     problem = health.problem(gpus_worked_within=0)
@@ -133,7 +137,7 @@ def _train(attempt: Attempt, launcher: Launcher) -> Outcome:
     check_locations(attempt)
     with Uploads(attempt) as uploads:
         uploads.take_place()
-        for earlier in workdir.earlier():  # whose worker died before it could
+        for earlier in workdir.earlier():  # their worker died before it uploaded the log
             uploads.note_log(earlier)
         resumed_from = restore(attempt)
         for earlier in workdir.earlier():
@@ -164,7 +168,10 @@ def _train(attempt: Attempt, launcher: Launcher) -> Outcome:
 
 
 def _num_processes(attempt: Attempt) -> int:
-    """One for each GPU that the spec asks for; without GPUs one, unless the operator wants all."""
+    """Return the number of processes: one for each GPU that the spec asks for.
+
+    On a worker without GPUs it is one, unless the operator set `processes_without_gpus`.
+    """
     asked = attempt.job.spec.resources.gpus
     if asked == 1 or attempt.num_gpus or attempt.backends.settings.processes_without_gpus:
         return asked
@@ -176,7 +183,7 @@ def _num_processes(attempt: Attempt) -> int:
 
 
 def _with_uploads(outcome: Outcome, uploads: Uploads, attempt: Attempt) -> Outcome:
-    """A run has succeeded when its model is in the storage, and not before."""
+    """Wait for the uploads. A run succeeds only when its model is in the storage."""
     try:
         uploads.finish()
     except RETRIED as error:
@@ -192,7 +199,11 @@ def _with_uploads(outcome: Outcome, uploads: Uploads, attempt: Attempt) -> Outco
 
 
 def _settle(attempt: Attempt, outcome: Outcome) -> JobStatus:
-    """What a person asked for decides where a job goes that neither succeeded nor failed."""
+    """Store the outcome and return the job's new status.
+
+    For a job that neither succeeded nor failed, the store takes the user's request into account,
+    such as a cancellation.
+    """
     store, held = attempt.store, (attempt.job.id, attempt.number)
     match outcome:
         case Succeeded():
@@ -211,7 +222,10 @@ def _settle(attempt: Attempt, outcome: Outcome) -> JobStatus:
 
 
 def remove_finished(backends: Backends) -> None:
-    """Free the disk of jobs that are over, wherever they ended, and of data that none uses."""
+    """Delete from this node's disk the workdirs of finished jobs and data that no job uses.
+
+    A job counts as finished wherever it ended, also on another node.
+    """
     for folder in finished_scratch(backends):
         remove_workdirs(folder.parent, folder.name)
     for _, copy in needless_copies(backends):

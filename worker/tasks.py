@@ -1,4 +1,4 @@
-"""`celery -A worker.tasks worker` runs the Celery worker: settings are read here, once."""
+"""The Celery application that `celery -A worker.tasks worker` runs. It reads the settings once."""
 
 from jobs.settings import Settings
 from worker.celery_worker import CeleryWorker

@@ -1,4 +1,4 @@
-"""What all parts of one attempt at a job need."""
+"""The state and the services that all parts of one attempt of a job share."""
 
 import logging
 from collections.abc import Callable
@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 
 class StopRequested(Exception):
-    """A person or the worker wants the attempt to end before its trainer started."""
+    """The user or the worker asked to stop the attempt before its trainer started."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Attempt:
     lease: Lease
     workdir: Workdir
     backends: Backends
-    shutting_down: Callable[[], bool]  # whether the worker must go
+    shutting_down: Callable[[], bool]  # whether the worker must shut down
     num_gpus: int = 0  # of the worker
 
     @property
@@ -42,7 +42,7 @@ class Attempt:
 
     @property
     def store(self) -> AttemptStore:
-        """What this attempt may write of its job."""
+        """The store through which this attempt changes its job."""
         return self.backends.attempts
 
     @cached_property
@@ -51,22 +51,31 @@ class Attempt:
 
     @cached_property
     def locations(self) -> Locations:
-        """The rules of this worker, and never laxer ones than the job was accepted under."""
+        """The rules for the locations that the spec may name.
+
+        They are this worker's rules, and never weaker than those under which the job was accepted.
+        """
         with_keys = self.retry_while_leased(partial(self.backends.store.with_keys, self.job.id))
         return Locations.of(self.backends.settings, with_keys=with_keys)
 
     @property
     def cache(self) -> Path:
-        """What this node keeps for later jobs of the project."""
+        """The folder of data that this node keeps for later jobs of the project."""
         return self.backends.settings.cache_of(self.project)
 
     @cached_property
     def secrets(self) -> JobSecrets:
-        """As they are when the attempt begins. Raises `SecretNotFound`, `SecretsUnavailable`."""
+        """The secrets of the job, read once per attempt.
+
+        Raise `SecretNotFound` or `SecretsUnavailable`.
+        """
         return self.retry_while_leased(partial(self.backends.secrets_of, self.job))
 
     def environ(self, *, num_processes: int = 1) -> dict[str, str]:
-        """Of the processes that the attempt starts; nothing else may hold the secrets."""
+        """Return the environment variables for the processes that the attempt starts.
+
+        They contain the secrets, so use them for nothing else.
+        """
         return child_environment(
             self.backends.settings,
             project=self.project,
@@ -76,12 +85,12 @@ class Attempt:
 
     @cached_property
     def storage(self) -> Storage:
-        """Raises `StorageError` for a place that there cannot be."""
+        """The storage of the job. Raise `StorageError` if its URI is invalid."""
         url = self.backends.settings.storage_url
         return job_storage(url, self.job.id, self.job.spec, self.secrets.s3)
 
     def check_stop(self) -> None:
-        """Raise `StopRequested` if the job need not be made ready any further."""
+        """Raise `StopRequested` if the attempt must stop, `LeaseLost` if its lease is lost."""
         self.lease.check()
         if self.stop_requested():
             raise StopRequested
@@ -90,19 +99,22 @@ class Attempt:
         return self.shutting_down() or self.lease.requested_action is not None
 
     def retry_while_leased(self, action: Callable[[], Result]) -> Result:
-        """Wait out an outage of the store or the storage, as long as the settings say."""
+        """Retry `action` during an outage of the database or the storage.
+
+        `outage_seconds` of the settings limits how long.
+        """
         return retry_while_leased(
             action, lease=self.lease, seconds=self.backends.settings.outage_seconds
         )
 
     def warn(self, code: str, message: str) -> None:
-        """Say something to operators and, as an event, to the person whose job it is."""
+        """Log a warning for operators, and store it as an event for the user."""
         message = self.secrets.masked(message)
         logger.warning("job %s: %s", self.job.id, message)
         self.retry_while_leased(partial(self.store.warn, self.job.id, self.number, code, message))
 
     def published(self, repo: str, url: str) -> None:
-        """Say that the model is on the Hub."""
+        """Store the event that the model is on the Hugging Face Hub."""
         self.retry_while_leased(
             partial(self.store.published, self.job.id, self.number, repo=repo, url=url)
         )

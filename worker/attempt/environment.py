@@ -1,7 +1,7 @@
-"""The environment of the processes that work for a job: built from a list, never inherited.
+"""The environment of the processes that work for a job.
 
-What the worker's own environment holds besides, above all the credentials of the service and of
-its operator, is no business of a job.
+It is built from a list of allowed variables. A job must not see the rest of the worker's
+environment, above all the credentials of the service and of its operator.
 """
 
 import os
@@ -13,8 +13,8 @@ from huggingface_hub import get_token
 from jobs.schemas.secret_names import HUB_TOKEN
 from jobs.settings import Settings
 
-# Variables of the worker that its children have too. None of them is a credential but, perhaps,
-# a proxy's.
+# Variables of the worker that its child processes inherit. None of them is a credential, except
+# that the URL of a proxy may contain one.
 INHERITED = (
     *(
         "PATH",
@@ -46,10 +46,11 @@ def child_environment(
     secrets: Mapping[str, str] | None = None,
     num_processes: int = 1,
 ) -> dict[str, str]:
-    """What a process for a job of `project` finds, with the values of the job's `secrets`.
+    """Return the environment of a process for a job of `project`, with the job's `secrets`.
 
-    Its home folder is in the project's cache, and with it what the libraries keep there, such as
-    files of the Hub. Without a word from the operator the processes share the cores.
+    The home folder is in the project's cache, and so are the files that libraries keep there, such
+    as downloads from the Hugging Face Hub. Unless the operator sets OMP_NUM_THREADS, the CPU cores
+    are divided equally among the processes.
     """
     home = settings.cache_of(project) / "home"
     home.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The worker's hold on a job, renewed in the background for as long as the attempt lasts."""
+"""The lease of an attempt on its job, renewed in the background while the attempt runs."""
 
 import logging
 import threading
@@ -14,26 +14,28 @@ from worker.attempt import clock
 
 logger = logging.getLogger(__name__)
 
-LONGEST_PAUSE = 5.0  # seconds; a person who cancels a job does not wait for a third of a lease
+LONGEST_PAUSE = 5.0  # seconds; a renewal also fetches a cancel request, which must not wait long
 WATCH_SECONDS = 0.25
 
 
 class Held(Protocol):
-    """What may live no longer than a lease."""
+    """A process, or a group of processes, that must not outlive the lease."""
 
     def live_until(self, end: float) -> None:
-        """Take note of its present end, by `clock.now()`; must not wait for anything."""
+        """Set the moment when the lease ends, as `clock.now()` counts. Must not block."""
 
     def kill(self, grace_seconds: float) -> None:
-        """End it."""
+        """End the processes, by force after the grace period."""
 
 
 class Lease:
-    """Held until `check` raises `LeaseLost`: another attempt took over, or renewing failed for
-    so long that one may have. A database that is away for less than the lease goes unnoticed.
+    """The lease of an attempt. It is held until `check` raises `LeaseLost`.
 
-    `claimed_at` is `clock.now()` from before the claim, so that our clock runs out no later
-    than the store's.
+    The lease is lost when another attempt took over the job, or when renewals failed for so long
+    that another attempt may have. A database outage that is shorter than the lease does no harm.
+
+    `claimed_at` is `clock.now()` from before the claim, so that the lease never ends later on our
+    clock than in the store.
     """
 
     def __init__(self, store: AttemptStore, job: Job, *, seconds: float, claimed_at: float) -> None:
@@ -65,18 +67,19 @@ class Lease:
         self._ended.set()
 
     def check(self) -> None:
-        """Raise `LeaseLost` unless the job is still ours."""
+        """Raise `LeaseLost` if this attempt does not hold the job any more."""
         if self._is_over():
             raise LeaseLost(self.job_id, self.attempt)
 
     def hold(self, held: Held) -> None:
-        """End it once the lease is over, whatever the rest of the worker waits for.
+        """Kill `held` when the lease ends, even if the rest of the worker is blocked.
 
-        It is told of each renewal, so that it can end by itself while this process is stopped.
+        `held` also gets the new end at each renewal, so that it can end by itself if this process
+        is stopped.
         """
         self._held = held
         held.live_until(self._deadline)
-        if self._is_over():  # the watch may have ended before
+        if self._is_over():  # the watch thread may have ended already
             held.kill(grace_seconds=0)
 
     def _is_over(self) -> bool:
@@ -84,8 +87,11 @@ class Lease:
         return self._lost
 
     def _watch(self) -> None:
-        """Uses nothing that can hang, not even the logger. Looks often: a wait does not count
-        the time that the host sleeps."""
+        """Kill what is held when the lease ends.
+
+        Use nothing that can block, not even the logger. Poll often: a wait does not count the time
+        that the host sleeps.
+        """
         while not self._ended.wait(WATCH_SECONDS):
             if self._is_over():
                 if self._held is not None:
@@ -103,12 +109,12 @@ class Lease:
             except LeaseLost:
                 self._lost = True
                 return
-            except Exception as error:  # whatever it is, there is time until the lease is over
+            except Exception as error:  # try again after any error, until the lease ends
                 pause = usual_pause / 4
                 failures.failed(error)
             else:
                 failures.succeeded()
-                if self._is_over():  # the answer came too late: the trainer is ended
+                if self._is_over():  # the answer came too late: the trainer is being killed
                     return
                 self.requested_action = action
                 self._deadline = asked_at + self._seconds

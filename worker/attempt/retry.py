@@ -1,4 +1,4 @@
-"""What the database and the storage fail at is tried again, as long as the job is ours."""
+"""Retries after errors of the database and the storage, while the attempt holds its lease."""
 
 import logging
 import time
@@ -14,7 +14,7 @@ from worker.attempt.lease import Lease
 
 logger = logging.getLogger(__name__)
 
-# More than outages: a model that is trained is not given up for an error that nobody knows.
+# These are more than outages: an unknown error must not cost a trained model.
 RETRIED = (*OUTAGES, SQLAlchemyError, OSError)
 BACKOFF = Backoff(first=0.5, longest=30.0)
 
@@ -22,9 +22,10 @@ Result = TypeVar("Result")
 
 
 def retry_while_leased(action: Callable[[], Result], *, lease: Lease, seconds: float) -> Result:
-    """Try until it works. After `seconds` raise what went wrong; `LeaseLost` as soon as it is.
+    """Call `action` until it succeeds, and return its result.
 
-    A file that is not there is an answer, not an outage, and so is a refusal.
+    Raise the last error after `seconds`, and `LeaseLost` as soon as the lease is lost. Do not retry
+    when a file is missing or the storage refuses access: neither is an outage.
     """
     give_up_at = time.monotonic() + seconds
     failures = 0

@@ -1,4 +1,4 @@
-"""The folders that attempts of jobs leave on this node: `scratch/<job>/attempt-<n>/`."""
+"""The folders of attempts on this node: `scratch/<job>/attempt-<n>/`."""
 
 import shutil
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from relora_core.workdir.files import (
 
 @dataclass(frozen=True)
 class Workdir:
-    """What the trainer and its supervisor tell each other, in files of one folder."""
+    """The folder of one attempt: the trainer and the worker communicate through its files."""
 
     root: Path
     attempt: int
@@ -37,7 +37,7 @@ class Workdir:
 
     @property
     def empty(self) -> Path:
-        """Where the processes start: names that are no absolute paths find nothing there."""
+        """The current folder of the processes: a relative path finds nothing there."""
         return self.root / "empty"
 
     @property
@@ -46,7 +46,7 @@ class Workdir:
 
     @property
     def staged(self) -> Path:
-        """The local copies of the spec's remote sources."""
+        """The file that maps the remote sources of the spec to local copies."""
         return self.root / STAGED
 
     @property
@@ -65,12 +65,12 @@ class Workdir:
         return self.root / checkpoint_path(step)
 
     def checkpoint_steps(self) -> list[int]:
-        """The steps of the checkpoints that are there now, oldest first."""
+        """Return the steps of the checkpoints that exist now, oldest first."""
         return list(step_folders(self.root / CHECKPOINTS))
 
     @property
     def pending(self) -> Path:
-        """Checkpoints that wait for their upload, wherever the trainer has its own."""
+        """The folder of checkpoints that wait for their upload, apart from the trainer's own."""
         return self.root / "pending"
 
     @property
@@ -82,7 +82,7 @@ class Workdir:
         return self.root / log_path(self.attempt)
 
     def earlier(self) -> Iterator["Workdir"]:
-        """Yield those of the job's earlier attempts on this node, newest first."""
+        """Yield the workdirs of the job's earlier attempts on this node, newest first."""
         for attempt in range(self.attempt - 1, 0, -1):
             root = self.root.with_name(attempt_name(attempt))
             if root.is_dir():
@@ -94,5 +94,5 @@ class Workdir:
 
 
 def remove_workdirs(scratch: Path, job_id: str) -> None:
-    """Those of all attempts of the job on this node."""
+    """Delete the workdirs of all attempts of the job on this node."""
     shutil.rmtree(scratch / job_id, ignore_errors=True)

@@ -1,8 +1,8 @@
-"""What starts a trainer, and what the worker may rely on once it runs.
+"""The interface between the worker and a launcher, which starts trainers.
 
 A launcher decides where the processes of a trainer run and how they find each other. The worker
-does the rest, the same for each launcher: it makes the workdir ready, and then it reads files of
-the workdir and calls the few methods of `Trainer`.
+does the rest in the same way for every launcher: it prepares the workdir, then reads the files of
+the workdir and calls the methods of `Trainer`.
 """
 
 from collections.abc import Mapping
@@ -15,35 +15,35 @@ from worker.launchers.process import GRACE_SECONDS
 
 
 class Trainer(Held, Protocol):
-    """A trainer that was started, in one process or in many, on one node or on several.
+    """A running trainer, in one process or in several, on one node or on several.
 
-    The launcher owes these promises for it:
+    The launcher guarantees the following:
 
-    - It trains `workdir.spec`, which an older version may have accepted. It reads the local copies
-      that `workdir.staged` names in place of remote sources, and goes on from the newest checkpoint
-      of the workdir that verifies.
-    - It appends its events to `workdir.events`, a line each, and nothing else does. The last one
-      says how the run ended: `train.finished`, `train.stopped` or `train.failed`. Without one of
-      them the run has crashed.
-    - A checkpoint or a model is whole when its event is written.
-    - Once `workdir.stop` is there, it finishes its step, saves a checkpoint, reports
+    - The trainer trains `workdir.spec`, which an older version may have accepted. It reads the
+      local copies that `workdir.staged` names instead of remote sources. It resumes from the newest
+      checkpoint of the workdir that verifies.
+    - The trainer appends its events to `workdir.events`, one per line. Nothing else writes there.
+      The last event says how the run ended: `train.finished`, `train.stopped` or `train.failed`.
+      If there is none of them, the run has crashed.
+    - A checkpoint or a model is complete when its event is written.
+    - When `workdir.stop` exists, the trainer finishes its step, saves a checkpoint, reports
       `train.stopped` and exits with 0.
-    - It touches `workdir.pulse` while it makes progress.
-    - What its processes print is in `workdir.log`, which is there when `launch` returns.
-    - It lives no longer than its lease: each process ends when the moment passes that
-      `live_until` gave last, and when the worker dies, with nobody's help.
+    - The trainer touches `workdir.pulse` while it makes progress.
+    - `workdir.log` contains what the processes print. It exists when `launch` returns.
+    - The trainer does not outlive its lease. Each process ends by itself when the last moment given
+      to `live_until` has passed, and when the worker dies.
     """
 
     def exit_code(self) -> int | None:
-        """Return None while a process of it runs, and -9 when signal 9 ended one of them.
+        """Return the exit code, or None while a process of the trainer runs. Never block.
 
-        Never waits.
+        It is -9 if signal 9 ended one of the processes.
         """
 
     def kill(self, grace_seconds: float = GRACE_SECONDS) -> None:
-        """End all of its processes, by force after the grace. Return when none is left.
+        """End all processes of the trainer, by force after the grace period. Wait for their end.
 
-        The worker calls it in any case; one that has ended keeps its exit code.
+        The worker always calls it, also when the trainer has ended. The exit code stays the same.
         """
 
 
@@ -53,6 +53,6 @@ class Launcher(Protocol):
     ) -> Trainer:
         """Start a trainer in `num_processes` processes, and return without waiting for it.
 
-        `environ` is all that the processes get of the worker's environment and of the job's
-        secrets. `cache` is a folder for data that later jobs of the project find again.
+        The processes get `environ` as their environment: nothing else of the worker's environment
+        and of the job's secrets. `cache` is a folder for data that later jobs of the project reuse.
         """

@@ -1,4 +1,4 @@
-"""Processes of an attempt: started apart from the worker, ended with all that they started."""
+"""Child processes of an attempt. Each has its own session and ends with all its descendants."""
 
 import contextlib
 import ctypes
@@ -13,16 +13,16 @@ from typing import IO, cast
 
 GRACE_SECONDS = 3.0
 LAST_BYTES, LAST_LINES = 16_000, 20
-PR_SET_DUMPABLE = 4  # of Linux's prctl
+PR_SET_DUMPABLE = 4  # an option of prctl(2) on Linux
 
 
 class TiedProcess:
-    """One in a session of its own, so that a signal to the worker does not reach it.
+    """A child process in its own session, so that a signal to the worker does not reach it.
 
-    Its standard input is a pipe that this process holds open. When it closes, by `kill` or
-    because the worker died, it ends by itself: of a trainer, every rank exits at once. A trainer
-    has a watchdog, which ends it when `live_until` brings no later moment in time. `cwd`, where
-    it starts, is made if it is not there.
+    Its standard input is a pipe that the worker holds open. When the pipe closes, by `kill` or
+    because the worker died, the child ends by itself; every rank of a trainer exits at once. A
+    trainer also has a watchdog. The watchdog ends the trainer if `live_until` does not extend the
+    lease in time. The process starts in the folder `cwd`, which is created if necessary.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class TiedProcess:
                 cwd=cwd,
                 start_new_session=True,
             )
-        self._input = cast("IO[bytes]", self._process.stdin)  # a pipe was asked for
+        self._input = cast("IO[bytes]", self._process.stdin)  # stdin=PIPE
         self._input_lock = threading.Lock()
         os.set_blocking(self._input.fileno(), False)
 
@@ -49,21 +49,22 @@ class TiedProcess:
         return self._process.pid
 
     def exit_code(self) -> int | None:
-        """None while it lives; -9 when signal 9 ended it."""
+        """Return the exit code, None while the process runs, or -9 if signal 9 ended it."""
         return self._process.poll()
 
     def live_until(self, end: float) -> None:
-        """Tell its watchdog, if it has one, that the lease is held until then. Never waits."""
-        with self._input_lock, contextlib.suppress(BrokenPipeError):  # it has ended
+        """Tell the watchdog of the process, if it has one, when the lease ends. Never block."""
+        with self._input_lock, contextlib.suppress(BrokenPipeError):  # the process has ended
             if not self._input.closed:
                 self._input.write(f"{end}\n".encode())
 
     def kill(self, grace_seconds: float = GRACE_SECONDS) -> None:
-        """End it; return when all of it is gone. One that has ended is left as it is.
+        """End the process and its descendants, and wait until all are gone.
 
-        The ranks go by themselves, then the parent that waits for them; what does not within
-        the grace is killed, ranks too: a stopped one does not see that its input closes, and
-        torchrun gives each a session of its own.
+        Do nothing to a process that has already ended. Normally the ranks exit by themselves, and
+        then their parent does. After the grace period the rest is killed, ranks too: a stopped
+        (SIGSTOP) rank does not notice that its input closes, and torchrun gives each rank its own
+        session.
         """
         started = descendants(self._process.pid)
         with self._input_lock:
@@ -80,33 +81,34 @@ class TiedProcess:
 
 
 def log_tail(log: Path) -> str:
-    """Return the last lines of what a process printed."""
+    """Return the last lines of a log file."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - LAST_BYTES))
         is_cut = file.tell() > 0
         lines = file.read().decode(errors="replace").splitlines()
     if is_cut and len(lines) > 1:
-        del lines[0]  # it may begin inside of a secret, which nobody would find to mask
+        del lines[0]  # it may begin in the middle of a secret, which would not be masked
     return "\n".join(lines[-LAST_LINES:])
 
 
 def descendants(pid: int) -> list[int]:
-    """Return what the process started, and what that did; nothing where there is no /proc."""
+    """Return the pids of all descendants of a process. Return no pid if there is no /proc."""
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it has ended
+        with contextlib.suppress(OSError):  # the process has ended
             _, _, after_name = stat.read_text(errors="replace").rpartition(") ")
             children.setdefault(int(after_name.split()[1]), []).append(int(stat.parent.name))
     found = list(children.get(pid, []))
-    for one in found:  # which grows meanwhile
+    for one in found:  # the list grows during the loop
         found += children.get(one, [])
     return found
 
 
 def forbid_inspection() -> None:
-    """Keep this process's environment and memory from processes of the same user. Linux only.
+    """Hide this process's environment and memory from processes of the same user. Linux only.
 
-    The kernel gives its files in /proc to root. A program that it starts is not hidden.
+    The kernel makes root the owner of its files in /proc. Programs that this process starts are not
+    hidden.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0)

@@ -1,6 +1,7 @@
-"""`python -m worker.launchers.ranks`: torchrun that ends with the lease, and as its ranks did.
+"""`python -m worker.launchers.ranks`: torchrun with a watchdog of the lease.
 
-A rank that fails has said why, so torchrun's own traceback is left out.
+It exits with the exit code or the signal of the failed rank. It does not print torchrun's own
+traceback, because the failed rank has already reported its error.
 """
 
 import os
@@ -15,7 +16,7 @@ from worker.launchers.watchdog import start_watchdog
 
 
 def end_like(exit_code: int) -> None:
-    """End with the exit code, or by the signal, that ended another process."""
+    """Exit with an exit code, or by a signal if the code is negative."""
     if exit_code < 0:
         with suppress(OSError):  # SIGKILL has no handler
             signal.signal(-exit_code, signal.SIG_DFL)
@@ -30,5 +31,5 @@ if __name__ == "__main__":
     except ChildFailedError as error:
         exit_codes = {failure.exitcode for failure in error.failures.values()}
         exit_codes.discard(-signal.SIGTERM)  # torchrun sends it to the others when a rank fails
-        # A rank that a signal ended explains the others, which lost their connection to it.
+        # If a signal ended one rank, the others failed because they lost their connection to it.
         end_like(min(exit_codes, default=-signal.SIGTERM))

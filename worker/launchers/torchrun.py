@@ -1,4 +1,4 @@
-"""One node, one process for each GPU, under torchrun."""
+"""A launcher for one node: torchrun with one process for each GPU."""
 
 import sys
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from worker.launchers.process import TiedProcess
 
 
 class Torchrun:
-    """Start `python -m relora_core train` in the interpreter that the worker runs in."""
+    """A launcher of `python -m relora_core train`, in the worker's own Python interpreter."""
 
     def launch(
         self, workdir: Workdir, *, cache: Path, num_processes: int, environ: Mapping[str, str]

@@ -1,7 +1,7 @@
-"""A trainer's parent ends it when its lease is over, also while the worker itself is stopped.
+"""The watchdog in a trainer's parent process: it ends the trainer when the lease ends.
 
-The worker sends each new end of the lease over standard input, as a line: a moment of
-`worker.attempt.clock`, which all processes of a host share.
+It works even if the worker is stopped. The worker writes each new end of the lease to the standard
+input, one per line, as a time of `worker.attempt.clock`. All processes of a host share this clock.
 """
 
 import os
@@ -13,15 +13,15 @@ from threading import Thread
 from worker.attempt import clock
 from worker.launchers.process import descendants
 
-FIRST_SECONDS = 10.0  # for the first line; the worker sends it as soon as this process is started
-LOOK_SECONDS = 1.0  # a wait does not count the time that the host sleeps
-PIPE_BYTES = 1 << 16  # what a pipe holds: a read gets all the lines that wait
+FIRST_SECONDS = 10.0  # until the first line; the worker sends it right after the start
+LOOK_SECONDS = 1.0  # short, because a wait does not count the time that the host sleeps
+PIPE_BYTES = 1 << 16  # the capacity of a pipe: one read gets all waiting lines
 
 
 def start_watchdog() -> None:
-    """End this process and all that it starts when the lease is over.
+    """Start a thread that kills this process and its descendants when the lease ends.
 
-    What it starts gets a standard input that closes when ours does, or when this process dies.
+    Child processes get a new standard input. It closes when ours closes or when this process dies.
     """
     ends_of_lease = os.dup(0)
     readable, writable = os.pipe()
@@ -34,10 +34,10 @@ def _watch(ends_of_lease: int, input_of_ranks: int) -> None:
     end = clock.now() + FIRST_SECONDS
     while True:
         seconds_left = end - clock.now()
-        # A process that did not run for a while may find the time over and a new line there.
+        # Read first: after a pause of this process the time may be over, but a new line may wait.
         if select.select([ends_of_lease], [], [], min(max(seconds_left, 0), LOOK_SECONDS))[0]:
             lines = os.read(ends_of_lease, PIPE_BYTES).split()
-            if not lines:  # closed, by the worker or its death
+            if not lines:  # the worker closed the pipe or died
                 os.close(input_of_ranks)
                 return
             end = float(lines[-1])
