@@ -1,6 +1,6 @@
-"""The GPUs of this worker: as the driver lists them, and as CUDA_VISIBLE_DEVICES leaves them.
+"""The GPUs of this worker: those that the driver lists and CUDA_VISIBLE_DEVICES selects.
 
-torch would take memory of each to say the same.
+They are read from nvidia-smi, because PyTorch would allocate memory on each GPU to list them.
 """
 
 import logging
@@ -22,7 +22,7 @@ _MIB, _GIB = 1 << 20, 1 << 30
 
 
 class GpusUnreadable(Exception):
-    """The driver does not say which GPUs there are; the message says what to do."""
+    """The driver cannot list the GPUs. The message says what to do."""
 
     def __init__(self, what: str) -> None:
         super().__init__(
@@ -33,15 +33,19 @@ class GpusUnreadable(Exception):
 
 @dataclass(frozen=True)
 class Device:
-    """A GPU, or a slice of one, with the id that CUDA_VISIBLE_DEVICES may name it by."""
+    """A GPU or a MIG slice of one, with the id that CUDA_VISIBLE_DEVICES may use for it."""
 
     uuid: str
     gpu: Gpu
-    slices: tuple["Device", ...] = ()  # by MIG
+    slices: tuple["Device", ...] = ()  # the MIG slices of this GPU
 
 
 def gpus_here() -> tuple[Gpu, ...]:
-    """Raises `GpusUnreadable`. Numbers in CUDA_VISIBLE_DEVICES are those of nvidia-smi."""
+    """Return the GPUs that CUDA_VISIBLE_DEVICES leaves visible, as CUDA enumerates them.
+
+    Raise `GpusUnreadable` if the driver cannot list them. Numbers in CUDA_VISIBLE_DEVICES are those
+    of nvidia-smi.
+    """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and not _names(visible):
         return ()
@@ -52,14 +56,14 @@ def gpus_here() -> tuple[Gpu, ...]:
 
 
 def _names(visible: str) -> list[str]:
-    """As CUDA reads it: up to the first that is empty or negative."""
+    """Return the names up to the first one that is empty or negative, as CUDA does."""
     names = [name.strip() for name in visible.split(",")]
     end = next((n for n, name in enumerate(names) if not name or name.startswith("-")), len(names))
     return names[:end]
 
 
 def _chosen(devices: Sequence[Device], names: Sequence[str]) -> list[Device]:
-    """In the order of their names, up to the first that names nothing."""
+    """Return the named devices in order, up to the first name without a device."""
     chosen = []
     for name in names:
         device = _named(devices, name)
@@ -74,12 +78,15 @@ def _named(devices: Sequence[Device], name: str) -> Device | None:
     if name.isdecimal():
         return devices[int(name)] if int(name) < len(devices) else None
     known = [one for device in devices for one in (device, *device.slices)]
-    found = [one for one in known if one.uuid.startswith(name)]  # an id may be cut short
+    found = [one for one in known if one.uuid.startswith(name)]  # a prefix of an id is enough
     return found[0] if len(found) == 1 else None
 
 
 def _enumerated(devices: Sequence[Device]) -> list[Device]:
-    """CUDA gives a process one slice at most, and of a GPU with slices never the whole."""
+    """Return the devices that CUDA gives to one process.
+
+    That is at most one MIG slice, and never the whole of a GPU that has slices.
+    """
     found: list[Device] = []
     for device in devices:
         one = device.slices[0] if device.slices else device
@@ -111,14 +118,14 @@ def _device(line: str, slices: dict[str, list[tuple[str, str]]]) -> Device:
 
 
 def _slice(name: str, profile: str, uuid: str) -> Device:
-    """Its profile, such as 1g.5gb, says how much of the memory it has."""
+    """Return a MIG slice. Its profile, such as 1g.5gb, contains its memory in GiB."""
     size = re.search(r"(\d+)gb", profile)
     memory = int(size[1]) * _GIB if size else None
     return Device(uuid, Gpu(name=f"{name} MIG {profile}", memory_bytes=memory))
 
 
 def _slices(lines: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
-    """The profiles and ids of the slices of each GPU, by its id."""
+    """Return the profiles and the ids of the MIG slices, by the id of their GPU."""
     found: dict[str, list[tuple[str, str]]] = {}
     gpu = ""
     for line in lines:
@@ -130,7 +137,7 @@ def _slices(lines: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
 
 
 def _ask(command: Sequence[str]) -> list[str]:
-    """The lines of the answer; none where there is no driver."""
+    """Return the lines that a command prints, or none if there is no driver or no GPU."""
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
     except FileNotFoundError:

@@ -1,6 +1,7 @@
-"""Whether this node can run a job: looked at before each claim and after each attempt that failed.
+"""Health checks of this node, before each claim and after each failed attempt.
 
-A worker on a node that cannot claims nothing, and an attempt that failed there is not counted.
+A worker on an unhealthy node claims no job. An attempt that failed on an unhealthy node does not
+count as a try of its job.
 """
 
 import errno
@@ -24,7 +25,7 @@ NODE_ERRORS = {
     errno.ENOMEM,
     errno.ENFILE,
 }
-GPU_SECONDS = 600.0  # GPUs that worked so short a while ago are not tried again
+GPU_SECONDS = 600.0  # GPUs that worked within this time are not tested again
 MIN_FREE_MEMORY_BYTES = 256 << 20
 _MEMINFO = Path("/proc/meminfo")
 _TRY_SECONDS = 120.0  # torch takes long to load on a busy node
@@ -39,14 +40,14 @@ if count != int(sys.argv[1]):
 
 
 def is_node_error(error: BaseException) -> bool:
-    """Whether an exception tells of a sick node, whatever the job does."""
+    """Return whether an exception means that the node is unhealthy, whatever the job does."""
     if isinstance(error, OSError):
         return error.errno in NODE_ERRORS
     return isinstance(error, MemoryError)
 
 
 class Health:
-    """What is wrong with this node, if anything: its disk, its memory or its GPUs."""
+    """Checks of the disk, the memory and the GPUs of this node."""
 
     def __init__(self, settings: Settings, *, num_gpus: int = 0) -> None:
         self.num_gpus = num_gpus
@@ -56,8 +57,11 @@ class Health:
         self._gpus_worked_at = -math.inf
 
     def problem(self, *, gpus_worked_within: float = GPU_SECONDS) -> str | None:
-        """Look at the disk and the memory, and use the GPUs unless they worked within so many
-        seconds; `math.inf` says of them what was found last."""
+        """Check the disk, the memory and the GPUs. Return what is wrong, or None.
+
+        The GPUs are tested only if their last successful test is more than `gpus_worked_within`
+        seconds ago. With `math.inf` their last result is returned.
+        """
         return self._disk_problem() or memory_problem() or self._look_at_gpus(gpus_worked_within)
 
     def _disk_problem(self) -> str | None:
@@ -72,7 +76,7 @@ class Health:
 
 
 def disk_problem(folder: Path, min_free_bytes: int) -> str | None:
-    """A folder that is full or read-only, found by writing into it."""
+    """Write into a folder. Return a message if that fails or too little space is free."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder) as file:
@@ -91,7 +95,10 @@ def disk_problem(folder: Path, min_free_bytes: int) -> str | None:
 
 
 def memory_problem() -> str | None:
-    """Too little memory to start a trainer; nothing where there is no Linux to tell."""
+    """Return a message if too little memory is free to start a trainer.
+
+    Return None on systems without /proc/meminfo, which only Linux has.
+    """
     if not _MEMINFO.exists():
         return None
     figures = dict(line.split(":", 1) for line in _MEMINFO.read_text().splitlines())
@@ -102,8 +109,10 @@ def memory_problem() -> str | None:
 
 
 def gpu_problem(num_gpus: int) -> str | None:
-    """GPUs that torch cannot use, tried in a process of its own, which holds none of their
-    memory afterwards."""
+    """Return a message if PyTorch cannot use the GPUs.
+
+    The test runs in a separate process, so that no GPU memory stays allocated afterwards.
+    """
     command = [sys.executable, "-c", _TRY_GPUS, str(num_gpus)]
     try:
         subprocess.run(command, capture_output=True, text=True, check=True, timeout=_TRY_SECONDS)

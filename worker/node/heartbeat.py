@@ -1,4 +1,4 @@
-"""This worker in the list of workers, for as long as it lives."""
+"""The heartbeat of this worker, which keeps it in the list of workers while it lives."""
 
 import logging
 import os
@@ -18,7 +18,10 @@ logger = logging.getLogger(__name__)
 
 
 def registration() -> Registration:
-    """Make a worker's identity, once in its life. Raises `GpusUnreadable`."""
+    """Return the identity of a new worker. Raise `GpusUnreadable` if its GPUs cannot be listed.
+
+    Call it once in the worker's life.
+    """
     return Registration(
         name=worker_name(),
         host=platform.node(),
@@ -29,15 +32,18 @@ def registration() -> Registration:
 
 
 def worker_name() -> str:
-    """A new one for each process: containers share host names and process ids, and a worker that
-    was started again is another one."""
+    """Return a new name for a worker process.
+
+    The name has a random part: containers may share host names and process ids, and a restarted
+    worker is a new worker.
+    """
     return f"{platform.node()}-{os.getpid()}-{token_hex(3)}"
 
 
 class Heartbeat:
-    """A thread that says that the worker lives, and what is wrong with its node.
+    """A thread that regularly reports that the worker is alive and what is wrong with its node.
 
-    Whatever fails, it tries again.
+    After any error it tries again.
     """
 
     def __init__(
@@ -60,16 +66,19 @@ class Heartbeat:
         self._thread.start()
 
     def stop(self) -> None:
-        """Leave the list at once; a worker that is killed is forgotten after a while."""
+        """Stop the thread and remove the worker from the list.
+
+        A worker that is killed disappears from the list only after a while.
+        """
         self._ended.set()
         self._thread.join()
         try:
             self._store.leave(self._worker.name)
-        except Exception as error:  # the list forgets the worker by itself
+        except Exception as error:  # the worker disappears from the list by itself
             log_failure(logger, "leave the list of workers", error)
 
     def beat(self) -> None:
-        """Say it now, too."""
+        """Report now, in addition to the regular reports."""
         self._failures.guard(lambda: self._store.beat(self._worker, problem=self._problem()))
 
     def _run(self) -> None:

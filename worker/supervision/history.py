@@ -1,4 +1,4 @@
-"""Events that an earlier attempt on this node reported, and did not live to store."""
+"""Events of an earlier attempt on this node that its worker died before storing."""
 
 from functools import partial
 from itertools import chain
@@ -10,9 +10,9 @@ from worker.supervision.tail import MAX_LINES, Line, Tail
 
 
 def store_history(attempt: Attempt, earlier: Workdir, step: int) -> None:
-    """Store what the earlier attempt reported up to its checkpoint of `step`, each line once.
+    """Store the events of the earlier attempt up to its checkpoint of `step`, each line once.
 
-    What came later is repeated by the attempt that goes on from there.
+    The attempt that resumes from this checkpoint reports the later steps again.
     """
     tail = Tail(earlier.events, attempt.secrets.masked)
     lines = _up_to_checkpoint(list(chain.from_iterable(iter(tail.read, []))), step)
@@ -26,8 +26,11 @@ def store_history(attempt: Attempt, earlier: Workdir, step: int) -> None:
 
 
 def _up_to_checkpoint(lines: list[Line], step: int) -> list[Line]:
-    """A checkpoint is written beside the training, so steps after it may be reported before it;
-    a trainer that was killed may not have reported it at all."""
+    """Return the lines up to the checkpoint, without steps after `step`.
+
+    A checkpoint is written in the background, so later steps may be reported before it. A trainer
+    that was killed may not have reported the checkpoint at all.
+    """
     places = [
         place
         for place, (_, event) in enumerate(lines, start=1)

@@ -1,4 +1,4 @@
-"""What the trainer prints, shipped to the store while it runs, so that people can read along."""
+"""The live log: what the trainer prints, sent to the store while it runs."""
 
 import logging
 import time
@@ -11,36 +11,42 @@ logger = logging.getLogger(__name__)
 
 SHIP_SECONDS = 1.0
 PAUSE_AFTER_OUTAGE = 5.0
-READ_BYTES = 8 << 20  # looked at in one go; of these the store keeps the last ones
-LONGEST_LINE = 1 << 16  # a longer one is shipped in parts
+READ_BYTES = 8 << 20  # read at once; the store keeps the last of them
+LONGEST_LINE = 1 << 16  # a longer line is sent in parts
 
 
 class LiveLog:
-    """Ships whole lines, without the values of secrets. Failing at it is no failure."""
+    """Sends whole lines of the log to the store, with the values of secrets masked.
+
+    An error here does not fail the attempt.
+    """
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
         self._path = attempt.workdir.log
         self._read = 0  # bytes of the file
-        self._shipped = 0  # bytes of the log as people read it
+        self._shipped = 0  # bytes of the masked log, as users read it
         self._wait_until = 0.0
         self._failures = FailureLog(logger, f"store the log of job {attempt.job.id}")
 
     def ship(self) -> None:
-        """The lines that are new, once a second at most."""
+        """Send the new lines, at most once per second."""
         if time.monotonic() >= self._wait_until:
             self._wait_until = time.monotonic() + SHIP_SECONDS
             self._store(self._shippable(self._unread()))
 
     def finish(self) -> None:
-        """All that is left, when no more will come."""
+        """Send the rest of the log. Call it when the trainer has ended."""
         while new := self._unread():
             more_comes = len(new) == READ_BYTES
             if not self._store((more_comes and self._shippable(new)) or new):
                 break
 
     def _shippable(self, new: bytes) -> bytes:
-        """Whole lines; of one that is too long, what does not end inside of a secret."""
+        """Return the whole lines, or the part of a line that is too long.
+
+        The part does not end in the middle of a secret.
+        """
         whole = max(new.rfind(b"\n"), new.rfind(b"\r")) + 1
         if whole or len(new) < LONGEST_LINE:
             return new[:whole]

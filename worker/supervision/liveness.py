@@ -1,4 +1,4 @@
-"""Whether a trainer lives: it reports, prints or moves its pulse."""
+"""Signs of life of a trainer: it reports an event, prints, or touches its pulse file."""
 
 import time
 from pathlib import Path
@@ -7,7 +7,7 @@ from worker.attempt.workdir import Workdir
 
 
 class Liveness:
-    """Counts from when it is made, which is when the trainer starts."""
+    """The time since a trainer's last sign of life. Create it when the trainer starts."""
 
     def __init__(self, workdir: Workdir) -> None:
         self._files = (workdir.events, workdir.log, workdir.pulse)
@@ -15,7 +15,7 @@ class Liveness:
         self._seen_at = time.monotonic()
 
     def silent_seconds(self) -> float:
-        """Since the last sign."""
+        """Return the seconds since the last sign of life."""
         now = self._look()
         if now != self._seen:
             self._seen, self._seen_at = now, time.monotonic()

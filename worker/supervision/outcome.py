@@ -1,4 +1,7 @@
-"""What a trainer's end means for its job. What a person asked for, the store weighs in."""
+"""The outcome of an attempt, from the way its trainer ended.
+
+The store adds what the user asked for, such as a cancellation.
+"""
 
 import signal
 from dataclasses import dataclass
@@ -12,12 +15,12 @@ LastEvent = TrainFinished | TrainStopped | TrainFailed
 
 @dataclass(frozen=True)
 class TrainerExit:
-    """How a trainer ended; `last` is None when it had no time to say why."""
+    """The way a trainer ended. `last` is None if the trainer did not report its end."""
 
-    exit_code: int | None  # None: it was ended
+    exit_code: int | None  # None: the worker ended it
     last: LastEvent | None
     log_tail: str
-    silent_seconds: float | None = None  # for which it gave no sign of life before
+    silent_seconds: float | None = None  # without a sign of life, if it stalled
 
 
 @dataclass(frozen=True)
@@ -27,26 +30,26 @@ class Succeeded:
 
 @dataclass(frozen=True)
 class Stopped:
-    """The run was asked to stop, and saved."""
+    """The run saved a checkpoint and stopped, as it was asked to."""
 
 
 @dataclass(frozen=True)
 class Failed:
-    """The run would fail again."""
+    """The run failed, and another attempt would fail too."""
 
     error: JobError
 
 
 @dataclass(frozen=True)
 class Retryable:
-    """Something went wrong that another attempt may not meet."""
+    """The run failed, but another attempt may succeed."""
 
     error: JobError
 
 
 @dataclass(frozen=True)
 class NodeFault:
-    """The node was to blame, and not the job."""
+    """The node caused the failure, not the job."""
 
     error: JobError
 
@@ -65,7 +68,7 @@ def classify_exit(trainer_exit: TrainerExit) -> Outcome:
             return Retryable(error) if retryable else Failed(error)
         case TrainStopped() | None if trainer_exit.silent_seconds is not None:
             return Retryable(_stall(trainer_exit, trainer_exit.silent_seconds))
-        case TrainStopped() | None:  # stopped, but not every rank of it left in order
+        case TrainStopped() | None:  # some rank crashed while it stopped
             return Retryable(_crash(trainer_exit))
         case _:
             assert_never(trainer_exit.last)

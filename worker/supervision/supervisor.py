@@ -1,4 +1,4 @@
-"""Watching a trainer from its start to its end."""
+"""Supervision of a trainer from its start to its end."""
 
 import logging
 import time
@@ -23,7 +23,7 @@ PAUSE_AFTER_OUTAGE = 2.0  # seconds until the store is tried again
 
 
 class Recorder:
-    """Copies the trainer's events into the store, each once, in order."""
+    """Copies the trainer's events to the store, each exactly once and in order."""
 
     def __init__(self, attempt: Attempt, *listeners: Callable[[AnyTrainEvent], None]) -> None:
         self.last: LastEvent | None = None
@@ -35,7 +35,10 @@ class Recorder:
         self._failures = FailureLog(logger, f"store the events of job {attempt.job.id}")
 
     def record(self) -> bool:
-        """Store what is new. Return whether there may be more; a store that is away keeps it."""
+        """Store the new events. Return whether there may be more.
+
+        During an outage of the store, keep the events and store them later.
+        """
         self._unstored = self._unstored or self._tail.read()
         if not self._unstored:
             return False
@@ -46,7 +49,7 @@ class Recorder:
         return True
 
     def finish(self) -> None:
-        """Return when all is stored, and a person is told of what could not be read."""
+        """Store all remaining events. Warn the user if some lines could not be read."""
         while self.record():
             self._attempt.lease.check()
             time.sleep(DRAIN_SECONDS)
@@ -79,9 +82,10 @@ class Recorder:
 def supervise(
     trainer: Trainer, attempt: Attempt, recorder: Recorder, live_log: LiveLog
 ) -> TrainerExit:
-    """Return when the trainer has ended and all it said is stored; `LeaseLost` ends it at once.
+    """Wait until the trainer has ended and its events are stored. Return how it ended.
 
-    One that gives no sign of life for `retries.stalled_after` is ended.
+    Kill a trainer that gives no sign of life for `retries.stalled_after`. If the lease is lost,
+    kill the trainer and raise `LeaseLost`.
     """
     attempt.lease.hold(trainer)
     liveness, patience = Liveness(attempt.workdir), attempt.job.spec.retries.stalled_after

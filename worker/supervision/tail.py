@@ -1,4 +1,4 @@
-"""Reading `events.jsonl` while the trainer writes it."""
+"""A reader of `events.jsonl` that works while the trainer writes the file."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -13,14 +13,14 @@ logger = logging.getLogger(__name__)
 
 Line = tuple[int, AnyTrainEvent]  # its number in the file, from 1
 MAX_LINES = 500  # read at once
-LONGEST_LINE = 1 << 20  # bytes; no event is as long
+LONGEST_LINE = 1 << 20  # bytes; every event is shorter
 
 
 class Tail:
-    """Yields each line once, when it is complete; one that is still being written waits.
+    """The events of a file, each read once, when its line is complete.
 
-    `masked` hides in a line what no event may say. A line that is no event is left out and
-    counted in `unreadable`.
+    A line that is still being written is read later. `masked` removes the values of secrets from a
+    line. A line that is not a valid event is skipped and counted in `unreadable`.
     """
 
     def __init__(self, path: Path, masked: Callable[[str], str]) -> None:
@@ -43,7 +43,7 @@ class Tail:
         return lines
 
     def _parts(self) -> Iterator[bytes]:
-        """Whole lines, and one that is too long in parts."""
+        """Yield whole lines, and a line that is too long in parts."""
         if not self._path.exists():
             return
         with self._path.open("rb") as file:

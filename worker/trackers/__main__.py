@@ -1,8 +1,8 @@
 """The process that feeds the trackers of an attempt: `python -m worker.trackers DESCRIPTION`.
 
-It reads the trainer's events as the supervisor does, from their file, until its standard input
-closes, which says that there are no more to come. It is a process of its own so that nothing a
-tracker does reaches the worker: its threads, its memory, its crash.
+It reads the trainer's events from their file, as the supervisor does. It ends when its standard
+input closes, which means that no more events will come. It is a separate process so that a tracker
+cannot harm the worker with its threads, its memory or its crashes.
 """
 
 import logging
@@ -25,7 +25,7 @@ POLL_SECONDS = 0.5
 
 
 def follow(tail: Tail, feeds: Sequence[Feed], over: threading.Event) -> None:
-    """Return when `over` is set and all is read and drawn."""
+    """Feed the events to the trackers until `over` is set and all events are read and logged."""
     outcome: Outcome = "stopped"
     while True:
         last = over.is_set()
@@ -54,7 +54,10 @@ def _outcome(event: AnyTrainEvent, before: Outcome) -> Outcome:
 
 
 def opener(spec: TrackerSpec, run: Tracked) -> Callable[[], Tracker]:
-    """Each tracker's package is loaded when it is needed, and may be missing."""
+    """Return the function that opens the tracker.
+
+    It imports the tracker's package only when it is called, because the package may be missing.
+    """
     match spec:
         case TensorboardTracker():
             return partial(_open_tensorboard, run)

@@ -1,4 +1,4 @@
-"""Feeding one tracker: what it cannot take now is kept, and given to it later."""
+"""The feed of one tracker: it keeps what the tracker cannot take now, and tries again later."""
 
 import logging
 import time
@@ -17,7 +17,11 @@ MAX_AT_ONCE = 1000
 
 
 class Feed:
-    """`lost` once the tracker failed so often in a row that it gets nothing more."""
+    """The points that wait for one tracker.
+
+    `lost` becomes true after `MAX_FAILURES` failures in a row. Then the tracker gets nothing more.
+    It also becomes true if the run cannot be closed.
+    """
 
     def __init__(
         self, name: str, open_run: Callable[[], Tracker], *, backoff: Backoff = BACKOFF
@@ -36,7 +40,7 @@ class Feed:
             self._waiting += news
 
     def flush(self) -> None:
-        """Give it what waits, unless it failed just now."""
+        """Give the tracker the waiting points, unless it pauses after a failure."""
         if self.lost or time.monotonic() < self._wait_until:
             return
         try:
@@ -46,11 +50,11 @@ class Feed:
                 self._tracker.draw(batch)
                 del self._waiting[: len(batch)]
             self._failures = 0
-        except Exception as error:  # whatever a tracker does wrong, the run is none of it
+        except Exception as error:  # no error of a tracker may fail the run
             self._note(error)
 
     def finish(self, outcome: Outcome) -> None:
-        """Give it the rest, however long it pauses between two tries, and close its run."""
+        """Give the tracker the rest, with pauses between retries. Then close its run."""
         while self._waiting and not self.lost:
             time.sleep(max(0.0, self._wait_until - time.monotonic()))
             self.flush()

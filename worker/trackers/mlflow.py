@@ -1,4 +1,4 @@
-"""MLflow: one run for all attempts of a job, found by its tag."""
+"""The MLflow tracker: one run for all attempts of a job, found by a tag."""
 
 import json
 import os
@@ -18,13 +18,13 @@ from worker.trackers.points import AppendOnly, Point, ResumedAt
 from worker.trackers.tracker import Outcome, Tracked
 
 JOB_TAG = "relora.job_id"
-MAX_METRICS, MAX_PARAMS, MAX_PARAM_LENGTH = 1000, 100, 500  # of one request, of any server
+MAX_METRICS, MAX_PARAMS, MAX_PARAM_LENGTH = 1000, 100, 500  # limits of one request, on any server
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
 
 class MlflowRun:
     def __init__(self, spec: MlflowTracker, run: Tracked) -> None:
-        os.environ["MLFLOW_ALLOW_HTTP_REDIRECTS"] = "false"  # they might lead anywhere
+        os.environ["MLFLOW_ALLOW_HTTP_REDIRECTS"] = "false"  # a redirect may lead to any server
         if run.only_public_servers:
             _connect_to_public_addresses_only()
         self._client = MlflowClient(tracking_uri=spec.uri)
@@ -32,7 +32,8 @@ class MlflowRun:
         found = self._find(experiment_id, run.job_id) or self._create(experiment_id, run)
         self._id: str = found.info.run_id
         self._client.update_run(self._id, status="RUNNING")
-        metrics = self._client.get_run(self._id).data.to_proto().metrics  # the last of each curve
+        # The last point of each curve.
+        metrics = self._client.get_run(self._id).data.to_proto().metrics
         self._new = AppendOnly({metric.key: metric.step for metric in metrics})
 
     def draw(self, news: Sequence[Point | ResumedAt]) -> None:
@@ -53,7 +54,7 @@ class MlflowRun:
             return str(experiment.experiment_id)
         try:
             return str(self._client.create_experiment(name))
-        except MlflowException:  # another job made it meanwhile, if anything
+        except MlflowException:  # another job may have just created it
             if (experiment := self._client.get_experiment_by_name(name)) is None:
                 raise
             return str(experiment.experiment_id)
@@ -73,7 +74,10 @@ class MlflowRun:
 
 
 def _connect_to_public_addresses_only() -> None:
-    """From here on in this process: a name is resolved and checked where it is connected to."""
+    """Make all later connections of this process go to public addresses only.
+
+    Each connection resolves its host name once, checks the address, and connects to that address.
+    """
     connect = connection.create_connection
 
     def connect_checked(address: tuple[str, int], *options: Any, **named: Any) -> socket.socket:
@@ -84,7 +88,7 @@ def _connect_to_public_addresses_only() -> None:
 
 
 def _flat(spec: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """`{"method": {"rank": 4}}` as `method.rank`, `4`."""
+    """Yield flat names and values: `{"method": {"rank": 4}}` becomes `method.rank`, `4`."""
     for name, value in spec.items():
         if isinstance(value, Mapping) and value:
             yield from _flat(value, f"{prefix}{name}.")

@@ -1,4 +1,4 @@
-"""What a tracker draws of a run's events."""
+"""The points that trackers draw, taken from the events of a run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ _DRAWN = {
 
 @dataclass(frozen=True)
 class Point:
-    """Values at a step, by the name of their curve."""
+    """Values at a step, by the names of their curves."""
 
     step: int
     time: datetime
@@ -37,7 +37,7 @@ class Point:
 
 @dataclass(frozen=True)
 class ResumedAt:
-    """The run goes on after `step`: what was drawn of later steps is drawn again."""
+    """The run resumes after `step`. The points of later steps are drawn again."""
 
     step: int
     time: datetime
@@ -45,9 +45,10 @@ class ResumedAt:
 
 @dataclass
 class AppendOnly:
-    """For trackers that can only append: of each curve, the steps after the last one it has.
+    """A filter for trackers that can only append: it drops steps that a curve already has.
 
-    What a resumed run repeats has the same values; after a rewind, the first ones stay.
+    The steps that a resumed run repeats have the same values. After a rewind, the curve keeps the
+    first values.
     """
 
     drawn_until: dict[str, int] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The trackers of an attempt, in a process beside its trainer; what they fail at is a warning."""
+"""The trackers of an attempt, in a separate process. Their failures are only warnings."""
 
 import sys
 from types import TracebackType
@@ -9,12 +9,12 @@ from worker.attempt.attempt import Attempt
 from worker.launchers.process import TiedProcess
 from worker.trackers.tracker import FAILURES, Tracked
 
-GRACE_SECONDS = 60.0  # to send the rest, after the trainer's end
+GRACE_SECONDS = 60.0  # to send the rest after the trainer has ended
 LAST_LINES = 5
 
 
 class Tracking:
-    """Nothing, for a job without trackers."""
+    """The process that feeds the trackers. A job without trackers has no such process."""
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
@@ -38,12 +38,12 @@ class Tracking:
             self._process.kill()
 
     def note(self, event: AnyTrainEvent) -> None:  # noqa: ARG002 # the process reads it itself
-        """Tell a person soon if nothing is tracked any more."""
+        """Warn the user early if the tracker process has ended."""
         if self._process is not None and self._process.exit_code() is not None:
             self._warn()
 
     def finish(self) -> None:
-        """Return when all is drawn, or the time for it is over."""
+        """Wait until the trackers have logged everything, for at most `GRACE_SECONDS`."""
         if self._process is None:
             return
         self._process.kill(GRACE_SECONDS)

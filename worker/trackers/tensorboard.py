@@ -1,4 +1,4 @@
-"""TensorBoard: a file of events for each attempt, all in one folder."""
+"""The TensorBoard tracker: one event file for each attempt, all in one folder."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,11 @@ from worker.trackers.tracker import Outcome, Tracked
 
 
 class TensorboardRun:
-    """Where a start is noted, TensorBoard drops what earlier files say of the steps from there."""
+    """Writer of one attempt's event file.
+
+    When the run resumes, it writes a session start event. TensorBoard then drops the values of
+    earlier files from that step on.
+    """
 
     def __init__(self, run: Tracked) -> None:
         folder = str(run.reports / "tensorboard")
@@ -22,7 +26,7 @@ class TensorboardRun:
             self._writer.add_event(_event(new))
         self._writer.flush()
 
-    def finish(self, outcome: Outcome) -> None:  # noqa: ARG002 # it has no place for it
+    def finish(self, outcome: Outcome) -> None:  # noqa: ARG002 # TensorBoard stores no outcome
         self._writer.close()
 
 

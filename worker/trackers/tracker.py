@@ -1,4 +1,4 @@
-"""What each tracker is told, and what it does with it."""
+"""The interface of a tracker, and the description of the run it tracks."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ Outcome = Literal["finished", "failed", "stopped"]
 
 
 class Tracked(BaseModel):
-    """The run that is tracked, as the worker describes it to the process that does it."""
+    """A description of the tracked run, which the worker passes to the tracker process."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -30,19 +30,22 @@ class Tracked(BaseModel):
 
     @property
     def failures(self) -> Path:
-        """What a person may know of what went wrong, a line for each failure."""
+        """The file of failures that users may see, one per line."""
         return self.workdir / FAILURES
 
     @property
     def reports(self) -> Path:
-        """What is written here becomes artifacts of the job."""
+        """The folder of reports. Its files become artifacts of the job."""
         return self.workdir / REPORTS
 
 
 class Tracker(Protocol):
-    """An open run. Every method may raise; `draw` is then called again with the same."""
+    """An open run of a tracker.
+
+    Every method may raise an error. After an error `draw` is called again with the same points.
+    """
 
     def draw(self, news: Sequence[Point | ResumedAt]) -> None: ...
 
     def finish(self, outcome: Outcome) -> None:
-        """`stopped`: another attempt may go on with the run."""
+        """Close the run. If the outcome is `stopped`, another attempt may resume it."""

@@ -1,4 +1,4 @@
-"""Weights & Biases: one run for all attempts of a job."""
+"""The Weights & Biases tracker: one run for all attempts of a job."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,10 @@ from worker.trackers.tracker import Outcome, Tracked
 
 
 class WandbRun:
-    """Steps are those of the trainer; the server takes none twice, and in rising order alone."""
+    """A run of Weights & Biases, with the steps of the trainer.
+
+    The server accepts each step only once, and only in increasing order.
+    """
 
     def __init__(self, spec: WandbTracker, run: Tracked) -> None:
         offline = spec.mode == "offline"
@@ -47,4 +50,4 @@ class WandbRun:
 
     def finish(self, outcome: Outcome) -> None:
         self._run.finish(exit_code=1 if outcome == "failed" else 0)
-        wandb.teardown()  # only now its files are whole
+        wandb.teardown()  # its files are complete only after this
