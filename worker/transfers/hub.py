@@ -1,6 +1,7 @@
-"""The merged model of a finished run goes to the Hugging Face Hub, if its spec says so.
+"""The upload of a finished run's merged model to the Hugging Face Hub, if its spec asks for it.
 
-The job has succeeded by then: its model is in the storage. So what fails here is a warning.
+At this point the job has succeeded, because its model is in the storage. An error here is therefore
+only a warning.
 """
 
 import logging
@@ -29,14 +30,14 @@ ANSWER_SECONDS = 60.0
 
 
 def publish(attempt: Attempt) -> None:
-    """Push the model; tell the person where it is, or why it is not there."""
+    """Push the model to the Hub. Store an event with its URL, or a warning with the reason."""
     hub = attempt.job.spec.hub
     if hub is None:
         return
     for tried in range(1, MAX_TRIES + 1):
         try:
             url = _push(attempt, hub)
-        except Exception as error:  # whatever the other side does, the job has succeeded
+        except Exception as error:  # no error of the Hub may fail a job that has succeeded
             failure = error
             reasons = attempt.secrets.masked("; ".join(map(str, _reasons(error))))
             logger.warning("job %s: not published: %s", attempt.job.id, reasons)
@@ -53,7 +54,7 @@ def publish(attempt: Attempt) -> None:
 def _push(attempt: Attempt, hub: HubRepo) -> str:
     disable_progress_bars()
     token = attempt.secrets.environment[HUB_TOKEN]
-    get_session().timeout = ANSWER_SECONDS  # of its own, it waits for ever
+    get_session().timeout = ANSWER_SECONDS  # the default is to wait for ever
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"), token=token)
     api.create_repo(hub.repo, private=hub.private, exist_ok=True)
     commit = api.upload_folder(
@@ -66,7 +67,7 @@ def _push(attempt: Attempt, hub: HubRepo) -> str:
 
 
 def _is_final(error: Exception) -> bool:
-    """What the Hub refuses, such as a token that may not write, it refuses again."""
+    """Return whether a retry is useless, for example if the token may not write."""
     return any(
         isinstance(reason, HfHubHTTPError)
         and reason.response.status_code in range(400, 500)
@@ -82,7 +83,7 @@ def _reasons(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _wait(attempt: Attempt, seconds: float) -> bool:
-    """False if the attempt must end first."""
+    """Wait. Return False if the attempt must stop before the time is over."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         attempt.lease.check()

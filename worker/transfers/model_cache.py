@@ -1,4 +1,7 @@
-"""Models of jobs on this node, to sample from: fetched or merged once, kept while they are used."""
+"""The cache of models on this node for sampling.
+
+Each model is downloaded or merged once, and kept as long as it is used.
+"""
 
 import shutil
 import time
@@ -17,21 +20,22 @@ from relora_core.checkpoint.manifest import verify
 from relora_core.files import sha256
 from relora_core.workdir.files import checkpoint_path
 
-KEPT_SECONDS = 3600.0  # unused, until a model makes room
+KEPT_SECONDS = 3600.0  # after the last use, then a model may be deleted
 
-Merge = Callable[[Path, Path], None]  # of the checkpoint in a workdir, into a folder
+Merge = Callable[[Path, Path], None]  # merge the checkpoint of a workdir into a folder
 
 
 def model_folder(backends: Backends, job: Job, step: int, merge: Merge) -> Path:
-    """A folder with the merged model of a step; a checkpoint without one is merged here.
+    """Return a folder with the merged model of a step.
 
-    Raises `ModelNotFound`, `StorageError`, `CheckpointError` and what `merge` raises.
+    If the step has only a checkpoint, merge it here. Raise `ModelNotFound`, `StorageError`,
+    `CheckpointError`, and the errors of `merge`.
     """
     files = _model(backends, job.id, step) or _checkpoint(backends, job.id, step)
     root = backends.settings.cache_of(backends.store.project_of(job.id)) / "models"
     root.mkdir(parents=True, exist_ok=True)
     folder = root / f"{job.id}-{step}-{digest(files)[:16]}"
-    lock = FileLock(backends.settings.cache_dir / ".models.lock")  # nobody removes what is used
+    lock = FileLock(backends.settings.cache_dir / ".models.lock")  # protects models in use
     with lock:
         if is_there := folder.exists():
             _use(folder)
@@ -39,10 +43,10 @@ def model_folder(backends: Backends, job: Job, step: int, merge: Merge) -> Path:
         with TemporaryDirectory(prefix=".unfinished-", dir=root) as name:
             try:
                 made = _make(Path(name), files, backends.storage_for(job), merge)
-            except FileNotFoundError:  # it made room for later ones since it was asked for
+            except FileNotFoundError:  # deleted meanwhile to make room for later ones
                 raise _gone(job.id, step) from None
             with lock:
-                if not folder.exists():  # another generator may have made it meanwhile
+                if not folder.exists():  # another generator may have just made it
                     made.rename(folder)
                 _use(folder)
     with lock:
@@ -92,7 +96,7 @@ def _use(folder: Path) -> None:
 
 
 def _make_room(cache: Path) -> None:
-    """Among the models of all projects."""
+    """Delete the unused models of all projects."""
     for folder in _unused(cache):
         shutil.rmtree(folder, ignore_errors=True)
 

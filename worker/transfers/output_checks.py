@@ -1,6 +1,7 @@
-"""What an attempt checks of the places in its spec before it reads or writes there.
+"""Checks of the locations in the spec, before an attempt reads or writes there.
 
-The server has checked them too, but perhaps with other settings, or before it knew the rule.
+The server has checked them too, but perhaps with other settings, or with an older version that did
+not have the rule.
 """
 
 from functools import partial
@@ -11,21 +12,21 @@ from worker.attempt.attempt import Attempt
 
 
 class LocationRefused(TrainError):
-    """The spec names a place that is not the job's to use."""
+    """The spec names a location that the job may not use."""
 
     code = "location_refused"
 
 
 def check_locations(attempt: Attempt) -> None:
-    """Raises `LocationRefused`."""
+    """Raise `LocationRefused` if the spec names a location that the job may not use."""
     if problems := list(attempt.locations.problems(attempt.job.spec)):
         raise LocationRefused("\n".join(map(str, problems)))
 
 
 def take_output(attempt: Attempt) -> None:
-    """Make the place that the spec names the job's own.
+    """Claim the output location of the spec for this job.
 
-    Raises `LocationRefused` if another job or somebody else has files there, `StorageRefused` if
+    Raise `LocationRefused` if another job or somebody else has files there, and `StorageRefused` if
     the job may not write there.
     """
     job = attempt.job

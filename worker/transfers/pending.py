@@ -1,8 +1,10 @@
-"""Checkpoints on their way to the storage.
+"""Checkpoints that wait for their upload to the storage.
 
-A trainer deletes its older checkpoints as `checkpoint.keep_last` says, whether they were uploaded
-or not. So each is kept here, as links to its files, from the moment it is saved until its upload is
-over or so many newer ones wait. The links cost no space while the trainer has the checkpoint, too.
+A trainer deletes its older checkpoints according to `checkpoint.keep_last`, even if they are not
+uploaded yet. Therefore each checkpoint is kept here as hard links to its files, from the moment it
+is saved. It is dropped when its upload has ended, or when so many newer checkpoints wait that
+`CheckpointSpec.expired` drops it. The links use no disk space while the trainer still has the
+checkpoint.
 """
 
 import os
@@ -25,14 +27,20 @@ class Pending:
 
 @dataclass(frozen=True)
 class Turn:
-    """What is to be done next: first the stored checkpoints after a step go, then one comes."""
+    """The next work of the upload thread.
+
+    First delete the stored checkpoints after the step `undone_after`, then upload `newest`.
+    """
 
     undone_after: int | None
     newest: Pending | None
 
 
 class PendingCheckpoints:
-    """Used by the thread that hears of checkpoints and by the one that uploads them."""
+    """The waiting checkpoints of an attempt.
+
+    Two threads use it: one adds the checkpoints, the other uploads them.
+    """
 
     def __init__(self, workdir: Workdir, spec: CheckpointSpec) -> None:
         self._workdir = workdir
@@ -43,9 +51,10 @@ class PendingCheckpoints:
         self._lock = Lock()
 
     def add(self, step: int) -> list[int]:
-        """Keep the checkpoint of a step; return the steps that are not uploaded any more for it.
+        """Keep the checkpoint of a step. Return the older steps that it replaces in the queue.
 
-        Raises `FileNotFoundError` if the trainer has deleted it already, and other `OSError`s.
+        The replaced checkpoints are not uploaded. Raise `FileNotFoundError` if the trainer has
+        already deleted the checkpoint, and other `OSError`s.
         """
         self._count += 1
         folder = self._workdir.pending / str(self._count)
@@ -58,7 +67,10 @@ class PendingCheckpoints:
         return passed_over
 
     def undo_after(self, step: int) -> None:
-        """A rewind left the later checkpoints behind, those that wait and those that are stored."""
+        """Drop the waiting checkpoints after `step`, because the run was rewound to it.
+
+        The next turn also deletes those that are already in the storage.
+        """
         with self._lock:
             self._drop([other for other in self._waiting if other > step])
             self._undone_after = (
@@ -67,7 +79,7 @@ class PendingCheckpoints:
 
     @contextmanager
     def turn(self) -> Iterator[Turn]:
-        """The newest checkpoint that waits is kept to the end of the block."""
+        """Yield the next work. Delete the kept files of its checkpoint at the end of the block."""
         with self._lock:
             newest = self._waiting.pop(max(self._waiting)) if self._waiting else None
             turn, self._undone_after = Turn(self._undone_after, newest), None
@@ -84,9 +96,10 @@ class PendingCheckpoints:
 
 
 def keep(folder: Path, kept: Path) -> None:
-    """Link all files of a folder that the trainer may replace meanwhile: those of one version.
+    """Link all files of a folder, all from one version of it.
 
-    Raises `FileNotFoundError` if it is not there, and other `OSError`s.
+    The trainer may replace the folder at the same time. Then link the new one instead. Raise
+    `FileNotFoundError` if the folder does not exist, and other `OSError`s.
     """
     try:
         while not _is_linked(folder, kept):
@@ -97,7 +110,7 @@ def keep(folder: Path, kept: Path) -> None:
 
 
 def _is_linked(folder: Path, kept: Path) -> bool:
-    """False if another folder took its place before all files were linked."""
+    """Link all files. Return False if the folder was replaced before that was done."""
     version = _version(folder)
     try:
         shutil.copytree(folder, kept, copy_function=link)
@@ -108,13 +121,16 @@ def _is_linked(folder: Path, kept: Path) -> bool:
 
 
 def _version(folder: Path) -> tuple[int, int]:
-    """With the time, as a file system gives the number of a deleted folder to a later one."""
+    """Return the inode number and the modification time of a folder.
+
+    The number alone is not enough: a file system reuses the number of a deleted folder.
+    """
     found = folder.stat()
     return found.st_ino, found.st_mtime_ns
 
 
 def link(source: str, target: str) -> None:
-    """A file system that has no links gets a copy."""
+    """Make a hard link, or a copy if the file system has no hard links."""
     try:
         os.link(source, target)
     except FileNotFoundError:

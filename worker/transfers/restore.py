@@ -1,8 +1,9 @@
-"""The checkpoints that a trainer goes on from, brought into an attempt's workdir.
+"""Restores the checkpoints that a trainer resumes from into the workdir of an attempt.
 
-That is the newest that verifies. A run that may rewind needs one more where a stop made the newest,
-or one that was saved amid trouble: the schedule's last from before, where a run that was never
-stopped would go back to.
+The trainer resumes from the newest checkpoint that verifies. A run that may rewind needs one more
+checkpoint if a stop caused the newest one, or if the newest one was saved while the run diverged.
+That is the last scheduled checkpoint before it: a run that was never stopped would rewind to that
+one.
 """
 
 import json
@@ -30,9 +31,9 @@ class Candidate:
 
 
 def restore(attempt: Attempt) -> int | None:
-    """Return the step of the checkpoint that the trainer will find, None if there is none.
+    """Restore the newest checkpoint. Return its step, or None if there is no checkpoint.
 
-    A damaged one is passed over for the one before, with a warning.
+    If a checkpoint is damaged, warn and restore the one before it.
     """
     candidates = _candidates(attempt)
     newest = _bring_first(attempt, candidates)
@@ -45,7 +46,7 @@ def restore(attempt: Attempt) -> int | None:
 
 
 def _bring_first(attempt: Attempt, candidates: list[Candidate]) -> int | None:
-    """Return the step of the first that verifies, which is in the workdir now."""
+    """Restore the first candidate that verifies into the workdir. Return its step."""
     for candidate in candidates:
         folder = attempt.workdir.root / "restored"
         shutil.rmtree(folder, ignore_errors=True)
@@ -64,7 +65,11 @@ def _bring_first(attempt: Attempt, candidates: list[Candidate]) -> int | None:
 
 
 def _rewind_target(attempt: Attempt, newest: int) -> int:
-    """Of trouble that goes on at the newest checkpoint, or begins soon after it."""
+    """Return the step of the scheduled checkpoint that the run would rewind to.
+
+    The state of the newest checkpoint counts the steps that were skipped in a row up to it. The
+    target is the last multiple of `checkpoint.every` before these steps.
+    """
     state = json.loads((attempt.workdir.checkpoint(newest) / STATE).read_text())
     trouble: int = newest - state.get("counters", {}).get("skipped_in_a_row", 0)
     every: int = attempt.job.spec.checkpoint.every
@@ -72,7 +77,10 @@ def _rewind_target(attempt: Attempt, newest: int) -> int:
 
 
 def _candidates(attempt: Attempt) -> list[Candidate]:
-    """Newest first; of the same step those on this node before those in the storage."""
+    """Return the candidates, newest first.
+
+    For the same step, the copies on this node come before those in the storage.
+    """
     found = [*_on_this_node(attempt), *_in_storage(attempt)]
     return sorted(found, key=lambda candidate: candidate.step, reverse=True)
 
@@ -84,9 +92,10 @@ def _on_this_node(attempt: Attempt) -> Iterator[Candidate]:
 
 
 def _take_over(attempt: Attempt, earlier: Workdir, step: int, folder: Path) -> None:
-    """As links, so that it is still there if this attempt dies before it has verified it.
+    """Link the checkpoint of an earlier attempt into `folder`.
 
-    What led to the checkpoint is stored first: where it lies next, nobody looks for that.
+    The original stays, in case this attempt dies before it has verified the checkpoint. The events
+    that led to the checkpoint are stored first, because nothing looks for them later.
     """
     store_history(attempt, earlier, step)
     shutil.copytree(earlier.checkpoint(step), folder, copy_function=link)

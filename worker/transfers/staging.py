@@ -1,8 +1,8 @@
-"""Data in S3 and uploads are copied into the node's cache before the trainer starts, which knows
-no cloud and no service.
+"""Staging: copies remote data to the node's cache before the trainer starts.
 
-A copy is named by what it is a copy of: objects that changed make another folder, and jobs
-with the same data share one.
+The data are objects in S3, uploaded datasets and files of other jobs. The trainer itself knows no
+cloud and no service. The name of a copy depends on its content: changed objects get a new folder,
+and jobs with the same data share one folder.
 """
 
 import glob
@@ -34,10 +34,10 @@ WILDCARDS = "*?["
 
 
 def stage(attempt: Attempt) -> dict[str, str]:
-    """Return where the copy of each s3://, upload:// and job:// source is: the spec's URI to a
-    local one.
+    """Copy each s3://, upload:// and job:// source. Return a map from its URI to the local path.
 
-    Raises `DataError` if a source names nothing, `StopRequested` between two files.
+    Raise `DataError` or `ModelError` if a source does not exist. Raise `StopRequested` between two
+    files if the attempt must stop.
     """
     places = attempt.job.spec.data.places()
     remote = {uri for _, uri in places if uri.startswith(STAGED_SCHEMES)}
@@ -51,16 +51,19 @@ def stage(attempt: Attempt) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Remote:
-    """A file to copy: what it is for a person, its name in the folder, and what is known of it."""
+    """A remote file to copy.
+
+    `label` names it in messages, `name` is its name in the folder of the copy.
+    """
 
     label: str
     name: str
     size: int
-    sha256: str | None  # None: the storage's list does not say
+    sha256: str | None  # None if the storage does not list it
     fetch: Callable[[Path], None]
 
     def checked(self, copy: Path) -> str:
-        """Return the copy's sha256. Raises `DataError` for one that is not this file."""
+        """Return the sha256 of a copy. Raise `DataError` if the copy differs from this file."""
         digest = sha256(copy)
         if copy.stat().st_size != self.size or self.sha256 not in {None, digest}:
             raise DataError(f"the storage does not have {self.label} as it was uploaded")
@@ -68,16 +71,17 @@ class Remote:
 
 
 def whole_copy(attempt: Attempt, name: str, files: Sequence[Remote]) -> Path:
-    """A folder with these files and no others, each verified; one that is not is fetched again.
+    """Return a folder with exactly these files, each verified.
 
-    It appears by one rename, and of two workers of a node one fetches while the other waits. Its
-    time is that of its last use: without one for long it is removed.
+    If a file is missing or damaged, fetch all files again. One rename publishes the complete
+    folder. If two workers of a node need it, one fetches it and the other waits. The modification
+    time of the folder is the time of its last use; a folder that is unused for long is deleted.
     """
     folder = attempt.cache / "staged" / name
     record = folder.with_name(f".{name}.json")
     with _alone(attempt, folder):
         if folder.exists():
-            folder.touch()  # before it is looked at, so that it stays
+            folder.touch()  # before the check, so that it is not deleted
         if not _is_whole(folder, files, record):
             with new_folder(folder) as temporary:
                 digests = {}
@@ -106,7 +110,10 @@ def _alone(attempt: Attempt, copy: Path) -> Iterator[None]:
 
 
 def _is_whole(folder: Path, files: Sequence[Remote], record: Path) -> bool:
-    """`record` has the sha256 that each file had when it came."""
+    """Return whether the folder has all files, unchanged.
+
+    `record` is the file with the sha256 of each file at the time of its download.
+    """
     try:
         digests = json.loads(record.read_bytes())
         return sorted(file.name for file in folder.iterdir()) == sorted(digests) and all(
@@ -126,7 +133,7 @@ def _copy(attempt: Attempt, uri: str) -> str:
     wanted = [
         Remote(
             label=f"{SCHEME}{bucket}/{file.key}",
-            name=f"{number:05d}-{Path(file.key).name}",  # the order of the keys
+            name=f"{number:05d}-{Path(file.key).name}",  # keeps the order of the keys
             size=file.size,
             sha256=None,
             fetch=partial(storage.download, file.key, version=file.version),
@@ -144,7 +151,7 @@ def _copy(attempt: Attempt, uri: str) -> str:
 
 
 def _copy_of_a_job(attempt: Attempt, uri: str) -> str:
-    """A folder with what another job saved. Raises `ModelError` if that is gone."""
+    """Copy the files that another job saved. Raise `ModelError` if they no longer exist."""
     backends = attempt.backends
     try:
         other, files = _saved(attempt, uri)
@@ -167,7 +174,10 @@ def _copy_of_a_job(attempt: Attempt, uri: str) -> str:
 
 
 def _saved(attempt: Attempt, uri: str) -> tuple[Job, list[Artifact]]:
-    """The job that the URI names, and its files there. Raises `FileNotFoundError` without any."""
+    """Return the job that the URI names, and its files in the named folder.
+
+    Raise `FileNotFoundError` if there are none.
+    """
     job_id, folder = parse(uri) or (uri, "")
     store = attempt.backends.store
     job = attempt.retry_while_leased(partial(store.get, job_id))
@@ -207,13 +217,13 @@ def _write_upload(attempt: Attempt, dataset: Dataset, copy: Path) -> None:
 
 
 def matches(key: str, pattern: str) -> bool:
-    """As in a shell: `*` does not reach over a slash."""
+    """Return whether a key matches the pattern. As in a shell, `*` does not match a slash."""
     names, patterns = key.split("/"), pattern.split("/")
     return len(names) == len(patterns) and all(map(fnmatchcase, names, patterns))
 
 
 def _folder(pattern: str) -> str:
-    """The longest path that all keys of the pattern share; all of it, without wildcards."""
+    """Return the path up to the first part with a wildcard, or the whole pattern if it has none."""
     parts = pattern.split("/")
     wild = [number for number, part in enumerate(parts) if any(sign in part for sign in WILDCARDS)]
     return "/".join(parts[: wild[0]] if wild else parts)

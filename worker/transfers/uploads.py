@@ -1,4 +1,7 @@
-"""What the trainer made goes to the storage, in the background, and is listed once it is whole."""
+"""Uploads of checkpoints, models, logs and reports to the storage, in the background.
+
+A file is listed as an artifact only when its upload is complete.
+"""
 
 import logging
 import secrets
@@ -46,7 +49,10 @@ logger = logging.getLogger(__name__)
 
 
 class Uploads:
-    """One thread, in the order of the events; but of checkpoints the newest goes first."""
+    """The uploads of an attempt, done by one thread in the order of the events.
+
+    Of several waiting checkpoints, the newest is uploaded first.
+    """
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
@@ -70,10 +76,10 @@ class Uploads:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def take_place(self) -> None:
-        """At the start, so that a job which may not write there fails before it trains.
+        """Claim the output location before training, so that a job without access fails early.
 
-        Raises `LocationRefused`, `StorageRefused`. With the storage away it is done before the
-        first upload.
+        Raise `LocationRefused` or `StorageRefused`. During an outage of the storage, postpone the
+        claim to the first upload.
         """
         try:
             take_output(self._attempt)
@@ -84,11 +90,11 @@ class Uploads:
             logger.warning("job %s: its output is not reached: %s", self._attempt.job.id, error)
 
     def note(self, event: AnyTrainEvent) -> None:
-        """Upload what the event says is complete."""
+        """Upload the files that are complete according to the event."""
         match event:
             case CheckpointSaved(step=step):
                 self._keep(step)
-                if self._attempt.job.spec.trackers:  # some write files, as TensorBoard
+                if self._attempt.job.spec.trackers:  # some write reports, such as TensorBoard
                     self._submit(partial(self._reports, self._attempt.workdir))
             case Rewound(to_step=step):
                 self._pending.undo_after(step)
@@ -100,19 +106,21 @@ class Uploads:
                 self._submit(partial(self._reports, self._attempt.workdir))
 
     def note_log(self, workdir: Workdir) -> None:
-        """Upload what an attempt printed, and its reports; failing at it is no failure."""
+        """Upload the log and the reports of an attempt. An error is only a warning."""
         self._submit(partial(self._log, workdir))
         self._submit(partial(self._reports, workdir))
 
     def note_exports(self, earlier: Workdir, *, up_to: int) -> None:
-        """Upload the merged models that an earlier attempt was lost with; those of later steps
-        than `up_to` are made again."""
+        """Upload the merged models of an earlier attempt that was lost before it uploaded them.
+
+        Skip the steps after `up_to`: this attempt exports them again.
+        """
         for step, folder in step_folders(earlier.root / MERGED).items():
             if step <= up_to:
                 self._submit(partial(self._lost_export, folder, step))
 
     def finish(self) -> None:
-        """Wait for all; raise why a model could not be uploaded, if so."""
+        """Wait for all uploads. Raise the error if a model could not be uploaded."""
         while wait(self._futures, timeout=1).not_done:
             self._attempt.lease.check()
         for upload in self._futures:
@@ -127,14 +135,17 @@ class Uploads:
         self._futures.append(future)
 
     def _tell(self, upload: Future[None]) -> None:
-        """At once, not first at the end of the run."""
+        """Log the error of an upload at once, not only at the end of the run."""
         error = None if upload.cancelled() else upload.exception()
         if error is not None and not isinstance(error, LeaseLost):
             trace = self._attempt.secrets.masked("".join(format_exception(error)))
             logger.error("job %s: an upload failed\n%s", self._attempt.job.id, trace)
 
     def _keep(self, step: int) -> None:
-        """One that the trainer deleted already made room for a later one."""
+        """Keep a checkpoint and submit its upload.
+
+        It is not an error if the trainer has already deleted it to make room for a later one.
+        """
         try:
             self._passed_over += self._pending.add(step)
         except FileNotFoundError:
@@ -153,7 +164,7 @@ class Uploads:
                 self._checkpoint(turn.newest)
 
     def _checkpoint(self, pending: Pending) -> None:
-        """A later one will do as well, so a failure is a warning."""
+        """Upload a checkpoint. An error is only a warning, because a later one replaces it."""
         path = checkpoint_path(pending.step)
         started = time.monotonic()
         try:
@@ -166,12 +177,12 @@ class Uploads:
                 "checkpoint_not_uploaded", f"{path} is on the worker alone: {told(error)}"
             )
         else:
-            if not self._failed():  # they may have what an upload that failed is made of
+            if not self._failed():  # they may contain the files of a failed upload
                 self._attempt.workdir.remove_earlier()
             self._warn_if_behind(pending, manifest.bytes, time.monotonic() - started)
 
     def _warn_if_behind(self, stored: Pending, num_bytes: int, seconds: float) -> None:
-        """When the first checkpoint was passed over, and each time it has become twice as many."""
+        """Warn when the first checkpoint was skipped, and each time the number has doubled."""
         if len(self._passed_over) < self._warn_from:
             return
         self._warn_from = 2 * len(self._passed_over)
@@ -186,14 +197,15 @@ class Uploads:
         )
 
     def _delete_expired(self) -> None:
-        """Counts the checkpoints of earlier attempts too, which this trainer may not know of.
+        """Delete the stored checkpoints that `CheckpointSpec.expired` no longer keeps.
 
-        One that another job is to begin with stays; the next checkpoint asks again.
+        Count those of earlier attempts too, which this trainer may not know of. Keep a checkpoint
+        that another job will start from; the next checkpoint tries again.
         """
         self._expire(self._attempt.job.spec.checkpoint.expired(self._uploaded_steps()))
 
     def _delete_undone(self, rewound_to: int) -> None:
-        """Those that a rewind left behind: a later attempt must not go on from them."""
+        """Delete the checkpoints after a rewind's target: no later attempt may resume from them."""
         try:
             self._expire(step for step in self._uploaded_steps() if step > rewound_to)
         except RETRIED as error:
@@ -222,12 +234,12 @@ class Uploads:
         step: int | None,
         known: Mapping[str, str] | None = None,
     ) -> None:
-        """Upload all files of a folder, and list them below `path` instead of earlier ones.
+        """Upload all files of a folder, and list them below `path` in place of earlier ones.
 
-        `known` has the sha256 of files that need not be read for it.
+        `known` has the sha256 of some files, which are then not hashed again.
         """
         files = [file for file in folder.rglob("*") if file.is_file()]
-        files.sort(key=lambda file: (file.name == MANIFEST, file))  # nothing after the manifest
+        files.sort(key=lambda file: (file.name == MANIFEST, file))  # the manifest is the last file
         started = time.monotonic()
         upload = self._begin(kind, step)
         names = [file.relative_to(folder).as_posix() for file in files]
@@ -242,12 +254,15 @@ class Uploads:
         self._count(kind, num_bytes, time.monotonic() - started)
 
     def _export(self, folder: Path, path: str, kind: ArtifactKind, step: int) -> None:
-        """From links: after a rewind the trainer may export the same step again meanwhile."""
+        """Upload an exported model from hard links to its files.
+
+        After a rewind, the trainer may export the same step again during the upload.
+        """
         with TemporaryDirectory(dir=self._root) as name:
             kept = Path(name) / "export"
             try:
                 keep(folder, kept)
-            except FileNotFoundError:  # it is being replaced, and the next event tells of it
+            except FileNotFoundError:  # it is being replaced; the next event reports the new one
                 logger.info("job %s: %s is exported again", self._attempt.job.id, path)
             else:
                 self._folder(kept, path, kind, step)
@@ -262,7 +277,7 @@ class Uploads:
             self._folder(folder, path, "merged", step)
 
     def _log(self, workdir: Workdir) -> None:
-        """From a copy without the values of secrets."""
+        """Upload a copy of the log with the values of secrets masked."""
         if not workdir.log.exists():
             return
         try:
@@ -286,7 +301,10 @@ class Uploads:
             writer.writelines(masked(line) for line in lines)
 
     def _reports(self, workdir: Workdir) -> None:
-        """From a copy: the trainer may write them anew meanwhile, and the list has their hash."""
+        """Upload a copy of the reports.
+
+        The trainer may rewrite a report during the upload, and its listed hash must match.
+        """
         if not workdir.reports.exists():
             return
         try:
@@ -306,30 +324,30 @@ class Uploads:
             )
 
     def _begin(self, kind: ArtifactKind, step: int | None) -> "Upload":
-        """Files that are stored from now on get keys that no other upload has or will have.
+        """Return an upload whose keys no other upload ever uses.
 
-        So an attempt that lost its job and wakes up in the middle of an upload, or a request that
-        arrives late, can change no file that is listed.
+        So neither an attempt that lost its job and resumes in the middle of an upload, nor a
+        delayed request, can change a listed file.
         """
         self._check_place()
         prefix = f"{ATTEMPTS}/{self._attempt.number}/{secrets.token_hex(4)}"
         return Upload(self._attempt, prefix, kind, step)
 
     def _list(self, artifacts: Sequence[Artifact], folder: str | None = None) -> None:
-        """What was listed in their place goes from the storage, too."""
+        """List the artifacts. Delete the files that they replace from the storage."""
         attempt = self._attempt
         add = partial(attempt.store.add_artifacts, attempt.job.id, attempt.number, artifacts)
         self._delete(attempt.retry_while_leased(partial(add, folder=folder)))
 
     def _delete(self, keys: Sequence[str]) -> None:
-        """What the storage keeps is in no list any more, and is found by it later."""
+        """Delete unlisted files. If that fails, the garbage collection finds them later."""
         try:
             self._attempt.storage.delete_files(keys)
         except StorageError as error:
             logger.warning("job %s: files were not deleted: %s", self._attempt.job.id, error)
 
     def _publish(self, artifacts: Sequence[Artifact]) -> None:
-        """A place that the spec names has the final model under its plain names, too."""
+        """Copy the final model to its plain names in the output location, if the spec names one."""
         attempt = self._attempt
         if attempt.job.spec.output_uri is None:
             return
@@ -339,9 +357,10 @@ class Uploads:
             attempt.retry_while_leased(partial(attempt.storage.copy, artifact.key, artifact.path))
 
     def _end_earlier_copies(self) -> None:
-        """Plain names have no attempt, so an earlier one that wakes up could still copy to them.
+        """Prevent an earlier attempt that wakes up from copying to the plain names.
 
-        Without its own files it has nothing to copy, and what it began it cannot finish.
+        Plain names do not contain the attempt's number. Delete the unlisted files of earlier
+        attempts, so that they have nothing to copy, and abort their unfinished copies.
         """
         attempt = self._attempt
         try:
@@ -353,7 +372,7 @@ class Uploads:
             logger.warning("job %s: an earlier attempt may copy still: %s", attempt.job.id, error)
 
     def _count(self, kind: ArtifactKind, num_bytes: int, seconds: float) -> None:
-        """For operators; without it nothing is wrong."""
+        """Count an upload for the statistics of operators. An error is only logged."""
         try:
             stats = self._attempt.backends.stats
             stats.add_upload(kind, num_bytes=num_bytes, seconds=seconds)
@@ -368,7 +387,7 @@ class Uploads:
 
 @dataclass(frozen=True)
 class Upload:
-    """Files that are stored together, below a prefix of their own."""
+    """An upload of several files, below their own key prefix."""
 
     attempt: Attempt
     prefix: str
@@ -376,7 +395,7 @@ class Upload:
     step: int | None
 
     def __call__(self, file: Path, path: str, digest: str | None = None) -> Artifact:
-        """Store a file that is to be listed as `path`."""
+        """Store a file, and return the artifact to list as `path`."""
         artifact = Artifact(
             path=path,
             kind=self.kind,
