@@ -1,4 +1,4 @@
-"""Attempts at jobs in this process, and what is stored of them."""
+"""Attempts of jobs that run in this process, and the events stored about them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ def attempt(
     launcher: Launcher = SCRIPTED,
     shutting_down: Callable[[], bool] = lambda: False,
 ) -> Job:
-    """Claim the job and run it to its next status."""
+    """Claim the job, run one attempt, and return the job in its next status."""
     claimed_at = clock.now()
     job = backends.attempts.claim(job_id, worker="w", lease_seconds=backends.settings.lease_seconds)
     assert job is not None
@@ -37,7 +37,10 @@ def attempt(
 def attempt_in_background(
     backends: Backends, job_id: str, *, launcher: Launcher = SCRIPTED
 ) -> Iterator[None]:
-    """An attempt that has saved a checkpoint; it has ended when the block has."""
+    """Run an attempt in a thread.
+
+    The block begins when the attempt has saved a checkpoint. The attempt must end with the block.
+    """
     before = _trainer_starts(backends, job_id)
     thread = Thread(target=attempt, args=(backends, job_id), kwargs={"launcher": launcher})
     thread.start()
@@ -54,18 +57,18 @@ def _trainer_starts(backends: Backends, job_id: str) -> int:
 
 
 def saved_steps(backends: Backends, job_id: str) -> list[int]:
-    """The step of each checkpoint that was reported."""
+    """Return the step of each reported checkpoint."""
     events = backends.store.events(job_id, types={"train.checkpoint"})
     return [event.step for event in events if isinstance(event, CheckpointSaved)]
 
 
 def reported_steps(backends: Backends, job_id: str) -> list[int]:
-    """The steps whose loss was reported."""
+    """Return the steps whose loss was reported."""
     events = backends.store.events(job_id, types={"train.step"}, limit=1000)
     return [event.step for event in events if isinstance(event, StepFinished)]
 
 
 def starts(backends: Backends, job_id: str) -> list[int | None]:
-    """The step that each attempt went on from."""
+    """Return the step that each attempt resumed from."""
     events = backends.store.events(job_id, types={"job.started"})
     return [event.resumed_from for event in events if isinstance(event, JobStarted)]

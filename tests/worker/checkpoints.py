@@ -1,4 +1,4 @@
-"""Checkpoints as the trainer leaves them, without a trainer."""
+"""Checkpoints in the trainer's format, written without a trainer."""
 
 from jobs.backends import Backends
 from jobs.schemas.events import JobWarned
@@ -20,6 +20,6 @@ def save_checkpoint(
 
 
 def warnings(backends: Backends, job_id: str) -> list[str]:
-    """The codes of what the person was warned of."""
+    """Return the codes of the job's warnings."""
     events = backends.store.events(job_id)
     return [event.code for event in events if isinstance(event, JobWarned)]

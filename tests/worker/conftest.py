@@ -1,4 +1,4 @@
-"""Tiny jobs, and the parts around a worker."""
+"""Fixtures of tiny jobs and of the parts of a worker."""
 
 import json
 import random
@@ -29,7 +29,7 @@ BeginAttempt = Callable[..., Attempt]
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("corpus") / "words.jsonl"
-    draw = random.Random(0)  # noqa: S311 # the same words each time
+    draw = random.Random(0)  # noqa: S311 # the same words in each run
     texts = (" ".join(draw.choices(WORDS, k=40)) for _ in range(200))
     file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     return file
@@ -37,7 +37,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def make_spec(corpus: Path) -> MakeSpec:
-    """A ReLoRA job of some seconds; its steps take milliseconds."""
+    """Return a function that makes the spec of a tiny ReLoRA job, which takes a few seconds."""
 
     def make(*, steps: int = 60, checkpoint_every: int = 20, **parts: Any) -> JobSpec:
         document = {
@@ -70,17 +70,17 @@ def make_spec(corpus: Path) -> MakeSpec:
 
 @pytest.fixture(autouse=True)
 def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a busy machine, the threads of tiny operations mostly wait for each other."""
+    """Use one thread: on a busy machine, threads of tiny operations mostly wait for each other."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Without a broker; of the worker's parts only the wake-ups miss it."""
+    """Return settings without a broker. Only the wake-ups of the worker need one."""
     return Settings(
         data_dir=tmp_path / "relora",
         broker_url="redis://127.0.0.1:9/0",
-        lease_seconds=30,  # renewed in time on a busy machine
+        lease_seconds=30,  # long enough to be renewed in time on a busy machine
         outage_seconds=2,
         secret_keys=SecretStr(Fernet.generate_key().decode()),
     )
@@ -96,7 +96,7 @@ def backends(settings: Settings) -> Iterator[Backends]:
 
 @pytest.fixture
 def begin_attempt(backends: Backends, make_spec: MakeSpec) -> Iterator[BeginAttempt]:
-    """Claim a job, by default a new one, and hold it until the test is over."""
+    """Return a function that claims a job, by default a new one. Hold it until the test ends."""
 
     def begin(spec: JobSpec | None = None, *, job_id: str | None = None) -> Attempt:
         claimed_at = clock.now()

@@ -1,4 +1,4 @@
-"""A server that speaks what an upload to the Hugging Face Hub needs: enough of it, no more."""
+"""A fake Hugging Face Hub that implements only what an upload needs."""
 
 import base64
 import json
@@ -16,7 +16,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 class Hub:
     url: str = ""
     tokens: set[str | None] = field(default_factory=set)
-    repositories: dict[str, str] = field(default_factory=dict)  # and who sees them
+    repositories: dict[str, str] = field(default_factory=dict)  # name: visibility
     files: dict[str, bytes] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
     stored: dict[str, bytes] = field(default_factory=dict)  # large files, by their hash
@@ -87,7 +87,7 @@ def serving_hub() -> Iterator[Hub]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_PUT = do_POST  # noqa: N815 # named by the protocol
+        do_PUT = do_POST  # noqa: N815 # the name is given by http.server
 
         def log_message(self, *_: object) -> None:
             pass

@@ -1,4 +1,4 @@
-"""A worker with the scripted trainer, which has GPUs by the word of a driver alone."""
+"""A worker with the scripted trainer. It pretends that the GPUs which the driver lists work."""
 
 from worker.node import health
 
@@ -9,4 +9,4 @@ def _works(num_gpus: int) -> None:  # noqa: ARG001
 
 health.gpu_problem = _works
 
-from tests.worker.scripted_worker import app  # noqa: E402, F401 # looks at GPUs when it starts
+from tests.worker.scripted_worker import app  # noqa: E402, F401 # it checks the GPUs when it starts

@@ -1,4 +1,4 @@
-"""Worker processes, to run and to kill."""
+"""Worker processes that tests start and kill."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ PATIENCE = 240.0  # seconds, on a busy machine that runs several tests at once
 
 
 def environ(settings: Settings) -> dict[str, str]:
-    """What makes another process read the same settings."""
+    """Return the environment that makes another process read the same settings."""
     values = settings.model_dump(exclude_none=True, exclude_unset=True).items()
     return os.environ | {f"RELORA_{name.upper()}": _plain(value) for name, value in values}
 
@@ -44,12 +44,12 @@ class WorkerProcess:
         return self._process.pid
 
     def terminate(self) -> int:
-        """Ask it to leave, as a deployment does; return its exit code."""
+        """Send SIGTERM, as a deployment does, and return the exit code."""
         self._process.send_signal(signal.SIGTERM)
         return self.wait()
 
     def wait(self) -> int:
-        """Return its exit code when it has ended."""
+        """Wait for the end of the worker and return its exit code."""
         return self._process.wait(PATIENCE)
 
     def kill(self) -> None:
@@ -63,7 +63,7 @@ class WorkerProcess:
 
 @contextmanager
 def scripted_worker(settings: Settings, log: Path) -> Iterator[WorkerProcess]:
-    """Start one whose jobs run the scripted trainer; it is killed at the end of the block."""
+    """Start a worker with the scripted trainer, and kill it at the end of the block."""
     worker = WorkerProcess(settings, log, app="tests.worker.scripted_worker")
     try:
         yield worker
@@ -85,13 +85,13 @@ def wait_until(
 
 
 def trainers(data_dir: Path) -> list[int]:
-    """The processes that train with this data folder: torchrun's and their ranks."""
+    """Return the pids of the trainers of this data folder: torchrun and the ranks."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             command = (folder / "cmdline").read_bytes()
         except OSError:
-            continue  # it has ended
+            continue  # the process has ended
         is_trainer = b"relora_core" in command or b"scripted_trainer" in command
         if is_trainer and bytes(data_dir) in command:
             found.append(int(folder.name))

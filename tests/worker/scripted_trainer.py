@@ -1,12 +1,12 @@
-"""A trainer without torch, for tests of what is around the trainer.
+"""A fake trainer without PyTorch, for tests of the code around the trainer.
 
 It does what `python -m relora_core train` does in a workdir: it resumes from the newest checkpoint
-that verifies, appends events, saves checkpoints with manifests, moves its pulse, saves and leaves
-when there is a stop file, and exits when its supervisor is gone. Its weights follow from the seed
-and the number of steps, each from the one before, so a run that resumed wrongly ends with others
-than `weights(seed, steps)`.
+that verifies, appends events, saves checkpoints with manifests and touches its pulse file. It saves
+and exits when there is a stop file, and exits when its supervisor is gone. The weights of each step
+are computed from those of the step before, and the first ones from the seed. So a run that resumed
+wrongly ends with other weights than `weights(seed, steps)`.
 
-`ScriptedLauncher` starts it; `celery -A tests.worker.scripted_worker worker` is a worker with that
+`ScriptedLauncher` starts it. `celery -A tests.worker.scripted_worker worker` is a worker with that
 launcher.
 """
 
@@ -57,10 +57,10 @@ TOKENS_PER_STEP = 100
 
 @dataclass(frozen=True)
 class ScriptedLauncher:
-    """Start the scripted trainer, in one process whatever is asked for."""
+    """A launcher of the scripted trainer. It always starts one process."""
 
     step_seconds: float = 0.01
-    wrap: Callable[[Sequence[str]], Sequence[str]] = list  # its command, in one that runs it
+    wrap: Callable[[Sequence[str]], Sequence[str]] = list  # wraps the command in another command
 
     def launch(self, workdir: Workdir, *, environ: Mapping[str, str], **_: object) -> TiedProcess:
         command = [sys.executable, __file__, str(workdir.root)]
@@ -69,7 +69,7 @@ class ScriptedLauncher:
 
 
 def weights(seed: int, steps: int) -> str:
-    """What a run without interruption has after so many steps."""
+    """Return the weights of an uninterrupted run after `steps` steps."""
     now = _first(seed)
     for step in range(1, steps + 1):
         now = _next(now, step)

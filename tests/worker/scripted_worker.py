@@ -1,7 +1,7 @@
 """A Celery worker whose jobs run the scripted trainer.
 
-`celery -A tests.worker.scripted_worker worker` starts it;
-SCRIPTED_STEP_SECONDS is how long a step takes.
+`celery -A tests.worker.scripted_worker worker` starts it. The environment variable
+SCRIPTED_STEP_SECONDS sets the duration of a step.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What a job tells of what went wrong outside of it."""
+"""The text that a job shows about errors outside of it."""
 
 from pathlib import Path
 from typing import Any
@@ -67,5 +67,5 @@ def test_no_word_that_a_storage_answers_reaches_the_person(
 
 
 def files_below(folder: Path) -> list[Path]:
-    """The database, the storage and all that an attempt left."""
+    """Return the files of the database, of the storage and of the attempts."""
     return [file for file in folder.rglob("*") if file.is_file()]

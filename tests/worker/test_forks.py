@@ -1,4 +1,4 @@
-"""A job begins with what another saved, fetched from the storage by its worker."""
+"""Jobs that start from the files of another job, which the worker downloads."""
 
 from pathlib import Path
 from typing import Any

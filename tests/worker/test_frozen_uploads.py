@@ -1,4 +1,4 @@
-"""A worker that freezes in the middle of a PUT, and goes on when another has finished its job."""
+"""A worker that freezes in the middle of a PUT, and wakes up after another finished its job."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ STEPS = 120
 
 @pytest.fixture
 def settings(tmp_path: Path, valkey_url: str, s3_url: str) -> Settings:
-    """Of workers on nodes of their own, which share the database and the storage."""
+    """Return the settings of workers on separate nodes with a common database and storage."""
     return Settings(
         data_dir=tmp_path / "relora",
         database_url=f"sqlite:///{tmp_path}/relora.db",
@@ -39,8 +39,10 @@ def settings(tmp_path: Path, valkey_url: str, s3_url: str) -> Settings:
 
 
 def frozen_in_a_put(proxy: Proxy, folder: str) -> list[str]:
-    """Hold everything back as soon as the server has the head of a PUT below such a folder; return
-    a list that has its target then."""
+    """Freeze the proxy when the server has the head of a PUT below `folder`.
+
+    Return a list that contains the target of the PUT from then on.
+    """
     targets: list[str] = []
 
     def freeze(method: str, target: str) -> Answer | None:
@@ -54,7 +56,7 @@ def frozen_in_a_put(proxy: Proxy, folder: str) -> list[str]:
 
 
 def contents(backends: Backends, job: Job) -> dict[str, bytes]:
-    """What is listed, each with the bytes of its hash."""
+    """Return the bytes of each listed file, after a check of its hash."""
     storage = backends.storage_for(job)
     read = {}
     for file in backends.store.artifacts(job.id):
@@ -64,7 +66,7 @@ def contents(backends: Backends, job: Job) -> dict[str, bytes]:
 
 
 def checkpoints(backends: Backends, job: Job) -> set[int]:
-    """The steps of those that are listed."""
+    """Return the steps of the listed checkpoints."""
     files = backends.store.artifacts(job.id)
     return {file.step for file in files if file.kind == "checkpoint" and file.step is not None}
 

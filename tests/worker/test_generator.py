@@ -1,4 +1,4 @@
-"""Text from real models of real jobs, by the real subprocesses."""
+"""Text generation with real jobs, real models and real subprocesses."""
 
 import shutil
 import signal
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(scope="session")
 def trained_once(tmp_path_factory: pytest.TempPathFactory, make_spec: MakeSpec) -> Path:
-    """The data folder of a service that has trained a job."""
+    """Train a job once, and return the data folder of its service."""
     folder = tmp_path_factory.mktemp("trained")
     settings = Settings(data_dir=folder, broker_url="redis://127.0.0.1:9/0")
     migrate(settings.database_url)
@@ -52,7 +52,7 @@ def settings(settings: Settings, trained_once: Path) -> Settings:
 
 @pytest.fixture
 def trained(backends: Backends) -> Job:
-    """A job with a checkpoint of step 20 and its final model, of step 30."""
+    """Return a job with a checkpoint of step 20 and a final model of step 30."""
     (job,) = backends.store.list()
     return job
 

@@ -1,4 +1,4 @@
-"""What a job of one project finds of another project's on the same worker: nothing."""
+"""A job finds nothing of another project on the same worker."""
 
 import json
 import os
@@ -20,13 +20,13 @@ from worker.launchers.torchrun import Torchrun
 
 pytestmark = pytest.mark.integration
 
-PRIVATE = "zqxjkvbp wibblefrotz"  # no other text of these tests has these words
+PRIVATE = "zqxjkvbp wibblefrotz"  # words that no other text of these tests contains
 PUBLIC = "in the beginning was the word"
 
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
-    """As it lies on the Hub: what a job reads of it depends on whose token it has."""
+    """Return the folder of a dataset on the Hub. Access to it depends on the job's token."""
     folder = tmp_path / "dataset"
     folder.mkdir()
     return folder
@@ -50,7 +50,7 @@ def run_job(backends: Backends, spec: JobSpec, *, project: str) -> Job:
 
 
 def left_by(backends: Backends, job: Job) -> str:
-    """All that the job leaves: its files, its events, its log and its error."""
+    """Return everything that the job leaves: its files, its events, its log and its error."""
     storage, texts = backends.storage_for(job), [job.model_dump_json()]
     for file in storage.list(""):
         texts += [chunk.decode("latin-1") for chunk in storage.read(file.key, 0, file.size)]
@@ -98,7 +98,7 @@ def test_a_file_format_in_place_of_a_dataset_reads_no_file_of_the_worker(
     monkeypatch: pytest.MonkeyPatch,
     name: str,
 ) -> None:
-    """Also in a job that was stored before the API refused it."""
+    """This also holds for a job that was stored before the API refused such names."""
     fill(dataset, PRIVATE)
     monkeypatch.chdir(dataset)
     document = make_spec().model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""Attempts whose servers hang: of the scripted trainer, on a real PostgreSQL behind a proxy."""
+"""Attempts whose servers hang: the scripted trainer, and a real PostgreSQL behind a proxy."""
 
 from collections.abc import Iterator
 from pathlib import Path

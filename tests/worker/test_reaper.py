@@ -56,7 +56,7 @@ def test_a_message_that_the_broker_lost_is_sent_again_when_the_reaper_starts(
     with Redis.from_url(valkey_url) as broker:
         broker.flushdb()
     for resend_after_seconds, messages in ((60, 0), (0, 1)):
-        for _ in range(2):  # it writes the message, and sends it the next time
+        for _ in range(2):  # one round writes the message, the next one sends it
             reap(backends, resend_after_seconds=resend_after_seconds)
         assert backends.queue.depth() == messages
 

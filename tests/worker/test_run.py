@@ -1,4 +1,4 @@
-"""Attempts in this process; `test_tasks.py` has them in a Celery worker."""
+"""Attempts in this process. `test_tasks.py` runs them in a Celery worker."""
 
 import hashlib
 import json
@@ -135,7 +135,7 @@ def test_a_job_whose_secret_was_deleted_fails_and_says_which(
 
 
 def store_spec(backends: Backends, job: Job, **changes: Any) -> None:
-    """Let the stored spec be one that another version accepted."""
+    """Change the stored spec, as if another version had accepted it."""
     document = {**job.spec.model_dump(mode="json"), **changes}
     with sqlite3.connect(backends.settings.data_dir / "relora.db") as database:
         database.execute("UPDATE jobs SET spec = ? WHERE id = ?", (json.dumps(document), job.id))
@@ -291,7 +291,7 @@ def test_an_attempt_that_a_full_disk_ends_is_not_counted(
 
 
 class CrashingLauncher:
-    """Start what prints a line and fails."""
+    """A launcher of a program that prints a line and fails."""
 
     def launch(self, workdir: Workdir, *, environ: Mapping[str, str], **_: object) -> Trainer:
         command = [sys.executable, "-c", "print('no luck'); raise SystemExit(1)"]
@@ -316,7 +316,7 @@ def test_an_attempt_that_ends_on_a_sick_node_is_not_counted(
 
 @dataclass
 class CountingLauncher:
-    """Start the scripted trainer, and remember in how many processes it should run."""
+    """A launcher of the scripted trainer that records the number of processes."""
 
     num_processes: list[int] = field(default_factory=list)
 

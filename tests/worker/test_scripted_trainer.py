@@ -1,4 +1,4 @@
-"""The trainer that other tests rely on: in an attempt it is as good as the real one."""
+"""The fake trainer of other tests: in an attempt it behaves like the real one."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A host that sleeps, with all of its processes, for longer than a lease."""
+"""A host that sleeps longer than a lease, with all its processes."""
 
 import os
 import signal
@@ -45,7 +45,7 @@ def test_the_attempt_that_slept_ends_itself_and_the_next_one_goes_on(
         wait_until(lambda: bool(saved_steps(backends, job.id)))
         asleep = trainers(backends.settings.data_dir)
         send(signal.SIGSTOP, asleep)
-        time.sleep(0.5)  # what it reported is stored: the worker holds no lock of SQLite
+        time.sleep(0.5)  # until its events are stored and the worker holds no lock of SQLite
         send(signal.SIGSTOP, [first.pid])
         workers.enter_context(scripted_worker(backends.settings, tmp_path / "second.log"))
         wait_until(lambda: len(starts(backends, job.id)) == 2, meanwhile=lambda: reap(backends))

@@ -1,4 +1,4 @@
-"""Uploads on their way to the trainer, from a folder and from a bucket."""
+"""Uploaded datasets that are staged for the trainer, from a folder and from a bucket."""
 
 import hashlib
 from pathlib import Path
@@ -44,7 +44,7 @@ def test_an_upload_is_put_together_once(
 
     assert (file.name, file.read_text()) == ("corpus.txt", "In the beginning")
     assert list(file.parent.iterdir()) == [file]
-    backends.own_storage().delete("uploads")  # a node that has its copy asks no more
+    backends.own_storage().delete("uploads")  # a node with a copy needs it no more
     assert find_files(stage(attempt)[uri]) == [file]
 
 

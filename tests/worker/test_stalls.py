@@ -1,4 +1,4 @@
-"""Trainers that hang: processes of them are stopped, and nothing says so."""
+"""Trainers that hang: some of their processes are stopped (SIGSTOP) without any report."""
 
 import os
 import signal
@@ -21,19 +21,19 @@ from worker.supervision import liveness
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-SILENCE = 60  # seconds: longer than a trainer needs on a busy machine until it first reports
-HASTE = 20  # so many times as fast
+SILENCE = 60  # seconds: longer than a trainer needs for its first report on a busy machine
+HASTE = 20  # factor by which the worker's time runs faster
 
 
 def hurry(patched: pytest.MonkeyPatch) -> None:
-    """From now on the worker counts silence faster than it passes."""
+    """Make the worker count the silence faster than real time."""
     now = time.monotonic()
     fast = SimpleNamespace(monotonic=lambda: now + HASTE * (time.monotonic() - now))
     patched.setattr(liveness, "time", fast)
 
 
 def rank(data_dir: Path, number: int) -> list[int]:
-    """The process of one rank."""
+    """Return the pid of one rank, in a list."""
     variable = f"RANK={number}".encode()
     return [
         pid

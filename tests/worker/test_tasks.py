@@ -1,4 +1,4 @@
-"""A Celery worker as a process of its own, on a real Valkey: how it leaves, and how it dies."""
+"""A Celery worker as a separate process on a real Valkey: how it shuts down and how it dies."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ from worker.reaper import reap
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 STEPS = 200
-SLOW, FAST = "0.1", "0.001"  # SCRIPTED_STEP_SECONDS: a run takes 20 s, or no time
+SLOW, FAST = "0.1", "0.001"  # SCRIPTED_STEP_SECONDS: a run takes 20 s or 0.2 s
 SCRIPTED = "tests.worker.scripted_worker"  # its trainers need no torch
 
 StartWorker = Callable[..., WorkerProcess]
@@ -51,7 +51,7 @@ def status(backends: Backends, job_id: str) -> JobStatus:
 
 
 def starts(backends: Backends, job_id: str) -> list[tuple[int | None, int | None]]:
-    """The attempts whose trainer ran, and the step each went on from."""
+    """Return the attempts whose trainer ran, and the step that each resumed from."""
     events = backends.store.events(job_id, types={"job.started"})
     return [
         (event.attempt, event.resumed_from) for event in events if isinstance(event, JobStarted)
@@ -133,7 +133,7 @@ def test_a_worker_leaves_a_job_to_those_that_have_its_gpus(
     big = backends.store.create(make_spec(resources={"gpus": 4})).id
     dispatch(backends.outbox, backends.queue)  # for any worker, since there is none yet
     start_worker(app="tests.worker.pretended_gpus")
-    wait_until(lambda: bool(backends.outbox.unsent()))  # passed on
+    wait_until(lambda: bool(backends.outbox.unsent()))  # to send its message again
     small = backends.store.create(make_spec()).id
     dispatch(backends.outbox, backends.queue)
 
@@ -161,7 +161,7 @@ def test_beside_a_worker_with_a_full_disk_no_job_loses_an_attempt(
     ids = [backends.store.create(make_spec()).id for _ in range(3)]
     dispatch(backends.outbox, backends.queue)
     wait_until(lambda: problems(backends) == {WorkerStatus.UNHEALTHY: f"cannot write into {disk}"})
-    wait_until(lambda: bool(backends.outbox.unsent()))  # its one message is another's
+    wait_until(lambda: bool(backends.outbox.unsent()))  # to send its message again
 
     start_worker(app=SCRIPTED)
     wait_until(
@@ -193,7 +193,7 @@ def test_a_disk_that_fills_in_the_middle_of_an_attempt_costs_the_job_no_attempt(
     spec = make_spec(steps=STEPS, retries={"max_attempts": 1})
     job_id = backends.store.create(spec).id
     dispatch(backends.outbox, backends.queue)
-    wait_until(lambda: bool(backends.store.artifacts(job_id)))  # a checkpoint to go on from
+    wait_until(lambda: bool(backends.store.artifacts(job_id)))  # a checkpoint to resume from
     fill(disk)
     wait_until(lambda: status(backends, job_id) is JobStatus.QUEUED)
     assert trainers(disk) == []
@@ -247,6 +247,6 @@ def test_a_worker_whose_gpus_cannot_be_listed_ends_and_says_what_to_do(
 
 
 def problems(backends: Backends) -> dict[WorkerStatus, str]:
-    """What is wrong with workers, by their status."""
+    """Return the problems of the workers, by status."""
     found = backends.workers.list(project="default")
     return {one.status: (one.problem or "").partition("/scratch:")[0] for one in found}

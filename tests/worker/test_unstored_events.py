@@ -1,4 +1,4 @@
-"""A worker that dies when its trainer has reported what the worker has not stored."""
+"""A worker that dies before it has stored all events of its trainer."""
 
 import os
 import signal
@@ -43,13 +43,13 @@ def settings(tmp_path: Path, valkey_url: str) -> Settings:
 
 
 def reported(backends: Backends, job_id: str) -> list[AnyTrainEvent]:
-    """All that the trainer of the first attempt wrote so far."""
+    """Return all events that the trainer of the first attempt has written so far."""
     events = Workdir.of(backends.settings.scratch_dir, job_id, 1).events.read_text()
     return [from_line(line) for line in events.splitlines(keepends=True) if line.endswith("\n")]
 
 
 def stored(backends: Backends, job_id: str, attempt: int) -> list[AnyJobEvent]:
-    """What the job's log has of it, as the trainer of an attempt wrote it."""
+    """Return the stored events of an attempt, in the form in which its trainer wrote them."""
     return [
         event.model_copy(update={"id": None, "attempt": None})
         for event in backends.store.events(job_id)
@@ -62,7 +62,10 @@ def steps(events: Sequence[AnyJobEvent]) -> list[int]:
 
 
 def place_of(checkpoint: int, lines: list[AnyTrainEvent]) -> int:
-    """The number of lines up to its report; all, if the trainer was killed before it."""
+    """Return the number of lines up to the report of a checkpoint.
+
+    Return the number of all lines if the trainer was killed before it reported the checkpoint.
+    """
     return next(
         (
             place
@@ -86,7 +89,7 @@ def test_what_a_killed_worker_had_not_stored_is_stored_once_or_reported_again(
     job_id = backends.store.create(make_spec(training=TRAINING)).id
     dispatch(backends.outbox, backends.queue)
     with scripted_worker(backends.settings, tmp_path / "first.log") as first:
-        wait_until(lambda: bool(backends.store.artifacts(job_id)))  # a checkpoint to go on from
+        wait_until(lambda: bool(backends.store.artifacts(job_id)))  # a checkpoint to resume from
         os.kill(first.pid, signal.SIGSTOP)
         seen = len(reported(backends, job_id))
         wait_until(lambda: any(isinstance(one, last) for one in reported(backends, job_id)[seen:]))

@@ -1,4 +1,4 @@
-"""What the processes of a job find in their environment."""
+"""The environment variables of the processes of a job."""
 
 from pathlib import Path
 

@@ -19,13 +19,16 @@ from worker.attempt.lease import Lease
 
 @pytest.fixture
 def lease(backends: Backends, make_spec: MakeSpec) -> Lease:
-    """Of one second, not entered yet."""
+    """Return a lease of one second that is not entered yet."""
     return claimed(backends, make_spec, seconds=1)
 
 
 @pytest.fixture
 def long_lease(backends: Backends, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch) -> Lease:
-    """Renewed so long before its end that a busy machine is in time, not entered yet."""
+    """Return a lease that is not entered yet.
+
+    It is renewed so long before its end that a busy machine is in time.
+    """
     monkeypatch.setattr(lease_module, "LONGEST_PAUSE", 0.1)
     return claimed(backends, make_spec, seconds=30)
 
@@ -39,7 +42,7 @@ def claimed(backends: Backends, make_spec: MakeSpec, seconds: float) -> Lease:
 
 
 class HeldThing:
-    """Lives as long as the lease."""
+    """A stand-in for a process that must not outlive the lease."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
@@ -55,7 +58,7 @@ class HeldThing:
 
 @contextmanager
 def outage(database_url: str) -> Iterator[None]:
-    """No one else can write to the database meanwhile."""
+    """Lock the database, so that no one else can write to it during the block."""
     engine = create_engine(database_url)
     with engine.connect() as connection:
         connection.exec_driver_sql("BEGIN EXCLUSIVE")

@@ -1,4 +1,4 @@
-"""The promises of `worker.launchers.launcher.Trainer`, of what each launcher starts."""
+"""The guarantees of `worker.launchers.launcher.Trainer`, tested with each launcher."""
 
 import json
 from collections.abc import Callable
@@ -36,7 +36,10 @@ def launcher(request: pytest.FixtureRequest) -> Launcher:
 
 @pytest.fixture
 def attempt(begin_attempt: BeginAttempt, make_spec: MakeSpec) -> Attempt:
-    """One at a long run, whose workdir is ready, with a spec from before a bound came."""
+    """Return an attempt of a long run with a prepared workdir.
+
+    Its spec has a value that only an older version accepted.
+    """
     attempt = begin_attempt(make_spec(steps=LONG))
     document = attempt.job.spec.train.model_dump(mode="json")
     document["training"]["spike_window"] = 10**6
@@ -47,7 +50,7 @@ def attempt(begin_attempt: BeginAttempt, make_spec: MakeSpec) -> Attempt:
 
 @pytest.fixture
 def start(launcher: Launcher, attempt: Attempt) -> Start:
-    """Start a trainer that lives as long as the attempt's lease."""
+    """Return a function that starts a trainer under the attempt's lease."""
 
     def start() -> Trainer:
         trainer = launcher.launch(

@@ -8,7 +8,7 @@ import pytest
 from tests.worker.processes import wait_until
 from worker.launchers.process import TiedProcess, log_tail
 
-# As torchrun does: the rank is in a session of its own, out of reach of a signal to its parent.
+# As under torchrun, the rank has its own session. A signal to its parent does not reach it.
 PARENT = """
 import subprocess, sys
 rank = subprocess.Popen(
@@ -43,7 +43,7 @@ def test_what_it_prints_is_in_its_log(log: Path) -> None:
 
     assert trainer.exit_code() == 3
     assert sorted(log.read_text().split()) == ["err", "out"]
-    trainer.kill()  # nothing is left to do
+    trainer.kill()  # does nothing: the trainer has ended
 
 
 def test_killed_it_takes_its_ranks_with_it(log: Path) -> None:
@@ -87,7 +87,8 @@ def test_no_line_is_shown_from_its_middle_on(log: Path) -> None:
     assert log_tail(log) == "the end"
 
 
-# One that holds a credential, hides it or not, and has a child of the same user look for it.
+# A process with a credential in its environment, which it hides or not. Its child runs as the same
+# user and looks for the credential.
 PARENT_WITH_A_CREDENTIAL = """
 import ctypes, os, sys
 from worker.launchers.process import PR_SET_DUMPABLE, forbid_inspection

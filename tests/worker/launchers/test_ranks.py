@@ -1,4 +1,4 @@
-"""torchrun in a program of its own, which ends as the ranks do."""
+"""torchrun in our own program, which exits as the ranks do."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ from worker.launchers.process import TiedProcess
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-# One rank ends; the other, which waits for it, fails then.
+# One rank ends. The other one waits for it and then fails.
 RANKS = """
 import os, pathlib, sys, time
 other = pathlib.Path(__file__).with_name("over")

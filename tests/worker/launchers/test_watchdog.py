@@ -1,4 +1,4 @@
-"""Trainers whose worker is stopped alone, so that it can neither renew its lease nor end them."""
+"""Trainers that run on while their worker is stopped and can neither renew nor kill."""
 
 import os
 import signal
@@ -80,7 +80,10 @@ def test_all_ranks_end_with_the_lease(tmp_path: Path) -> None:
 
 
 def watched(folder: Path, *, first_seconds: float, before: str = "pass") -> TiedProcess:
-    """A process whose watchdog waits so long for the first line; `before` runs before that."""
+    """Start a process with a watchdog, and return it.
+
+    The watchdog waits `first_seconds` for the first line. The code `before` runs before it starts.
+    """
     program = (
         f"{before}; from worker.launchers import watchdog; "
         f"watchdog.FIRST_SECONDS = {first_seconds}; watchdog.start_watchdog()"

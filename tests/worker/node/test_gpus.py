@@ -1,4 +1,4 @@
-"""Which GPUs a worker has, by the answers of a driver that a script plays."""
+"""The GPUs that a worker finds, with a script in place of `nvidia-smi`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +33,7 @@ Driver = Callable[..., None]
 
 @pytest.fixture
 def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Driver:
-    """Install an `nvidia-smi` that says this of its GPUs, and that of their slices."""
+    """Return a function that installs a fake `nvidia-smi` with these lists of GPUs and slices."""
 
     def install(gpus: str, *, slices: str = "", exit_code: int = 0) -> None:
         (tmp_path / "gpus").write_text(gpus)

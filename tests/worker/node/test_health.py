@@ -1,4 +1,4 @@
-"""A sick node is found before it takes a job, on real disks."""
+"""An unhealthy node is found before it takes a job. The disks are real."""
 
 import errno
 import math
@@ -47,7 +47,7 @@ def test_too_little_memory_is_a_problem_of_the_node(
 ) -> None:
     figures = tmp_path / "meminfo"
     monkeypatch.setattr(module, "_MEMINFO", figures)
-    assert memory_problem() is None  # where there is no Linux to tell
+    assert memory_problem() is None  # on a system that is not Linux
     figures.write_text("MemTotal:  8000000 kB\nMemAvailable:  300000 kB\nHugePages_Total:  0\n")
     assert memory_problem() is None
     figures.write_text("MemTotal:  8000000 kB\nMemAvailable:  200000 kB\nHugePages_Total:  0\n")
@@ -78,7 +78,7 @@ def test_gpus_that_worked_are_not_tried_before_each_job_and_sick_ones_are(
     monkeypatch.setattr(module, "gpu_problem", lambda _: answers.pop(0))
     health = Health(Settings(data_dir=tmp_path, min_free_disk_bytes=1), num_gpus=1)
     assert health.problem(gpus_worked_within=math.inf) is None
-    assert len(answers) == 4  # a heartbeat tries nothing
+    assert len(answers) == 4  # a heartbeat does not test the GPUs
     assert [health.problem(), health.problem()] == [None, None]
     assert health.problem(gpus_worked_within=0) == "fell off the bus"
     assert health.problem(gpus_worked_within=math.inf) == "fell off the bus"

@@ -1,4 +1,4 @@
-"""A worker says that it lives, also after the store was away."""
+"""A worker reports that it is alive, also after an outage of the store."""
 
 import pytest
 from sqlalchemy.exc import OperationalError

@@ -1,4 +1,4 @@
-"""What an earlier attempt reported and could not store, before another goes on from its files."""
+"""Unstored events of an earlier attempt, which the next attempt stores before it resumes."""
 
 import pytest
 
@@ -23,7 +23,7 @@ STARTED = TrainStarted(
 
 
 def lost(attempt: Attempt, events: list[AnyTrainEvent], *, stored: int) -> Attempt:
-    """An attempt that reported all these events, and stored some before its worker died."""
+    """Return an attempt that reported `events`, of which its worker stored some before it died."""
     attempt.workdir.events.write_text("".join(to_line(event) + "\n" for event in events))
     attempt.store.append(attempt.job.id, attempt.number, list(enumerate(events[:stored], start=1)))
     attempt.store.requeue(attempt.job.id, attempt.number)
@@ -31,7 +31,7 @@ def lost(attempt: Attempt, events: list[AnyTrainEvent], *, stored: int) -> Attem
 
 
 def told(backends: Backends, job_id: str) -> list[tuple[int | None, int]]:
-    """The attempt and the step of each report of a step."""
+    """Return the attempt and the step of each reported step."""
     events = backends.store.events(job_id, types={"train.step"})
     return [(event.attempt, event.step) for event in events if isinstance(event, StepFinished)]
 

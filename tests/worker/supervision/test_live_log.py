@@ -1,4 +1,4 @@
-"""What a trainer prints, shipped while it runs."""
+"""The live log: what a trainer prints is sent to the store while it runs."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Whether a trainer lives."""
+"""The signs of life of a trainer."""
 
 import time
 from pathlib import Path

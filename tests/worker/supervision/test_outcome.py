@@ -25,7 +25,7 @@ def failed(*, retryable: bool) -> TrainFailed:
     ("last", "exit_code", "verdict"),
     [
         (FINISHED, 0, Succeeded()),
-        (FINISHED, 1, Succeeded()),  # the model is there, whatever broke after it
+        (FINISHED, 1, Succeeded()),  # the model is complete, whatever failed after it
         (STOPPED, 0, Stopped()),
         (failed(retryable=False), 1, Failed(JobError(code="data_error", message="no file"))),
         (failed(retryable=True), 1, Retryable(JobError(code="data_error", message="no file"))),
@@ -35,7 +35,7 @@ def test_the_last_event_decides(last: LastEvent, exit_code: int, outcome: Outcom
     assert classify_exit(TrainerExit(exit_code, last, log_tail="")) == outcome
 
 
-@pytest.mark.parametrize("last", [None, STOPPED])  # stopped by a rank that died
+@pytest.mark.parametrize("last", [None, STOPPED])  # a rank died while the trainer stopped
 def test_an_end_without_order_is_a_crash_and_shows_the_log(last: LastEvent | None) -> None:
     assert classify_exit(TrainerExit(1, last, log_tail="out of memory")) == Retryable(
         JobError(

@@ -1,4 +1,4 @@
-"""A run that is tracked over two attempts, the second of which repeats some steps."""
+"""A run that is tracked over two attempts. The second attempt repeats some steps."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ News = Sequence[Point | ResumedAt]
 
 
 def points(*steps: int) -> list[Point]:
-    """As an exactly resumed run repeats them."""
+    """Return the points of some steps. An exactly resumed run repeats the same values."""
     return [Point(step, NOW, {"train/loss": 1 / step}) for step in steps]
 
 

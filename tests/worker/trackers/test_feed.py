@@ -19,7 +19,7 @@ from worker.trackers.tracker import Outcome
 
 
 class Recording:
-    """Refuses what it is given, as often as it is told."""
+    """A tracker that fails a given number of times, and records the rest."""
 
     def __init__(self, refuse: int = 0) -> None:
         self.refuse = refuse
@@ -70,7 +70,7 @@ def test_one_that_never_works_is_given_up(caplog: pytest.LogCaptureFixture) -> N
     assert feed.lost
     errors = [record.message for record in caplog.records if record.levelno == logging.ERROR]
     assert len(errors) == MAX_FAILURES + 1
-    assert errors[0] == "recording: ConnectionError"  # without the words of the other side
+    assert errors[0] == "recording: ConnectionError"  # without the server's message
     assert errors[-1] == "recording gets nothing more of this attempt"
 
 

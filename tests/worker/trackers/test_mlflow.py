@@ -17,7 +17,7 @@ from worker.trackers.tracker import Tracked
 
 pytestmark = [
     pytest.mark.integration,
-    # What MLflow's own store asks of SQLAlchemy.
+    # MLflow's own store causes this warning of SQLAlchemy.
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated"),
 ]
 
@@ -29,7 +29,7 @@ def test_two_attempts_are_one_run_without_the_steps_that_were_repeated(
     for number, (news, outcome) in enumerate(((FIRST, "stopped"), (SECOND, "finished")), start=1):
         tracker = MlflowRun(spec, tracked(spec, attempt=number))
         tracker.draw(news)
-        tracker.finish(outcome)  # type: ignore[arg-type] # one of the words
+        tracker.finish(outcome)  # type: ignore[arg-type] # a valid outcome
 
     client = MlflowClient(tracking_uri=spec.uri)
     experiment = client.get_experiment_by_name("relora")
@@ -50,7 +50,7 @@ def test_two_attempts_are_one_run_without_the_steps_that_were_repeated(
 def test_a_server_is_connected_to_at_the_address_that_was_checked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whatever its name led to when the job was submitted."""
+    """It does not matter which address the name had when the job was submitted."""
     connected: list[tuple[str, int]] = []
     addresses: list[str] = []
     monkeypatch.setattr(connection, "create_connection", lambda at, *_: connected.append(at))

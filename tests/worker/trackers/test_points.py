@@ -1,4 +1,4 @@
-"""What is drawn of events."""
+"""The points that trackers draw from events."""
 
 from datetime import UTC, datetime
 

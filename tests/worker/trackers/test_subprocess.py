@@ -1,4 +1,4 @@
-"""The process beside the trainer."""
+"""The tracker process, which runs beside the trainer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.integration
 
 @contextmanager
 def serving(status: int, body: bytes, location: str = "") -> Iterator[str]:
-    """A server that answers every request so."""
+    """Run a server that gives this answer to every request. Yield its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -36,7 +36,7 @@ def serving(status: int, body: bytes, location: str = "") -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
-        do_POST = do_GET  # noqa: N815 # named by the protocol
+        do_POST = do_GET  # noqa: N815 # the name is given by http.server
 
         def log_message(self, *_: object) -> None:
             pass

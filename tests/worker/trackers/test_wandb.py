@@ -34,10 +34,13 @@ def records(folder: Path) -> list[Any]:
 
 
 def _parts(log: bytes) -> Iterator[tuple[bool, bytes]]:
-    """Of a log as LevelDB writes it: blocks, in which each part has checksum, length and kind."""
+    """Yield the parts of a log in the format of LevelDB.
+
+    The log has blocks. In a block, each part has a checksum, a length and a kind.
+    """
     position = len(":W&B") + 3
     while position + HEADER <= len(log):
-        if BLOCK - position % BLOCK < HEADER:  # no header is divided
+        if BLOCK - position % BLOCK < HEADER:  # a header is never split between two blocks
             position += BLOCK - position % BLOCK
             continue
         _, length, kind = struct.unpack_from("<IHB", log, position)

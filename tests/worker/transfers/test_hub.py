@@ -1,4 +1,4 @@
-"""Pushing a model to a hub."""
+"""The upload of a model to the Hub."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from worker.attempt.attempt import Attempt
 from worker.transfers import hub as publishing
 from worker.transfers.hub import publish
 
-# What huggingface_hub asks of httpx when it uploads a large file.
+# huggingface_hub causes this warning of httpx when it uploads a large file.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload raw bytes")
 
 VALUE = "hf_0123456789"
@@ -34,7 +34,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 @pytest.fixture
 def attempt(backends: Backends, begin_attempt: BeginAttempt, make_spec: MakeSpec) -> Attempt:
-    """Whose run is complete."""
+    """Return an attempt whose run is complete."""
     backends.secrets.put("default", "hub-token", VALUE)
     output = {"hub": {"repo": "org/model"}}
     attempt = begin_attempt(make_spec(output=output, secrets={"HF_TOKEN": "hub-token"}))
@@ -84,7 +84,7 @@ def test_a_hub_that_stays_down_is_a_warning(attempt: Attempt, hub: Hub) -> None:
     assert str(event).startswith("warning: the model is not on the Hub, in org/model: ")
     assert VALUE not in str(event)
     assert "HfHubHTTPError (HTTP status 500)" in str(event)
-    assert "refused" not in str(event)  # the Hub's words
+    assert "refused" not in str(event)  # the Hub's own message
 
 
 def test_a_job_that_does_not_ask_for_it_publishes_nothing(begin_attempt: BeginAttempt) -> None:

@@ -1,4 +1,4 @@
-"""Models on a node: fetched or merged once, and room made for others."""
+"""Models on a node are downloaded or merged once, and deleted to make room for others."""
 
 import os
 from datetime import UTC, datetime
@@ -47,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 class Merging:
-    """Stands for the trainer; counts how often it was needed."""
+    """A stand-in for the trainer's merge that counts its calls."""
 
     def __init__(self) -> None:
         self.steps: list[str] = []

@@ -1,4 +1,4 @@
-"""A job admitted by an older server does no harm to another's files."""
+"""A job that an older server accepted does not damage the files of another job."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from worker.transfers.uploads import Uploads
 
 
 def checkpointed(begin_attempt: BeginAttempt, spec: JobSpec) -> Attempt:
-    """A job with the checkpoint of step 20 in its place."""
+    """Return an attempt that has uploaded the checkpoint of step 20."""
     attempt = begin_attempt(spec)
     with Uploads(attempt) as uploads:
         uploads.note(save_checkpoint(attempt, 20))

@@ -1,4 +1,4 @@
-"""Checkpoints that wait for their upload while the trainer goes on."""
+"""Checkpoints that wait for their upload while the trainer continues."""
 
 from pathlib import Path
 

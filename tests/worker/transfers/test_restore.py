@@ -15,7 +15,7 @@ MODEL = "model-00001.safetensors"
 
 
 def first_attempt(begin_attempt: BeginAttempt, *, uploaded: tuple[int, ...]) -> Attempt:
-    """One that saved and uploaded, and went back to the queue."""
+    """Return an attempt that uploaded checkpoints and returned to the queue."""
     attempt = begin_attempt()
     with Uploads(attempt) as uploads:
         for step in uploaded:
@@ -100,7 +100,7 @@ def test_one_that_is_gone_from_the_storage_is_passed_over(
 
 
 def restored_elsewhere(first: Attempt, begin_attempt: BeginAttempt) -> list[int]:
-    """The steps that another node has after it restored what was uploaded."""
+    """Return the steps that another node has after it restored the uploaded checkpoints."""
     first.store.requeue(first.job.id, first.number)
     shutil.rmtree(first.workdir.root)
     attempt = begin_attempt(job_id=first.job.id)

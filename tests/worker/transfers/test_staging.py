@@ -117,7 +117,7 @@ def test_what_is_there_is_not_fetched_again_until_it_changes(
     (again,) = copies(stage(begin_attempt(spec)), uri)
     assert again == first
     assert again.stat().st_mtime_ns == fetched_at
-    assert time.time() - again.parent.stat().st_mtime < 60  # its last use
+    assert time.time() - again.parent.stat().st_mtime < 60  # the time of its last use
 
     put(s3_url, "x.txt", "two", tmp_path)
     (changed,) = copies(stage(begin_attempt(spec)), uri)
@@ -174,7 +174,7 @@ def test_a_copy_that_is_not_whole_any_more_is_fetched_again(
             copy.write_text("In the b")
         case "changed":
             copy.write_text("in the beginning")
-        case _:  # of a download that was killed
+        case _:  # left by a download that was killed
             copy.with_name(f"{copy.name}.a1B2c3D4").write_text("In the b")
 
     (again,) = copies(stage(begin_attempt(spec)), uri)
@@ -226,7 +226,7 @@ def test_a_copy_that_is_being_fetched_is_never_taken_for_garbage(
     attempt = begin_attempt()
 
     def fetch(copy: Path) -> None:
-        os.utime(copy.parent, (0, 0))  # it takes long
+        os.utime(copy.parent, (0, 0))  # as if the download took long
         assert list(collect_leftovers(backends, dry_run=False)) == []
         copy.write_text("text")
 

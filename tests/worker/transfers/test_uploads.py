@@ -59,7 +59,7 @@ def listed(attempt: Attempt) -> list[str]:
 
 
 def stored(attempt: Attempt) -> list[str]:
-    """The paths of what is in the storage, which is what is listed and nothing else."""
+    """Return the paths of all stored files. A file that is not listed is marked as unlisted."""
     listed = {file.key: file.path for file in attempt.backends.store.artifacts(attempt.job.id)}
     return sorted(
         listed.get(file.key, f"unlisted: {file.key}") for file in attempt.storage.list("")
@@ -67,7 +67,7 @@ def stored(attempt: Attempt) -> list[str]:
 
 
 class SlowStorage:
-    """An attempt's storage; its first upload lasts until `go_on`."""
+    """The storage of an attempt. Its first upload blocks until `go_on` is set."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -95,7 +95,7 @@ class SlowStorage:
 
 
 def check_hashes(attempt: Attempt) -> None:
-    """Each listed file has the bytes of its hash."""
+    """Check that each listed file has the listed hash."""
     for file in attempt.backends.store.artifacts(attempt.job.id):
         assert sha256(b"".join(attempt.storage.read(file.key))).hexdigest() == file.sha256
 
@@ -151,7 +151,7 @@ def test_a_report_and_its_picture_are_there_while_the_run_goes_on(
 def test_a_report_written_anew_takes_the_place_of_the_older(begin_attempt: BeginAttempt) -> None:
     attempt = begin_attempt()
     upload(attempt, report(attempt, json="one"))
-    (attempt.workdir.reports / ".spectrum.json.tmp").write_text("half")  # the trainer is at it
+    (attempt.workdir.reports / ".spectrum.json.tmp").write_text("half")  # the trainer is writing it
 
     upload(attempt, report(attempt, json="another"))
 
@@ -344,14 +344,14 @@ def test_a_place_of_its_own_has_the_final_model_under_its_plain_names(
 
 @pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.integration)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Of a job's own, as `output.uri` names it."""
+    """Return an output location for `output.uri`, in a folder or in a bucket."""
     if request.param == "file":
         return (tmp_path / "place").as_uri()
     return f"{request.getfixturevalue('s3_url')}/place"
 
 
 class Stopped:
-    """Holds up who calls it until `go_on`, as a worker that is stopped there."""
+    """A function that blocks its caller until `go_on` is set, like a stopped worker."""
 
     def __init__(self) -> None:
         self._reached, self.go_on = threading.Event(), threading.Event()
@@ -367,7 +367,11 @@ class Stopped:
 def check_that_the_next_model_stays(
     first: Attempt, begin_attempt: BeginAttempt, stopped: Stopped, *, size: int
 ) -> None:
-    """`first` is stopped while it publishes its final model, and wakes up after the next one."""
+    """Check that a woken attempt does not replace the model of the next attempt.
+
+    `first` is stopped while it publishes its final model. It wakes up after the next attempt has
+    published its own.
+    """
     with Uploads(first) as uploads:
         uploads.note(export(first, "final", "1" * size))
         stopped.wait_until_reached()
@@ -490,7 +494,7 @@ def test_exports_that_a_lost_attempt_did_not_upload_are_uploaded_by_the_next(
     export(first, "merged/step-00000040", "lost")
     export(first, "merged/step-00000060", "made again")
     first.store.requeue(first.job.id, first.number)
-    (first.workdir.root / "merged/step-00000020/model.safetensors").unlink()  # is not needed
+    (first.workdir.root / "merged/step-00000020/model.safetensors").unlink()  # not needed any more
 
     second = begin_attempt(job_id=first.job.id)
     with Uploads(second) as uploads:
