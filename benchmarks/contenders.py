@@ -1,4 +1,4 @@
-"""Who is compared: this project's trainer, and peft as its users run it and compiled."""
+"""The compared trainers: this project's, and peft, both as users run it and compiled."""
 
 import tempfile
 from collections.abc import Callable
@@ -26,12 +26,12 @@ BetweenSteps = Callable[[], None]
 
 
 def silent(event: AnyTrainEvent) -> None:
-    """Events are for the people who watch a run."""
+    """Ignore the event."""
 
 
 @dataclass(frozen=True)
 class Ours:
-    """`relora_core.train` itself, with all that it does in and around a step."""
+    """`relora_core.train` itself, with everything that it does in and around a step."""
 
     name: str
     workload: Workload
@@ -50,7 +50,7 @@ class Ours:
 
 @dataclass(frozen=True)
 class PeftCompiled:
-    """A plain loop over a peft model under torch.compile: the best that peft does."""
+    """A plain training loop over a compiled peft model: the fastest that peft can be."""
 
     workload: Workload
     cache: Path
@@ -83,7 +83,7 @@ class PeftCompiled:
 
 
 def _task_and_model(workload: Workload, cache: Path) -> tuple[Task, "PeftModel"]:
-    """The data and the model of a low-rank run of this project, the model as peft has it."""
+    """Return the data and the model of a low-rank run. peft makes the model low-rank."""
     from benchmarks.peft_model import peft_model  # late: it needs the extra `bench`
 
     task = build_task(workload.spec("lora"), cache=cache, emit=silent)

@@ -1,4 +1,4 @@
-"""The figures that are held to a goal, each computed from results."""
+"""The figures with a goal. Each is computed from the results."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from benchmarks.goals import AtLeast, AtMost, verdict
 from benchmarks.results import Comparison, Results
 
 Device = Literal["cpu", "cuda"]
-Numbers = list[float] | None  # a number for each round, or one; None: not measured
+Numbers = list[float] | None  # one number for each round, or one number; None: not measured
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Figure:
         return median(numbers) if numbers else None
 
     def verdict(self, results: Results | None) -> str:
-        """Whether the median meets the goal, if there are both."""
+        """Return whether the median meets the goal, or nothing if one of the two is missing."""
         found = self.median(results)
         if found is None or self.goal is None:
             return ""

@@ -1,4 +1,4 @@
-"""What a figure has to reach, and whether it does."""
+"""The goals of the figures."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ class AtLeast:
         return figure >= self.number
 
     def written(self, form: str) -> str:
-        """As a person reads it, beside figures of this form."""
+        """Return the goal as text, in the format of its figure."""
         return f"{_written(self.number, form)} or more"
 
 

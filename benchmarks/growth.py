@@ -1,4 +1,4 @@
-"""How time grows: with four times the data, and with four times the layers."""
+"""The growth of time with four times the data, and with four times the layers."""
 
 import tempfile
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ TIMES = 4
 
 
 class Growth(BaseModel):
-    """Time for each MB or each token, at four times the size over that at the size.
+    """The time per MB or per token at four times the size, divided by that at the base size.
 
-    One number a round. 1.0 is linear for data. For layers 4.0 is linear, and less is usual: the
-    embedding and the head come once.
+    There is one number for each round. For data, 1.0 is linear. For layers, 4.0 is linear; less is
+    usual, because the model has only one embedding and one head.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -31,7 +31,10 @@ class Growth(BaseModel):
 def measure_growth(
     models: Sequence[Workload], *, copies: int, device: str, rounds: int, cache: Path
 ) -> Growth:
-    """`models` is one model with few layers and one with four times as many."""
+    """Measure the growth with the data and with the layers.
+
+    `models` are two models: one with few layers and one with four times as many.
+    """
     return Growth(
         data=[_data_growth(copies, cache) for _ in range(rounds)],
         layers=_layer_growth(models, device=device, rounds=rounds, cache=cache),

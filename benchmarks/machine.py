@@ -1,4 +1,4 @@
-"""The machine that numbers were measured on, and the fastest precision that it has."""
+"""The machine of a measurement, and its fastest precision."""
 
 import os
 import platform
@@ -21,7 +21,7 @@ class Machine(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     cpu: str
-    flags: list[str]  # those that decide how fast matrices are multiplied
+    flags: list[str]  # that affect the speed of matrix multiplication
     cores: int
     threads: int  # that torch uses
     memory_gib: float
@@ -29,8 +29,8 @@ class Machine(BaseModel):
     python: str
     torch: str
     transformers: str
-    commit: str  # with "+" behind it: and changes that are not committed
-    load_average: float  # over the minute before: what else ran here
+    commit: str  # followed by "+" if there were uncommitted changes
+    load_average: float  # over the minute before: the load of other processes
 
 
 def describe_machine() -> Machine:
@@ -51,7 +51,10 @@ def describe_machine() -> Machine:
 
 
 def fastest_precision(flags: set[str]) -> Precision:
-    """Of a CPU: bf16 where it is multiplied in hardware; elsewhere it is slower than fp32."""
+    """Return the fastest precision of a CPU with these flags.
+
+    It is bf16 if the hardware multiplies bf16. Otherwise bf16 is slower than fp32.
+    """
     return "bf16" if _BF16_FLAGS & flags else "fp32"
 
 
@@ -60,12 +63,12 @@ def matrix_flags() -> set[str]:
 
 
 def load_average() -> float:
-    """Threads that ran or waited to run, over the last minute."""
+    """Return the mean number of running or waiting threads over the last minute."""
     return round(os.getloadavg()[0], 2)
 
 
 def _cpu_info() -> dict[str, str]:
-    """Of the first core; empty where there is no /proc."""
+    """Return the properties of the first core, empty if there is no /proc."""
     file = Path("/proc/cpuinfo")
     if not file.exists():
         return {}
@@ -74,7 +77,10 @@ def _cpu_info() -> dict[str, str]:
 
 
 def _commit() -> str:
-    """Results and the page that shows them change with every run: they are no other code."""
+    """Return the commit, followed by "+" if the code has uncommitted changes.
+
+    Results and the pages that show them do not count: they change with every run.
+    """
     commit = _git("rev-parse", "--short=12", "HEAD")
     code = (":!benchmarks/results", ":!docs/performance.md", ":!docs/pictures")
     return commit + ("+" if _git("status", "--porcelain", "--", ".", *code) else "")

@@ -1,4 +1,4 @@
-"""Peak memory of a process, from a moment on."""
+"""Peak memory of a process since a reset."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ import torch
 
 
 def reset_peak(device: str) -> None:
-    """Of this process."""
+    """Reset the peak memory of this process."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     else:
@@ -15,7 +15,10 @@ def reset_peak(device: str) -> None:
 
 
 def peak_bytes(device: str) -> int:
-    """Since `reset_peak`: of tensors on a GPU; on a CPU of the whole process, Python too."""
+    """Return the peak memory in bytes since `reset_peak`.
+
+    On a GPU it is that of the tensors. On a CPU it is that of the whole process, with Python.
+    """
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
     return peak_of("self")
@@ -27,12 +30,12 @@ def reset_peak_of(pid: int | str) -> None:
 
 
 def peak_of(pid: int | str) -> int:
-    """The most resident memory that a process had since `reset_peak_of`, as Linux counts it."""
+    """Return the peak resident memory of a process since `reset_peak_of`, as Linux counts it."""
     return _status(pid, "VmHWM")
 
 
 def resident_of(pid: int | str) -> int:
-    """The resident memory that a process has."""
+    """Return the resident memory of a process."""
     return _status(pid, "VmRSS")
 
 

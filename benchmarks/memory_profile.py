@@ -1,6 +1,6 @@
-"""Where the memory of a step goes, full rank beside relora: why their ratio is what it is.
+"""The memory of a step by part, for full rank and for relora. It explains their ratio.
 
-`python -m benchmarks.memory_profile --save` writes it into docs/performance.md.
+`python -m benchmarks.memory_profile --save` writes the table to docs/performance.md.
 """
 
 import argparse
@@ -35,16 +35,16 @@ MIB = 1024**2
 
 
 class Process(BaseModel):
-    """Bytes of a process that trains."""
+    """The memory of a training process in bytes."""
 
     model_config = ConfigDict(frozen=True)
 
     peak: int  # during steps
-    resting: int  # between two steps, when what was freed is given back
+    resting: int  # between two steps, after freed memory is given back
 
 
 class StepMemory(BaseModel):
-    """Of each method, one after the other, each in a process of its own."""
+    """The memory of each method. Each is measured alone, in a new process."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -53,11 +53,11 @@ class StepMemory(BaseModel):
     sequences: int
     sequence_length: int
     processes: dict[MethodName, Process]
-    parts: dict[MethodName, dict[str, int]]  # bytes at the peak; they add up to it
+    parts: dict[MethodName, dict[str, int]]  # bytes at the peak; their sum is the peak
 
     @classmethod
     def measure(cls, workload: Workload, cache: Path) -> Self:
-        build_task(workload.spec("full"), cache=cache, emit=silent)  # the data; no contender does
+        build_task(workload.spec("full"), cache=cache, emit=silent)  # prepare the data once
         processes = {method: _alone(workload, method, cache) for method in METHODS}
         return cls(
             machine=describe_machine(),
@@ -73,7 +73,7 @@ class StepMemory(BaseModel):
 
 
 def _alone(workload: Workload, method: MethodName, cache: Path) -> Process:
-    """In a process that trains nothing else; it ends when it has told what it found."""
+    """Measure a method in a new process, which ends when it has sent its result."""
     spawn = get_context("spawn")
     found, sent = spawn.Pipe(duplex=False)
     threads = torch.get_num_threads()
@@ -113,7 +113,11 @@ def _resting_bytes() -> int:
 
 
 def _parts(memory: Memory, process: Process) -> dict[str, int]:
-    """The tensors by the estimate, which is tested against real steps; the rest by difference."""
+    """Return the memory by part.
+
+    The tensors come from the estimate, which is tested against real steps. The rest is the
+    difference to the measured peak.
+    """
     state = memory.weights + memory.frozen + memory.optimizer
     tensors = {
         "trained weights, fp32": memory.weights,

@@ -1,4 +1,4 @@
-"""Text to packed tokens: this project's cache of shards beside `datasets.map`."""
+"""Speed of tokenizing and packing text: this project's shard cache against `datasets.map`."""
 
 import os
 import tempfile
@@ -25,7 +25,7 @@ Examples = dict[str, list[list[int]]]
 
 
 class Packing(BaseModel):
-    """MB of text a second, one of each in a round."""
+    """Speeds in MB of text per second, one number for each round."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -36,7 +36,7 @@ class Packing(BaseModel):
 
 
 def measure_packing(*, copies: int, rounds: int, cache: Path) -> Packing:
-    """`cache` gets the tokenizer; what is packed is packed anew in each round."""
+    """Measure both sides. `cache` keeps the tokenizer. Each round packs the text again."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         corpus = plain_corpus(folder, copies=copies)
@@ -52,14 +52,17 @@ def measure_packing(*, copies: int, rounds: int, cache: Path) -> Packing:
 
 
 def _alone(seconds: Measure, *given: Any) -> float:
-    """In a process of its own: `datasets.map` leaves TOKENIZERS_PARALLELISM=false behind it, and
-    whoever tokenizes next in the same process would do so with one thread."""
+    """Measure in a separate process.
+
+    `datasets.map` sets TOKENIZERS_PARALLELISM=false and does not reset it. A later measurement in
+    the same process would tokenize with one thread.
+    """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(seconds, *given).result()
 
 
 def train_tokenizer(cache: Path) -> PreTrainedTokenizerFast:
-    """On one copy of the corpus: its 8192 tokens are the default of a spec."""
+    """Train a tokenizer on one copy of the corpus, with 8192 tokens, the default of a spec."""
     cache.mkdir(parents=True, exist_ok=True)
     source = Source(uri=str(plain_corpus(cache, copies=1)))
     spec = TrainedTokenizer(train=TokenizerTraining())
@@ -75,8 +78,11 @@ def pack_seconds(source: Source, tokenizer: PreTrainedTokenizerFast, cache: Path
 
 
 def _map_seconds(source: Source, tokenizer: PreTrainedTokenizerFast, cache: Path) -> float:
-    """The two maps of transformers' example run_clm.py, in as many processes as there are cores."""
-    import datasets  # before the time counts, and late: the contenders' processes do without
+    """Measure the two `map` calls of the example run_clm.py of transformers.
+
+    They use as many processes as there are cores.
+    """
+    import datasets  # imported before the timer starts, and late, because contenders don't need it
 
     started = time.perf_counter()
     with no_dataset_bars():
@@ -100,7 +106,7 @@ def tokenized(rows: dict[str, list[str]], tokenizer: PreTrainedTokenizerFast) ->
 
 
 def grouped(rows: Examples) -> Examples:
-    """Documents of a batch one after the other, cut into sequences; the rest is dropped."""
+    """Join the documents of a batch and cut them into sequences. Drop the rest."""
     stream = list(chain.from_iterable(rows["input_ids"]))
     whole = len(stream) // SEQUENCE_LENGTH * SEQUENCE_LENGTH
     starts = range(0, whole, SEQUENCE_LENGTH)

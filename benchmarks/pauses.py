@@ -1,4 +1,4 @@
-"""What a run waits for besides its steps: restarts, and the copy for a checkpoint."""
+"""Pauses of a run between its steps: restarts and copies for checkpoints."""
 
 import tempfile
 import time
@@ -27,17 +27,17 @@ from relora_core.training.stepper import Stepper
 
 
 class Pauses(BaseModel):
-    """Seconds, one of each in a round."""
+    """Pauses in seconds, one number for each round."""
 
     model_config = ConfigDict(frozen=True)
 
     model: str
     restarts: list[float]
-    checkpoint_pauses: list[float]  # until the step loop may go on
+    checkpoint_pauses: list[float]  # until the step loop can continue
     blocking_saves: list[float]  # until the checkpoint is on disk
 
     def restart_share(self, step_seconds: float) -> float:
-        """Of the time of a run with a restart at every `RESET_EVERY` steps."""
+        """Return the share of the run time that restarts take, at one per `RESET_EVERY` steps."""
         restart = median(self.restarts)
         return restart / (restart + RESET_EVERY * step_seconds)
 
@@ -47,7 +47,7 @@ class _Clock(Protocol):
 
 
 def measure_pauses(workload: Workload, *, device: str, rounds: int, cache: Path) -> Pauses:
-    """The run's own restart and checkpoint, of a state that has taken steps."""
+    """Measure the trainer's own restart and checkpoint, after some steps."""
     spec = workload.spec("relora")
     world = World(0, 1, torch.device(device))
     task = build_task(spec, cache=cache, emit=silent)

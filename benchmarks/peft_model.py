@@ -1,4 +1,4 @@
-"""The same model as peft makes it low-rank, and the trainer that its users take."""
+"""The same model made low-rank by peft, and the trainer that peft users use."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,10 +23,11 @@ ALPHA = 32
 
 
 def peft_model(model: PreTrainedModel, workload: Workload) -> PeftModel:
-    """LoRA on every linear layer of the blocks; embeddings, norms and the head are trained.
+    """Return the model with LoRA on every linear layer of the blocks.
 
-    They are trained in place. `modules_to_save`, as peft's documentation has it, would keep a
-    second copy of each. Frozen weights are stored as this project stores them.
+    Embeddings, norms and the head are trained in place. `modules_to_save`, which peft's
+    documentation recommends, would keep a second copy of each. Frozen weights are stored in the
+    same type as in this project.
     """
     config = LoraConfig(
         r=workload.rank,
@@ -46,7 +47,7 @@ def peft_model(model: PreTrainedModel, workload: Workload) -> PeftModel:
 
 
 class _Sequences(Dataset[dict[str, Tensor]]):
-    """As `Trainer` reads them: one at a time, and it shifts the labels itself."""
+    """The sequences for `Trainer`, which reads them one at a time and shifts the labels itself."""
 
     def __init__(self, dataset: relora_batch.Dataset) -> None:
         self._dataset = dataset

@@ -1,4 +1,4 @@
-"""A picture of a comparison's speeds: a bar for each median, a point for each round."""
+"""A chart of the speeds in a comparison: a bar for each median, a point for each round."""
 
 from collections.abc import Mapping
 from io import BytesIO
@@ -9,7 +9,7 @@ from benchmarks.results import Comparison
 
 
 def picture(comparison: Comparison, titles: Mapping[str, str]) -> bytes:
-    """A PNG."""
+    """Return the chart as a PNG."""
     figure = Figure(figsize=(8, 3), layout="constrained")
     axes = figure.subplots()
     for place, (name, measured) in enumerate(comparison.contenders.items()):

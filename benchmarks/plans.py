@@ -1,4 +1,4 @@
-"""What a run of the bench measures, on a CPU or on a GPU, quickly or well."""
+"""The plan of a benchmark run on a CPU or a GPU, quick or thorough."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -20,13 +20,13 @@ from benchmarks.workloads import MethodName, Workload, narrow, preset
 from relora_core.tasks import build_task
 
 Progress = Callable[[str], None]
-# Sequences that two contenders at a time can hold in the 80 GB of one GPU.
+# The batch sizes with which two contenders at a time fit in the 80 GB of one GPU.
 _GPU_BATCHES = {"llama_130m": 64, "llama_350m": 32, "llama_1b": 16}
 
 
 @dataclass(frozen=True)
 class Contest:
-    """A comparison to be made."""
+    """A planned comparison."""
 
     name: str
     workload: Workload
@@ -41,15 +41,15 @@ class Plan:
     quick: bool
     contests: Sequence[Contest]
     pauses: Workload | None = None
-    packing_copies: int = 0  # of the corpus; 0: not measured
+    packing_copies: int = 0  # copies of the corpus; 0: not measured
     growth: Sequence[Workload] = ()
-    rounds: int = 3  # of what is no contest
+    rounds: int = 3  # of the measurements that are no contest
 
 
 def cpu_plan(*, quick: bool, rounds: int | None = None) -> Plan:
     precision = fastest_precision(matrix_flags())
     speed = narrow(4, precision=precision)
-    # lora's steps are those of relora: quickly, one of the two is enough
+    # lora and relora have the same steps: a quick run measures only one
     ours = ("full", "relora") if quick else ("full", "lora", "relora")
     contenders = (*ours, "relora_int8", "peft_trainer", "peft_compiled")
     memory = preset("llama_130m", sequences=4, precision=precision)
@@ -117,7 +117,7 @@ def _growth(plan: Plan, cache: Path, progress: Progress) -> Growth | None:
 
 def _compare(contest: Contest, device: Device, cache: Path) -> Comparison:
     workload = contest.workload
-    build_task(workload.spec("full"), cache=cache, emit=silent)  # once, not by all at the same time
+    build_task(workload.spec("full"), cache=cache, emit=silent)  # prepare the data once
     contenders = [_contender(name, workload, device, cache) for name in contest.contenders]
     turns = take_turns(contenders, device=device, rounds=contest.rounds, steps=contest.steps)
     gpu = torch.cuda.get_device_name() if device == "cuda" else None

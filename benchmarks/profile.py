@@ -1,6 +1,6 @@
-"""Where the time of a step goes, full rank beside relora: why their ratio is what it is.
+"""The time of a step by part, for full rank and for relora. It explains their ratio.
 
-`python -m benchmarks.profile --save` writes it into docs/performance.md.
+`python -m benchmarks.profile --save` writes the table to docs/performance.md.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from benchmarks.workloads import MethodName, Workload, narrow
 FILE = FOLDER / "profile.json"
 STEPS = 5
 METHODS: tuple[MethodName, MethodName] = ("full", "relora")
-# By what the profiler calls them; the first that fits. The rest of a step is "other".
+# The parts by the profiler's names; the first match counts. The rest of a step is "other".
 PARTS = {
     "products with weights": ("aten::mm", "aten::addmm"),
     "attention, without its softmax": ("aten::_scaled_dot_product", "aten::bmm", "aten::baddbmm"),
@@ -35,7 +35,7 @@ PARTS = {
 
 
 class StepProfile(BaseModel):
-    """Seconds of a step by part, for each method."""
+    """The seconds of a step by part, for each method."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -57,7 +57,11 @@ class StepProfile(BaseModel):
 
 
 def _profiled(workload: Workload, method: MethodName, cache: Path) -> dict[str, float]:
-    """CPU time, which is that of the waiting thread: the same as the wall's to a few percent."""
+    """Return the CPU time of a step by part.
+
+    It is that of the main thread, which waits for the others, so it differs from the wall time by
+    only a few percent.
+    """
     steps, profiler = 0, profile(activities=[ProfilerActivity.CPU])
 
     def between_steps() -> None:

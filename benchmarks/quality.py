@@ -1,6 +1,6 @@
-"""What each method makes of the same tokens: validation perplexity, side by side.
+"""The validation perplexity of each method after training on the same tokens.
 
-`python -m benchmarks.quality --save` writes it into docs/quality.md.
+`python -m benchmarks.quality --save` writes the table to docs/quality.md.
 """
 
 import argparse
@@ -41,7 +41,7 @@ SEEDS = (0, 1)
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs that differ in method, learning rate and seed alone."""
+    """Runs that differ only in method, learning rate and seed."""
 
     model: str = "llama_9m"
     steps: int = 400
@@ -102,7 +102,10 @@ class Run(BaseModel):
 
 
 class Quality(BaseModel):
-    """All runs: each learning rate with the first seed, the best of them with the others."""
+    """All runs.
+
+    Each learning rate is run with the first seed, and the best one also with the other seeds.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -127,7 +130,7 @@ class Quality(BaseModel):
         )
 
     def best(self, contender: Contender) -> list[Run]:
-        """The runs with the learning rate that was best with the first seed."""
+        """Return the runs with the learning rate that was best with the first seed."""
         runs = [run for run in self.runs if run.contender == contender]
         first = (run for run in runs if run.seed == SEEDS[0])
         rate = min(first, key=lambda run: run.perplexity).learning_rate

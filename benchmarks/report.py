@@ -1,6 +1,6 @@
-"""The tables and the picture of docs/performance.md, from the committed results.
+"""The tables and the chart in docs/performance.md, from the committed results.
 
-`python -m benchmarks.report` writes them anew, without measuring.
+`python -m benchmarks.report` writes them again without a new measurement.
 """
 
 import re
@@ -42,7 +42,7 @@ def read_results(folder: Path = FOLDER) -> dict[Device, Results | None]:
 
 
 def with_measured(page: str, part: str, name: str = "measured") -> str:
-    """The page with `part` between the markers of this name."""
+    """Return the page with `part` between the markers of this name."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     pattern = re.compile(f"{begin}.*{end}", re.S)
     assert pattern.search(page), f"{PAGE} has both markers"
@@ -60,7 +60,7 @@ def measured_part(results: dict[Device, Results | None]) -> str:
 
 
 def as_text(results: Results, device: Device) -> str:
-    """For the terminal."""
+    """Return the table as text for the terminal."""
     rows = [
         [figure.title, *_cells(figure, results)] for figure in FIGURES if figure.device == device
     ]
@@ -76,7 +76,7 @@ def _figures(results: dict[Device, Results | None]) -> Iterator[str]:
 
 
 def _cells(figure: Figure, results: Results | None) -> list[str]:
-    """As `COLUMNS` says."""
+    """Return the cells of a figure's row, in the order of `COLUMNS`."""
     goal = figure.goal.written(figure.form) if figure.goal else "none"
     numbers = figure.numbers(results) if results else None
     if not numbers:

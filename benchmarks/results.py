@@ -1,4 +1,4 @@
-"""What a run of the bench found, as JSON; the numbers that count are computed from it."""
+"""The results of a benchmark run, as JSON. The figures are computed from them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -20,23 +20,23 @@ FOLDER = Path(__file__).parent / "results"
 
 
 class Counts(BaseModel):
-    """By `relora_core.estimate`."""
+    """The arithmetic and the memory according to `relora_core.estimate`."""
 
     model_config = ConfigDict(frozen=True)
 
-    executed_flops: float  # for a token
-    tensor_bytes: int  # of a step at its peak
+    executed_flops: float  # per token
+    tensor_bytes: int  # at the peak of a step
 
 
 class Measured(BaseModel):
-    """One contender; one number for each round."""
+    """The measurements of one contender, with one number for each round."""
 
     model_config = ConfigDict(frozen=True)
 
     tokens_per_second: list[float]
     peak_bytes: int
-    mfu: float | None = None  # model FLOPs over the peak of the GPU, at the median
-    hfu: float | None = None  # executed FLOPs, the same way
+    mfu: float | None = None  # model FLOPs over the peak of the GPU, at the median speed
+    hfu: float | None = None  # the same with executed FLOPs
     counts: Counts | None = None  # of this project's methods
 
     @property
@@ -82,7 +82,7 @@ class Comparison(BaseModel):
         return self.sequences * self.sequence_length
 
     def ratios(self, contender: str, other: str) -> list[float] | None:
-        """Of the speeds, round by round; None if one of the two was not measured."""
+        """Return the ratio of the speeds for each round, or None if one side was not measured."""
         if contender not in self.contenders or other not in self.contenders:
             return None
         mine, theirs = self.contenders[contender], self.contenders[other]
@@ -90,7 +90,10 @@ class Comparison(BaseModel):
         return [a / b for a, b in pairs]
 
     def counted(self, contender: str, other: str) -> tuple[float, float] | None:
-        """What the counts alone say: how many times as fast, and the share of memory."""
+        """Return the ratio of the speeds and that of the memory according to the counts alone.
+
+        Return None if one side has no counts.
+        """
         if contender not in self.contenders or other not in self.contenders:
             return None
         mine, theirs = self.contenders[contender], self.contenders[other]
@@ -106,15 +109,18 @@ class Comparison(BaseModel):
 
 
 class Results(BaseModel):
-    """Comparisons are by name: `speed` and `memory` on a CPU, presets on a GPU."""
+    """The results of a benchmark run.
+
+    The names of comparisons are `speed` and `memory` on a CPU, and presets on a GPU.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     machine: Machine
     measured_at: datetime
     quick: bool
-    seconds: float  # that the whole bench took
-    load_average_after: float  # over its last minute: well over the threads, others ran beside it
+    seconds: float  # of the whole benchmark
+    load_average_after: float  # over the last minute; far above `threads`: other programs ran too
     comparisons: dict[str, Comparison]
     pauses: Pauses | None = None
     packing: Packing | None = None
@@ -129,7 +135,7 @@ class Results(BaseModel):
 
 
 def gpu_key(name: str | None) -> str | None:
-    """What `relora_core.estimate` calls this GPU; None if it does not know it."""
+    """Return the name of a GPU in `relora_core.estimate`, or None if it is unknown there."""
     words = (name or "").lower().replace("-", " ").split()
     return next((key for key in GPUS if key in words), None)
 

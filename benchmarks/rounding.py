@@ -1,6 +1,7 @@
-"""What 8 bits cost: the error of one layer, and the validation loss of small runs.
+"""The cost of 8-bit weights: the error of one layer, and the validation loss of small runs.
 
-`python -m benchmarks.rounding --save` writes it into docs/method.md, in about ten minutes.
+`python -m benchmarks.rounding --save` writes the table to docs/method.md. It takes about ten
+minutes.
 """
 
 import argparse
@@ -39,7 +40,7 @@ D_OUT, D_IN, TOKENS = 1024, 2736, 512
 
 
 class LayerErrors(BaseModel):
-    """Relative errors of y = x W' and of the gradient of x; x and g are bf16."""
+    """The relative errors of y = x W' and of the gradient of x, where x and g are bf16."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -52,7 +53,7 @@ class Rounding(BaseModel):
 
     machine: Machine
     errors: dict[str, dict[FrozenDtype, LayerErrors]]  # by the distribution of x
-    losses: dict[str, list[float]]  # of validation at the end, for each seed
+    losses: dict[str, list[float]]  # the validation loss at the end, for each seed
 
     @classmethod
     def measure(cls, *, steps: int, cache: Path) -> "Rounding":

@@ -1,6 +1,6 @@
-"""How fast this project trains, side by side with what else one would take.
+"""Benchmark of the training speed of this project and of the alternatives.
 
-`python -m benchmarks.training --quick --json`; METHOD.md says how it measures.
+Run `python -m benchmarks.training --quick --json`. METHOD.md describes the method.
 """
 
 import argparse

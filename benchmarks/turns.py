@@ -1,8 +1,8 @@
-"""Contenders take turns: each is a process that trains only while it is its turn.
+"""Turns of contenders: each contender is a process that trains only during its turn.
 
-All prepare at the same time (build the model, compile, warm up). From then on no more than one
-of them computes. So each keeps its compiled code, its caches in memory and its own peak of
-memory, and what else happens on the machine meets them all alike.
+All prepare at the same time: they build the model, compile and warm up. After that at most one of
+them computes. So each keeps its compiled code and its caches in memory and has its own memory peak,
+and other load on the machine affects all of them equally.
 """
 
 import time
@@ -30,28 +30,29 @@ class Turn:
 
 
 class TurnsOver(BaseException):
-    """Raised inside of the contender's loop when nobody will ask for another step.
+    """Raised in the contender's training loop after the last step.
 
-    It is no error, so it is no `Exception`: a trainer that wraps its errors lets it through.
+    It is not an `Exception`, because it is not an error. So a trainer that catches errors does not
+    catch it.
     """
 
 
 class ContenderFailed(Exception):
-    """A contender's process ended before its time."""
+    """A contender's process ended too early."""
 
 
 class Contender(Protocol):
-    """A training loop. It must be importable, because it starts in a fresh process."""
+    """A training loop. Its class must be importable, because it starts in a new process."""
 
     @property
     def name(self) -> str: ...
 
     def train(self, between_steps: Callable[[], None]) -> None:
-        """Train without end; call `between_steps` before each step."""
+        """Train for ever. Call `between_steps` before each step."""
 
 
 class _Script:
-    """What a contender's process does between its steps: go on, or report and wait."""
+    """The work of a contender's process between its steps: continue, or report and wait."""
 
     def __init__(self, connection: Connection, device: str) -> None:
         self._connection = connection
@@ -63,13 +64,13 @@ class _Script:
             raise TurnsOver
 
     def _run(self) -> Iterator[None]:
-        """Each yield lets one step be taken."""
+        """Control the training loop: each `yield` lets it take one step."""
         yield from repeat(None, WARM_UP_STEPS)
         self._rest()
         reset_peak(self._device)
         self._connection.send("ready")
         while (steps := self._connection.recv()) is not None:
-            yield  # one step that is not timed fills the caches again
+            yield  # one untimed step fills the caches again
             started = self._now()
             yield from repeat(None, steps)
             turn = Turn(self._now() - started, peak_bytes(self._device))
@@ -77,7 +78,7 @@ class _Script:
             self._connection.send(turn)
 
     def _rest(self) -> None:
-        """Leave the GPU's memory to the others, but for weights and optimizer state."""
+        """Free the GPU memory for the others, except weights and optimizer state."""
         if self._device == "cuda":
             torch.cuda.synchronize()
             torch.cuda.empty_cache()
@@ -100,7 +101,7 @@ def _perform(contender: Contender, connection: Connection, device: str, threads:
 
 
 class Player:
-    """A contender's process, seen from the one that gives the turns."""
+    """A handle of a contender's process, for the process that assigns the turns."""
 
     def __init__(self, contender: Contender, *, device: str, threads: int) -> None:
         spawn = get_context("spawn")
@@ -135,7 +136,7 @@ class Player:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(BrokenPipeError):  # it has ended already, and said why
+        with suppress(BrokenPipeError):  # it has already ended and reported why
             self._connection.send(None)
         self._process.join(30)
         self._process.terminate()
@@ -144,7 +145,7 @@ class Player:
 
 @contextmanager
 def players(contenders: Sequence[Contender], *, device: str) -> Iterator[list[Player]]:
-    """A process for each, all of them ready."""
+    """Start a process for each contender. Yield them when all are ready."""
     threads = torch.get_num_threads()
     with ExitStack() as stack:
         started = [
@@ -159,7 +160,7 @@ def players(contenders: Sequence[Contender], *, device: str) -> Iterator[list[Pl
 def take_turns(
     contenders: Sequence[Contender], *, device: str, rounds: int, steps: int
 ) -> dict[str, list[Turn]]:
-    """Each contender's turns, one in each round; every second round goes backwards."""
+    """Return the turns of each contender, one per round. Every second round is reversed."""
     turns: dict[str, list[Turn]] = {contender.name: [] for contender in contenders}
     with players(contenders, device=device) as ready:
         for number in range(rounds):

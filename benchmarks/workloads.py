@@ -1,4 +1,4 @@
-"""What is trained: model, batch, data, and the spec of each method that trains it."""
+"""The workloads: the model, the batch, the data, and the spec of each method."""
 
 import gzip
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from relora_core.presets import MODELS
 from relora_core.spec import TrainSpec
 
 RANK = 128
-VOCABULARY = 5376  # of a model cut to few layers
-RESET_EVERY = 1000  # the paper's highest frequency, and so the dearest
+VOCABULARY = 5376  # of a model with few layers
+RESET_EVERY = 1000  # the most frequent resets in the paper, so the most expensive
 CORPUS = ROOT / "examples" / "data" / "kjv.jsonl.gz"
 
 MethodName = Literal["full", "lora", "relora"]
@@ -22,22 +22,22 @@ class Workload:
     """A model and a batch that all contenders of a comparison share."""
 
     name: str
-    config: dict[str, Any]  # of transformers, with its vocab_size
-    sequences: int  # of a step, all in one micro-batch
+    config: dict[str, Any]  # the config of transformers, with vocab_size
+    sequences: int  # per step, all in one micro-batch
     precision: Precision
     sequence_length: int = 512
     rank: int = RANK
-    frozen_dtype: str | None = None  # None: bf16, or fp32 if that is the precision
+    frozen_dtype: str | None = None  # None: bf16, or fp32 if the precision is fp32
     compile: bool = True
     corpus: Path = CORPUS
 
     @property
     def tokens(self) -> int:
-        """Of a step."""
+        """The number of tokens of a step."""
         return self.sequences * self.sequence_length
 
     def spec(self, method: MethodName) -> TrainSpec:
-        """A run that never ends: who measures it stops it."""
+        """Return the spec of a run that never ends by itself. The benchmark stops it."""
         batch = {"global_batch_size": self.sequences, "micro_batch_size": self.sequences}
         return TrainSpec.model_validate(
             {
@@ -55,7 +55,7 @@ class Workload:
                     "precision": self.precision,
                     "compile": self.compile,
                 },
-                # a whole micro-batch: another size would make compiled kernels dynamic
+                # a whole micro-batch, because another size would make compiled kernels dynamic
                 "evaluation": {"every": None, "tokens": self.tokens},
                 "spectrum": {"enabled": False},
                 "checkpoint": {"every": 1_000_000},
@@ -68,7 +68,7 @@ class Workload:
             "name": name,
             "rank": self.rank,
             "frozen_dtype": self.frozen_dtype or default,
-            "warm_start_steps": 0,  # low rank from the first step: it is what is measured
+            "warm_start_steps": 0,  # measure low-rank steps only
             "reset_every": RESET_EVERY,
         }
 
@@ -76,10 +76,10 @@ class Workload:
 def narrow(
     layers: int, *, precision: Precision, hidden: int = 1024, sequences: int = 8
 ) -> Workload:
-    """Layers of llama_350m, or narrower ones, few enough for a CPU.
+    """Return a workload with few layers of llama_350m, or of a narrower model, for a CPU.
 
-    With so few tokens the head of 4 layers takes the share of the arithmetic, a tenth, that it
-    takes in the whole llama_350m with its 32,100.
+    The vocabulary is small, so that with 4 layers the head takes a tenth of the arithmetic. That is
+    its share in the whole llama_350m with its vocabulary of 32,100.
     """
     sizes = {1024: ("llama_350m", 16), 256: ("llama_20m", 4)}
     preset, heads = sizes[hidden]
@@ -89,12 +89,15 @@ def narrow(
 
 
 def preset(name: str, *, sequences: int, precision: Precision) -> Workload:
-    """With the vocabulary of the paper."""
+    """Return the workload of a preset, with the vocabulary of the paper."""
     return Workload(name, MODELS[name], sequences, precision)
 
 
 def plain_corpus(folder: Path, *, copies: int) -> Path:
-    """The corpus so many times as JSON lines; each copy's documents begin with its number."""
+    """Write the corpus `copies` times as JSON lines. Return the file.
+
+    The documents of each copy begin with the number of the copy.
+    """
     file = folder / f"corpus-{copies}.jsonl"
     lines = gzip.decompress(CORPUS.read_bytes()).decode().splitlines(keepends=True)
     with file.open("w") as out:

@@ -1,8 +1,8 @@
-"""The whole of relora on this machine: start it, train a model with ReLoRA, use the model.
+"""A demo of relora on this machine: start the service, train a model with ReLoRA and use it.
 
     python examples/demo.py
 
-Exits with 0 if the perplexity fell to a tenth and the run restarted at least twice.
+The exit code is 0 if the perplexity fell to a tenth and the run restarted at least twice.
 """
 
 import math
@@ -48,7 +48,7 @@ def main() -> int:
 
 
 def demo(client: Client, url: str, data_dir: Path) -> bool:
-    """Train, look at what happened, download the model and use it; tell whether it worked."""
+    """Train, show the events, download the model and use it. Return whether it worked."""
     jobs = f"{url}/v1/jobs"
     spec = read_spec()
     step("Submit the job", f"curl -X POST {jobs} -H 'Content-Type: application/json' -d @spec.json")
@@ -114,7 +114,7 @@ def show_restarts(client: Client, job: Job) -> int:
 
 
 def reported_perplexities(client: Client, job: Job) -> tuple[float, float]:
-    """On the validation text: of the model before its first step, and at the end."""
+    """Return the validation perplexities before the first step and at the end."""
     evaluations = [event for event in client.jobs.events(job.id) if isinstance(event, Evaluated)]
     if not evaluations or evaluations[0].step != 0:
         return math.inf, math.inf
@@ -123,7 +123,7 @@ def reported_perplexities(client: Client, job: Job) -> tuple[float, float]:
 
 
 def measured_perplexity(folder: Path, spec: dict[str, Any], cache: Path) -> float:
-    """Of the downloaded model, on the same validation text, which the cache still holds."""
+    """Return the perplexity of the downloaded model on the same cached validation text."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -178,14 +178,14 @@ def step(title: str, command: str) -> None:
 
 @contextmanager
 def service(data_dir: Path) -> Iterator[str]:
-    """`relora up` on a free port, for as long as the block lasts."""
+    """Run `relora up` on a free port until the end of the block. Yield its URL."""
     step("Start the service", "relora up")
     data_dir.mkdir(parents=True, exist_ok=True)
     address = data_dir / "url"
     address.unlink(missing_ok=True)
     command = [sys.executable, "-m", "service.cli", "up"]
     command += ["--port", "0", "--data-dir", str(data_dir)]
-    # A session of its own: a Ctrl-C in the terminal is for this process, which then stops it.
+    # In a new session, so that a Ctrl-C reaches only this process, which then stops the service.
     process = subprocess.Popen(command, start_new_session=True)
     try:
         yield wait_for(address, process)

@@ -1,10 +1,10 @@
-"""Checkpoints and the model go to a bucket, with credentials that are the job's own.
+"""Store checkpoints and the model in a bucket, with credentials of the job's own.
 
     relora up                                            # in another terminal
     export AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=...
     python examples/s3_output.py s3://bucket/prefix [http://127.0.0.1:8000]
 
-The service reads the endpoint of another S3 server from AWS_ENDPOINT_URL, where it is started.
+For another S3 server, set AWS_ENDPOINT_URL to its endpoint where you start the service.
 """
 
 import os
@@ -27,7 +27,7 @@ def spec(output: str) -> dict[str, object]:
         "method": {"name": "relora", "rank": 16, "warm_start_steps": 100, "reset_every": 100},
         "training": {"steps": 400, "global_batch_size": 16, "precision": "fp32", "compile": False},
         "output": {"uri": output},
-        "secrets": CREDENTIALS,  # names; the values are stored encrypted, and in no spec or log
+        "secrets": CREDENTIALS,  # names; the values are stored encrypted, never in a spec or log
     }
 
 

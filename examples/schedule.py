@@ -2,7 +2,7 @@
 
     python examples/schedule.py [PICTURE]
 
-Only a spec is needed; nothing is trained.
+It needs only a spec and trains nothing.
 """
 
 import sys
@@ -30,7 +30,7 @@ def main(picture: Path) -> None:
 
 
 def spec_with(schedule: str) -> TrainSpec:
-    """The paper's 20,000 steps: a quarter in full rank, then three cycles of low rank."""
+    """Return a spec with the paper's 20,000 steps: a quarter full rank, then three cycles."""
     return TrainSpec.model_validate(
         {
             "model": {"preset": "llama_130m"},
@@ -68,7 +68,7 @@ def mark_phases(axes: Axes, timeline: Timeline) -> None:
 
 
 def draw_restart(axes: Axes, timeline: Timeline, *, restart: int) -> None:
-    """The steps around one restart: the first rate after it is a small part, and never zero."""
+    """Draw the steps around a restart. The first rate after it is small, but never zero."""
     climb = timeline.restart_warmup_steps
     steps = range(restart - climb // 2, restart + 2 * climb)
     axes.plot(steps, rates(timeline, steps), color="tab:blue")

@@ -2,8 +2,8 @@
 
     python examples/spectrum.py [PICTURE]
 
-Takes about two minutes on two CPU cores. The three runs share data, seed and warm start, so
-their updates are counted from the very same weights.
+It takes about two minutes on two CPU cores. The three runs share data, seed and warm start, so
+their updates are relative to the same weights.
 """
 
 import sys
@@ -94,7 +94,7 @@ def spec_of(method: str) -> TrainSpec:
 
 
 def draw_growth(axes: Axes, files: dict[str, SpectrumFile]) -> None:
-    """Numerical rank by step (solid) and effective rank (dotted), means over the layers."""
+    """Draw the numerical rank (solid) and the effective rank (dotted), averaged over the layers."""
     for method, color in COLORS.items():
         file = files[method]
         steps = [file.since_step, *(spectrum.step for spectrum in file.spectra)]

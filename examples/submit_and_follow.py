@@ -1,4 +1,4 @@
-"""Submit a job, follow it to its end, download the model.
+"""Submit a job, follow its events to the end, and download the model.
 
 relora up                                                   # in another terminal
 python examples/submit_and_follow.py [http://127.0.0.1:8000]
@@ -25,7 +25,7 @@ def main(url: str) -> int:
     with Client(url) as client:
         submitted = client.jobs.create(SPEC)
         print(f"job {submitted.id}")
-        for event in client.jobs.stream(submitted.id):  # to the last, also if the server restarts
+        for event in client.jobs.stream(submitted.id):  # goes on after a restart of the server
             print(event)
         job = client.jobs.get(submitted.id)
         if job.status is not JobStatus.SUCCEEDED:

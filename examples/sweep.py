@@ -1,4 +1,4 @@
-"""Three methods from one spec, side by side.
+"""Compare three methods in a sweep over one spec.
 
 relora up                                       # in another terminal
 python examples/sweep.py [http://127.0.0.1:8000]
@@ -24,7 +24,7 @@ BASE = {
     "training": {"steps": 400, "global_batch_size": 16, "precision": "fp32", "compile": False},
     "evaluation": {"every": 100, "tokens": 30000},
 }
-GRID = {"method": ["full", "lora", "relora"]}  # each takes its own fields of the base
+GRID = {"method": ["full", "lora", "relora"]}  # each method uses its own fields of the base
 
 
 def main(url: str) -> int:

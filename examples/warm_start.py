@@ -1,9 +1,9 @@
-"""Go on from a model of the Hugging Face Hub, in low rank, on text of your own.
+"""Continue the training of a model of the Hugging Face Hub in low rank, on your own text.
 
     relora up                                            # in another terminal
     python examples/warm_start.py [http://127.0.0.1:8000 [EleutherAI/pythia-70m]]
 
-A folder with a model and its tokenizer, which the worker sees, does as well as a name.
+In place of a name, you can give a folder with a model and its tokenizer that the worker can read.
 """
 
 import sys
@@ -20,7 +20,7 @@ def spec(model: str) -> dict[str, object]:
         "name": "warm-start",
         "model": {"pretrained": model, "init": "weights"},  # and its tokenizer
         "data": {"train": {"uri": str(TEXT.resolve())}, "sequence_length": 128},
-        # The weights are trained already: no full-rank steps of its own.
+        # The weights are already trained, so the run needs no full-rank steps.
         "method": {"name": "relora", "rank": 16, "warm_start_steps": 0, "reset_every": 100},
         "training": {"steps": 400, "global_batch_size": 16, "precision": "fp32", "compile": False},
     }

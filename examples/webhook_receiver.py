@@ -1,10 +1,10 @@
-"""A receiver of webhooks: prints what happens to jobs, after a check of who says so.
+"""A receiver of webhooks: it verifies the sender and prints the events of jobs.
 
     pip install standardwebhooks
     WEBHOOK_SECRET=whsec_... python examples/webhook_receiver.py
 
-On the service's own machine, run that with RELORA_WEBHOOK_ALLOW_PRIVATE=true, and let the webhook
-point to http://127.0.0.1:9000/.
+If it runs on the same machine as the service, start the service with
+RELORA_WEBHOOK_ALLOW_PRIVATE=true, and give the webhook the URL http://127.0.0.1:9000/.
 """
 
 import os
@@ -17,7 +17,7 @@ PORT = int(os.environ.get("PORT", "9000"))
 
 
 class Receiver(BaseHTTPRequestHandler):
-    seen: set[str] = set()  # noqa: RUF012 # of all requests; a real one keeps them in a database
+    seen: set[str] = set()  # noqa: RUF012 # of all requests; in production use a database
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))

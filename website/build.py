@@ -1,6 +1,6 @@
-"""Build the site of the docs: `make docs`.
+"""Build the documentation site: `make docs`.
 
-The pages keep the places that they have in the repository, so that a link works here and there.
+The pages keep their paths from the repository, so that their links work in both places.
 """
 
 import shutil
@@ -18,7 +18,7 @@ PAGES = (
 
 
 def build(folder: Path) -> Path:
-    """Build the site below this folder and return its place; a warning is an error."""
+    """Build the site in a folder and return its path. A warning counts as an error."""
     for name in PAGES:
         _copy(ROOT / name, folder / "pages" / name)
     shutil.copy(ROOT / "website/zensical.toml", folder)
@@ -39,4 +39,4 @@ if __name__ == "__main__":
     spec_reference.PAGE.write_text(spec_reference.page())
     schemas.write()
     shutil.rmtree(ROOT / "build/website", ignore_errors=True)
-    print(f"The site is in {build(ROOT / 'build/website')}")  # noqa: T201 - a program's answer
+    print(f"The site is in {build(ROOT / 'build/website')}")  # noqa: T201 - the program's output

@@ -1,7 +1,7 @@
-"""Write the schemas that clients rely on, and tell what changed in them.
+"""Write the schemas that clients rely on, and list their changes.
 
-`make docs` writes docs/schemas; `python -m website.schemas REF` prints what is another since a
-commit or a tag, for the notes of a release.
+`make docs` writes docs/schemas. `python -m website.schemas REF` prints the changes since a commit
+or a tag, for release notes.
 """
 
 import json
@@ -23,9 +23,9 @@ _WORDS = frozenset({"description", "summary", "title", "examples", "example"})
 
 
 def schemas() -> dict[str, Schema]:
-    """Return the schema of the API and that of a job's spec, by the name of their files.
+    """Return the schema of the API and that of a job's spec, by file name.
 
-    The examples train on data of the Hub: the text of a clone lies elsewhere on each machine.
+    The examples use data of the Hub, because the path of the demo text differs on each machine.
     """
     api = json.dumps(document()).replace(json.dumps(str(DEMO_TEXT)), json.dumps(WIKITEXT))
     return {"openapi.json": json.loads(api), "job-spec.json": JobSpec.model_json_schema()}
@@ -38,7 +38,7 @@ def write() -> None:
 
 
 def committed(name: str, ref: str) -> Schema:
-    """Return a schema as it was at a commit; exit with git's words if it had none."""
+    """Return a schema at a commit. If it is not there, exit with git's message."""
     command = ["git", "show", f"{ref}:{FOLDER}/{name}"]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
     if shown.returncode:
@@ -48,7 +48,7 @@ def committed(name: str, ref: str) -> Schema:
 
 
 def changes(before: Schema, after: Schema) -> list[str]:
-    """List what is removed, changed and added, in this order; descriptions may change freely."""
+    """List the removals, changes and additions, in this order. Ignore descriptions."""
     old, new = dict(_facts("", before)), dict(_facts("", after))
     return [
         *(f"removed  {path}" for path in old if path not in new),
@@ -62,7 +62,10 @@ def changes(before: Schema, after: Schema) -> list[str]:
 
 
 def _facts(path: str, node: object, *, names: bool = False) -> Iterator[tuple[str, str]]:
-    """Yield each leaf with its path; the keys of an object of `names` are names, not keywords."""
+    """Yield each leaf with its path.
+
+    With `names`, the keys of the node are names of fields or schemas, not keywords of JSON schema.
+    """
     if isinstance(node, dict) and node:
         for key, below in node.items():
             if names or key not in _WORDS:
@@ -77,7 +80,7 @@ def _facts(path: str, node: object, *, names: bool = False) -> Iterator[tuple[st
 
 def main(ref: str) -> None:
     for name, schema in schemas().items():
-        print(name)  # noqa: T201 # what it is for
+        print(name)  # noqa: T201 # the output of the program
         for change in changes(committed(name, ref), schema):
             print(f"  {change}")  # noqa: T201
 

@@ -21,12 +21,12 @@ gives the schema at `GET /openapi.json`. This page is made from it by `make docs
 """
 
 Schema = dict[str, Any]
-_TELLING = ("name", "mode")  # the fields that say which object of a choice it is
+_TELLING = ("name", "mode")  # the fields that identify an object of a union
 
 
 @dataclass(frozen=True)
 class Row:
-    """A field; `choices` are those of a union of objects that have it, as it is here."""
+    """A field. `choices` are the objects of a union that have the field in this form."""
 
     name: str
     type: str
@@ -43,7 +43,10 @@ def page() -> str:
 
 
 def described() -> Schema:
-    """Return the schema of `JobSpec`, where an object is described by its class if not in place."""
+    """Return the schema of `JobSpec`, with a description for each field with an object.
+
+    A field without its own description gets that of the object's class.
+    """
     schema = JobSpec.model_json_schema()
     for one in (schema, *schema["$defs"].values()):
         for field in one.get("properties", {}).values():
@@ -53,7 +56,7 @@ def described() -> Schema:
 
 
 def _sections(path: str, schema: Schema, definitions: Schema) -> Iterator[str]:
-    """Yield the table of an object, or of a choice of objects, and those of its fields."""
+    """Yield the table of an object or of a union of objects, and then those of its fields."""
     objects = [_resolved(choice, definitions) for choice in _objects(schema, definitions)]
     names = [_name(one, objects) for one in objects]
     if path:
@@ -71,7 +74,7 @@ def _sections(path: str, schema: Schema, definitions: Schema) -> Iterator[str]:
 
 
 def _rows(objects: list[Schema], names: list[str]) -> Iterator[Row]:
-    """Yield each field once; one that differs between the choices comes once for each form."""
+    """Yield each field once. If it differs between the choices, yield it once for each form."""
     rows: dict[Row, list[str]] = {}
     for one, choice in zip(objects, names, strict=True):
         for name, field in one["properties"].items():
@@ -116,7 +119,7 @@ def _resolved(schema: Schema, definitions: Schema) -> Schema:
 
 
 def _objects(schema: Schema, definitions: Schema) -> list[Schema]:
-    """The objects with fields that a value of this schema, or an item of it, may be."""
+    """Return the schemas of the objects with fields that a value, or an item of it, may be."""
     if "properties" in _resolved(schema, definitions):
         return [schema]
     items = [schema["items"]] if "items" in schema else []
@@ -125,7 +128,10 @@ def _objects(schema: Schema, definitions: Schema) -> list[Schema]:
 
 
 def _name(one: Schema, objects: list[Schema]) -> str:
-    """What tells it from the other choices: a field with one value, or a field of its own."""
+    """Return a name that tells a choice from the others.
+
+    It is the value of a constant field, or the name of a field that no other choice has.
+    """
     fields: dict[str, Schema] = one["properties"]
     for name, field in fields.items():
         if "const" in field:

@@ -1,6 +1,6 @@
-"""How fast the API answers, and what it costs the server, measured over HTTP on loopback.
+"""Benchmark of the API over HTTP on loopback: its latency and the memory of the server.
 
-`python -m benchmarks.api --json`; METHOD.md says how it measures. Takes some minutes.
+Run `python -m benchmarks.api --json`. It takes some minutes. METHOD.md describes the method.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""A large model.tar, read to its end."""
+"""The download of a large model.tar."""
 
 import time
 
@@ -10,7 +10,7 @@ CHUNK = 1 << 20
 
 
 def read_archive(server: ServerProcess, job_id: str) -> tuple[int, float]:
-    """The bytes that came, which are as many as were promised, and the seconds it took."""
+    """Download the archive. Return its size in bytes, which is checked, and the seconds."""
     address = f"{server.url}/v1/jobs/{job_id}/model.tar"
     began, received = time.perf_counter(), 0
     with httpx.stream("GET", address, timeout=60) as response:

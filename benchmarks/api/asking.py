@@ -1,4 +1,4 @@
-"""How long requests take: one after the other, or at a rate that does not wait for answers."""
+"""Latency of requests, sent one after the other or at a fixed rate."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from itertools import cycle, islice
 from benchmarks.api.connection import Connection, Failed
 
 WARM_UP = 5  # requests that are not counted
-CONNECTIONS = 20  # that are kept open for a steady rate; more come when all are busy
+CONNECTIONS = 20  # kept open for a fixed rate; more are opened when all are busy
 
 
 @dataclass
@@ -19,7 +19,10 @@ class Answers:
 
 
 async def one_after_the_other(port: int, paths: Sequence[str], count: int) -> list[float]:
-    """Seconds of each of `count` requests, which take turns with the paths. Raises `Failed`."""
+    """Return the seconds of each of `count` requests. The requests cycle through the paths.
+
+    Raise `Failed` if the server does not answer with 200.
+    """
     connection = await Connection.open(port)
     for path in islice(cycle(paths), max(WARM_UP, len(paths))):
         await connection.get(path)
@@ -33,8 +36,11 @@ async def one_after_the_other(port: int, paths: Sequence[str], count: int) -> li
 
 
 async def at_a_rate(port: int, path: str, *, per_second: float, seconds: float) -> Answers:
-    """Each request has its moment, whether those before it are answered or not, and its time
-    counts from that moment: a server that stalls is not spared what would have come meanwhile."""
+    """Send requests at a fixed rate, whether earlier ones are answered or not.
+
+    The time of a request counts from its scheduled moment. So if the server stalls, the requests
+    that are due during the stall are slow too (no coordinated omission).
+    """
     free = [await Connection.open(port) for _ in range(CONNECTIONS)]
     for connection in free:
         await connection.get(path)

@@ -1,4 +1,4 @@
-"""A client that costs little, so that what is measured is the server."""
+"""A minimal HTTP client that needs little time itself, so that the server is measured."""
 
 import asyncio
 import re
@@ -10,11 +10,11 @@ _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.I)
 
 
 class Failed(Exception):
-    """The server did not answer, or not with 200."""
+    """The server did not answer, or answered with another status than 200."""
 
 
 class Connection:
-    """One that is kept open and asks one thing at a time."""
+    """A keep-alive connection with one request at a time."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -25,7 +25,7 @@ class Connection:
         return cls(*await asyncio.open_connection("127.0.0.1", port, limit=MAX_HEAD))
 
     async def get(self, path: str) -> bytes:
-        """The body of the answer. Raises `Failed`, and is closed then."""
+        """Return the body of the answer. On error, close the connection and raise `Failed`."""
         try:
             self.ask(path)
             head = await self._reader.readuntil(b"\r\n\r\n")
@@ -44,7 +44,7 @@ class Connection:
         self._writer.write("\r\n".join(lines).encode())
 
     async def read(self) -> bytes:
-        """What has come of an answer without an end; empty when it is over."""
+        """Return the next bytes of a streamed answer, empty when the stream has ended."""
         return await self._reader.read(MAX_HEAD)
 
     async def close(self) -> None:

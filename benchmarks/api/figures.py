@@ -1,4 +1,4 @@
-"""The figures that are held to a goal, each computed from results."""
+"""The figures with a goal. Each is computed from the results."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

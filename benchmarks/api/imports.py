@@ -1,4 +1,4 @@
-"""What it costs to import the server application, in a fresh interpreter."""
+"""The time to import the server application in a fresh interpreter."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ print(json.dumps([seconds, "torch" in sys.modules]))
 
 
 def import_server() -> tuple[float, bool]:
-    """Seconds, and whether torch came with it."""
+    """Return the seconds of the import, and whether it imported torch."""
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM], capture_output=True, text=True, check=True
     )

@@ -1,4 +1,4 @@
-"""Many listeners of one job's event stream: how long until each has heard an event."""
+"""Many listeners of one job's event stream: the time until each has received an event."""
 
 import asyncio
 import re
@@ -17,7 +17,7 @@ _ID = re.compile(rb"^id: (\d+)$", re.M)
 
 @dataclass
 class Heard:
-    """Seconds from the moment before an event is stored, for each listener and each event."""
+    """Seconds from just before an event is stored, for each listener and each event."""
 
     seconds: list[float] = field(default_factory=list)
     missed: int = 0
@@ -25,11 +25,11 @@ class Heard:
 
 @dataclass
 class _Room:
-    """What the listeners have in common."""
+    """The state that the listeners share."""
 
     first: int  # the id of the first event that counts
     events: int
-    stored: dict[int, float] = field(default_factory=dict)  # since when an event can be heard
+    stored: dict[int, float] = field(default_factory=dict)  # event id: time just before it
     joined: int = 0
     heard: list[float] = field(default_factory=list)
 
@@ -37,7 +37,7 @@ class _Room:
 async def listen(
     port: int, backends: Backends, job_id: str, *, listeners: int, events: int, every: float
 ) -> Heard:
-    """Let `listeners` join, then store `events` one by one, one each `every` seconds."""
+    """Connect `listeners` listeners, then store `events` events, one every `every` seconds."""
     first = backends.store.progress(job_id).version + 1
     room = _Room(first, events)
     tasks = []
@@ -65,7 +65,7 @@ def _store(backends: Backends, job_id: str, number: int, room: _Room) -> None:
 
 
 async def _listener(port: int, job_id: str, room: _Room) -> None:
-    """To the last event that counts."""
+    """Listen until the last event that counts."""
     connection = await Connection.open(port)
     connection.ask(
         f"/v1/jobs/{job_id}/events",

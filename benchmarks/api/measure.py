@@ -1,4 +1,4 @@
-"""The bench's plan: what is stored, then each measurement against a server of its own."""
+"""The plan of the benchmark: store the data, then make each measurement with a new server."""
 
 import asyncio
 import time
@@ -36,7 +36,7 @@ GIGABYTE = 1_000_000_000
 
 @dataclass(frozen=True)
 class Sizes:
-    """Those of the figures; tests take smaller ones."""
+    """The sizes of the published figures. Tests use smaller ones."""
 
     metric_points: int = 1_000_000
     stored_jobs: int = 10_000
@@ -112,7 +112,7 @@ class _Bench:
         small = seeds.job_with_model(self.backends, self.settings, 10_000_000)
         job = seeds.job_with_model(self.backends, self.settings, self.sizes.archive_bytes)
         with server_process(self.settings) as server:
-            read_archive(server, small.id)  # what the first request of all loads is no growth
+            read_archive(server, small.id)  # what the first request loads does not count as growth
             server.reset_peak()
             before = server.peak_megabytes()
             size, seconds = read_archive(server, job.id)
@@ -121,7 +121,7 @@ class _Bench:
 
     def imports(self) -> Imports:
         self.say("import of the server")
-        import_server()  # which reads the files from the disk and compiles them
+        import_server()  # warms the file cache and compiles the modules
         runs = [import_server() for _ in range(self.sizes.imports)]
         return Imports(
             seconds=[seconds for seconds, _ in runs], torch=any(torch for _, torch in runs)
@@ -133,7 +133,7 @@ class _Bench:
         return Times.of(seconds)
 
     async def _steady(self, port: int, job_id: str) -> SteadyRate:
-        """The trainer reports a step each second while people ask where the job is."""
+        """Request the progress of a job while its trainer reports a step each second."""
 
         def report(step: int) -> None:
             self.backends.attempts.append(job_id, 1, [(step, seeds.step_finished(step, 3.0))])

@@ -1,4 +1,4 @@
-"""The server as its users run it: a process of its own, on SQLite and a real Valkey."""
+"""The server as users run it: a separate process, with SQLite and a real Valkey."""
 
 import os
 import socket
@@ -32,7 +32,7 @@ class ServerProcess:
         reset_peak_of(self.pid)
 
     def peak_megabytes(self) -> float:
-        """Resident memory at its highest since the start or `reset_peak`."""
+        """Return the peak resident memory since the start or the last `reset_peak`."""
         return peak_of(self.pid) / MEGABYTE
 
 
@@ -55,7 +55,7 @@ def server_process(settings: Settings) -> Iterator[ServerProcess]:
 
 
 def free_port() -> int:
-    """One that nobody listens on right now."""
+    """Return a port that no process listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
     return port

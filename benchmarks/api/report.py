@@ -1,6 +1,6 @@
-"""The API's table of docs/performance.md, from the committed results.
+"""The API's table in docs/performance.md, from the committed results.
 
-`python -m benchmarks.api.report` writes it anew, without measuring.
+`python -m benchmarks.api.report` writes the table again without a new measurement.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def measured_part(results: ApiResults | None) -> str:
 
 
 def as_text(results: ApiResults) -> str:
-    """For the terminal."""
+    """Return the table as text for the terminal."""
     return text_table(
         ["figure", "at most", "measured", MET_OR_MISSED], [_cells(g, results) for g in GOALS]
     )

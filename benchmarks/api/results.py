@@ -1,4 +1,4 @@
-"""What a run found, as JSON."""
+"""The results of a benchmark run, as JSON."""
 
 import math
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class _Found(BaseModel):
 
 
 class Times(_Found):
-    """Of how many, in milliseconds: the percentiles and the longest."""
+    """The number of times, their percentiles and their maximum, in milliseconds."""
 
     count: int
     p50: float
@@ -35,7 +35,7 @@ class Times(_Found):
 
 
 def _percentile(ordered: Sequence[float], share: float) -> float:
-    """The smallest that at least this share of all do not exceed."""
+    """Return the smallest value that at least this share of all values do not exceed."""
     return round(ordered[math.ceil(share * len(ordered)) - 1], 2)
 
 
@@ -50,12 +50,12 @@ class JobPages(_Found):
 
 
 class SteadyRate(_Found):
-    """Of requests that come at their moment, whether those before them are answered or not."""
+    """Requests at a fixed rate, sent whether earlier ones are answered or not."""
 
     per_second: float
     seconds: float
-    times: Times  # of those that were answered
-    errors: int  # the others
+    times: Times  # of the answered requests
+    errors: int  # the requests without an answer
 
 
 class Listeners(_Found):
@@ -74,13 +74,13 @@ class Archive(_Found):
 
 class Imports(_Found):
     seconds: list[float]  # of each run
-    torch: bool  # came with it
+    torch: bool  # whether the import loaded torch
 
 
 class ApiResults(_Found):
     machine: Machine
     measured_at: datetime
-    seconds: float  # that the whole bench took
+    seconds: float  # of the whole benchmark
     load_average_after: float  # over its last minute
     imports: Imports
     metrics: MetricsRead

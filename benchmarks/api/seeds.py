@@ -1,4 +1,4 @@
-"""What the database holds before the measurements, written by the stores' own functions."""
+"""The data in the database before the measurements, written by the stores' own functions."""
 
 import random
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from relora_core.events import StepFinished
 
 METRICS_A_STEP = 5  # points that one step adds to a job's curves
 LINES_AT_ONCE = 500
-WAITING_SHARE = 10  # one in so many of the stored jobs is queued, the others are over
+WAITING_SHARE = 10  # one of this many stored jobs is queued, the others are finished
 LABELS = ("speech", "vision", "text", "code")
 
 
@@ -38,7 +38,7 @@ def running_job(backends: Backends) -> Job:
 
 
 def job_with_metrics(backends: Backends, points: int) -> Job:
-    """A running job whose steps left so many points in its curves."""
+    """Store a running job with this number of points in its curves."""
     job = running_job(backends)
     steps = list(_steps(points // METRICS_A_STEP))
     for start in range(0, len(steps), LINES_AT_ONCE):
@@ -48,7 +48,10 @@ def job_with_metrics(backends: Backends, points: int) -> Job:
 
 
 def many_jobs(backends: Backends, count: int) -> None:
-    """In one transaction, as `submit` would write each; most are over then."""
+    """Store jobs in one transaction, each as `submit` would write it.
+
+    Most of them are finished afterwards.
+    """
     with backends.engine.begin() as connection:
         for number in range(count):
             some = spec(f"run-{number}", team=LABELS[number % len(LABELS)])
@@ -61,7 +64,7 @@ def many_jobs(backends: Backends, count: int) -> None:
 
 
 def job_with_model(backends: Backends, settings: Settings, size: int) -> Job:
-    """A job with a merged model of so many bytes, in a file that takes no place on the disk."""
+    """Store a job with a merged model of `size` bytes, in a sparse file that uses no disk space."""
     job = running_job(backends)
     folder = settings.data_dir / "storage" / "jobs" / job.id / "final"
     folder.mkdir(parents=True)
@@ -104,7 +107,7 @@ def step_finished(step: int, loss: float) -> StepFinished:
 
 
 def _steps(count: int) -> Iterator[StepFinished]:
-    noise = random.Random(0)  # noqa: S311 # no secret
+    noise = random.Random(0)  # noqa: S311 # not used for secrets
     for step in range(1, count + 1):
         yield step_finished(step, 3 + noise.random())
 

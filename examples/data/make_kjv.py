@@ -1,4 +1,4 @@
-"""Make `kjv.jsonl.gz`, one document a chapter, from what Debian's `bible` program prints.
+"""Make `kjv.jsonl.gz`, with one document per chapter, from the output of Debian's `bible` program.
 
 bible -f gen1:1-rev22:21 | python examples/data/make_kjv.py examples/data/kjv.jsonl.gz
 """
@@ -22,7 +22,7 @@ BOOKS = (
 
 
 def chapter_of(line: str) -> str:
-    """`Ge1:2 And the earth ...` is of chapter `Ge1`."""
+    """Return the chapter of a line: `Ge1:2 And the earth ...` is in chapter `Ge1`."""
     return line.partition(":")[0]
 
 
@@ -31,7 +31,7 @@ def book_of(line: str) -> str:
 
 
 def documents(lines: Iterable[str]) -> Iterator[dict[str, str | int]]:
-    """Yield a row for each chapter; `lines` hold a verse each, in the canonical order."""
+    """Yield a row for each chapter. Each line has one verse, in the canonical order."""
     for book, (_, book_lines) in zip(BOOKS.split(", "), groupby(lines, key=book_of), strict=True):
         for number, (_, verses) in enumerate(groupby(book_lines, key=chapter_of), start=1):
             text = "\n".join(verse.rstrip("\n").partition(" ")[2] for verse in verses)
