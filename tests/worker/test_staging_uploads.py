@@ -44,7 +44,7 @@ def test_an_upload_is_put_together_once(
 
     assert (file.name, file.read_text()) == ("corpus.txt", "In the beginning")
     assert list(file.parent.iterdir()) == [file]
-    backends.own_storage().delete("uploads")  # a node with a copy needs it no more
+    backends.own_storage().delete("uploads")  # a node with a copy does not need it
     assert find_files(stage(attempt)[uri]) == [file]
 
 

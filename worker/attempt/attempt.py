@@ -65,7 +65,7 @@ class Attempt:
 
     @cached_property
     def secrets(self) -> JobSecrets:
-        """The secrets of the job, read once per attempt.
+        """The secrets of the job, as they were when the attempt began.
 
         Raise `SecretNotFound` or `SecretsUnavailable`.
         """

@@ -20,7 +20,7 @@ from relora_core.checkpoint.manifest import verify
 from relora_core.files import sha256
 from relora_core.workdir.files import checkpoint_path
 
-KEPT_SECONDS = 3600.0  # after the last use, then a model may be deleted
+KEPT_SECONDS = 3600.0  # since the last use; then a model may be deleted
 
 Merge = Callable[[Path, Path], None]  # merge the checkpoint of a workdir into a folder
 
@@ -43,7 +43,7 @@ def model_folder(backends: Backends, job: Job, step: int, merge: Merge) -> Path:
         with TemporaryDirectory(prefix=".unfinished-", dir=root) as name:
             try:
                 made = _make(Path(name), files, backends.storage_for(job), merge)
-            except FileNotFoundError:  # deleted meanwhile to make room for later ones
+            except FileNotFoundError:  # deleted in the meantime to make room
                 raise _gone(job.id, step) from None
             with lock:
                 if not folder.exists():  # another generator may have just made it
