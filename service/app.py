@@ -1,4 +1,4 @@
-"""The HTTP service, put together."""
+"""The FastAPI application: its routes, middleware and background threads."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -46,10 +46,10 @@ from service.routes import (
 from service.routes.dependencies import refuse_unknown_query
 from service.streams.events import EventHub
 
-HASHED_AT_ONCE = 2  # uploads that are whole; others wait and hold no thread
+HASHED_AT_ONCE = 2  # complete uploads hashed at the same time; the others wait without a thread
 MAX_BODY_BYTES = 1 << 19
-BODY_SECONDS = 60.0  # in which a body must come; of an upload, the next part of it
-FOR_CALLERS = (  # each a `CallerRoute`, which checks who may call it
+BODY_SECONDS = 60.0  # time for a whole body to arrive; for an upload, time for its next bytes
+FOR_CALLERS = (  # their routes are `CallerRoute`s, which check who may call them
     jobs.router,
     progress.router,
     estimates.router,
@@ -72,14 +72,14 @@ FOR_CALLERS = (  # each a `CallerRoute`, which checks who may call it
 
 
 def create_app(backends: Backends, policy: KeyPolicy = KeyPolicy.REQUIRED) -> FastAPI:
-    """The service on these backends, which stay the caller's to close."""
+    """Return the application on these backends. The caller has to close the backends."""
     app = FastAPI(
         title="relora",
         summary="Pretrain language models with ReLoRA.",
         version="1",
-        docs_url=None,  # FastAPI's pages load from other hosts
+        docs_url=None,  # FastAPI's pages load scripts from other hosts
         redoc_url=None,
-        redirect_slashes=False,  # the address would begin with http:// behind a proxy that ends TLS
+        redirect_slashes=False,  # behind a proxy that ends TLS it would redirect to http://
         lifespan=_lifespan,
         exception_handlers=HANDLERS,
         generate_unique_id_function=lambda route: route.name,

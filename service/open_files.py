@@ -1,15 +1,15 @@
-"""How many files a process may have open: each connection is one, and so each listener."""
+"""The limit of open files of the process. Each connection, also of a stream, is an open file."""
 
 import logging
 import resource
 
 logger = logging.getLogger(__name__)
 
-WITHOUT_LIMIT = 10_240  # asked for where the hard limit is none: macOS refuses more
+WITHOUT_LIMIT = 10_240  # the soft limit to set where there is no hard limit: macOS refuses more
 
 
 def raise_limit() -> int:
-    """Raise the soft limit, which is often 1024, to the hard one; log it, and return it."""
+    """Raise the soft limit, which is often 1024, to the hard limit. Log and return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = wanted_of(soft, hard)
     if wanted != soft:
@@ -19,7 +19,7 @@ def raise_limit() -> int:
 
 
 def wanted_of(soft: int, hard: int) -> int:
-    """The soft limit to have. No limit, which is written -1, stays none."""
+    """Return the soft limit to set. If there is no soft limit (-1), keep it so."""
     if resource.RLIM_INFINITY not in (soft, hard):
         return hard
     return soft if soft == resource.RLIM_INFINITY else max(soft, WITHOUT_LIMIT)

@@ -1,4 +1,4 @@
-"""`python -m service.openapi`: print how the API describes itself where keys are asked for."""
+"""`python -m service.openapi`: print the OpenAPI document of a service that requires keys."""
 
 import json
 from contextlib import closing
@@ -11,10 +11,10 @@ def document() -> dict[str, Any]:
     from jobs.settings import Settings
     from service.app import create_app
 
-    # Nothing is asked of it, so the database may be one that is nowhere.
+    # The database is never used, so an empty one in memory is enough.
     with closing(open_backends(Settings(database_url="sqlite://"))) as backends:
         return create_app(backends).openapi()
 
 
 if __name__ == "__main__":
-    print(json.dumps(document(), indent=2))  # noqa: T201 # what it is for
+    print(json.dumps(document(), indent=2))  # noqa: T201 # this command prints

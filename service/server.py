@@ -17,15 +17,18 @@ from service.http.connection import Connection
 from service.open_files import raise_limit
 from service.streams.events import EventHub
 
-# Longer than load balancers keep an idle connection (mostly 60 s): or they send a request into one
-# that is just being closed, and their caller sees a 502.
+# Longer than load balancers keep an idle connection open (mostly 60 s). Otherwise a balancer may
+# send a request into a connection that is being closed, and its caller gets a 502.
 KEEP_ALIVE_SECONDS = 75
-OTHER_FILES = 256  # the database, the storage, uploads
-GRACE_SECONDS = 10  # for the requests that are under way when the server is asked to stop
+OTHER_FILES = 256  # open files for the database, the storage and uploads
+GRACE_SECONDS = 10  # time for running requests to end when the server is asked to stop
 
 
 class Server(uvicorn.Server):
-    """Ends the event streams when it is asked to stop; their clients connect again elsewhere."""
+    """A uvicorn server that ends the event streams when it is asked to stop.
+
+    Their clients then connect to another server.
+    """
 
     def __init__(self, config: uvicorn.Config, hub: EventHub) -> None:
         super().__init__(config)
@@ -37,7 +40,10 @@ class Server(uvicorn.Server):
 
 
 def serve(settings: Settings, listener: socket.socket) -> None:
-    """Answer on `listener` until SIGTERM or SIGINT. Raises `NoKeys`."""
+    """Answer requests on `listener` until SIGTERM or SIGINT.
+
+    Raise `NoKeys` if others can reach the service and there is no API key.
+    """
     with closing(open_backends(settings)) as backends:
         policy = key_policy(settings.authentication, listener.getsockname()[0], backends.keys)
         app = create_app(backends, policy)
@@ -55,22 +61,29 @@ def serve(settings: Settings, listener: socket.socket) -> None:
 
 
 def most_connections(files: int) -> int | None:
-    """So many that files are left for all else. Who comes then is answered 503 at once."""
+    """Return the limit of open connections, or None for no limit.
+
+    It leaves open files for everything else. A request above the limit gets 503 at once.
+    """
     return None if files == resource.RLIM_INFINITY else max(files - OTHER_FILES, files // 2)
 
 
 def _settle() -> None:
-    """What the start made stays to the end: no collection of garbage shall look at it again, which
-    would hold all requests up for a tenth of a second now and then."""
+    """Exclude the objects made at the start from garbage collection.
+
+    They live until the process ends. Each full collection of them would delay all requests by
+    about 0.1 s.
+    """
     gc.collect()
     gc.freeze()
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A bound socket. Raises `OSError` if the address is taken."""
+    """Return a listening socket. Raise `OSError` if the address is in use."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, port), family=family, backlog=2048)
-    # Connections inherit it. Without, the body of an answer waits 40 ms for the head's receipt.
+    # Connections inherit TCP_NODELAY. Without it, the body of a response waits 40 ms for the
+    # acknowledgement of its headers.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 

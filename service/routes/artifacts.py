@@ -1,4 +1,4 @@
-"""A job's files: checkpoints, merged models, logs and reports."""
+"""The files of a job: checkpoints, merged models, logs and reports."""
 
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -38,7 +38,7 @@ MEDIA_TYPES = {
 
 
 def _downloads(*media_types: str) -> dict[int | str, dict[str, Any]]:
-    """The good answers of a download, for its OpenAPI entry."""
+    """Return the successful responses of a download, for its OpenAPI entry."""
     content = {kind: {"schema": {"format": "binary"}} for kind in media_types}
     return {
         200: {"content": content, "description": "The whole file."},
@@ -61,7 +61,7 @@ def list_checkpoints(
         Query(description=CURSOR),
     ] = "",
 ) -> Page[CheckpointEntry]:
-    """The folders that the job saved, the newest first: checkpoints and merged models."""
+    """Return the checkpoints and merged models that the job saved, the newest first."""
     found = backends.files.checkpoints(job_id, limit=limit + 1, after=cursor)
     return Page[CheckpointEntry].of(found, limit, cursor="position")
 
@@ -88,7 +88,7 @@ def list_artifacts(
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
     cursor: Annotated[str, Query(max_length=MAX_PATH, description=CURSOR)] = "",
 ) -> Page[StoredArtifact]:
-    """The files that are whole in the storage, sorted by path."""
+    """Return the files that are completely uploaded to the storage, sorted by path."""
     files = backends.files.list(job_id, selection, limit=limit + 1, after=cursor)
     found = [StoredArtifact(**file.model_dump(), url=_url(job_id, file.path)) for file in files]
     return Page[StoredArtifact].of(found, limit, cursor="path")
@@ -111,7 +111,7 @@ def download_artifact(
     backends: BackendsDep,
     conditions: ConditionsDep,
 ) -> Response:
-    """The file or, with `Range`, a part of it. Its ETag is its sha256."""
+    """Return the file or, with `Range`, a part of it. Its ETag is its sha256."""
     artifact = store.artifact(job_id, path)
     storage = backends.storage_for(store.get(job_id))
     content = _content(artifact, storage)
@@ -128,7 +128,7 @@ def download_artifact(
         return RedirectResponse(link, status_code=307)
     try:
         return send(content, conditions)
-    except FileNotFoundError:  # deleted since it was listed
+    except FileNotFoundError:  # it was deleted after it was listed
         raise ArtifactNotFound(job_id, path) from None
 
 
@@ -152,7 +152,7 @@ def download_model(
         ),
     ] = None,
 ) -> Response:
-    """A merged model as one tar archive of its folder; `Range` resumes a broken download."""
+    """Return a merged model as one tar archive of its folder. `Range` resumes a download."""
     files = backends.files.model(job_id, step)
     storage = backends.storage_for(store.get(job_id))
     _check_stored(job_id, files, storage)
@@ -175,7 +175,10 @@ def download_model(
 
 
 def _check_stored(job_id: str, files: list[Artifact], storage: Storage) -> None:
-    """A stream that has begun can tell of no error any more."""
+    """Raise `ArtifactNotFound` if a file is missing or incomplete in the storage.
+
+    This is checked first, because a stream that has begun cannot report an error.
+    """
     folder = files[0].key.removesuffix(files[0].path) + folder_of(files[0])
     stored = {file.key: file.size for file in storage.list(folder)}
     for file in files:

@@ -80,7 +80,7 @@ def list_datasets(
     limit: PageLimit = 50,
     cursor: Cursor = None,
 ) -> Page[Dataset]:
-    """The newest first, those that are being uploaded among them."""
+    """Return a page of datasets, the newest first. Unfinished uploads are included."""
     found = backends.datasets.list(project, limit=limit + 1, before=cursor)
     return Page[Dataset].of(found, limit)
 
@@ -94,7 +94,7 @@ def list_datasets(
 def get_dataset(
     dataset_id: Id, backends: BackendsDep, project: ProjectDep, response: Response
 ) -> Dataset:
-    """Show a dataset. Its headers say where an upload continues: `HEAD` returns them alone."""
+    """Return a dataset. The headers tell where its upload continues; `HEAD` returns only them."""
     dataset = backends.datasets.get(project, dataset_id)
     response.headers.update(upload_headers(dataset, backends.settings.upload_expires_seconds))
     response.headers["Cache-Control"] = "no-store"
@@ -117,9 +117,10 @@ async def upload_content(
     response: Response,
     offset: Offset,
 ) -> None:
-    """Send bytes from an offset on, in requests of any size. All bytes that arrive are kept.
+    """Send bytes of the file, starting at an offset, in requests of any size.
 
-    The last byte makes the dataset `ready`, if the whole file has the announced sha256.
+    All bytes that arrive are kept, also if the connection breaks. After the last byte the dataset
+    is `ready` if the whole file has the announced sha256.
     """
     if request.headers.get("Content-Type") != tus.CONTENT_TYPE:
         raise HTTPException(415, f"Send the bytes with Content-Type: {tus.CONTENT_TYPE}.")
@@ -136,7 +137,10 @@ async def upload_content(
 
 
 def _finish(backends: Backends, storage: Storage, project: str, dataset_id: str) -> Dataset:
-    """Read the dataset again: another request may have finished it while this one waited."""
+    """Verify the whole file, and make the dataset `ready`.
+
+    The dataset is read again first: another request may have finished it while this one waited.
+    """
     dataset = backends.datasets.get(project, dataset_id)
     return content.finish(backends.datasets, storage, project, dataset)
 
@@ -149,5 +153,5 @@ def _finish(backends: Backends, storage: Storage, project: str, dataset_id: str)
     responses=documented(404, 409, 412),
 )
 def delete_dataset(dataset_id: Id, backends: BackendsDep, project: ProjectDep) -> None:
-    """Delete a dataset that no job needs any more, or an unfinished upload."""
+    """Delete a dataset that no job needs anymore, or an unfinished upload."""
     backends.datasets.delete(project, dataset_id)

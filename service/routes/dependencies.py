@@ -1,4 +1,4 @@
-"""What routes ask for in their signatures."""
+"""The FastAPI dependencies that routes name in their signatures."""
 
 from collections.abc import Iterator
 from typing import Annotated, cast
@@ -47,7 +47,10 @@ def _project(caller: CallerDep) -> str:
 
 
 async def refuse_unknown_query(request: Request) -> None:
-    """A misspelt parameter is an error, not the whole list."""
+    """Raise `RequestValidationError` if the route does not know a query parameter.
+
+    Otherwise a misspelled filter would return the whole list.
+    """
     route = cast(APIRoute, request.scope["route"])
     known = set(_query_parameters(route.dependant))
     unknown = sorted(set(request.query_params) - known)
@@ -68,7 +71,7 @@ def _query_parameters(dependant: Dependant) -> Iterator[str]:
         yield from _query_parameters(part)
 
 
-NEXT = "the `next` of the page before"  # what a cursor must be, in an error
+NEXT = "the `next` of the page before"  # says in an error what a cursor must be
 CURSOR = "The `next` of the page before."
 
 BackendsDep = Annotated[Backends, Depends(_backends)]

@@ -1,4 +1,4 @@
-"""What a job would cost, with nothing queued."""
+"""Estimates of what a job would need. Nothing is queued."""
 
 from typing import Annotated
 
@@ -35,7 +35,7 @@ GpuName = Annotated[
 @router.post(
     "/estimate", summary="Estimate what a job needs", responses=documented(400, 413, 415, 422)
 )
-def estimate_job(  # what a request has
+def estimate_job(
     spec: SpecBody,
     admission: AdmissionDep,
     gpu: Annotated[
@@ -54,9 +54,9 @@ def estimate_job(  # what a request has
         ),
     ] = UTILIZATION,
 ) -> JobEstimate:
-    """Check a spec as a submit does, and say its parameters, memory, arithmetic and time.
+    """Check a spec as on submit, and estimate its parameters, memory, FLOPs and time.
 
-    Beside them are those of full-rank training. Nothing is queued.
+    The same numbers for full-rank training are beside them. Nothing is queued.
     """
     admission.check(spec)
     name, gpu_from = (gpu, GpuFrom.REQUEST) if gpu else _of_workers(admission)
@@ -82,7 +82,7 @@ def estimate_job(  # what a request has
 
 
 def _of_workers(admission: Admission) -> tuple[str, GpuFrom]:
-    """The first known GPU of a worker."""
+    """Return the first GPU of a worker that estimates know, or else the default."""
     workers = admission.backends.workers.list(project=admission.project)
     known = (known_gpu(gpu.name) for worker in workers for gpu in worker.gpus)
     found = next((name for name in known if name), None)

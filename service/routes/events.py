@@ -1,4 +1,4 @@
-"""A job's events: as pages of JSON, or as they happen (server-sent events)."""
+"""The events of a job: as pages of JSON, or as a live stream of server-sent events."""
 
 import asyncio
 import logging
@@ -30,9 +30,9 @@ router = APIRouter(prefix="/v1/jobs", tags=["events"], route_class=CallerRoute)
 
 EVENT_STREAM = "text/event-stream"
 RETRY_MILLISECONDS = 2000  # how long a client waits before it connects again
-QUIET_SECONDS = 15.0  # without an event, until a comment keeps proxies from closing
-STALLED_SECONDS = 30.0  # a listener that takes nothing for so long is let go; it may come back
-CHUNK_FRAMES = 100  # sent at once, so that a listener far behind holds little
+QUIET_SECONDS = 15.0  # after so long without an event, a comment keeps proxies from closing
+STALLED_SECONDS = 30.0  # a client that reads nothing for so long is disconnected; it can resume
+CHUNK_FRAMES = 100  # events sent at once, so that a client far behind takes little memory
 EVENT_TYPES = sorted(event.model_fields["type"].default for event in get_args(AnyJobEvent))
 
 
@@ -49,7 +49,7 @@ EventType = Annotated[
 
 @dataclass(frozen=True)
 class Selection:
-    """Which events are asked for."""
+    """The events that a request asks for."""
 
     after: int
     limit: int
@@ -107,15 +107,16 @@ def get_events(
     hub: HubDep,
     stays_allowed: StaysAllowedDep,
 ) -> Response:
-    """A page of JSON or, with `Accept: text/event-stream`, a stream to the job's last event.
+    """Return a page of events or, with `Accept: text/event-stream`, stream them as they happen.
 
-    The stream resumes from `Last-Event-ID`, the id of the last event that was seen.
+    The stream ends with the job's last event. To resume it, send the id of the last event that
+    you received as `Last-Event-ID`.
     """
     after, limit = selection.after, selection.limit
     if EVENT_STREAM not in request.headers.get("Accept", ""):
         found = store.events(job_id, after=after, limit=limit + 1, types=selection.types)
         page = EventPage.of(found, limit)
-        # Not by FastAPI, which writes a loss that is not finite as null.
+        # FastAPI would write a loss that is not finite as null.
         return Response(page.model_dump_json(), media_type="application/json")
     if store.get(job_id).status in FINAL and not store.events(
         job_id, after=after, limit=1, types=selection.types
@@ -129,7 +130,10 @@ def get_events(
 
 
 class EventStream(StreamingResponse):
-    """Lets go of a listener that takes nothing; it resumes by `Last-Event-ID` when it can."""
+    """A stream that disconnects a client that reads nothing for `STALLED_SECONDS`.
+
+    The client can resume by `Last-Event-ID`.
+    """
 
     async def stream_response(self, send: Send) -> None:
         async def send_in_time(message: Message) -> None:
@@ -145,7 +149,7 @@ class EventStream(StreamingResponse):
 async def while_allowed(
     lines: AsyncGenerator[bytes, None], stays_allowed: StaysAllowed
 ) -> AsyncIterator[bytes]:
-    """The lines, until the key of who reads them is revoked or expires."""
+    """Yield the lines until the reader's API key is revoked or expires."""
     async with aclosing(lines):
         async for line in lines:
             if not await stays_allowed():

@@ -1,4 +1,4 @@
-"""New jobs from others."""
+"""Forks: new jobs made from the spec, and optionally the weights, of another job."""
 
 from fastapi import APIRouter, Response
 
@@ -24,7 +24,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=CallerRoute)
     status_code=201,
     responses={**CREATED, **documented(400, 404, 409, 413, 422)},
 )
-def fork_job(  # noqa: PLR0913 # what a request has
+def fork_job(  # noqa: PLR0913 # FastAPI passes each part of the request
     job_id: Id,
     fork: Fork,
     admission: AdmissionDep,
@@ -33,9 +33,10 @@ def fork_job(  # noqa: PLR0913 # what a request has
     response: Response,
     key: IdempotencyKey = None,
 ) -> Job:
-    """Queue a new job with this one's spec and changes to it, from the start or from its weights.
+    """Queue a new job with the spec of this job and your changes to it.
 
-    The new job counts its own steps from 0. What it begins with is kept until it is over.
+    It starts from scratch or from the weights of this job. The new job counts its own steps from
+    0. The weights that it starts from are kept until it is over.
     """
     job = backends.store.get(job_id)
     if fork.source is not None and not _has(backends, job_id, fork.source):
@@ -58,7 +59,11 @@ def _has(backends: BackendsDep, job_id: str, folder: str) -> bool:
 
 
 def _check(job: Job, fork: Fork, spec: JobSpec) -> None:
-    """Raise `InvalidSpec` for what the spec alone does not show to be wrong."""
+    """Raise `InvalidSpec` for an error that shows only beside the other job.
+
+    Such an error is the same output as that job's, or a checkpoint for a method that cannot use
+    it.
+    """
     if spec.output is not None and spec.output == job.spec.output:
         message = f"job {job.id} writes there; give another place in `changes`"
         raise InvalidSpec([Problem(path="output.uri", message=message)])

@@ -1,4 +1,4 @@
-"""Text from a job's model: asked for, waited for, looked up."""
+"""Text generation by a job's model: request it, wait for it, list it."""
 
 import asyncio
 import time
@@ -39,9 +39,9 @@ Wait = Annotated[
 async def generate(
     job_id: Id, new: NewGeneration, backends: BackendsDep, response: Response, wait: Wait = 0
 ) -> Generation:
-    """Sample text from a model of the job, also while it trains.
+    """Sample text from a model of the job, also while the job trains.
 
-    A checkpoint that has no merged model yet is merged for it, which takes a while at first.
+    If a checkpoint has no merged model yet, it is merged first, which takes a while.
     """
     asked = await run_in_threadpool(_create, backends, job_id, new)
     generation = await _when_over(backends, asked, wait)
@@ -58,7 +58,7 @@ def list_generations(
     limit: PageLimit = 50,
     cursor: Cursor = None,
 ) -> Page[Generation]:
-    """The newest first."""
+    """Return a page of generated texts, the newest first."""
     found = backends.generations.list(job_id, limit=limit + 1, before=cursor)
     return Page[Generation].of(found, limit)
 
@@ -71,7 +71,7 @@ def list_generations(
 async def get_generation(
     job_id: Id, generation_id: Id, backends: BackendsDep, wait: Wait = 0
 ) -> Generation:
-    """A generation, once it is over or `wait` seconds have passed."""
+    """Return a generation as soon as it is over, or after `wait` seconds."""
     found = await run_in_threadpool(backends.generations.get, job_id, generation_id)
     return await _when_over(backends, found, wait)
 
@@ -86,7 +86,7 @@ def _create(backends: Backends, job_id: str, new: NewGeneration) -> Generation:
 
 
 def _step_of(backends: Backends, job_id: str, step: int | None) -> int:
-    """The step whose model will be asked: that of the final one, or else the newest."""
+    """Return the step of the model to use: the given step, or the final model, or the newest."""
     saved = backends.files.checkpoints(job_id)
     matching = [one for one in saved if step in (None, one.step)]
     if not matching:

@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it can work."""
+"""Health checks: the process answers, and it can serve requests."""
 
 from typing import cast
 
@@ -12,7 +12,7 @@ router = APIRouter(tags=["health"])
 
 @router.get("/healthz", summary="Check that the process answers")
 async def healthz() -> Health:
-    """The process answers, however busy its threads are."""
+    """Return 200 as long as the process answers, even if all its threads are busy."""
     return Health()
 
 
@@ -22,9 +22,9 @@ async def healthz() -> Health:
     responses={503: {"model": Readiness, "description": "No job store."}},
 )
 def readyz(request: Request, response: Response) -> Readiness:
-    """Whether requests can be served, and which part is down.
+    """Tell if requests can be served, and which part is down.
 
-    Without the broker, jobs are accepted, and wait to be sent; without the storage, they are
+    Without the broker, jobs are accepted and wait to be sent. Without the storage, jobs are
     accepted and can be watched, but their files cannot be downloaded.
     """
     parts = cast(Probes, request.app.state.probes).check()

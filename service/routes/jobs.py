@@ -31,7 +31,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=CallerRoute)
 
 
 def _as_text(moment: str) -> str:
-    """Pydantic takes a number too, as seconds or milliseconds by its size."""
+    """Refuse a number, which pydantic would read as seconds or milliseconds by its size."""
     if "T" not in moment:
         raise ValueError("write it as 2026-01-31T12:00:00Z")
     return moment
@@ -61,7 +61,7 @@ SUBMITTED = {**CREATED, 200: {**CREATED[200], "model": SubmittedJob}}
     status_code=201,
     responses={**SUBMITTED, **documented(400, 409, 413, 415, 422)},
 )
-def create_job(  # what a request has
+def create_job(
     spec: SpecBody,
     admission: AdmissionDep,
     store: StoreDep,
@@ -79,14 +79,14 @@ def create_job(  # what a request has
 
 
 def located(job: Job, response: Response, *, is_new: bool) -> Job:
-    """Say where the job is, and with 200 that it was there before."""
+    """Set `Location`, and the status 200 if an earlier request created the job."""
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     if not is_new:
         response.status_code = 200
     return job
 
 
-def _filter(  # noqa: PLR0913 # what a list is narrowed by
+def _filter(  # noqa: PLR0913 # one parameter for each filter
     status: Annotated[
         list[JobStatus] | None, Query(max_length=20, description="Any of these.")
     ] = None,
@@ -127,8 +127,10 @@ def list_jobs(
     wanted: Annotated[JobFilter, Depends(_filter)],
     limit: PageLimit = 50,
 ) -> Page[Job]:
-    """Jobs, the newest first. Where specs are long, a page has fewer than `limit`: go on with
-    `next` until it is null.
+    """Return a page of jobs, the newest first.
+
+    A page has fewer than `limit` jobs if their specs are long. Ask for more with `next` until it
+    is null.
     """
     jobs, more = store.page(wanted, project=project, limit=limit)
     return Page[Job](items=jobs, next=jobs[-1].id if more else None)
@@ -136,7 +138,7 @@ def list_jobs(
 
 @router.get("/{job_id}", summary="Show a job", responses=documented(404))
 def get_job(job_id: Id, store: StoreDep) -> Job:
-    """The job, with its whole spec and where it is now."""
+    """Return the job with its whole spec and its current progress."""
     return store.get(job_id)
 
 
@@ -146,7 +148,7 @@ def get_job(job_id: Id, store: StoreDep) -> Job:
     responses=documented(400, 404, 409, 413, 422),
 )
 def change_job(job_id: Id, changes: JobChanges, store: StoreDep, admission: AdmissionDep) -> Job:
-    """Another name or other labels at any time; another priority while the job is queued."""
+    """Change the name or the labels at any time, or the priority while the job is queued."""
     if "priority" in changes.given:
         admission.check_priority(changes.priority)
     return store.change(job_id, changes)
@@ -160,15 +162,16 @@ def delete_job(
     backends: BackendsDep,
     artifacts: Annotated[bool, Query(description="Its files in the storage too.")] = False,  # noqa: FBT002 # a query parameter
 ) -> None:
-    """Delete a job that is over, with its events. Without `artifacts`, its files stay.
+    """Delete a finished job and its events. Its files stay in the storage unless `artifacts` is
+    true.
 
-    If the storage does not answer or refuses, the answer is 502: the job is deleted, and the
-    service deletes its files later.
+    If the storage does not answer or refuses, the response is 502. The job is deleted then, and
+    the service deletes its files later.
     """
     if not artifacts:
         backends.store.delete(job_id)
         return
-    backends.storage_for(backends.store.get(job_id))  # it can be opened
+    backends.storage_for(backends.store.get(job_id))  # raises if the storage cannot be opened
     backends.store.delete(job_id, with_files=True)
     try:
         delete_files(backends, job_id)
@@ -181,7 +184,7 @@ def delete_job(
     "/{job_id}/cancel", summary="Cancel a job", status_code=202, responses=documented(404, 409)
 )
 def cancel_job(job_id: Id, store: StoreDep) -> Job:
-    """Ask the job to save a checkpoint and end; one that waits in the queue ends at once."""
+    """Ask the job to save a checkpoint and end. A queued job ends at once."""
     return store.request_action(job_id, RequestedAction.CANCEL)
 
 
@@ -189,7 +192,7 @@ def cancel_job(job_id: Id, store: StoreDep) -> Job:
     "/{job_id}/pause", summary="Pause a job", status_code=202, responses=documented(404, 409)
 )
 def pause_job(job_id: Id, store: StoreDep) -> Job:
-    """Ask the job to save a checkpoint and leave its worker until it is resumed."""
+    """Ask the job to save a checkpoint and free its worker until the job is resumed."""
     return store.request_action(job_id, RequestedAction.PAUSE)
 
 
@@ -200,7 +203,7 @@ def pause_job(job_id: Id, store: StoreDep) -> Job:
     responses=documented(404, 409),
 )
 def resume_job(job_id: Id, store: StoreDep, dispatcher: DispatcherDep) -> Job:
-    """Put a paused job back into the queue; it goes on from its last checkpoint."""
+    """Put a paused job back into the queue. It resumes from its last checkpoint."""
     job = store.resume(job_id)
     dispatcher.run_soon()
     return job
@@ -213,7 +216,7 @@ def resume_job(job_id: Id, store: StoreDep, dispatcher: DispatcherDep) -> Job:
     responses=documented(404, 409),
 )
 def retry_job(job_id: Id, store: StoreDep, dispatcher: DispatcherDep) -> Job:
-    """Put a failed or cancelled job back into the queue; it goes on from its last checkpoint.
+    """Put a failed or cancelled job back into the queue. It resumes from its last checkpoint.
 
     Its count of failed attempts starts again at 0.
     """

@@ -1,4 +1,4 @@
-"""API keys: who may use the service."""
+"""API keys, which say who may use the service."""
 
 from typing import Annotated, cast
 
@@ -33,7 +33,10 @@ AccessDep = Annotated[Access, Depends(_access)]
 
 
 def _project(caller: Caller, asked: str | None) -> str:
-    """The project that is asked for: the caller's own or, for an operator, any."""
+    """Return the project to use: the caller's own or, for an operator, any.
+
+    Raise `ScopeMissing` if another caller asks for another project.
+    """
     if asked is None or asked == caller.project:
         return caller.project
     check_scope(caller, Scope.OPERATOR)
@@ -55,7 +58,7 @@ def _key(key_id: str, caller: Caller, keys: KeyStore) -> ApiKey:
     },
 )
 def create_key(new: NewKey, caller: CallerDep, keys: KeysDep, response: Response) -> CreatedKey:
-    """Make a key. The answer is the only one that shows it; its scope is within the caller's."""
+    """Create a key. Only this response shows it. Its scope cannot exceed the caller's scope."""
     project = _project(caller, new.project)
     check_scope(caller, new.scope)
     key = keys.create(new, project=project)
@@ -80,23 +83,23 @@ def list_keys(
     limit: PageLimit = 50,
     cursor: Cursor = None,
 ) -> Page[ApiKey]:
-    """A project's keys, the newest first, expired ones among them."""
+    """Return the keys of a project, the newest first. Expired keys are included."""
     found = keys.list(_project(caller, project), limit=limit + 1, before=cursor, revoked=revoked)
     return Page[ApiKey].of(found, limit)
 
 
 @router.get("/{key_id}", summary="Show an API key", responses=documented(404))
 def get_key(key_id: Id, caller: CallerDep, keys: KeysDep) -> ApiKey:
-    """A key, without the key itself."""
+    """Return the name, scope and dates of a key, without the key itself."""
     return _key(key_id, caller, keys)
 
 
 @router.delete("/{key_id}", summary="Revoke an API key", status_code=204, responses=documented(404))
 def revoke_key(key_id: Id, caller: CallerDep, keys: KeysDep, access: AccessDep) -> None:
-    """Revoke a key, for good. `GET /v1/keys?revoked=true` still shows it.
+    """Revoke a key permanently. `GET /v1/keys?revoked=true` still shows it.
 
-    This server refuses it at once, others of the same service within five seconds; streams of
-    events and of logs that it began end.
+    This server refuses the key at once, other servers of the same service within five seconds.
+    Streams of events and logs that were opened with the key end.
     """
     key = _key(key_id, caller, keys)
     check_scope(caller, key.scope)

@@ -1,4 +1,4 @@
-"""What a job's trainer printed: the end of it, a part of it, or as it comes."""
+"""The log of a job's trainer: all of it, its last lines, a part of it, or new lines live."""
 
 import time
 from collections.abc import AsyncGenerator
@@ -36,7 +36,7 @@ UNBUFFERED = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 @dataclass(frozen=True)
 class Part:
-    """Which part of a log is asked for."""
+    """The part of a log that a request asks for."""
 
     tail: Annotated[
         int | None, Query(ge=0, le=10_000, description="Only this many of the last lines.")
@@ -73,7 +73,7 @@ class Part:
         **documented(404, 416, 422, 502),
     },
 )
-def get_log(  # noqa: PLR0913 # what a request has
+def get_log(  # noqa: PLR0913 # FastAPI passes each part of the request
     job_id: Id,
     request: Request,
     backends: BackendsDep,
@@ -84,11 +84,12 @@ def get_log(  # noqa: PLR0913 # what a request has
         int | None, Query(ge=1, le=2**31 - 1, description="Default: the last.")
     ] = None,
 ) -> Response:
-    """What the trainer of an attempt printed, as text, secrets masked.
+    """Return what the trainer of an attempt printed, as text, with secrets masked.
 
-    All of it, its last lines (`tail`), a range of bytes (`Range`), or, with `follow=true`, new
-    lines as they come, until the attempt ends; with `Accept: text/event-stream` as server-sent
-    events, which resume by `Last-Event-ID`. Of a running attempt the last MiB can be read.
+    You get the whole log, its last lines (`tail`) or a range of bytes (`Range`). With
+    `follow=true`, new lines follow until the attempt ends. With `Accept: text/event-stream`, the
+    lines come as server-sent events, which resume by `Last-Event-ID`. While an attempt runs, only
+    the last MiB of its log can be read.
     """
     log = open_log(backends, job_id, attempt)
     streams = EVENT_STREAM in request.headers.get("Accept", "")

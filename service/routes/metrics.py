@@ -1,4 +1,4 @@
-"""A job's metrics: curves thinned for a chart, or every point as CSV."""
+"""The metrics of a job: curves with few points for a chart, or every point as CSV."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
@@ -62,11 +62,11 @@ def get_metrics(
         int | None, Query(ge=0, le=MAX_SAFE_INTEGER, description="The last step.")
     ] = None,
 ) -> Metrics:
-    """Curves of at most `max_points` points each, and the steps to mark on them.
+    """Return curves of at most `max_points` points each, and the steps to mark on them.
 
-    A longer curve is cut into parts of equal length, and each gives its lowest and its highest
-    point, where they are: no peak is lost, and every value is one that was measured. Steps that
-    an attempt took back, when it resumed or was rewound, are replaced by those that repeat them.
+    A longer curve is cut into parts of equal length. Each part gives its lowest and its highest
+    point, each at its own step. So no peak is lost, and every value was really measured. When an
+    attempt resumes or is rewound, it repeats some steps; their new values replace the old ones.
     """
     return metrics.get(
         job_id,
@@ -86,8 +86,10 @@ def get_metrics(
     },
 )
 def get_metrics_csv(job_id: Id, metrics: MetricsDep, names: Names = None) -> Response:
-    """Every point, a row for each step; a cell is empty where a metric was not measured, and
-    `NaN` where it was not finite."""
+    """Return every point, in one row for each step.
+
+    A cell is empty if the metric was not measured at that step, and `NaN` if it was not finite.
+    """
     columns = metrics.names(job_id, names or METRICS)
     return StreamingResponse(
         _chunks(columns, metrics.table(job_id, columns)),

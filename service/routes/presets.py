@@ -1,4 +1,4 @@
-"""Model shapes and recipes that a spec may name."""
+"""Model presets and recipes that a spec can name."""
 
 from fastapi import APIRouter
 
@@ -38,13 +38,13 @@ class RecipeNotFound(NotFound):
 
 @router.get("/presets", summary="List model presets")
 def list_presets() -> Page[Preset]:
-    """Model shapes by name, with their sizes."""
+    """Return the model presets with their sizes."""
     return Page[Preset](items=all_presets(), next=None)
 
 
 @router.get("/presets/{name}", summary="Show a model preset", responses=documented(404))
 def get_preset(name: Id) -> PresetConfig:
-    """A model's shape, with its Hugging Face config."""
+    """Return a model preset with its Hugging Face config."""
     if (found := preset(name)) is None:
         raise PresetNotFound(name)
     return found
@@ -52,13 +52,13 @@ def get_preset(name: Id) -> PresetConfig:
 
 @router.get("/recipes", summary="List recipes")
 def list_recipes() -> Page[RecipeEntry]:
-    """The paper's runs by name, each with its source."""
+    """Return the runs of the paper, each with its source."""
     return Page[RecipeEntry](items=all_recipes(), next=None)
 
 
 @router.get("/recipes/{name}", summary="Show a recipe", responses=documented(404))
 def get_recipe(name: Id) -> RecipeEntry:
-    """A run of the paper, with the part of a spec that it fills in."""
+    """Return a run of the paper with the part of a spec that it fills in."""
     if (found := recipe(name)) is None:
         raise RecipeNotFound(name)
     return found

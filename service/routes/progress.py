@@ -1,4 +1,4 @@
-"""Where a job is now; or where it is once that has changed."""
+"""The progress of a job: now, or as soon as it has changed."""
 
 from contextlib import aclosing
 from typing import Annotated
@@ -38,10 +38,10 @@ async def get_progress(
         ),
     ] = None,
 ) -> Progress:
-    """Where the job is now: cheap enough to ask every second.
+    """Return the current progress of the job. It is cheap enough to ask for every second.
 
-    With `wait`, the answer comes when the version differs from `after`, when the job is over, or
-    when the time is up. A waiting request holds no thread.
+    With `wait`, the response comes when the version differs from `after`, when the job is over,
+    or after `wait` seconds. A waiting request holds no thread.
     """
     progress = await run_in_threadpool(store.progress, job_id)
     known = progress.version if after is None else after

@@ -1,4 +1,4 @@
-"""Projects and what each may use."""
+"""Projects and their quotas."""
 
 from typing import Annotated
 
@@ -38,7 +38,7 @@ for_operators = [Depends(operators_only)]
     },
 )
 def create_project(new: NewProject, projects: ProjectsDep, response: Response) -> Project:
-    """Make a project. Needs an operator's key, as do its first keys."""
+    """Create a project. This and its first API key need an operator's key."""
     project = projects.create(new)
     response.headers["Location"] = f"/v1/projects/{project.name}"
     return project
@@ -50,7 +50,7 @@ def list_projects(
     limit: PageLimit = 50,
     cursor: Annotated[str, Query(max_length=MAX_NAME, description=CURSOR)] = "",
 ) -> Page[Project]:
-    """All projects, by name. Needs an operator's key."""
+    """Return all projects, sorted by name. This needs an operator's key."""
     found = projects.list(limit=limit + 1, after=cursor)
     return Page[Project].of(found, limit, cursor="name")
 
@@ -59,7 +59,10 @@ def list_projects(
     "/{project}", summary="Show the quotas and usage of a project", responses=documented(404)
 )
 def get_project(project: Id, caller: CallerDep, projects: ProjectsDep) -> ProjectReport:
-    """A project's quotas and what it uses of them: the caller's own, for an operator any."""
+    """Return the quotas of a project and how much of them is used.
+
+    An operator can see any project, all others only their own.
+    """
     if project != caller.project and not caller.scope.includes(Scope.OPERATOR):
         raise ProjectNotFound(project)
     return projects.report(project)
@@ -72,8 +75,8 @@ def get_project(project: Id, caller: CallerDep, projects: ProjectsDep) -> Projec
     responses=documented(400, 404, 413, 422),
 )
 def change_project(project: Id, changes: ProjectChanges, projects: ProjectsDep) -> Project:
-    """Change quotas; those that are left out stay. Needs an operator's key.
+    """Change quotas. Quotas that you leave out keep their values. This needs an operator's key.
 
-    A quota below what is in use stops nothing that runs; it limits what comes next.
+    A quota below the current usage stops no running job. It limits only new requests.
     """
     return projects.change(project, changes)

@@ -1,4 +1,4 @@
-"""Figures for Prometheus."""
+"""Metrics for Prometheus."""
 
 from typing import cast
 
@@ -21,9 +21,9 @@ router = APIRouter(tags=["health"], route_class=CallerRoute)
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 def get_prometheus_metrics(request: Request, backends: BackendsDep, caller: CallerDep) -> Response:
-    """Jobs by status, the jobs that workers hold, uploads, and HTTP latency, as text.
+    """Return jobs by status, jobs leased by workers, uploads and HTTP latency as text.
 
-    An operator's key shows the jobs of all projects, any other those of its own.
+    An operator's key shows the jobs of all projects, any other key those of its own project.
     """
     everyone = caller.scope.includes(Scope.OPERATOR)
     stats = backends.stats.read(None if everyone else caller.project)

@@ -1,4 +1,4 @@
-"""What waits, and who works."""
+"""The queue of jobs, and the workers."""
 
 from typing import Annotated
 
@@ -33,9 +33,9 @@ def get_queue(
         Query(description=CURSOR),
     ] = None,
 ) -> Queue:
-    """The jobs that wait, in the order in which workers take them, and the count of each status.
+    """Return the queued jobs in the order in which workers take them, and job counts by status.
 
-    The workers serve all projects: between two positions there may be jobs of others.
+    The workers serve all projects, so jobs of other projects may be between two positions.
     """
     found = backends.waiting.list(project=project, limit=limit + 1, cursor=cursor)
     page = Page[QueuedJob].of(found, limit, cursor="cursor")
@@ -44,5 +44,5 @@ def get_queue(
 
 @router.get("/workers", summary="List workers")
 def list_workers(project: ProjectDep, backends: BackendsDep) -> Page[Worker]:
-    """The workers that gave a sign of life within the last minute, busy or idle, by name."""
+    """Return the workers, busy or idle, that sent a heartbeat within the last minute, by name."""
     return Page[Worker](items=backends.workers.list(project=project), next=None)

@@ -1,4 +1,4 @@
-"""Secrets: stored, named, replaced, deleted, and never shown."""
+"""Secrets: store, replace, list and delete them. Their values are never shown."""
 
 from typing import Annotated
 
@@ -23,7 +23,8 @@ class SecretValue(BaseModel):
         extra="forbid", json_schema_extra={"example": {"value": "hf_0123456789abcdef"}}
     )
 
-    # A log is masked by lines, so a value is one line; one of some letters is in many words.
+    # Logs are masked line by line, so a value must be one line. A value of fewer than four
+    # characters would be found in many words.
     value: Annotated[SecretStr, Field(min_length=4, max_length=8192)] = Field(
         description="One line, at least four characters. The API never returns it."
     )
@@ -38,9 +39,9 @@ class SecretValue(BaseModel):
 
 @router.put("/{name}", summary="Store a secret", responses=documented(400, 422, 503))
 def put_secret(name: Name, body: SecretValue, backends: BackendsDep, project: ProjectDep) -> Secret:
-    """Store a value under a name; it replaces the one before.
+    """Store a value under a name. It replaces an earlier value of that name.
 
-    Jobs that name it find the new value when their next attempt begins.
+    Jobs that name the secret get the new value when their next attempt starts.
     """
     return backends.secrets.put(project, name, body.value.get_secret_value())
 
@@ -52,7 +53,7 @@ def list_secrets(
     limit: PageLimit = 50,
     cursor: Annotated[SecretName | None, Query(max_length=MAX_NAME, description=CURSOR)] = None,
 ) -> Page[Secret]:
-    """The names, sorted, without the values."""
+    """Return the names of the secrets, sorted, without their values."""
     found = backends.secrets.list(project, limit=limit + 1, after=cursor)
     return Page[Secret].of(found, limit, cursor="name")
 
@@ -61,5 +62,5 @@ def list_secrets(
     "/{name}", summary="Delete a secret", status_code=204, responses=documented(404, 422)
 )
 def delete_secret(name: Name, backends: BackendsDep, project: ProjectDep) -> None:
-    """Delete a value. A job that names it fails when its next attempt begins."""
+    """Delete a secret. A job that names it fails when its next attempt starts."""
     backends.secrets.delete(project, name)

@@ -1,4 +1,4 @@
-"""A job spec in the body of a request, with errors in the words of the one who wrote it."""
+"""A job spec in the body of a request, with errors that name the fields as they were written."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +22,8 @@ from service.schemas.responses import FieldWarning
 
 DEMO_TEXT = Path(service.__file__).parents[1] / "examples" / "data" / "kjv.jsonl.gz"
 WIKITEXT = "hf://Salesforce/wikitext?config=wikitext-2-raw-v1"
-# The first one trains on a server of any kind: on the text of the clone or, where there is none,
-# on a small dataset of the Hub.
+# The first example runs on any server. It trains on the text in the clone of the repository or,
+# if there is no clone, on a small dataset of the Hub.
 EXAMPLES: dict[str, Any] = {
     "first": {
         "summary": "1.9M parameters, 400 steps: a few minutes on a CPU",
@@ -65,7 +65,7 @@ EXAMPLES: dict[str, Any] = {
 
 
 def _unread(document: object, _validate: object) -> object:
-    """Described as a spec, and read as one by `_spec`."""
+    """Skip the validation of FastAPI: OpenAPI shows a `JobSpec`, and `_spec` validates it."""
     return document
 
 
@@ -76,7 +76,7 @@ def _spec(
         Body(openapi_examples=EXAMPLES),
     ],
 ) -> JobSpec:
-    """In a thread, as all that is not asynchronous: a long spec holds up nobody else."""
+    """Validate the spec. FastAPI calls this in a thread, so a long spec delays no other request."""
     if isinstance(document, bytes):
         raise HTTPException(415, "Send the spec as JSON, with Content-Type: application/json.")
     return spec_of(document)
@@ -99,7 +99,7 @@ IdempotencyKey = Annotated[
 
 
 def spec_of(document: object) -> JobSpec:
-    """Raises `InvalidSpec`."""
+    """Return the document as a spec. Raise `InvalidSpec` if it is none."""
     try:
         return JobSpec.model_validate(document)
     except ValidationError as error:
@@ -108,14 +108,14 @@ def spec_of(document: object) -> JobSpec:
 
 @dataclass(frozen=True)
 class Admission:
-    """What the store, the settings and the caller's project say of a spec."""
+    """The checks of a spec against the store, the settings and the caller's project."""
 
     backends: Backends
     locations: Locations
     project: str
 
     def origin(self, forked_from: str | None = None) -> Origin:
-        """Where the job that is admitted comes from."""
+        """Return where the new job comes from."""
         return Origin(forked_from, with_keys=self.locations.with_keys)
 
     def problems(self, spec: JobSpec) -> list[Problem]:
@@ -127,16 +127,16 @@ class Admission:
             raise InvalidSpec(problems)
 
     def epochs(self, spec: JobSpec) -> float | None:
-        """How often an admitted job would read its data; None where no size is known here."""
+        """Return how many epochs the job would train, or None if its data has no known size."""
         return epochs_of(spec, self.backends, project=self.project)
 
     def warnings(self, spec: JobSpec, *, epochs: float | None) -> list[FieldWarning]:
-        """What its sender should know of an admitted spec from the body of a request."""
+        """Return the warnings of a valid spec, such as too many epochs."""
         warnings = (*spec.warnings, *many_epochs(epochs, spec.unit))
         return [FieldWarning(path=warning.path, message=warning.message) for warning in warnings]
 
     def check_priority(self, priority: int) -> None:
-        """As `check`, for a job that is there."""
+        """Raise `InvalidSpec` if an existing job may not have this priority here."""
         if problems := priority_problems(priority, self.backends):
             raise InvalidSpec(problems)
 

@@ -1,4 +1,4 @@
-"""Sweeps: many jobs from one spec and a grid of changes, side by side."""
+"""Sweeps: many jobs from one spec and a grid of changes, to be compared."""
 
 from typing import Annotated, Any
 
@@ -43,7 +43,7 @@ CREATED: dict[int | str, dict[str, Any]] = {
     status_code=201,
     responses={**CREATED, **documented(400, 409, 413, 422)},
 )
-def create_sweep(  # what a request has
+def create_sweep(
     new: Annotated[NewSweep, Body(openapi_examples=SWEEP_EXAMPLES)],
     admission: AdmissionDep,
     backends: BackendsDep,
@@ -51,9 +51,9 @@ def create_sweep(  # what a request has
     response: Response,
     key: IdempotencyKey = None,
 ) -> Sweep:
-    """Queue a job for each combination of the grid: all of them or, if one is wrong, none.
+    """Queue a job for each combination of the grid. If one is invalid, none is queued.
 
-    Combinations that come to the same run are one job.
+    Combinations that give the same run become one job.
     """
     try:
         planned = plan(new.base, new.grid, admission.problems)
@@ -80,14 +80,14 @@ def list_sweeps(
     limit: PageLimit = 50,
     cursor: Cursor = None,
 ) -> Page[SweepSummary]:
-    """Sweeps, the newest first, each with the count of its jobs by status."""
+    """Return a page of sweeps, the newest first, each with the count of its jobs by status."""
     found = backends.sweeps.list(project=project, limit=limit + 1, before=cursor)
     return Page[SweepSummary].of(found, limit)
 
 
 @router.get("/{sweep_id}", summary="Compare the jobs of a sweep", responses=documented(404))
 def get_sweep(sweep_id: Id, project: ProjectDep, backends: BackendsDep) -> Sweep:
-    """The jobs of a sweep side by side: loss, perplexity, pace, memory and status."""
+    """Return the jobs of a sweep with their loss, perplexity, speed, memory and status."""
     return backends.sweeps.get(sweep_id, project=project)
 
 
@@ -98,5 +98,5 @@ def get_sweep(sweep_id: Id, project: ProjectDep, backends: BackendsDep) -> Sweep
     responses=documented(404),
 )
 def cancel_sweep(sweep_id: Id, project: ProjectDep, backends: BackendsDep) -> Sweep:
-    """Cancel its jobs, as each alone; those that are over stay as they are."""
+    """Cancel each job of the sweep that is not over yet."""
     return backends.sweeps.cancel(sweep_id, project=project)

@@ -1,4 +1,4 @@
-"""Webhooks of a project, and the log of what was sent to them."""
+"""The webhooks of a project, and the log of their deliveries."""
 
 from typing import Annotated
 
@@ -37,7 +37,7 @@ router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=CallerR
 def create_webhook(
     spec: WebhookSpec, backends: BackendsDep, project: ProjectDep, response: Response
 ) -> Webhook:
-    """Send the events of all jobs of the project to an address, from now on."""
+    """Create a webhook: from now on, the events of all jobs of the project are sent to its URL."""
     if problems := webhook_problems(spec, backends, project=project):
         raise RequestValidationError(
             [
@@ -62,7 +62,7 @@ def list_webhooks(
     limit: PageLimit = 50,
     cursor: Cursor = None,
 ) -> Page[Webhook]:
-    """The project's own or, with `job_id`, those of one job; the newest first."""
+    """Return the webhooks of the project or, with `job_id`, of one job, the newest first."""
     found = backends.webhooks.list(project, job_id=job_id, limit=limit + 1, before=cursor)
     return Page[Webhook].of(found, limit)
 
@@ -76,7 +76,7 @@ def get_webhook(webhook_id: Id, backends: BackendsDep, project: ProjectDep) -> W
     "/{webhook_id}", summary="Delete a webhook", status_code=204, responses=documented(404)
 )
 def delete_webhook(webhook_id: Id, backends: BackendsDep, project: ProjectDep) -> None:
-    """Delete a webhook, and the log of what was sent."""
+    """Delete a webhook and the log of its deliveries."""
     backends.webhooks.delete(project, webhook_id)
 
 
@@ -93,7 +93,10 @@ def list_deliveries(
     limit: PageLimit = 50,
     cursor: Cursor = None,
 ) -> Page[Delivery]:
-    """What was sent or waits to be sent, the newest first; of what is over, the last 30 days."""
+    """Return the deliveries that were sent or wait to be sent, the newest first.
+
+    Finished deliveries are kept for 30 days.
+    """
     found = backends.webhooks.deliveries(
         project, webhook_id, status=status, limit=limit + 1, before=cursor
     )
@@ -109,7 +112,7 @@ def list_deliveries(
 def test_webhook(
     webhook_id: Id, backends: BackendsDep, project: ProjectDep, webhook_sender: WebhookSenderDep
 ) -> Delivery:
-    """Send an event `webhook.test`, which belongs to no job."""
+    """Send the event `webhook.test`, which belongs to no job."""
     delivery = backends.webhooks.test(project, webhook_id)
     webhook_sender.run_soon()
     return delivery
@@ -128,7 +131,7 @@ def redeliver(
     project: ProjectDep,
     webhook_sender: WebhookSenderDep,
 ) -> Delivery:
-    """Send an event once more, under the same delivery id; a receiver may have seen it."""
+    """Send an event again with the same delivery id. The receiver may have seen it already."""
     delivery = backends.webhooks.redeliver(project, webhook_id, delivery_id)
     webhook_sender.run_soon()
     return delivery
