@@ -1,4 +1,4 @@
-"""The service from Python, with the models that the service itself speaks."""
+"""The Python client of the service. It uses the same pydantic models as the service itself."""
 
 from service.client.clients import AsyncClient, Client
 from service.client.errors import ApiError, CorruptDownload, InvalidConnection, Unreachable

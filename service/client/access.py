@@ -1,4 +1,4 @@
-"""Who may use the service, and what they keep in it: keys, projects, secrets."""
+"""API keys, projects and secrets."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ class Keys(Group[AnyTransport]):
         expires_in_days: float | None = None,
         project: str | None = None,
     ) -> Request[CreatedKey]:
-        """Make a key; `.key` of the answer is shown this once."""
+        """Create a key. Its secret, `.key` of the result, is shown only this once."""
         document = {
             "name": name,
             "scope": scope,
@@ -36,7 +36,10 @@ class Keys(Group[AnyTransport]):
     def list(
         self, *, project: str | None = None, revoked: bool = False, limit: int | None = None
     ) -> Listing[ApiKey]:
-        """The newest first, expired ones among them and, if they are asked for, revoked ones."""
+        """Iterate over the keys, the newest first.
+
+        Expired keys are included, and revoked ones with `revoked`.
+        """
         query: Query = {"project": project, "revoked": revoked}
         return Listing(at("keys"), model(Page[ApiKey]), query=query, limit=limit)
 
@@ -46,7 +49,7 @@ class Keys(Group[AnyTransport]):
 
     @answered
     def revoke(self, key_id: str) -> Request[None]:
-        """For good, within seconds."""
+        """Revoke a key permanently. It takes effect within seconds."""
         return Request("DELETE", at("keys", key_id), nothing)
 
 
@@ -58,17 +61,17 @@ class Projects(Group[AnyTransport]):
 
     @iterated
     def list(self, *, limit: int | None = None) -> Listing[Project]:
-        """By name."""
+        """Iterate over the projects, sorted by name."""
         return Listing(at("projects"), model(Page[Project]), limit=limit)
 
     @answered
     def get(self, project: str) -> Request[ProjectReport]:
-        """A project's quotas, and what it uses of them."""
+        """Return the quotas of a project and how much of them it uses."""
         return Request("GET", at("projects", project), model(ProjectReport))
 
     @answered
     def change(self, project: str, *, quotas: GivenQuotas) -> Request[Project]:
-        """Quotas that are left out stay."""
+        """Change quotas. Quotas that are left out keep their values."""
         document = {"quotas": changes_of(quotas)}
         return Request("PATCH", at("projects", project), model(Project), json=document)
 
@@ -76,12 +79,12 @@ class Projects(Group[AnyTransport]):
 class Secrets(Group[AnyTransport]):
     @answered
     def put(self, name: str, value: str) -> Request[Secret]:
-        """Store a value, in place of the one before. No answer has it again."""
+        """Store a value, which replaces an earlier one. The service never returns it."""
         return Request("PUT", at("secrets", name), model(Secret), json={"value": value})
 
     @iterated
     def list(self, *, limit: int | None = None) -> Listing[Secret]:
-        """The names, sorted, without the values."""
+        """Iterate over the names of the secrets, sorted, without their values."""
         return Listing(at("secrets"), model(Page[Secret]), limit=limit)
 
     @answered

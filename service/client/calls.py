@@ -1,11 +1,13 @@
-"""A route is described once, as a method that gives a request; each client makes it a call.
+"""Decorators that turn the description of a route into a method of both clients.
+
+A route is described once, by a method that returns a request:
 
     class Jobs(Group[AnyTransport]):
         @answered
         def get(self, job_id: str) -> Request[Job]: ...
 
-Of a `Client`, `client.jobs.get` takes an id and gives a `Job`; of an `AsyncClient`, it gives an
-awaitable one. Type checkers know both.
+For a `Client`, `client.jobs.get` takes an id and returns a `Job`. For an `AsyncClient`, it returns
+an awaitable `Job`. Type checkers know both types.
 """
 
 import asyncio
@@ -22,7 +24,7 @@ AnyTransport = TypeVar("AnyTransport", bound=Transport | AsyncTransport, covaria
 
 
 class Group(Generic[AnyTransport]):
-    """Routes of one subject, over one transport."""
+    """The routes of one subject, over one transport."""
 
     def __init__(self, transport: AnyTransport) -> None:
         self._transport = transport
@@ -33,7 +35,7 @@ class Group(Generic[AnyTransport]):
 
 
 class answered(Generic[P, Answer]):  # noqa: N801 # a decorator
-    """A request, or several that depend on each other, with one answer."""
+    """A decorator for one request, or several dependent requests, with one result."""
 
     def __init__(
         self, describe: Callable[Concatenate[Any, P], Request[Answer] | Steps[Answer]]
@@ -52,7 +54,7 @@ class answered(Generic[P, Answer]):  # noqa: N801 # a decorator
 
 
 class iterated(Generic[P, Item]):  # noqa: N801 # a decorator
-    """The items of a list, page by page, or of a stream, over as many connections as it takes."""
+    """A decorator for the items of a list with pages, or of a stream that reconnects."""
 
     def __init__(self, describe: Callable[Concatenate[Any, P], Listing[Item] | Feed[Item]]) -> None:
         self._describe = describe
@@ -71,9 +73,10 @@ class iterated(Generic[P, Item]):  # noqa: N801 # a decorator
 
 
 class threaded(Generic[P, Answer]):  # noqa: N801 # a decorator
-    """Reads or writes files, and so blocks: for an `AsyncClient` in a thread of its own.
+    """A decorator for a method that reads or writes files, and so blocks.
 
-    What it decorates takes a `Transport` first, which its callers do not see.
+    An `AsyncClient` runs it in a thread. The decorated method takes a `Transport` as its first
+    argument, which its callers do not pass.
     """
 
     def __init__(self, work: Callable[Concatenate[Any, Transport, P], Answer]) -> None:
@@ -110,5 +113,5 @@ async def _in_a_thread(
     blocking = transport.blocking()
     try:
         return await asyncio.to_thread(work, blocking, *args, **kwargs)
-    finally:  # when the task is cancelled, the thread finds no connection and ends
+    finally:  # if the task is cancelled, the thread has no connection anymore and ends
         blocking.close()

@@ -1,4 +1,4 @@
-"""The two clients. All that they can do is described once, by the groups that they hold."""
+"""The two clients, blocking and asynchronous. They share one description of the routes."""
 
 from abc import ABC, abstractmethod
 from types import TracebackType
@@ -48,11 +48,12 @@ class _Groups(ABC, Generic[AnyTransport]):
 
 
 class Client(_Groups[Transport]):
-    """The service from Python. Close it, or use it in a `with`.
+    """A client of the service. Close it, or use it in a `with` statement.
 
-    What is not given comes from RELORA_URL and RELORA_API_KEY. Its methods raise `ApiError` and
-    `Unreachable`. A request that failed for a moment is sent again, `retries` times, if that can
-    do no harm: what makes a job has an Idempotency-Key.
+    The default URL and API key come from RELORA_URL and RELORA_API_KEY. Its methods raise
+    `ApiError` and `Unreachable`. A request that fails temporarily is sent again, up to `retries`
+    times, if that is safe. It is safe for requests that create a job, because they have an
+    Idempotency-Key.
     """
 
     @staticmethod
@@ -75,7 +76,7 @@ class Client(_Groups[Transport]):
 
 
 class AsyncClient(_Groups[AsyncTransport]):
-    """As `Client`: what that gives, this lets you await, and what that yields, `async for`."""
+    """The `Client` for asyncio: await its methods, and iterate over its lists with `async for`."""
 
     @staticmethod
     def _open(connection: Connection) -> AsyncTransport:

@@ -1,4 +1,4 @@
-"""Datasets: what is below /v1/datasets."""
+"""Datasets: the methods for the routes below /v1/datasets."""
 
 from pathlib import Path
 
@@ -20,16 +20,17 @@ class Datasets(Group[AnyTransport]):
         name: str | None = None,
         listener: Listener = unnoticed,
     ) -> Dataset:
-        """Send a file, which its sha256 verifies, and return it `ready`: `.uri` is for a spec.
+        """Upload a file, verified by its sha256. Return the dataset; its `.uri` goes into a spec.
 
-        An upload of the same file that was broken off goes on; one that is there is not sent.
+        An interrupted upload of the same file continues. A file that was uploaded before is not
+        sent again.
         """
         path = Path(file)
         return Upload(transport, path, listener).send(name or path.name)
 
     @iterated
     def list(self, *, limit: int | None = None) -> Listing[Dataset]:
-        """The newest first, those that are being uploaded among them."""
+        """Iterate over the datasets, the newest first. Unfinished uploads are included."""
         return Listing(at("datasets"), model(Page[Dataset]), limit=limit)
 
     @answered
@@ -38,5 +39,5 @@ class Datasets(Group[AnyTransport]):
 
     @answered
     def delete(self, dataset_id: str) -> Request[None]:
-        """Delete a dataset that no job needs any more, or an unfinished upload."""
+        """Delete a dataset that no job needs anymore, or an unfinished upload."""
         return Request("DELETE", at("datasets", dataset_id), nothing)

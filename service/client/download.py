@@ -1,4 +1,4 @@
-"""Files of a job, in pieces over several connections; broken off, it goes on where it was."""
+"""Download files of a job in pieces over several connections. A broken download can continue."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +21,7 @@ PARTIAL_CONTENT = 206
 
 @dataclass(frozen=True)
 class Received:
-    """Bytes of a file are here: new ones, or those that were here before."""
+    """Progress of a download: `count` bytes of a file have arrived or were already there."""
 
     path: str
     size: int  # of the whole file
@@ -44,9 +44,9 @@ class Piece:
 
 
 class Part:
-    """A file that is not whole yet, and beside it the numbers of the pieces that are here.
+    """An incomplete file, and a journal beside it with the numbers of the pieces that are here.
 
-    Another version of the file, which has another sha256, starts over.
+    If the sha256 of the file has changed, the download starts over.
     """
 
     def __init__(self, artifact: StoredArtifact, file: Path) -> None:
@@ -64,14 +64,14 @@ class Part:
             self._journal.write_text(f"{self._title}\n")
 
     def open(self, position: int) -> BinaryIO:
-        """To write from there on."""
+        """Open the incomplete file to write from `position` on."""
         file = self._content.open("r+b")
         file.seek(position)
         return file
 
     @property
     def pieces(self) -> Iterator[tuple[Piece, bool]]:
-        """All of them, and whether each is here."""
+        """Yield each piece, and True if it is here."""
         size = self.artifact.size
         for number, start in enumerate(range(0, size, PIECE_BYTES)):
             yield Piece(number, start, min(start + PIECE_BYTES, size)), number in self._here
@@ -81,7 +81,7 @@ class Part:
             journal.write(f"{piece.number}\n")
 
     def finish(self) -> None:
-        """Raises `CorruptDownload`."""
+        """Verify the sha256 and move the file to its place. Raise `CorruptDownload` if wrong."""
         sync(self._content)
         whole = sha256(self._content) == self.artifact.sha256
         self._journal.unlink()
@@ -98,7 +98,7 @@ class Part:
         if not (self._journal.is_file() and self._content.is_file()):
             return set()
         title, *numbers = self._journal.read_text().split("\n")
-        # What follows the last newline is a number that was not written to its end.
+        # The text after the last newline is a number that was not completely written.
         return {int(number) for number in numbers[:-1]} if title == self._title else set()
 
 
@@ -147,7 +147,7 @@ class Download:
                 yield piece
 
     def _fetch_piece(self, part: Part, piece: Piece) -> None:
-        """A connection that breaks loses nothing: the next one asks for the rest."""
+        """Fetch a piece. If the connection breaks, the next one asks only for the rest."""
         patience = Patience()
         with part.open(piece.start) as output:
             while output.tell() < piece.end and not self._stopped.is_set():

@@ -1,9 +1,9 @@
-"""What can go wrong between a program and the service.
+"""The errors that the client raises.
 
-ApiError           the service said no; `code` is stable
-Unreachable        nobody answers, or only a proxy does
-InvalidConnection  the address or the key cannot be one
-CorruptDownload    what arrived is not what the service says it stored
+ApiError           the service refused the request; programs can rely on its `code`
+Unreachable        the service does not answer, or only a proxy answers
+InvalidConnection  the address or the API key is malformed
+CorruptDownload    the downloaded content differs from what the service stored
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ GATEWAY_ERRORS = frozenset({502, 503, 504})
 
 @dataclass
 class ApiError(Exception):
-    """The service said no; `code` is stable, `errors` names the fields to change."""
+    """The service refused the request. `code` is stable; `errors` names the fields to change."""
 
     status: int
     code: str
@@ -35,19 +35,22 @@ class ApiError(Exception):
 
 
 class Unreachable(Exception):
-    """Nobody answers at the address of the service."""
+    """The service does not answer at its address."""
 
 
 class InvalidConnection(ValueError):
-    """The address of the service, or the key, cannot be one."""
+    """The address of the service or the API key is malformed."""
 
 
 class CorruptDownload(Exception):
-    """What arrived is not what the service says it stored."""
+    """The downloaded content differs from what the service stored."""
 
 
 def error_of(response: httpx.Response) -> ApiError | Unreachable:
-    """What a response of 400 or more, which has been read, says is wrong."""
+    """Return the error that a response with a status of 400 or more describes.
+
+    The content of the response must have been read.
+    """
     try:
         problem = Problem.model_validate_json(response.content)
     except ValidationError:  # not from the service: a proxy, another server, or an answer to HEAD

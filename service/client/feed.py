@@ -1,4 +1,4 @@
-"""Server-sent events: read from bytes, resumed where they were cut."""
+"""Server-sent events: parse them from bytes, and resume a stream that broke."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from service.client.errors import ApiError, Unreachable
 from service.client.requests import Item, Query, Request, nothing
 from service.client.retry import Patience
 
-QUIET_SECONDS = 15.0  # of a service that lives; then it says that it does
+QUIET_SECONDS = 15.0  # the service sends a comment after so long without an event
 OVER = 204  # do not connect again
 
 
@@ -22,16 +22,16 @@ class Frame:
 
 @dataclass(frozen=True)
 class Cut:
-    """A stream broke off before its end. It is tried again, for five minutes."""
+    """A stream broke before its end. The client tries to reconnect for five minutes."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Back:
-    """It goes on where it broke off."""
+    """The stream has resumed where it broke."""
 
-    seconds: float  # that it was away
+    seconds: float  # how long it was broken
 
 
 Listener = Callable[[Cut | Back], None]
@@ -44,7 +44,11 @@ def unnoticed(_: Cut | Back) -> None:
 
 @dataclass(frozen=True)
 class Feed(Generic[Item]):
-    """A stream of items, and whether a frame may be its last: then no wait is due after it."""
+    """A stream of items.
+
+    `ends_with` tells if a frame may be the last one. After such a frame there is no wait before
+    the next connection.
+    """
 
     path: str
     read: Callable[[Frame], Item | None]
@@ -55,7 +59,7 @@ class Feed(Generic[Item]):
 
 
 class Frames:
-    """Cuts bytes into frames. Not by `iter_lines`, which also cuts at U+2028 and the like."""
+    """A parser of bytes into frames. httpx's `iter_lines` also splits at U+2028 and the like."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -73,14 +77,14 @@ class Frames:
             self._fields.setdefault(name, []).append(value.removeprefix(" "))
             return None
         fields, self._fields = self._fields, {}
-        if "data" not in fields:  # a comment, or how long to wait
+        if "data" not in fields:  # a comment, or the `retry` field
             return None
         last = {name: values[-1] for name, values in fields.items()}
         return Frame(last.get("id", ""), last.get("event", ""), "\n".join(fields["data"]))
 
 
 class Reception(Generic[Item]):
-    """A feed over as many connections as it takes."""
+    """The state of one feed over all its connections."""
 
     def __init__(self, feed: Feed[Item]) -> None:
         self.over = False
@@ -106,7 +110,7 @@ class Reception(Generic[Item]):
         )
 
     def begin(self, status: int) -> None:
-        """A connection is open."""
+        """Note that a connection is open, with this status."""
         self._frames, self._connected = Frames(), True
         self.over = status == OVER
         if self._cut_at is not None:
@@ -122,9 +126,9 @@ class Reception(Generic[Item]):
                 yield item
 
     def pause(self, error: ApiError | Unreachable | None) -> float:
-        """Seconds until the next connection. Raises `error` if there is no use in one.
+        """Return the seconds until the next connection. Raise `error` if it would be useless.
 
-        A service that never answered is an error at once; one that did may come back.
+        If no connection ever succeeded, raise at once. Otherwise the service may come back.
         """
         if error and not self._connected:
             raise error

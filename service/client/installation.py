@@ -1,4 +1,4 @@
-"""What the service has to offer, and how it is: presets, recipes, workers, the queue, health."""
+"""Presets, recipes, workers and the queue of the service."""
 
 from jobs.schemas.queue import QueuedJob
 from jobs.schemas.workers import Worker
@@ -12,19 +12,19 @@ from service.schemas.responses import Queue
 class Presets(Group[AnyTransport]):
     @iterated
     def list(self) -> Listing[Preset]:
-        """Model shapes by name, with their sizes."""
+        """Iterate over the model presets, with their sizes."""
         return Listing(at("presets"), model(Page[Preset]), page_size=None)
 
     @answered
     def get(self, name: str) -> Request[PresetConfig]:
-        """A model's shape, with its Hugging Face config."""
+        """Return a model preset with its Hugging Face config."""
         return Request("GET", at("presets", name), model(PresetConfig))
 
 
 class Recipes(Group[AnyTransport]):
     @iterated
     def list(self) -> Listing[RecipeEntry]:
-        """The paper's runs by name, each with its source."""
+        """Iterate over the runs of the paper, each with its source."""
         return Listing(at("recipes"), model(Page[RecipeEntry]), page_size=None)
 
     @answered
@@ -35,17 +35,17 @@ class Recipes(Group[AnyTransport]):
 class Workers(Group[AnyTransport]):
     @iterated
     def list(self) -> Listing[Worker]:
-        """Those that gave a sign of life within the last minute, by name."""
+        """Iterate over the workers that sent a heartbeat within the last minute, by name."""
         return Listing(at("workers"), model(Page[Worker]), page_size=None)
 
 
 class Waiting(Group[AnyTransport]):
     @iterated
     def list(self, *, limit: int | None = None) -> Listing[QueuedJob]:
-        """The jobs that wait, in the order in which workers take them."""
+        """Iterate over the queued jobs, in the order in which workers take them."""
         return Listing(at("queue"), model(Queue), limit=limit)
 
     @answered
     def get(self, *, limit: int | None = None) -> Request[Queue]:
-        """The first of them, and how many jobs there are of each status."""
+        """Return the first queued jobs, and the number of jobs of each status."""
         return Request("GET", at("queue"), model(Queue), query={"limit": limit})

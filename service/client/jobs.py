@@ -1,4 +1,4 @@
-"""Jobs: one method for each route below /v1/jobs."""
+"""Jobs: the methods for the routes below /v1/jobs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -47,14 +47,14 @@ LONGEST_WAIT_SECONDS = 30
 class Jobs(Group[AnyTransport]):
     @answered
     def create(self, spec: Spec) -> Request[SubmittedJob]:
-        """Submit a job. A mapping goes as it is: the service says what is wrong with it."""
+        """Submit a job. A mapping is sent as it is, and the service reports its errors."""
         return Request("POST", at("jobs"), model(SubmittedJob), json=body(spec), headers=once())
 
     @answered
     def estimate(
         self, spec: Spec, *, gpu: str | None = None, utilization: float = UTILIZATION
     ) -> Request[JobEstimate]:
-        """Check a spec as `create` does, and say what it would cost. Nothing is queued."""
+        """Check a spec as `create` does, and estimate what it would need. Nothing is queued."""
         query: Query = {"gpu": gpu, "utilization": utilization}
         return Request(
             "POST", at("jobs", "estimate"), model(JobEstimate), json=body(spec), query=query
@@ -65,7 +65,7 @@ class Jobs(Group[AnyTransport]):
         return Request("GET", at("jobs", job_id), model(Job))
 
     @iterated
-    def list(  # noqa: PLR0913 # what a list is narrowed by
+    def list(  # noqa: PLR0913 # one parameter for each filter
         self,
         *,
         status: JobStatus | Iterable[JobStatus] = (),
@@ -76,7 +76,7 @@ class Jobs(Group[AnyTransport]):
         created_before: datetime | None = None,
         limit: int | None = None,
     ) -> Listing[Job]:
-        """The newest first, page after page; with `limit`, so many of them."""
+        """Iterate over the jobs, the newest first: all pages, or only `limit` jobs."""
         query = {
             "status": _several(status),
             "label": [f"{key}={value}" for key, value in (labels or {}).items()],
@@ -89,7 +89,7 @@ class Jobs(Group[AnyTransport]):
 
     @answered
     def change(self, job_id: str, new: JobChanges | Mapping[str, Any]) -> Request[Job]:
-        """Another name or other labels; another priority while the job is queued."""
+        """Change the name or the labels of a job, or its priority while it is queued."""
         return Request("PATCH", at("jobs", job_id), model(Job), json=changes_of(new))
 
     @answered
@@ -99,7 +99,7 @@ class Jobs(Group[AnyTransport]):
 
     @answered
     def pause(self, job_id: str) -> Request[Job]:
-        """Ask the job to save a checkpoint and wait off the queue."""
+        """Ask the job to save a checkpoint and stop until it is resumed."""
         return Request("POST", at("jobs", job_id, "pause"), model(Job))
 
     @answered
@@ -116,10 +116,11 @@ class Jobs(Group[AnyTransport]):
     def fork(
         self, job_id: str, *, source: str | None = None, changes: Mapping[str, Any] | None = None
     ) -> Request[Job]:
-        """Queue a new job with this one's spec and `changes` to it, a JSON merge patch.
+        """Queue a new job with the spec of this job and `changes` to it, a JSON merge patch.
 
-        It begins with the weights of `source`, a folder of this job's files (`final`,
-        `merged/step-00005000`, `checkpoints/step-00005000`) or, without one, from the start.
+        The new job starts from the weights in `source`, a folder of this job's files (`final`,
+        `merged/step-00005000`, `checkpoints/step-00005000`). Without `source`, it starts from
+        scratch.
         """
         document = {"from": source, "changes": dict(changes or {})}
         return Request(
@@ -128,22 +129,24 @@ class Jobs(Group[AnyTransport]):
 
     @answered
     def delete(self, job_id: str, *, artifacts: bool = False) -> Request[None]:
-        """Delete a job that is over; with `artifacts`, its files in the storage too."""
+        """Delete a finished job and, with `artifacts`, also its files in the storage."""
         return Request("DELETE", at("jobs", job_id), nothing, query={"artifacts": artifacts})
 
     @answered
     def progress(
         self, job_id: str, *, wait: float = 0, after: int | None = None
     ) -> Request[Progress]:
-        """Where the job is; with `wait`, once its version is another than `after`, or so many
-        seconds have passed."""
+        """Return the progress of the job.
+
+        With `wait`, return when its version differs from `after`, or after `wait` seconds.
+        """
         query = {"wait": wait or None, "after": after}
         path = at("jobs", job_id, "progress")
         return Request("GET", path, model(Progress), query=query, seconds=wait)
 
     @answered
     def wait(self, job_id: str) -> Steps[Job]:
-        """The job, once it is over."""
+        """Wait until the job is over, and return it."""
         path, version, status = at("jobs", job_id, "progress"), None, JobStatus.QUEUED
         while status not in FINAL:
             query = {"wait": LONGEST_WAIT_SECONDS if version is not None else 0, "after": version}
@@ -158,7 +161,7 @@ class Jobs(Group[AnyTransport]):
     def events(
         self, job_id: str, *, after: int = 0, types: Sequence[str] = ()
     ) -> Listing[AnyJobEvent]:
-        """The events up to now, page by page."""
+        """Iterate over the events of the job until now."""
         return Listing(
             at("jobs", job_id, "events"),
             model(EventPage),
@@ -176,10 +179,10 @@ class Jobs(Group[AnyTransport]):
         types: Sequence[str] = (),
         listener: feed.Listener = feed.unnoticed,
     ) -> Feed[AnyJobEvent]:
-        """The events as they happen, to the job's last.
+        """Iterate over the events as they happen, until the last event of the job.
 
-        When the line is cut it connects again, for five minutes, and goes on where it was; the
-        listener is told.
+        If the connection breaks, try to connect again for five minutes, and resume after the last
+        event received. The listener is called when the stream breaks and when it resumes.
         """
         return Feed(
             at("jobs", job_id, "events"),
@@ -200,7 +203,7 @@ class Jobs(Group[AnyTransport]):
         from_step: int | None = None,
         to_step: int | None = None,
     ) -> Request[Metrics]:
-        """Curves thinned to `max_points` so that peaks stay, and what to mark on them."""
+        """Return curves of at most `max_points` points with all peaks, and the steps to mark."""
         query = {
             "names": ",".join(names) or None,
             "max_points": max_points,
@@ -211,7 +214,7 @@ class Jobs(Group[AnyTransport]):
 
     @answered
     def metrics_csv(self, job_id: str, *, names: Sequence[str] = ()) -> Request[str]:
-        """Every point, a row for each step."""
+        """Return every point as CSV, in one row for each step."""
         query = {"names": ",".join(names) or None}
         return Request("GET", at("jobs", job_id, "metrics.csv"), text, query=query)
 
@@ -219,7 +222,10 @@ class Jobs(Group[AnyTransport]):
     def logs(
         self, job_id: str, *, attempt: int | None = None, tail: int | None = None
     ) -> Request[str]:
-        """What the trainer of an attempt, by default the last, printed; or its `tail` lines."""
+        """Return the log of an attempt's trainer, or its last `tail` lines.
+
+        The default is the last attempt.
+        """
         query = {"attempt": attempt, "tail": tail}
         return Request("GET", at("jobs", job_id, "logs"), text, query=query)
 
@@ -232,7 +238,10 @@ class Jobs(Group[AnyTransport]):
         tail: int | None = None,
         listener: feed.Listener = feed.unnoticed,
     ) -> Feed[str]:
-        """The same as it comes, to the end of the attempt: lines, one or many at once."""
+        """Iterate over new lines of the log until the attempt ends.
+
+        Each item has one or more lines. The default is the last attempt.
+        """
         return Feed(
             at("jobs", job_id, "logs"),
             read=_log_lines,
@@ -245,7 +254,10 @@ class Jobs(Group[AnyTransport]):
     def generate(
         self, job_id: str, new: NewGeneration | Mapping[str, Any] | None = None
     ) -> Steps[Generation]:
-        """Text from a model of the job, also while it trains; once it is there, or failed."""
+        """Generate text with a model of the job, also while it trains. Wait for the result.
+
+        The generation that is returned has succeeded or failed.
+        """
         seconds = LONGEST_WAIT_SECONDS
         asked: Generation = yield Request(
             "POST", at("jobs", job_id, "generate"), model(Generation), json=changes_of(new or {})
@@ -262,13 +274,13 @@ class Jobs(Group[AnyTransport]):
 
     @iterated
     def generations(self, job_id: str, *, limit: int | None = None) -> Listing[Generation]:
-        """The newest first."""
+        """Iterate over the generated texts, the newest first."""
         path = at("jobs", job_id, "generations")
         return Listing(path, model(Page[Generation]), limit=limit)
 
     @iterated
     def checkpoints(self, job_id: str) -> Listing[CheckpointEntry]:
-        """What the job saved, the newest first: checkpoints and merged models."""
+        """Iterate over the checkpoints and merged models of the job, the newest first."""
         return Listing(at("jobs", job_id, "checkpoints"), model(Page[CheckpointEntry]))
 
     @iterated
@@ -280,7 +292,7 @@ class Jobs(Group[AnyTransport]):
         step: int | None = None,
         prefix: str = "",
     ) -> Listing[StoredArtifact]:
-        """The files that the job made, by path."""
+        """Iterate over the files of the job, sorted by path."""
         return Listing(
             at("jobs", job_id, "artifacts"),
             model(Page[StoredArtifact]),
@@ -299,10 +311,11 @@ class Jobs(Group[AnyTransport]):
         connections: int = CONNECTIONS,
         listener: download.Listener = download.unnoticed,
     ) -> Sequence[Path]:
-        """Fetch the files whose path starts with `prefix`; each appears whole and verified.
+        """Download the files whose path starts with `prefix`, and verify each by its sha256.
 
-        Parts of files come over several connections at once. A file that is there already is
-        kept, and one that is there in part goes on. Raises `CorruptDownload`.
+        Several connections fetch pieces of a file at the same time. A file appears in the
+        directory only when it is complete. A file that is there already is kept, and an
+        interrupted download continues. Raise `CorruptDownload` if the content is wrong.
         """
         files = tuple(Jobs(transport).artifacts(job_id, prefix=prefix))
         return Download(transport, Path(directory), connections, listener).fetch(files)

@@ -1,4 +1,4 @@
-"""A request as a value: the same for those who wait for the answer and those who await it."""
+"""Requests as values, which the blocking and the asynchronous client share."""
 
 import uuid
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -19,12 +19,12 @@ Model = TypeVar("Model", bound=BaseModel)
 Value = str | int | float | bool | datetime | None
 Query = Mapping[str, Value | Sequence[str]]
 
-SAFE = frozenset({"GET", "HEAD", "PUT", "DELETE"})  # to be sent twice, as HTTP says
+SAFE = frozenset({"GET", "HEAD", "PUT", "DELETE"})  # idempotent methods of HTTP
 
 
 @dataclass(frozen=True)
 class Request(Generic[Answer]):
-    """What to send, and how to read the answer."""
+    """A request to send, and the function that reads its response."""
 
     method: str
     path: str
@@ -33,11 +33,11 @@ class Request(Generic[Answer]):
     headers: Mapping[str, str] = field(default_factory=dict)
     json: object = None
     content: bytes | None = None
-    seconds: float = 0.0  # that the service may take on purpose before it answers
+    seconds: float = 0.0  # how long the service may wait on purpose before it answers
 
     @property
     def repeatable(self) -> bool:
-        """Whether it does no harm to send it again when nobody knows whether it arrived."""
+        """Return True if the request is safe to send again when it may have arrived already."""
         return self.method in SAFE or "Idempotency-Key" in self.headers
 
     @property
@@ -65,7 +65,7 @@ def _written(value: Value | Sequence[str]) -> str | list[str] | None:
 
 @dataclass(frozen=True)
 class Listing(Generic[Item]):
-    """A list that comes in pages; `limit` is how many items are wanted of it, None all."""
+    """A list that comes in pages. `limit` is the number of items to return; None means all."""
 
     path: str
     read: Callable[[httpx.Response], Page[Item]]
@@ -87,22 +87,22 @@ Steps = Generator[Request[Any], Any, Answer]
 
 
 def at(*parts: str) -> str:
-    """The path of a route: `at("jobs", job_id, "cancel")`."""
+    """Return the path of a route, such as `at("jobs", job_id, "cancel")`."""
     return "/v1/" + "/".join(quote(part, safe="") for part in parts)
 
 
 def once() -> dict[str, str]:
-    """The header that lets a request be sent again, and make one thing."""
+    """Return an Idempotency-Key header: a request sent twice with it creates only one thing."""
     return {"Idempotency-Key": uuid.uuid4().hex}
 
 
 def body(given: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
-    """A mapping goes as it is: the service says what is wrong with it."""
+    """Return the JSON body. A mapping is sent as it is, and the service reports its errors."""
     return given.model_dump(mode="json") if isinstance(given, BaseModel) else dict(given)
 
 
 def changes_of(given: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
-    """As `body`, without what was not said."""
+    """Return the JSON body like `body`, without the fields of a model that were not set."""
     if isinstance(given, BaseModel):
         return given.model_dump(mode="json", exclude_unset=True)
     return dict(given)

@@ -1,4 +1,4 @@
-"""When a request is sent again, and how long to wait before."""
+"""Rules for retries: when to send a request again, and how long to wait before."""
 
 import time
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from service.client.errors import GATEWAY_ERRORS, ApiError, Unreachable
 from service.client.requests import Request
 
 BACKOFF = Backoff(first=0.5, longest=8.0)
-LONGEST_ASKED_SECONDS = 60.0  # who must wait longer should know it
+LONGEST_ASKED_SECONDS = 60.0  # for a longer `Retry-After`, raise instead of waiting
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 RATE_LIMITED = 429
-PATIENCE_SECONDS = 300.0  # without a word from the service
+PATIENCE_SECONDS = 300.0  # give up after so long without an answer from the service
 
 Outcome = httpx.Response | httpx.TransportError
 
@@ -26,7 +26,10 @@ class Retry:
     times: int = 4
 
     def delay(self, request: Request[Any], outcome: Outcome, tried: int) -> float | None:
-        """Seconds until the request is sent again, after it was `tried` times; None: no more."""
+        """Return the seconds until the request, sent `tried` times, is sent again.
+
+        Return None if it must not be sent again.
+        """
         if tried > self.times or not _may_pass(request, outcome):
             return None
         if isinstance(outcome, httpx.Response) and (asked := _asked(outcome)) is not None:
@@ -35,7 +38,7 @@ class Retry:
 
 
 class Patience:
-    """Of what takes long, and goes on where it was when it is cut off."""
+    """The retry state of a long transfer that can resume after it broke."""
 
     def __init__(self) -> None:
         self._tried = 0
@@ -45,7 +48,7 @@ class Patience:
         self._tried, self._heard_at = 0, time.monotonic()
 
     def after(self, error: ApiError | Unreachable | None) -> float:
-        """Seconds to wait before the next try. Raises `error` if there is no use in one."""
+        """Return the seconds to wait before the next try. Raise `error` if it would be useless."""
         if error and not (_may_return(error) and self._is_left):
             raise error
         self._tried += 1
@@ -62,13 +65,13 @@ def _may_return(error: ApiError | Unreachable) -> bool:
 
 def _may_pass(request: Request[Any], outcome: Outcome) -> bool:
     if isinstance(outcome, httpx.Response):
-        if outcome.status_code == RATE_LIMITED:  # nothing was done
+        if outcome.status_code == RATE_LIMITED:  # the service did not process the request
             return True
         return outcome.status_code in GATEWAY_ERRORS and request.repeatable
     return isinstance(outcome, NOT_SENT) or request.repeatable
 
 
 def _asked(response: httpx.Response) -> float | None:
-    """What `Retry-After` says. As a date, which our service never sends, it is not read."""
+    """Return the seconds of `Retry-After`, or None. The service never sends it as a date."""
     value = response.headers.get("Retry-After", "")
     return float(value) if value.isdecimal() else None

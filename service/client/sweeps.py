@@ -1,4 +1,4 @@
-"""Sweeps: what is below /v1/sweeps."""
+"""Sweeps: the methods for the routes below /v1/sweeps."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,20 +12,20 @@ from service.schemas.pages import Page
 class Sweeps(Group[AnyTransport]):
     @answered
     def create(self, sweep: NewSweep | Mapping[str, Any]) -> Request[Sweep]:
-        """Queue a job for each combination of a grid: all of them or, if one is wrong, none."""
+        """Queue a job for each combination of a grid. If one is invalid, none is queued."""
         return Request("POST", at("sweeps"), model(Sweep), json=body(sweep), headers=once())
 
     @iterated
     def list(self, *, limit: int | None = None) -> Listing[SweepSummary]:
-        """The newest first, each with the count of its jobs by status."""
+        """Iterate over the sweeps, the newest first, each with the count of its jobs by status."""
         return Listing(at("sweeps"), model(Page[SweepSummary]), limit=limit)
 
     @answered
     def get(self, sweep_id: str) -> Request[Sweep]:
-        """The jobs of a sweep side by side."""
+        """Return a sweep with its jobs, to be compared."""
         return Request("GET", at("sweeps", sweep_id), model(Sweep))
 
     @answered
     def cancel(self, sweep_id: str) -> Request[Sweep]:
-        """Cancel those of its jobs that are not over."""
+        """Cancel the jobs of a sweep that are not over."""
         return Request("POST", at("sweeps", sweep_id, "cancel"), model(Sweep))

@@ -1,4 +1,4 @@
-"""Sends requests, again if need be: one class that waits, and one that awaits."""
+"""Send requests, with retries: one class blocks, and one is for asyncio."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ def _check_address(url: str) -> None:
 
 @dataclass(frozen=True)
 class Connection:
-    """Where the service is and how to speak to it."""
+    """The address of the service, and the key, timeout and retries to use."""
 
     url: str
     headers: dict[str, str]
@@ -41,9 +41,9 @@ class Connection:
     def to(
         cls, url: str | None, *, api_key: str | None, timeout_seconds: float, retries: int
     ) -> "Connection":
-        """What is not given comes from RELORA_URL and RELORA_API_KEY.
+        """Return the connection. The default URL and key come from RELORA_URL and RELORA_API_KEY.
 
-        Raises `InvalidConnection`.
+        Raise `InvalidConnection` if the URL or the key is malformed.
         """
         url = url or os.environ.get("RELORA_URL") or DEFAULT_URL
         key = api_key or os.environ.get("RELORA_API_KEY")
@@ -59,20 +59,20 @@ class Connection:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Of httpx's clients."""
+        """Return the options for the clients of httpx."""
         return {
             "base_url": self.url,
             "headers": self.headers,
             "timeout": self.timeout_seconds,
-            "follow_redirects": True,  # to the object store; the key does not go with it
+            "follow_redirects": True,  # to the object store; the API key is not sent there
         }
 
     def timeout(self, seconds: float) -> httpx.Timeout:
-        """With time for what the service waits on purpose."""
+        """Return the timeout. `seconds` is how long the service may wait on purpose."""
         return httpx.Timeout(self.timeout_seconds, read=self.timeout_seconds + seconds)
 
     def pause(self, request: Request[Any], outcome: Outcome, tried: int) -> float:
-        """How long to wait before the request is sent again; raises if it is not."""
+        """Return the seconds until the request is sent again. Raise if it must not be."""
         delay = self.retry.delay(request, outcome, tried)
         if delay is not None:
             return delay
@@ -95,7 +95,7 @@ def _arguments(connection: Connection, request: Request[Any]) -> dict[str, Any]:
 
 
 class Transport:
-    """Blocks until the answer is there. Threads may use it together."""
+    """A transport that blocks until the response is there. Several threads may share it."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -140,7 +140,7 @@ class Transport:
             while True:
                 answer = self.send(steps.send(answer))
         except StopIteration as end:
-            return end.value  # type: ignore[no-any-return] # a generator's, which has no type
+            return end.value  # type: ignore[no-any-return] # the value of a generator has no type
 
     def _listen(self, feed: Feed[Item]) -> Iterator[Item]:
         reception = Reception(feed)
@@ -157,7 +157,7 @@ class Transport:
 
     @contextmanager
     def open(self, request: Request[Any]) -> Iterator[httpx.Response]:
-        """The response before its content, which may be long. It is tried once."""
+        """Yield the response before its content is read, for long content. There is no retry."""
         arguments = _arguments(self._connection, request)
         try:
             with self._http.stream(**arguments) as response:
@@ -170,7 +170,7 @@ class Transport:
 
 
 class AsyncTransport:
-    """As `Transport`, for an event loop."""
+    """The `Transport` for asyncio."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -180,7 +180,7 @@ class AsyncTransport:
         await self._http.aclose()
 
     def blocking(self) -> Transport:
-        """For what reads and writes files, in a thread."""
+        """Return a blocking transport, for a thread that reads or writes files."""
         return Transport(self._connection)
 
     async def send(self, request: Request[Answer]) -> Answer:
@@ -220,7 +220,7 @@ class AsyncTransport:
             while True:
                 answer = await self.send(steps.send(answer))
         except StopIteration as end:
-            return end.value  # type: ignore[no-any-return] # a generator's, which has no type
+            return end.value  # type: ignore[no-any-return] # the value of a generator has no type
 
     async def _listen(self, feed: Feed[Item]) -> AsyncIterator[Item]:
         reception = Reception(feed)
@@ -238,7 +238,7 @@ class AsyncTransport:
 
     @asynccontextmanager
     async def open(self, request: Request[Any]) -> AsyncIterator[httpx.Response]:
-        """The response before its content, which may be long. It is tried once."""
+        """Yield the response before its content is read, for long content. There is no retry."""
         arguments = _arguments(self._connection, request)
         try:
             async with self._http.stream(**arguments) as response:

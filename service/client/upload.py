@@ -1,4 +1,4 @@
-"""Upload a file by tus 1.0, in parts; an earlier upload of the same file continues."""
+"""Upload a file in parts by tus 1.0. An earlier upload of the same file continues."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -51,7 +51,7 @@ class Upload:
         return dataset
 
     def _known(self, new: NewDataset) -> Dataset | None:
-        """The same file, which was uploaded before or begun."""
+        """Return the dataset of an earlier upload of the same file, finished or not."""
         for dataset in self._datasets():
             if (dataset.name, dataset.filename, dataset.size, dataset.sha256) == (
                 new.name,
@@ -91,5 +91,9 @@ class Upload:
 
 
 def _is_elsewhere(error: ApiError | Unreachable) -> bool:
-    """More of a part arrived than was answered: the service says from where to go on."""
+    """Return True if the service has another number of bytes than the client believes.
+
+    This happens when a part arrived but its response was lost. The service knows the offset to
+    continue from.
+    """
     return isinstance(error, ApiError) and error.code == "offset_mismatch"

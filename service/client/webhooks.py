@@ -1,4 +1,4 @@
-"""Webhooks: what is below /v1/webhooks."""
+"""Webhooks: the methods for the routes below /v1/webhooks."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,12 +12,15 @@ from service.schemas.pages import Page
 class Webhooks(Group[AnyTransport]):
     @answered
     def create(self, spec: WebhookSpec | Mapping[str, Any]) -> Request[Webhook]:
-        """Send the events of all jobs of the project to an address, from now on."""
+        """Create a webhook: from now on, the events of all jobs of the project go to its URL."""
         return Request("POST", at("webhooks"), model(Webhook), json=body(spec))
 
     @iterated
     def list(self, *, job_id: str | None = None, limit: int | None = None) -> Listing[Webhook]:
-        """The project's own or, with `job_id`, those of one job; the newest first."""
+        """Iterate over the webhooks of the project or, with `job_id`, of one job.
+
+        The newest come first.
+        """
         return Listing(at("webhooks"), model(Page[Webhook]), query={"job_id": job_id}, limit=limit)
 
     @answered
@@ -26,24 +29,24 @@ class Webhooks(Group[AnyTransport]):
 
     @answered
     def delete(self, webhook_id: str) -> Request[None]:
-        """Delete a webhook, and the log of what was sent."""
+        """Delete a webhook and the log of its deliveries."""
         return Request("DELETE", at("webhooks", webhook_id), nothing)
 
     @iterated
     def deliveries(
         self, webhook_id: str, *, status: DeliveryStatus | None = None, limit: int | None = None
     ) -> Listing[Delivery]:
-        """What was sent or waits to be sent, the newest first."""
+        """Iterate over the deliveries that were sent or wait to be sent, the newest first."""
         path = at("webhooks", webhook_id, "deliveries")
         return Listing(path, model(Page[Delivery]), query={"status": status}, limit=limit)
 
     @answered
     def test(self, webhook_id: str) -> Request[Delivery]:
-        """Send an event `webhook.test`, which belongs to no job."""
+        """Send the event `webhook.test`, which belongs to no job."""
         return Request("POST", at("webhooks", webhook_id, "test"), model(Delivery))
 
     @answered
     def redeliver(self, webhook_id: str, delivery_id: str) -> Request[Delivery]:
-        """Send an event once more, under the same delivery id."""
+        """Send an event again with the same delivery id."""
         path = at("webhooks", webhook_id, "deliveries", delivery_id, "redeliver")
         return Request("POST", path, model(Delivery))

@@ -1,4 +1,4 @@
-"""One page of a list, as the API answers every list. For server and client."""
+"""A page of a list. Every list of the API has this shape. Server and client use it."""
 
 from collections.abc import Sequence
 from typing import Generic, Self, TypeVar
@@ -16,9 +16,10 @@ class Page(BaseModel, Generic[Item]):
 
     @classmethod
     def of(cls, found: Sequence[Item], limit: int, cursor: str = "id") -> Self:
-        """The first `limit` of `found`, which holds one more where more pages follow.
+        """Return a page of the first `limit` items of `found`.
 
-        `cursor` is the attribute of an item that the page after it is asked for with.
+        `found` has one item more if another page follows. `cursor` names the attribute of the
+        last item that becomes `next`.
         """
         items = list(found[:limit])
         more = len(found) > limit

@@ -1,4 +1,4 @@
-"""Model shapes and recipes by name, as the API shows them."""
+"""Model presets and recipes, as the API shows them."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from relora_core.spec import TaskName
 
 
 class Preset(BaseModel):
-    """A model's shape: `model: {preset: NAME}` in a spec."""
+    """The shape of a model. A spec names it by `model: {preset: NAME}`."""
 
     name: str = Field(examples=["llama_130m"])
     task: TaskName
@@ -33,7 +33,9 @@ class PresetConfig(Preset):
 
 
 class RecipeEntry(BaseModel):
-    """A run of the paper: `recipe: NAME` in a spec; what is written beside it wins."""
+    """A run of the paper. A spec names it by `recipe: NAME`; other fields of the spec override
+    it.
+    """
 
     name: str = Field(examples=["relora_130m"])
     source: str = Field(description="Where its numbers come from.")

@@ -1,4 +1,7 @@
-"""What the API answers, besides a job, its progress and its events. For server and client."""
+"""Response models of the API besides a job, its progress and its events.
+
+Server and client use them.
+"""
 
 from enum import StrEnum
 from typing import Literal
@@ -13,9 +16,9 @@ from relora_core.estimate import Estimate
 from service.schemas.pages import Page
 
 PROBLEM = "application/problem+json"
-# For OpenAPI: a response that says where what was made is.
+# For OpenAPI: a response with the address of the thing that was created.
 LOCATION = {"headers": {"Location": {"schema": {"type": "string"}}}}
-LAST_EVENTS = (JobSucceeded, JobFailed, JobCancelled)  # unless it is retried
+LAST_EVENTS = (JobSucceeded, JobFailed, JobCancelled)  # the last of a job unless it is retried
 
 
 class FieldProblem(BaseModel):
@@ -31,7 +34,7 @@ class ExceededQuota(BaseModel):
 
 
 class Problem(BaseModel):
-    """An error, in the one shape that all have (RFC 9457)."""
+    """An error. All errors have this shape (RFC 9457)."""
 
     type: str = Field(examples=["urn:relora:problem:invalid_spec"])
     title: str = Field(description="The name of the status.", examples=["Unprocessable Content"])
@@ -53,7 +56,7 @@ class FieldWarning(BaseModel):
 
 
 class SubmittedJob(Job):
-    """The job that a spec has made."""
+    """A job that was submitted, with warnings about its spec."""
 
     warnings: list[FieldWarning] = Field(
         default=[], description="Fields of the spec that were not used, and why."
@@ -61,15 +64,15 @@ class SubmittedJob(Job):
 
 
 class GpuFrom(StrEnum):
-    """Who chose the GPU of an estimate."""
+    """The origin of the GPU of an estimate."""
 
     REQUEST = "request"
     WORKERS = "workers"
-    DEFAULT = "default"  # nobody: no worker has a GPU that estimates know
+    DEFAULT = "default"  # no worker has a GPU that estimates know
 
 
 class JobEstimate(BaseModel):
-    """A spec that would be accepted, with its defaults, and what it would cost."""
+    """A spec that would be accepted, with its defaults, and an estimate of what it needs."""
 
     spec: JobSpec
     estimate: Estimate | None
@@ -85,17 +88,17 @@ class JobEstimate(BaseModel):
 
 
 class EventPage(Page[JobEvent]):
-    model_config = ConfigDict(ser_json_inf_nan="strings")  # as each event alone
+    model_config = ConfigDict(ser_json_inf_nan="strings")  # as in a single event
 
 
 class StoredArtifact(Artifact):
-    """A file of a job, and where to fetch it."""
+    """A file of a job, and its download path."""
 
     url: str = Field(description="Path of its download, below the address of the service.")
 
 
 class Queue(Page[QueuedJob]):
-    """What waits in a project, and how many jobs it has of each status."""
+    """The queued jobs of a project, and the number of its jobs of each status."""
 
     counts: dict[JobStatus, int]
 
@@ -105,8 +108,11 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Without the broker, jobs are still accepted, and sent once it is back; without the storage
-    they can still be watched. So either leaves the service `degraded`, not `unready`."""
+    """The readiness of the service and of the parts that it needs.
+
+    Without the broker, jobs are accepted and sent once it is back. Without the storage, jobs can
+    still be watched. In both cases the service is `degraded`, not `unready`.
+    """
 
     status: Literal["ready", "degraded", "unready"]
     store: str = Field(description="`ok`, or what is wrong with it.")

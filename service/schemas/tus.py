@@ -20,7 +20,7 @@ def encode_metadata(values: Mapping[str, str]) -> str:
 
 
 def decode_metadata(header: str) -> dict[str, str]:
-    """Read the value of `Upload-Metadata`. Raises `ValueError`."""
+    """Read the value of `Upload-Metadata`. Raise `ValueError` if it is malformed."""
     pairs = [pair.strip().partition(" ") for pair in header.split(",")]
     values = {key: base64.b64decode(value, validate=True).decode() for key, _, value in pairs}
     if "" in values or len(values) < len(pairs):
