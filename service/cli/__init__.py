@@ -1,10 +1,10 @@
-"""`relora`: the service on the command line.
+"""`relora`: the command line of the service.
 
-Exit codes: 0 done; 1 the job did not succeed, or there is nothing; 2 the command was wrong or the
-service refused it; 3 the service does not answer, or cannot now; 130 interrupted.
+Exit codes: 0 success; 1 the job did not succeed, or nothing was found; 2 the command was wrong, or
+the service refused it; 3 the service does not answer or is unavailable; 130 interrupted.
 
-With --json, stdout has one JSON document, or of lists and streams one JSON object a line, and
-nothing else; what is to be said to a person goes to stderr.
+With --json, stdout has only one JSON document or, for lists and streams, one JSON object per line.
+Messages for a person go to stderr.
 """
 
 from service.cli.program import app, main

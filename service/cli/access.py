@@ -1,4 +1,4 @@
-"""`relora keys`, `relora secrets`: who may use the service, and what they keep in it."""
+"""`relora keys`, `relora secrets`: API keys and secrets."""
 
 from typing import Annotated
 
@@ -32,7 +32,7 @@ Project = Annotated[
 
 
 @keys.command()
-def create(  # what a key has
+def create(
     name: Annotated[str, typer.Argument(help="What it is for.")],
     *,
     scope: Annotated[Scope, typer.Option(help="What it may do.")] = Scope.WRITE,

@@ -1,4 +1,4 @@
-"""Turn a config of axolotl into a job spec."""
+"""Convert a config of axolotl to a job spec."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +11,13 @@ from service.cli.axolotl_config import ADAMW_8BIT, Config, Dataset
 Part = dict[str, Any]
 
 PLAIN_TEXT = {"completion", "pretrain"}
-NEAR_FULL_RESET = 0.999  # axolotl's, for `relora_prune_method: reset` without a ratio
+NEAR_FULL_RESET = 0.999  # axolotl's ratio for `relora_prune_method: reset` without a ratio
 
 
 def convert(config: Config, *, name: str, steps: int | None, gpus: int) -> Part:
-    """Return the spec that says what a config says.
+    """Return the spec that means the same as a config.
 
-    Raises `SpecConflict` with the key to change where no spec could mean the same.
+    Raise `SpecConflict` with the key to change if no spec can mean the same.
     """
     total = steps or config.max_steps
     if total is None:
@@ -49,7 +49,7 @@ def convert(config: Config, *, name: str, steps: int | None, gpus: int) -> Part:
 
 
 def _tokenizer(config: Config) -> Part | None:
-    """A model that starts from its weights brings its own."""
+    """Return the tokenizer, or None if the config names none: pretrained models have their own."""
     named = config.tokenizer_config
     if named is None and not config.reinit_weights:
         return None
@@ -69,7 +69,11 @@ def _data(config: Config) -> Part:
 
 
 def _source(key: str, datasets: list[Dataset]) -> Part:
-    """Several datasets are one source if their text is in the same field."""
+    """Return one source of all datasets.
+
+    Raise `SpecConflict` if there is none, if one is not plain text, or if their text is in
+    different fields.
+    """
     if not datasets:
         raise SpecConflict(key, "names the data, and is not there")
     for one in datasets:
@@ -184,7 +188,7 @@ def _schedule(config: Config, steps: int) -> Part:
 
 
 def _every(every: float | None, steps: int) -> int | None:
-    """Return how many steps lie between two; less than 1 is a share of all steps."""
+    """Return the interval in steps. A value below 1 is a share of all steps."""
     return max(1, int(every * steps if every < 1 else every)) if every else None
 
 
@@ -207,7 +211,7 @@ def _trackers(config: Config) -> Iterator[Part]:
 
 
 def _without_none(value: Any) -> Any:
-    """Leave out what the config does not say, so that a default of relora stands for it."""
+    """Leave out what the config does not set, so that relora's defaults apply."""
     if isinstance(value, list):
         return [_without_none(item) for item in value]
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""A config of axolotl: the keys that a job spec can say, and why it cannot say the others."""
+"""A config of axolotl: the keys that a job spec can express, and the reasons for the others."""
 
 from collections.abc import Iterator
 from typing import Any, Literal, Self
@@ -87,7 +87,7 @@ Texts = str | list[str]
 
 
 class Dataset(BaseModel):
-    """Where a dataset is, and the field that holds its text."""
+    """The location of a dataset, and the field with its text."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -103,7 +103,10 @@ class Dataset(BaseModel):
 
 
 class Config(BaseModel):
-    """What is carried over of a config, with axolotl's defaults; the rest is in `model_extra`."""
+    """The keys of a config that are carried over, with axolotl's defaults.
+
+    The other keys are in `model_extra`.
+    """
 
     model_config = ConfigDict(extra="allow")
 
@@ -165,7 +168,7 @@ class Config(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_empty_keys(cls, keys: dict[str, Any]) -> dict[str, Any]:
-        """An empty key says nothing, and one that is off asks for nothing that relora lacks."""
+        """Drop empty keys, and unknown keys that are off: they ask for nothing."""
         known = {key for key in keys if key in cls.model_fields}
         kept = {key: keys[key] for key in keys if keys[key] not in (None, "")}
         return {key: value for key, value in kept.items() if key in known or value}
@@ -173,7 +176,7 @@ class Config(BaseModel):
     @field_validator("datasets", "test_datasets", "pretraining_dataset", mode="before")
     @classmethod
     def _listed(cls, datasets: object) -> object:
-        """One may stand for a list of one, and a name for a dataset."""
+        """Accept a single dataset instead of a list, and a path instead of a dataset."""
         listed = datasets if isinstance(datasets, list) else [datasets]
         return [{"path": one} if isinstance(one, str) else one for one in listed]
 
@@ -185,7 +188,7 @@ class Config(BaseModel):
         return self
 
     def notes(self) -> Iterator[tuple[str, str]]:
-        """Yield each key that a spec cannot say as it is, and why."""
+        """Yield each key that a spec cannot express exactly, and the reason."""
         for key in self.model_extra or {}:
             yield key, _REASONS.get(key, _NOTHING_LIKE_IT)
         for key in ("datasets", "test_datasets", "pretraining_dataset"):

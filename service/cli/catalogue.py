@@ -1,4 +1,4 @@
-"""`relora presets`, `relora recipes`: what a spec may name, and a spec to begin with."""
+"""`relora presets`, `relora recipes`: model presets, and complete specs to start from."""
 
 from collections.abc import Mapping
 from textwrap import fill

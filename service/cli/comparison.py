@@ -1,4 +1,4 @@
-"""Any jobs side by side, in the words in which a sweep reports its own."""
+"""A comparison of any jobs, in the same form as the jobs of a sweep."""
 
 from jobs.schemas.sweeps import SweepJob
 from service.client import Client

@@ -1,4 +1,4 @@
-"""An event in a line, for a terminal."""
+"""Events as lines for a terminal."""
 
 from datetime import datetime
 
@@ -41,16 +41,16 @@ SIGNS: dict[type[train.Event], tuple[str, str]] = {
     train.TrainFailed: ("✗", BAD),
 }
 LESSER = ("·", "dim")
-INDENT = len("00:00:00 ● ")  # of the words
+INDENT = len("00:00:00 ● ")  # characters before the text
 
 
 def describe(event: job.AnyJobEvent) -> Text:
-    """When, a sign, and what happened."""
+    """Return a line with the time, a symbol and the text of an event."""
     return _line(event.time, SIGNS.get(type(event), LESSER), str(event))
 
 
 def describe_line(news: Cut | Back) -> Text:
-    """As an event: the stream of events itself broke off, or is back."""
+    """Return a line that says that the stream of events broke or resumed."""
     match news:
         case Cut():
             sign, text = ("!", NOTE), f"the stream was cut, connecting again: {news.reason}"
@@ -66,9 +66,9 @@ def _line(time: datetime, sign: tuple[str, str], text: str) -> Text:
 
 
 def print_event(console: Console, line: Text) -> None:
-    """Print what `describe` made. Where a terminal is too narrow for it, go on below its words."""
+    """Print a line of `describe`. In a narrow terminal, indent the wrapped text."""
     if not console.is_terminal:
-        console.print(line, soft_wrap=True)  # a line each, for programs
+        console.print(line, soft_wrap=True)  # one line per event, for programs
         return
     before, words = line.divide([INDENT])
     hanging = Table.grid()

@@ -1,4 +1,4 @@
-"""What a person wrote: specs in files, changes to them and limits in arguments."""
+"""Parse user input: specs in files, and changes, grids, labels and quotas in arguments."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ UNITS: dict[str, int] = {
 
 
 def read_document(file: Path, what: str) -> dict[str, Any]:
-    """A mapping, from YAML or JSON; `what` says what it should have been."""
+    """Read a mapping from YAML or JSON. `what` names the expected content in an error."""
     try:
         document = documents.read_document(file)
     except OSError as error:
@@ -29,15 +29,16 @@ def read_document(file: Path, what: str) -> dict[str, Any]:
 
 
 def read_spec(file: Path) -> dict[str, Any]:
-    """Its relative paths begin where this command runs."""
+    """Read a spec. Its relative paths start at the current directory."""
     document = read_document(file, "job spec: a mapping with `model`, `data` and `training`")
     return with_absolute_paths(document)
 
 
 def read_changes(file: Path | None, settings: Iterable[str]) -> dict[str, Any]:
-    """What a file says of a spec, and `training.steps=200` as `{"training": {"steps": 200}}`.
+    """Return the changes in a file and in settings.
 
-    Null takes a field away. Relative paths begin where this command runs.
+    The setting `training.steps=200` becomes `{"training": {"steps": 200}}`. Null removes a field.
+    Relative paths start at the current directory.
     """
     changes = read_document(file, "changes: a part of a job spec") if file else {}
     for setting in settings:
@@ -53,7 +54,10 @@ def read_changes(file: Path | None, settings: Iterable[str]) -> dict[str, Any]:
 
 
 def parse_grid(settings: Iterable[str]) -> dict[str, list[Any]]:
-    """`rank=64,128` as `{"rank": [64, 128]}`; relative paths begin where this command runs."""
+    """Parse `rank=64,128` to `{"rank": [64, 128]}`.
+
+    Relative paths start at the current directory.
+    """
     grid = {}
     for setting in settings:
         field, values = _split(setting, "rank=64,128")
@@ -62,7 +66,7 @@ def parse_grid(settings: Iterable[str]) -> dict[str, list[Any]]:
 
 
 def _from_here(field: str, values: list[Any]) -> list[Any]:
-    """A field that no spec has is for the service to refuse."""
+    """Make relative paths absolute. Keep an unknown field, which the service refuses."""
     try:
         path = path_of(field, values)
     except InvalidSweep:
@@ -71,7 +75,7 @@ def _from_here(field: str, values: list[Any]) -> list[Any]:
 
 
 def _around(value: Any, path: Sequence[str]) -> Any:
-    """A part of a spec that has the value at this path."""
+    """Return a part of a spec that has the value at this path."""
     return reduce(lambda inner, name: {name: inner}, reversed(path), value)
 
 
@@ -84,7 +88,7 @@ def parse_labels(labels: Iterable[str]) -> dict[str, str]:
 
 
 def parse_quotas(settings: Iterable[str]) -> dict[str, int | None]:
-    """`gpus=8`, `storage_bytes=2TB`; `gpus=none` is no limit."""
+    """Parse quotas such as `gpus=8` and `storage_bytes=2TB`. `gpus=none` means no limit."""
     return {name: _limit(value, name) for name, value in (_split(s, "gpus=8") for s in settings)}
 
 

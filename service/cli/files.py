@@ -1,4 +1,4 @@
-"""`relora jobs`, what a job made: its files and its log."""
+"""`relora jobs download`, `files`, `checkpoints` and `logs`: the files and the log of a job."""
 
 from pathlib import Path
 from typing import Annotated
@@ -38,7 +38,7 @@ files = typer.Typer()
 
 
 class Downloaded(BaseModel):
-    """A line of `download --json`."""
+    """A line of the output of `download --json`."""
 
     path: str
     file: Path
@@ -47,13 +47,13 @@ class Downloaded(BaseModel):
 
 
 class LogText(BaseModel):
-    """A line of `logs --json`: some lines of the log."""
+    """A line of the output of `logs --json`. It has one or more lines of the log."""
 
     text: str
 
 
 def transfer() -> Progress:
-    """A bar of bytes, on stderr; none where that is no terminal."""
+    """Return a progress bar in bytes on stderr. It is off if stderr is not a terminal."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -99,7 +99,7 @@ def download(
 
 
 @files.command("files")
-def list_files(  # what a list is narrowed by
+def list_files(
     job_id: JobId,
     *,
     kind: Annotated[ArtifactKind | None, typer.Option(help="Only of this kind.")] = None,
@@ -123,7 +123,7 @@ def checkpoints(job_id: JobId, *, url: Url = URL, json: AsJson = False) -> None:
 
 
 @files.command()
-def logs(  # what a log is narrowed by
+def logs(
     job_id: JobId,
     *,
     attempt: Annotated[int | None, typer.Option(help="Default: the last.")] = None,

@@ -1,4 +1,4 @@
-"""A job as it runs, in a terminal: what happened scrolls by, above where it is now."""
+"""The live view of a job in a terminal: its events scroll by above its current progress."""
 
 from datetime import datetime, timedelta
 
@@ -59,21 +59,21 @@ STYLES = {
     JobStatus.FAILED: "red",
     JobStatus.CANCELLED: "red",
 }
-DRAWN = (DataProgress, StepFinished)  # in the picture, or now and then where there is none
-# Nobody asks for the others, and how the job goes on after a failure says why it failed.
+DRAWN = (DataProgress, StepFinished)  # shown in the live view, or printed at times without one
+# The others are rarely of interest. The job event after a TrainFailed gives the reason.
 UNTOLD = (*DRAWN, Reinitialized, CheckpointDeleted, TrainFailed)
-PLAIN_EVERY = timedelta(seconds=5)  # between the lines of what is drawn, where there is no picture
+PLAIN_EVERY = timedelta(seconds=5)  # time between printed lines of `DRAWN` events
 
 
 def follow(client: Client, job_id: str, console: Console, notices: Console) -> Job:
-    """Show the job until it is over, and return it as it then is.
+    """Show the job until it is over, and return its final state.
 
-    `notices`, which is stderr, has a line when the stream is cut and one when it is back.
+    `notices`, which is stderr, gets a line when the stream breaks and when it resumes.
     """
     job = client.jobs.get(job_id)
     if job.status is JobStatus.QUEUED:
         now = client.jobs.progress(job_id)
-        if now.queue_position is not None:  # else it was claimed meanwhile
+        if now.queue_position is not None:  # otherwise a worker has claimed it in the meantime
             console.print(_place(now), soft_wrap=True)
     if console.is_terminal:
         _draw(client, job, console, notices)
@@ -83,7 +83,7 @@ def follow(client: Client, job_id: str, console: Console, notices: Console) -> J
 
 
 def _place(now: Progress) -> Text:
-    """Where a queued job is in the queue, and what it waits for if no worker can run it."""
+    """Return the place of a job in the queue, and the reason if no worker can run it."""
     place = f"place {now.queue_position} in the queue"
     reason = now.unschedulable_reason
     return Text(f"{place}; {reason}" if reason else place, style="dim")
@@ -91,7 +91,7 @@ def _place(now: Progress) -> Text:
 
 def _draw(client: Client, job: Job, console: Console, notices: Console) -> None:
     now = Now(job)
-    # Where both are the terminal, a line may not be written into the picture: it goes above.
+    # If stderr is the terminal too, a notice must be printed above the live view, not into it.
     above = console if notices.is_terminal else notices
     with Live(now, console=console, refresh_per_second=8):
         for event in client.jobs.stream(job.id, listener=told_on(above)):
@@ -101,7 +101,7 @@ def _draw(client: Client, job: Job, console: Console, notices: Console) -> None:
 
 
 def told_on(console: Console) -> Listener:
-    """Says on the console when a stream is cut and when it is back."""
+    """Return a listener that prints a line when a stream breaks and when it resumes."""
     return lambda news: print_event(console, describe_line(news))
 
 
@@ -117,7 +117,10 @@ def _print_plainly(client: Client, job_id: str, console: Console, notices: Conso
 
 
 class Now:
-    """The state of a job, folded from its events; rich draws its loss, a bar and its numbers."""
+    """The current state of a job, updated by its events.
+
+    It renders as a loss curve, a progress bar and numbers.
+    """
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -194,7 +197,7 @@ class Now:
         return {"ppl": "-" if perplexity is None else self._as_of(f"{perplexity:,.1f}")}
 
     def _how_far(self, step: StepFinished) -> dict[str, str]:
-        """In the data and in the method, where the run knows of epochs and has restarts."""
+        """Return the epoch and the number of restarts, if the run has them."""
         told = {} if step.epoch is None else {"epoch": f"{step.epoch:,.2f}"}
         if self._job.spec.reset_every is not None:
             told["ReLoRA restarts"] = f"{step.restarts}"

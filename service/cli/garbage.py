@@ -1,4 +1,4 @@
-"""`relora gc`: an operator's command, which works on the database and the storage themselves."""
+"""`relora gc`: a command for operators, which uses the database and the storage directly."""
 
 import json as json_format
 from collections import Counter

@@ -1,4 +1,4 @@
-"""`relora import`: a config of another program as a job spec."""
+"""`relora import`: convert a config of another program to a job spec."""
 
 from pathlib import Path
 from typing import Annotated

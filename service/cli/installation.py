@@ -1,4 +1,4 @@
-"""`relora queue`, `relora workers`: what waits, and who works."""
+"""`relora queue`, `relora workers`: the queued jobs and the workers."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`relora jobs`: what one job or many are asked to do."""
+"""`relora jobs`: submit, list, show, follow, change, control and delete jobs."""
 
 from datetime import datetime
 from pathlib import Path
@@ -85,7 +85,7 @@ def submit(
 
 
 @jobs.command("list")
-def list_jobs(  # noqa: PLR0913 # what a list is narrowed by
+def list_jobs(  # noqa: PLR0913 # one parameter for each option
     *,
     status: Annotated[list[JobStatus] | None, typer.Option(help="Only these.")] = None,
     label: Annotated[list[str] | None, typer.Option(help="KEY=VALUE; all of these.")] = None,
@@ -156,7 +156,7 @@ def events(
 
 
 @jobs.command()
-def change(  # noqa: PLR0913 # what can be changed
+def change(  # noqa: PLR0913 # one parameter for each option
     job_id: JobId,
     *,
     name: Annotated[str | None, typer.Option(help="Another name.")] = None,
@@ -209,7 +209,7 @@ def retry(job_id: JobId, *, url: Url = URL, json: AsJson = False) -> None:
 
 
 @jobs.command()
-def fork(  # noqa: PLR0913 # what a fork has
+def fork(  # noqa: PLR0913 # one parameter for each option
     job_id: JobId,
     *,
     source: Annotated[
@@ -294,7 +294,7 @@ def _suggest_after(job: Job) -> None:
 
 
 def _suggest(command: str, purpose: str) -> None:
-    """A command to go on with."""
+    """Print a command to continue with."""
     out.print(Text.assemble("  ", command, (f"   # {purpose}", "dim")), soft_wrap=True)
 
 

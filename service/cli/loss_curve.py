@@ -1,4 +1,4 @@
-"""The loss over the steps, drawn in braille: each cell has two columns of four dots."""
+"""A chart of the loss over the steps in Braille characters, of two by four dots each."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -11,15 +11,18 @@ from rich.text import Text
 BLANK = 0x2800
 DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # by row and column
 MOST_POINTS = 4000
-SETTLED = 0.1  # of the curve: the fall of its beginning would press the rest flat
+SETTLED = 0.1  # share of the curve left out of the scale: its steep start would flatten the rest
 LABEL_WIDTH = 7
 RESTART = "┊"
-LOW_RANK = "│"  # where the warm start ends
+LOW_RANK = "│"  # the step where the warm start ends
 
 
 @dataclass
 class LossCurve:
-    """Grows by points. A step that comes again, in another attempt, replaces what followed it."""
+    """A loss curve that grows point by point.
+
+    If a new attempt repeats a step, the points from that step on are replaced.
+    """
 
     total_steps: int
     height: int = 8
@@ -75,14 +78,14 @@ class LossCurve:
         cells = [[BLANK] * width for _ in range(self.height)]
         rows = self.height * 4
         for x, (least, greatest) in self._spans(width * 2).items():
-            if least > high:  # the fall of the beginning comes in from above
+            if least > high:  # the steep start is above the chart
                 continue
             for y in range(_dot(greatest, low, high, rows), _dot(least, low, high, rows) + 1):
                 cells[y // 4][x // 2] |= DOTS[y % 4][x % 2]
         return cells
 
     def _spans(self, columns: int) -> dict[int, tuple[float, float]]:
-        """The least and the greatest loss of each column of dots, points joined by lines."""
+        """Return the lowest and highest loss of each column of dots. Lines join the points."""
         spans: dict[int, tuple[float, float]] = {}
         for x, loss in self._path(columns):
             least, greatest = spans.get(x, (loss, loss))
@@ -108,7 +111,7 @@ def _range(losses: Sequence[float]) -> tuple[float, float]:
 
 
 def _dot(loss: float, low: float, high: float, rows: int) -> int:
-    """Counted from the top; what is above the range lies on its edge."""
+    """Return the row of a loss, from the top. A loss outside the range is on its edge."""
     share = min(max((loss - low) / (high - low), 0.0), 1.0)
     return round((1 - share) * (rows - 1))
 

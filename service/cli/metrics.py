@@ -1,4 +1,4 @@
-"""`relora jobs metrics`: a job's curves in numbers."""
+"""`relora jobs metrics`: the curves of a job as numbers."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ metrics = typer.Typer()
 
 
 @metrics.command("metrics")
-def show_metrics(  # noqa: PLR0913 # what curves are narrowed by
+def show_metrics(  # noqa: PLR0913 # one parameter for each option
     job_id: JobId,
     *,
     name: Annotated[

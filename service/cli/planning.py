@@ -1,4 +1,4 @@
-"""`relora estimate`: before a job is submitted."""
+"""`relora estimate`: what a job needs, before it is submitted."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""The program `relora`, put together."""
+"""The program `relora` with all its commands."""
 
 import re
 from importlib.metadata import version
@@ -39,7 +39,7 @@ RELORA_URL says where the service is, RELORA_API_KEY holds the key, if it asks f
 
 
 class Program(TyperGroup):
-    """Say what is wrong with an option in the words of all our errors, not in pydantic's."""
+    """A group of commands that reports wrong options in the words of relora, not of pydantic."""
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override] # its Context is typer's
         try:
@@ -53,7 +53,7 @@ class Program(TyperGroup):
 
 
 def _suggestion(message: str) -> str:
-    """The nearest choice, where an option has one that there is not."""
+    """Return a suggestion of the nearest choice if an option has an unknown choice."""
     refused = re.match(r"'(.*?)' is not one of (.*)", message)
     close = nearest(refused[1], re.findall(r"'(.*?)'", refused[2])) if refused else None
     return f" Did you mean '{close}'?" if close else ""

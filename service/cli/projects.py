@@ -1,4 +1,4 @@
-"""`relora projects`: who shares the service, and what each may use of it."""
+"""`relora projects`: the projects that share the service, and their quotas."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""What all commands share: their options, how they print, and how they end."""
+"""Code that all commands share: their options, their output and their exit codes."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -16,17 +16,17 @@ from service.client import ApiError, Client, CorruptDownload, InvalidConnection,
 from service.client.transport import DEFAULT_URL as URL
 from service.schemas.responses import FieldWarning
 
-RETRIES = 2  # of a request that nobody answers: a person waits
-PIPE_WIDTH = 4000  # of a table that no terminal limits
+RETRIES = 2  # few retries of a request without an answer, because a person waits
+PIPE_WIDTH = 4000  # width of a table that is not printed to a terminal
 UNAUTHORIZED = 401
 LAST = "@last"
-RECENT = 100  # jobs that a name is looked for in
+RECENT = 100  # newest jobs whose names are compared with a wrong id
 _WHOLE_ID = re.compile(r"job_[0-9a-z]{26}")
 FAILED, REFUSED, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
-tell = told_on(err)  # of a stream that is cut or back
+tell = told_on(err)  # reports that a stream broke or resumed
 
 Url = Annotated[  # eager: `job_named` needs it
     str,
@@ -43,9 +43,10 @@ def group(about: str) -> typer.Typer:
 
 @contextmanager
 def connected(url: str) -> Iterator[Client]:
-    """A client whose errors end the command with a line that says what to do.
+    """Yield a client whose errors end the command with a line that says what to do.
 
-    Its key, if there is one, is in RELORA_API_KEY: a command line is seen by all on the machine.
+    The API key comes from RELORA_API_KEY and not from an option, because every user of the
+    machine can see a command line.
     """
     try:
         with Client(url, retries=RETRIES) as client:
@@ -64,7 +65,7 @@ def connected(url: str) -> Iterator[Client]:
 
 @contextmanager
 def extra(name: str) -> Iterator[None]:
-    """Import what only an extra of relora brings; without it, say how to install it."""
+    """Guard the import of modules of an extra. If it is missing, say how to install it."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -76,9 +77,9 @@ def extra(name: str) -> Iterator[None]:
 
 
 def job_named(context: typer.Context, name: str | None) -> str | None:
-    """The id of the job that a person names by it, by how it begins or, for the newest, by @last.
+    """Return the id of the job that is named by its id, the beginning of it, or @last (newest).
 
-    Ends the command if there is no such job, or more than one.
+    End the command if there is no such job, or more than one.
     """
     if name is None or _WHOLE_ID.fullmatch(name):
         return name
@@ -93,7 +94,7 @@ def job_named(context: typer.Context, name: str | None) -> str | None:
 
 
 def _no_job(client: Client, name: str) -> str:
-    """With the id of the newest job whose name is near to what was given for an id."""
+    """Return the message for an unknown id. Suggest the newest job with a similar name."""
     newest = [(job.name, job.id) for job in client.jobs.list(limit=RECENT)]
     close = nearest(name, (job_name for job_name, _ in newest))
     hint = next(
@@ -125,19 +126,19 @@ def fail(message: str, code: int) -> NoReturn:
 
 
 def warn(warnings: Iterable[FieldWarning]) -> None:
-    """On stderr: what a spec says in vain."""
+    """Print on stderr the warnings about a spec."""
     for one in warnings:
         text = Text.assemble(("warning: ", "yellow"), f"{one.path} {one.message}")
         err.print(text, soft_wrap=True)
 
 
 def print_json(model: BaseModel) -> None:
-    """One document, for the whole command."""
+    """Print one JSON document, the whole output of a command."""
     typer.echo(model.model_dump_json(indent=2))
 
 
 def print_line(model: BaseModel) -> None:
-    """One of many, a line each."""
+    """Print one JSON object in a line."""
     typer.echo(model.model_dump_json())
 
 
@@ -147,7 +148,7 @@ def print_lines(models: Iterable[BaseModel]) -> None:
 
 
 class Gone(BaseModel):
-    """What --json says of what is not there any more."""
+    """The output of --json for something that was deleted."""
 
     id: str
 
@@ -157,6 +158,6 @@ def print_gone(what: str, *, json: bool) -> None:
 
 
 def show(table: RenderableType) -> None:
-    """Nothing is cut where a program reads it."""
+    """Print a table. It is not truncated if the output is not a terminal."""
     screen = out if out.is_terminal else Console(width=PIPE_WIDTH, highlight=False)
     screen.print(table)

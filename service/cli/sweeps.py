@@ -1,4 +1,4 @@
-"""`relora sweep`, `relora compare`: jobs side by side."""
+"""`relora sweep`, `relora compare`: submit and compare many jobs."""
 
 import re
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ SweepId = Annotated[str, typer.Argument(metavar="SWEEP", help="The id of the swe
 
 @contextmanager
 def _as_typed() -> Iterator[None]:
-    """Name what is wrong as it was given here: by its path in the file, or as an option."""
+    """Make errors name a field as the user gave it: by its path in the file, or as an option."""
     try:
         yield
     except ApiError as error:
@@ -46,7 +46,7 @@ def _as_typed() -> Iterator[None]:
 
 
 @sweeps.command()
-def submit(  # what a sweep has
+def submit(
     spec: Annotated[Path, typer.Argument(help="The spec that all jobs begin with.")],
     *,
     grid: Annotated[

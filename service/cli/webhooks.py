@@ -1,4 +1,4 @@
-"""`relora webhooks`: who else is told of what happens to jobs."""
+"""`relora webhooks`: other servers that get the events of jobs."""
 
 from typing import Annotated
 

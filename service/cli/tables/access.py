@@ -54,7 +54,7 @@ def secret_table(items: Sequence[Secret]) -> Listing:
 
 
 def project_table(items: Sequence[Project]) -> Listing:
-    """Projects with their quotas."""
+    """Return a table of projects with their quotas."""
     rows = Listing(*Quotas.model_fields, "created", first="name")
     for item in items:
         quotas = [_amount(name, limit) for name, limit in item.quotas]
@@ -63,7 +63,7 @@ def project_table(items: Sequence[Project]) -> Listing:
 
 
 def quota_table(project: ProjectReport) -> Listing:
-    """Each quota of one project, and what is used of it."""
+    """Return a table of the quotas of one project and their usage."""
     used = dict(project.usage)
     rows = Listing("used", "limit", first="quota")
     for name, limit in project.quotas:

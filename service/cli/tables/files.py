@@ -1,4 +1,4 @@
-"""What jobs made and what they train on, as tables for a terminal."""
+"""Checkpoints, files and datasets, as tables for a terminal."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ def checkpoint_table(items: Sequence[CheckpointEntry]) -> Listing:
 
 
 def _score(saved: CheckpointEntry) -> float | None:
-    """The perplexity of a language model, or the accuracy of a classifier."""
+    """Return the perplexity of a language model or the accuracy of a classifier."""
     metrics = saved.metrics
     return metrics.get("validation_perplexity", metrics.get("validation_accuracy"))
 

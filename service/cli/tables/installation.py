@@ -1,4 +1,4 @@
-"""What a spec may name, who works and what waits, as tables for a terminal."""
+"""Presets, recipes, workers and the queue, as tables for a terminal."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ def recipe_table(items: Sequence[RecipeEntry]) -> Listing:
 
 
 def queue_table(items: Sequence[QueuedJob]) -> Listing:
-    """In the order in which workers take them."""
+    """Return a table of queued jobs, in the order in which workers take them."""
     rows = Listing("place", "priority", "name", "since", least="priority name")
     for item in items:
         reason = item.unschedulable_reason or (
@@ -87,7 +87,7 @@ def worker_table(items: Sequence[Worker]) -> Listing:
 
 
 def _gpus(gpus: Sequence[Gpu]) -> str:
-    """Alike ones together: 8 x NVIDIA H100 80GB HBM3, 85.0 GB."""
+    """Return the GPUs, equal ones together, such as 8 x NVIDIA H100 80GB HBM3, 85.0 GB."""
     counts = Counter((gpu.name, gpu.memory_bytes) for gpu in gpus)
     each = [
         f"{count} x {name}" + (f", {decimal(size)}" if size is not None else "")

@@ -15,7 +15,7 @@ from relora_core.spec import ConfigModel, PresetModel, PretrainedModel
 from service.cli.follow import STYLES
 from service.cli.tables.layout import Fact, Listing, as_of, detail_view, line, moment, number
 
-OF_EACH = ("status", "loss", "ppl", "tokens/s", "memory", "name")  # of jobs side by side
+OF_EACH = ("status", "loss", "ppl", "tokens/s", "memory", "name")  # columns of a comparison
 
 
 def job_sheet(job: Job) -> Table:
@@ -77,12 +77,15 @@ def _how(job: Job) -> Iterator[Fact]:
 
 
 def _attempt(job: Job) -> str:
-    """Attempts that a pause or a stopped worker ended count against nothing."""
+    """Return the attempts and the failed ones.
+
+    An attempt that ended by a pause or a stopped worker is not failed.
+    """
     return f"{job.attempt} ({job.failed_attempts} of {job.spec.retries.max_attempts} failed)"
 
 
 def overview(items: Sequence[Job]) -> Listing:
-    """A line for each job."""
+    """Return a table with a line for each job."""
     rows = Listing(
         "name", "method", "status", "step", "loss", "created", least="method created loss step"
     )
@@ -100,7 +103,7 @@ def overview(items: Sequence[Job]) -> Listing:
 
 
 def comparison_table(items: Sequence[SweepJob]) -> Listing:
-    """Jobs side by side: what is other in each, and how far each came."""
+    """Return a table that compares jobs: the fields that differ, and their results."""
     fields = list(dict.fromkeys(field for item in items for field in item.changes))
     rows = Listing(
         *_short(fields),
@@ -125,7 +128,7 @@ def comparison_table(items: Sequence[SweepJob]) -> Listing:
 
 
 def _short(fields: Sequence[str]) -> list[str]:
-    """`method.rank` as `rank`, unless that would mean another, too."""
+    """Shorten `method.rank` to `rank`, unless another column has that name too."""
     last = [field.rpartition(".")[2] for field in fields]
     taken = Counter((*last, *OF_EACH))
     return [end if taken[end] == 1 else field for field, end in zip(fields, last, strict=True)]

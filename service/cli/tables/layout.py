@@ -1,4 +1,4 @@
-"""How facts stand in a terminal: many in a table, one thing's in a sheet."""
+"""The layout of output in a terminal: a table of many things, or the details of one."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -9,16 +9,16 @@ from rich.table import Table
 from rich.text import Text
 
 Fact = tuple[str, str | Text]
-READABLE = 12  # characters that are left of a cell which is cut
+READABLE = 12  # minimum width of a column that may be truncated, in characters
 GAP = 1  # between two columns
 
 
 class Listing:
-    """A line for each thing, which begins with its id, whole however narrow the terminal is.
+    """A table with a line for each thing. The first column, its id, is never truncated.
 
-    Where there is no room, the columns of `giving_way` are cut; their cells are `line`s. Where
-    there still is none, columns are left out and named below: the `least` important ones in this
-    order, then the others from the right.
+    If the terminal is too narrow, the columns in `giving_way` are truncated; their cells are
+    `line`s. If it is still too narrow, columns are left out and named below the table: first
+    those in `least`, in this order, then the others from the right.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Listing:
         return left_out
 
     def _width(self, index: int) -> int:
-        """That a column cannot do without."""
+        """Return the minimum width of a column."""
         name = self._names[index]
         widest = max(cell_len(name), *(row[index].cell_len for row in self._rows), 0)
         return min(widest, READABLE) if name in self._giving_way else widest
@@ -70,12 +70,12 @@ class Listing:
 
 
 def line(text: str, style: str = "") -> Text:
-    """What people or models wrote, in one line that may be cut."""
+    """Return text of people or models as one line that may be truncated."""
     return Text(" ".join(text.split()), style=style, no_wrap=True, overflow="ellipsis")
 
 
 def detail_view(facts: Iterable[Fact]) -> Table:
-    """One thing, a fact a line."""
+    """Return the details of one thing, with one fact per line."""
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="dim")
     for name, value in facts:
@@ -88,7 +88,7 @@ def number(value: float | None) -> str:
 
 
 def as_of(text: str, measured: int | None, now: int) -> str:
-    """A score as it is shown at a step: one that was measured at another step names that step."""
+    """Return a score for display. Add its step if it was not measured at the step `now`."""
     return text if measured in {None, now} else f"{text} (step {measured:,})"
 
 

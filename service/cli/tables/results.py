@@ -1,4 +1,4 @@
-"""What came of jobs, as tables for a terminal: their curves, and what their models wrote."""
+"""Curves and generated texts of jobs, as tables for a terminal."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,7 +12,10 @@ MISSING = "-"
 
 
 def metric_table(curves: Sequence[Curve]) -> Listing:
-    """The thinned curves have their least and their greatest point, whatever they left out."""
+    """Return a table of the lowest and highest value of each curve.
+
+    A curve with fewer points than were measured still has these two points.
+    """
     rows = Listing("points", "least", "at step", "greatest", "at step", first="metric")
     for curve in curves:
         rows.add_row(

@@ -1,4 +1,4 @@
-"""Webhooks and what was sent to them, as tables for a terminal."""
+"""Webhooks and their deliveries, as tables for a terminal."""
 
 from collections.abc import Sequence
 
@@ -60,7 +60,7 @@ def delivery_table(items: Sequence[Delivery]) -> Listing:
 
 
 def _answer(delivery: Delivery) -> Text:
-    """What the other side said to the last try, or why it could not."""
+    """Return the status of the response to the last try, or its error."""
     if delivery.error:
         return Text(delivery.error)
     return Text("-" if delivery.response_status is None else str(delivery.response_status))
