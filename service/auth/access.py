@@ -1,4 +1,4 @@
-"""Who asks, what their key allows, and whose the job is: one check before every route."""
+"""The access check before every route: the API key, its scope, and the project of the job."""
 
 import ipaddress
 from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ from service.auth.key_policy import KeyPolicy
 from service.auth.rate_limit import RateLimiter
 from service.auth.ttl_cache import Recent
 
-KEY_SECONDS = 5.0  # a key is looked up so often; so late a server sees what another one revoked
+KEY_SECONDS = 5.0  # time to cache a key, so a revocation on another server takes effect this late
 REMEMBERED_KEYS = 10_000
 REMEMBERED_JOBS = 20_000
 READING = {"GET", "HEAD", "OPTIONS"}
@@ -37,7 +37,7 @@ BEARER = HTTPBearer(
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: the bearer of a key or, where none is needed, whoever reaches the service."""
+    """The caller: the owner of a key or, if no key is needed, anybody who reaches the service."""
 
     project: str
     scope: Scope
@@ -51,7 +51,7 @@ ANYBODY = Caller(DEFAULT_PROJECT, Scope.OPERATOR)
 
 
 class NotAuthenticated(JobsError):
-    """No key was given where one is needed, or it lets nobody in."""
+    """No key was given although one is needed, or the key is not valid."""
 
     http_status = 401
 
@@ -105,8 +105,10 @@ class ForeignOrigin(Forbidden):
 
 
 class Access:
-    """Whom the service knows. It remembers what it looked up, so that a request hardly ever
-    costs a read of the database beside its own. Used by the event loop's thread alone.
+    """The check of API keys and of the projects of jobs.
+
+    It caches lookups, so that a request rarely needs another read of the database. Only the
+    thread of the event loop may use it.
     """
 
     def __init__(self, backends: Backends, policy: KeyPolicy) -> None:
@@ -114,10 +116,13 @@ class Access:
         self._keys = backends.keys
         self._store = backends.store
         self._known = _no_keys()
-        self._projects: Recent[str, str] = Recent(REMEMBERED_JOBS)  # of jobs: they never change
+        self._projects: Recent[str, str] = Recent(REMEMBERED_JOBS)  # the project of a job is fixed
 
     async def caller(self, secret: str | None, *, host: str) -> Caller:
-        """Of a request to the address `host`, as its header says. Raises `NotAuthenticated`."""
+        """Return the caller of a request. `host` is its Host header.
+
+        Raise `NotAuthenticated` if the key is missing or not valid.
+        """
         if self._policy is KeyPolicy.IGNORED:
             return ANYBODY
         if secret is not None:
@@ -132,7 +137,7 @@ class Access:
         digest = digest_of(secret)
         if key := self._known.get(digest):
             return key
-        known = self._known  # a key that is looked up while another is revoked is not remembered
+        known = self._known  # if a key is revoked during this lookup, the result is not cached
         found = await run_in_threadpool(self._look_up, secret)
         if found is None:
             raise KeyUnknown
@@ -140,7 +145,7 @@ class Access:
         return found
 
     def forget_keys(self) -> None:
-        """One was revoked: look up each again."""
+        """Empty the cache of keys, because a key was revoked."""
         self._known = _no_keys()
 
     def _look_up(self, secret: str) -> ApiKey | None:
@@ -150,7 +155,7 @@ class Access:
         return key
 
     async def check_job(self, job_id: str, caller: Caller) -> None:
-        """Raise the same `JobNotFound` for another project's job as for one that is not there."""
+        """Raise `JobNotFound` if the job does not exist or belongs to another project."""
         project = self._projects.get(job_id)
         if project is None:
             project = await run_in_threadpool(self._store.project_of, job_id)
@@ -164,7 +169,10 @@ def _no_keys() -> Recent[str, ApiKey]:
 
 
 def _names_this_machine(host: str) -> bool:
-    """A page of the web whose name leads to 127.0.0.1 (DNS rebinding) still says its own name."""
+    """Return True if the Host header names this machine.
+
+    This stops DNS rebinding: a web page whose name resolves to 127.0.0.1 still sends its own name.
+    """
     try:
         name = urlsplit(f"//{host}").hostname or ""
         return name == "localhost" or ipaddress.ip_address(name).is_loopback
@@ -187,7 +195,10 @@ def _check_usable(key: ApiKey) -> None:
 
 
 async def authorize(request: Request) -> Caller:
-    """The check. Asynchronous, so that it costs no thread when all is remembered."""
+    """Check the key, rate limit, scope, origin and job of a request, and return its caller.
+
+    The function is asynchronous, so that it needs no thread if the lookups are cached.
+    """
     credentials = await BEARER(request)
     access = cast(Access, request.app.state.access)
     limiter = cast(RateLimiter, request.app.state.limiter)
@@ -196,7 +207,7 @@ async def authorize(request: Request) -> Caller:
     try:
         caller = await access.caller(secret, host=request.headers.get("Host", ""))
     except NotAuthenticated:
-        await limiter.take(address)  # who guesses keys is slowed down as well
+        await limiter.take(address)  # limits attempts to guess a key
         raise
     await limiter.take(caller.key_id or address)
     if request.method in READING:
@@ -210,10 +221,10 @@ async def authorize(request: Request) -> Caller:
 
 
 def _check_origin(request: Request, caller: Caller) -> None:
-    """Raise `ForeignOrigin` where a page of another site asks in the name of whoever looks at it.
+    """Raise `ForeignOrigin` if a page of another site sends the request (CSRF).
 
-    Only a browser sends these headers. A key, which it does not add by itself, shows that the
-    page was given one.
+    Only browsers send these headers. A browser does not add an API key by itself, so a request
+    with a key is allowed.
     """
     if caller.key_id is not None:
         return
@@ -240,7 +251,7 @@ def _stays_allowed(
             await access.caller(secret, host=host)
         except NotAuthenticated:
             return False
-        except DATABASE_OUTAGES:  # an outage ends no stream; the next look tells
+        except DATABASE_OUTAGES:  # an outage ends no stream; the key is checked again later
             return True
         return True
 
@@ -250,7 +261,7 @@ def _stays_allowed(
 async def _caller(
     request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)]
 ) -> Caller:
-    """Whom `CallerRoute` let in."""
+    """Return the caller that `CallerRoute` authorized."""
     return cast(Caller, request.state.caller)
 
 
@@ -263,7 +274,7 @@ def check_scope(caller: Caller, needed: Scope) -> None:
 
 
 CallerDep = Annotated[Caller, Depends(_caller)]
-for_callers = Depends(_caller)  # of a router: says in the description that it needs a key
+for_callers = Depends(_caller)  # for a router: makes OpenAPI say that its routes need a key
 
 
 def admins_only(caller: CallerDep) -> None:

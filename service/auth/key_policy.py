@@ -1,4 +1,4 @@
-"""Whether the service asks for API keys, which depends on who can reach it."""
+"""The key policy: if callers need an API key, which depends on who can reach the service."""
 
 import ipaddress
 import logging
@@ -13,12 +13,12 @@ logger = logging.getLogger(__name__)
 
 class KeyPolicy(StrEnum):
     REQUIRED = "required"
-    OPTIONAL = "optional"  # without one, a caller has the rights of an operator; a given one counts
+    OPTIONAL = "optional"  # a caller without a key has operator rights; a given key is checked
     IGNORED = "ignored"
 
 
 class NoKeys(Exception):
-    """Others could reach the service, and nobody has a key; the message says what to do."""
+    """Others could reach the service, but there is no API key. The message says what to do."""
 
     def __init__(self, host: str) -> None:
         super().__init__(
@@ -30,7 +30,10 @@ class NoKeys(Exception):
 
 
 def key_policy(setting: Authentication, host: str, keys: KeyStore) -> KeyPolicy:
-    """For a service that listens at the address `host`. Raises `NoKeys`."""
+    """Return the policy of a service that listens at the address `host`.
+
+    Raise `NoKeys` if others can reach it and no usable key exists.
+    """
     loopback = ipaddress.ip_address(host).is_loopback
     match setting:
         case "required":

@@ -1,8 +1,8 @@
-"""How often a caller may ask: a bucket for each in Valkey, which all API processes share.
+"""Rate limits: a token bucket for each caller in Valkey, shared by all API processes.
 
-A full bucket holds `burst` requests and is filled again at the allowed rate. What is stored is
-the time at which it will be full (the generic cell rate algorithm), so an idle caller costs
-nothing, and one script reads and writes it in one step.
+A full bucket holds `burst` requests and is refilled at the allowed rate. Valkey stores only the
+time at which the bucket will be full (the generic cell rate algorithm). So an idle caller costs
+nothing, and one script reads and writes the bucket atomically.
 """
 
 import logging
@@ -18,12 +18,12 @@ from jobs.errors import JobsError
 
 logger = logging.getLogger(__name__)
 
-_TIMEOUT_SECONDS = 0.25  # a request waits so long for Valkey, and no longer
-_PAUSE_SECONDS = 5.0  # after an error, in which no caller waits for it
+_TIMEOUT_SECONDS = 0.25  # the longest time that a request waits for Valkey
+_PAUSE_SECONDS = 5.0  # after an error of Valkey, there are no limits for so long
 _KEY = "rate:"
 
-# Microseconds until a request is free, 0 if one was taken. KEYS: the bucket. ARGV: microseconds
-# that a request takes to come back, requests in a full bucket.
+# Return 0 if the request is allowed, or else the microseconds until one is. KEYS: the bucket.
+# ARGV: microseconds to refill one request, requests in a full bucket.
 _TAKE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -52,7 +52,7 @@ class RateLimited(JobsError):
 
 class RateLimiter:
     def __init__(self, broker_url: str, *, per_minute: int, burst: int) -> None:
-        """With `per_minute` 0 there is no limit, and the broker is not asked."""
+        """Create a limiter. If `per_minute` is 0, there is no limit, and Valkey is not used."""
         self._per_minute = per_minute
         self._burst = burst
         self._paused_until = 0.0
@@ -68,7 +68,7 @@ class RateLimiter:
         await self._redis.aclose()
 
     async def take(self, caller: str) -> None:
-        """Count a request. Raises `RateLimited`; without Valkey, none is too many."""
+        """Count a request. Raise `RateLimited` if there are too many; never without Valkey."""
         if not self._per_minute or time.monotonic() < self._paused_until:
             return
         interval = round(60_000_000 / self._per_minute)

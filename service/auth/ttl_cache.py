@@ -1,4 +1,4 @@
-"""A memory for answers that stay true for a while."""
+"""A cache whose values expire."""
 
 import time
 from collections import OrderedDict
@@ -10,7 +10,7 @@ V = TypeVar("V")
 
 
 class Recent(Generic[K, V]):
-    """The `size` values that were put last, each for `seconds`. For one thread."""
+    """A cache of the `size` newest values, each valid for `seconds`. It is not thread-safe."""
 
     def __init__(self, size: int, seconds: float = float("inf")) -> None:
         self._size = size

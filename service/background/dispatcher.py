@@ -1,4 +1,4 @@
-"""The thread that sends what the outbox holds to the broker."""
+"""The thread that sends the messages in the outbox to the broker."""
 
 from jobs.broker.celery_queue import JobQueue, dispatch
 from jobs.scheduling.outbox import Outbox
@@ -6,7 +6,10 @@ from service.background.periodic import PeriodicTask
 
 
 class Dispatcher(PeriodicTask):
-    """With the broker down the outbox keeps what is in it, and jobs are still accepted."""
+    """The task that empties the outbox.
+
+    If the broker is down, the messages stay in the outbox, and jobs are still accepted.
+    """
 
     def __init__(self, outbox: Outbox, queue: JobQueue, *, every_seconds: float = 1.0) -> None:
         super().__init__(

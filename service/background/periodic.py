@@ -1,4 +1,4 @@
-"""A thread of the server that calls a function again and again."""
+"""A thread of the server that calls a function periodically."""
 
 import logging
 from collections.abc import Callable
@@ -29,11 +29,11 @@ class PeriodicTask:
         self._thread.start()
 
     def run_soon(self) -> None:
-        """Say that there is something to do."""
+        """Make the next call start at once."""
         self._requested.set()
 
     def stop(self) -> None:
-        """Return when the call that goes on is done."""
+        """Stop the thread. Return when its current call has ended."""
         self.stopping = True
         self.run_soon()
         self._thread.join()

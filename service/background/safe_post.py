@@ -1,4 +1,4 @@
-"""One POST to somebody else's server: bounded in time and size, to an address that was checked."""
+"""Send one POST to a foreign server, with a time limit, to an IP address that was checked."""
 
 import asyncio
 import ssl
@@ -15,7 +15,7 @@ from jobs.webhooks.sending import Outcome
 if TYPE_CHECKING:
     import httpx
 
-TIMEOUT_SECONDS = 10.0  # for all of it, however slowly the answer drips
+TIMEOUT_SECONDS = 10.0  # for the whole exchange, also if the response arrives slowly
 MAX_ADDRESSES = 3
 
 
@@ -23,7 +23,10 @@ LOOKUPS = ThreadPoolExecutor(16, thread_name_prefix="lookup")  # a lookup cannot
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], *, only_public: bool) -> Outcome:
-    """Never raises for what the other side does. A redirect is followed by nobody."""
+    """Send the POST and return its outcome. Never raise for what the other side does.
+
+    Redirects are not followed.
+    """
     until = time.monotonic() + TIMEOUT_SECONDS
     try:
         parts = split_url(url)
@@ -52,7 +55,7 @@ async def _by(until: float, request: Coroutine[None, None, Outcome]) -> Outcome:
 async def _post(
     url: str, addresses: list[str], body: bytes, *, headers: Mapping[str, str], host: str
 ) -> Outcome:
-    import httpx  # late: not every process that can send does
+    import httpx  # imported late, because most processes never send
 
     try:
         async with httpx.AsyncClient(
@@ -78,7 +81,10 @@ async def _post(
 
 
 async def _outcome(client: "httpx.AsyncClient", request: "httpx.Request") -> Outcome:
-    """A status of 2xx is a success. The body is not read: nothing of it is anybody's business."""
+    """Send the request and return its outcome. A status of 2xx is a success.
+
+    The body of the response is not read.
+    """
     response = await client.send(request, stream=True)
     await response.aclose()
     status = response.status_code

@@ -1,4 +1,4 @@
-"""The thread that sends what is on its way to webhooks."""
+"""The thread that sends pending deliveries to webhooks."""
 
 import logging
 import time
@@ -16,12 +16,15 @@ from service.background.safe_post import post
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 8  # webhooks that are sent to at the same time
+AT_ONCE = 8  # webhooks that are served at the same time
 CLEAN_EVERY_SECONDS = 3600.0
 
 
 class WebhookSender(PeriodicTask):
-    """Any number of processes may run one: each webhook is leased by one of them at a time."""
+    """The task that sends pending deliveries.
+
+    Several processes may run one: only one process at a time holds the lease of a webhook.
+    """
 
     def __init__(self, backends: Backends, *, every_seconds: float = 1.0) -> None:
         super().__init__(
@@ -36,7 +39,7 @@ class WebhookSender(PeriodicTask):
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhook")
 
     def stop(self) -> None:
-        """What is being sent is settled first."""
+        """Stop after the deliveries that are being sent are done."""
         super().stop()
         self._pool.shutdown()
 
@@ -60,7 +63,7 @@ class WebhookSender(PeriodicTask):
             self._clean_at = time.monotonic() + CLEAN_EVERY_SECONDS
 
     def _serve(self, endpoint: Endpoint) -> None:
-        """Send to one webhook what is due, for half of the lease, then let others have a turn."""
+        """Send due deliveries to one webhook, for at most half of the lease. Then release it."""
         until = time.monotonic() + LEASE_SECONDS / 2
         try:
             while not self.stopping and time.monotonic() < until:
@@ -68,10 +71,10 @@ class WebhookSender(PeriodicTask):
                     break
                 outcome = self._send(endpoint, delivery)
                 self._queue.settle(endpoint, delivery, outcome)
-                if outcome.status is None and outcome.error:  # nobody is there
+                if outcome.status is None and outcome.error:  # the server cannot be reached
                     break
             self._queue.release(endpoint)
-        except Exception as error:  # the lease ends by itself, and what is due is sent again
+        except Exception as error:  # the lease expires, and the delivery is sent again
             log_failure(logger, f"send to webhook {endpoint.id}", error)
         finally:
             self._occupy(-1)

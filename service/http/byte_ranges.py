@@ -1,4 +1,4 @@
-"""The Range header of RFC 9110, as far as downloads need it: one range of bytes."""
+"""The Range header of RFC 9110, limited to what downloads need: one range of bytes."""
 
 import re
 
@@ -7,13 +7,14 @@ LARGEST = 2**63  # more than the bytes of any file
 
 
 class RangeNotSatisfiable(Exception):
-    """The file has no byte of the range that was asked for."""
+    """The requested range has no byte of the file."""
 
 
 def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
-    """The asked part of a file of `size` bytes, as [start, end); None asks for the whole.
+    """Return the requested part of a file of `size` bytes as [start, end), or None for all of it.
 
-    Many ranges, other units and what is malformed ask for the whole too, as the RFC allows.
+    Several ranges, other units and malformed headers mean the whole file too, as the RFC allows.
+    Raise `RangeNotSatisfiable` if the file has no byte of the range.
     """
     match = ONE_RANGE.fullmatch((header or "").replace(" ", ""))
     if match is None or match.group(0) == "bytes=-":
@@ -31,6 +32,6 @@ def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
 
 
 def _number(digits: str) -> int:
-    """Of any length, which `int` would refuse to read."""
+    """Return the number, at most `LARGEST`. `int` alone would refuse very many digits."""
     digits = digits.lstrip("0") or "0"
     return LARGEST if len(digits) > len(str(LARGEST)) else min(int(digits), LARGEST)

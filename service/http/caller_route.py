@@ -1,6 +1,4 @@
-"""The route of everything that a caller asks for: who they are is checked before their body is
-read.
-"""
+"""The route class that authorizes the caller before it reads the body of the request."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -13,7 +11,7 @@ from service.http.json_body import JsonRequest
 
 
 class CallerRoute(APIRoute):
-    """Who may not ask costs no more than the look at their key."""
+    """A route that authorizes the caller first. A refused request costs only the key lookup."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         answer = super().get_route_handler()

@@ -1,17 +1,20 @@
-"""A connection that does not stay open for who sends no request. Uvicorn has a limit only for
-the time between two requests.
+"""A connection that closes if no complete request arrives in time.
+
+Uvicorn limits only the time between two requests.
 """
 
 import asyncio
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEAD_SECONDS = 30.0  # from its first byte, and for what is left of a body that nobody reads
+HEAD_SECONDS = 30.0  # from the first byte of a head; also for the unread rest of a body
 
 
 class Connection(H11Protocol):
-    """Closes when the head of a request is not there `HEAD_SECONDS` after its first byte. One on
-    which nothing comes is closed as one between two requests is.
+    """A connection with a time limit for the head (request line and headers) of a request.
+
+    It closes if the head is not complete `HEAD_SECONDS` after its first byte. If no byte arrives,
+    it closes after the same time as between two requests.
     """
 
     _head_timer: asyncio.TimerHandle | None = None

@@ -1,7 +1,7 @@
-"""The pages for people: what this server is, and its API in Swagger UI, all of it from here.
+"""The web pages: the home page, and the API in Swagger UI, without files from other hosts.
 
-Swagger's files are those of the package `fastapi_swagger`. Links are relative, so that the pages
-work below a path of a proxy too.
+The files of Swagger UI come from the package `fastapi_swagger`. Links are relative, so that the
+pages also work behind a proxy that adds a path.
 """
 
 from fastapi import FastAPI
@@ -55,7 +55,8 @@ START = """SwaggerUIBundle({
   validatorUrl: null,
 });
 """
-# Nothing of another host, and no script but those of the server, whatever the description holds.
+# The browser loads nothing from other hosts and runs only the server's scripts, whatever the
+# OpenAPI document contains.
 POLICY = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -63,7 +64,7 @@ POLICY = (
 
 
 def add_pages(app: FastAPI) -> None:
-    """Answer at `/` and `/docs`; the API's own description leaves them out."""
+    """Add the pages `/` and `/docs`. OpenAPI does not list them."""
     app.mount("/docs/files", StaticFiles(packages=[FILES]))
 
     @app.get("/", include_in_schema=False)

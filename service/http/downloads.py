@@ -1,4 +1,4 @@
-"""Content of a known size over HTTP: whole, in part, or not at all because it is known already."""
+"""Downloads of content of a known size: all of it, a part, or 304 if the client has it already."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from service.http.limits import MAX_HEADER
 
 @dataclass(frozen=True)
 class Content:
-    """What is offered; `read(start, end)` yields the bytes of [start, end)."""
+    """The content to download. `read(start, end)` yields the bytes of [start, end)."""
 
     size: int
     etag: str
@@ -30,13 +30,13 @@ class Content:
             "Accept-Ranges": "bytes",
             "ETag": f'"{self.etag}"',
             "Content-Disposition": disposition(self.filename),
-            "X-Content-Type-Options": "nosniff",  # a file is what its type says, and no page
+            "X-Content-Type-Options": "nosniff",  # browsers must not guess that a file is a page
         }
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What the headers of a request ask for."""
+    """The headers of a request that say what to send."""
 
     head: bool
     range: str | None
@@ -44,12 +44,15 @@ class Conditions:
     if_none_match: str | None
 
     def known(self, etag: str) -> bool:
-        """Whether the client says that it has this content (compared weakly, as RFC 9110 says)."""
+        """Return True if the client has this content already, by RFC 9110's weak comparison."""
         tags = [tag.strip() for tag in (self.if_none_match or "").split(",")]
         return "*" in tags or f'"{etag}"' in tags or f'W/"{etag}"' in tags
 
     def part_of(self, content: Content) -> tuple[int, int] | None:
-        """Raises `RangeNotSatisfiable`."""
+        """Return the requested part as [start, end), or None for the whole content.
+
+        Raise `RangeNotSatisfiable` if the content has no byte of it.
+        """
         unchanged = self.if_range is None or self.if_range == f'"{content.etag}"'
         return parse_range(self.range if unchanged and not self.head else None, content.size)
 
@@ -76,7 +79,7 @@ def _conditions(
         Header(max_length=MAX_HEADER, description="Send nothing if the ETag is one of these."),
     ] = None,
 ) -> Conditions:
-    is_head = getattr(request.state, "head", False)  # `HeadAsGet` says so
+    is_head = getattr(request.state, "head", False)  # set by `HeadAsGet`
     return Conditions(is_head, range_, if_range, if_none_match)
 
 
@@ -92,7 +95,7 @@ def not_modified(content: Content) -> Response:
 
 
 def send(content: Content, conditions: Conditions) -> Response:
-    """Raises what `content.read` raises at its start."""
+    """Return the response that the conditions ask for. Pass on errors when `read` starts."""
     if conditions.known(content.etag):
         return not_modified(content)
     try:
@@ -119,9 +122,9 @@ def send(content: Content, conditions: Conditions) -> Response:
 
 
 def whole(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """`chunks`, which are `size` bytes; a file that has become shorter raises `StorageError`.
+    """Yield the chunks. Raise `StorageError` if they have fewer than `size` bytes.
 
-    So the connection breaks, rather than that what was cut short passes for the whole.
+    Then the connection breaks, so that the client does not take a truncated file for a whole one.
     """
     left = size
     for chunk in chunks:

@@ -1,4 +1,4 @@
-"""The answers of the API to errors. A `JobsError` brings its status and code."""
+"""The error responses of the API. A `JobsError` has its HTTP status and code."""
 
 import logging
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ HTTP_CODES = {
 
 
 class InvalidSpec(Invalid):
-    """A job spec that cannot be run; every field that is wrong, and why."""
+    """The job spec cannot be run. `problems` has every wrong field and the reason."""
 
     code = "invalid_spec"
 
@@ -45,7 +45,7 @@ class InvalidSpec(Invalid):
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error responses of a route, for its OpenAPI entry."""
+    """Return the error responses of a route, for its OpenAPI entry."""
     return {status: {"model": Problem} for status in statuses}
 
 
@@ -58,7 +58,7 @@ def respond(
     headers: Mapping[str, str] | None = None,
     **members: object,
 ) -> JSONResponse:
-    """A problem; `members` are what it has beside those of every problem."""
+    """Return a problem response (RFC 9457). `members` are the optional members of `Problem`."""
     request_id = request.state.request_id
     body = Problem(
         type=f"urn:relora:problem:{code}",
@@ -84,13 +84,13 @@ def refused(
     headers: Mapping[str, str] | None = None,
     **members: object,
 ) -> JSONResponse:
-    """The problem that an error of ours is; `members` are as in `respond`."""
+    """Return the problem response of a `JobsError`. `members` are as in `respond`."""
     status, code = error.http_status, error.code
     return respond(request, status, code, str(error), headers=headers, **members)
 
 
 def quota_exceeded(request: Request, error: QuotaExceeded) -> JSONResponse:
-    """403, not 429: a client that waits and tries again by itself would do so for hours."""
+    """Return 403, not 429: a client that retries on 429 could do so for hours."""
     quota = ExceededQuota(name=error.quota, used=error.used, asked=error.asked, limit=error.limit)
     return refused(request, error, quota=quota)
 
@@ -135,7 +135,7 @@ def invalid_request(request: Request, error: RequestValidationError) -> JSONResp
 
 
 def _problems(error: RequestValidationError) -> list[SpecProblem]:
-    """By the name of the field or parameter alone, wherever in the request it was sent."""
+    """Return the problems with the names of fields or parameters, without `body` or `query`."""
     details = error.errors()
     named = [{**item, "loc": item["loc"][1:]} for item in details]
     sent = {item["loc"][0]: None for item in named if item["loc"]}
@@ -163,14 +163,17 @@ def http_error(request: Request, error: HTTPException) -> JSONResponse:
 
 
 def _methods_at(request: Request) -> list[str]:
-    """Of all routes with this path: the framework names those of one alone. A path that is
-    written out, as /v1/jobs/estimate, is no job's."""
+    """Return the methods of all routes with this path. The framework names only those of one.
+
+    A literal path such as /v1/jobs/estimate wins over one with parameters, such as the path of a
+    job.
+    """
     matching = [
         route
         for route in iter_route_contexts(request.app.routes)
         if route.methods and route.path_regex.match(request.url.path)
     ]
-    if not matching:  # a folder of files
+    if not matching:  # a mounted folder of static files
         return ["GET", "HEAD"]
     path = min(matching, key=lambda route: len(route.param_convertors)).path
     methods = {method for route in matching if route.path == path for method in route.methods or ()}
@@ -185,7 +188,7 @@ def store_down(request: Request, error: SQLAlchemyError) -> JSONResponse:
 
 
 def not_storable(request: Request, error: DataError) -> JSONResponse:
-    """What one database takes and another does not: a NUL in a text, a number of 30 digits."""
+    """Return 422 for a value that some databases refuse, such as NUL in a text or 30 digits."""
     detail = "The job store cannot hold this value; look for NUL characters and huge numbers."
     logger.info("refused: %s", error.orig)
     return respond(request, 422, "invalid_request", detail)

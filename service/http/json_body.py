@@ -1,5 +1,6 @@
-"""The JSON body of a request: read outside of the event loop, and refused if it could not be
-stored and answered as it was sent.
+"""The JSON body of a request, parsed outside of the event loop.
+
+It is refused if the service could not store it and return it exactly as it was sent.
 """
 
 import json
@@ -11,11 +12,11 @@ from relora_core.spec import SpecConflict, check_written
 from relora_core.spec.error_messages import Problem
 from relora_core.spec.written import TOO_DEEP
 
-_MAX_DIGITS = 400  # more are above every bound, too, and Python is slow to read them
+_MAX_DIGITS = 400  # Python is slow to read more digits, and no field allows so large a number
 
 
 class BodyRefused(HTTPException):
-    """A body that is JSON, with values that cannot be stored as they were sent."""
+    """The body is JSON, but it has values that cannot be stored as they were sent."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(422)
@@ -23,8 +24,11 @@ class BodyRefused(HTTPException):
 
 
 class JsonRequest(Request):
-    """A request whose JSON body takes no time of the event loop. What it holds is so little that
-    the framework, which validates it in the event loop, is done at once."""
+    """A request whose JSON body is parsed in a thread.
+
+    FastAPI validates the document in the event loop. Bodies are so small that this takes almost
+    no time.
+    """
 
     async def json(self) -> object:
         body = await self.body()
@@ -32,7 +36,11 @@ class JsonRequest(Request):
 
 
 def read_document(body: bytes) -> object:
-    """Raises `json.JSONDecodeError` for what is not JSON, and `BodyRefused`."""
+    """Parse a body as JSON.
+
+    Raise `json.JSONDecodeError` if it is not JSON, and `BodyRefused` if it cannot be stored as
+    it was sent.
+    """
     try:
         document = json.loads(body.decode("utf-8-sig"), parse_int=_whole)
         check_written(document)

@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, limits to its body, and HEAD."""
+"""ASGI middleware: request ids, the rules of tus, HEAD requests and limits of the body."""
 
 import asyncio
 import re
@@ -17,7 +17,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 class RequestId:
-    """Answers with the X-Request-ID of the request, or with one of its own."""
+    """Set X-Request-ID of the response: that of the request, or a new one."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -33,10 +33,10 @@ class RequestId:
 
 
 class Tus:
-    """Do what tus 1.0 requires of each request and response of an upload.
+    """Apply the rules of tus 1.0 to each request and response of an upload.
 
-    X-HTTP-Method-Override may replace the method, and each response, also an error, has the
-    version.
+    X-HTTP-Method-Override can replace the method POST. Each response, also an error, has the
+    version of tus.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -61,7 +61,7 @@ def _with_header(send: Send, name: str, value: str) -> Send:
 
 
 class HeadAsGet:
-    """Answers HEAD as GET, without the body (RFC 9110)."""
+    """Answer HEAD like GET, without the body (RFC 9110)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -81,8 +81,10 @@ class HeadAsGet:
 
 
 class BodyLimit:
-    """Refuses a body over `limit` bytes, declared or not, and one that takes longer than `seconds`
-    to arrive. That of an upload may have any size; one that pauses for `seconds` is over.
+    """Refuse a body of more than `limit` bytes or one that needs more than `seconds` to arrive.
+
+    The limit holds also if the request does not declare its length. The body of an upload may
+    have any size; it ends if no bytes arrive for `seconds`.
     """
 
     def __init__(self, app: ASGIApp, limit: int, seconds: float) -> None:
@@ -104,7 +106,7 @@ class BodyLimit:
             try:
                 return await asyncio.wait_for(receive(), self.seconds)
             except TimeoutError:
-                return {"type": "http.disconnect"}  # what came is kept
+                return {"type": "http.disconnect"}  # the bytes that arrived are kept
 
         return receive_in_time
 
@@ -114,7 +116,7 @@ class BodyLimit:
 
         async def receive_within_limits() -> Message:
             nonlocal received, is_whole
-            if is_whole:  # all that can come is the end of the connection
+            if is_whole:  # only the end of the connection can follow
                 return await receive()
             try:
                 message = await asyncio.wait_for(receive(), until - time.monotonic())

@@ -1,4 +1,4 @@
-"""The API's description of itself: FastAPI's, with errors and keys as they really are."""
+"""The OpenAPI document: FastAPI's, with the real error responses and use of API keys."""
 
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -42,15 +42,17 @@ ERROR_HEADERS = {401: "WWW-Authenticate", 405: "Allow", 412: "Tus-Version", 429:
 
 
 def customize_openapi(app: FastAPI, policy: KeyPolicy) -> None:
-    """Let every error be described as the problem document that it is (RFC 9457), and a key
-    only where one is asked for."""
+    """Make OpenAPI describe every error as a problem document (RFC 9457).
+
+    API keys are described only if the service requires them.
+    """
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = _described(app, policy)
         return app.openapi_schema
 
-    app.openapi = openapi  # type: ignore[method-assign] # as FastAPI says to extend it
+    app.openapi = openapi  # type: ignore[method-assign] # FastAPI documents this way
 
 
 def _described(app: FastAPI, policy: KeyPolicy) -> dict[str, Any]:
@@ -75,7 +77,7 @@ def _described(app: FastAPI, policy: KeyPolicy) -> dict[str, Any]:
 
 
 def _without_keys(document: dict[str, Any]) -> None:
-    """`/docs` then shows no lock at any operation and no button for a key."""
+    """Remove the API keys, so that `/docs` shows no locks and no button for a key."""
     for operation in _operations(document):
         operation.pop("security", None)
     document["components"].pop("securitySchemes")
@@ -87,7 +89,7 @@ def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter may be left out, but there is no null in a query or a header."""
+    """Remove null: a parameter can be left out, but a query or header has no null."""
     kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
     if len(kinds) != 1:
         return schema

@@ -1,7 +1,7 @@
-"""A tar archive that is never written: its headers are made, its files are read as they are sent.
+"""A tar archive that is created while it is sent, and never stored.
 
-The sizes of all files are known, so every byte of the archive has a known place. Its length can
-be said before it is read, and a part of it can be sent without the parts before it.
+The sizes of all files are known, so the position of every byte of the archive is known. Its length
+is known before it is read, and a part of it can be sent without the parts before it.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ _END = bytes(2 * tarfile.BLOCKSIZE)
 
 @dataclass(frozen=True)
 class TarFile:
-    """A file of the archive: `name` in the archive, `key` where it is read."""
+    """A file of the archive: its `name` in the archive, and its `key` in the storage."""
 
     name: str
     key: str
@@ -28,7 +28,7 @@ class TarFile:
 
     @property
     def header(self) -> bytes:
-        """The same bytes for the same file, whoever asks."""
+        """Return the tar header. It is always the same for the same file."""
         entry = tarfile.TarInfo(self.name)
         entry.size = self.size
         entry.mtime = int(self.modified_at.timestamp())
@@ -41,7 +41,7 @@ class TarFile:
 
 @dataclass(frozen=True)
 class _Piece:
-    """Bytes of the archive that lie together: made here, or those of a file."""
+    """A contiguous piece of the archive: the given bytes, or the content of a file."""
 
     start: int
     end: int
@@ -56,7 +56,7 @@ class TarStream:
         self.etag = _digest(files)
 
     def read(self, start: int, end: int) -> Iterator[bytes]:
-        """The bytes of [start, end) of the archive."""
+        """Yield the bytes of [start, end) of the archive."""
         for piece in self._pieces:
             first, last = max(start, piece.start), min(end, piece.end)
             if first < last:
@@ -81,7 +81,7 @@ def _placed(files: Sequence[TarFile]) -> Iterator[_Piece]:
 
 
 def _digest(files: Sequence[TarFile]) -> str:
-    """Another one whenever a byte of the archive is another."""
+    """Return a digest that changes whenever a byte of the archive changes."""
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.header)

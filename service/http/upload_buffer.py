@@ -1,4 +1,4 @@
-"""A request's body on its way to the storage: through a file of bounded size, part by part."""
+"""The buffer of uploads: the body goes through a file of limited size to the storage, in parts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -14,16 +14,17 @@ from jobs.garbage.local_disk import SPOOL
 from jobs.schemas.datasets import Dataset
 from relora_core.counted import counted
 
-PART_BYTES = 64 << 20  # what one upload needs of this machine's disk, and may have to send again
+PART_BYTES = 64 << 20  # disk space that one upload needs; also what it may have to send again
 BUFFER_BYTES = 1 << 20
-SPOOL_BYTES = 16 * PART_BYTES  # what all uploads of a process have of this machine's disk
+SPOOL_BYTES = 16 * PART_BYTES  # disk space for all uploads of a process together
 
 Keep = Callable[[Dataset, Path], Dataset]  # stores the bytes of a file as the next part
 
 
 class SpoolSpace:
-    """What is left of the disk for uploads. While one waits for space, the others store what they
-    have in smaller parts.
+    """The free disk space for uploads.
+
+    While one upload waits for space, the others store their bytes in smaller parts.
     """
 
     def __init__(self, num_bytes: int = SPOOL_BYTES) -> None:
@@ -56,9 +57,10 @@ class SpoolSpace:
 async def receive(
     body: AsyncIterator[bytes], dataset: Dataset, keep: Keep, space: SpoolSpace
 ) -> Dataset:
-    """The dataset with the bytes of `body`; a connection that breaks loses none that came.
+    """Append the bytes of `body` to the dataset, and return the dataset.
 
-    Raises `UploadTooLarge` for more bytes than were announced, and what `keep` raises.
+    If the connection breaks, the bytes that arrived are kept. Raise `UploadTooLarge` if there are
+    more bytes than announced. Pass on errors of `keep`.
     """
     with TemporaryDirectory(prefix=SPOOL) as folder:
         spool = _Spool(Path(folder) / "part", dataset, keep, space)
@@ -79,7 +81,7 @@ class _Spool:
         self._keep = keep
         self._space = space
         self._buffer = bytearray()
-        self._size = 0  # of what is in the file
+        self._size = 0  # bytes in the file
 
     async def add(self, chunk: bytes) -> None:
         self._buffer += chunk
@@ -95,7 +97,7 @@ class _Spool:
             await self._store()
 
     async def flush(self) -> None:
-        """Make a part of what has come."""
+        """Store all bytes that have arrived as a part."""
         if self._buffer:
             await self._write()
         await self._store()
@@ -106,7 +108,7 @@ class _Spool:
     async def _write(self) -> None:
         size = len(self._buffer)
         if not self._space.has(size):
-            await self._store()  # else it could wait for the space that it has itself
+            await self._store()  # otherwise it could wait for space that it holds itself
         await self._space.take(size)
         self._size += size
         await run_in_threadpool(self._append)

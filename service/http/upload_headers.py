@@ -1,4 +1,4 @@
-"""The headers of tus 1.0: read them from requests, write them into responses, describe them."""
+"""The headers of tus 1.0: read them from requests, write them to responses, and describe them."""
 
 from datetime import timedelta
 from email.utils import format_datetime
@@ -97,7 +97,7 @@ NewUpload = Annotated[NewDataset, Depends(_new_dataset)]
 
 
 def capabilities(max_size: int) -> dict[str, str]:
-    """Return the headers that say what the service can do with uploads."""
+    """Return the headers that say what uploads support."""
     return {tus.VERSIONS: tus.VERSION, tus.EXTENSION: tus.EXTENSIONS, tus.MAX_SIZE: str(max_size)}
 
 

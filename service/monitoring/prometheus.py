@@ -1,4 +1,4 @@
-"""What Prometheus scrapes: the jobs as the store has them at that moment, and HTTP latency."""
+"""The metrics for Prometheus: the current jobs in the store, and HTTP latency."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -16,10 +16,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobs.store.stats import JobStats, LeasedJob
 
-NO_ROUTE = "none"  # requests of a path that is not there share a label, whatever they ask for
+NO_ROUTE = "none"  # the label of all requests for paths that do not exist
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
-# Of the jobs that workers hold: the name below relora_job_, its field of the progress, its help.
+# For jobs leased by workers: the name after relora_job_, the field of the progress, the help text.
 OF_PROGRESS = (
     ("step", "step", "Steps that are done."),
     ("loss", "loss", "Training loss of the last report."),
@@ -31,7 +31,10 @@ OF_PROGRESS = (
 
 
 class HttpLatency:
-    """From a request's arrival to the first byte of its answer, by route and status."""
+    """Time from the arrival of a request to the first byte of its response.
+
+    Its labels are the method, route and status.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -49,7 +52,7 @@ class HttpLatency:
 
 
 class Timing:
-    """Observes every request."""
+    """Middleware that measures the latency of every request."""
 
     def __init__(self, app: ASGIApp, latency: HttpLatency) -> None:
         self.app = app
@@ -78,7 +81,7 @@ class Timing:
 
 @dataclass(frozen=True, eq=False)  # a registry compares by identity
 class JobFigures(Collector):
-    """The store's figures as Prometheus names them."""
+    """The statistics of the store as metrics of Prometheus."""
 
     stats: JobStats
     lease_seconds: float
@@ -157,7 +160,7 @@ def _steps_per_second(job: LeasedJob) -> float | None:
 
 
 def exposition(figures: JobFigures, latency: HttpLatency) -> bytes:
-    """All of it, in the text format."""
+    """Return all metrics in the text format of Prometheus."""
     jobs = CollectorRegistry()
     jobs.register(figures)
     return generate_latest(jobs) + generate_latest(latency.registry)

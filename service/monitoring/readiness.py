@@ -1,4 +1,4 @@
-"""Which of the parts that the service needs answer, asked at once and in bounded time."""
+"""The readiness check: asks store, broker and storage in parallel, with a time limit."""
 
 import logging
 from collections.abc import Callable
@@ -17,10 +17,14 @@ OK = "ok"
 
 
 class Probes:
-    """One check of each part at a time: a part that hangs keeps one thread, not one a request."""
+    """The checks of the parts that the service needs.
+
+    Each part has at most one running check, so a part that hangs blocks one thread and not one
+    for each request.
+    """
 
     def __init__(self, backends: Backends) -> None:
-        @cache  # a client of S3 takes long to make
+        @cache  # an S3 client is slow to create
         def storage() -> Storage:
             return open_storage(backends.settings.storage_url)
 
@@ -34,7 +38,7 @@ class Probes:
         self._running: dict[str, Future[None]] = {}
 
     def check(self) -> dict[str, str]:
-        """For each part `ok`, or what is wrong with it."""
+        """Return `ok` or the problem for each part."""
         with self._lock:
             for part, ping in self._pings.items():
                 if part not in self._running or self._running[part].done():

@@ -1,4 +1,4 @@
-"""Events as they happen: read and written out once for all who listen to the same job."""
+"""Live events: read and serialized once for all clients that listen to the same job."""
 
 import asyncio
 import logging
@@ -19,13 +19,13 @@ from service.schemas.responses import LAST_EVENTS
 
 logger = logging.getLogger(__name__)
 
-PAGE = 500  # events a read
-REMEMBERED = 1000  # events of a job; who is further behind reads from the store
+PAGE = 500  # events in one read
+REMEMBERED = 1000  # events of a job in memory; a client further behind reads from the store
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """An event as it goes over the line."""
+    """An event as the bytes of a server-sent event."""
 
     id: int
     type: str
@@ -40,7 +40,7 @@ class Frame:
 
 
 class Watch:
-    """The newest events of one job. `changed` is set, and replaced, when there are more."""
+    """The newest events of one job. When there are more, `changed` is set and replaced."""
 
     def __init__(self, after: int) -> None:
         self.newest = after
@@ -59,7 +59,7 @@ class Watch:
         changed.set()
 
     def after(self, position: int) -> list[Frame] | None:
-        """The events later than `position`; None if they are not remembered any more."""
+        """Return the events after `position`, or None if they are no longer in memory."""
         if position >= self.newest:
             return []
         if self.recent and self.recent[0].id <= position + 1:
@@ -69,7 +69,10 @@ class Watch:
 
 
 class EventHub:
-    """Reads a watched job's new events when it is woken, or else every `poll_seconds`."""
+    """A hub that reads new events of jobs and gives them to all clients that listen.
+
+    It reads the events of a job when it is woken for that job, and every `poll_seconds`.
+    """
 
     def __init__(self, store: JobStore, *, poll_seconds: float = 1.0) -> None:
         self._store = store
@@ -79,12 +82,12 @@ class EventHub:
         self._closed = False
 
     def wake(self, job_id: str) -> None:
-        """Say that the job may have new events."""
+        """Signal that the job may have new events."""
         if watch := self._watches.get(job_id):
             watch.woken.set()
 
     def close(self) -> None:
-        """End every stream; the clients come back to another server."""
+        """End every stream. The clients then connect to another server."""
         self._closed = True
         for watch in self._watches.values():
             watch.announce()
@@ -96,9 +99,10 @@ class EventHub:
     async def listen(
         self, job_id: str, *, after: int, quiet_seconds: float
     ) -> AsyncGenerator[list[Frame], None]:
-        """The job's events later than `after`, to its last; an empty list for each quiet time.
+        """Yield the events after `after` until the job's last event, in batches.
 
-        An `after` that the log does not hold yet starts over: the store was restored.
+        Yield an empty list after each `quiet_seconds` without events. If the store has no events
+        from `after` on, because it was restored from a backup, start from the first event.
         """
         if after and not await self._read(job_id, after - 1, limit=1):
             after = 0
@@ -119,7 +123,7 @@ class EventHub:
         self, job_id: str, watch: Watch, position: int, quiet_seconds: float
     ) -> AsyncGenerator[list[Frame], None]:
         while not self._closed:
-            changed = watch.changed  # before the look, or a change between the two is missed
+            changed = watch.changed  # taken before the read, so that no change is missed
             frames = watch.after(position)
             if frames is None:
                 frames = await self._read(job_id, position)
@@ -132,7 +136,7 @@ class EventHub:
                 yield []
 
     async def _is_over(self, job_id: str) -> bool:
-        """A person may have retried the job since."""
+        """Return False if a user has retried the job in the meantime."""
         progress = await run_in_threadpool(self._store.progress, job_id)
         return progress.status in FINAL
 
@@ -156,7 +160,7 @@ class EventHub:
             watch.woken.clear()
             try:
                 frames = await self._read(job_id, watch.newest)
-            except Exception as error:  # whatever it is, the listeners wait for the next try
+            except Exception as error:  # after any error, the listeners wait for the next try
                 failures.failed(error)
                 frames = []
             else:

@@ -1,4 +1,4 @@
-"""An attempt's log, wherever it is: in the database while the trainer runs, then in the storage."""
+"""The log of an attempt: in the database while the trainer runs, afterwards in the storage."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -13,23 +13,26 @@ from jobs.schemas.status import LEASED
 from relora_core.workdir.files import log_path
 
 BLOCK_BYTES = 1 << 16
-MOST_TAIL_BYTES = 4 << 20  # so far back the last lines are looked for
+MOST_TAIL_BYTES = 4 << 20  # how far back from the end the last lines are searched
 POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Log:
-    """The bytes [start, end) can be read; those before `start` once the attempt is over."""
+    """The log of an attempt.
+
+    The bytes [start, end) can be read now, and those before `start` once the attempt is over.
+    """
 
     job_id: str
     attempt: int
     start: int
     end: int
-    is_whole: bool  # nothing will be added
+    is_whole: bool  # nothing more will be added
     read: Callable[[int, int], Iterator[bytes]]
 
     def line_start(self, lines: int) -> int:
-        """Where the last `lines` lines begin."""
+        """Return the offset where the last `lines` lines begin."""
         if lines == 0:
             return self.end
         position, found = self.end, b""
@@ -45,12 +48,12 @@ class Log:
 
 
 def open_log(backends: Backends, job_id: str, attempt: int | None) -> Log:
-    """The log of an attempt, by default of the last. Raises `LogNotFound`."""
+    """Return the log of an attempt, by default the last. Raise `LogNotFound` if there is none."""
     job = backends.store.get(job_id)
     number = job.attempt if attempt is None else attempt
     if not 0 < number <= job.attempt:
         raise LogNotFound(job_id, number)
-    # First the database, which forgets a log only when it is listed as a file.
+    # Read the database first: it drops a log only after the log is listed as a file.
     here = backends.logs.extent(job_id, number)
     if (file := _file(backends, job_id, number)) is not None:
         return _in_storage(backends, job, number, file)
@@ -89,12 +92,14 @@ def _in_storage(backends: Backends, job: Job, attempt: int, file: Artifact) -> L
 async def follow(
     backends: Backends, log: Log, position: int, closed: Callable[[], bool]
 ) -> AsyncGenerator[tuple[int, bytes], None]:
-    """What comes after `position`, with where it ends, until the attempt is over; empty bytes
-    for each look that finds nothing."""
+    """Yield new bytes after `position`, each with its end offset, until the attempt is over.
+
+    Yield empty bytes whenever a poll finds nothing new.
+    """
     while not closed():
         try:
             log = await run_in_threadpool(open_log, backends, log.job_id, log.attempt)
-        except (JobNotFound, LogNotFound):  # deleted meanwhile
+        except (JobNotFound, LogNotFound):  # the job was deleted in the meantime
             return
         position = max(position, log.start)
         if new := await run_in_threadpool(_next, log, position):
@@ -108,7 +113,7 @@ async def follow(
 
 
 def _next(log: Log, position: int) -> bytes:
-    """To the end of a line, where there is one."""
+    """Return the next bytes, up to the end of a line if there is one."""
     end = min(log.end, position + BLOCK_BYTES)
     new = b"".join(log.read(position, end)) if position < end else b""
     whole = new.rfind(b"\n") + 1
@@ -118,10 +123,10 @@ def _next(log: Log, position: int) -> bytes:
 
 
 def _whole_characters(text: bytes) -> bytes:
-    """Without the beginning of a character whose end is still to come."""
+    """Return the text without an incomplete UTF-8 character at its end."""
     for length in range(1, min(4, len(text)) + 1):
         first = text[-length]
-        if first & 0b1100_0000 != 0b1000_0000:  # not one of those that follow the first
+        if first & 0b1100_0000 != 0b1000_0000:  # not a continuation byte
             needed = 1 if first < 0x80 else 2 if first < 0xE0 else 3 if first < 0xF0 else 4
             return text[:-length] if needed > length else text
     return text
