@@ -110,7 +110,7 @@ def list_secrets(*, limit: Limit = 50, url: Url = URL, json: AsJson = False) -> 
 
 @secrets.command()
 def delete(name: SecretName, *, url: Url = URL, json: AsJson = False) -> None:
-    """Forget a value."""
+    """Delete a secret."""
     with connected(url) as client:
         client.secrets.delete(name)
     print_gone(name, json=json)

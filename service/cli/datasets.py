@@ -39,7 +39,7 @@ def upload(
 ) -> None:
     """Upload a file and print what a spec says as data.train.uri.
 
-    Broken off, it goes on where it was.
+    An interrupted upload continues where it stopped.
     """
     with connected(url) as client, transfer() as progress:
         task = progress.add_task(file.name, total=file.stat().st_size)

@@ -77,7 +77,7 @@ def download(
 ) -> None:
     """Fetch a job's files; without --prefix, the merged model of the finished run.
 
-    Broken off, it goes on where it was.
+    An interrupted download continues where it stopped.
     """
     with connected(url) as client:
         artifacts = list(client.jobs.artifacts(job_id, prefix=prefix))

@@ -23,8 +23,8 @@ def gc(
 ) -> None:
     """Delete what nobody needs: in the storage, and on the disk of this machine.
 
-    It reads the settings of the service (RELORA_DATABASE_URL, RELORA_STORAGE_URL and so on). What
-    may be written to still stays. The status is 1 if a storage could not be looked through.
+    It reads the settings of the service (RELORA_DATABASE_URL, RELORA_STORAGE_URL and so on). It
+    keeps files that may still be written to. The exit code is 1 if a storage could not be searched.
     """
     with extra("server"):
         from jobs.backends import open_backends

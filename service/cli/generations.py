@@ -47,7 +47,7 @@ def generate(  # noqa: PLR0913 # one parameter for each option
     url: Url = URL,
     json: AsJson = False,
 ) -> None:
-    """Let a job's model write, also while it trains."""
+    """Generate text with a job's model, also while the job trains."""
     new = {
         "prompt": prompt,
         "max_new_tokens": max_new_tokens,

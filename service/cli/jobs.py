@@ -189,7 +189,7 @@ def cancel(job_id: JobId, *, url: Url = URL, json: AsJson = False) -> None:
 
 @jobs.command()
 def pause(job_id: JobId, *, url: Url = URL, json: AsJson = False) -> None:
-    """Ask a job to save a checkpoint and wait off the queue."""
+    """Ask a job to save a checkpoint and stop until it is resumed."""
     with connected(url) as client:
         _show(client.jobs.pause(job_id), json=json)
 

@@ -70,7 +70,7 @@ def change(
     url: Url = URL,
     json: AsJson = False,
 ) -> None:
-    """Change quotas; those that are not named stay. Nothing that runs is ended."""
+    """Change quotas; those that are not named stay. Running jobs are not stopped."""
     quotas = parse_quotas(quota)
     with connected(url) as client:
         changed = client.projects.change(project, quotas=quotas)
