@@ -1,4 +1,4 @@
-"""The files that jobs made, as people look for them: by kind, by step, whole folders."""
+"""Queries for the artifacts of jobs: by kind, by step, by path, and by whole folders."""
 
 import builtins
 import hashlib
@@ -18,12 +18,12 @@ from jobs.schemas.artifacts import ArtifactKind, CheckpointEntry
 from jobs.schemas.job import Artifact
 from relora_core.events import Evaluated
 
-MODELS = ("final", "merged")  # in the order in which they are preferred
+MODELS = ("final", "merged")  # in order of preference
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which files of a job are asked for."""
+    """Conditions on the files of a job. A file must meet all that are given."""
 
     kind: ArtifactKind | None = None
     step: int | None = None
@@ -31,7 +31,7 @@ class Selection:
 
 
 class JobFiles:
-    """Reading alone; what a job has is listed by the worker that holds it."""
+    """Read access to the lists of artifacts. Only the worker that holds a job writes its list."""
 
     def __init__(self, engine: Engine) -> None:
         self._reads = engine.execution_options(**READ_ONLY)
@@ -44,7 +44,10 @@ class JobFiles:
         limit: int = 100,
         after: str = "",
     ) -> builtins.list[Artifact]:
-        """Sorted by path; `after` is the path of the last file of the page before."""
+        """Return files of a job, sorted by path.
+
+        `after` is the path of the last file of the previous page.
+        """
         query = select(artifacts).where(artifacts.c.job_id == job_id, artifacts.c.path > after)
         if which.kind is not None:
             query = query.where(artifacts.c.kind == which.kind)
@@ -56,10 +59,10 @@ class JobFiles:
             return _read(connection, job_id, query.order_by(artifacts.c.path).limit(limit))
 
     def model(self, job_id: str, step: int | None = None) -> builtins.list[Artifact]:
-        """The files of one merged model, sorted by path.
+        """Return the files of one merged model, sorted by path.
 
-        That of a step or, without one, the final model and before it is there the newest of the
-        others. Raises `ModelNotFound`.
+        With `step`, it is the model of that step. Without it, it is the final model or, if there
+        is none yet, the newest merged model. Raise `ModelNotFound` if there is no such model.
         """
         query = select(artifacts).where(artifacts.c.job_id == job_id, artifacts.c.kind.in_(MODELS))
         if step is not None:
@@ -75,9 +78,10 @@ class JobFiles:
     def checkpoints(
         self, job_id: str, *, limit: int = 100, after: str = ""
     ) -> builtins.list[CheckpointEntry]:
-        """The newest first; of the same step the checkpoint before the model.
+        """Return the checkpoints and models of a job, the newest first.
 
-        `after` is the `position` of the last of the page before.
+        At the same step the checkpoint comes before the model. `after` is the `position` of the
+        last entry of the previous page.
         """
         saved = select(artifacts).where(
             artifacts.c.job_id == job_id, artifacts.c.kind.in_(("checkpoint", *MODELS))
@@ -104,13 +108,16 @@ class JobFiles:
 
 
 def folder_of(artifact: Artifact) -> str:
-    """The model or checkpoint that a file is part of: `final`, `merged/step-00001000`."""
+    """Return the folder of the model or checkpoint of a file, such as `merged/step-00001000`."""
     parts = artifact.path.split("/")
     return parts[0] if artifact.kind == "final" else "/".join(parts[:2])
 
 
 def digest(files: Sequence[Artifact]) -> str:
-    """One hash for a folder: of what `sha256sum` prints in it for the files, sorted by name."""
+    """Return one SHA-256 hash for a folder.
+
+    It is the hash of the lines that `sha256sum` prints in the folder for its files, sorted by name.
+    """
     folder = folder_of(files[0])
     lines = (f"{file.sha256}  {file.path.removeprefix(folder + '/')}\n" for file in files)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
@@ -121,7 +128,7 @@ def _newest_first(saved: CheckpointEntry) -> tuple[int, str]:
 
 
 def _folders(files: Iterable[Artifact]) -> builtins.list[builtins.list[Artifact]]:
-    """The files of each folder; they come sorted by path."""
+    """Group files by their folder. `files` must be sorted by path."""
     return [list(group) for _, group in groupby(files, key=folder_of)]
 
 

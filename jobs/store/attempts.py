@@ -1,7 +1,7 @@
-"""What the holder of a job writes of it, from its claim to the end of the attempt.
+"""The writes of the worker that holds a job, from the claim to the end of the attempt.
 
-Every method is one transaction. All but the claim take the number of the attempt, the fencing
-token, and raise `LeaseLost` when another attempt holds the job or none does.
+Every method is one transaction. All methods but the claims take the number of the attempt, which
+is the fencing token. They raise `LeaseLost` if another attempt, or none, holds the job.
 """
 
 from collections.abc import Sequence
@@ -58,10 +58,10 @@ class AttemptStore:
         self._reads = engine.execution_options(**READ_ONLY)
 
     def claim(self, job_id: str, *, worker: str, lease_seconds: float, gpus: int = 0) -> Job | None:
-        """Take a queued job under a lease, for a worker with so many GPUs.
+        """Take a queued job under a lease, for a worker with `gpus` GPUs.
 
-        None if it is not queued (any more), if the worker may not run it, or if its project has
-        no room for it now.
+        Return None if the job is not queued (any more), if the worker may not run it, or if its
+        project has no room for it in its quotas now.
         """
         with self._engine.begin() as connection:
             lock_project_of(connection, job_id)
@@ -83,14 +83,15 @@ class AttemptStore:
         return job_from(row)
 
     def claim_next(self, *, worker: str, lease_seconds: float, gpus: int = 0) -> Job | None:
-        """Take the first job of the queue that the worker may run, that has room in its project
-        and does not back off; None if there is none.
+        """Take the first job of the queue that this worker may run now.
 
-        A job that just failed on this worker is left to others, if any fits.
+        Return None if there is no such job. The project of the job must have room in its quotas,
+        and the job must not be in its backoff pause. A job that just failed on this worker is left
+        to other workers, if it fits any of them.
         """
         while (job_id := self._first(worker, gpus)) is not None:
             job = self.claim(job_id, worker=worker, lease_seconds=lease_seconds, gpus=gpus)
-            if job is not None:  # or another took it, or it waits for its quota from now on
+            if job is not None:  # else another worker took the job, or it now waits for its quota
                 return job
         return None
 
@@ -106,7 +107,10 @@ class AttemptStore:
         return job_id
 
     def started(self, job_id: str, attempt: int, *, resumed_from: int | None) -> None:
-        """The trainer runs, from the checkpoint of step `resumed_from` if there was one."""
+        """Record that the trainer runs.
+
+        `resumed_from` is the step of the checkpoint that it resumes from, if there was one.
+        """
         now = literal(datetime.now(UTC), jobs.c.started_at.type)
         with self._engine.begin() as connection:
             row = transition(
@@ -120,7 +124,7 @@ class AttemptStore:
             announce(connection, row, JobStarted(worker=row.worker, resumed_from=resumed_from))
 
     def renew(self, job_id: str, attempt: int, *, lease_seconds: float) -> RequestedAction | None:
-        """Extend the lease; return what a person asked for meanwhile."""
+        """Extend the lease. Return the action that a person requested meanwhile, if any."""
         lease_until = database_now() + lease_seconds
         with self._engine.begin() as connection:
             row = change(connection, job_id, leased_by(attempt), lease_until=lease_until)
@@ -130,9 +134,9 @@ class AttemptStore:
     def append(
         self, job_id: str, attempt: int, lines: Lines, *, reported_by: int | None = None
     ) -> None:
-        """Store lines of the trainer's events, by their number; those stored before are skipped.
+        """Store lines of the trainer's event file by their number; skip those stored before.
 
-        `reported_by` is the earlier attempt whose trainer wrote them, if it was not this one.
+        `reported_by` is the earlier attempt whose trainer wrote the lines, if it was not this one.
         """
         if not lines:
             return
@@ -155,20 +159,21 @@ class AttemptStore:
             )
 
     def warn(self, job_id: str, attempt: int, code: str, message: str) -> None:
-        """Tell the person something about the job that is not the trainer's to tell."""
+        """Log a warning about the job that comes from the worker, not from the trainer."""
         self._say(job_id, attempt, JobWarned(code=code, message=message))
 
     def published(self, job_id: str, attempt: int, *, repo: str, url: str) -> None:
-        """The model is on the Hub, at `url`."""
+        """Record that the model was pushed to the Hub repository `repo`, at `url`."""
         self._say(job_id, attempt, JobPublished(repo=repo, url=url))
 
     def add_artifacts(
         self, job_id: str, attempt: int, files: Sequence[Artifact], *, folder: str | None = None
     ) -> list[str]:
-        """List files that are whole in the storage, in place of those with the same paths or, if
-        they are a whole `folder`, of all that were listed in it.
+        """Add files to the list of the job's artifacts. The files must be complete in the storage.
 
-        Return the keys of the replaced files.
+        They replace the listed files with the same paths. With `folder`, they are all the files of
+        that folder and replace every file that was listed in it. Return the keys of the replaced
+        files.
         """
         if not files:
             return []
@@ -182,9 +187,9 @@ class AttemptStore:
         return sorted(set(keys) - {file.key for file in files})
 
     def expire_artifacts(self, job_id: str, attempt: int, folder: str) -> list[str]:
-        """Take a folder's files from the list; return their keys.
+        """Remove the files of a folder from the list of artifacts and return their keys.
 
-        While they are an input of a job that is not over, all stays and there are none.
+        While the folder is an input of a job that is not over, remove nothing and return no keys.
         """
         with self._engine.begin() as connection:
             _still_leased(change(connection, job_id, leased_by(attempt)), job_id, attempt)
@@ -192,14 +197,15 @@ class AttemptStore:
                 return []
             return _unlist(connection, job_id, _inside(folder))
 
-    # --- how an attempt ends ---------------------------------------------------------------
+    # --- the end of an attempt -------------------------------------------------------------
 
     def finish(
         self, job_id: str, attempt: int, status: JobStatus, *, error: JobError | None = None
     ) -> JobStatus:
-        """End the attempt; return the job's status, which a request to cancel makes of a pause.
+        """End the attempt and return the new status of the job.
 
-        A failure needs its error.
+        If a person asked to cancel the job, a pause becomes a cancel. The status `failed` needs
+        an `error`.
         """
         target = to(status)
         if status is JobStatus.PAUSED:
@@ -211,27 +217,32 @@ class AttemptStore:
         return self._release(job_id, attempt, guard, target, error)
 
     def requeue(self, job_id: str, attempt: int) -> JobStatus:
-        """The worker must leave, which counts as no failed attempt. A requested action is done."""
+        """Put the job back into the queue because the worker must leave (preemption, shutdown).
+
+        It does not count as a failed attempt. If a person requested an action, do that instead.
+        """
         target = requested_or(to(JobStatus.QUEUED))
         return self._release(job_id, attempt, leased_by(attempt), target, None)
 
     def retry(self, job_id: str, attempt: int, error: JobError) -> JobStatus:
-        """Queue the job again or, after `retries.max_attempts` failed ones, let it fail.
+        """Queue the job again, or let it fail after `retries.max_attempts` failed attempts.
 
-        A requested action is done instead.
+        If a person requested an action, do that instead.
         """
         return self._release(job_id, attempt, leased_by(attempt), _RETRIED, error)
 
     def give_back(self, job_id: str, attempt: int, error: JobError) -> JobStatus:
-        """As `retry`, for an error that was the node's and not the job's: the attempt does not
-        count. A job that meets `MAX_NODE_FAULTS` of them fails, for it may be what causes them.
+        """Queue the job again after an error of the node; the attempt does not count as failed.
+
+        After `MAX_NODE_FAULTS` such errors the job fails, because it may be their cause. If a
+        person requested an action, do that instead.
         """
         faults, guard = jobs.c.node_faults, leased_by(attempt)
         target = _queued_while(faults + 1 < MAX_NODE_FAULTS)
         return self._release(job_id, attempt, guard, target, error, counter=faults)
 
     def expire_leases(self) -> list[str]:
-        """Retry the jobs whose worker is lost (a transaction each); return their ids."""
+        """Retry the jobs whose lease has expired, each in its own transaction. Return their ids."""
         overdue = and_(jobs.c.status.in_(LEASED), jobs.c.lease_until < database_now())
         with self._reads.begin() as connection:
             lost = connection.execute(select(jobs.c.id, jobs.c.worker).where(overdue)).all()
@@ -288,7 +299,7 @@ def _unlist(connection: Connection, job_id: str, which: ColumnElement[bool]) -> 
 
 
 def _wait_for_quota(connection: Connection, job_id: str) -> None:
-    """A job for which its project has no room waits for it."""
+    """Let a queued job wait for its quota if its project has no room for it."""
     row = change(
         connection,
         job_id,

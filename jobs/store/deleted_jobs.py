@@ -1,4 +1,4 @@
-"""Deleted jobs whose files are still to be deleted, because the storage was away.
+"""Deleted jobs whose files are not deleted yet, for example because the storage was down.
 
 Every method is one transaction.
 """
@@ -16,25 +16,25 @@ from jobs.database.row_mapping import spec_from
 from jobs.database.tables.deleted_jobs import deleted_jobs
 from jobs.schemas.job import JobSpec
 
-LEASE_SECONDS = 3600.0  # after which another process may delete what this one did not
+LEASE_SECONDS = 3600.0  # then another process may claim the deletion
 LONGEST_RETRY_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
 class DeletedJob:
-    """What is needed to find the files of a job that is deleted."""
+    """A deleted job, with what is needed to find its files."""
 
     id: str
     project: str
     spec: JobSpec
-    keys: tuple[str, ...]  # of the files that it had listed
-    retry_seconds: float  # the pause if they cannot be deleted now
+    keys: tuple[str, ...]  # the storage keys of its listed files
+    retry_seconds: float  # the pause before the next try if the files cannot be deleted now
 
 
 def remember_files(
     connection: Connection, job_id: str, *, project: str, spec: str, keys: Iterable[str]
 ) -> None:
-    """Let the files of a job be deleted once this transaction, which deletes the job, is done."""
+    """Schedule the deletion of a job's files, in the transaction that deletes the job."""
     connection.execute(
         insert(deleted_jobs).values(
             job_id=job_id, project=project, spec=spec, keys=json.dumps(list(keys))
@@ -48,20 +48,21 @@ class DeletedJobStore:
         self._reads = engine.execution_options(**READ_ONLY)
 
     def list(self) -> builtins.list[DeletedJob]:
-        """By id."""
+        """Return all deleted jobs whose files are not deleted yet, sorted by id."""
         query = select(deleted_jobs).order_by(deleted_jobs.c.job_id)
         with self._reads.begin() as connection:
             return [_deleted_job_from(row) for row in connection.execute(query)]
 
     def due(self) -> builtins.list[str]:
-        """The ids of those whose files may be deleted now, or tried again."""
+        """Return the ids of the jobs whose files are due to be deleted, or tried again, now."""
         query = select(deleted_jobs.c.job_id).where(deleted_jobs.c.due_at <= database_now())
         with self._reads.begin() as connection:
             return builtins.list(connection.scalars(query.order_by(deleted_jobs.c.due_at)))
 
     def claim(self, job_id: str) -> DeletedJob | None:
-        """Nobody else deletes its files until `forget` or `retry_later`. None while another does,
-        and when the files are gone.
+        """Take a lease on the deletion of a job's files, until `forget` or `retry_later`.
+
+        Return None if another process holds the lease, or if the files are gone.
         """
         free = deleted_jobs.c.leased_until <= database_now()
         statement = (
@@ -75,7 +76,7 @@ class DeletedJobStore:
         return None if row is None else _deleted_job_from(row)
 
     def retry_later(self, job: DeletedJob) -> None:
-        """Of a claimed one whose storage refused; the pause doubles each time."""
+        """Release a claimed job whose storage failed. The pause before the next try doubles."""
         statement = (
             update(deleted_jobs)
             .where(deleted_jobs.c.job_id == job.id)
@@ -89,7 +90,7 @@ class DeletedJobStore:
             connection.execute(statement)
 
     def forget(self, job_id: str) -> None:
-        """Of a claimed one whose files are gone."""
+        """Remove a claimed job after its files were deleted."""
         with self._engine.begin() as connection:
             connection.execute(delete(deleted_jobs).where(deleted_jobs.c.job_id == job_id))
 

@@ -1,4 +1,4 @@
-"""A job's log in the database. Its writers hold the lock of the job's row."""
+"""The event log of a job in the database. Writers must hold the lock of the job's row."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -12,14 +12,17 @@ from relora_core.events import StepFinished
 
 
 def search(job_id: str, *, after: int, limit: int, types: Collection[str] | None) -> Select[Any]:
-    """The first `limit` events of a job with a number above `after`, of some types or of all."""
+    """Return the query for the first `limit` events of a job with a number above `after`.
+
+    None for `types` selects all types.
+    """
     later = select(events).where(events.c.job_id == job_id, events.c.id > after)
     if types is None:
         found = later
     elif StepFinished.model_fields["type"].default in types:
         found = later.where(events.c.type.in_(types))
     else:
-        # Each type alone: of several at once, the index of rare events is not used.
+        # One query for each type: a query for several types does not use the index of rare events.
         rare = (
             later.where(NOT_A_STEP, events.c.type == one).order_by(events.c.id).limit(limit)
             for one in types
@@ -30,7 +33,7 @@ def search(job_id: str, *, after: int, limit: int, types: Collection[str] | None
 
 
 def not_recorded(connection: Connection, lines: Lines, *, job_id: str, attempt: int) -> Lines:
-    """Of `lines`, those that this attempt has not stored yet."""
+    """Return those of `lines` that are not stored for this attempt yet."""
     numbers = [line for line, _ in lines]
     query = select(events.c.line).where(
         events.c.job_id == job_id,
@@ -49,9 +52,10 @@ def record(
     first: int,
     attempt: int,
 ) -> None:
-    """Store events as numbers `first`, `first + 1`, ... of the job; its own have no line.
+    """Store events of a job under the numbers `first`, `first + 1`, ...
 
-    In the same transaction they are put on their way to the webhooks that ask for them.
+    An event of the trainer has a line number; an event of the job itself has None. The same
+    transaction queues the events for the webhooks that subscribe to them.
     """
     rows = [
         {

@@ -1,4 +1,4 @@
-"""Which jobs a person wants to see."""
+"""Filters for lists of jobs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,23 +12,26 @@ from jobs.database.tables.jobs import jobs
 from jobs.schemas.status import JobStatus
 from jobs.store.labels import has_labels
 
-PAGE_BYTES = 2 << 20  # of specs; a page has one job at least
+PAGE_BYTES = 2 << 20  # the most bytes of specs in a page; a page has at least one job
 
 
 @dataclass(frozen=True)
 class JobFilter:
-    """All of what is given; `before` is the id of the last job of the page before."""
+    """Conditions on jobs. A job must meet all that are given.
+
+    `before` is the id of the last job of the previous page.
+    """
 
     statuses: frozenset[JobStatus] = frozenset()
     labels: tuple[tuple[str, str], ...] = ()
     method: str | None = None
     id_prefix: str | None = None
-    created_after: datetime | None = None  # this moment too
+    created_after: datetime | None = None  # inclusive
     created_before: datetime | None = None
     before: str | None = None
 
     def query(self, project: str, limit: int) -> Select[tuple[object, ...]]:
-        """The newest first."""
+        """Return the query for at most `limit` jobs of the project, the newest first."""
         conditions: list[ColumnElement[bool]] = [jobs.c.project == project]
         if self.statuses:
             conditions.append(jobs.c.status.in_(self.statuses))
@@ -50,6 +53,6 @@ ALL_JOBS = JobFilter()
 
 
 def within_a_page(rows: Sequence[Row[*tuple[Any, ...]]]) -> Sequence[Row[*tuple[Any, ...]]]:
-    """The first of them, whose specs together are not too long for one answer."""
+    """Return the first rows whose specs together have at most `PAGE_BYTES`; at least one row."""
     sizes = accumulate(len(row.spec) for row in rows)
     return rows[: max(1, sum(size <= PAGE_BYTES for size in sizes))]

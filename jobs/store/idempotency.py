@@ -1,7 +1,7 @@
-"""What was made under an `Idempotency-Key`, so that asking again makes nothing twice.
+"""Idempotency keys: a repeated request with the same `Idempotency-Key` creates nothing twice.
 
-Who makes something under a key holds the lock of the project's row (`jobs.scheduling.quotas`), so
-of two requests with the same key the second finds what the first made.
+The caller holds the lock of the project's row (`jobs.scheduling.quotas`). So if two requests have
+the same key, the second finds what the first created.
 """
 
 import hashlib
@@ -18,23 +18,27 @@ REMEMBERED = timedelta(hours=24)
 
 @dataclass(frozen=True)
 class Request:
-    """What a key stands for: the same body has the same fingerprint."""
+    """An idempotency key and the fingerprint of the request body."""
 
     key: str
     fingerprint: str
 
     @classmethod
     def of(cls, key: str | None, *parts: str) -> "Request | None":
-        """None without a key. `parts` are all that decides what is made."""
+        """Return the request, or None without a key.
+
+        `parts` are all the values that decide what the request creates.
+        """
         if key is None:
             return None
         return cls(key, hashlib.sha256("\0".join(parts).encode()).hexdigest())
 
 
 def made_before(connection: Connection, project: str, request: Request) -> str | None:
-    """The id of what the key made; forgets what is older than a day.
+    """Return the id of what an earlier request with this key created, or None.
 
-    Raises `IdempotencyConflict` if it was for another body.
+    Delete the project's keys that are older than a day. Raise `IdempotencyConflict` if the key
+    was used with another body.
     """
     mine = idempotency_keys.c.project == project
     expired = idempotency_keys.c.created_at < datetime.now(UTC) - REMEMBERED
@@ -63,5 +67,5 @@ def remember(connection: Connection, project: str, request: Request, made: str) 
 
 
 def forget(connection: Connection, made: str) -> None:
-    """Of something that is deleted: its key may make another."""
+    """Delete the key that created `made`, which is deleted too. The key can be used again."""
     connection.execute(delete(idempotency_keys).where(idempotency_keys.c.made == made))

@@ -1,7 +1,8 @@
-"""What people ask of jobs, in SQLite or PostgreSQL: the one truth.
+"""The store of jobs for the API, in SQLite or PostgreSQL. It is the single source of truth.
 
-Every method is one transaction. Event numbers of a job are 1, 2, 3, ... without gaps, given
-while its row is locked, so a reader who saw one has seen all before it.
+Every method is one transaction. The events of a job have the numbers 1, 2, 3, ... without gaps.
+They are assigned while the job's row is locked. So a reader who has seen an event has seen all
+events before it.
 """
 
 import builtins
@@ -47,14 +48,14 @@ class JobStore:
         self._reads = engine.execution_options(**READ_ONLY)
 
     def ping(self) -> None:
-        """Raises `sqlalchemy.exc.SQLAlchemyError` if the database does not answer."""
+        """Raise `sqlalchemy.exc.SQLAlchemyError` if the database does not answer."""
         with self._reads.begin() as connection:
             connection.execute(text("SELECT 1"))
 
     def create(self, spec: JobSpec, *, project: str = DEFAULT_PROJECT) -> Job:
-        """Store a job and, in the same transaction, the message that tells the workers.
+        """Store a job and, in the same transaction, the message that notifies the workers.
 
-        Raises `QuotaExceeded`.
+        Raise `QuotaExceeded` if a quota of the project is reached.
         """
         return self.submit(spec, project=project).job
 
@@ -66,9 +67,10 @@ class JobStore:
         key: str | None = None,
         origin: Origin = DIRECT,
     ) -> Submitted:
-        """As `create`; the same `key` and spec within a day give the job that was made first.
+        """Create a job as `create` does, at most once for each idempotency `key`.
 
-        Raises `IdempotencyConflict` for the same key and another spec.
+        The same `key` and spec within a day return the job that was created first. Raise
+        `IdempotencyConflict` for the same key with another spec.
         """
         request = Request.of(key, "job", origin.forked_from or "", spec.model_dump_json())
         with self._engine.begin() as connection:
@@ -88,11 +90,11 @@ class JobStore:
         return str(self._value(jobs.c.project, job_id))
 
     def with_keys(self, job_id: str) -> bool:
-        """Whether the service that accepted the job asks for keys."""
+        """Return whether the service that accepted the job requires API keys."""
         return bool(self._value(jobs.c.with_keys, job_id))
 
     def _value(self, column: Column[Any], job_id: str) -> object:
-        """Of a column that is never null."""
+        """Return the job's value of a column that is never null."""
         with self._reads.begin() as connection:
             value: object = connection.scalar(select(column).where(jobs.c.id == job_id))
         if value is None:
@@ -106,16 +108,16 @@ class JobStore:
         project: str = DEFAULT_PROJECT,
         limit: int = 50,
     ) -> builtins.list[Job]:
-        """The newest first, as many as `page` gives."""
+        """Return the jobs of one `page`, the newest first."""
         found, _ = self.page(wanted, project=project, limit=limit)
         return found
 
     def page(
         self, wanted: JobFilter, *, project: str, limit: int
     ) -> tuple[builtins.list[Job], bool]:
-        """The newest first, and whether older ones follow.
+        """Return jobs, the newest first, and whether older jobs follow.
 
-        Long specs make a page shorter than `limit`, so that none takes the memory of the server.
+        A page with long specs has fewer jobs than `limit`, so that no page takes too much memory.
         """
         with self._reads.begin() as connection:
             found = connection.execute(wanted.query(project, limit + 1)).all()
@@ -124,7 +126,7 @@ class JobStore:
         return [job_from(row, waiting.get(row.id)) for row in rows], len(rows) < len(found)
 
     def progress(self, job_id: str) -> Progress:
-        """As `get(job_id).progress`, without reading the spec."""
+        """Return the progress of a job without reading its spec."""
         query = select(*PROGRESS_COLUMNS).where(jobs.c.id == job_id)
         with self._reads.begin() as connection:
             row = connection.execute(query).one_or_none()
@@ -135,7 +137,10 @@ class JobStore:
             return progress_from(row, position(connection, row), reason)
 
     def change(self, job_id: str, changes: JobChanges) -> Job:
-        """Raises `IllegalTransition` for the priority of a job that is not queued."""
+        """Change the name, the labels or the priority of a job.
+
+        Raise `IllegalTransition` for a new priority if the job is not queued.
+        """
         given = changes.given
         with self._engine.begin() as connection:
             stored = changed(_locked_spec(connection, job_id), given)
@@ -153,9 +158,10 @@ class JobStore:
             return job_from(row, position(connection, row))
 
     def request_action(self, job_id: str, action: RequestedAction) -> Job:
-        """Cancel or pause a job that waits, or ask the worker that holds it to.
+        """Cancel or pause a job that waits, or ask the worker that holds it to do so.
 
-        Asking twice is fine. A request to cancel is final; one to pause gives way to it.
+        The same request twice has no further effect. A request to cancel replaces a request to
+        pause, but not the other way round.
         """
         with self._engine.begin() as connection:
             row = request_action(connection, job_id, action)
@@ -167,15 +173,19 @@ class JobStore:
         return job
 
     def resume(self, job_id: str) -> Job:
-        """Queue a paused job again. Raises `IllegalTransition` for any other, `QuotaExceeded`."""
+        """Queue a paused job again.
+
+        Raise `IllegalTransition` if the job is not paused, and `QuotaExceeded` if the queue of
+        its project is full.
+        """
         return self._queue_again(job_id, {JobStatus.PAUSED}, "resumed")
 
     def retry(self, job_id: str) -> Job:
-        """Queue a failed or cancelled job again, with all its attempts before it.
+        """Queue a failed or cancelled job again and reset its count of failed attempts.
 
-        It goes on from its last checkpoint. Raises `IllegalTransition` for any other, and
-        `DatasetNotFound`, `JobNotFound` or `ArtifactNotFound` if one of its inputs went when it
-        was over.
+        The job resumes from its last checkpoint. Raise `IllegalTransition` if the job is neither
+        failed nor cancelled. Raise `DatasetNotFound`, `JobNotFound` or `ArtifactNotFound` if one
+        of its inputs was deleted after the job was over.
         """
         return self._queue_again(
             job_id,
@@ -215,10 +225,11 @@ class JobStore:
             return job_from(row, position(connection, row))
 
     def delete(self, job_id: str, *, with_files: bool = False) -> None:
-        """All that is known of a job that is over. Raises `IllegalTransition` for any other, and
-        `JobInUse` while its files are an input of a job that is not over.
+        """Delete a job that is over, with all its rows in the database.
 
-        `with_files` hands its files over to `DeletedJobStore`, with what is needed to find them.
+        Raise `IllegalTransition` if the job is not over, and `JobInUse` while its files are an
+        input of a job that is not over. `with_files` also schedules the deletion of its files, in
+        `DeletedJobStore`.
         """
         with self._engine.begin() as connection:
             row = _locked_over(connection, job_id)
@@ -241,7 +252,7 @@ class JobStore:
         limit: int = 500,
         types: Collection[str] | None = None,
     ) -> builtins.list[AnyJobEvent]:
-        """Those with a number above `after`, in order."""
+        """Return the events with a number above `after`, sorted by number."""
         query = event_log.search(job_id, after=after, limit=limit, types=types)
         with self._reads.begin() as connection:
             rows = connection.execute(query).all()
@@ -250,7 +261,7 @@ class JobStore:
         return [event_from(row) for row in rows]
 
     def artifacts(self, job_id: str) -> builtins.list[Artifact]:
-        """Sorted by path."""
+        """Return all artifacts of a job, sorted by path."""
         with self._reads.begin() as connection:
             found = _artifacts(connection, job_id)
             if not found:
@@ -280,7 +291,7 @@ def _artifacts(connection: Connection, job_id: str) -> list[Artifact]:
 
 
 def _locked_spec(connection: Connection, job_id: str) -> str:
-    """As it is stored. Until the transaction ends, nobody else changes it."""
+    """Return the stored spec and lock the job's row until the end of the transaction."""
     query = select(jobs.c.spec).where(jobs.c.id == job_id).with_for_update()
     stored: str | None = connection.scalar(query)
     if stored is None:
@@ -301,7 +312,7 @@ def _locked_over(connection: Connection, job_id: str) -> JobRow:
 def _illegal(
     connection: Connection, job_id: str, action: str, *, advice: str = ""
 ) -> IllegalTransition:
-    """Raises `JobNotFound` if that is why."""
+    """Return the error for a refused change; raise `JobNotFound` if there is no such job."""
     return IllegalTransition(job_id, _get(connection, job_id).status.value, action, advice=advice)
 
 

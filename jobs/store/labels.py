@@ -1,4 +1,4 @@
-"""Labels of jobs by key and value, so that jobs are found by them. The spec has them too."""
+"""The index of jobs by the keys and values of their labels. The spec also holds the labels."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,7 @@ from jobs.database.tables.labels import job_labels
 
 
 def set_labels(connection: Connection, job_id: str, labels: Mapping[str, str]) -> None:
-    """In place of those that the job had."""
+    """Replace the labels of a job."""
     connection.execute(delete(job_labels).where(job_labels.c.job_id == job_id))
     rows = [{"job_id": job_id, "key": key, "value": value} for key, value in labels.items()]
     if rows:
@@ -17,7 +17,7 @@ def set_labels(connection: Connection, job_id: str, labels: Mapping[str, str]) -
 
 
 def has_labels(wanted: Sequence[tuple[str, str]]) -> list[ColumnElement[bool]]:
-    """Conditions on a job: each of the labels, with this value."""
+    """Return the conditions that a job has each of these labels with its value."""
     return [
         exists().where(
             job_labels.c.job_id == jobs.c.id, job_labels.c.key == key, job_labels.c.value == value

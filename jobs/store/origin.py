@@ -1,13 +1,14 @@
-"""Where a new job comes from."""
+"""The origin of a new job."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Origin:
-    """The job that it was forked from, and whether the service that accepted it asks for keys.
+    """The job that a job was forked from, and whether the service that accepted it requires keys.
 
-    Its worker holds the job to the rules of a service `with_keys`, or to those of its own settings.
+    The worker applies the rules of a service with API keys to a job that has `with_keys`. To other
+    jobs it applies the rules of its own settings.
     """
 
     forked_from: str | None = None

@@ -1,4 +1,4 @@
-"""The service in figures, for operators: read from the store in four queries."""
+"""Statistics of the service for operators, read from the store in four queries."""
 
 import json
 from collections.abc import Mapping
@@ -22,13 +22,13 @@ class LeasedJob:
     project: str
     attempt: int
     failed_attempts: int
-    lease_left: float  # seconds; below 0 the worker is lost
-    progress: Mapping[str, Any]  # of a trainer at work; empty before
+    lease_left: float  # in seconds; below 0 the lease has expired
+    progress: Mapping[str, Any]  # empty until the trainer runs
 
 
 @dataclass(frozen=True)
 class Uploads:
-    """Of one kind: checkpoints, merged models, ..."""
+    """The totals of all uploads of one kind, such as checkpoints or merged models."""
 
     count: int
     bytes: int
@@ -49,7 +49,10 @@ class StatsStore:
         self._reads = engine.execution_options(**READ_ONLY)
 
     def read(self, project: str | None = None) -> JobStats:
-        """Of one project's jobs, or of all."""
+        """Return the statistics of one project's jobs, or of all jobs.
+
+        The unsent messages and the uploads are always those of the whole service.
+        """
         ours = true() if project is None else jobs.c.project == project
         with self._reads.begin() as connection:
             return JobStats(

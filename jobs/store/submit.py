@@ -1,4 +1,4 @@
-"""How a job comes into the queue: within its project's quotas, with its first event and message."""
+"""The submission of a job: check the quotas, store the job, its first event and its message."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from jobs.store.transitions import JobRow, add, announce
 
 @dataclass(frozen=True)
 class Submitted:
-    """A job, and whether this request made it or one before with the same key."""
+    """A job. `is_new` is False if an earlier request with the same key created it."""
 
     job: Job
     is_new: bool
@@ -31,8 +31,8 @@ def enqueue(
 ) -> JobRow:
     """Put a job into the queue, as part of the transaction.
 
-    Raises `QuotaExceeded`, and `DatasetNotFound`, `JobNotFound` or `ArtifactNotFound` if one of
-    its inputs is gone.
+    Raise `QuotaExceeded` if a quota of the project is reached, and `DatasetNotFound`,
+    `JobNotFound` or `ArtifactNotFound` if an input of the job does not exist.
     """
     check_submit(connection, project, gpus=spec.resources.gpus)
     row = add(connection, new_job_id(), spec, project=project, origin=origin)

@@ -1,7 +1,7 @@
-"""What the trainer of a running attempt prints, so that it can be read before the attempt ends.
+"""The output of the trainer of a running attempt, readable before the attempt ends.
 
-The worker stores new lines as they come, and of each attempt the last `KEPT_BYTES` alone stay.
-When the attempt is over, the whole log is a file of the job, and its lines leave the database.
+The worker stores new output as it comes. Only the last `KEPT_BYTES` of each attempt are kept.
+When the attempt is over, the whole log becomes a file of the job, and its rows are deleted.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ class LogStore:
         self._reads = engine.execution_options(**READ_ONLY)
 
     def append(self, job_id: str, attempt: int, start: int, text: bytes) -> None:
-        """Add bytes, the first of which is number `start`; what is too old now is forgotten.
+        """Add the bytes of the log that begin at offset `start`, and delete bytes that are too old.
 
         Bytes that were stored before are skipped.
         """
@@ -44,7 +44,7 @@ class LogStore:
             ]
             if rows:
                 connection.execute(insert(log_chunks), rows)
-            # What does not reach the new bytes without a gap goes too.
+            # If there is a gap before the new bytes, the bytes before the gap are deleted too.
             kept_from = first if stored and stored.end < first else end - KEPT_BYTES
             connection.execute(
                 delete(log_chunks).where(
@@ -55,7 +55,7 @@ class LogStore:
             )
 
     def forget(self, job_id: str, attempt: int) -> None:
-        """The whole log is elsewhere."""
+        """Delete the stored log of an attempt, because the whole log is a file of the job now."""
         with self._engine.begin() as connection:
             connection.execute(
                 delete(log_chunks).where(
@@ -64,12 +64,12 @@ class LogStore:
             )
 
     def extent(self, job_id: str, attempt: int) -> Extent | None:
-        """Which bytes are here."""
+        """Return the range of bytes that is stored, or None if there is none."""
         with self._reads.begin() as connection:
             return _extent(connection, job_id, attempt)
 
     def read(self, job_id: str, attempt: int, start: int, end: int) -> Iterator[bytes]:
-        """The bytes [start, end), as far as they are here, in chunks."""
+        """Yield those of the bytes [start, end) that are stored, in chunks."""
         query = (
             select(log_chunks.c.start, log_chunks.c.text)
             .where(log_chunks.c.job_id == job_id, log_chunks.c.attempt == attempt)

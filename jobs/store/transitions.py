@@ -1,8 +1,8 @@
-"""How a job's row changes: by guarded UPDATEs that check and write in one.
+"""Status transitions of a job, as guarded UPDATE statements that check and write in one step.
 
-None reads a status in order to write it afterwards, so two who want to transition a job cannot
-both succeed. Each returns the row as it is after the change, or None if its guard refused;
-the rest of the transaction owns the row.
+No function reads a status first and writes it afterwards. So if two processes transition a job at
+the same time, only one succeeds. Each function returns the row after the change, or None if the
+guard was false. The row stays locked for the rest of the transaction.
 """
 
 from datetime import UTC, datetime
@@ -48,13 +48,13 @@ from jobs.store.webhook_outbox import attach_to_job
 JobRow = Row[*tuple[Any, ...]]
 Target = ColumnElement[JobStatus]
 
-BACKOFF = Backoff(first=2.0, longest=300.0)  # before an attempt that follows a failed one
+BACKOFF = Backoff(first=2.0, longest=300.0)  # the pause before the next attempt
 LONGEST_AFTER = 9  # failures: the wait grows no more
 FULFILLED = {RequestedAction.CANCEL: JobStatus.CANCELLED, RequestedAction.PAUSE: JobStatus.PAUSED}
 
 
 def leased_by(attempt: int) -> ColumnElement[bool]:
-    """The fence: true for the attempt that holds the job, and for none before it."""
+    """Return the fence: true for the attempt that holds the job, false for earlier attempts."""
     return and_(jobs.c.attempt == attempt, jobs.c.status.in_(LEASED))
 
 
@@ -63,11 +63,11 @@ def can_become(target: JobStatus) -> ColumnElement[bool]:
 
 
 def to(status: JobStatus) -> Target:
-    return cast(status, jobs.c.status.type)  # PostgreSQL cannot guess the type of a bare word
+    return cast(status, jobs.c.status.type)  # PostgreSQL cannot infer the type of a plain string
 
 
 def requested_or(otherwise: Target) -> Target:
-    """Do what a person asked for, now that the worker lets go of the job."""
+    """Return the status of the action that a person requested, or `otherwise` without one."""
     return case(
         *((jobs.c.requested_action == action, to(status)) for action, status in FULFILLED.items()),
         else_=otherwise,
@@ -82,7 +82,7 @@ def add(
     project: str,
     origin: Origin = DIRECT,
 ) -> JobRow:
-    """A new job in the queue with its webhooks, and with room for its first event."""
+    """Insert a new queued job with its labels and webhooks, and reserve event number 1."""
     now = datetime.now(UTC)
     progress = Progress(status=JobStatus.QUEUED, total_steps=spec.total_steps, updated_at=now)
     statement = insert(jobs).values(
@@ -119,7 +119,7 @@ def change(
 
 
 def announce(connection: Connection, row: JobRow, event: AnyStatusEvent) -> None:
-    """Log what a change meant; it made room for one event by `last_event + 1`."""
+    """Log the event of a change, which reserved its number with `last_event + 1`."""
     event_log.record(
         connection, [(None, event)], job_id=row.id, first=row.last_event, attempt=row.attempt
     )
@@ -134,7 +134,7 @@ def transition(
 ) -> JobRow | None:
     """Move the job to `target` if the table of transitions and the guards allow it.
 
-    It makes room for one event, which the caller announces.
+    It reserves the number of one event, which the caller must announce.
     """
     return change(
         connection,
@@ -147,9 +147,9 @@ def transition(
 
 
 def request_action(connection: Connection, job_id: str, action: RequestedAction) -> JobRow | None:
-    """Do it if no worker holds the job, else leave it for the worker.
+    """Do the action at once if no worker holds the job, else store the request for the worker.
 
-    A request to cancel is final: a later one to pause does not replace it.
+    A request to pause does not replace an earlier request to cancel.
     """
     leased = jobs.c.status.in_(LEASED)
     target = case((leased, jobs.c.status), else_=to(FULFILLED[action]))
@@ -181,9 +181,10 @@ def release(
     *,
     counter: Column[int] = jobs.c.failed_attempts,
 ) -> JobRow | None:
-    """End an attempt: the job goes to `target`, and to the worker pool if that is the queue.
+    """End an attempt: move the job to `target`, and notify the workers if it is queued again.
 
-    One that ended by an error is counted in `counter`; the job waits before the next attempt.
+    An attempt that ended with an error is counted in `counter`, and the job waits before the next
+    attempt.
     """
     document = error.model_dump_json() if error else None
     setback = {} if error is None else _setback(counter)
@@ -209,7 +210,7 @@ def release(
 
 
 def _setback(counter: Column[int]) -> dict[str, object]:
-    """Count the failure, and let the job wait the longer the more often it failed."""
+    """Return the changes of a failed attempt: count it and set the pause before the next one."""
     waits = {failed: BACKOFF.ceiling(failed + 1) for failed in range(LONGEST_AFTER)}
     pause = case(waits, value=counter, else_=BACKOFF.longest)
     return {
@@ -224,7 +225,7 @@ def _if_final(target: Target) -> ColumnElement[datetime | None]:
 
 
 def _ending(row: JobRow, error: JobError | None) -> AnyStatusEvent:
-    """What to say of a job that no worker holds any more."""
+    """Return the event for a job that no worker holds any more."""
     match row.status:
         case JobStatus.QUEUED if error:
             return JobRetrying(

@@ -1,4 +1,4 @@
-"""What is put on its way to webhooks, in the transaction that records what it tells of."""
+"""The outbox of webhooks: deliveries are queued in the transaction that records their event."""
 
 import json
 from collections.abc import Collection, Iterable, Iterator
@@ -19,7 +19,7 @@ from relora_core.events import Event
 
 GIVE_UP_SECONDS = 24 * 3600.0
 TEST_EVENT = "webhook.test"
-MAX_OF_JOBS = 1000  # of the jobs of a project that are not over
+MAX_OF_JOBS = 1000  # webhooks that all unfinished jobs of a project may have together
 
 _DUE_NOW = insert(deliveries).values(
     status=DeliveryStatus.PENDING,
@@ -32,7 +32,7 @@ _DUE_NOW = insert(deliveries).values(
 def attach(
     connection: Connection, spec: WebhookSpec, *, project: str, job_id: str | None = None
 ) -> Row[*tuple[Any, ...]]:
-    """A new webhook, of one job or of all of a project."""
+    """Insert a new webhook, of one job or, without `job_id`, of all jobs of the project."""
     statement = insert(webhooks).values(
         id=new_id("whk_"),
         project=project,
@@ -51,7 +51,10 @@ def attach(
 def attach_to_job(
     connection: Connection, specs: Collection[WebhookSpec], *, project: str, job_id: str
 ) -> None:
-    """The webhooks of a new job. Raises `TooManyWebhooks`."""
+    """Insert the webhooks of a new job.
+
+    Raise `TooManyWebhooks` if the unfinished jobs of the project would have too many together.
+    """
     if not specs:
         return
     of_jobs = select(func.count()).select_from(webhooks).join(jobs, jobs.c.id == webhooks.c.job_id)
@@ -66,12 +69,12 @@ def attach_to_job(
 
 
 def enqueue(connection: Connection, events: Iterable[Event], *, job_id: str) -> None:
-    """Put numbered events of a job on their way to all who asked for them."""
+    """Queue numbered events of a job for all webhooks that subscribe to them."""
     query = select(webhooks).where(
         webhooks.c.project == select(jobs.c.project).where(jobs.c.id == job_id).scalar_subquery(),
         or_(webhooks.c.job_id.is_(None), webhooks.c.job_id == job_id),
     )
-    # The lock lets others change a webhook, but not delete it before this is done.
+    # With this lock other transactions can change a webhook, but not delete it before this ends.
     listeners = connection.execute(query.with_for_update(read=True, key_share=True)).all()
     if not listeners:
         return
@@ -81,14 +84,14 @@ def enqueue(connection: Connection, events: Iterable[Event], *, job_id: str) -> 
 
 
 def enqueue_test(connection: Connection, webhook: Row[*tuple[Any, ...]]) -> Row[*tuple[Any, ...]]:
-    """An event that happened to no job, whatever the webhook asked for."""
+    """Queue a test event, whichever types of events the webhook subscribes to."""
     event = {"type": TEST_EVENT, "time": datetime.now(UTC).isoformat()}
     row = _delivery(webhook, event, webhook.job_id)
     return connection.execute(_DUE_NOW.values(row).returning(deliveries)).one()
 
 
 def forget_webhooks(connection: Connection, job_id: str) -> None:
-    """The job is deleted: its webhooks go, with what is still on its way to them."""
+    """Delete the webhooks of a deleted job with their deliveries, sent or not."""
     own = webhooks.c.job_id == job_id
     of_own = exists().where(webhooks.c.id == deliveries.c.webhook_id, own)
     connection.execute(delete(deliveries).where(of_own))
@@ -98,7 +101,8 @@ def forget_webhooks(connection: Connection, job_id: str) -> None:
 def _to_listeners(
     event: Event, listeners: Iterable[Row[*tuple[Any, ...]]], job_id: str
 ) -> Iterator[dict[str, object]]:
-    document = json.loads(event.model_dump_json(exclude_none=True))  # no infinity: "Infinity"
+    # Through JSON text, because it writes an infinite float as the string "Infinity".
+    document = json.loads(event.model_dump_json(exclude_none=True))
     for webhook in listeners:
         if matches(json.loads(webhook.events), document["type"]):
             yield _delivery(webhook, document, job_id)
