@@ -1,4 +1,4 @@
-"""What may be reached, of all that a spec or a webhook names. `rules` decides.
+"""Access rules for the files and servers that a spec or a webhook names. See `rules`.
 
-`folders` compares places of files; `servers` says which addresses are public.
+`folders` compares folders and files. `servers` decides which addresses are public.
 """

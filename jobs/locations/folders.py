@@ -1,4 +1,4 @@
-"""Folders and files that a spec names: of this machine, or of a bucket."""
+"""Folders and files that a spec names, on this machine or in a bucket."""
 
 import sys
 from dataclasses import dataclass
@@ -10,22 +10,25 @@ from jobs.storage.addresses import S3, bucket_and_key
 from relora_core.spec.file_uris import is_pattern, local_path
 from relora_core.workdir.files import CHECKPOINTS, FINAL, LOGS, MERGED, REPORTS
 
-ATTEMPTS = "attempts"  # where each attempt has a folder that no other writes to
-JOB_FOLDERS = (ATTEMPTS, CHECKPOINTS, MERGED, FINAL, LOGS, REPORTS)  # of a job's output
-_IGNORES_CASE = sys.platform == "darwin"  # as its file systems do
+ATTEMPTS = "attempts"  # each attempt has its own folder here, and no other attempt writes to it
+JOB_FOLDERS = (ATTEMPTS, CHECKPOINTS, MERGED, FINAL, LOGS, REPORTS)  # in the output of a job
+_IGNORES_CASE = sys.platform == "darwin"  # its file systems ignore case
 
 
 @dataclass(frozen=True)
 class Place:
-    """A folder or file of this machine, or of a bucket; of a source, a part may be a pattern."""
+    """A folder or file on this machine or in a bucket. Parts of a source may be patterns."""
 
-    bucket: str | None  # None: of this machine
+    bucket: str | None  # None: on this machine
     parts: tuple[str, ...]
-    leads_back: bool = False  # of a bucket: its key has a `..`
+    leads_back: bool = False  # the key in the bucket has a `..`
 
     @classmethod
     def in_bucket(cls, bucket: str, key: str) -> Self:
-        """Not every server takes `..` and `//` as plain names, so they count as in a path."""
+        """Return the place of an object or a prefix.
+
+        `..` and `//` are resolved as in a path, because some servers do not take them literally.
+        """
         parts: list[str] = []
         for part in key.split("/"):
             if part == "..":
@@ -36,17 +39,20 @@ class Place:
 
     @classmethod
     def on_this_machine(cls, path: str) -> Self:
-        """With links followed."""
+        """Return the place of a path on this machine, with symbolic links resolved."""
         return cls(None, _folded(Path(path).expanduser().resolve().parts[1:]))
 
     @classmethod
     def matching(cls, pattern: str) -> Self:
-        """With links followed as far as the pattern is a plain path."""
+        """Return the place of a pattern on this machine.
+
+        Symbolic links are resolved in the leading parts that have no wildcard.
+        """
         path = Path(pattern).expanduser().absolute()
         parts = path.parts[1:]
         folders = [*reversed(path.parents), path][1:]
         wild = next((n for n, folder in enumerate(folders) if is_pattern(folder)), len(parts))
-        if ".." in parts[wild:]:  # it may lead anywhere
+        if ".." in parts[wild:]:  # such a pattern may match anything
             return cls(None, ("**",))
         plain = Path("/", *parts[:wild]).resolve().parts[1:]
         return cls(None, _folded((*plain, *parts[wild:])))
@@ -55,11 +61,11 @@ class Place:
         return Place(self.bucket, (*self.parts, name))
 
     def is_inside(self, folder: "Place") -> bool:
-        """All that this may name is in the folder, or is the folder."""
+        """Return whether everything that this place can match is the folder or inside it."""
         return self.bucket == folder.bucket and self.parts[: len(folder.parts)] == folder.parts
 
     def reaches(self, folder: "Place") -> bool:
-        """Something that this may name is in the folder, or is the folder."""
+        """Return whether something that this place can match is the folder or inside it."""
         return self.bucket == folder.bucket and _reaches(self.parts, folder.parts)
 
 
@@ -77,7 +83,7 @@ def _reaches(pattern: tuple[str, ...], folder: tuple[str, ...]) -> bool:
 
 
 def place_of(url: str) -> Place:
-    """Of an address as `open_storage` reads it, or of a plain path."""
+    """Return the place of a storage URL, as `open_storage` reads it, or of a plain path."""
     if url.startswith(S3):
         return Place.in_bucket(*bucket_and_key(url))
     return Place.on_this_machine(local_path(url))

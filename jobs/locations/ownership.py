@@ -1,7 +1,7 @@
-"""A marker file says which job owns an output location that a spec names.
+"""The marker file that says which job owns an output location that a spec names.
 
-So no job clears or replaces the files of another. A location in the service's own storage belongs
-to the job that it is named after.
+It keeps a job from deleting or replacing the files of another job. A location in the service's
+own storage needs none, because it is named after its job.
 """
 
 from collections.abc import Callable
@@ -20,10 +20,10 @@ def owner_of(storage: Storage) -> str | None:
 
 
 def claim_output(storage: Storage, job_id: str, *, wrote_before: Callable[[], bool]) -> bool:
-    """Make the location the job's if it is nobody's; return whether it is the job's now.
+    """Claim the location for the job if it has no owner; return whether the job owns it now.
 
-    Without a marker file it is nobody's if nothing is where jobs write. Earlier versions wrote no
-    marker file, so a job that `wrote_before` owns the location too.
+    A location without a marker file has no owner if the folders of jobs are empty in it. Earlier
+    versions wrote no marker file. So if the job `wrote_before` here, it may claim the location too.
     """
     if (owner := owner_of(storage)) is not None:
         return owner == job_id
@@ -33,7 +33,7 @@ def claim_output(storage: Storage, job_id: str, *, wrote_before: Callable[[], bo
 
 
 def release_output(storage: Storage, job_id: str) -> None:
-    """Delete the job's marker file, after its files."""
+    """Delete the marker file of the job. Call it after the job's files are deleted."""
     if owner_of(storage) == job_id:
         storage.delete(MARKER_FILE)
 

@@ -1,9 +1,10 @@
-"""What may be reached: where a job may write and read, and which servers curves and events go to.
+"""Access rules: where jobs may read and write, and which servers get their curves and events.
 
-Never what the service keeps for all projects, and only what the operator allows, if they say what.
-Where keys are asked for and they say nothing, a job reaches what needs no right of the machines:
-no file of theirs, no object with the service's own credentials, no server in a private network.
-Events go to the public internet alone, unless the operator allows more.
+No job may access the service's own storage and data folder. If the operator sets a list of allowed
+places or servers, jobs may access only those. If the service requires API keys and the operator
+sets no list, a job may not use the rights of the service's machines. It may access no files on
+them, no objects with the service's own credentials, and no servers in private networks. Events go
+only to the public internet, unless the operator allows private networks.
 """
 
 import re
@@ -29,12 +30,15 @@ from relora_core.spec.file_uris import readings
 ALLOW_PRIVATE = "an operator may allow it with RELORA_WEBHOOK_ALLOW_PRIVATE=true"
 _HUB = "hf://"
 _SQLITE = "sqlite://"
-_OF_THE_SERVICE = ("job://", "upload://")  # by id, which is checked by itself
+_OF_THE_SERVICE = ("job://", "upload://")  # they name ids, which are checked elsewhere
 _HUB_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 
 
 def _data_places(uri: str) -> list[Place]:
-    """Where data is, as the worker and the trainer read it; nowhere, if it is on the Hub."""
+    """Return the places of data, as the worker and the trainer read `uri`.
+
+    The list is empty for data on the Hub and for data of the service (`job://`, `upload://`).
+    """
     if uri.startswith(_OF_THE_SERVICE):
         return []
     if uri.startswith(S3):
@@ -45,21 +49,24 @@ def _data_places(uri: str) -> list[Place]:
 
 
 def _pretrained_places(name: str) -> list[Place]:
-    """As `_data_places`, of a model or a tokenizer."""
+    """Return the places of a pretrained model or tokenizer.
+
+    The list is empty for the Hub and for the files of a job (`job://`).
+    """
     if name.startswith(SCHEME) or _HUB_MODEL.fullmatch(name):
         return []
     return [Place.on_this_machine(path) for path in _paths_of(name)]
 
 
 def _paths_of(uri: str) -> list[str]:
-    """What may stand there for a path on this machine."""
+    """Return the paths on this machine that `uri` may be read as."""
     if uri.startswith(_HUB):
         return [uri.removeprefix(_HUB).partition("?")[0]]
     return readings(uri)
 
 
 def _sources(spec: JobSpec) -> Iterator[tuple[str, str, list[Place]]]:
-    """The fields that name what a job reads, with what they say, and where that may be."""
+    """Yield the fields that name inputs of a job: the field, its value, the places it may mean."""
     for path, uri in spec.data.places():
         yield path, uri, _data_places(uri)
     for path, name in _pretrained(spec):
@@ -77,18 +84,22 @@ def _pretrained(spec: JobSpec) -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Locations:
-    """The rules of one process: its own folders are not those of another machine."""
+    """The access rules of one process. They depend on the folders of its machine."""
 
     ours: tuple[Place, ...]
-    outputs: tuple[str, ...]  # allowed prefixes; empty is any
+    outputs: tuple[str, ...]  # allowed prefixes; empty: the operator set none
     sources: tuple[str, ...]
-    trackers: tuple[str, ...]  # allowed servers; empty is any
+    trackers: tuple[str, ...]  # allowed servers; empty: the operator set none
     only_public_webhooks: bool  # events may not go into private networks
-    with_keys: bool  # callers are others than who runs the machines
+    with_keys: bool  # API keys are required: callers may not be those who run the machines
 
     @classmethod
     def of(cls, settings: Settings, *, with_keys: bool = False) -> Self:
-        """With keys also where the settings require them."""
+        """Return the rules of a process with these settings.
+
+        They are the rules of a service with keys if `with_keys` is true or the settings require
+        keys.
+        """
         return cls(
             ours=(place_of(settings.storage_url), Place.on_this_machine(str(settings.data_dir))),
             outputs=settings.allowed_outputs,
@@ -100,11 +111,14 @@ class Locations:
 
     @property
     def only_public_trackers(self) -> bool:
-        """Whether the name of a tracker's server must lead to the public internet."""
+        """Whether the name of a tracker's server must resolve to public addresses."""
         return self.with_keys and not self.trackers
 
     def webhook_problem(self, url: str) -> Problem | None:
-        """Why no event may be sent there. Its path is that of the webhook's field."""
+        """Return why no event may be sent to `url`, or None if events may be sent there.
+
+        The path of the problem is the field of the webhook.
+        """
         try:
             check_url(url, only_public=self.only_public_webhooks)
         except AddressRefused as error:
@@ -112,7 +126,7 @@ class Locations:
         return None
 
     def problems(self, spec: JobSpec) -> Iterator[Problem]:
-        """Why a job may not reach what its spec names."""
+        """Yield why a job may not access what its spec names."""
         own_credentials = S3_KEY_ID in spec.secrets
         if spec.output_uri is not None:
             output = place_of(spec.output_uri)

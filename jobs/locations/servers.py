@@ -1,8 +1,8 @@
-"""Servers that a spec or a webhook names, and which of their addresses are public.
+"""Servers that a spec or a webhook names, and the check that their addresses are public.
 
-An address that is written out is checked when it is accepted. A name is resolved before each
-connection, which then goes to the very address that was checked: so no request to the API waits
-for a name server, and a name that changes its address gains nothing.
+A literal IP address is checked when the API accepts it. A host name is resolved and checked before
+each connection, and the connection goes to exactly the checked address. So no request to the API
+waits for DNS, and a host name that changes its address later (DNS rebinding) bypasses nothing.
 """
 
 import socket
@@ -11,12 +11,16 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from jobs.schemas.server_url import AddressRefused, split_url
 
 _UNICAST = ip_network("2000::/3")
-# Public by their number, and yet a door into the network of a cloud: Azure's, Oracle's.
+# Global addresses that still reach the metadata services of a cloud: Azure's and Oracle's.
 _METADATA = (ip_network("168.63.129.16/32"), ip_network("192.0.0.0/24"))
 
 
 def addresses_of(host: str, port: int, *, only_public: bool) -> list[str]:
-    """Where to connect to. Raises `OSError` for a name without an address, and `AddressRefused`."""
+    """Return the addresses to connect to.
+
+    Raise `OSError` if the name has no address, and `AddressRefused` if `only_public` is set and
+    an address is not public.
+    """
     addresses = resolve(host, port)
     if only_public:
         check_addresses(addresses)
@@ -24,7 +28,7 @@ def addresses_of(host: str, port: int, *, only_public: bool) -> list[str]:
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """The addresses of a host, IPv4 first. Raises `OSError` if it has none."""
+    """Return the addresses of a host, IPv4 first. Raise `OSError` if it has none."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = dict.fromkeys(str(entry[4][0]) for entry in found)
     return sorted(addresses, key=lambda address: ":" in address)
@@ -39,27 +43,28 @@ def check_addresses(addresses: list[str]) -> None:
 
 def is_public(address: str) -> bool:
     parsed = ip_address(address)
-    if "%" in address:  # a zone, which only addresses of a network nearby have
+    if "%" in address:  # a zone (scope id), which only local addresses have
         return False
     if not parsed.is_global or parsed.is_multicast or parsed.is_reserved:
         return False
     if isinstance(parsed, IPv6Address):
-        # Nothing that stands for an IPv4 address: the embedded one may be private.
+        # No address that embeds an IPv4 address, because that one may be private.
         return parsed in _UNICAST and parsed.sixtofour is None and parsed.teredo is None
     return not any(parsed in network for network in _METADATA)
 
 
 def check_url(url: str, *, only_public: bool) -> None:
-    """Raise `AddressRefused` if `url` names, without a look at the network, a place where no
-    request may go.
-    """
+    """Raise `AddressRefused` if no request may go to `url`. Do not resolve host names."""
     host = split_url(url).hostname or ""
     if only_public:
         check_addresses(_written_out(host))
 
 
 def _written_out(host: str) -> list[str]:
-    """The address that `host` is, in any of its spellings; none of a name."""
+    """Return the address if `host` is a literal address in any spelling, or `localhost`.
+
+    Return an empty list for any other host name.
+    """
     host = host.removesuffix(".")
     if host == "localhost" or host.endswith(".localhost"):
         return ["127.0.0.1"]

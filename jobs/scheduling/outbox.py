@@ -1,6 +1,7 @@
-"""Messages to the workers: written in the transaction that queues a job, sent afterwards.
+"""The transactional outbox of messages to the workers.
 
-So none is sent of a job that was not stored, and none is forgotten of one that was.
+A message is written in the transaction that queues a job and sent afterwards. So no message is
+sent for a job that was not stored, and no stored job lacks its message.
 """
 
 import builtins
@@ -35,7 +36,7 @@ class OutboxEntry:
 
     id: int
     job_id: str
-    gpus: int | None  # whose workers it is for; None: anybody's, while no worker has a GPU
+    gpus: int | None  # for workers with so many GPUs; None: for any worker, as none has a GPU
 
 
 class Outbox:
@@ -55,7 +56,10 @@ class Outbox:
             connection.execute(delete(outbox).where(outbox.c.id == outbox_id))
 
     def notify_where_there_is_room(self) -> int:
-        """Queue another message for jobs that wait for their quotas, as far as these go."""
+        """Queue another message for jobs that waited for their quota and now have room in it.
+
+        Return the number of these jobs.
+        """
         with self._reads.begin() as connection:
             ready = connection.scalars(waiting_with_room()).all()
         if not ready:
@@ -71,10 +75,11 @@ class Outbox:
         return len(notified)
 
     def renotify(self, job_id: str, *, worker: str) -> None:
-        """Notify again: the worker of the message claimed another job, or cannot run this one.
+        """Queue another message for a job that the worker of the last message did not claim.
 
-        A job that just failed on this worker is not sent to it again and again while others are
-        busy.
+        That worker claimed another job, or cannot run this one. A job that just failed on this
+        worker waits first, so that it is not sent to the worker again and again while the other
+        workers are busy.
         """
         waits = and_(
             jobs.c.id == job_id, jobs.c.status == JobStatus.QUEUED, ~jobs.c.waiting_for_quota
@@ -90,13 +95,19 @@ class Outbox:
                 notify(connection, job_id)
 
     def overdue(self, seconds: float) -> builtins.list[int | None]:
-        """For whom messages are that were sent longer ago, of jobs that are queued still."""
+        """Return the queues with jobs whose message was sent more than `seconds` ago.
+
+        The jobs are still in the queue. A queue is given as `OutboxEntry.gpus`.
+        """
         query = select(_for_whom()).where(_waits_since(seconds)).distinct()
         with self._reads.begin() as connection:
             return builtins.list(connection.scalars(query))
 
     def resend(self, older_than_seconds: float, *, gpus: int | None = None) -> int:
-        """For when the broker lost messages: queue another for each job that waits so long."""
+        """Queue another message for each job that waits too long, in case the broker lost one.
+
+        With `gpus`, only for jobs that ask for so many GPUs. Return the number of these jobs.
+        """
         overdue = _waits_since(older_than_seconds)
         if gpus is not None:
             overdue = and_(overdue, jobs.c.gpus == gpus)
@@ -109,7 +120,7 @@ class Outbox:
 
 
 def notify(connection: Connection, *job_ids: str) -> None:
-    """Leave a message for the worker pool, to be sent when this transaction is done."""
+    """Add a message for each job to the outbox. It is sent after this transaction."""
     connection.execute(insert(outbox), [{"job_id": job_id} for job_id in job_ids])
 
 
@@ -118,7 +129,7 @@ def _for_whom() -> ColumnElement[int | None]:
 
 
 def _waits_since(seconds: float) -> ColumnElement[bool]:
-    """Of a queued job whose message was sent so long ago."""
+    """Return whether a job is queued and its message was sent more than `seconds` ago."""
     return and_(
         jobs.c.status == JobStatus.QUEUED,
         ~jobs.c.waiting_for_quota,

@@ -1,7 +1,7 @@
-"""Which worker may run which job: it has as many GPUs as the job asks for.
+"""The placement of jobs: a worker may run a job if it has as many GPUs as the job asks for.
 
-Where no worker has a GPU, as on a laptop, jobs run on CPUs, whatever they ask for. Where some
-have, jobs wait for them, and workers without a GPU train nothing.
+If no worker has a GPU, as on a laptop, jobs run on CPUs, however many GPUs they ask for. If some
+workers have GPUs, jobs wait for those workers, and workers without a GPU run no jobs.
 """
 
 from collections.abc import Mapping
@@ -18,26 +18,34 @@ def any_gpu() -> ColumnElement[bool]:
 
 
 def fits(gpus: int) -> ColumnElement[bool]:
-    """Whether a worker with so many GPUs may run a job, of the statement around it."""
+    """Return the condition that a worker with `gpus` GPUs may run a job of the statement."""
     return jobs.c.gpus <= gpus if gpus else ~any_gpu()
 
 
 def fits_some_worker() -> ColumnElement[bool]:
-    """Whether it may run on a worker that there is, or on one of CPUs that may come."""
+    """Return the condition that some worker may run a job of the statement.
+
+    If no worker has a GPU, it is true, because a worker with CPUs only may still come.
+    """
     big_enough = exists().where(lives(), workers.c.num_gpus >= jobs.c.gpus)
     return or_(~any_gpu(), big_enough.correlate(jobs))
 
 
 def is_left_to_others(worker: str, gpus: int) -> ColumnElement[bool]:
-    """Whether a job, of the statement around it, that fits this worker just failed on it, and
-    fits another one that is healthy."""
+    """Return the condition that this worker leaves a job of the statement to another worker.
+
+    The job just failed on this worker, and another healthy worker has enough GPUs for it.
+    """
     big_enough = workers.c.num_gpus >= (jobs.c.gpus if gpus else 0)
     another = exists().where(is_healthy(), workers.c.name != worker, big_enough)
     return and_(jobs.c.failed_on.is_not_distinct_from(worker), another.correlate(jobs))
 
 
 def unschedulable_reasons(connection: Connection, wanted: Mapping[str, int]) -> dict[str, str]:
-    """Why queued jobs cannot run on any worker, by id; `wanted` are their GPUs."""
+    """Return why queued jobs cannot run on any worker, by job id.
+
+    `wanted` maps the ids of the jobs to their numbers of GPUs.
+    """
     if not wanted:
         return {}
     query = select(
@@ -50,7 +58,11 @@ def unschedulable_reasons(connection: Connection, wanted: Mapping[str, int]) -> 
 
 
 def _reason(gpus: int, largest: int | None, healthy: int | None) -> str | None:
-    """`largest` and `healthy` are the most GPUs of a worker and of a healthy one; None without."""
+    """Return why no worker can run a job with `gpus` GPUs, or None if one can.
+
+    `largest` and `healthy` are the most GPUs of any worker and of any healthy worker, or None if
+    there is no such worker.
+    """
     if largest is None:
         return None
     if 0 < largest < gpus:

@@ -1,7 +1,7 @@
-"""The order of the queue.
+"""The order of the queue: fair share between projects, priority within a project.
 
-Projects take turns: the one whose running jobs have the fewest GPUs is next. Within a project the
-job with the highest priority goes first, and of equals the oldest.
+The project whose running jobs have the fewest GPUs is next. Within a project the job with the
+highest priority goes first. Among jobs of the same priority the oldest goes first.
 """
 
 import builtins
@@ -32,13 +32,16 @@ from jobs.scheduling.placement import unschedulable_reasons
 from jobs.schemas.queue import QueuedJob
 from jobs.schemas.status import LEASED, JobStatus
 
-IN_ORDER = (jobs.c.priority.desc(), jobs.c.id)  # of one project
+IN_ORDER = (jobs.c.priority.desc(), jobs.c.id)  # within one project
 _QUEUED = jobs.c.status == JobStatus.QUEUED
 _LEASED = jobs.c.status.in_(LEASED)
 
 
 def position(connection: Connection, row: Row[*tuple[Any, ...]]) -> int | None:
-    """Of a job in the whole queue: 1 is next. None for one that does not wait."""
+    """Return the position of a job in the queue of all projects; 1 is next.
+
+    Return None for a job that is not queued.
+    """
     if row.status is not JobStatus.QUEUED:
         return None
     job = {"job_id": row.id, "job_project": row.project, "job_priority": row.priority}
@@ -47,7 +50,7 @@ def position(connection: Connection, row: Row[*tuple[Any, ...]]) -> int | None:
 
 
 def positions(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> dict[str, int]:
-    """As `position`, of many jobs, in one look at the whole queue."""
+    """Return the positions of many jobs, by id, with one query over the whole queue."""
     waiting = {row.id for row in rows if row.status is JobStatus.QUEUED}
     if not waiting:
         return {}
@@ -57,13 +60,13 @@ def positions(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> 
 
 
 def _before(priority: int, job_id: str) -> ColumnElement[bool]:
-    """Whether a job goes before the one with this priority and id."""
+    """Return the condition that a job goes before the job with this priority and id."""
     as_old = and_(jobs.c.priority == priority, jobs.c.id < job_id)
     return or_(jobs.c.priority > priority, as_old)
 
 
 def first(may_run: ColumnElement[bool]) -> Select[str]:
-    """The next of the queued jobs that `may_run` is true of."""
+    """Return the query for the id of the next queued job for which `may_run` is true."""
     project, leased = projects.alias("project"), _leased_gpus().subquery()
     next_job = (
         select(jobs.c.id)
@@ -85,7 +88,7 @@ def first(may_run: ColumnElement[bool]) -> Select[str]:
 
 
 def _queue() -> Subquery:
-    """The queued jobs of all projects, each with its place."""
+    """Return the queued jobs of all projects, each with its rank in the queue."""
     leased = _leased_gpus().subquery()
     turn = func.coalesce(leased.c.gpus, 0) + _gpus_ahead(partition_by=jobs.c.project)
     queued = select(jobs.c.id, turn.label("turn")).where(_QUEUED)
@@ -95,9 +98,10 @@ def _queue() -> Subquery:
 
 
 def _gpus_ahead(partition_by: ColumnElement[str] | None = None) -> ColumnElement[int]:
-    """Of the queued jobs before one in its project.
+    """Return the GPUs of the queued jobs that are before a job in its project.
 
-    With those that its project has leased they are its turn, as claims go on if no job ends.
+    The turn of a job is these GPUs plus those of the running jobs of its project. It is the order
+    in which jobs are claimed if no running job ends.
     """
     gpus = func.sum(jobs.c.gpus)
     ahead = gpus.over(partition_by=partition_by, order_by=IN_ORDER, rows=(None, -1))
@@ -110,12 +114,12 @@ def _leased_gpus() -> Select[str, int]:
 
 
 def _before_in_project() -> Select[int, int]:
-    """How many jobs of its project go before a job, and its turn."""
+    """Return the query for the number of jobs before a job in its project, and for its turn."""
     of_project = jobs.c.project == bindparam("job_project")
     leased = select(func.coalesce(func.sum(jobs.c.gpus), 0)).where(_LEASED, of_project)
     queued = select(jobs.c.gpus).where(_QUEUED, of_project)
     priority = bindparam("job_priority", type_=Integer)
-    before = union_all(  # two ranges of the index, where one condition would read all of it
+    before = union_all(  # two ranges of the index; one combined condition would read all of it
         queued.where(jobs.c.priority > priority),
         queued.where(jobs.c.priority == priority, jobs.c.id < bindparam("job_id")),
     ).subquery()
@@ -124,15 +128,15 @@ def _before_in_project() -> Select[int, int]:
 
 
 def _before_in_others() -> Select[int]:
-    """How many jobs of other projects go before the one that has this turn.
+    """Return the query for the number of jobs of other projects before the job with this turn.
 
-    Each job adds a GPU or more to the turn of the next of its project, so none after the first
-    `turn + 1` of a project is among them.
+    Each job adds at least one GPU to the turn of the next job of its project. So only the first
+    `turn + 1` jobs of each project have to be read.
     """
     turn = bindparam("turn", type_=Integer)
     leased = _leased_gpus().subquery()
     queued = (
-        select(jobs.c.id, _gpus_ahead().label("gpus_ahead"))  # no partition, so it ends early
+        select(jobs.c.id, _gpus_ahead().label("gpus_ahead"))  # no partition: `limit` ends it early
         .where(_QUEUED, jobs.c.project == projects.c.name)
         .order_by(*IN_ORDER)
         .limit(turn + 1)
@@ -152,7 +156,7 @@ _BEFORE_IN_PROJECT, _BEFORE_IN_OTHERS = _before_in_project(), _before_in_others(
 
 
 class WaitingJobs:
-    """The queue as a project sees it."""
+    """Read access of a project to the queue."""
 
     def __init__(self, engine: Engine) -> None:
         self._reads = engine.execution_options(**READ_ONLY)
@@ -160,7 +164,10 @@ class WaitingJobs:
     def list(
         self, *, project: str, limit: int, cursor: str | None = None
     ) -> builtins.list[QueuedJob]:
-        """In the order in which they will run; after the job whose `cursor` is given."""
+        """Return the queued jobs of the project in the order in which they will run.
+
+        `cursor` is that of the last job of the previous page.
+        """
         queue = _queue()
         query = select(jobs, queue.c.rank).join(queue, queue.c.id == jobs.c.id)
         query = query.where(jobs.c.project == project)
@@ -173,7 +180,7 @@ class WaitingJobs:
             return [_queued_job_from(row, found.get(row.id)) for row in rows]
 
     def counts(self, *, project: str) -> dict[JobStatus, int]:
-        """How many jobs have each status, those that none has among them."""
+        """Return the number of jobs with each status, 0 included."""
         query = select(jobs.c.status, func.count()).where(jobs.c.project == project)
         with self._reads.begin() as connection:
             rows = connection.execute(query.group_by(jobs.c.status)).all()

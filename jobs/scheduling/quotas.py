@@ -1,7 +1,8 @@
-"""How much of the service a project may use, and the guards that hold it to that.
+"""The quotas of projects, and the checks that enforce them.
 
-Those who queue or claim jobs lock their project's row first. So of two who see the last free
-place, the second waits, and then sees it taken; projects do not wait for each other.
+A transaction that queues or claims a job locks the row of its project first. So if two
+transactions want the last free place, the second waits, and then finds it taken. Transactions of
+different projects do not wait for each other.
 """
 
 from typing import Any
@@ -41,11 +42,11 @@ def usage(connection: Connection, project: str) -> Usage:
 
 
 def check_submit(connection: Connection, project: str, *, gpus: int) -> None:
-    """Raise `QuotaExceeded` unless the project may queue one more job, of so many GPUs."""
+    """Raise `QuotaExceeded` unless the project may queue one more job with `gpus` GPUs."""
     locked = lock_project(connection, project)
     _check_queue(connection, locked)
     _check_free(connection, project, "storage_bytes", limit=locked.max_storage_bytes, asked=1)
-    if locked.max_gpus is not None and gpus > locked.max_gpus:  # it would wait for ever
+    if locked.max_gpus is not None and gpus > locked.max_gpus:  # the job would wait forever
         raise QuotaExceeded(project, "gpus", used=0, asked=gpus, limit=locked.max_gpus)
 
 
@@ -56,7 +57,7 @@ def check_requeue(connection: Connection, job_id: str) -> None:
 
 
 def check_storage(connection: Connection, project: str, *, asked: int) -> None:
-    """Raise `QuotaExceeded` unless the project may store so many bytes more."""
+    """Raise `QuotaExceeded` unless the project may store `asked` more bytes."""
     limit = lock_project(connection, project).max_storage_bytes
     _check_free(connection, project, "storage_bytes", limit=limit, asked=asked)
 
@@ -77,13 +78,19 @@ def _check_free(
 
 
 def lock_project_of(connection: Connection, job_id: str) -> ProjectRow | None:
-    """Before a claim that `has_room` guards. None if there is no such job."""
+    """Lock the project of a job before a claim that `has_room` guards.
+
+    Return its row, or None if there is no such job.
+    """
     project = select(jobs.c.project).where(jobs.c.id == job_id).scalar_subquery()
     return _lock(connection, projects.c.name == project)
 
 
 def lock_project(connection: Connection, project: str) -> ProjectRow:
-    """Before something is queued in it. Raises `ProjectNotFound`."""
+    """Lock a project before something is queued in it, and return its row.
+
+    Raise `ProjectNotFound` if there is no such project.
+    """
     locked = _lock(connection, projects.c.name == project)
     if locked is None:
         raise ProjectNotFound(project)
@@ -91,16 +98,17 @@ def lock_project(connection: Connection, project: str) -> ProjectRow:
 
 
 def _lock(connection: Connection, which: ColumnElement[bool]) -> ProjectRow | None:
-    """Who inserts a key of the project need not wait, so it is not locked as if it were deleted.
+    """Lock the row of a project (`FOR NO KEY UPDATE`) and return it.
 
-    SQLite knows no such lock and needs none: there one transaction at a time writes.
+    A plain `FOR UPDATE` would also block inserts of rows that refer to the project. SQLite has no
+    such lock and needs none, because only one transaction at a time writes.
     """
     query = select(projects).where(which).with_for_update(key_share=True)
     return connection.execute(query).one_or_none()
 
 
 def has_room() -> ColumnElement[bool]:
-    """Whether a queued job, of the statement around it, may run now."""
+    """Return the condition that the quotas have room for a queued job of the statement now."""
     project = projects.c.name
     full = or_(
         projects.c.max_running_jobs <= _running(project),
@@ -110,10 +118,11 @@ def has_room() -> ColumnElement[bool]:
 
 
 def waiting_with_room(limit: int = 1000) -> Select[tuple[str]]:
-    """Of the queued jobs that wait for quotas, those that may run now, the first of each project.
+    """Return the query for the jobs that wait for a quota and may run now.
 
-    A message that is under way counts as if its job ran, so no more are sent than can be claimed;
-    a job that no worker has the GPUs for keeps nobody waiting.
+    Within each project they are the first in the order of the queue. A queued job whose message
+    was sent counts as running, so that no more messages are sent than jobs can be claimed. A job
+    that needs more GPUs than any worker has does not block other jobs.
     """
     under_way = and_(
         jobs.c.status == JobStatus.QUEUED, ~jobs.c.waiting_for_quota, fits_some_worker()
@@ -176,7 +185,10 @@ def _gpus(project: ColumnElement[str]) -> ScalarSelect[int]:
 
 
 def _stored(project: ColumnElement[str]) -> ColumnElement[int]:
-    """Of jobs and of datasets, which count whole from when they are announced."""
+    """Return the bytes of the project's artifacts and datasets.
+
+    A dataset counts with its full announced size, even before it is uploaded.
+    """
     made = func.coalesce(func.sum(artifacts.c.size), 0)
     of_jobs = _count(project, made, artifacts.c.job_id == _others.c.id)
     uploaded = select(func.coalesce(func.sum(datasets.c.size), 0))

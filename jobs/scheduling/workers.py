@@ -1,6 +1,6 @@
-"""The workers there are, as they say themselves every few seconds.
+"""The registry of workers, which they update with a heartbeat every `BEAT_SECONDS`.
 
-Whether one is busy is not theirs to say: it is, if it holds a job.
+A worker does not report whether it is busy. It is busy if it holds a job.
 """
 
 import builtins
@@ -17,7 +17,7 @@ from jobs.schemas.status import LEASED
 from jobs.schemas.workers import Gpu, Registration, Worker, WorkerStatus
 
 BEAT_SECONDS = 15.0
-GONE_SECONDS = 4 * BEAT_SECONDS  # without a sign of life
+GONE_SECONDS = 4 * BEAT_SECONDS  # without a heartbeat
 
 
 class WorkerStore:
@@ -26,9 +26,9 @@ class WorkerStore:
         self._reads = engine.execution_options(**READ_ONLY)
 
     def beat(self, worker: Registration, *, problem: str | None = None) -> None:
-        """Say that the worker lives, and what is wrong with its node.
+        """Record a heartbeat of the worker, with the problem of its node if it has one.
 
-        Workers that gave no sign of life for long are forgotten.
+        Delete workers that sent no heartbeat for `GONE_SECONDS`.
         """
         now = {
             "beat_at": database_now(),
@@ -50,7 +50,10 @@ class WorkerStore:
             connection.execute(delete(workers).where(workers.c.name == name))
 
     def list(self, *, project: str) -> builtins.list[Worker]:
-        """By name. They work for all projects, but of their jobs only one's own are named."""
+        """Return the live workers, sorted by name.
+
+        Workers run jobs of all projects. `job_id` is given only for jobs of `project`.
+        """
         leased = and_(jobs.c.worker == workers.c.name, jobs.c.status.in_(LEASED))
         own = case((jobs.c.project == project, jobs.c.id))
         query = select(workers, jobs.c.id.label("leased"), own.label("job_id"))

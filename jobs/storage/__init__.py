@@ -1,4 +1,4 @@
-"""Where a job's files go: `file://` or `s3://`, behind one protocol."""
+"""The storage of files, in a folder (`file://`) or a bucket (`s3://`), behind one protocol."""
 
 from pathlib import Path
 
@@ -12,13 +12,13 @@ from relora_core.spec.file_uris import FILE, local_path
 
 __all__ = ["JOBS", "S3Credentials", "Storage", "StoredFile", "job_storage", "open_storage"]
 
-JOBS = "jobs"  # of the service's storage, with a folder for each job
+JOBS = "jobs"  # the folder of the service's storage that has a folder for each job
 
 
 def open_storage(url: str, credentials: S3Credentials | None = None) -> Storage:
-    """`s3://bucket/prefix` or `file:///folder`. Raises `StorageRefused` for any other.
+    """Open the storage at `s3://bucket/prefix` or `file:///folder`.
 
-    Without credentials S3 takes those of the process.
+    Raise `StorageRefused` for any other URL. Without `credentials`, S3 uses those of the process.
     """
     if url.startswith(FILE + "/"):
         return LocalStorage(Path(local_path(url)))
@@ -32,9 +32,9 @@ def open_storage(url: str, credentials: S3Credentials | None = None) -> Storage:
 def job_storage(
     storage_url: str, job_id: str, spec: JobSpec, credentials: S3Credentials | None = None
 ) -> Storage:
-    """The job's own place: what its spec says, or a folder of the service's storage.
+    """Open the storage of a job: the output of its spec, or its folder in the service's storage.
 
-    The service's storage is opened with the service's credentials, not with the job's.
+    The service's storage is opened with the service's credentials, not with those of the job.
     """
     if spec.output_uri is not None:
         return open_storage(spec.output_uri, credentials)

@@ -1,12 +1,12 @@
-"""How `s3://` addresses are read, the same way for what jobs read and for what they write.
+"""The parser of `s3://` addresses, the same for the inputs and the outputs of jobs.
 
-The key of an object is what is written after the bucket: `#`, `?` and `%` mean nothing in it.
+The key of an object is the literal text after the bucket: `#`, `?` and `%` are plain characters.
 """
 
 S3 = "s3://"
 
 
 def bucket_and_key(url: str) -> tuple[str, str]:
-    """Of `s3://bucket/key`; the key may be empty."""
+    """Split `s3://bucket/key` into the bucket and the key, which may be empty."""
     bucket, _, key = url.removeprefix(S3).partition("/")
     return bucket, key

@@ -23,13 +23,13 @@ class LocalStorage:
         self.root = root
 
     def ping(self) -> None:
-        """The folder may be still to make."""
+        """Raise `StorageError` if files cannot be written. The root folder need not exist yet."""
         there = next(folder for folder in (self.root, *self.root.parents) if folder.exists())
         if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
             raise StorageError(f"The storage failed at {self.root}: {there} cannot be written to.")
 
     def check_mounted(self) -> None:
-        """A mounted disk has at least the folder that the root is in."""
+        """Raise `StorageError` if the parent of the root is missing: its disk is not mounted."""
         parent = self.root.parent
         with _named_errors(parent):
             if not parent.is_dir():
@@ -61,7 +61,7 @@ class LocalStorage:
         yield from sorted(files, key=lambda file: file.key)
 
     def _stored(self, path: Path) -> StoredFile | None:
-        """None for a folder, and for a file that was deleted meanwhile."""
+        """Return the file at `path`, or None for a folder or a file that was just deleted."""
         if path.name.startswith(_UNFINISHED) or not path.is_file():
             return None
         try:
@@ -79,12 +79,12 @@ class LocalStorage:
         target = self.root / check_prefix(prefix)
         with _named_errors(target):
             while target.is_dir():
-                with suppress(FileNotFoundError):  # another process deletes it, too
+                with suppress(FileNotFoundError):  # another process deletes it at the same time
                     shutil.rmtree(target)
             target.unlink(missing_ok=True)
 
     def delete_files(self, keys: Iterable[str]) -> None:
-        """With the folders that are left empty."""
+        """Delete files, and the folders that become empty."""
         for path in map(self._path, keys):
             with _named_errors(path):
                 path.unlink(missing_ok=True)
@@ -102,7 +102,7 @@ class LocalStorage:
         target = self.root / check_prefix(folder)
         with _named_errors(target):
             for path in target.rglob(f"{_UNFINISHED}*"):
-                with suppress(FileNotFoundError):  # it is finished now
+                with suppress(FileNotFoundError):  # the upload ended meanwhile
                     found = path.stat()
                     remove = partial(path.unlink, missing_ok=True)
                     yield Unfinished(found.st_size, _time(found), remove)
@@ -114,7 +114,7 @@ class LocalStorage:
         return _chunks(path, start, path.stat().st_size if end is None else end)
 
     def link(self, key: str, **_: object) -> str | None:
-        """None: a folder serves nobody."""
+        """Return None, because nobody can download from a folder by a URL."""
         check_key(key)
         return None
 
@@ -123,8 +123,12 @@ class LocalStorage:
 
 
 def _copy_whole(source: Path, target: Path) -> None:
-    """Copy beside `target`, force it to the disk, and rename: all or nothing, even in a crash."""
-    # The target first: nothing is read of a source that was deleted before the copy could be ended.
+    """Copy to a file beside `target`, sync it to the disk and rename it.
+
+    So the target is complete or missing, even after a crash.
+    """
+    # The temporary file is made before the source is opened. So a process that deletes the source
+    # and then ends unfinished copies misses no copy of it.
     with _unfinished(target) as (temporary, writer), source.open("rb") as reader:
         shutil.copyfileobj(reader, writer, CHUNK_BYTES)
         _finish(writer, temporary)
@@ -134,7 +138,7 @@ def _copy_whole(source: Path, target: Path) -> None:
 
 @contextmanager
 def _unfinished(target: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    """A file beside `target`; it is gone at the end, unless it was renamed."""
+    """Yield a temporary file beside `target`. Delete it at the end, unless it was renamed."""
     descriptor, name = _make_beside(target)
     try:
         with os.fdopen(descriptor, "wb") as writer:
@@ -144,7 +148,10 @@ def _unfinished(target: Path) -> Iterator[tuple[Path, BinaryIO]]:
 
 
 def _make_beside(target: Path) -> tuple[int, str]:
-    """Another process that deletes files may take the folder while it is empty."""
+    """Make a temporary file beside `target`, and its folder.
+
+    It tries again if another process that deletes files removes the folder while it is empty.
+    """
     for _ in range(_TRIES):
         with suppress(FileNotFoundError):
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -163,7 +170,7 @@ def _place_unless_there(temporary: Path, target: Path) -> bool:
         os.link(temporary, target)
     except FileExistsError:
         return False
-    except OSError:  # the file system has no links: of two at once, both may do it
+    except OSError:  # without hard links, two processes at the same time may both succeed
         if target.exists():
             return False
         temporary.replace(target)

@@ -1,4 +1,4 @@
-"""What a storage does: files by key, below one root."""
+"""The protocol of a storage: files by key, below one root."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -16,75 +16,94 @@ class StoredFile:
     key: str
     size: int
     modified_at: datetime = field(compare=False)
-    # Another one when the content is another; "" where a storage has none.
+    # It changes with the content; "" if the storage has no versions.
     version: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """An upload that began and has not ended: it goes on, or nobody will ever end it."""
+    """An upload that has not ended. It may still be running, or it may be abandoned."""
 
-    size: int  # of what is there of it
-    since: datetime  # when it began, or was last written to
+    size: int  # the bytes that are stored so far
+    since: datetime  # the time when it began or was last written to
     remove: Callable[[], None]
 
 
 class Storage(Protocol):
-    """A key is a relative path such as `final/config.json`, below the storage's root.
+    """Files by key, below one root.
 
-    Every method raises `StorageError`, which says which address and why.
+    A key is a relative path such as `final/config.json`. Every method raises `StorageError` if
+    the storage fails. Its message says at which address and why.
     """
 
     def ping(self) -> None:
-        """Whether it answers, and files could be put there; nothing is written."""
+        """Raise `StorageError` if the storage is not reachable. Write nothing."""
 
     def check_mounted(self) -> None:
-        """Refuse a root that looks empty because its disk is not mounted."""
+        """Raise `StorageError` if the root only looks empty because its disk is not mounted."""
 
     def upload(self, file: Path, key: str) -> None:
-        """Store `file` under `key`, whole or not at all; replace what was there."""
+        """Store `file` under `key`, completely or not at all. Replace an existing file."""
 
     def create(self, key: str, content: bytes) -> bool:
-        """Store a few bytes unless something is there; whether it did. Of two, one does."""
+        """Store a few bytes unless the key exists; return whether they were stored.
+
+        If two processes create the same key at the same time, only one succeeds.
+        """
 
     def download(self, key: str, file: Path, *, version: str = "") -> None:
-        """Write to `file`, whole or not at all; with a `version` that one or none.
+        """Download to `file`, completely or not at all. With `version`, only that version.
 
-        Raises `FileNotFoundError`, also for a version that was replaced.
+        Raise `FileNotFoundError` if there is no such file, or if the version was replaced.
         """
 
     def list(self, prefix: str) -> Iterator[StoredFile]:
-        """The file `prefix`, or all below the folder `prefix`; "" is everything. Sorted by key."""
+        """Yield the file `prefix`, or all files below the folder `prefix`, sorted by key.
+
+        An empty `prefix` means all files.
+        """
 
     def copy(self, key: str, to: str) -> None:
-        """Store the file under another key, too, without moving its bytes through this machine.
+        """Copy a file to another key, within the storage where it can do that itself.
 
-        Raises `FileNotFoundError`.
+        Raise `FileNotFoundError` if there is no such file.
         """
 
     def delete(self, prefix: str) -> None:
-        """Delete what `list(prefix)` yields; nothing there is fine."""
+        """Delete the files that `list(prefix)` yields. It is no error if there are none."""
 
     def delete_files(self, keys: Iterable[str]) -> None:
-        """Delete the files of these keys; one that is not there is fine."""
+        """Delete the files with these keys. A missing file is no error."""
 
     def unfinished(self, folder: str) -> Iterator[Unfinished]:
-        """Uploads to a folder that are not over."""
+        """Yield the unfinished uploads to a folder."""
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """The bytes of [start, end), in chunks. Raises `FileNotFoundError` at once."""
+        """Return the bytes [start, end) in chunks. `end` None means the end of the file.
+
+        Raise `FileNotFoundError` at the call, before the first chunk.
+        """
 
     def link(self, key: str, *, expires_seconds: int, filename: str, media_type: str) -> str | None:
-        """A URL to download the file as `filename` without credentials; None if there is none."""
+        """Return a URL to download the file as `filename` without credentials.
+
+        Return None if the storage has no such URLs.
+        """
 
 
 def check_key(key: str) -> str:
-    """`key`, if it stays below the root: relative, without `.`, `..` and empty parts."""
+    """Return `key` if it stays below the root, else raise `StorageRefused`.
+
+    It must be a relative path without `.`, `..` and empty parts.
+    """
     if any(part in {"", ".", ".."} for part in key.split("/")) or "\0" in key or "\\" in key:
         raise StorageRefused(f"{key!r} is no key of a file: it must be a plain relative path.")
     return key
 
 
 def check_prefix(prefix: str) -> str:
-    """As `check_key`; a folder may end in a slash, and "" is the root."""
+    """Return `prefix` if it stays below the root, else raise `StorageRefused`.
+
+    A folder may end in a slash, which is removed. An empty prefix is the root.
+    """
     return check_key(prefix.removesuffix("/")) if prefix else ""

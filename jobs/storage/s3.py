@@ -1,8 +1,8 @@
-"""Storage in a bucket of S3, or of any server that speaks its protocol.
+"""Storage in a bucket of S3 or of an S3-compatible server.
 
-Address, region and credentials come from where every AWS tool takes them: AWS_ENDPOINT_URL,
-AWS_REGION, AWS_ACCESS_KEY_ID, ..., a profile, or the machine's role. A job may have credentials
-of its own.
+The address, the region and the credentials come from the usual AWS configuration:
+AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, ..., a profile, or the role of the machine. A job
+may have its own credentials.
 """
 
 import re
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 _THERE = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
-_UNCONDITIONAL = {"NotImplemented", "501"}  # of servers that know no such condition
-_NOTHING_THERE = {"InvalidRange", "416"}  # of a part that begins behind the end
-_ONE_BY_ONE = {"MissingContentMD5", "NotImplemented"}  # of servers that cannot delete many at once
+_UNCONDITIONAL = {"NotImplemented", "501"}  # the server does not support `IfNoneMatch`
+_NOTHING_THERE = {"InvalidRange", "416"}  # the range begins after the end of the object
+_ONE_BY_ONE = {"MissingContentMD5", "NotImplemented"}  # the server cannot delete many at once
 _REFUSED_STATUSES = {301, 308, 401, 403}
 _REFUSED = {
     "AccessDenied",
@@ -59,7 +59,7 @@ _REFUSED = {
     "SignatureDoesNotMatch",
 }
 _NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError)
-# What goes wrong before a server answers; of all else the text may quote the answer.
+# Errors before a server answers. The text of any other error may quote the answer.
 _BEFORE_AN_ANSWER = (
     *_NO_CREDENTIALS,
     ParamValidationError,
@@ -67,21 +67,21 @@ _BEFORE_AN_ANSWER = (
     ConnectTimeoutError,
 )
 _CODE = re.compile(r"[A-Za-z]{1,64}|[0-9]{3}")
-_DELETE_AT_ONCE = 1000  # the most that one request may name
+_DELETE_AT_ONCE = 1000  # the most keys that one request may have
 _CONFIG = Config(
     connect_timeout=5,
     read_timeout=30,
-    signature_version="s3v4",  # of links too, which are else signed the old way
-    retries={"mode": "standard", "total_max_attempts": 3},  # who waits longer tries again itself
-    # Not every server knows the newer checksums; the manifests' sha256 is checked in any case.
+    signature_version="s3v4",  # presigned URLs would otherwise have the old signature
+    retries={"mode": "standard", "total_max_attempts": 3},  # a caller that can wait retries itself
+    # Not every server supports the newer checksums. The SHA-256 of the manifests is always checked.
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",
 )
-_TRANSFERS = TransferConfig(preferred_transfer_client="classic")  # the other one pins nothing
+_TRANSFERS = TransferConfig(preferred_transfer_client="classic")  # the CRT client cannot use `_Pin`
 
 
 class _Pin(BaseSubscriber):
-    """Asks for one version of an object, in each request of its download."""
+    """Asks for the same version of an object in each request of its download."""
 
     def __init__(self, version: str) -> None:
         self._version = version
@@ -96,7 +96,7 @@ class S3Storage:
     ) -> None:
         self.bucket = bucket
         self.prefix = prefix.strip("/")
-        # A session of its own: boto3's default one is not safe to use from many threads.
+        # Not boto3's default session, because many threads cannot use it safely.
         self._client = _session(credentials).client("s3", config=_CONFIG)
         self._client.meta.events.register_first("needs-retry.s3", _end_redirects)
 
@@ -105,7 +105,7 @@ class S3Storage:
             self._client.list_objects_v2(Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1)
 
     def check_mounted(self) -> None:
-        """A bucket that is not there is an error wherever it is used."""
+        """Do nothing, because every use of a missing bucket raises an error."""
 
     def upload(self, file: Path, key: str) -> None:
         name = self._name(key)
@@ -143,7 +143,7 @@ class S3Storage:
             self._client.copy(source, self.bucket, self._name(to))
 
     def list(self, prefix: str) -> Iterator[StoredFile]:
-        # Not every server sorts by byte, as S3 does.
+        # S3 sorts by byte, but not every compatible server does.
         yield from sorted(self._find(check_prefix(prefix)), key=lambda file: file.key)
 
     def _find(self, folder: str) -> Iterator[StoredFile]:
@@ -155,7 +155,7 @@ class S3Storage:
             for page in pages:
                 for item in page.get("Contents", []):
                     key = item["Key"].removeprefix(root)
-                    if key.endswith("/"):  # no file: how some tools mark a folder
+                    if key.endswith("/"):  # no file: some tools mark a folder like this
                         continue
                     if folder in {"", key} or key.startswith(folder + "/"):
                         yield StoredFile(
@@ -204,7 +204,7 @@ class S3Storage:
         )
         try:
             return sum(part["Size"] for page in pages for part in page.get("Parts", []))
-        except self._client.exceptions.NoSuchUpload:  # it is over now
+        except self._client.exceptions.NoSuchUpload:  # the upload ended meanwhile
             return 0
 
     def _abort(self, name: str, upload_id: str) -> None:
@@ -263,21 +263,22 @@ class S3Storage:
             yield
         except FileNotFoundError:
             raise
-        except S3DownloadFailedError as error:  # another version took its place
+        except S3DownloadFailedError as error:  # the version was replaced
             raise FileNotFoundError(key) from error
         except (Boto3Error, BotoCoreError, ClientError, OSError) as error:
             if isinstance(error, ClientError) and error.response["Error"]["Code"] in _MISSING:
                 raise FileNotFoundError(key) from error
-            # A transfer that failed has its reason as the context.
+            # The error of a failed transfer has its cause as the context.
             reason = (error.__context__ or error) if isinstance(error, Boto3Error) else error
             told = self._refused if _is_refusal(reason) else self._error
             raise told(key, _in_words(reason, self._client.meta.endpoint_url)) from error
 
 
 def _is_part(answer: "GetObjectOutputTypeDef", start: int, end: int | None) -> bool:
-    """Whether these are the bytes [start, end), as far as the object reaches.
+    """Return whether the answer has the bytes [start, end), or those up to the object's end.
 
-    A server may know no ranges and send all, which is fine where all was asked for.
+    A server without support for ranges sends all bytes. That is correct only if all bytes were
+    asked for.
     """
     content_range = answer.get("ContentRange")
     if content_range is None:
@@ -294,7 +295,7 @@ def _is_part(answer: "GetObjectOutputTypeDef", start: int, end: int | None) -> b
 
 
 def _is_refusal(error: BaseException) -> bool:
-    """Whether the same request would be refused again, unlike one that met an outage."""
+    """Return whether the same request would be refused again. After an outage it would not."""
     if not isinstance(error, ClientError):
         return isinstance(error, _NO_CREDENTIALS)
     return _status(error) in _REFUSED_STATUSES or error.response["Error"]["Code"] in _REFUSED
@@ -303,9 +304,10 @@ def _is_refusal(error: BaseException) -> bool:
 def _end_redirects(
     response: "tuple[AWSResponse, dict[str, Any]] | None", operation: "OperationModel", **_: object
 ) -> None:
-    """Raise `ClientError` for a redirect that does not say in which region the bucket is.
+    """Raise `ClientError` for a redirect that does not name the region of the bucket.
 
-    To learn it, botocore would ask for the bucket, be redirected again, and ask without end.
+    Otherwise botocore would ask for the region of the bucket, be redirected again, and so on
+    without end.
     """
     if response is None:
         return
@@ -316,7 +318,10 @@ def _end_redirects(
 
 
 def _in_words(error: BaseException, endpoint: str) -> str:
-    """The operation, with the code and the status that the server answered; never its text."""
+    """Describe an error by the operation and by the code and status of the server's answer.
+
+    Never include the text of the answer.
+    """
     if isinstance(error, ClientError):
         code, status = error.response["Error"]["Code"], _status(error)
         known = code if _CODE.fullmatch(code) else "an error"
