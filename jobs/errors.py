@@ -1,41 +1,41 @@
-"""What can go wrong in the service, with the HTTP status and the code that the API answers.
+"""The errors of the service, with the HTTP status and the code that the API answers.
 
 JobsError
 ├── NotFound                  404
-│   ├── JobNotFound           no such job
-│   ├── SweepNotFound         no such sweep in this project
+│   ├── JobNotFound           there is no such job
+│   ├── SweepNotFound         the project has no such sweep
 │   ├── ArtifactNotFound      the job has no such file
 │   ├── LogNotFound           the job has no log of that attempt
-│   ├── KeyNotFound           no such API key, or none of this project
-│   ├── ProjectNotFound       no such project
+│   ├── KeyNotFound           there is no such API key, or it is of another project
+│   ├── ProjectNotFound       there is no such project
 │   ├── SecretNotFound        the project has no such secret
-│   ├── ModelNotFound         the job has no merged model yet, or none of that step
+│   ├── ModelNotFound         the job has no merged model yet, or not at that step
 │   ├── GenerationNotFound    the job has no such generation
-│   ├── DatasetNotFound       no such dataset, or none of this project
+│   ├── DatasetNotFound       there is no such dataset, or it is of another project
 │   ├── WebhookNotFound       the project has no such webhook
 │   └── DeliveryNotFound      the webhook has no such delivery
 ├── Conflict                  409
-│   ├── JobInUse              a job that is not over begins with what this one saved
+│   ├── JobInUse              a job that is not over has files of this job as an input
 │   ├── IllegalTransition     the job's status does not allow the transition
-│   ├── IdempotencyConflict   the key was used for another body
-│   ├── ProjectExists         the name is taken
-│   ├── NoTextModel           the job's model is no language model
-│   ├── TooManyGenerations    as many of the project wait as may
-│   ├── DatasetInUse          a job that is not over names the dataset
-│   ├── OffsetMismatch        bytes of an upload do not begin where those before them end
-│   └── TooManyWebhooks       the project has all that one may have
+│   ├── IdempotencyConflict   the idempotency key was used with another body
+│   ├── ProjectExists         the name of the project is taken
+│   ├── NoTextModel           the job's model is not a language model
+│   ├── TooManyGenerations    the project has too many generations in the queue
+│   ├── DatasetInUse          a job that is not over has the dataset as an input
+│   ├── OffsetMismatch        the bytes do not begin where the received bytes of the upload end
+│   └── TooManyWebhooks       the project has the maximum number of webhooks
 ├── Forbidden                 403
-│   └── QuotaExceeded         the project has all that it may have
+│   └── QuotaExceeded         the request would exceed a quota of the project
 ├── TooLarge                  413
-│   └── UploadTooLarge        more bytes than may be, or than were announced
+│   └── UploadTooLarge        the upload has more bytes than allowed, or than announced
 ├── Invalid                   422
-│   └── ChecksumMismatch      an upload is not what was announced
+│   └── ChecksumMismatch      the upload does not have the announced SHA-256
 ├── Unavailable               503
-│   └── SecretsUnavailable    no key opens it
+│   └── SecretsUnavailable    the service has no encryption key, or none that decrypts the secret
 ├── UpstreamFailed            502
-│   └── StorageError          the storage did not do what was asked
-│       └── StorageRefused    and would not if it were asked again
-├── LeaseLost                 another attempt holds the job, or none does any more
+│   └── StorageError          a request to the storage failed
+│       └── StorageRefused    the storage would refuse the same request again
+├── LeaseLost                 another attempt, or none, holds the job now
 └── QueueUnavailable          the broker does not answer, or refuses writes
 """
 
@@ -46,7 +46,7 @@ from relora_core.counted import counted
 
 
 class JobsError(Exception):
-    """Any of the errors below; the message is for the user."""
+    """The base class of the errors below. The message is for the user."""
 
     http_status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"  # stable; for programs
@@ -166,7 +166,7 @@ class ProjectExists(Conflict):
 
 
 class QuotaExceeded(Forbidden):
-    """Names the quota, what is used of it, what was asked on top, and the limit."""
+    """The message names the quota, its limit, what is used of it, and what was asked for."""
 
     code = "quota_exceeded"
 
@@ -257,7 +257,7 @@ class OffsetMismatch(Conflict):
 
 
 class UploadTooLarge(TooLarge):
-    """The message says how large it may be."""
+    """The message says how large the upload may be."""
 
     code = "upload_too_large"
 
@@ -273,7 +273,7 @@ class ChecksumMismatch(Invalid):
 
 
 class TooManyWebhooks(Conflict):
-    """The message says how many there may be, and what to do."""
+    """The message says how many webhooks are allowed, and what to do."""
 
     code = "too_many_webhooks"
 
@@ -293,14 +293,17 @@ class DeliveryNotFound(NotFound):
 
 
 class QueueUnavailable(JobsError):
-    """The message says why; what waits in the outbox is sent later."""
+    """The message says why. The messages in the outbox are sent later."""
 
 
 class StorageError(UpstreamFailed):
-    """The storage refused or failed; the message says which address and why."""
+    """The storage refused a request or failed. The message says at which address and why."""
 
     code = "storage_failed"
 
 
 class StorageRefused(StorageError):
-    """It would refuse the same again, for want of a right, a bucket, a valid key or the time."""
+    """The storage would refuse the same request again.
+
+    A permission, the bucket or a valid key is missing, or the clock of this machine is wrong.
+    """

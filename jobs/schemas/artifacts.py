@@ -1,4 +1,4 @@
-"""The files that a job made, as its callers read of them."""
+"""The checkpoints and models of a job, as the API describes them."""
 
 from datetime import datetime
 from typing import Literal
@@ -12,7 +12,7 @@ FolderKind = Literal["checkpoint", "merged", "final"]
 
 
 class CheckpointEntry(BaseModel):
-    """A folder that a job saved at a step: to train on from, or a merged model."""
+    """A checkpoint or a merged model that a job saved at a step."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -42,5 +42,5 @@ class CheckpointEntry(BaseModel):
 
     @property
     def position(self) -> str:
-        """Where it stands in the list."""
+        """The position of this entry in the list, as a cursor."""
         return f"{self.step}-{self.kind}"

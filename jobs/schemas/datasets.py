@@ -1,4 +1,4 @@
-"""A dataset as a person announces it, and as they see it while and after it is uploaded."""
+"""An uploaded dataset: the announcement of the upload, and the dataset as the API shows it."""
 
 import re
 from collections.abc import Iterable
@@ -32,8 +32,8 @@ FILENAME = rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,127}}\.({_PACKED}|{_one_of(TOKENS | 
 
 class DatasetStatus(StrEnum):
     UPLOADING = "uploading"
-    READY = "ready"  # whole, with the sha256 that was announced; it never changes
-    DELETED = "deleted"  # nobody sees it any more; the sweep removes its bytes
+    READY = "ready"  # complete, with the announced SHA-256; the dataset never changes again
+    DELETED = "deleted"  # the API hides it; the garbage collection removes its bytes
 
 
 class NewDataset(BaseModel):

@@ -1,4 +1,4 @@
-"""Which events a webhook is sent."""
+"""The patterns that select which events a webhook receives."""
 
 from collections.abc import Iterable
 from typing import Annotated
@@ -7,9 +7,9 @@ from pydantic import AfterValidator, WithJsonSchema
 
 from relora_core.suggestions import no_such
 
-# One for each step of a run: sent only to those who name it.
+# There is such an event for each step of a run. A webhook gets it only if it names the type.
 _MANY = {"train.step"}
-# Names of earlier versions, which their specs still have.
+# Event types of earlier versions, which old specs still use, with their new names.
 RENAMED = {"job.wish": "job.action_requested"}
 
 
@@ -26,7 +26,7 @@ def _matches(pattern: str, event_type: str) -> bool:
 
 
 def _check(pattern: str) -> str:
-    from jobs.schemas.events import EVENT_TYPES  # whose errors are part of a job's models
+    from jobs.schemas.events import EVENT_TYPES
 
     pattern = RENAMED.get(pattern, pattern)
     families = sorted({f"{name.partition('.')[0]}.*" for name in EVENT_TYPES})

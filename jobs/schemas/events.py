@@ -1,4 +1,4 @@
-"""A job's log: the trainer's events and the job's own, numbered by the store."""
+"""The events of a job: those of the trainer and those of the job itself, numbered by the store."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal, get_args
@@ -96,7 +96,7 @@ class JobCancelled(Event):
 
 
 class JobWarned(Event):
-    """Something around the trainer that a person should know; the job goes on."""
+    """A problem outside the trainer that a person should know about. The job goes on."""
 
     type: Literal["job.warning"] = "job.warning"
     code: str
@@ -136,4 +136,4 @@ JobEvent = Annotated[AnyJobEvent, Field(discriminator="type")]
 job_event_adapter: TypeAdapter[AnyJobEvent] = TypeAdapter(JobEvent)
 
 
-Lines = Sequence[tuple[int, AnyTrainEvent]]  # of a trainer's events.jsonl, by their number
+Lines = Sequence[tuple[int, AnyTrainEvent]]  # numbered lines of a trainer's events.jsonl

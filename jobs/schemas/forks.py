@@ -1,4 +1,4 @@
-"""A new job from another: its spec with changes, and its weights if they are asked for."""
+"""Forks: a new job from the changed spec of another job, optionally with that job's weights."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ _FOLDER = TextPattern(
 
 
 class Fork(BaseModel):
-    """What the new job starts from, and what it changes."""
+    """The weights that the new job starts from, and the changes of its spec."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -42,7 +42,7 @@ class Fork(BaseModel):
 
 
 def forked(job: Job, fork: Fork) -> dict[str, Any]:
-    """The spec of the new job as a person would write it, not validated yet."""
+    """Return the spec of the new job as a person would write it. It is not validated yet."""
     document = job.spec.model_dump(mode="json")
     document["name"] = f"{job.name[: MAX_NAME - 5]}-fork"
     if fork.source is not None:
@@ -52,7 +52,7 @@ def forked(job: Job, fork: Fork) -> dict[str, Any]:
 
 
 def _beginning(spec: JobSpec, uri: str) -> dict[str, Any]:
-    """The merge patch that lets a run begin with the weights there."""
+    """Return the merge patch of a spec that starts a run from the weights at `uri`."""
     if f"/{CHECKPOINTS}/" in uri:
         return {"method": {"warm_start_from": uri, "warm_start_steps": None}}
     model = dict.fromkeys(("preset", "config")) | {"pretrained": uri, "init": "weights"}
@@ -63,7 +63,10 @@ def _beginning(spec: JobSpec, uri: str) -> dict[str, Any]:
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
-    """RFC 7396: null takes a field away, an object changes fields, all else replaces."""
+    """Apply a JSON merge patch (RFC 7396) and return the result.
+
+    A null removes a field, an object changes fields, and any other value replaces the target.
+    """
     if not isinstance(patch, Mapping):
         return patch
     merged = dict(target) if isinstance(target, Mapping) else {}

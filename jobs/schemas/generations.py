@@ -1,4 +1,4 @@
-"""A generation: text that a person asks of a job's model, and what came of it."""
+"""Generations: requests to sample text from a job's model, with their results."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -16,7 +16,7 @@ Prompt = Annotated[
 
 
 class NewGeneration(BaseModel):
-    """What to sample from a model of the job."""
+    """A request to sample text from a model of the job."""
 
     model_config = ConfigDict(
         frozen=True,

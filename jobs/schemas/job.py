@@ -1,4 +1,4 @@
-"""The job as a person sees it: what they write (`JobSpec`) and what they read (`Job`)."""
+"""A job for people: the spec that they write (`JobSpec`) and the job that they read (`Job`)."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -48,14 +48,14 @@ LabelKey = Annotated[
 
 Labels = Annotated[
     dict[LabelKey, Annotated[str, Field(max_length=256)]],
-    Field(json_schema_extra={"additionalProperties": False}),  # but those of the pattern
+    Field(json_schema_extra={"additionalProperties": False}),  # only keys that match the pattern
 ]
 MAX_LABELS = 64
 Priority = Annotated[int, Field(ge=-100, le=100), json_integer]
 
 
 class Resources(Spec):
-    """What a job runs on."""
+    """The GPUs and machines that a job runs on."""
 
     gpus: int = Field(
         default=1,
@@ -112,7 +112,7 @@ class Output(Spec):
 
 
 class Retries(Spec):
-    """How often, and when, a job is tried again."""
+    """The limits for failed attempts and for attempts that stall."""
 
     max_attempts: int = Field(
         default=5, ge=1, le=100, description="Failed attempts after which the job fails."
@@ -127,7 +127,7 @@ class Retries(Spec):
 
 
 class JobSpec(TrainSpec):
-    """A training run, and the service's part of it."""
+    """The spec of a job: a training run, and the settings of the service for it."""
 
     labels: Labels = Field(
         default_factory=dict,
@@ -190,7 +190,7 @@ class JobSpec(TrainSpec):
 
     @property
     def output_uri(self) -> str | None:
-        """The place of its own that the job has for its files."""
+        """The output location that the spec names for the job's files, or None."""
         return self.output.uri if self.output else None
 
     @property
@@ -199,9 +199,9 @@ class JobSpec(TrainSpec):
 
     @classmethod
     def accepted(cls, document: object) -> "JobSpec":
-        """A stored spec, as it was accepted: bounds and rules that came since hold for new ones.
+        """Read a stored spec without the bounds and rules that were added since it was accepted.
 
-        One that this version cannot read at all is an `UnreadableSpec`.
+        Return an `UnreadableSpec` if this version cannot read the spec at all.
         """
         try:
             return read_accepted(JobSpec, document)
@@ -210,7 +210,7 @@ class JobSpec(TrainSpec):
 
     @property
     def train(self) -> TrainSpec:
-        """The part that the trainer reads."""
+        """The part of the spec that the trainer reads."""
         document = self.model_dump(include=set(TrainSpec.model_fields))
         return read_accepted(TrainSpec, document)
 
@@ -218,7 +218,7 @@ class JobSpec(TrainSpec):
 class UnreadableSpec(JobSpec):
     """A stored spec that this version cannot read. It is shown as it is stored, and cannot run.
 
-    Its fields are those that can be read, so that its job can be listed, cancelled and deleted.
+    The fields that can be read are set, so that its job can be listed, cancelled and deleted.
     """
 
     _stored: object = PrivateAttr(default=None)
@@ -243,7 +243,7 @@ class UnreadableSpec(JobSpec):
         return self._stored
 
 
-# What can be read by itself, and what a spec has at least.
+# The fields that can be read without the others, and the smallest valid spec.
 _READ_ALONE = {"name", "labels", "priority", "output", "retries", "secrets"}
 _LEAST: dict[str, Any] = {
     "model": {"preset": "llama_9m"},
@@ -260,7 +260,7 @@ AcceptedSpec = Annotated[SerializeAsAny[JobSpec], WrapValidator(_as_accepted)]
 
 
 class Progress(BaseModel):
-    """Where a job is now. What is not known yet is null."""
+    """The current progress of a job. A value that is not known yet is null."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -332,7 +332,7 @@ class Job(BaseModel):
 
 
 class JobChanges(BaseModel):
-    """What to change of a job; what is left out stays as it is."""
+    """The changes of a job. A field that is left out stays as it is."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -356,7 +356,7 @@ def _its_path(artifact: dict[str, Any]) -> str:
 
 
 class Artifact(BaseModel):
-    """A file that a job made. It is listed once it is whole in the storage."""
+    """A file that a job made. It is listed when it is complete in the storage."""
 
     model_config = ConfigDict(frozen=True)
 

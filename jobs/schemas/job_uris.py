@@ -1,4 +1,7 @@
-"""`job://JOB_ID/final`: what another job saved, as a spec's model, tokenizer or warm start."""
+"""URIs such as `job://JOB_ID/final`, by which a spec names the files of another job.
+
+A spec may name them as its model, its tokenizer or its warm start.
+"""
 
 import re
 from collections.abc import Iterator
@@ -17,13 +20,13 @@ def job_uri(job_id: str, folder: str) -> str:
 
 
 def parse(uri: str) -> tuple[str, str] | None:
-    """The job and the folder of its files; None if the URI is not of this form."""
+    """Return the job id and the folder of a URI, or None if it does not have this form."""
     match = _URI.fullmatch(uri)
     return None if match is None else (match[1], match[2])
 
 
 def uris_of(spec: JobSpec) -> Iterator[tuple[str, str]]:
-    """The fields of a spec that name another job's files, and what they say."""
+    """Yield the fields of a spec that name files of another job, with their URIs."""
     for path, name in _names(spec):
         if name is not None and name.startswith(SCHEME):
             yield path, name

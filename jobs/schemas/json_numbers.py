@@ -1,9 +1,9 @@
-"""Numbers as JSON has them: 80 and 80.0 are the same integer, and "80" and true are none."""
+"""Validators for JSON numbers: 80 and 80.0 are the same integer; "80" and true are no numbers."""
 
 from pydantic import BeforeValidator
 from pydantic_core import PydanticKnownError
 
-MAX_SAFE_INTEGER = 2**53 - 1  # the largest whole number that all readers of JSON have exactly
+MAX_SAFE_INTEGER = 2**53 - 1  # the largest integer that every JSON reader represents exactly
 
 
 def _refuse_other_types(error: PydanticKnownError) -> BeforeValidator:
@@ -15,6 +15,6 @@ def _refuse_other_types(error: PydanticKnownError) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-# They stand after the bounds of a type: pydantic describes only those before a validator.
+# Put them after the bounds of a type: the JSON Schema has only the bounds before a validator.
 json_integer = _refuse_other_types(PydanticKnownError("int_type"))
 json_number = _refuse_other_types(PydanticKnownError("float_type"))

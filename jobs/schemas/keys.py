@@ -1,4 +1,4 @@
-"""An API key as a person asks for it and sees it, and what each scope allows."""
+"""API keys as people request and see them, and the scopes with their permissions."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -12,12 +12,12 @@ from relora_core.spec import TextPattern
 
 
 class Scope(StrEnum):
-    """What a key may do. Each scope includes those before it."""
+    """The permissions of a key. Each scope includes those before it."""
 
-    READ = "read"  # look at all that its project has
-    WRITE = "write"  # and submit, change, delete
-    ADMIN = "admin"  # and make and revoke the project's keys
-    OPERATOR = "operator"  # and, for the whole service, projects, their quotas and keys
+    READ = "read"  # read everything in its project
+    WRITE = "write"  # submit, change and delete
+    ADMIN = "admin"  # create and revoke the project's keys
+    OPERATOR = "operator"  # manage projects, quotas and keys of the whole service
 
     def includes(self, needed: "Scope") -> bool:
         order = list(Scope)
@@ -28,7 +28,7 @@ _ONE_LINE = TextPattern(r"^[^\x00-\x1f\x7f]+$", "one line of text, without contr
 
 
 class NewKey(BaseModel):
-    """A key to make."""
+    """A request for a new key."""
 
     model_config = ConfigDict(
         frozen=True,

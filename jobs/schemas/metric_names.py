@@ -1,4 +1,4 @@
-"""What is measured: the one table of metrics, and where in the trainer's events they are."""
+"""The table of all metrics, and the fields of the trainer's events that report them."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from relora_core.events import AnyTrainEvent, Evaluated, StepFinished
 @dataclass(frozen=True)
 class Metric:
     name: str
-    field: str  # of the event that reports it
+    field: str  # the field of the event that reports the metric
     description: str
 
 
@@ -30,9 +30,10 @@ METRICS = {metric.name: metric for metric in (*OF_STEPS, *OF_EVALUATIONS)}
 
 
 def measured(event: AnyTrainEvent) -> tuple[int, dict[str, float | None]] | None:
-    """The step and the values that the event reports; None for one without any.
+    """Return the step and the values that the event reports, or None if it reports no metrics.
 
-    A value that is not finite is None: JSON has no number for it, and a chart has a gap there.
+    A value that is not finite becomes None, because JSON has no such number. A chart has a gap
+    there.
     """
     match event:
         case StepFinished():

@@ -1,4 +1,4 @@
-"""What a person reads of a job's metrics."""
+"""The metrics of a job, as the API shows them: curves and markers."""
 
 from enum import StrEnum
 
@@ -8,16 +8,16 @@ from jobs.schemas.metric_names import METRICS
 
 
 class MarkerKind(StrEnum):
-    RESTART = "restart"  # of ReLoRA: merged, drawn anew, the optimizer's state pruned
-    PHASE = "phase"  # warm start, low rank or full rank begins
-    RESUME = "resume"  # another attempt went on from here
-    REWIND = "rewind"  # after a divergence, the run went back to here
+    RESTART = "restart"  # ReLoRA restart: merge, new low-rank factors, pruned optimizer state
+    PHASE = "phase"  # the start of a warm start, low-rank or full-rank phase
+    RESUME = "resume"  # another attempt resumed from this step
+    REWIND = "rewind"  # after a divergence the run went back to this step
     LOSS_SPIKE = "loss_spike"
     CHECKPOINT = "checkpoint"
 
 
 class Marker(BaseModel):
-    """Something that happened at a step, to be drawn beside the curves."""
+    """An event at a step that a chart marks on the curves."""
 
     step: int
     kind: MarkerKind
@@ -26,7 +26,7 @@ class Marker(BaseModel):
 
 
 class Curve(BaseModel):
-    """One metric over the steps, each step at most once. Point i is (steps[i], values[i])."""
+    """One metric over the steps. A step occurs at most once. Point i is (steps[i], values[i])."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -40,7 +40,7 @@ class Curve(BaseModel):
 
 
 class Metrics(BaseModel):
-    """Curves, and what to mark on them."""
+    """The curves of a job, and the markers on them."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -1,4 +1,4 @@
-"""From a run's events to where it is now."""
+"""The progress of a run, computed from its events."""
 
 import math
 from collections.abc import Iterable
@@ -18,7 +18,10 @@ from relora_core.events import (
 
 
 def advance(progress: Progress, events: Iterable[AnyTrainEvent]) -> Progress:
-    """The progress after `events`, in their order. A resumed run may step back."""
+    """Return the progress after `events`, which must be in order.
+
+    The step may go back when a run resumes or is rewound.
+    """
     changes: dict[str, object] = {}
     for event in events:
         changes |= _told_by(event)
@@ -77,7 +80,7 @@ def _told_by_step(event: StepFinished) -> dict[str, object]:
 
 
 def _seconds_left(event: StepFinished) -> float | None:
-    """Of training alone, at the pace of the last steps."""
+    """Estimate the time left for training alone, at the throughput of the last steps."""
     if event.step == 0 or not event.tokens_per_second > 0:
         return None
     tokens_per_step = event.tokens_seen / event.step

@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from jobs.schemas.json_numbers import json_integer
 from relora_core.spec import TextPattern
 
-DEFAULT_QUEUED_JOBS = 10_000  # of a project whose quota is null
-_MAX_COUNT = 2**31 - 1  # of what the database's integers hold
-_MAX_BYTES = 2**53  # up to here every reader of JSON takes numbers exactly
+DEFAULT_QUEUED_JOBS = 10_000  # the limit if the quota of the project is null
+_MAX_COUNT = 2**31 - 1  # the largest integer of the database
+_MAX_BYTES = 2**53  # up to here every JSON reader represents integers exactly
 
 Count = Annotated[int, Field(ge=0, le=_MAX_COUNT), json_integer]
 Bytes = Annotated[int, Field(ge=0, le=_MAX_BYTES), json_integer]
@@ -29,7 +29,7 @@ ProjectName = Annotated[
 
 
 class Quotas(BaseModel):
-    """What a project may have at once; null is no limit."""
+    """The most that a project may have at the same time. Null means no limit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,7 +47,7 @@ class Quotas(BaseModel):
 
 
 class Usage(BaseModel):
-    """What a project has now, by the names of its quotas."""
+    """The current usage of a project, by the names of its quotas."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -58,7 +58,7 @@ class Usage(BaseModel):
 
 
 class NewProject(BaseModel):
-    """A project to make."""
+    """A request for a new project."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -71,7 +71,7 @@ class NewProject(BaseModel):
 
 
 class ProjectChanges(BaseModel):
-    """What to change of a project; quotas that are left out stay as they are."""
+    """The changes of a project. A quota that is left out stays as it is."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -91,6 +91,6 @@ class Project(BaseModel):
 
 
 class ProjectReport(Project):
-    """A project, and what it uses of its quotas right now."""
+    """A project, with the current usage of its quotas."""
 
     usage: Usage

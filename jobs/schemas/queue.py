@@ -1,4 +1,4 @@
-"""The queue, as its readers see it."""
+"""The queue, as the API shows it."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class QueuedJob(BaseModel):
-    """A job that waits, and where."""
+    """A queued job, with its position in the queue."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -1,7 +1,7 @@
-"""How a spec names secrets: environment variables, and the names of what is in them.
+"""The names of secrets in a spec: environment variables, each with the name of a secret.
 
-Values never come here. So that a value which is written where a name belongs is not shown
-again, no message repeats what stands there.
+A spec never holds the value of a secret. A person may write a value by mistake where a name
+belongs. So no error message repeats the text that stands there.
 """
 
 import re
@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from relora_core.spec import SpecConflict, TextPattern
 
 _NAME = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$"
-# What ends so is a credential; a job cannot change how its trainer's process runs.
+# Only names of credentials, so that a job cannot change how its trainer process runs.
 _VARIABLE = r"^[A-Z][A-Z0-9_]*_(TOKEN|KEY|KEY_ID|SECRET|PASSWORD|USERNAME)$"
 
 S3_KEY_ID, S3_KEY, S3_TOKEN = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"
@@ -59,7 +59,7 @@ SecretNames = Annotated[dict[SecretVariable, SecretReference], Field(max_length=
 
 
 def check_s3_variables(variables: Collection[str]) -> None:
-    """S3 credentials are whole, or not there."""
+    """Raise `SpecConflict` if only a part of the S3 credentials is given."""
     given = [variable for variable in S3_VARIABLES if variable in variables]
     for needed in (S3_KEY_ID, S3_KEY):
         if given and needed not in variables:

@@ -1,4 +1,4 @@
-"""A secret as people see it: its name, never its value."""
+"""A secret as the API shows it: its name, never its value."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Secret(BaseModel):
-    """That there is a secret, and since when. Only jobs get its value."""
+    """The name and the times of a secret. Only jobs get its value."""
 
     model_config = ConfigDict(
         frozen=True,

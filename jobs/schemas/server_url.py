@@ -1,4 +1,4 @@
-"""The URL of a server, and why one is refused."""
+"""The check of the URL of a server."""
 
 from urllib.parse import SplitResult, urlsplit
 
@@ -10,7 +10,7 @@ class AddressRefused(ValueError):
 
 
 def split_url(url: str) -> SplitResult:
-    """Raises `AddressRefused` for what is no plain address of a server."""
+    """Split a URL. Raise `AddressRefused` if it is not a plain http or https URL of a server."""
     try:
         parts = urlsplit(url)
         port = parts.port

@@ -1,4 +1,4 @@
-"""The life of a job: its statuses and the one table of transitions between them."""
+"""The statuses of a job, and the one table of transitions between them."""
 
 from enum import StrEnum
 
@@ -6,17 +6,17 @@ from pydantic import BaseModel, ConfigDict
 
 
 class JobStatus(StrEnum):
-    QUEUED = "queued"  # waits for a worker
-    STARTING = "starting"  # claimed; data, checkpoint and trainer are being made ready
-    RUNNING = "running"  # the trainer trains
-    PAUSED = "paused"  # saved and off the queue, because a person asked for it
+    QUEUED = "queued"  # the job waits for a worker
+    STARTING = "starting"  # a worker claimed it and prepares data, checkpoint and trainer
+    RUNNING = "running"  # the trainer runs
+    PAUSED = "paused"  # a person paused it; its progress is saved, and it is not in the queue
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
 
 class RequestedAction(StrEnum):
-    """What a person asked of a job that a worker runs; the worker does it."""
+    """The action that a person requested of a running job. The worker does it."""
 
     CANCEL = "cancel"
     PAUSE = "pause"
@@ -27,7 +27,7 @@ TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.STARTING: frozenset(
         {
             JobStatus.RUNNING,
-            JobStatus.QUEUED,  # the worker was lost or had to leave
+            JobStatus.QUEUED,  # the worker was lost or preempted, or the attempt failed
             JobStatus.PAUSED,
             JobStatus.FAILED,
             JobStatus.CANCELLED,
@@ -44,21 +44,21 @@ TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
     ),
     JobStatus.PAUSED: frozenset({JobStatus.QUEUED, JobStatus.CANCELLED}),
     JobStatus.SUCCEEDED: frozenset(),
-    JobStatus.FAILED: frozenset({JobStatus.QUEUED}),  # a person wants it to be tried again
+    JobStatus.FAILED: frozenset({JobStatus.QUEUED}),  # a person retries it
     JobStatus.CANCELLED: frozenset({JobStatus.QUEUED}),
 }
-LEASED = frozenset({JobStatus.STARTING, JobStatus.RUNNING})  # by a worker, under a lease
-# Over, until a person retries it.
+LEASED = frozenset({JobStatus.STARTING, JobStatus.RUNNING})  # a worker holds it under a lease
+# The job is over, unless a person retries it.
 FINAL = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED})
 
 
 def sources(target: JobStatus) -> frozenset[JobStatus]:
-    """The statuses from which `target` can be reached in one transition."""
+    """Return the statuses from which `target` can be reached in one transition."""
     return frozenset(status for status, transitions in TRANSITIONS.items() if target in transitions)
 
 
 class JobError(BaseModel):
-    """Why a job failed."""
+    """The reason for a failure: a code for programs and a message for people."""
 
     model_config = ConfigDict(frozen=True)
 

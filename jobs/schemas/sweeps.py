@@ -1,4 +1,4 @@
-"""A sweep as a person sees it: a base spec, a grid of changes, and its jobs side by side."""
+"""Sweeps as the API shows them: a base spec, a grid of changes, and the jobs to compare."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from relora_core.spec import Document, Line
 
 
 class NewSweep(BaseModel):
-    """A base and a grid: a job for each combination."""
+    """A base spec and a grid of values. The sweep has a job for each combination."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,7 +30,7 @@ class NewSweep(BaseModel):
 
 
 class SweepJob(BaseModel):
-    """One combination, and what came of it so far. What is not known yet is null."""
+    """The job of one combination, with its results so far. An unknown value is null."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -1,4 +1,4 @@
-"""Where a job's curves go besides the service itself: one line of the spec for each."""
+"""Experiment trackers in a spec, to which the metrics of a job also go."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -12,7 +12,7 @@ Name = Annotated[str, Field(min_length=1, max_length=128)]
 
 
 class TensorboardTracker(Spec):
-    """Event files among the job's artifacts, in `reports/tensorboard/`."""
+    """TensorBoard event files among the job's artifacts, in `reports/tensorboard/`."""
 
     name: Literal["tensorboard"] = Field(
         default="tensorboard", description="Event files in `reports/tensorboard/` of the job."
@@ -20,7 +20,7 @@ class TensorboardTracker(Spec):
 
 
 class WandbTracker(Spec):
-    """A run of Weights & Biases, with the job's id as its own."""
+    """A run of Weights & Biases. Its id is the id of the job."""
 
     name: Literal["wandb"] = Field(
         default="wandb", description="A run of Weights & Biases. Its id is the id of the job."
@@ -36,7 +36,7 @@ class WandbTracker(Spec):
 
 
 class MlflowTracker(Spec):
-    """A run of MLflow, found again by its tag `relora.job_id`."""
+    """A run of MLflow. Later attempts find it by its tag `relora.job_id`."""
 
     name: Literal["mlflow"] = Field(
         default="mlflow", description="A run of MLflow with the tag `relora.job_id`."

@@ -1,4 +1,4 @@
-"""Webhooks as a person writes and reads them."""
+"""Webhooks and their deliveries, as people write and read them."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -19,7 +19,7 @@ def _check_url(url: str) -> str:
 
 
 class WebhookSpec(Spec):
-    """Where to send events, which, and the secret that signs them."""
+    """The URL of a webhook, the events to send to it, and the secret that signs the requests."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -45,7 +45,7 @@ class WebhookSpec(Spec):
 
 
 def warn_of_old_names(webhooks: Iterable[Any]) -> Iterator[SpecWarning]:
-    """Warn of events with a name of an earlier version in the webhooks of a spec as written."""
+    """Yield a warning for each event type with an old name in the webhooks of a spec as written."""
     for place, webhook in enumerate(webhooks):
         for name in webhook.get("events", ()) if isinstance(webhook, Mapping) else ():
             if name in RENAMED:
@@ -73,11 +73,11 @@ class Webhook(BaseModel):
 class DeliveryStatus(StrEnum):
     PENDING = "pending"
     DELIVERED = "delivered"
-    FAILED = "failed"  # given up
+    FAILED = "failed"  # no further attempt is made
 
 
 class Delivery(BaseModel):
-    """An event on its way to a webhook, and how it went."""
+    """The delivery of an event to a webhook, with the result of its last attempt."""
 
     model_config = ConfigDict(frozen=True)
 

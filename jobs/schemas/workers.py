@@ -1,4 +1,4 @@
-"""Workers as they register, and as people see them."""
+"""Workers: their registration, and how the API shows them."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -16,7 +16,7 @@ class Gpu(BaseModel):
 
 
 class Registration(BaseModel):
-    """What a worker says of itself."""
+    """The data that a worker registers with."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -30,7 +30,7 @@ class Registration(BaseModel):
 class WorkerStatus(StrEnum):
     IDLE = "idle"
     BUSY = "busy"
-    UNHEALTHY = "unhealthy"  # it takes no job until its problem is gone
+    UNHEALTHY = "unhealthy"  # it takes no job until its problem is solved
 
 
 class Worker(Registration):
