@@ -1,4 +1,7 @@
-"""Whether a valid spec can be run here: by its places, its names, its model and its files."""
+"""The admission check: whether this service can run a valid spec.
+
+It checks the locations, the names of secrets, datasets, jobs and webhooks, the model and the files.
+"""
 
 from collections.abc import Iterator
 
@@ -22,13 +25,14 @@ UNKNOWN_NAME = "the project has no secret of this name; store it under this name
 def problems_of(
     spec: JobSpec, backends: Backends, *, project: str, locations: Locations | None = None
 ) -> list[Problem]:
-    """Why a valid spec cannot be run here; each field to change. Empty for one that can.
+    """Return why this service cannot run a valid spec: a problem for each field to change.
 
-    `locations` are the rules of this process; by default those of its settings.
+    The list is empty if it can. `locations` are the access rules of this process; by default they
+    come from its settings.
     """
     locations = locations or Locations.of(backends.settings)
     of_places = list(locations.problems(spec))
-    refused = {problem.path for problem in of_places}  # nothing is said of what lies there
+    refused = {problem.path for problem in of_places}  # do not reveal what files are there
     return [
         *of_places,
         *(problem for problem in file_problems(spec) if problem.path not in refused),
@@ -42,14 +46,17 @@ def problems_of(
 
 
 def epochs_of(spec: JobSpec, backends: Backends, *, project: str) -> float | None:
-    """How often a job that can run here would read its data; None where no size is known here."""
+    """Estimate how many epochs a job would train. Return None if the size of its data is unknown.
+
+    The service must be able to run the job.
+    """
     ids = {dataset_id for _, dataset_id in uploads_of(spec)}
     found = backends.datasets.find(project, ids)
     return guessed_epochs(spec, {one.uri: Size(one.filename, one.size) for one in found})
 
 
 def priority_problems(priority: int, backends: Backends) -> list[Problem]:
-    """Why no job may have it here."""
+    """Return why no job may have this priority in this service."""
     highest = backends.settings.max_priority
     if priority <= highest:
         return []
@@ -57,7 +64,7 @@ def priority_problems(priority: int, backends: Backends) -> list[Problem]:
 
 
 def webhook_problems(webhook: WebhookSpec, backends: Backends, *, project: str) -> list[Problem]:
-    """Why nothing can be sent there; paths are those of the webhook's fields."""
+    """Return why nothing can be sent to a webhook. Paths are the fields of the webhook."""
     refused = Locations.of(backends.settings).webhook_problem(webhook.url)
     problems = [refused] if refused else []
     if message := _signing_problem(webhook.secret, backends, project):
@@ -82,7 +89,10 @@ def _refused_webhooks(spec: JobSpec, backends: Backends, project: str) -> Iterat
 
 
 def _unknown_secrets(spec: JobSpec, backends: Backends, project: str) -> Iterator[Problem]:
-    """The message does not repeat the name, which may be a value that was written by mistake."""
+    """Yield a problem for each secret that the project does not have.
+
+    The message does not repeat the name, because it may be a secret value written by mistake.
+    """
     if not spec.secrets:
         return
     missing = backends.secrets.missing(project, set(spec.secrets.values()))

@@ -1,4 +1,4 @@
-"""What a process of the service talks to, opened once by its composition root."""
+"""The database, the broker and the stores of a process, opened once by its composition root."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -59,20 +59,27 @@ class Backends:
     webhooks: WebhookStore
 
     def own_storage(self) -> Storage:
-        """That of the service, where uploads are."""
+        """Open the storage of the service, which has the uploads."""
         return open_storage(self.settings.storage_url)
 
     def storage_for(self, job: Job | DeletedJob) -> Storage:
-        """Where the job's files are."""
+        """Open the storage that has the files of a job."""
         url = self.settings.storage_url
         return job_storage(url, job.id, job.spec, self._s3_credentials(job))
 
     def secrets_of(self, job: Job) -> JobSecrets:
-        """What the job asks for. Raises `SecretNotFound` and `SecretsUnavailable`."""
+        """Return the secrets that a job asks for, decrypted.
+
+        Raise `SecretNotFound` if one is missing, and `SecretsUnavailable` if one cannot be
+        decrypted.
+        """
         return self._opened(job, job.spec.secrets)
 
     def _s3_credentials(self, job: Job | DeletedJob) -> S3Credentials | None:
-        """None where the job's files are in the service's storage, or have no keys of their own."""
+        """Return the S3 credentials of a job, or None.
+
+        They are None if the files are in the service's storage, or if the job has no S3 keys.
+        """
         names = {name: job.spec.secrets[name] for name in S3_VARIABLES if name in job.spec.secrets}
         if job.spec.output_uri is None or not names:
             return None
@@ -98,7 +105,10 @@ class Backends:
 
 
 def open_backends(settings: Settings) -> Backends:
-    """Connects to nothing yet, but raises `ValueError` for a database or a key that is none."""
+    """Open all backends of a process. Do not connect to any server yet.
+
+    Raise `ValueError` for an invalid database URL or an invalid secret key.
+    """
     engine = open_engine(settings.database_url)
     keys = settings.secret_keys
     return Backends(

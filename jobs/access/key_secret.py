@@ -1,29 +1,29 @@
-"""The secret that a key is, and what is stored of it."""
+"""The secret text of an API key, and the digest that is stored of it."""
 
 import hashlib
 import secrets
 
-_START = "rlk_"  # so that people and scanners of leaked secrets know one
+_START = "rlk_"  # people and secret scanners recognize a key by it
 _PREFIX_LENGTH = len(_START) + 8
 _MAX_LENGTH = 256
 
 
 def new_secret() -> str:
-    """256 bits of chance."""
+    """Return a new random secret of 256 bits."""
     return _START + secrets.token_hex(32)
 
 
 def prefix_of(secret: str) -> str:
-    """Enough to tell a key by; 224 bits stay unknown."""
+    """Return the start of a secret, by which people recognize a key. 224 bits stay secret."""
     return secret[:_PREFIX_LENGTH]
 
 
 def digest_of(secret: str) -> str:
-    """What is stored in a key's place, and found by an index.
+    """Return the digest that is stored instead of the key, in an indexed column.
 
-    One round of SHA-256 is right here: slow hashes protect passwords, which can be guessed;
-    nobody guesses 256 bits. It also keeps the lookup from telling by its time how much of a
-    secret is right, for a change of one character changes all of the digest.
+    One round of SHA-256 is enough here. Slow hashes protect passwords, which can be guessed, but
+    nobody can guess 256 random bits. The digest also prevents a timing attack on the lookup,
+    because a change of one character changes the whole digest.
     """
     return hashlib.sha256(secret.encode()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""API keys in the database."""
+"""The store of API keys in the database."""
 
 import builtins
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,10 @@ class KeyStore:
         self._reads = engine.execution_options(**READ_ONLY)
 
     def create(self, new: NewKey, *, project: str) -> CreatedKey:
-        """In `project`, whichever `new` names."""
+        """Create a key in `project`; ignore the project that `new` names.
+
+        Raise `ProjectNotFound` if there is no such project.
+        """
         secret, now = new_secret(), datetime.now(UTC)
         days = new.expires_in_days
         statement = insert(api_keys).values(
@@ -45,7 +48,7 @@ class KeyStore:
     def list(
         self, project: str, *, limit: int, before: str | None = None, revoked: bool = False
     ) -> builtins.list[ApiKey]:
-        """The newest first; those that were `revoked` only if they are asked for, too."""
+        """Return the keys of a project, the newest first; with `revoked`, the revoked keys too."""
         query = select(api_keys).where(api_keys.c.project == project)
         if before is not None:
             query = query.where(api_keys.c.id < before)
@@ -56,7 +59,7 @@ class KeyStore:
             return [ApiKey.model_validate(row) for row in rows]
 
     def get(self, key_id: str, *, project: str | None) -> ApiKey:
-        """One of `project`, with None of any, that is not revoked."""
+        """Return a key that is not revoked, of `project` or, with None, of any project."""
         query = select(api_keys).where(_unrevoked(key_id))
         if project is not None:
             query = query.where(api_keys.c.project == project)
@@ -67,21 +70,21 @@ class KeyStore:
         return ApiKey.model_validate(row)
 
     def revoke(self, key_id: str) -> None:
-        """For good; its row stays, to tell when."""
+        """Revoke a key forever. Its row stays and keeps the time."""
         statement = update(api_keys).where(_unrevoked(key_id)).values(revoked_at=datetime.now(UTC))
         with self._engine.begin() as connection:
             if not connection.execute(statement).rowcount:
                 raise KeyNotFound(key_id)
 
     def find(self, secret: str) -> ApiKey | None:
-        """The key with this secret, which may be revoked or expired."""
+        """Return the key with this secret, or None. The key may be revoked or expired."""
         query = select(api_keys).where(api_keys.c.digest == digest_of(secret))
         with self._reads.begin() as connection:
             row = connection.execute(query).one_or_none()
         return ApiKey.model_validate(row) if row is not None else None
 
     def note_use(self, key: ApiKey) -> None:
-        """Once a minute at most, so that hardly a request costs a write."""
+        """Record that a key was used, at most once a minute, so that few requests need a write."""
         now = datetime.now(UTC)
         before = now - USE_IS_NOTED_EVERY
         if key.last_used_at is not None and key.last_used_at > before:
@@ -92,7 +95,7 @@ class KeyStore:
             connection.execute(update(api_keys).where(due).values(last_used_at=now))
 
     def any_usable(self) -> bool:
-        """Whether there is a key that lets somebody in."""
+        """Return whether there is a key that is neither revoked nor expired."""
         usable = and_(
             api_keys.c.revoked_at.is_(None),
             or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > datetime.now(UTC)),

@@ -1,4 +1,4 @@
-"""Projects: who works in one sees nothing of another, and has its quotas to share."""
+"""The store of projects. A project sees nothing of other projects and has its own quotas."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -34,7 +34,7 @@ class ProjectStore:
             raise ProjectExists(new.name) from None
 
     def list(self, *, limit: int, after: str = "") -> list[Project]:
-        """By name."""
+        """Return projects, sorted by name. `after` is the last name of the previous page."""
         query = select(projects).where(projects.c.name > after)
         with self._reads.begin() as connection:
             rows = connection.execute(query.order_by(projects.c.name).limit(limit))
@@ -50,7 +50,10 @@ class ProjectStore:
         return ProjectReport(**dict(_project_from(row)), usage=used)
 
     def change(self, name: str, changes: ProjectChanges) -> Project:
-        """A quota below what is used now ends nothing: it holds for what comes."""
+        """Change the quotas of a project.
+
+        A quota below the current usage stops nothing that runs. It limits only later requests.
+        """
         values = _columns(changes.quotas) or {"name": name}
         statement = update(projects).where(projects.c.name == name).values(values)
         with self._engine.begin() as connection:
@@ -61,7 +64,7 @@ class ProjectStore:
 
 
 def _columns(quotas: Quotas) -> dict[str, Any]:
-    """Of the quotas that were said."""
+    """Return the column values of the quotas that were given."""
     return {f"max_{name}": value for name, value in quotas.model_dump(exclude_unset=True).items()}
 
 

@@ -35,12 +35,12 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def _run(asked: argparse.Namespace, backends: Backends) -> str:
-    """What to print."""
+    """Run the command and return the text to print."""
     match asked.command:
         case "create":
             return backends.keys.create(_new_key(asked), project=asked.project).key
         case "list":
-            backends.projects.report(asked.project)  # or an empty list would hide a wrong name
+            backends.projects.report(asked.project)  # raises an error for a wrong project name
             keys = backends.keys.list(asked.project, limit=200, revoked=True)
             return "\n".join(map(_line, keys))
         case _:
@@ -62,7 +62,7 @@ def _line(key: ApiKey) -> str:
 
 
 def main(arguments: list[str]) -> str | None:
-    """An error to print, or None."""
+    """Run the program; return an error to print, or None."""
     asked = _parse(arguments)
     try:
         with closing(open_backends(Settings())) as backends:

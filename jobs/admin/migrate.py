@@ -1,4 +1,4 @@
-"""Bring a database to the tables of this version: `python -m jobs.admin.migrate`."""
+"""`python -m jobs.admin.migrate`: migrate a database to the tables of this version."""
 
 from pathlib import Path
 
@@ -9,11 +9,11 @@ from jobs.database.engine import open_engine
 from jobs.settings import Settings
 
 _MIGRATIONS = Path(__file__).parents[1] / "migrations"
-_LOCK = 7_302_305_693  # any number, the same for all who migrate one PostgreSQL database
+_LOCK = 7_302_305_693  # an arbitrary number, the same for all processes that migrate
 
 
 def migrate(database_url: str, *, revision: str = "head") -> None:
-    """All or nothing, and safe when several processes do it at once."""
+    """Migrate the database in one transaction. Several processes may do it at the same time."""
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     engine = open_engine(database_url, statement_seconds=None)

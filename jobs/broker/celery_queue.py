@@ -1,11 +1,12 @@
-"""The one message there is, "run job X", and the Celery settings it needs.
+"""The queue of the broker with its one message, "run job X", and the Celery settings.
 
-The message is a notification, the row is the truth: one that comes twice finds the job claimed,
-and one that is lost is sent again. So nothing is lost with early acknowledgement.
+A message is only a notification; the row of the job is the source of truth. If a message comes
+twice, the second finds the job claimed. If a message is lost, it is sent again. So early
+acknowledgement of messages loses no job.
 
-A message goes to the workers that have the GPUs of its job: there is a queue for each number of
-GPUs, and a worker takes from those up to its own. While no worker has a GPU it goes to `QUEUE`,
-from which all take.
+There is a queue for each number of GPUs, and a message goes to the queue for the GPUs of its job.
+A worker takes messages from the queues up to its own number of GPUs. While no worker has a GPU,
+messages go to `QUEUE`, from which all workers take.
 """
 
 from collections.abc import Iterator
@@ -25,17 +26,17 @@ _SOCKET = {"socket_connect_timeout": 3, "socket_timeout": 10}
 
 
 def queue_for(gpus: int | None) -> str:
-    """Of messages for workers with so many GPUs; None: for any."""
+    """Return the queue of messages for workers with `gpus` GPUs or more; None: any worker."""
     return QUEUE if gpus is None else f"{QUEUE}.gpus-{gpus}"
 
 
 def queues_of(gpus: int) -> list[str]:
-    """From which a worker with so many GPUs takes."""
+    """Return the queues from which a worker with `gpus` GPUs takes messages."""
     return [queue_for(None), *(queue_for(number) for number in range(1, gpus + 1))]
 
 
 def celery_app(broker_url: str) -> Celery:
-    """For both sides. A worker that is busy takes no second message."""
+    """Return the Celery app for senders and workers. A busy worker takes no second message."""
     app = Celery("relora", broker=broker_url, set_as_current=False)
     app.conf.update(
         task_default_queue=QUEUE,
@@ -45,35 +46,38 @@ def celery_app(broker_url: str) -> Celery:
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
         broker_connection_retry_on_startup=True,
-        broker_connection_max_retries=None,  # a broker that restarts only delays
-        broker_channel_error_retry=True,  # as does one that refuses writes, with a full disk
+        broker_connection_max_retries=None,  # a restart of the broker only causes a delay
+        broker_channel_error_retry=True,  # so does a broker that refuses writes (full disk)
         broker_transport_options=_SOCKET,
     )
     return app
 
 
 class JobQueue:
-    """The sending side. With the broker down, everything fails within seconds."""
+    """The sending side of the queue. If the broker is down, every call fails within seconds."""
 
     def __init__(self, broker_url: str) -> None:
         self._app = celery_app(broker_url)
 
     def send(self, job_id: str, *, gpus: int | None = None) -> None:
-        """To workers with so many GPUs; None: to any."""
+        """Send the message of a job to workers with `gpus` GPUs or more; None: to any worker."""
         with self._connected() as connection:
             self._app.send_task(
                 TRAIN, args=[job_id], connection=connection, retry=False, queue=queue_for(gpus)
             )
 
     def depth(self, *, gpus: int | None = None) -> int:
-        """Messages that no worker has taken yet, of those that `send` sent with these GPUs."""
+        """Return how many messages that were sent with this `gpus` no worker has taken yet."""
         with self._connected() as connection:
             channel = connection.default_channel
             queue = channel.queue_declare(queue_for(gpus))  # type: ignore[no-untyped-call]
             return int(queue.message_count)
 
     def ping(self) -> None:
-        """Write something: a broker may answer and take no messages. Raises `QueueUnavailable`."""
+        """Raise `QueueUnavailable` unless the broker accepts a write.
+
+        A read is not enough, because a broker may answer and still refuse messages.
+        """
         with self._connected() as connection:
             channel = connection.default_channel
             channel.client.set("relora.ping", "", ex=60)  # type: ignore[attr-defined] # of Redis
@@ -90,9 +94,9 @@ class JobQueue:
 
 
 def dispatch(outbox: Outbox, queue: JobQueue) -> int:
-    """Send what the outbox holds; return how many.
+    """Send the messages in the outbox and return how many were sent.
 
-    Raises `QueueUnavailable`; what was not sent is still in the outbox.
+    Raise `QueueUnavailable` if the broker is down. The unsent messages stay in the outbox.
     """
     entries = outbox.unsent()
     for entry in entries:

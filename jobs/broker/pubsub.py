@@ -1,7 +1,7 @@
-"""Redis pub/sub that wakes those who wait for a job's news. It carries no news.
+"""Wake-ups by Redis pub/sub for processes that wait for a change of a job.
 
-Who listens reads the store when woken, and from time to time without it: with Redis down,
-everything is only slower.
+A wake-up carries only the id of the job. A listener reads the store when it is woken, and polls it
+from time to time anyway. So if Redis is down, everything is only slower.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ logger = logging.getLogger(__name__)
 _CHANNEL = "job:"
 _RETRY_SECONDS = 1.0
 _TIMEOUT_SECONDS = 2.0
-_QUIET_SECONDS = 5.0  # without a try after an outage: who publishes has other things to do
+_QUIET_SECONDS = 5.0  # the pause after a failure, so that an outage does not slow down publishers
 _KEEPALIVE = {
     getattr(socket, name): value
     for name, value in {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}.items()
-    if hasattr(socket, name)  # not every system names them so
+    if hasattr(socket, name)  # not every operating system has these names
 }
 
 
@@ -38,7 +38,7 @@ class Wakeups:
             broker_url,
             socket_timeout=_TIMEOUT_SECONDS,
             socket_connect_timeout=_TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 1),  # a connection that a restart closed is opened again
+            retry=Retry(NoBackoff(), 1),  # reconnects if a restart of Redis closed the connection
         )
         self._publishing = FailureLog(logger, "publish wake-ups")
         self._listening = FailureLog(logger, "listen for wake-ups")
@@ -48,19 +48,23 @@ class Wakeups:
         self._redis.close()
 
     def publish(self, job_id: str) -> None:
-        """Wake who listens to the job. Never raises, and an outage holds nobody up at each call."""
+        """Wake the listeners of a job. Never raise an error.
+
+        After a failure, calls return at once for some seconds, so that an outage does not slow
+        down every caller.
+        """
         if time.monotonic() < self._quiet_until:
             return
         if not self._publishing.guard(partial(self._redis.publish, _CHANNEL + job_id, b"")):
             self._quiet_until = time.monotonic() + _QUIET_SECONDS
 
     async def listen(self) -> AsyncIterator[str]:
-        """The ids of jobs that have news, for ever. With Redis down, none until it is back."""
+        """Yield the ids of jobs that changed, forever. While Redis is down, yield nothing."""
         while True:
             try:
                 async for job_id in self._subscription():
                     yield job_id
-            except Exception as error:  # whatever it is, the listeners poll meanwhile
+            except Exception as error:  # any error is fine, because the listeners also poll
                 self._listening.failed(error)
             await asyncio.sleep(_RETRY_SECONDS)
 

@@ -1,4 +1,4 @@
-"""What columns are made of, in SQLite and PostgreSQL alike."""
+"""The types of columns, for SQLite and PostgreSQL."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, DateTime, Dialect, Enum, Integer, MetaData, S
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC time, on SQLite too, which stores none."""
+    """A timezone-aware UTC time, also on SQLite, which stores no time zones."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -24,7 +24,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 def string_enum(values: type[StrEnum]) -> Enum:
-    """A column of plain words: a new status needs no change of the database."""
+    """Return a string column for an enum, so that a new member needs no migration."""
     return Enum(
         values,
         native_enum=False,
@@ -33,9 +33,9 @@ def string_enum(values: type[StrEnum]) -> Enum:
     )
 
 
-# Sorted by byte, as Python and S3 sort, whatever the database's language.
+# Strings sorted by byte, as Python and S3 sort, whatever the locale of the database.
 BytewiseString = String().with_variant(String(collation="C"), "postgresql")
-# SQLite numbers rows by itself only in a column of its own integer type.
+# SQLite generates ids only in a column of its own integer type.
 RowId = BigInteger().with_variant(Integer, "sqlite")
 
 metadata = MetaData(

@@ -1,4 +1,4 @@
-"""How the store talks to SQLite and to PostgreSQL: connections, transactions, the clock."""
+"""The database engine for SQLite and PostgreSQL: connections, transactions, the clock."""
 
 import time
 from pathlib import Path
@@ -20,13 +20,13 @@ from jobs.database.time_limits import (
     limit_statements,
 )
 
-# SQLite waits so long for another process's write; PostgreSQL's row locks are as brief.
+# How long SQLite waits for a write of another process.
 _BUSY_TIMEOUT_MS = 10_000
-READ_ONLY = {"relora_read_only": True}  # execution option of a transaction that only reads
+READ_ONLY = {"relora_read_only": True}  # the execution option of read-only transactions
 
 
 class database_now(FunctionElement[float]):  # noqa: N801 # an SQL function, named like one
-    """Seconds since 1970 by the database's clock: the one clock that all processes share."""
+    """Seconds since 1970 by the clock of the database, which all processes share."""
 
     type = Float()
     inherit_cache = True
@@ -45,9 +45,10 @@ def _postgresql_now(_element: database_now, _compiler: SQLCompiler, **_: Any) ->
 def open_engine(
     database_url: str, *, statement_seconds: float | None = STATEMENT_SECONDS
 ) -> Engine:
-    """A statement that takes longer than `statement_seconds` fails; None: it may take for ever.
+    """Open the engine of a SQLite or PostgreSQL database. Do not connect yet.
 
-    Raises `ValueError` for a URL of another kind of database.
+    On PostgreSQL a statement that takes longer than `statement_seconds` fails; None means no
+    limit. Raise `ValueError` for a URL of another kind of database.
     """
     url = make_url(database_url)
     match url.get_backend_name():
@@ -62,7 +63,7 @@ def open_engine(
 def _open_postgresql(url: URL, statement_seconds: float | None) -> Engine:
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
-        pool_pre_ping=True,  # a database that restarts breaks no request
+        pool_pre_ping=True,  # no request fails because the database was restarted
         pool_timeout=CONNECT_SECONDS,
         connect_args=CONNECTION,
     )
@@ -88,8 +89,11 @@ def _prepare_sqlite(connection: SQLiteConnection, _entry: ConnectionPoolEntry) -
 
 
 def _use_write_ahead_log(connection: SQLiteConnection) -> None:
-    """The first connection to a new file switches it; SQLite refuses a second one meanwhile
-    instead of letting it wait."""
+    """Switch the database file to the write-ahead log, and retry while it is locked.
+
+    The first connection to a new file switches it. Meanwhile SQLite refuses a second connection
+    at once instead of letting it wait.
+    """
     deadline = time.monotonic() + _BUSY_TIMEOUT_MS / 1000
     while True:
         try:
@@ -103,6 +107,9 @@ def _use_write_ahead_log(connection: SQLiteConnection) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    """Writers take the lock at once: one that reads first cannot wait for it later."""
+    """Begin a transaction. A writer takes the write lock at once.
+
+    In SQLite a transaction that reads first cannot wait for the write lock later.
+    """
     reads = connection.get_execution_options().get("relora_read_only", False)
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""Between the store's rows and the models that people read."""
+"""Conversion between rows of the database and the models of the API."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from jobs.schemas.events import AnyJobEvent, job_event_adapter
 from jobs.schemas.job import Artifact, Job, JobSpec, Progress, UnreadableSpec
 from jobs.schemas.status import FINAL, JobError, JobStatus
 
-# The part of a progress that has columns of its own.
+# The fields of `Progress` that have their own columns.
 _IN_COLUMNS = {
     "status",
     "queue_position",
@@ -63,13 +63,13 @@ def spec_from(stored: str) -> JobSpec:
 
 
 def name_from(stored: str) -> str:
-    """The name of a job, from its stored spec, without reading the rest."""
+    """Return the name in a stored spec, without validating the spec."""
     document = _document(stored)
     return str(document.get("name", "")) if isinstance(document, dict) else ""
 
 
 def changed(stored: str, changes: Mapping[str, Any]) -> str:
-    """A stored spec with other values of some fields; one that is no object stays as it is."""
+    """Return a stored spec with changed fields; a spec that is no JSON object stays as it is."""
     document = _document(stored)
     if not isinstance(document, dict):
         return stored
@@ -92,9 +92,10 @@ def progress_from(
     queue_position: int | None = None,
     unschedulable_reason: str | None = None,
 ) -> Progress:
-    """What a trainer does and its time left are null when none is at work.
+    """Return the progress in a row.
 
-    So is its pace, except that of a finished job, which stays to be compared.
+    The preparation and the time left are null while no trainer runs. So is the throughput, but a
+    job that is over keeps its last value for comparison.
     """
     told = json.loads(row.progress)
     if row.status is not JobStatus.RUNNING:

@@ -1,4 +1,4 @@
-"""All tables of the store, which migrations are compared with."""
+"""All tables of the database. Migrations are compared with them."""
 
 from jobs.database.columns import metadata
 from jobs.database.tables import (

@@ -1,7 +1,7 @@
-"""Time limits of PostgreSQL connections: a server that says nothing fails like one that is down.
+"""Time limits of PostgreSQL connections: a silent server causes an error like one that is down.
 
-A statement ends at the server by `statement_timeout`. The server, or the network before it, may
-also be silent for ever; so the client counts, too, and closes the connection.
+The server ends a statement by `statement_timeout`. But the server or the network may also stop
+answering forever. So the client has a time limit too, and closes the connection.
 """
 
 from typing import Any, TypeVar
@@ -13,10 +13,10 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 STATEMENT_SECONDS = 10.0
 CONNECT_SECONDS = 5
-_GRACE_SECONDS = 1.0  # for the server's own answer that the time is over
-_IDLE_SECONDS = 30  # a client that stops within a transaction must not hold its locks
+_GRACE_SECONDS = 1.0  # the server gets this time to report its own timeout
+_IDLE_SECONDS = 30  # a client that hangs within a transaction must not keep its locks
 
-# The kernel's limits, for a network that swallows packets.
+# The limits of the kernel, for a network that drops packets.
 CONNECTION = {
     "connect_timeout": CONNECT_SECONDS,
     "keepalives": 1,
@@ -30,7 +30,7 @@ Value = TypeVar("Value")
 
 
 class TimedConnection(psycopg.Connection[Any]):
-    """Closes itself when the server has not answered in time."""
+    """A connection that closes itself if the server does not answer in time."""
 
     seconds: float | None = None
 
@@ -39,14 +39,14 @@ class TimedConnection(psycopg.Connection[Any]):
             return super().wait(gen, interval, timeout)
         try:
             return super().wait(gen, interval, self.seconds)
-        except psycopg.errors._WaitTimeout as error:  # has no public name
+        except psycopg.errors._WaitTimeout as error:  # the class has no public name
             self.pgconn.finish()
             message = f"the server did not answer within {self.seconds:g} s"
             raise psycopg.OperationalError(message) from error
 
 
 def limit_statements(engine: Engine, seconds: float) -> None:
-    """Let each statement of the engine's connections fail after so long."""
+    """Let each statement of the engine's connections fail after `seconds`."""
 
     def connect(
         _dialect: Dialect, _entry: ConnectionPoolEntry, args: list[Any], options: dict[str, Any]

@@ -1,4 +1,4 @@
-"""The tables of datasets. Bytes come in parts, each a file of the storage that never changes."""
+"""The tables of datasets. Each part of an upload is a file in the storage that never changes."""
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, String, Table
 

@@ -1,4 +1,4 @@
-"""The table of generations. It is the queue, too: there is no message that could be lost."""
+"""The table of generations. It is also their queue, so that no message can be lost."""
 
 from sqlalchemy import BigInteger, Column, Float, ForeignKey, Index, Integer, String, Table, Text
 

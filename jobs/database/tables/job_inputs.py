@@ -1,4 +1,4 @@
-"""The table of the files that jobs read."""
+"""The table of the inputs of jobs: uploaded datasets and files of other jobs."""
 
 from sqlalchemy import Column, ForeignKey, Index, String, Table
 

@@ -1,8 +1,8 @@
-"""The tables of jobs: whose they are, what a person asked, what happened, what came of it.
+"""The tables of projects, jobs, events, artifacts, and the outbox of messages to the workers.
 
-Leases and notifications are in seconds of the database's clock (`database.database_now`); what a
-person reads is a UTC time. Documents are JSON text as pydantic writes and reads it, so that
-they are valid JSON even where a float is not finite.
+Times of leases and notifications are seconds of the database's clock (`engine.database_now`).
+Times that a person reads are UTC times. Documents are JSON text that pydantic writes and reads, so
+that they are valid JSON even if a float is not finite.
 """
 
 from sqlalchemy import (
@@ -24,9 +24,9 @@ from sqlalchemy import (
 from jobs.database.columns import BytewiseString, RowId, UtcDateTime, metadata, string_enum
 from jobs.schemas.status import JobStatus, RequestedAction
 
-DEFAULT_PROJECT = "default"  # there from the start, and the only one until a person makes others
+DEFAULT_PROJECT = "default"  # it always exists; people may create more projects
 
-# Whatever a person makes belongs to one. A quota that is null has no limit.
+# Jobs, datasets and so on belong to a project. A quota that is null has no limit.
 projects = Table(
     "projects",
     metadata,
@@ -35,7 +35,7 @@ projects = Table(
     Column("max_running_jobs", Integer),
     Column("max_gpus", Integer),
     Column("max_storage_bytes", BigInteger),
-    Column("last_generation_at", Float(53), nullable=False, server_default="0"),  # was taken
+    Column("last_generation_at", Float(53), nullable=False, server_default="0"),  # last claim
     Column("created_at", UtcDateTime, nullable=False),
 )
 
@@ -56,7 +56,7 @@ jobs = Table(
     Column("priority", Integer, nullable=False, server_default="0"),
     Column("method", String, nullable=False, server_default=""),
     Column("forked_from", BytewiseString),
-    # It was accepted by a service that asks for keys, so its worker has the rules of one too.
+    # A service with API keys accepted the job, so its worker applies the rules of such a service.
     Column("with_keys", Boolean, nullable=False, server_default=false()),
     Column("spec", Text, nullable=False),
     Column("progress", Text, nullable=False),
@@ -64,8 +64,8 @@ jobs = Table(
     Column("last_event", BigInteger, nullable=False),
     Column("lease_until", Float(53)),
     Column("notified_at", Float(53), nullable=False),
-    Column("not_before", Float(53), nullable=False, server_default="0"),  # a failed one backs off
-    # Its message came when its project had no room; the reaper sends another when there is.
+    Column("not_before", Float(53), nullable=False, server_default="0"),  # the end of its backoff
+    # The quotas had no room when a worker got the message. Another is sent when there is room.
     Column("waiting_for_quota", Boolean, nullable=False, server_default=false()),
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
@@ -74,7 +74,7 @@ jobs = Table(
     Index(None, "status", "lease_until"),
     Index(None, "project", "id"),
 )
-# All that the order of the queue needs, in that order.
+# A covering index for the order of the queue.
 Index(
     "ix_jobs_in_order",
     jobs.c.status,
@@ -95,8 +95,8 @@ events = Table(
     Column("body", Text, nullable=False),
     UniqueConstraint("job_id", "attempt", "line"),
 )
-# Nearly all events are steps; the few others are found among a million of them by an index that
-# holds them alone. A query uses it where it repeats this condition, to the letter.
+# Nearly all events are steps. A partial index with only the other events finds them fast. A query
+# uses the index only if it has exactly this condition.
 NOT_A_STEP = events.c.type != literal_column("'train.step'")
 Index(
     "ix_events_rare",
@@ -120,11 +120,11 @@ artifacts = Table(
     Column("created_at", UtcDateTime, nullable=False),
 )
 
-# Messages to send: written in the transaction that queues a job, deleted when they are sent.
+# Messages to send. They are written in the transaction that queues a job and deleted when sent.
 outbox = Table(
     "outbox",
     metadata,
     Column("id", RowId, primary_key=True),
     Column("job_id", BytewiseString, ForeignKey("jobs.id"), nullable=False, index=True),
-    sqlite_autoincrement=True,  # or the number of a sent message would be given again
+    sqlite_autoincrement=True,  # otherwise SQLite would reuse the id of a sent message
 )

@@ -1,4 +1,4 @@
-"""The table of API keys: a digest of each, never the key."""
+"""The table of API keys. It has a digest of each key, never the key itself."""
 
 from sqlalchemy import Column, ForeignKey, String, Table
 

@@ -1,4 +1,4 @@
-"""The tables of metrics. What a run takes back is deleted: a step has one value."""
+"""The tables of metrics. If a run repeats steps, the old values are deleted: one value a step."""
 
 from sqlalchemy import (
     BigInteger,
@@ -35,7 +35,7 @@ def _number() -> Column[int]:
     return Column("number", BigInteger, primary_key=True, autoincrement=False)
 
 
-# Both are read by ranges of their key, so SQLite shall keep them in its order.
+# Points and buckets are read by ranges of their key, so SQLite stores them in that order.
 points = Table(
     "metric_points",
     metadata,

@@ -1,4 +1,4 @@
-"""The tables of sweeps: what was asked, and which jobs were made of it."""
+"""The tables of sweeps and of their jobs."""
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, Text
 

@@ -1,4 +1,4 @@
-"""The table of what trainers printed, while they run."""
+"""The table of the output of running trainers."""
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Integer, LargeBinary, Table
 

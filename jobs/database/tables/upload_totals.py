@@ -1,10 +1,10 @@
-"""The table of what was uploaded so far, by kind."""
+"""The table of the totals of all uploads so far, by kind of artifact."""
 
 from sqlalchemy import BigInteger, Column, Float, String, Table
 
 from jobs.database.columns import metadata
 
-# Of all uploads so far. Workers add to it, so that their figures outlive them.
+# Workers add to it, so that the totals outlive the workers.
 upload_totals = Table(
     "upload_totals",
     metadata,

@@ -1,6 +1,6 @@
-"""The tables of webhooks. Due times and leases are in seconds of the database's clock.
+"""The tables of webhooks and deliveries. Due times and leases are seconds of the database's clock.
 
-What was sent of a job outlives the job, so nothing here refers to its row.
+The log of deliveries outlives the job, so no foreign key refers to the row of the job.
 """
 
 from sqlalchemy import BigInteger, Column, Float, ForeignKey, Index, Integer, String, Table, Text
