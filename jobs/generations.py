@@ -1,8 +1,9 @@
-"""Generations in SQLite or PostgreSQL: asked by people, taken by generators.
+"""The store and queue of generations, in SQLite or PostgreSQL.
 
-Every method is one transaction. The number of its attempt fences a generation: who was too
-slow, or has given it back, writes nothing to it any more. Projects take turns, and each may have
-`MAX_QUEUED` generations in the queue, so that no project keeps those of others waiting.
+People request generations, and generators claim them. Every method is one transaction. The number
+of the attempt is a fencing token: a generator that was too slow, or gave the generation back, can
+no longer write to it. Projects take turns, and each may have `MAX_QUEUED` generations in the
+queue. So no project blocks the generations of others.
 """
 
 import builtins
@@ -34,7 +35,7 @@ from jobs.schemas.ids import new_id
 from jobs.schemas.status import JobError
 from relora_core.spec import read_accepted
 
-MAX_QUEUED = 100  # of a project
+MAX_QUEUED = 100  # for each project
 
 NOBODY = JobError(
     code="no_generator",
@@ -45,7 +46,7 @@ LOST = JobError(code="generator_lost", message="Its generator gave no result in 
 
 @dataclass(frozen=True)
 class Claim:
-    """A generation in the hands of one generator."""
+    """A generation that a generator has claimed, with the number of the attempt."""
 
     generation: Generation
     attempt: int
@@ -57,9 +58,9 @@ class GenerationStore:
         self._reads = engine.execution_options(**READ_ONLY)
 
     def create(self, job_id: str, new: NewGeneration, *, step: int, seconds: float) -> Generation:
-        """Ask for it; who takes it must begin within `seconds`.
+        """Queue a generation. It fails if no generator claims it within `seconds`.
 
-        Raises `TooManyGenerations`.
+        Raise `TooManyGenerations` if the project has `MAX_QUEUED` generations in the queue.
         """
         statement = insert(generations).values(
             id=new_id("gen_"),
@@ -86,7 +87,7 @@ class GenerationStore:
     def list(
         self, job_id: str, *, limit: int = 50, before: str | None = None
     ) -> builtins.list[Generation]:
-        """The newest first; `before` is the id of the last of the page before."""
+        """Return generations, the newest first. `before` is the last id of the previous page."""
         query = select(generations).where(generations.c.job_id == job_id)
         if before is not None:
             query = query.where(generations.c.id < before)
@@ -96,12 +97,13 @@ class GenerationStore:
                 raise JobNotFound(job_id)
         return [_generation_from(row) for row in rows]
 
-    # --- what a generator does -------------------------------------------------------------
+    # --- for generators --------------------------------------------------------------------
 
     def claim(self, *, worker: str, seconds: float) -> Claim | None:
-        """Take one for so long: of the project whose last turn is longest ago, the oldest.
+        """Claim a queued generation for at most `seconds`.
 
-        None if none waits.
+        It is the oldest generation of the project whose last turn was longest ago. Return None if
+        none is queued.
         """
         in_order = (
             select(generations.c.id)
@@ -136,7 +138,10 @@ class GenerationStore:
         self._end(claim, GenerationStatus.FAILED, error=error.model_dump_json())
 
     def give_back(self, claim: Claim, *, seconds: float) -> None:
-        """The generator must leave; another one may take it within `seconds`."""
+        """Queue the generation again because the generator must stop (preemption, shutdown).
+
+        It fails if no other generator claims it within `seconds`.
+        """
         deadline = database_now() + seconds
         with self._engine.begin() as connection:
             _change(
@@ -148,7 +153,7 @@ class GenerationStore:
             )
 
     def expire(self) -> builtins.list[str]:
-        """Fail those that nobody took, or ended, in time; return their ids."""
+        """Fail the generations that were not claimed or finished in time; return their ids."""
         late = generations.c.deadline < database_now()
         ended: builtins.list[str] = []
         for status, error in ((_QUEUED, NOBODY), (_RUNNING, LOST)):
@@ -177,7 +182,10 @@ def _project_of(job_id: str) -> ScalarSelect[str]:
 
 
 def _check_queue(connection: Connection, job_id: str) -> None:
-    """The lock of the project lets one request at a time count and add."""
+    """Raise `TooManyGenerations` if the project has too many generations in the queue.
+
+    It locks the project, so that only one request at a time counts and inserts.
+    """
     project = lock_project_of(connection, job_id)
     if project is None:
         raise JobNotFound(job_id)

@@ -1,8 +1,9 @@
 """The inputs of a job: the uploads and the files of other jobs that its run reads.
 
-They are stored with the job when it is submitted, and cannot be deleted until it is over. Who
-queues a job locks the row of the dataset or the job that each input belongs to, and so does who
-deletes it: one of the two comes first, and the other sees what it did.
+They are stored with the job when it is submitted. They cannot be deleted until the job is over. A
+transaction that queues a job locks the row of the dataset or the job that each input belongs to. A
+transaction that deletes an input locks the same row. So one of the two comes first, and the other
+sees its result.
 """
 
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ SHOWN_JOBS = 10
 
 
 def uploads_of(spec: JobSpec) -> Iterator[tuple[str, str]]:
-    """The fields of a spec that name an upload, and the ids of the datasets."""
+    """Yield the fields of a spec that name an uploaded dataset, with the id of the dataset."""
     for path, uri in spec.data.places():
         if uri.startswith(SCHEME):
             yield path, uri.removeprefix(SCHEME)
@@ -31,7 +32,7 @@ def uploads_of(spec: JobSpec) -> Iterator[tuple[str, str]]:
 def add_inputs(connection: Connection, job_id: str, spec: JobSpec, *, project: str) -> None:
     """Store the inputs of a new job.
 
-    Raises `DatasetNotFound`, `JobNotFound` or `ArtifactNotFound` for one that is gone.
+    Raise `DatasetNotFound`, `JobNotFound` or `ArtifactNotFound` if an input does not exist.
     """
     found = {(dataset_id, "") for _, dataset_id in uploads_of(spec)}
     found |= {place for _, uri in uris_of(spec) if (place := parse(uri))}
@@ -44,12 +45,12 @@ def add_inputs(connection: Connection, job_id: str, spec: JobSpec, *, project: s
 
 
 def lock_inputs(connection: Connection, job_id: str, *, project: str) -> None:
-    """Let nobody delete the inputs of a job until the transaction ends.
+    """Lock the inputs of a job, so that nobody deletes them until the transaction ends.
 
-    Raises `DatasetNotFound`, `JobNotFound` or `ArtifactNotFound` for one that is gone.
+    Raise `DatasetNotFound`, `JobNotFound` or `ArtifactNotFound` if an input does not exist.
     """
     query = select(job_inputs).where(job_inputs.c.job_id == job_id)
-    # All who lock several do so in the same order, or two might wait for each other.
+    # Every transaction locks inputs in the same order, to prevent deadlocks.
     for row in connection.execute(query.order_by("source_id", "folder")).all():
         if row.folder:
             _lock_files(connection, row.source_id, row.folder, project)
@@ -58,9 +59,10 @@ def lock_inputs(connection: Connection, job_id: str, *, project: str) -> None:
 
 
 def users_of(connection: Connection, source_id: str, *, folder: str | None = None) -> list[str]:
-    """Jobs that are not over and have this dataset, or files of this job, as an input.
+    """Return the ids of unfinished jobs that have this dataset, or files of this job, as an input.
 
-    The caller has the lock of the row of the dataset or the job.
+    At most `SHOWN_JOBS` ids are returned. The caller must hold the lock of the row of the dataset
+    or the job.
     """
     query = select(jobs.c.id).join(job_inputs, job_inputs.c.job_id == jobs.c.id).distinct()
     query = query.where(job_inputs.c.source_id == source_id, jobs.c.status.not_in(FINAL))

@@ -1,6 +1,7 @@
-"""Outages of other servers pass by themselves, so work that is done again and again outlives them.
+"""Logging of failures in periodic tasks.
 
-It outlives every other error, too. But that is a fault of ours, so the log has its traceback.
+An outage of another server ends by itself, so a periodic task logs one line and goes on. It also
+goes on after any other error. But such an error is a bug, so its traceback is logged.
 """
 
 import logging
@@ -11,7 +12,7 @@ from sqlalchemy import exc
 
 from jobs.errors import QueueUnavailable, StorageError
 
-# No connection is free or can be opened, one broke, the server stops, or it cannot write now.
+# The pool has no free connection, a connection failed, or the server stops or cannot write now.
 DATABASE_OUTAGES = (
     exc.TimeoutError,
     exc.InterfaceError,
@@ -30,9 +31,9 @@ def log_failure(logger: logging.Logger, task: str, error: Exception) -> None:
 
 
 class FailureLog:
-    """What the log says of a task that is done again and again.
+    """Logs the failures of a periodic task.
 
-    A failure is logged when it begins, not each time, and so is its end. All outages count as one
+    It logs when a failure begins and when it ends, not each time. All outages count as the same
     failure.
     """
 
@@ -64,5 +65,5 @@ class FailureLog:
 
 
 def _first_line(error: Exception) -> str:
-    """Without the statement and the parameters that SQLAlchemy adds."""
+    """Return the message without the statement and the parameters that SQLAlchemy adds."""
     return str(error).partition("\n")[0]

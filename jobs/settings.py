@@ -1,4 +1,4 @@
-"""What the environment says. Read once per process, by the composition root."""
+"""The settings from environment variables. The composition root reads them once per process."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Authentication = Literal["auto", "required", "off"]
-Prefixes = Annotated[tuple[str, ...], NoDecode]  # written between commas
+Prefixes = Annotated[tuple[str, ...], NoDecode]  # separated by commas in the variable
 
 
 def _sqlite_in(values: dict[str, Any]) -> str:
@@ -138,11 +138,11 @@ class Settings(BaseSettings):
 
     @property
     def cache_dir(self) -> Path:
-        """Prepared data and models, a folder for each project; safe to delete."""
+        """The cache of prepared data and models, with a folder for each project; safe to delete."""
         return self.data_dir / "cache"
 
     def cache_of(self, project: str) -> Path:
-        """What jobs of the project share on this machine, and no other project's jobs."""
+        """Return the cache folder on this machine that only the jobs of one project share."""
         return self.cache_dir / project
 
     @property

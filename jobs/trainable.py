@@ -1,4 +1,4 @@
-"""What the trainer would refuse in a spec, as far as it can be seen without the trainer."""
+"""Checks of a spec for problems that the trainer would find, without importing the trainer."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from relora_core.spec.file_uris import existing_path, is_pattern
 
 
 def model_problems(spec: JobSpec) -> Iterator[Problem]:
-    """Names and sizes that no model has, and a method that does not fit the model."""
+    """Yield invalid names and sizes of the model, and a method that does not fit the model."""
     try:
         shape = None if needs_trainer(spec) else shape_of(spec)
         if shape is None and isinstance(spec.model, ConfigModel):
@@ -33,16 +33,20 @@ def model_problems(spec: JobSpec) -> Iterator[Problem]:
 
 
 def _problem(part: str, error: ModelError) -> Problem:
-    """With the field that the error begins with, if it names one of this part."""
+    """Return the problem of an error; its path is the field that the message begins with, if any.
+
+    The field must be in `part`; otherwise the path is `part`.
+    """
     named = re.match(rf"({re.escape(part)}[\w.]*):? ", str(error))
     path = named[1] if named else part
     return Problem(path, str(error)[named.end() if named else 0 :])
 
 
 def file_problems(spec: JobSpec) -> Iterator[Problem]:
-    """Files in a format that nothing reads, and files that are missing from a folder seen here.
+    """Yield data files with an unknown format, and files that are missing from existing folders.
 
-    A folder that is not here may be on the workers alone, so nothing is said of its files.
+    A folder that does not exist on this machine may exist on the workers, so its files are not
+    checked.
     """
     if spec.task != "causal_lm":
         return
@@ -64,7 +68,7 @@ def _unreadable(uri: str) -> str | None:
         if not file.parent.is_dir():
             return None
         missing = not file.exists()
-    except (OSError, ValueError):  # no name that a file could have
+    except (OSError, ValueError):  # a name that no file can have
         missing = True
     if not is_readable(file):
         return f"cannot read {uri!r}; known formats are {READABLE}"

@@ -1,7 +1,7 @@
-"""The bytes of datasets: `uploads/<dataset>/<start>-<chance>` in the service's storage.
+"""The bytes of datasets: files `uploads/<dataset>/<start>-<random>` in the service's storage.
 
-A dataset is never put together in the storage: its parts are read one after the other. So an
-upload costs no second copy, and any process of the API may take the next part.
+The parts of a dataset are never joined in the storage. They are read one after the other. So an
+upload needs no second copy, and any process of the API can receive the next part.
 """
 
 import hashlib
@@ -28,13 +28,13 @@ def folder_of(dataset_id: str) -> str:
 def append(
     store: DatasetStore, storage: Storage, project: str, dataset: Dataset, file: Path
 ) -> Dataset:
-    """Add the bytes of `file` to what is here. Raises `OffsetMismatch` if others came first."""
+    """Add the bytes of `file` to the dataset. Raise `OffsetMismatch` if other bytes came first."""
     key = f"{folder_of(dataset.id)}/{dataset.received:020d}-{secrets.token_hex(8)}"
     part = Part(dataset.received, file.stat().st_size, key)
     storage.upload(file, key)
     try:
         return store.add_part(project, dataset.id, part)
-    except (OffsetMismatch, DatasetNotFound):  # after any other error it may have been added
+    except (OffsetMismatch, DatasetNotFound):  # after any other error the part may have been added
         storage.delete(key)
         raise
 
@@ -45,9 +45,10 @@ def read(storage: Storage, parts: Sequence[Part]) -> Iterator[bytes]:
 
 
 def finish(store: DatasetStore, storage: Storage, project: str, dataset: Dataset) -> Dataset:
-    """Make a dataset that is here to its last byte ready for jobs.
+    """Make a dataset ready for jobs if all its bytes are received.
 
-    Raises `ChecksumMismatch` if it is not what was announced; its upload starts over.
+    Raise `ChecksumMismatch` if it does not have the announced SHA-256. Then its bytes are deleted,
+    and the upload must start over.
     """
     if dataset.status is DatasetStatus.READY or dataset.received < dataset.size:
         return dataset
@@ -68,7 +69,10 @@ def finish(store: DatasetStore, storage: Storage, project: str, dataset: Dataset
 
 
 def remove_deleted(store: DatasetStore, open_storage: Callable[[], Storage]) -> None:
-    """The bytes first, then the row: what a crash leaves behind is found by the next round."""
+    """Delete the bytes of deleted datasets, and then their rows.
+
+    The row goes last, so that the next round finds what a crash left behind.
+    """
     for dataset_id in store.deleted():
         open_storage().delete(folder_of(dataset_id))
         store.forget(dataset_id)

@@ -1,8 +1,8 @@
-"""What is known of datasets, in SQLite or PostgreSQL; their bytes are in the storage.
+"""The store of datasets in SQLite or PostgreSQL. Their bytes are in the storage.
 
-Every method is one transaction. A part counts from the moment that its row is there, and its
-row is only made where the part before it ends; so of two clients that send the same bytes one
-is refused, and neither can overwrite what the other sent.
+Every method is one transaction. A part belongs to the dataset as soon as its row exists. The row
+is inserted only if the part begins where the last part ends. So if two clients send the same
+bytes, one is refused, and neither can overwrite what the other sent.
 """
 
 import builtins
@@ -35,7 +35,7 @@ from jobs.schemas.ids import new_id
 
 @dataclass(frozen=True)
 class Part:
-    """Bytes of a dataset from `start` on, in the storage under `key`."""
+    """A part of a dataset: `size` bytes from offset `start`, in the storage under `key`."""
 
     start: int
     size: int
@@ -48,7 +48,10 @@ class DatasetStore:
         self._reads = engine.execution_options(**READ_ONLY)
 
     def create(self, project: str, new: NewDataset) -> Dataset:
-        """Its whole size counts from now on. Raises `QuotaExceeded`."""
+        """Announce a dataset. Its full size counts for the storage quota from now on.
+
+        Raise `QuotaExceeded` if the quota has no room for it.
+        """
         now = datetime.now(UTC)
         statement = insert(datasets).values(
             id=new_id("ds_"),
@@ -70,7 +73,7 @@ class DatasetStore:
     def list(
         self, project: str, *, limit: int = 50, before: str | None = None
     ) -> builtins.list[Dataset]:
-        """The newest first; `before` is the id of the last of the page before."""
+        """Return datasets, the newest first. `before` is the last id of the previous page."""
         query = select(datasets).where(datasets.c.project == project, _VISIBLE)
         if before is not None:
             query = query.where(datasets.c.id < before)
@@ -79,7 +82,7 @@ class DatasetStore:
             return [_dataset_from(row) for row in rows]
 
     def find(self, project: str, ids: Collection[str]) -> builtins.list[Dataset]:
-        """Those of the ids that are datasets of the project."""
+        """Return the datasets of the project that have one of these ids."""
         if not ids:
             return []
         query = select(datasets).where(
@@ -89,18 +92,18 @@ class DatasetStore:
             return [_dataset_from(row) for row in connection.execute(query)]
 
     def statuses(self, project: str, ids: Collection[str]) -> dict[str, DatasetStatus]:
-        """Of those that the project has."""
+        """Return the statuses of those datasets that the project has, by id."""
         return {dataset.id: dataset.status for dataset in self.find(project, ids)}
 
     def parts(self, dataset_id: str) -> builtins.list[Part]:
-        """In the order of their bytes."""
+        """Return the parts of a dataset in the order of their bytes."""
         query = select(dataset_parts).where(dataset_parts.c.dataset_id == dataset_id)
         with self._reads.begin() as connection:
             rows = connection.execute(query.order_by(dataset_parts.c.start))
             return [Part(row.start, row.size, row.key) for row in rows]
 
     def add_part(self, project: str, dataset_id: str, part: Part) -> Dataset:
-        """Raises `OffsetMismatch` unless it begins where the bytes that are here end."""
+        """Add a part. Raise `OffsetMismatch` unless it begins where the received bytes end."""
         next_one = and_(_UPLOADING, datasets.c.received == part.start)
         with self._engine.begin() as connection:
             dataset = _change(
@@ -114,14 +117,17 @@ class DatasetStore:
         return dataset
 
     def finish(self, dataset: Dataset) -> bool:
-        """Let jobs use what was found right; False if it has changed since `dataset` was read."""
+        """Make a verified dataset ready; return False if it has changed since it was read."""
         with self._engine.begin() as connection:
             unchanged = _unchanged(dataset)
             done = _change(connection, dataset.id, unchanged, status=DatasetStatus.READY)
         return done is not None
 
     def start_over(self, dataset: Dataset) -> bool:
-        """Forget the bytes of what was found wrong, unless it has changed since it was read."""
+        """Remove all parts of a dataset with a wrong checksum, so that its upload starts over.
+
+        Return False if the dataset has changed since it was read; then nothing is removed.
+        """
         with self._engine.begin() as connection:
             done = _change(connection, dataset.id, _unchanged(dataset), received=0)
             if done is not None:
@@ -129,8 +135,9 @@ class DatasetStore:
         return done is not None
 
     def delete(self, project: str, dataset_id: str) -> None:
-        """Out of sight at once. Raises `DatasetInUse` while it is an input of a job that is not
-        over.
+        """Delete a dataset. It is hidden at once, and its bytes are deleted later.
+
+        Raise `DatasetInUse` while it is an input of a job that is not over.
         """
         mine = and_(datasets.c.project == project, _VISIBLE)
         with self._engine.begin() as connection:
@@ -139,41 +146,41 @@ class DatasetStore:
             if users := users_of(connection, dataset_id):
                 raise DatasetInUse(dataset_id, users)
 
-    # --- what the sweep does ---------------------------------------------------------------
+    # --- for the garbage collection --------------------------------------------------------
 
     def expire_uploads(self, seconds: float) -> builtins.list[str]:
-        """Delete those that got no byte for so long; return their ids."""
+        """Delete the uploads that received no byte for `seconds`; return their ids."""
         abandoned = update(datasets).where(_abandoned(seconds))
         statement = abandoned.values(status=DatasetStatus.DELETED)
         with self._engine.begin() as connection:
             return list(connection.scalars(statement.returning(datasets.c.id)))
 
     def given_up(self, seconds: float) -> builtins.list[Dataset]:
-        """Those that the next `expire_uploads` deletes, and deleted ones."""
+        """Return the datasets that `expire_uploads` would delete, and the deleted datasets."""
         gone = or_(_abandoned(seconds), datasets.c.status == DatasetStatus.DELETED)
         with self._reads.begin() as connection:
             rows = connection.execute(select(datasets).where(gone).order_by(datasets.c.id))
             return [_dataset_from(row) for row in rows]
 
     def existing(self, ids: Collection[str]) -> set[str]:
-        """Those of the ids that are datasets of any project."""
+        """Return those of the ids that are datasets of any project."""
         query = select(datasets.c.id).where(datasets.c.id.in_(ids), _VISIBLE)
         with self._reads.begin() as connection:
             return set(connection.scalars(query))
 
     def keys(self) -> set[str]:
-        """Of all parts of all datasets."""
+        """Return the storage keys of all parts of all datasets."""
         with self._reads.begin() as connection:
             return set(connection.scalars(select(dataset_parts.c.key)))
 
     def deleted(self) -> builtins.list[str]:
-        """Those whose bytes may be in the storage still."""
+        """Return the ids of deleted datasets whose bytes may still be in the storage."""
         query = select(datasets.c.id).where(datasets.c.status == DatasetStatus.DELETED)
         with self._reads.begin() as connection:
             return list(connection.scalars(query))
 
     def forget(self, dataset_id: str) -> None:
-        """Of a deleted one, when its bytes are gone."""
+        """Delete the rows of a deleted dataset, after its bytes."""
         with self._engine.begin() as connection:
             _forget_parts(connection, dataset_id)
             connection.execute(delete(datasets).where(datasets.c.id == dataset_id))

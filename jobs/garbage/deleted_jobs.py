@@ -1,4 +1,4 @@
-"""The files of jobs that were deleted with them: a storage that is away is tried again later."""
+"""The deletion of the files of deleted jobs. If the storage is down, it is tried again later."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 def delete_due_files(backends: Backends) -> None:
-    """One round over all deleted jobs whose files are still there."""
+    """Delete the files of all deleted jobs that are due; log a failure and go on."""
     for job_id in backends.deleted_jobs.due():
         try:
             delete_files(backends, job_id)
@@ -23,9 +23,9 @@ def delete_due_files(backends: Backends) -> None:
 
 
 def delete_files(backends: Backends, job_id: str) -> None:
-    """Delete the files of a deleted job, unless another process is at it.
+    """Delete the files of a deleted job, unless another process does it now.
 
-    Raises `StorageError`; then they are tried again later.
+    Raise `StorageError` if the storage fails. Then it is tried again later.
     """
     job = backends.deleted_jobs.claim(job_id)
     if job is None:
@@ -46,19 +46,21 @@ def delete_files(backends: Backends, job_id: str) -> None:
 
 
 def files_of(backends: Backends, job: DeletedJob) -> Iterator[StoredFile]:
-    """What `delete_files` would delete."""
+    """Yield the files that `delete_files` would delete."""
     storage = backends.storage_for(job)
     for prefix in _prefixes(job, storage):
         yield from storage.list(prefix)
 
 
 def _prefixes(job: DeletedJob, storage: Storage) -> Sequence[str]:
-    """What is the job's. Its place in the service's storage is emptied; one that its spec names may
-    hold more, and may be another job's by now.
+    """Return the prefixes of the files that belong to the job.
+
+    In the service's storage these are all files of its folder. A location that its spec names may
+    hold other files too, and another job may own it by now.
     """
     if job.spec.output_uri is None:
         return ("",)
     owner = owner_of(storage)
-    if owner is None:  # a job of an earlier version, which left no mark
+    if owner is None:  # a job of an earlier version, which wrote no marker file
         return job.keys
     return JOB_FOLDERS if owner == job.id else ()

@@ -1,5 +1,7 @@
-"""What is left on the disk of this machine: scratch folders, copies that were not finished, whose
-dataset is gone or that no job uses, bodies of requests.
+"""The garbage collection on the disk of this machine.
+
+It deletes scratch folders of finished jobs, copies of data that are unfinished, unused or of
+deleted datasets, and old temporary folders.
 """
 
 import os
@@ -21,13 +23,16 @@ from jobs.schemas.job import Job
 from jobs.schemas.status import FINAL
 from relora_core.workdir.files import STAGED
 
-NOT_UPLOADED = "model_not_uploaded"  # the error of a job whose model is on its worker alone
-SPOOL = "relora-upload-"  # begins the names of the API's folders in that of temporary files
-GENERATION = "relora-generation-"  # as SPOOL, of the generator's
+NOT_UPLOADED = "model_not_uploaded"  # the error of a job whose model is only on its worker
+SPOOL = "relora-upload-"  # the name prefix of the API's temporary folders
+GENERATION = "relora-generation-"  # the name prefix of the generator's temporary folders
 
 
 def collect_leftovers(backends: Backends, *, dry_run: bool) -> Iterator[Garbage]:
-    """Find and delete what is left on this machine; nothing that may be written to still."""
+    """Find and delete the garbage on this machine, but nothing that may still be in use.
+
+    With `dry_run`, delete nothing.
+    """
     cache = backends.settings.cache_dir
     found = chain(
         (("scratch folder", folder) for folder in finished_scratch(backends)),
@@ -36,7 +41,7 @@ def collect_leftovers(backends: Backends, *, dry_run: bool) -> Iterator[Garbage]
         (("unfinished copy", folder) for folder in _unfinished_models(cache)),
         (("temporary folder", folder) for folder in _temporary()),
     )
-    for kind, folder in found:  # each is deleted before the next is looked for
+    for kind, folder in found:  # lazily: each folder is deleted before the next search step
         sizes = [found.st_size for found in _entries(folder) if S_ISREG(found.st_mode)]
         if not dry_run:
             shutil.rmtree(folder, ignore_errors=True)
@@ -44,8 +49,10 @@ def collect_leftovers(backends: Backends, *, dry_run: bool) -> Iterator[Garbage]
 
 
 def finished_scratch(backends: Backends) -> Iterator[Path]:
-    """The folders of jobs that are over, and of those that are deleted for so long that nothing
-    runs there; never a model that is nowhere else."""
+    """Yield the scratch folders of jobs that are over, and old ones of deleted jobs.
+
+    A folder with the only copy of a model is never among them.
+    """
     for folder in backends.settings.scratch_dir.glob("*"):
         try:
             job = backends.store.get(folder.name)
@@ -62,10 +69,10 @@ def _has_only_copy(job: Job) -> bool:
 
 
 def needless_copies(backends: Backends) -> Iterator[tuple[str, Path]]:
-    """Staged copies that no attempt on this node names, each with what it is: those of deleted
-    datasets, and those that none began with for long.
+    """Yield staged copies of data that no attempt on this node uses, each with its kind.
 
-    A copy is locked until the next one is asked for, so that no attempt begins with it meanwhile.
+    They are copies of deleted datasets, and copies that were not used for a day. A copy stays
+    locked until the next one is asked for, so that no attempt starts to use it meanwhile.
     """
     copies = [*backends.settings.cache_dir.glob("*/staged/[!.]*")]
     existing = backends.datasets.existing({copy.name for copy in copies})
@@ -79,28 +86,31 @@ def needless_copies(backends: Backends) -> Iterator[tuple[str, Path]]:
 
 
 def lock_of_copy(copy: Path) -> FileLock:
-    """Who makes, begins to use or deletes a staged copy has this lock."""
+    """Return the lock that is needed to make, start to use or delete a staged copy."""
     return FileLock(copy.with_name(f".{copy.name}.lock"))
 
 
 def _locked(copies: Iterable[Path]) -> Iterator[Path]:
-    """Each that no attempt has locked, and that is ours; locked until the next one is asked for."""
+    """Yield the copies that no other process has locked and that this user may lock.
+
+    Each copy stays locked until the next one is asked for.
+    """
     for copy in copies:
         with suppress(Timeout, PermissionError), lock_of_copy(copy).acquire(timeout=0):
             yield copy
 
 
 def _staged(scratch: Path) -> str:
-    """What the attempts on this node say of the copies that their trainers read."""
+    """Return the text of all lists of staged copies that the attempts on this node use."""
     texts: list[str] = []
     for file in scratch.glob(f"*/*/{STAGED}"):
-        with suppress(FileNotFoundError):  # the job is over now
+        with suppress(FileNotFoundError):  # the job ended meanwhile
             texts.append(file.read_text())
     return "".join(texts)
 
 
 def _unfinished_copies(cache: Path) -> Iterator[Path]:
-    """Of processes that were killed; locked as in `needless_copies`."""
+    """Yield old unfinished copies of killed processes, locked as in `needless_copies`."""
     unfinished = {
         folder.with_name(folder.name[1:].removesuffix(".tmp")): folder
         for folder in cache.glob("*/staged/.*.tmp/")
@@ -115,7 +125,7 @@ def _unfinished_models(cache: Path) -> Iterator[Path]:
 
 
 def _temporary() -> Iterator[Path]:
-    """Of this user; a link that another put there is not followed."""
+    """Yield old temporary folders of this user. Do not follow symbolic links."""
     for prefix in (SPOOL, GENERATION):
         for folder in Path(gettempdir()).glob(f"{prefix}*"):
             ours = folder.lstat().st_uid == os.getuid() and not folder.is_symlink()
@@ -124,13 +134,13 @@ def _temporary() -> Iterator[Path]:
 
 
 def _is_given_up(folder: Path) -> bool:
-    """Whether nothing in it was written for long."""
+    """Return whether nothing in the folder was written for `GIVEN_UP_AFTER`."""
     newest = max((found.st_mtime for found in _entries(folder)), default=0.0)
     return time.time() - newest > GIVEN_UP_AFTER.total_seconds()
 
 
 def _entries(folder: Path) -> Iterator[os.stat_result]:
-    """The folder and all below it, but for what is deleted meanwhile."""
+    """Yield the stat of the folder and of everything below it. Skip what was just deleted."""
     for path in (folder, *folder.rglob("*")):
         with suppress(FileNotFoundError):
             yield path.lstat()

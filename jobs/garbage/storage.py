@@ -1,9 +1,10 @@
-"""What is in the storage and nobody needs: parts of uploads that were given up, and what could not
-be deleted when it left a list.
+"""The garbage collection in the storage.
 
-Files are looked for before the lists are read, so none that is listed meanwhile is taken for
-garbage. What the attempt that holds a job may write is left alone, and so is what is in no list yet
-and younger than a day.
+It deletes parts of abandoned uploads, and files that could not be deleted when they were removed
+from a list of artifacts or datasets. The storage is listed before the database is read. So a file
+that is registered meanwhile is not taken for garbage. Files that the current attempt of a job may
+write are kept. Unlisted parts of uploads, unfinished uploads and files without a job are kept for a
+day.
 """
 
 import logging
@@ -30,12 +31,12 @@ from jobs.store.deleted_jobs import DeletedJob
 logger = logging.getLogger(__name__)
 
 FILES_OF_DELETED = "files of a deleted job"
-GIVEN_UP_AFTER = timedelta(days=1)  # what nobody wrote to for so long does not go on
+GIVEN_UP_AFTER = timedelta(days=1)  # an upload without a write for so long counts as abandoned
 
 
 @dataclass(frozen=True)
 class Garbage:
-    """What was found in one place."""
+    """The garbage of one kind that was found in one place."""
 
     kind: str
     where: str
@@ -44,7 +45,7 @@ class Garbage:
 
 
 Finder = Callable[[], Iterator[Garbage]]
-Report = Callable[[str], None]  # is told what was passed over, and why
+Report = Callable[[str], None]  # it is called with what was skipped, and why
 
 
 def collect_garbage(
@@ -55,10 +56,11 @@ def collect_garbage(
     deleted_jobs: bool = False,
     passed_over: Report = logger.warning,
 ) -> Iterator[Garbage]:
-    """Find and delete garbage in the storage: of all jobs, or of those that changed lately.
+    """Find and delete garbage in the storage, of all jobs or of those changed since a time.
 
-    `deleted_jobs` takes the files of deleted jobs, too, which a delete without `artifacts` kept. A
-    storage that cannot be reached is passed over.
+    With `dry_run`, delete nothing. With `deleted_jobs`, also delete the files of jobs that were
+    deleted without `artifacts`. A storage that cannot be reached is skipped and reported to
+    `passed_over`.
     """
     find = _Search(backends, dry_run)
     finders: list[tuple[str, Finder]] = [
@@ -94,7 +96,7 @@ class _Search:
     dry_run: bool
 
     def abandoned_uploads(self) -> Iterator[Garbage]:
-        """Datasets that got no byte for so long as the settings say, and deleted ones."""
+        """Yield deleted datasets, and uploads without a new byte for `upload_expires_seconds`."""
         datasets, seconds = self.backends.datasets, self.backends.settings.upload_expires_seconds
         for dataset in datasets.given_up(seconds):
             yield Garbage("abandoned upload", dataset.id, 1, dataset.received)
@@ -115,7 +117,7 @@ class _Search:
             yield self._end_unfinished(folder, storage, folder)
 
     def left_of(self, job: DeletedJob) -> Iterator[Garbage]:
-        """The storage was away when the job was deleted with its files."""
+        """Yield the files of a job that was deleted with its files while the storage was down."""
         files = list(files_of(self.backends, job))
         if not self.dry_run:
             delete_files(self.backends, job.id)
@@ -125,7 +127,7 @@ class _Search:
         storage = self.backends.own_storage()
         stored = list(storage.list(JOBS))
         known = set(_ids(self.backends, None))
-        known |= {job.id for job in self.backends.deleted_jobs.list()}  # see `left_of`
+        known |= {job.id for job in self.backends.deleted_jobs.list()}  # `left_of` does these
         for job_id, files in groupby(stored, key=lambda file: file.key.split("/")[1]):
             if job_id not in known:
                 left = _given_up(files)
@@ -163,9 +165,10 @@ def _given_up(files: Iterable[StoredFile]) -> list[StoredFile]:
 
 
 def unlisted_files(backends: Backends, job: Job, storage: Storage) -> list[StoredFile]:
-    """The files of a job that neither its list names nor a running attempt writes.
+    """Return the files of a job that are not in its list and that no running attempt writes.
 
-    A place that its spec names may hold files of others beside the folder of attempts.
+    In a location that the spec names, only the folder of attempts is searched, because the rest
+    may hold other files.
     """
     stored = list(storage.list("" if job.spec.output_uri is None else ATTEMPTS))
     now = backends.store.get(job.id)
@@ -174,6 +177,9 @@ def unlisted_files(backends: Backends, job: Job, storage: Storage) -> list[Store
 
 
 def _is_written(key: str, job: Job) -> bool:
-    """An earlier version may hold the job; its files have no folder of the attempt."""
+    """Return whether the attempt that holds the job may write the file.
+
+    A worker of an earlier version may hold the job. It writes outside the folder of its attempt.
+    """
     of_another = key.startswith(f"{ATTEMPTS}/") and not key.startswith(f"{ATTEMPTS}/{job.attempt}/")
     return job.status in LEASED and not of_another

@@ -1,9 +1,10 @@
-"""A curve at many scales: every four points make a bucket, every four buckets a larger one.
+"""A pyramid of buckets, to read a curve at many scales.
 
-A bucket tells the ends, the lowest and the highest of its points, so that a chart of any width
-reads a few thousand rows of a curve of any length, and shows each peak. Points are numbered
-0, 1, 2, ...; bucket n of level k holds those from n * 4**k on. It is written once, when its
-last point comes: nothing is ever computed again from all points.
+Every four points make a bucket, and every four buckets make a bucket of the next level. A bucket
+has the first, the last, the lowest and the highest of its points. So a chart of any width reads
+only a few thousand rows of a curve of any length, and still shows each peak. Points have the
+numbers 0, 1, 2, ... Bucket n of level k begins at point n * 4**k and has 4**k points. A bucket is
+written once, when its last point comes. Nothing is ever recomputed from all points.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,17 +17,17 @@ FANOUT = 4
 
 class Point(NamedTuple):
     step: int
-    value: float | None  # None: it was not finite
+    value: float | None  # None: the value was not finite
 
 
 class Bucket(NamedTuple):
-    """Points that follow each other, in the order of the table's columns."""
+    """A summary of consecutive points. The fields are in the order of the table's columns."""
 
     first_step: int
     first: float | None
     last_step: int
     last: float | None
-    low_step: int | None  # the lowest of those that are finite, if one is
+    low_step: int | None  # of the lowest finite value; None if no value is finite
     low: float | None
     high_step: int | None
     high: float | None
@@ -44,7 +45,7 @@ _LOW, _HIGH = attrgetter("low"), attrgetter("high")
 
 
 def joined(buckets: Sequence[Bucket]) -> Bucket:
-    """One bucket for some that follow each other."""
+    """Join consecutive buckets into one."""
     if len(buckets) == 1:
         return buckets[0]
     finite = [bucket for bucket in buckets if bucket.low is not None] or buckets[:1]
@@ -58,7 +59,7 @@ def joined(buckets: Sequence[Bucket]) -> Bucket:
 
 
 class Span(NamedTuple):
-    """Numbers `first` to `end` of one level; level 0 is the points themselves."""
+    """The buckets [first, end) of one level. Level 0 is the points themselves."""
 
     level: int
     first: int
@@ -66,7 +67,7 @@ class Span(NamedTuple):
 
 
 def levels(length: int) -> range:
-    """The levels that have a bucket, when there are `length` points."""
+    """Return the levels that have at least one bucket when there are `length` points."""
     top = 0
     while FANOUT ** (top + 1) <= length:
         top += 1
@@ -74,7 +75,10 @@ def levels(length: int) -> range:
 
 
 def cover(first: int, end: int, level: int) -> list[Span]:
-    """What to read of the points [first, end): buckets of `level`, finer ones at the edges."""
+    """Return spans that cover the points [first, end) exactly.
+
+    They are buckets of `level`, and buckets of finer levels at both edges.
+    """
     heads: list[Span] = []
     tails: list[Span] = []
     for finer in range(level):
@@ -88,10 +92,10 @@ def cover(first: int, end: int, level: int) -> list[Span]:
 
 
 class OpenEnd:
-    """The last buckets of each level, as long as they are too few to make a larger one."""
+    """The last buckets of each level, which are too few to make a bucket of the next level."""
 
     def __init__(self, length: int, buckets: Iterable[tuple[int, Bucket]] = ()) -> None:
-        """`buckets` are those of `spans_of(length)`, in order, with their levels."""
+        """Start from `length` points; `buckets` are those of `spans(length)`, in order."""
         self.length = length
         self._open: dict[int, list[Bucket]] = {}
         for level, bucket in buckets:
@@ -99,7 +103,7 @@ class OpenEnd:
 
     @staticmethod
     def spans(length: int) -> list[Span]:
-        """What an open end of that length consists of."""
+        """Return the spans of the open end of a curve with `length` points."""
         return cover(0, length, len(levels(length)) + 1)
 
     def add(self, point: Point) -> Iterator[tuple[int, int, Bucket]]:
@@ -118,9 +122,10 @@ class OpenEnd:
 
 
 def thinned(buckets: Sequence[Bucket], max_points: int) -> list[Point]:
-    """At most `max_points` points: the ends of all, and of each part its lowest and highest.
+    """Downsample buckets to at most `max_points` points.
 
-    A part with a value that was not finite has a third point, the gap.
+    The result has the first and the last point, and the lowest and the highest point of each part
+    of the curve. A part with a value that was not finite has a third point, the gap.
     """
     kept = 3 if any(bucket.gap_step is not None for bucket in buckets) else 2
     parts = min((max_points - 2) // kept, len(buckets))

@@ -1,7 +1,7 @@
-"""From a trainer's events to curves and markers, under the lock of the job's row.
+"""Recording of curves and markers from a trainer's events, under the lock of the job's row.
 
-An attempt that goes on from a checkpoint, and a run that is rewound to one, take back what
-came after it: those points and markers are deleted, and the repeated steps take their place.
+An attempt may resume from a checkpoint, and a run may be rewound to one. Then the points and
+markers after the checkpoint are deleted, and the repeated steps replace them.
 """
 
 from collections import defaultdict
@@ -26,15 +26,15 @@ from relora_core.events import (
     TrainStarted,
 )
 
-# At step k they come after its checkpoint: a run that goes on from there repeats them.
+# At step k these come after its checkpoint, so a run that resumes from there repeats them.
 _BEFORE_THE_STEP = (MarkerKind.RESTART, MarkerKind.PHASE)
 
 
 @dataclass
 class _Stretch:
-    """What some events tell, between which nothing was taken back."""
+    """The points and markers of consecutive events without a resume or a rewind among them."""
 
-    back_to: int | None = None  # before them the run went back to this step
+    back_to: int | None = None  # the run went back to this step before these events
     points: dict[str, list[Point]] = field(default_factory=lambda: defaultdict(list))
     markers: list[dict[str, object]] = field(default_factory=list)
 
@@ -56,7 +56,7 @@ def record(
     first: int,
     attempt: int,
 ) -> None:
-    """Add what new lines of the log tell, which are number `first` and those after it."""
+    """Add the points and markers of new events, which have the numbers `first`, `first + 1`, ..."""
     for stretch in _stretches([event for _, event in lines], first):
         if stretch.back_to is not None:
             _take_back(connection, job_id, stretch.back_to)
@@ -96,7 +96,7 @@ def _mark(event: AnyTrainEvent) -> tuple[MarkerKind, int] | None:
 
 
 def _take_back(connection: Connection, job_id: str, step: int) -> None:
-    """Forget what came after the checkpoint of `step`."""
+    """Delete the points and markers after the checkpoint of `step`."""
     repeated = and_(markers.c.step == step, markers.c.kind.in_(_BEFORE_THE_STEP))
     later = or_(markers.c.step > step, repeated)
     connection.execute(delete(markers).where(markers.c.job_id == job_id, later))

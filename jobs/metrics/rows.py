@@ -1,4 +1,4 @@
-"""Between the rows of curves and what they mean."""
+"""Conversion between rows of the database and the points and buckets of curves."""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -9,11 +9,11 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select
 from jobs.database.tables.metrics import buckets, points
 from jobs.metrics.pyramid import Bucket, Point, Span
 
-Read = dict[int, list[tuple[int, Bucket]]]  # by curve: buckets and their levels, by step
+Read = dict[int, list[tuple[int, Bucket]]]  # by curve: levels and buckets, sorted by step
 
 
 def read(connection: Connection, curve_ids: Collection[int], spans: Sequence[Span]) -> Read:
-    """Those spans of some curves. A point is a bucket of level 0."""
+    """Read these spans of some curves. A point is returned as a bucket of level 0."""
     found: Read = defaultdict(list)
     for query, of in ((_points(curve_ids, spans), _of_point), (_buckets(curve_ids, spans), _of)):
         if query is not None:

@@ -1,4 +1,4 @@
-"""Reading a job's metrics: thinned for a chart, or all of them."""
+"""Read access to a job's metrics: downsampled for a chart, or all points."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
@@ -18,14 +18,14 @@ from jobs.metrics.rows import read
 from jobs.schemas.metric_names import METRICS
 from jobs.schemas.metrics import Curve, Marker, Metrics
 
-PAGE = 5000  # points read at once, when all are asked for
+PAGE = 5000  # how many points one query reads when all points are asked for
 
 CurveRow = Row[*tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
 class Steps:
-    """A range of steps, both ends in it; None is open."""
+    """A range of steps with both ends included. None means no limit."""
 
     first: int | None = None
     last: int | None = None
@@ -36,7 +36,7 @@ ALL_STEPS = Steps()
 
 @dataclass(frozen=True)
 class TableRow:
-    """What was measured at one step; None where a value was not finite."""
+    """The metrics at one step. A value that was not finite is None."""
 
     step: int
     values: dict[str, float | None]
@@ -54,7 +54,7 @@ class MetricStore:
         steps: Steps = ALL_STEPS,
         max_points: int = 1000,
     ) -> Metrics:
-        """Those of `names` that were measured, each thinned to at most `max_points` points."""
+        """Return the curves of `names` that have points, each with at most `max_points` points."""
         with self._reads.begin() as connection:
             found = _curves(connection, job_id, names)
             marked = _markers(connection, job_id, steps)
@@ -63,12 +63,12 @@ class MetricStore:
         return Metrics(curves=drawn, markers=marked)
 
     def names(self, job_id: str, names: Collection[str] = METRICS.keys()) -> list[str]:
-        """Those of `names` that were measured, in the order of the table of metrics."""
+        """Return those of `names` that have points, in the order of the table of metrics."""
         with self._reads.begin() as connection:
             return [curve.name for curve in _curves(connection, job_id, names)]
 
     def table(self, job_id: str, names: Collection[str]) -> Iterator[TableRow]:
-        """All points, by step, read in pages as they are taken."""
+        """Yield all points, grouped by step. They are read in pages, as they are needed."""
         with self._reads.begin() as connection:
             found = _curves(connection, job_id, names)
         columns = [_pages(self._reads, curve) for curve in found]
@@ -96,7 +96,7 @@ def _markers(connection: Connection, job_id: str, steps: Steps) -> list[Marker]:
 
 
 def _numbers(connection: Connection, curve: CurveRow, steps: Steps) -> tuple[int, int]:
-    """The numbers [first, end) of the curve's points in a range of steps."""
+    """Return the numbers [first, end) of the curve's points in a range of steps."""
     number = select(points.c.number).where(points.c.curve_id == curve.id).limit(1)
     first, end = 0, curve.length
     if steps.first is not None:
@@ -113,7 +113,7 @@ def _numbers(connection: Connection, curve: CurveRow, steps: Steps) -> tuple[int
 def _drawn(
     connection: Connection, ranges: Sequence[tuple[CurveRow, int, int]], max_points: int
 ) -> list[Curve]:
-    """Curves of the same range are read together."""
+    """Read the curves; curves with the same range share their queries."""
     alike: dict[tuple[int, int], list[int]] = defaultdict(list)
     for curve, first, end in ranges:
         alike[first, end].append(curve.id)
@@ -129,7 +129,7 @@ def _drawn(
 
 
 def _level(count: int, max_points: int) -> int:
-    """The coarsest level that still has a bucket for every two points to return."""
+    """Return the coarsest level that still has one bucket for every two points to return."""
     level = 0
     while count // FANOUT ** (level + 1) >= max(max_points // 2, 1):
         level += 1

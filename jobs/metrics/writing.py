@@ -1,4 +1,4 @@
-"""How a job's curves grow, and how they are cut. The caller holds the lock of the job's row."""
+"""Writes to a job's curves: extend and cut. The caller must hold the lock of the job's row."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -26,8 +26,11 @@ NOTHING = -1  # the last step of an empty curve
 
 
 def extend(connection: Connection, job_id: str, new: Mapping[str, Sequence[Point]]) -> None:
-    """Add points to the curves of these names. A step that a curve has already is replaced, and
-    with it all after it."""
+    """Add points to the curves with these names.
+
+    If the new points begin at or before the last step of a curve, its points from there on are
+    replaced.
+    """
     told = {name: _increasing(some) for name, some in new.items()}
     of_length: dict[int, list[CurveRow]] = defaultdict(list)
     for curve in _opened(connection, job_id, told):
@@ -37,7 +40,7 @@ def extend(connection: Connection, job_id: str, new: Mapping[str, Sequence[Point
 
 
 def cut(connection: Connection, curve: CurveRow, step: int) -> None:
-    """Forget the curve's points from `step` on."""
+    """Delete the curve's points from `step` on."""
     gone = delete(points).where(points.c.curve_id == curve.id, points.c.step >= step)
     length = curve.length - connection.execute(gone).rowcount
     if beyond := [_beyond(level, length) for level in levels(curve.length)]:
@@ -66,7 +69,7 @@ def _increasing(some: Sequence[Point]) -> list[Point]:
 def _opened(
     connection: Connection, job_id: str, told: Mapping[str, Sequence[Point]]
 ) -> Sequence[CurveRow]:
-    """The curves of these names, ready for points that come after theirs."""
+    """Return the curves with these names, created or cut so that the new points can follow."""
     query = select(curves).where(curves.c.job_id == job_id, curves.c.name.in_(told))
     known = connection.execute(query).all()
     behind = [curve for curve in known if told[curve.name][0].step <= curve.last_step]
@@ -80,7 +83,7 @@ def _opened(
 
 
 def _grow(connection: Connection, length: int, told: Mapping[int, Sequence[Point]]) -> None:
-    """Add points to curves that have `length` points each, and the buckets they complete."""
+    """Add points to curves that each have `length` points, and the buckets that they complete."""
     ends = read(connection, told.keys(), OpenEnd.spans(length)) if length else {}
     new_points, new_buckets = [], []
     for curve_id, some in told.items():

@@ -1,4 +1,4 @@
-"""The secrets that a job asks for, opened for one use."""
+"""The decrypted secrets of a job."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,18 +11,18 @@ from jobs.storage import S3Credentials
 
 @dataclass(frozen=True)
 class JobSecrets:
-    """Values by the environment variable that the job wants them in."""
+    """The values of a job's secrets, by the names of their environment variables."""
 
     environment: Mapping[str, str] = field(repr=False)
 
     @cached_property
     def masked(self) -> Callable[[str], str]:
-        """What hides the values in a text."""
+        """A function that masks the values in a text."""
         return mask(self.environment.values())
 
     @cached_property
     def begun(self) -> Callable[[str], int]:
-        """What tells how much of a text's end may begin a value."""
+        """A function that counts the characters at the end of a text that may begin a value."""
         return begun(self.environment.values())
 
     @property

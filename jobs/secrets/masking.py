@@ -1,4 +1,4 @@
-"""Secret values in text that others will read: replaced, in each form that programs print."""
+"""Masking of secret values in text, in each encoding in which programs print them."""
 
 import json
 import re
@@ -7,24 +7,24 @@ from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import quote
 
 MASK = "***"
-SHORTEST_BASE64 = 8  # digits; fewer may be in any word
+SHORTEST_BASE64 = 8  # characters; a shorter form could match parts of ordinary words
 _URL_SAFE = str.maketrans("+/", "-_")
 
 
 def mask(values: Iterable[str]) -> Callable[[str], str]:
-    """A function that replaces each of the values. Give it whole lines."""
+    """Return a function that replaces each of the values in a text of whole lines."""
     forms = {form for value in values for form in _forms(value)}
     if not forms:
         return lambda text: text
-    longest_first = sorted(forms, key=len, reverse=True)  # one may be a part of another
+    longest_first = sorted(forms, key=len, reverse=True)  # a form may be a part of another
     pattern = re.compile("|".join(map(re.escape, longest_first)))
     return lambda text: pattern.sub(MASK, text)
 
 
 def begun(values: Iterable[str]) -> Callable[[str], int]:
-    """A function that tells how many characters at the end of a text may begin one of the values.
+    """Return a function that counts the characters at the end of a text that may begin a value.
 
-    Where a text has to be cut, it is cut before these.
+    A text that must be split is split before these characters.
     """
     forms = {form for value in values for form in _forms(value)}
     longest = max(map(len, forms), default=1)
@@ -49,8 +49,11 @@ def _forms(value: str) -> Iterator[str]:
 
 
 def _in_base64(value: bytes) -> Iterator[str]:
-    """The digits that the value alone decides, for each place where it may begin: after
-    `user:` in a header, for one."""
+    """Yield the Base64 characters that depend only on the value.
+
+    There are three cases, because the value may begin at any offset modulo 3 in the encoded bytes,
+    for example after `user:` in a header.
+    """
     for before in range(3):
         whole = b64encode(bytes(before) + value).decode()
         digits = whole[-(-before * 4 // 3) : (before + len(value)) * 4 // 3]

@@ -1,4 +1,4 @@
-"""Named secrets of a project: written, used by jobs, and never read back by a person."""
+"""The store of a project's named secrets. Jobs use the values; the API never returns them."""
 
 import builtins
 from collections.abc import Collection
@@ -21,7 +21,7 @@ class SecretStore:
         self._vault = vault
 
     def put(self, project: str, name: str, value: str) -> Secret:
-        """Store a value, in place of the one before."""
+        """Store the value of a secret; replace an earlier value."""
         now = datetime.now(UTC)
         changed = {
             "sealed": self._vault.seal(value, project=project, name=name),
@@ -40,7 +40,7 @@ class SecretStore:
     def list(
         self, project: str, *, limit: int = 50, after: str | None = None
     ) -> builtins.list[Secret]:
-        """By name, those after the name `after`."""
+        """Return secrets, sorted by name. `after` is the last name of the previous page."""
         query = select(*_SHOWN).where(secrets.c.project == project).order_by(secrets.c.name)
         if after is not None:
             query = query.where(secrets.c.name > after)
@@ -55,13 +55,17 @@ class SecretStore:
                 raise SecretNotFound(name)
 
     def missing(self, project: str, names: Collection[str]) -> set[str]:
-        """Of `names`, those that the project has no secret of."""
+        """Return those of `names` that the project has no secret for."""
         query = select(secrets.c.name).where(_among(project, names))
         with self._reads.begin() as connection:
             return set(names) - set(connection.scalars(query))
 
     def reveal(self, project: str, names: Collection[str]) -> dict[str, str]:
-        """The values, by name. Raises `SecretNotFound` if one is missing."""
+        """Return the decrypted values by name.
+
+        Raise `SecretNotFound` if a secret is missing, and `SecretsUnavailable` if one cannot be
+        decrypted.
+        """
         query = select(secrets.c.name, secrets.c.sealed).where(_among(project, names))
         with self._reads.begin() as connection:
             sealed = {row.name: row.sealed for row in connection.execute(query)}
@@ -74,7 +78,7 @@ class SecretStore:
         }
 
     def rotate(self) -> int:
-        """Encrypt all under the newest key; return how many no key opens."""
+        """Encrypt all secrets with the newest key; return how many no key could decrypt."""
         query = select(secrets.c.project, secrets.c.name, secrets.c.sealed)
         unreadable = 0
         with self._engine.begin() as connection:

@@ -1,6 +1,6 @@
-"""Secrets at rest: encrypted under the newest key, readable under each that is still given.
+"""Encryption of secrets at rest: with the newest key; decryption with any configured key.
 
-The cryptography is loaded by those who have a key, and not by every program that reads jobs.
+The cryptography library is imported only if there is a key, because not every program needs it.
 """
 
 import json
@@ -19,7 +19,11 @@ MAKE_A_KEY = (
 
 
 class Vault:
-    """`keys` are Fernet keys separated by commas, the newest first; without one it stays shut."""
+    """Encrypts and decrypts secrets.
+
+    `keys` are Fernet keys separated by commas, the newest first. Without a key every method raises
+    `SecretsUnavailable`.
+    """
 
     def __init__(self, keys: str | None) -> None:
         given = [key.strip() for key in (keys or "").split(",") if key.strip()]
@@ -30,7 +34,11 @@ class Vault:
         return self._opened().encrypt(document.encode()).decode()
 
     def reveal(self, sealed: str, *, project: str, name: str) -> str:
-        """A value that was sealed for another place, and moved in the database, is refused."""
+        """Decrypt a value.
+
+        Raise `SecretsUnavailable` if no key decrypts it, or if it was encrypted for another project
+        or name and then moved in the database.
+        """
         match self._document(sealed):
             case [sealed_for, sealed_as, str(value)] if (sealed_for, sealed_as) == (project, name):
                 return value
@@ -40,7 +48,7 @@ class Vault:
         )
 
     def reseal(self, sealed: str) -> str | None:
-        """The same under the newest key; None if no key opens it."""
+        """Return the value encrypted with the newest key, or None if no key decrypts it."""
         if self._document(sealed) is None:
             return None
         return self._opened().rotate(sealed).decode()
@@ -67,14 +75,17 @@ def _fernet(keys: list[str]) -> "MultiFernet":
 
     try:
         return MultiFernet([Fernet(key) for key in keys])
-    except ValueError:  # whose message may show a part of the key
+    except ValueError:  # its message may show a part of the key
         raise ValueError(
             f"RELORA_SECRET_KEYS holds what is no Fernet key; make one: {MAKE_A_KEY}"
         ) from None
 
 
 def key_in(file: Path) -> str:
-    """The keys that the file holds; it is made with a new one, for its owner's eyes."""
+    """Return the keys in a file. If it does not exist, create it with a new key.
+
+    Only the owner of a new file can read it.
+    """
     from cryptography.fernet import Fernet
 
     try:

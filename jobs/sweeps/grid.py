@@ -1,4 +1,4 @@
-"""From a base spec and a grid of changes to the specs of a sweep's jobs."""
+"""The expansion of a base spec and a grid of changes into the specs of a sweep's jobs."""
 
 import json
 import math
@@ -14,11 +14,11 @@ from jobs.schemas.job import JobSpec
 from relora_core.spec.error_messages import MAX_PROBLEMS, Problem, explain, first
 
 MAX_JOBS = 200
-MAX_NAME = 200  # of a job
+MAX_NAME = 200  # characters in the name of a job
 
 
 class InvalidSweep(Exception):
-    """A grid or combinations that cannot be run; each field that is wrong, and why."""
+    """A grid or some of its combinations are invalid. `problems` says which fields, and why."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("; ".join(map(str, problems)))
@@ -27,13 +27,13 @@ class InvalidSweep(Exception):
 
 @dataclass(frozen=True)
 class Planned:
-    """A job to be: what it has of the grid, by the names that the person wrote."""
+    """A job to submit, with its values of the grid by the names that the person wrote."""
 
     changes: Mapping[str, Any]
     spec: JobSpec
 
 
-@dataclass(frozen=True, eq=False)  # so that it can be a key
+@dataclass(frozen=True, eq=False)  # `eq=False` keeps it hashable, although it has a list
 class _Axis:
     written: str
     path: tuple[str, ...]
@@ -51,9 +51,10 @@ def _any_spec(_: JobSpec) -> Iterable[Problem]:
 def plan(
     base: Mapping[str, Any], grid: Mapping[str, Any], check: Check = _any_spec
 ) -> list[Planned]:
-    """A job for each combination; those that come to the same run are one.
+    """Return a job for each combination. Combinations that give the same run give one job.
 
-    `check` says why a valid spec cannot be run. Raises `InvalidSweep`.
+    `check` returns why a valid spec cannot be run. Raise `InvalidSweep` if a combination is
+    invalid.
     """
     axes = [_axis(written, values) for written, values in _flat(grid)]
     planned: dict[str, Planned] = {}
@@ -93,7 +94,10 @@ def _axis(written: str, values: Any) -> _Axis:
 
 
 def path_of(written: str, values: list[Any]) -> tuple[str, ...]:
-    """Of a field in the spec, which may be named by its end alone. Raises `InvalidSweep`."""
+    """Return the path of a field in the spec, which may be written as its last name only.
+
+    Raise `InvalidSweep` if there is no such field or more than one.
+    """
     if written == "method" and all(isinstance(value, str) for value in values):
         return ("method", "name")
     if written == "name":
@@ -110,7 +114,7 @@ def path_of(written: str, values: list[Any]) -> tuple[str, ...]:
 
 
 def _fields(annotation: Any) -> set[str]:
-    """Of a part of the spec, or of any of its variants."""
+    """Return the field names of a part of the spec, or of all variants of the part."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return set(annotation.model_fields)
     return {field for variant in get_args(annotation) for field in _fields(variant)}
@@ -130,7 +134,10 @@ def _combinations(axes: list[_Axis]) -> Iterator[_Combination]:
 
 
 def _as_written(problem: Problem, chosen: list[_Combination], *, of_all: int) -> Problem:
-    """By the name that the person wrote; with what the wrong combinations share, if not all are."""
+    """Return the problem with the field name that the person wrote.
+
+    If only some combinations have the problem, the message names the values that these share.
+    """
     common = {
         axis.written: value
         for axis, value in chosen[0].items()
@@ -166,7 +173,7 @@ def _put(document: dict[str, Any], axis: _Axis, value: Any) -> None:
     *parts, last = axis.path
     for part in parts:
         inner = document.get(part)
-        if part == "method" and isinstance(inner, str | None):  # short for its name, or left out
+        if part == "method" and isinstance(inner, str | None):  # a plain name, or left out
             inner = {"name": inner or _METHOD}
         if inner is not None and not isinstance(inner, Mapping):
             raise _wrong(axis.written, f"`{part}` of the base has no fields")
@@ -176,7 +183,7 @@ def _put(document: dict[str, Any], axis: _Axis, value: Any) -> None:
 
 
 def _kept(spec: JobSpec, chosen: _Combination) -> dict[str, Any]:
-    """What the run takes notice of: full-rank training has no rank."""
+    """Return the values that the spec has a field for: full-rank training has no rank."""
     document = spec.model_dump(mode="json")
     return {axis.written: value for axis, value in chosen.items() if _has(document, axis.path)}
 

@@ -1,4 +1,4 @@
-"""Sweeps in the database. Each method is one transaction: all jobs of a sweep are made, or none."""
+"""The store of sweeps. Each method is one transaction, so all jobs of a sweep are made, or none."""
 
 import builtins
 import json
@@ -48,7 +48,11 @@ class SweepStore:
         key: str | None = None,
         origin: Origin = DIRECT,
     ) -> SubmittedSweep:
-        """Queue the planned jobs. Raises `QuotaExceeded`, `IdempotencyConflict`."""
+        """Store a sweep and queue its planned jobs, at most once for each idempotency `key`.
+
+        Raise `QuotaExceeded` if a quota is reached, and `IdempotencyConflict` if the key was used
+        for another sweep.
+        """
         request = Request.of(key, "sweep", new.model_dump_json())
         with self._engine.begin() as connection:
             lock_project(connection, project)
@@ -66,7 +70,7 @@ class SweepStore:
     def list(
         self, *, project: str, limit: int, before: str | None = None
     ) -> builtins.list[SweepSummary]:
-        """The newest first."""
+        """Return sweeps, the newest first. `before` is the last id of the previous page."""
         query = select(sweeps).where(sweeps.c.project == project)
         if before is not None:
             query = query.where(sweeps.c.id < before)
@@ -79,7 +83,7 @@ class SweepStore:
         ]
 
     def cancel(self, sweep_id: str, *, project: str) -> Sweep:
-        """As a cancel of each of its jobs; those that are over stay as they are."""
+        """Cancel each job of a sweep. Jobs that are over stay as they are."""
         with self._engine.begin() as connection:
             for job in _get(connection, sweep_id, project).jobs:
                 request_action(connection, job.job_id, RequestedAction.CANCEL)

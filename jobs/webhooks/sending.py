@@ -1,8 +1,9 @@
-"""The sender's side: which webhooks have something due, and what became of it.
+"""The queue of webhook deliveries for the senders.
 
-A webhook is sent to by one sender at a time, under a lease, in the order of its events as far
-as retries allow; one that does not answer takes a place of the sender for one request at a time.
-A sender that dies has sent at most what it did not settle, which is then sent again.
+One sender at a time holds a webhook, under a lease, and sends its events in order, as far as
+retries allow. A webhook that does not answer blocks one place of the sender for one request at a
+time. If a sender crashes after a request and before it records the result, the request is sent
+again (at-least-once delivery).
 """
 
 from dataclasses import dataclass, field
@@ -33,15 +34,15 @@ from jobs.schemas.webhooks import DeliveryStatus
 from jobs.store.transitions import announce, change
 
 LEASE_SECONDS = 60.0
-PLACES_OF_PROJECT = 2  # webhooks of it that are sent to at the same time
+PLACES_OF_PROJECT = 2  # how many webhooks of a project are sent to at the same time
 BACKOFF = Backoff(first=10.0, longest=4 * 3600.0, factor=3.0)
-KEPT = timedelta(days=30)  # in the log
-WARN_AFTER = 5  # failures in a row, some minutes of them
+KEPT = timedelta(days=30)  # how long the log keeps a finished delivery
+WARN_AFTER = 5  # failures in a row, which take some minutes
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A webhook that this sender holds."""
+    """A webhook that a sender has claimed."""
 
     id: str
     project: str
@@ -51,7 +52,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class DueDelivery:
-    """A delivery that is due. `attempts` were made before."""
+    """A delivery that is due. `attempts` is the number of attempts so far."""
 
     id: str
     body: str = field(repr=False)
@@ -60,7 +61,7 @@ class DueDelivery:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an attempt came to; with an error, it failed."""
+    """The result of an attempt. If it has an error, the attempt failed."""
 
     status: int | None = None
     error: str | None = None
@@ -72,8 +73,10 @@ class DeliveryQueue:
         self._reads = engine.execution_options(**READ_ONLY)
 
     def claim(self, limit: int) -> list[Endpoint]:
-        """Take webhooks that have something due and that no other sender holds; of a project so
-        many that others have places too.
+        """Claim up to `limit` webhooks that have due deliveries and that no other sender holds.
+
+        At most `PLACES_OF_PROJECT` webhooks of a project are claimed at the same time, so that no
+        project blocks the others.
         """
         due = (
             select(deliveries.c.webhook_id)
@@ -95,7 +98,7 @@ class DeliveryQueue:
             .order_by(waiting.c.tried_at)
             .limit(limit)
         )
-        with self._reads.begin() as connection:  # mostly there is nothing, and nothing to lock
+        with self._reads.begin() as connection:  # usually nothing is due, and no lock is needed
             ids = connection.scalars(query).all()
         if not ids:
             return []
@@ -110,7 +113,7 @@ class DeliveryQueue:
         return [Endpoint(row.id, row.project, row.url, row.secret) for row in rows]
 
     def due(self, endpoint: Endpoint) -> DueDelivery | None:
-        """The oldest that is due."""
+        """Return the oldest due delivery of a claimed webhook, or None."""
         query = (
             select(deliveries)
             .where(deliveries.c.webhook_id == endpoint.id)
@@ -126,7 +129,7 @@ class DeliveryQueue:
         return DueDelivery(row.id, row.body, row.attempts)
 
     def settle(self, endpoint: Endpoint, delivery: DueDelivery, outcome: Outcome) -> None:
-        """Note how an attempt went, for the log and for what comes next."""
+        """Record the result of an attempt in the log, and schedule the next attempt if needed."""
         with self._engine.begin() as connection:
             if _note(connection, delivery, outcome):
                 _count(connection, endpoint, outcome)
@@ -138,14 +141,14 @@ class DeliveryQueue:
             )
 
     def delete_old(self) -> None:
-        """Of the log, what is over since long."""
+        """Delete deliveries from the log that ended more than `KEPT` ago."""
         old = deliveries.c.finished_at < datetime.now(UTC) - KEPT
         with self._engine.begin() as connection:
             connection.execute(delete(deliveries).where(old))
 
 
 def _held() -> ScalarSelect[int]:
-    """How many webhooks of the project of a webhook are being sent to."""
+    """Return how many webhooks of the same project are held by senders now."""
     others = webhooks.alias("others")
     mine = others.c.project == webhooks.c.project
     count = select(func.count()).where(mine, others.c.leased_until >= database_now())
@@ -153,7 +156,10 @@ def _held() -> ScalarSelect[int]:
 
 
 def _note(connection: Connection, delivery: DueDelivery, outcome: Outcome) -> bool:
-    """False if another sender did, or the webhook is gone."""
+    """Record the result of an attempt.
+
+    Return False if another sender recorded one before, or if the webhook was deleted.
+    """
     due = and_(
         deliveries.c.id == delivery.id,
         deliveries.c.status == DeliveryStatus.PENDING,
@@ -173,7 +179,7 @@ def _delivered() -> dict[str, object]:
 
 
 def _postponed(attempts: int) -> dict[str, object]:
-    """Until later, or given up if that were too late."""
+    """Return the changes that postpone a delivery, or fail it if its time is over."""
     due_at = database_now() + BACKOFF.wait(attempts + 1)
     too_late = due_at > deliveries.c.give_up_at
     now = literal(datetime.now(UTC), deliveries.c.finished_at.type)
@@ -187,7 +193,10 @@ def _postponed(attempts: int) -> dict[str, object]:
 
 
 def _count(connection: Connection, endpoint: Endpoint, outcome: Outcome) -> None:
-    """Failures in a row; a job hears of them once, while it still can."""
+    """Count the consecutive failures of a webhook.
+
+    After `WARN_AFTER` failures, warn the webhook's job once, if the job is not over.
+    """
     this = update(webhooks).where(webhooks.c.id == endpoint.id)
     if outcome.error is None:
         connection.execute(this.where(webhooks.c.failures > 0).values(_WORKS))

@@ -1,13 +1,13 @@
-"""Sign the requests of webhooks as Standard Webhooks 1.0 says (https://www.standardwebhooks.com).
+"""Signatures of webhook requests by Standard Webhooks 1.0 (https://www.standardwebhooks.com).
 
-A receiver verifies them with one of its libraries, in any language.
+Receivers verify them with the libraries of Standard Webhooks, which exist for many languages.
 """
 
 import base64
 import hmac
 from collections.abc import Sequence
 
-SECRET_PREFIX = "whsec_"  # noqa: S105 # what a secret begins with
+SECRET_PREFIX = "whsec_"  # noqa: S105 # the prefix of every secret
 MIN_KEY_BYTES, MAX_KEY_BYTES = 24, 64
 
 
@@ -23,9 +23,9 @@ class InvalidSigningSecret(ValueError):
 
 
 def signing_keys(secret: str) -> list[bytes]:
-    """Return the keys in a secret: one or, while it is rotated, several with spaces between.
+    """Return the keys in a secret: one or, during a rotation, several separated by spaces.
 
-    Raises `InvalidSigningSecret`, whose message does not repeat the secret.
+    Raise `InvalidSigningSecret` if a key is invalid. Its message does not repeat the secret.
     """
     return [_key(part) for part in secret.split() or [secret]]
 
@@ -45,7 +45,7 @@ def _key(secret: str) -> bytes:
 def signed_headers(
     body: bytes, keys: Sequence[bytes], *, message_id: str, timestamp: int
 ) -> dict[str, str]:
-    """Return the headers that prove a body; `timestamp` is in seconds since 1970."""
+    """Return the signature headers of a body. `timestamp` is in seconds since 1970."""
     content = f"{message_id}.{timestamp}.".encode() + body
     signatures = (base64.b64encode(hmac.digest(key, content, "sha256")).decode() for key in keys)
     return {

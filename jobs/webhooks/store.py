@@ -1,4 +1,4 @@
-"""Webhooks as a person makes, sees and removes them, with the log of what was sent."""
+"""The store of webhooks for the API, with the log of their deliveries."""
 
 import builtins
 import json
@@ -14,7 +14,7 @@ from jobs.scheduling.quotas import lock_project
 from jobs.schemas.webhooks import Delivery, DeliveryStatus, Webhook, WebhookSpec
 from jobs.store.webhook_outbox import GIVE_UP_SECONDS, attach, enqueue_test
 
-MAX_OF_PROJECT = 100  # each is asked for with each event of each job
+MAX_OF_PROJECT = 100  # each event of each job is matched against each of them
 
 
 class WebhookStore:
@@ -23,13 +23,14 @@ class WebhookStore:
         self._reads = engine.execution_options(**READ_ONLY)
 
     def create(self, project: str, spec: WebhookSpec) -> Webhook:
-        """For the events of all jobs of the project from now on.
+        """Create a webhook for the future events of all jobs of the project.
 
-        Raises `ProjectNotFound`, and `TooManyWebhooks`.
+        Raise `ProjectNotFound` if there is no such project, and `TooManyWebhooks` if it has
+        `MAX_OF_PROJECT` webhooks already.
         """
         of_project = (webhooks.c.project == project, webhooks.c.job_id.is_(None))
         with self._engine.begin() as connection:
-            lock_project(connection, project)  # one request at a time counts and adds
+            lock_project(connection, project)  # only one request at a time counts and inserts
             used = connection.scalar(select(func.count()).where(*of_project)) or 0
             if used >= MAX_OF_PROJECT:
                 raise TooManyWebhooks(
@@ -49,7 +50,7 @@ class WebhookStore:
         limit: int = 50,
         before: str | None = None,
     ) -> builtins.list[Webhook]:
-        """Newest first: those of the project, or those of one of its jobs."""
+        """Return the webhooks of the project, or those of one of its jobs, the newest first."""
         query = select(webhooks).where(webhooks.c.project == project)
         query = query.where(webhooks.c.job_id.is_not_distinct_from(job_id))
         if before is not None:
@@ -59,7 +60,7 @@ class WebhookStore:
             return [_webhook_from(row) for row in rows]
 
     def delete(self, project: str, webhook_id: str) -> None:
-        """With its log; what is on its way is not sent."""
+        """Delete a webhook with its deliveries. Pending deliveries are not sent."""
         with self._engine.begin() as connection:
             _get(connection, project, webhook_id)
             connection.execute(delete(deliveries).where(deliveries.c.webhook_id == webhook_id))
@@ -74,7 +75,7 @@ class WebhookStore:
         limit: int = 50,
         before: str | None = None,
     ) -> builtins.list[Delivery]:
-        """Newest first."""
+        """Return the deliveries of a webhook, the newest first."""
         query = select(deliveries).where(deliveries.c.webhook_id == webhook_id)
         if status is not None:
             query = query.where(deliveries.c.status == status)
@@ -86,13 +87,13 @@ class WebhookStore:
             return [_delivery_from(row) for row in rows]
 
     def test(self, project: str, webhook_id: str) -> Delivery:
-        """Put an event on its way that happened to no job."""
+        """Queue a test event, which is not in the event log of any job."""
         with self._engine.begin() as connection:
             webhook = _get(connection, project, webhook_id)
             return _delivery_from(enqueue_test(connection, webhook))
 
     def redeliver(self, project: str, webhook_id: str, delivery_id: str) -> Delivery:
-        """Send it once more, at once, whatever became of it."""
+        """Queue a delivery again, to be sent at once, whatever its status is."""
         this = (deliveries.c.id == delivery_id, deliveries.c.webhook_id == webhook_id)
         again = {
             "status": DeliveryStatus.PENDING,

@@ -1,4 +1,4 @@
-"""The tables of metrics. If a run repeats steps, the old values are deleted: one value a step."""
+"""The tables of metrics. If a run repeats steps, their old values are deleted."""
 
 from sqlalchemy import (
     BigInteger,
