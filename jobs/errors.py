@@ -49,7 +49,7 @@ class JobsError(Exception):
     """The base class of the errors below. The message is for the user."""
 
     http_status: ClassVar[int] = 500
-    code: ClassVar[str] = "internal_error"  # stable; for programs
+    code: ClassVar[str] = "internal_error"  # for programs; it never changes
 
 
 class NotFound(JobsError):

@@ -1,6 +1,7 @@
-"""`python -m jobs.admin.keys`: make, list and revoke API keys, on the database itself.
+"""`python -m jobs.admin.keys`: make, list and revoke API keys, directly in the database.
 
-For the first key, which no key can ask for. Whoever can read the database's settings may run it.
+Use it to make the first key, which the API cannot make without a key. Everyone who can read the
+settings of the database can run it.
 """
 
 import argparse

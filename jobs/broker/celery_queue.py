@@ -89,7 +89,7 @@ class JobQueue:
             with self._app.connection_for_write(transport_options=options) as connection:
                 connection.default_channel  # noqa: B018 # connects
                 yield connection
-        except (OperationalError, RedisError) as error:  # it does not answer, or refuses
+        except (OperationalError, RedisError) as error:  # no answer, or the write is refused
             raise QueueUnavailable(f"The broker is unavailable: {error}") from error
 
 
