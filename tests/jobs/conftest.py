@@ -1,4 +1,4 @@
-"""Stores on both databases, jobs, and events to fill them with."""
+"""Fixtures: stores on both databases, and jobs and events to fill them with."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.integration)]
 
 @pytest.fixture(params=BOTH)
 def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Without tables."""
+    """Return the URL of a database without tables."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/relora.db"
     url: str = request.getfixturevalue("postgres_url")
@@ -36,7 +36,7 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(params=BOTH)
 def database_url(request: pytest.FixtureRequest) -> str:
-    """With empty tables."""
+    """Return the URL of a database with empty tables."""
     url: str = request.getfixturevalue(f"{request.param}_store_url")
     return url
 
@@ -64,7 +64,10 @@ def _migrated_postgres(postgres_server: str) -> str:
 
 @pytest.fixture
 def postgresql_store_url(_migrated_postgres: str) -> str:
-    """One database for all tests, emptied, for making one takes longer than most tests."""
+    """Return the URL of one database for all tests, emptied.
+
+    To create a database takes longer than most tests.
+    """
     with psycopg.connect(_migrated_postgres) as connection:
         connection.execute(f"TRUNCATE {', '.join(metadata.tables)}")
         connection.execute("INSERT INTO projects (name, created_at) VALUES ('default', now())")

@@ -1,9 +1,9 @@
-"""Transactions on several connections, advanced one statement at a time, in an order of the test.
+"""Transactions on several connections, advanced one statement at a time in the order of the test.
 
-Each operation has a thread and a connection of its own, but only one thread ever runs: it holds
-the baton until its next statement. So the order is the test's alone, and a failure replays. A
-statement that would wait for another operation's lock is refused by the database at once; the
-operation starts again with its next turn, as the product's does after an outage.
+Each operation has its own thread and its own connection, but only one thread runs at a time, until
+its next statement. So the test alone decides the order, and a failure can be reproduced. If a
+statement would wait for a lock of another operation, the database refuses it at once. Then the
+operation starts again at its next turn, as the service does after an outage.
 """
 
 import threading
@@ -18,7 +18,7 @@ _MAX_TURNS = 10_000
 
 
 class Operation:
-    """Some work on a database that is under way."""
+    """Work on a database that has started and may not be done yet."""
 
     def __init__(self, work: Callable[[], object]) -> None:
         self.result: object = None
@@ -30,7 +30,7 @@ class Operation:
         self._thread.start()
 
     def advance(self) -> None:
-        """Let it run to just before its next statement, or to its end."""
+        """Let the operation run until just before its next statement, or to its end."""
         self._mine.release()
         self._theirs.acquire()
 
@@ -42,7 +42,7 @@ class Operation:
         raise AssertionError("the operation never ends: who holds its lock?")
 
     def pause(self) -> None:
-        """Give the baton back until the next turn."""
+        """Let the test go on, and wait for the next turn of this operation."""
         self._theirs.release()
         self._mine.acquire()
 
@@ -58,7 +58,7 @@ class Operation:
                     self.error, self.done = error, True
                 else:
                     self.pause()
-            except BaseException as error:  # the test looks at it
+            except BaseException as error:  # the test checks it
                 self.error, self.done = error, True
         self._theirs.release()
 

@@ -1,4 +1,4 @@
-"""What the tests of the stores write and read."""
+"""Sample values that the tests of the stores write and read."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What the store knows of a spec."""
+"""The admission check of specs against the store."""
 
 from collections.abc import Iterator
 from contextlib import closing

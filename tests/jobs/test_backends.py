@@ -1,4 +1,4 @@
-"""What a process opens, and what importing it does not load."""
+"""The backends of a process, and the modules that their import does not load."""
 
 import subprocess
 import sys

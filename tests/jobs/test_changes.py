@@ -1,4 +1,4 @@
-"""What a person changes of a job: its name, labels and place in the queue; and its end."""
+"""Changes of a job by a person: its name, labels, place in the queue, and its deletion."""
 
 import pytest
 

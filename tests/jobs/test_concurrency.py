@@ -27,7 +27,7 @@ NUM_PROCESSES = 4
 def processes() -> Iterator[ProcessPoolExecutor]:
     spawn = multiprocessing.get_context("spawn")
     with pytest.MonkeyPatch.context() as patch, ProcessPoolExecutor(NUM_PROCESSES, spawn) as pool:
-        patch.syspath_prepend(Path(__file__).parents[2])  # where they find this module
+        patch.syspath_prepend(Path(__file__).parents[2])  # the processes find this module there
         yield pool
 
 
@@ -104,7 +104,7 @@ def test_events_of_many_writers_have_no_gaps_and_no_doubles(
     list(processes.map(append_and_warn, repeat(database_url), repeat(job.id), numbers))
     events = store.events(job.id)
     assert [event.id for event in events] == list(range(1, len(events) + 1))
-    assert len(events) == 2 + 25 * NUM_PROCESSES + 25  # each line once, whoever was first
+    assert len(events) == 2 + 25 * NUM_PROCESSES + 25  # each line is stored once
 
 
 def test_a_lost_job_is_expired_by_one_of_many_sweeps(

@@ -1,4 +1,4 @@
-"""Generations and who holds them, on both databases."""
+"""Generations and their claims, on both databases."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -108,7 +108,7 @@ def test_a_result_ends_it(generations: GenerationStore, job: Job, asked: Generat
     done = generations.get(job.id, asked.id)
     assert (done.status, done.result, done.error) == ("succeeded", TEXT, None)
     assert done.finished_at is not None
-    generations.fail(claim, ERROR)  # too late
+    generations.fail(claim, ERROR)  # it has ended already
     assert generations.get(job.id, asked.id) == done
 
 

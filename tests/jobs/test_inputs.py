@@ -1,4 +1,4 @@
-"""The files of a job that another one reads stay until that one is over, on both databases."""
+"""A job's files that another job reads stay until that job is over, on both databases."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +22,7 @@ OTHER = "checkpoints/step-00000200"
 
 @pytest.fixture
 def parent(attempts: AttemptStore, running: Job) -> Job:
-    """It runs, and has saved two checkpoints."""
+    """Return a running job that has saved two checkpoints."""
     files = [artifact(f"{folder}/state.json") for folder in (FOLDER, OTHER)]
     attempts.add_artifacts(running.id, 1, files)
     return running

@@ -1,7 +1,7 @@
-"""A job's life under concurrency: whatever the order of transactions, nothing is lost or doubled.
+"""A job under concurrency: in any order of transactions, nothing is lost or duplicated.
 
-Workers, a person and the process that collects lost jobs act at the same time on connections of
-their own. Hypothesis chooses the order, statement by statement, on SQLite and on PostgreSQL.
+Workers, a person and the process that expires leases act at the same time, each on its own
+connection. Hypothesis chooses the order, statement by statement, on SQLite and on PostgreSQL.
 """
 
 from collections import Counter
@@ -31,7 +31,7 @@ from tests.jobs.interleaving import Operation, interleave
 
 LOST = JobError(code="trainer_crashed", message="The trainer ended with signal 9.")
 WORKERS = ("w1", "w2")
-# So often that most attempts have company, and most jobs more than one attempt.
+# The frequencies make most attempts concurrent, and give most jobs more than one attempt.
 DEEDS = ("append",) * 12 + ("start", "start", "renew", "succeed", "fail", "leave", "die")
 REQUESTS = ("nothing",) * 20 + ("pause", "cancel") + ("resume", "retry") * 4
 TO_ITS_END = 40  # statements
@@ -54,16 +54,18 @@ Done = Callable[[Any], object]
 class UnderWay:
     operation: Operation
     done: Done
-    held: Held | None = None  # whose write it is
+    held: Held | None = None  # the attempt that writes
 
 
 workers = st.sampled_from(WORKERS)
 actors = st.sampled_from((*WORKERS, "person", "reaper"))
-turns = st.sampled_from((1, 2, 3, TO_ITS_END, TO_ITS_END))  # of an operation before others' turns
+turns = st.sampled_from(
+    (1, 2, 3, TO_ITS_END, TO_ITS_END)
+)  # statements of an operation before the next turn
 
 
 class Life(RuleBasedStateMachine):
-    """A job, two workers, a person and the process that collects lost jobs."""
+    """A job, two workers, a person and the process that expires leases."""
 
     database_url: ClassVar[str]
     spec: ClassVar[JobSpec]
@@ -75,12 +77,12 @@ class Life(RuleBasedStateMachine):
         self.store, self.attempts = JobStore(self.engine), AttemptStore(self.engine)
         self.job_id = self.store.create(self.spec).id
         self.under_way: dict[str, UnderWay] = {}
-        self.held: dict[str, Held] = {}  # what a worker believes that it holds
+        self.held: dict[str, Held] = {}  # the attempts that the workers believe to hold
         self.claimed: set[Held] = set()
         self.started: set[Held] = set()
-        self.lines: dict[Held, int] = {}  # how many the store said that it has
+        self.lines: dict[Held, int] = {}  # the number of lines that the store has confirmed
 
-    # --- what workers do: they may be wrong about what they hold -----------------------------
+    # --- workers, which may believe wrongly that they hold a job -----------------------------
 
     @rule(worker=workers, do=st.sampled_from(DEEDS), again=st.integers(0, 2), turns=turns)
     def a_worker_acts(self, worker: str, do: str, again: int, turns: int) -> None:
@@ -105,14 +107,17 @@ class Life(RuleBasedStateMachine):
             self._write(worker, partial(self.attempts.renew, lease_seconds=60), turns)
 
     def _claim(self, worker: str, turns: int, *, by_message: bool) -> None:
-        """The next job of the queue, or that of a message, which may be a duplicate."""
+        """Claim the next job of the queue, or the job of a message, which may be a duplicate."""
         attempts = self.attempts
         claim = partial(attempts.claim, self.job_id) if by_message else attempts.claim_next
         claim = partial(claim, worker=worker, lease_seconds=60)
         self._begin(worker, claim, turns, partial(self._claimed, worker))
 
     def _append(self, worker: str, held: Held, again: int, turns: int) -> None:
-        """Two lines and `again` of those before, as a worker does to which no answer came."""
+        """Append two new lines, and the last `again` lines once more.
+
+        A worker repeats lines if it got no answer to its last request.
+        """
         stored = self.lines.get(held, 0)
         numbers = range(max(1, stored + 1 - again), stored + 3)
         lines = [(number, Warned(code="line", message=str(number))) for number in numbers]
@@ -122,7 +127,7 @@ class Life(RuleBasedStateMachine):
     def _end(self, worker: str, end: Callable[..., object], turns: int) -> None:
         self._write(worker, end, turns, lambda _: self.held.pop(worker, None))
 
-    # --- what others do ----------------------------------------------------------------------
+    # --- the person and the reaper -----------------------------------------------------------
 
     @rule(do=st.sampled_from(REQUESTS), turns=turns)
     def a_person_acts(self, do: str, turns: int) -> None:
@@ -156,10 +161,10 @@ class Life(RuleBasedStateMachine):
                 self.under_way[actor].operation.advance()
                 self._settle(actor)
 
-    # --- what is true at the end -------------------------------------------------------------
+    # --- the checks at the end ---------------------------------------------------------------
 
     def teardown(self) -> None:
-        """The faults stop: every job comes to its end, and its log tells one story."""
+        """Stop the faults: check that the job ends and that its log is consistent."""
         while self.under_way:
             for actor in list(self.under_way):
                 self.advance(actor, 1)
@@ -204,7 +209,7 @@ class Life(RuleBasedStateMachine):
         assert set(lines.values()) <= {1}
         assert {number for _, number in self.claimed} == set(range(1, attempt + 1))
 
-    # --- how ---------------------------------------------------------------------------------
+    # --- steps of the rules ------------------------------------------------------------------
 
     def _begin(
         self,
@@ -214,7 +219,7 @@ class Life(RuleBasedStateMachine):
         done: Done = lambda _: None,
         held: Held | None = None,
     ) -> None:
-        """Unless it is still busy: then that goes on."""
+        """Start an operation of the actor, or go on with the one that it has not finished."""
         if actor not in self.under_way:
             self.under_way[actor] = UnderWay(Operation(work), done, held)
         self.advance(actor, turns)
@@ -252,7 +257,7 @@ class Life(RuleBasedStateMachine):
             self.held[worker] = (job.id, job.attempt)
 
     def _check_lost(self, job_id: str, attempt: int) -> None:
-        """An attempt is refused only when it does not hold the job; it never holds it again."""
+        """Check that a write was refused only because the attempt does not hold the job."""
         query = select(jobs.c.attempt, jobs.c.status).where(jobs.c.id == job_id)
         with self.engine.connect() as connection:
             row = connection.execute(query).one()
@@ -269,7 +274,7 @@ def test_no_interleaving_loses_or_doubles_anything_of_a_job(
         Life,
         settings=settings(
             max_examples=25,
-            phases=[Phase.generate],  # a failure replays; to shrink it takes minutes
+            phases=[Phase.generate],  # a failure is reproducible; shrinking it takes minutes
             stateful_step_count=60,
             deadline=None,
             derandomize=True,

@@ -1,4 +1,4 @@
-"""What the log says of work that fails and is done again."""
+"""The log messages of a periodic task that fails."""
 
 import logging
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a bucket does when its server, the network or a right is not as it should be."""
+"""The errors of an S3 storage when the server, the network or a permission fails."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +23,7 @@ CONTENT = bytes(range(256)) * 4
 
 @pytest.fixture
 def proxy(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:  # noqa: ARG001 # it sets what boto3 reads
-    """Stands before the server that `s3_url` is at."""
+    """Start a proxy in front of the S3 server of `s3_url`."""
     endpoint = boto3.client("s3").meta.endpoint_url
     with Proxy.to(endpoint) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url(endpoint))
@@ -32,7 +32,7 @@ def proxy(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:  # n
 
 @pytest.fixture
 def storage(s3_url: str, proxy: Proxy, tmp_path: Path) -> Storage:  # noqa: ARG001 # it is the way there
-    """Through the proxy; it has the file `k`."""
+    """Return a storage behind the proxy, with the file `k`."""
     storage = open_storage(s3_url)
     (tmp_path / "k").write_bytes(CONTENT)
     storage.upload(tmp_path / "k", "k")
@@ -44,7 +44,7 @@ def failure(status: int, code: str) -> Answer:
 
 
 def times(number: int, answer: Answer) -> Callable[[str, str], Answer | None]:
-    """Of the requests that come the first `number` are answered so."""
+    """Return a function that gives `answer` to the first `number` requests."""
     left = [answer] * number
     return lambda _method, _target: left.pop() if left else None
 
@@ -115,7 +115,7 @@ def test_keys_that_the_server_does_not_know_are_refused(s3_url: str) -> None:
         list(stranger.list(""))
 
 
-# --- what is told --------------------------------------------------------------------------
+# --- error messages ------------------------------------------------------------------------
 
 SECRET = b"what only the worker can read"
 
@@ -160,9 +160,9 @@ def test_of_an_answer_operation_code_and_status_are_told(storage: Storage, proxy
 
 
 class Redirecting(BaseHTTPRequestHandler):
-    """Sends each request to another path of its own, as proxies and login pages do."""
+    """Redirects each request to another path on the same server, as login pages do."""
 
-    protocol_version = "HTTP/1.1"  # which lets who sends a file wait for the answer first
+    protocol_version = "HTTP/1.1"  # a sender of a file can wait for the answer first
     status: int
     headers_beside: Mapping[str, str]
 
@@ -180,7 +180,7 @@ class Redirecting(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _redirect  # noqa: N815 # http.server's names
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A stored spec that this version cannot read hides nothing, and its job can be got rid of."""
+"""A job with an unreadable stored spec hides no other job, and can be cancelled and deleted."""
 
 import json
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def stored(request: pytest.FixtureRequest, spec: JobSpec) -> str:
 
 @pytest.fixture
 def broken(store: JobStore, engine: Engine, spec: JobSpec, stored: str) -> str:
-    """The id of a queued job with this stored spec."""
+    """Return the id of a queued job with this stored spec."""
     job_id = store.create(spec).id
     with engine.begin() as connection:
         connection.execute(update(jobs).where(jobs.c.id == job_id).values(spec=stored))

@@ -83,7 +83,7 @@ def test_the_use_of_a_key_is_noted_once_a_minute(keys: KeyStore, engine: Engine)
     keys.note_use(key)
     first = keys.get(key.id, project=None).last_used_at
     assert first is not None
-    keys.note_use(key)  # by a process that read the key before
+    keys.note_use(key)  # as a process does that read the key earlier
     keys.note_use(keys.get(key.id, project=None))
     assert keys.get(key.id, project=None).last_used_at == first
     set_times(engine, key, last_used_at=first - timedelta(minutes=2))

@@ -1,4 +1,4 @@
-"""Projects in both databases: made, listed, and given other quotas."""
+"""Projects in both databases: create, list, and change quotas."""
 
 import pytest
 

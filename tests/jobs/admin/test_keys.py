@@ -1,4 +1,4 @@
-"""`python -m jobs.admin.keys`, on a database of its own."""
+"""The command `python -m jobs.admin.keys`, on its own database."""
 
 import os
 import subprocess

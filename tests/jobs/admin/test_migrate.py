@@ -1,4 +1,4 @@
-"""The migrations make the very tables that the store uses."""
+"""The migrations create exactly the tables that the store uses."""
 
 import json
 import os
@@ -44,7 +44,7 @@ INSERT_DATASET = text("""
 
 def test_the_migrations_and_the_tables_agree(empty_database_url: str) -> None:
     migrate(empty_database_url)
-    migrate(empty_database_url)  # again is fine
+    migrate(empty_database_url)  # a second migration does nothing
     engine = open_engine(empty_database_url)
     with engine.begin() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})

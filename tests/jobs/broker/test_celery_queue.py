@@ -21,7 +21,7 @@ from tests.fixtures.servers import free_ports
 
 pytestmark = pytest.mark.integration
 
-# A worker whose task takes as long as a file is not there.
+# A worker whose task runs until a file exists.
 WORKER = """
 import os, pathlib, sys, time
 from jobs.broker.celery_queue import TRAIN, celery_app
@@ -42,7 +42,7 @@ app.worker_main(["worker", "--pool", sys.argv[3], "--concurrency", "1", "--logle
 
 @pytest.fixture
 def broker() -> Iterator[ValkeyServer]:
-    """One of this test alone, which may stop it."""
+    """Start a broker for one test, which may stop it."""
     (port,) = free_ports(1)
     server = ValkeyServer(port=port)
     server.start()
@@ -63,7 +63,7 @@ def queue(broker_url: str) -> JobQueue:
 
 @pytest.fixture
 def database_url(sqlite_store_url: str) -> str:
-    """Of one kind: the queue does not care."""
+    """Return the URL of one kind of database only, because the queue does not depend on it."""
     return sqlite_store_url
 
 
@@ -103,7 +103,7 @@ def test_a_busy_worker_holds_no_second_message(
     with worker(broker_url, tmp_path, pool):
         wait_for((tmp_path / "job_1.taken").exists)
         queue.send("job_2")
-        time.sleep(1.5)  # more than the worker needs to take one
+        time.sleep(1.5)  # long enough for the worker to take a message
         assert queue.depth() == 1
         (tmp_path / "go").touch()
         wait_for((tmp_path / "job_2.done").exists)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.integration
 
 
 async def next_heard(heard: AsyncIterator[str], wakeups: Wakeups, job_id: str) -> str:
-    """What a listener hears next, of one who calls until it is heard."""
+    """Publish a wake-up again and again until the listener hears one; return what it hears."""
 
     async def hear() -> str:
         return await anext(heard)

@@ -1,4 +1,4 @@
-"""A PostgreSQL server that stops answering, and one that takes long."""
+"""A PostgreSQL server that stops answering, and a slow one."""
 
 import time
 from collections.abc import Iterator

@@ -78,7 +78,7 @@ def test_of_two_that_send_the_same_bytes_one_is_refused(
     with pytest.raises(OffsetMismatch):
         sender.append(dataset, b"x" * 100)
     (part,) = datasets.parts(dataset.id)
-    assert stored(storage) == [part.key]  # what the other sent is gone
+    assert stored(storage) == [part.key]  # the bytes that the other client sent are deleted
     assert sender.finish(datasets.get("default", dataset.id)).status == "ready"
 
 
@@ -125,7 +125,7 @@ def test_a_part_that_may_have_been_listed_stays_in_the_storage(
     dataset: Dataset,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The connection broke in the commit: the database has the part, and nobody was told."""
+    """The connection fails during the commit: the part is stored, but the caller gets an error."""
     add_part = DatasetStore.add_part
 
     def cut(*arguments: Any) -> Dataset:

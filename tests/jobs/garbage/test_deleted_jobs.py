@@ -1,4 +1,4 @@
-"""A job that is deleted with its files while the storage is away leaves none of them for good."""
+"""The files of a job that is deleted while the storage is down are deleted later."""
 
 import math
 import os
@@ -44,7 +44,7 @@ def backends(tmp_path: Path) -> Backends:
 
 @pytest.fixture
 def job_with_file(backends: Backends, spec: JobSpec, tmp_path: Path) -> MakeJob:
-    """Make a job that is over, with a file of ten bytes in its place."""
+    """Make a job that is over, with a file of ten bytes in its storage."""
 
     def make(**changes: object) -> Job:
         written = spec.model_dump(mode="json") | changes
@@ -67,7 +67,7 @@ def job_with_file(backends: Backends, spec: JobSpec, tmp_path: Path) -> MakeJob:
 
 @contextmanager
 def away(folder: Path) -> Iterator[None]:
-    """A storage that fails: a file is where its folder was."""
+    """Make the storage fail: put a file in the place of its folder."""
     folder.rename(folder.with_name("away"))
     folder.touch()
     yield
@@ -180,7 +180,7 @@ def test_a_deletion_that_fails_is_tried_less_and_less_often(
 
 
 def pause_of(backends: Backends) -> float:
-    """Until the only deleted job is tried again, to the next ten seconds."""
+    """Return the pause before the only deleted job is tried again, rounded up to ten seconds."""
     left = select(deleted_jobs.c.due_at - database_now())
     with backends.engine.connect() as connection:
         seconds: float = connection.execute(left).scalar_one()
@@ -195,7 +195,7 @@ def test_the_files_of_a_later_job_in_the_same_place_stay(
     backends.store.delete(job.id, with_files=True)
     with away(place), pytest.raises(StorageError):
         delete_files(backends, job.id)
-    shutil.rmtree(place)  # a person did not wait
+    shutil.rmtree(place)  # a person deletes the files by hand
     job_with_file(output={"uri": place.as_uri()})
 
     all_are_due(backends)

@@ -1,4 +1,4 @@
-"""What killed processes left on this machine's disk."""
+"""The garbage that killed processes leave on the disk of this machine."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What no list names is found and removed, and nothing else."""
+"""The garbage collection finds and deletes only files that no list names."""
 
 import os
 import threading
@@ -38,7 +38,7 @@ def backends(request: pytest.FixtureRequest, tmp_path: Path) -> Backends:
 
 @pytest.fixture
 def all_is_old(monkeypatch: pytest.MonkeyPatch) -> Old:
-    """From the call on, what is there was written more than a day ago."""
+    """Return a function that makes all files count as older than a day."""
     return lambda: monkeypatch.setattr(garbage, "GIVEN_UP_AFTER", timedelta(days=-1))
 
 
@@ -108,7 +108,7 @@ def test_in_a_place_that_a_spec_names_the_files_of_others_stay(
     for name in ("attempts/1/a/final/model", "final/model", "reports/mine.txt"):
         (tmp_path / "place" / name).parent.mkdir(parents=True)
         (tmp_path / "place" / name).write_bytes(b"1")
-    assert found(backends) == set()  # whose place it is nobody knows
+    assert found(backends) == set()  # the location has no marker file with an owner
     (tmp_path / "place/relora-job.txt").write_text(job.id)
     assert found(backends) == {Garbage("unlisted file of a job", job.id, files=1, size=1)}
     assert keys(backends.storage_for(job)) == [
@@ -128,7 +128,7 @@ def test_the_files_of_deleted_jobs_go_where_it_is_asked_for(
         backends.attempts.add_artifacts(one.id, 1, [kept])
         backends.attempts.finish(one.id, 1, JobStatus.CANCELLED)
     backends.store.delete(job.id)
-    assert found(backends, deleted_jobs=True) == set()  # it may be a moment ago
+    assert found(backends, deleted_jobs=True) == set()  # the files are too new
     all_is_old()
     assert found(backends) == set()
     assert found(backends, deleted_jobs=True) == {
@@ -167,7 +167,7 @@ def test_a_part_that_a_killed_server_did_not_list_is_removed_after_a_day(
     dataset = store.create("default", new)
     content.append(store, storage, "default", dataset, tmp_path / "part")
     storage.upload(tmp_path / "part", f"uploads/{dataset.id}/{5:020d}-beef")
-    assert found(backends) == set()  # it may be about to be listed
+    assert found(backends) == set()  # the API may be about to list the part
     all_is_old()
     assert found(backends) == {Garbage("unlisted part of an upload", "uploads", files=1, size=5)}
     assert keys(storage) == [part.key for part in store.parts(dataset.id)]
@@ -216,7 +216,7 @@ def test_parts_of_large_files_that_s3_still_holds_are_removed_after_a_day(
 def test_garbage_is_collected_while_an_upload_runs(
     backends: Backends, spec: JobSpec, tmp_path: Path
 ) -> None:
-    """Nothing of it is lost: not a file before it is listed, nor the folder that it goes to."""
+    """No file of the upload is lost before it is listed, and neither is the file's folder."""
     job = attempt_of(backends, backends.store.create(spec).id)
     backends.attempts.requeue(job.id, 1)
     attempt_of(backends, job.id)

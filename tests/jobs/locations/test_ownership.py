@@ -1,4 +1,4 @@
-"""Whose a place is that a spec names."""
+"""The ownership of output locations that specs name."""
 
 from pathlib import Path
 

@@ -26,7 +26,7 @@ def problems(spec: JobSpec, rules: Locations) -> list[str]:
 
 
 def near_the_storage(tmp_path: Path, uri: str) -> str:
-    """Fill in the data folder, and a link to the storage in it; both are there then."""
+    """Make a data folder and a symbolic link to its storage; fill in their paths in `uri`."""
     (tmp_path / "data/storage").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "data/storage")
     return uri.format(data=tmp_path / "data", link=tmp_path / "link")
@@ -183,7 +183,7 @@ def test_no_path_is_relative_to_a_folder_of_the_service(
 
 
 def test_the_name_of_a_file_format_is_no_dataset(spec: JobSpec, tmp_path: Path) -> None:
-    """`datasets` would read the files of the folder in which it runs."""
+    """With such a name, `datasets` would read the files in its working directory."""
     document = spec.model_dump(mode="json") | {"data": {"train": {"uri": "hf://json?split=train"}}}
     with pytest.raises(ValidationError, match="write hf://OWNER/NAME"):
         JobSpec.model_validate(document)
@@ -352,7 +352,7 @@ def test_no_escape_leads_into_the_folders_of_the_service(
 def test_neither_reading_of_an_escape_may_lead_where_nothing_is_allowed(
     spec: JobSpec, tmp_path: Path
 ) -> None:
-    """The trainer takes the one that is there."""
+    """The trainer takes the reading of the URI that exists on the disk."""
     (tmp_path / "link%20").symlink_to("/etc")
     named = spec_with(spec, data={"train": {"uri": f"file://{tmp_path}/link%20/x.txt"}})
     allowed = settings(tmp_path, allowed_sources=str(tmp_path))
@@ -370,7 +370,7 @@ def test_a_link_whose_name_looks_like_a_pattern_is_followed(spec: JobSpec, tmp_p
 def test_a_key_that_leads_back_is_in_no_allowed_place_of_a_bucket(
     spec: JobSpec, tmp_path: Path, uri: str
 ) -> None:
-    """Amazon takes `..` as a plain name, so the files would lie outside of it."""
+    """Amazon S3 takes `..` literally, so such a key is not inside the resolved prefix."""
     allowed = {"allowed_outputs": "s3://bucket/allowed", "allowed_sources": "s3://bucket/allowed"}
     rules = Locations.of(settings(tmp_path, **allowed))
     source = {**spec.train.data.model_dump(mode="json"), "train": {"uri": uri}}

@@ -1,4 +1,4 @@
-"""Which servers are not on the public internet."""
+"""The check which servers are on the public internet."""
 
 import socket
 from typing import Any

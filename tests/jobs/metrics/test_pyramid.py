@@ -1,4 +1,4 @@
-"""Buckets of points, completed one by one and read at any scale."""
+"""Buckets of points: each is completed once, and curves are read at any scale."""
 
 import math
 
@@ -12,7 +12,7 @@ def curve(length: int) -> list[Point]:
 
 
 def every_bucket(points: list[Point]) -> dict[tuple[int, int], Bucket]:
-    """As they are stored, by level and number; the points are level 0."""
+    """Return all stored buckets by level and number. The points are level 0."""
     end = OpenEnd(0)
     stored = {(0, n): Bucket.of(point) for n, point in enumerate(points)}
     for point in points:

@@ -1,4 +1,4 @@
-"""What a job's curves and markers hold after its events, in both databases."""
+"""The curves and markers of a job after its events, in both databases."""
 
 from collections.abc import Callable
 from typing import Any

@@ -28,7 +28,7 @@ def test_the_number_of_a_sent_message_is_not_given_again(
 def test_the_bell_is_rung_again_for_jobs_that_wait_long(
     store: JobStore, outbox: Outbox, job: Job, running: Job, spec: JobSpec
 ) -> None:
-    assert job.id == running.id  # held: nobody needs to be told of it
+    assert job.id == running.id  # a worker holds it, so it needs no message
     waiting = store.create(spec)
     assert outbox.resend(older_than_seconds=-1) == 0  # its message is still in the outbox
     for entry in outbox.unsent():

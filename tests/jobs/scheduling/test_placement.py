@@ -1,4 +1,4 @@
-"""Which worker takes which job, on both databases."""
+"""The placement of jobs on workers, on both databases."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""The queue: who is next, and how many wait, on both databases."""
+"""The order of the queue, and its counts, on both databases."""
 
 import random
 from collections import Counter

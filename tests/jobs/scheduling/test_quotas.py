@@ -1,4 +1,4 @@
-"""Quotas hold in both databases: at submit, at the claim, and when many try at once."""
+"""Quotas in both databases: at the submission, at the claim, and under concurrency."""
 
 import multiprocessing
 from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ def claim(attempts: AttemptStore, job: Job) -> Job | None:
 
 
 def send_all(outbox: Outbox) -> list[str]:
-    """Empty the outbox; the jobs whose workers were told."""
+    """Send all messages in the outbox; return the ids of their jobs."""
     sent = outbox.unsent()
     for entry in sent:
         outbox.mark_sent(entry.id)
@@ -130,7 +130,7 @@ def test_a_job_over_the_quota_stays_queued_and_says_why(
     assert claim(attempts, waiting) is None
     assert store.get(waiting.id).status is JobStatus.QUEUED
     assert store.get(waiting.id).attempt == 0
-    assert types(store, waiting.id) == ["job.queued", "job.warning"]  # said once
+    assert types(store, waiting.id) == ["job.queued", "job.warning"]  # it warns only once
     attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
     claimed = claim(attempts, waiting)
     assert claimed is not None
@@ -174,10 +174,10 @@ def test_the_bell_rings_for_as_many_as_there_is_room_for(
     send_all(outbox)
     assert [claim(attempts, job) for job in waiting] == [None, None, None]
     assert outbox.notify_where_there_is_room() == 0
-    assert outbox.resend(older_than_seconds=-1) == 0  # no message of theirs was lost
+    assert outbox.resend(older_than_seconds=-1) == 0  # none of their messages was lost
     attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
     assert outbox.notify_where_there_is_room() == 1
-    assert outbox.notify_where_there_is_room() == 0  # the place is promised
+    assert outbox.notify_where_there_is_room() == 0  # the free place is taken by the message
     assert send_all(outbox) == [waiting[1].id]
     assert claim(attempts, waiting[1]) is not None
     allow(running_jobs=None)
@@ -198,20 +198,20 @@ def test_the_bell_rings_in_order_and_passes_by_what_can_never_run(
     for job in (huge, two, one):
         claim(attempts, job)
     allow(gpus=2)
-    assert outbox.notify_where_there_is_room() == 0  # `two` is first, and needs both
+    assert outbox.notify_where_there_is_room() == 0  # `two` is first and needs both GPUs
     attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
     assert outbox.notify_where_there_is_room() == 1
     assert send_all(outbox) == [two.id]
 
 
-# --- many at once --------------------------------------------------------------------------
+# --- concurrency ---------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def processes() -> Iterator[ProcessPoolExecutor]:
     spawn = multiprocessing.get_context("spawn")
     with pytest.MonkeyPatch.context() as patch, ProcessPoolExecutor(NUM_PROCESSES, spawn) as pool:
-        patch.syspath_prepend(Path(__file__).parents[2])  # where they find this module
+        patch.syspath_prepend(Path(__file__).parents[2])  # the processes find this module there
         yield pool
 
 

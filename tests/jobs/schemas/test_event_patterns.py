@@ -1,4 +1,4 @@
-"""Which events a webhook is sent."""
+"""The patterns that select the events of a webhook."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The spec of a job that is made from another."""
+"""The spec of a job that is forked from another job."""
 
 from typing import Any
 

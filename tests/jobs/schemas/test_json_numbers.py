@@ -1,4 +1,4 @@
-"""What counts as a number in a body or in a spec is what JSON Schema calls one."""
+"""A body or a spec accepts exactly the numbers that are numbers in JSON Schema."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -65,7 +65,7 @@ def parts_of_specs(above: type[Spec] = Spec) -> Iterator[type[Spec]]:
 
 
 def types_in(schema: dict[str, Any]) -> set[str]:
-    """Of the values that a field takes itself, not of those inside them."""
+    """Return the JSON types of a field itself, without those of nested values."""
     choices = schema.get("anyOf", [schema])
     return {choice["type"] for choice in choices if "type" in choice}
 

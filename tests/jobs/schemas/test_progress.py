@@ -1,4 +1,4 @@
-"""What events tell of where a run is."""
+"""The progress of a run, computed from its events."""
 
 import math
 from collections.abc import Callable

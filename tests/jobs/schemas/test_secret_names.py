@@ -1,4 +1,4 @@
-"""What a spec may say of secrets."""
+"""The validation of secrets in a spec."""
 
 from typing import Any
 

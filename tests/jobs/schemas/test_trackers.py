@@ -1,4 +1,4 @@
-"""What a spec may say of trackers."""
+"""The validation of trackers in a spec."""
 
 from typing import Any
 

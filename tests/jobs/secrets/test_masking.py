@@ -1,4 +1,4 @@
-"""Secret values in text that is shipped."""
+"""The masking of secret values in logs and other text."""
 
 import json
 from base64 import b64encode, urlsafe_b64encode
@@ -26,7 +26,7 @@ def test_a_value_is_hidden_in_each_form_that_programs_print(text: str) -> None:
 @pytest.mark.parametrize("encode", [b64encode, urlsafe_b64encode])
 @pytest.mark.parametrize("before", ["", "a", "ab", "user:"])
 def test_a_value_is_hidden_inside_of_base64(encode: Callable[[bytes], bytes], before: str) -> None:
-    """As a header holds the name and the password of a user."""
+    """An `Authorization` header has a user name and a password in this form."""
     header = encode(f"{before}>>?correct-horse-battery".encode()).decode()
     masked = mask([">>?correct-horse-battery"])(f"Authorization: Basic {header}")
     assert MASK in masked

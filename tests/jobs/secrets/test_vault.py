@@ -1,4 +1,4 @@
-"""Secrets at rest."""
+"""The encryption of secrets at rest."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The files of a job by kind, step and folder, on both databases."""
+"""Queries for the files of a job by kind, step and folder, on both databases."""
 
 import hashlib
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What the holder of a job may write, and how attempts end, on SQLite and PostgreSQL."""
+"""The writes of the worker that holds a job, and the end of attempts, on both databases."""
 
 import math
 from datetime import UTC, datetime
@@ -46,7 +46,7 @@ def test_an_attempt_that_is_over_can_write_nothing(
 ) -> None:
     attempts.requeue(running.id, 1)
     before = store.events(running.id)
-    for number in (1, 2):  # over; not yet begun
+    for number in (1, 2):  # attempt 1 is over, attempt 2 has not begun
         for write in (
             lambda n: attempts.started(running.id, n, resumed_from=None),
             lambda n: attempts.renew(running.id, n, lease_seconds=60),
@@ -169,7 +169,7 @@ def test_a_folder_that_is_listed_again_replaces_all_that_was_in_it(
     assert [file.key for file in store.artifacts(running.id)] == ["attempts/1/x/final/a", "finally"]
 
 
-# --- how an attempt ends -------------------------------------------------------------------
+# --- the end of an attempt -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [JobStatus.SUCCEEDED, JobStatus.CANCELLED, JobStatus.FAILED])
@@ -189,7 +189,7 @@ def test_an_ending_that_makes_no_sense_changes_nothing(
     store: JobStore, attempts: AttemptStore, running: Job, status: JobStatus
 ) -> None:
     with pytest.raises((ValueError, LeaseLost)):
-        attempts.finish(running.id, 1, status)  # a failure without an error; no ending at all
+        attempts.finish(running.id, 1, status)  # a failure without an error, or no final status
     assert store.get(running.id) == running
 
 
@@ -294,7 +294,7 @@ def test_a_resumed_run_steps_back_to_its_checkpoint(
     assert store.progress(running.id).step == 40
 
 
-# --- when and where a job is tried again -----------------------------------------------------
+# --- backoff, and the worker of the next attempt ---------------------------------------------
 
 
 def test_a_failed_job_backs_off_longer_each_time_and_is_sent_then(
@@ -342,7 +342,7 @@ def test_a_job_avoids_the_worker_that_it_failed_on_while_another_fits(
         workers.beat(cpu_worker(name))
     assert attempts.claim_next(worker="w1", lease_seconds=60) is None
     outbox.renotify(job.id, worker="w1")
-    assert outbox.unsent() == []  # or the two would pass it to and fro
+    assert outbox.unsent() == []  # otherwise the two workers would send it to each other
     end_backoff(engine)
     assert outbox.unsent() != []
     claimed = attempts.claim_next(worker="w2", lease_seconds=60)

@@ -1,4 +1,4 @@
-"""Jobs are found by what they are, on both databases."""
+"""Filters for lists of jobs, on both databases."""
 
 from datetime import timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from jobs.store.jobs import JobStore
 
 @pytest.fixture
 def ids(store: JobStore, spec: JobSpec) -> list[str]:
-    """Four jobs: a ReLoRA job of each team, a full-rank one, and a cancelled one of no team."""
+    """Create four jobs: a ReLoRA job of each team, a full-rank one, a cancelled one of no team."""
     document = spec.model_dump()
     documents: list[dict[str, Any]] = [
         {**document, "labels": {"team": "nlp", "stage": "a=b"}},

@@ -1,4 +1,4 @@
-"""A request that is sent again makes nothing twice, on both databases."""
+"""Idempotency keys: a repeated request creates nothing twice, on both databases."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta

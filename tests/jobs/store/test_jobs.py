@@ -1,4 +1,4 @@
-"""The store as its users see it, on SQLite and PostgreSQL."""
+"""The store of jobs, on SQLite and PostgreSQL."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -103,7 +103,7 @@ def test_a_requested_action_on_a_queued_job_is_done_at_once(
     assert store.request_action(job.id, action).status is status
     assert (
         store.request_action(job.id, action).requested_action is None
-    )  # twice is fine, and is one event
+    )  # the same request twice is one event
     assert types(store, job.id) == ["job.queued", event]
     assert (store.get(job.id).finished_at is not None) == (action is RequestedAction.CANCEL)
 

@@ -1,4 +1,4 @@
-"""The service's figures, from both databases."""
+"""The statistics of the service, from both databases."""
 
 import pytest
 from sqlalchemy import Engine

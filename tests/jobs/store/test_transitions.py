@@ -1,4 +1,4 @@
-"""Every pair of statuses, against the one table of transitions."""
+"""Transitions between every pair of statuses, checked against the table of transitions."""
 
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
@@ -13,11 +13,11 @@ from jobs.store.jobs import JobStore
 
 CRASH = JobError(code="crashed", message="It ended.")
 
-Status = JobStatus  # the tables below are easier to read so
+Status = JobStatus  # a short name for the tables below
 
 
 def bring(store: JobStore, attempts: AttemptStore, job_id: str, status: JobStatus) -> None:
-    """A new job into `status`, by the shortest way."""
+    """Bring a new job into `status` by the shortest way."""
     if status in {Status.PAUSED, Status.CANCELLED}:
         store.request_action(
             job_id, RequestedAction.PAUSE if status is Status.PAUSED else RequestedAction.CANCEL
@@ -33,7 +33,7 @@ def bring(store: JobStore, attempts: AttemptStore, job_id: str, status: JobStatu
 def try_to_move(
     store: JobStore, attempts: AttemptStore, job_id: str, source: JobStatus, target: JobStatus
 ) -> None:
-    """The call that someone would make who takes the job for movable."""
+    """Call the method that moves a job from `source` to `target`, allowed or not."""
     leased = source in LEASED
     queue_again = store.resume if source is Status.PAUSED else store.retry
     calls: dict[JobStatus, Callable[[], object]] = {

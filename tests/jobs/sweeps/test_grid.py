@@ -1,4 +1,4 @@
-"""From a base and a grid to the specs of jobs."""
+"""The expansion of a base spec and a grid into the specs of jobs."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -93,7 +93,7 @@ def test_a_grid_may_give_what_the_base_leaves_out() -> None:
 
 def test_a_wrong_value_of_the_grid_is_told_once_by_its_name_there() -> None:
     assert refused({"method": ["full", "lora"], "rank": [0, 8]}) == [
-        ("grid.rank", "with rank=0: must be at least 1; got 0")  # of full, where it is ignored, too
+        ("grid.rank", "with rank=0: must be at least 1; got 0")  # method full also ignores it
     ]
     assert refused({"method": ["dora"], "rank": [4, 8]}) == [
         ("grid.method", "no name 'dora'; did you mean `lora`?")

@@ -1,4 +1,4 @@
-"""Webhooks in both databases."""
+"""Fixtures: webhooks in both databases."""
 
 from collections.abc import Callable
 
@@ -28,7 +28,7 @@ def hook() -> WebhookSpec:
 
 @pytest.fixture
 def change_deliveries(engine: Engine) -> Callable[..., None]:
-    """Let time pass for what is on its way."""
+    """Return a function that changes all deliveries, for example their due times."""
 
     def change(**values: object) -> None:
         with engine.begin() as connection:

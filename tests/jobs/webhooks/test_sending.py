@@ -1,4 +1,4 @@
-"""What a sender takes, and what becomes of it."""
+"""The claims of senders, and the results of their attempts."""
 
 import json
 import math
@@ -25,7 +25,7 @@ REFUSED = Outcome(500, error="it answered 500")
 
 @pytest.fixture
 def webhook(webhooks: WebhookStore, hook: WebhookSpec) -> Webhook:
-    """With one event on its way."""
+    """Return a webhook with one pending delivery."""
     webhook = webhooks.create("default", hook)
     webhooks.test("default", webhook.id)
     return webhook
@@ -33,7 +33,7 @@ def webhook(webhooks: WebhookStore, hook: WebhookSpec) -> Webhook:
 
 @pytest.fixture
 def attempt(queue: DeliveryQueue) -> Callable[[Outcome], None]:
-    """Send what is due, once."""
+    """Return a function that makes one attempt of the due delivery."""
 
     def send(outcome: Outcome) -> None:
         (endpoint,) = queue.claim(10)

@@ -1,4 +1,4 @@
-"""What a receiver can be sure of, by the library that receivers use."""
+"""Signatures of webhooks, verified with the library that receivers use."""
 
 import base64
 import time

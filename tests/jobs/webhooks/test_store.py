@@ -1,4 +1,4 @@
-"""Webhooks of a project and of a job, and what is put on its way to them."""
+"""Webhooks of a project and of a job, and the deliveries that are queued for them."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ from relora_core.events import Evaluated
 
 
 def types(found: list[Delivery]) -> list[str]:
-    """Of the events, in their order."""
+    """Return the types of the delivered events, in order."""
     return [delivery.event_type for delivery in reversed(found)]
 
 
@@ -77,7 +77,7 @@ def test_another_project_is_told_nothing_and_sees_nothing(
 def test_nothing_is_sent_of_what_was_undone(
     webhooks: WebhookStore, hook: WebhookSpec, attempts: AttemptStore, running: Job
 ) -> None:
-    """A trainer's line that is stored twice is told once."""
+    """A trainer's line that is appended twice causes one delivery."""
     evaluated = Evaluated(step=5, loss=2.0)
     webhook = webhooks.create("default", hook.model_copy(update={"events": ["train.*"]}))
     for _ in range(2):
@@ -151,7 +151,7 @@ def test_the_jobs_of_a_project_have_no_more_webhooks_than_can_be_sent_to(
     monkeypatch.setattr("jobs.store.webhook_outbox.MAX_OF_JOBS", 3)
     ProjectStore(engine).create(NewProject(name="other"))
     two = spec.model_copy(update={"webhooks": (hook, hook)})
-    webhooks.create("default", hook)  # counts by itself
+    webhooks.create("default", hook)  # webhooks of projects have their own limit
     first = store.create(two)
     with pytest.raises(TooManyWebhooks, match="may have 3 webhooks together; make one webhook of"):
         store.create(two)
