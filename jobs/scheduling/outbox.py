@@ -129,7 +129,7 @@ def _for_whom() -> ColumnElement[int | None]:
 
 
 def _waits_since(seconds: float) -> ColumnElement[bool]:
-    """Return whether a job is queued and its message was sent more than `seconds` ago."""
+    """Return the SQL condition that a job is queued and its message is older than `seconds`."""
     return and_(
         jobs.c.status == JobStatus.QUEUED,
         ~jobs.c.waiting_for_quota,

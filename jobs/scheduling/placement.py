@@ -18,12 +18,12 @@ def any_gpu() -> ColumnElement[bool]:
 
 
 def fits(gpus: int) -> ColumnElement[bool]:
-    """Return the condition that a worker with `gpus` GPUs may run a job of the statement."""
+    """Return the SQL condition that a worker with `gpus` GPUs may run a job."""
     return jobs.c.gpus <= gpus if gpus else ~any_gpu()
 
 
 def fits_some_worker() -> ColumnElement[bool]:
-    """Return the condition that some worker may run a job of the statement.
+    """Return the SQL condition that some worker may run a job.
 
     If no worker has a GPU, it is true, because a worker with CPUs only may still come.
     """
@@ -32,7 +32,7 @@ def fits_some_worker() -> ColumnElement[bool]:
 
 
 def is_left_to_others(worker: str, gpus: int) -> ColumnElement[bool]:
-    """Return the condition that this worker leaves a job of the statement to another worker.
+    """Return the SQL condition that this worker leaves a job to another worker.
 
     The job just failed on this worker, and another healthy worker has enough GPUs for it.
     """

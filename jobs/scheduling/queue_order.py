@@ -60,7 +60,7 @@ def positions(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> 
 
 
 def _before(priority: int, job_id: str) -> ColumnElement[bool]:
-    """Return the condition that a job goes before the job with this priority and id."""
+    """Return the SQL condition that a job goes before the job with this priority and id."""
     as_old = and_(jobs.c.priority == priority, jobs.c.id < job_id)
     return or_(jobs.c.priority > priority, as_old)
 

@@ -108,7 +108,7 @@ def _lock(connection: Connection, which: ColumnElement[bool]) -> ProjectRow | No
 
 
 def has_room() -> ColumnElement[bool]:
-    """Return the condition that the quotas have room for a queued job of the statement now."""
+    """Return the SQL condition that the quotas have room for a queued job now."""
     project = projects.c.name
     full = or_(
         projects.c.max_running_jobs <= _running(project),

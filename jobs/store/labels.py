@@ -17,7 +17,7 @@ def set_labels(connection: Connection, job_id: str, labels: Mapping[str, str]) -
 
 
 def has_labels(wanted: Sequence[tuple[str, str]]) -> list[ColumnElement[bool]]:
-    """Return the conditions that a job has each of these labels with its value."""
+    """Return the SQL conditions that a job has each of these labels with its value."""
     return [
         exists().where(
             job_labels.c.job_id == jobs.c.id, job_labels.c.key == key, job_labels.c.value == value

@@ -54,7 +54,7 @@ FULFILLED = {RequestedAction.CANCEL: JobStatus.CANCELLED, RequestedAction.PAUSE:
 
 
 def leased_by(attempt: int) -> ColumnElement[bool]:
-    """Return the fence: true for the attempt that holds the job, false for earlier attempts."""
+    """Return the SQL condition that this attempt holds the job (the fence)."""
     return and_(jobs.c.attempt == attempt, jobs.c.status.in_(LEASED))
 
 

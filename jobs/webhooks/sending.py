@@ -148,7 +148,7 @@ class DeliveryQueue:
 
 
 def _held() -> ScalarSelect[int]:
-    """Return how many webhooks of the same project are held by senders now."""
+    """Return the SQL count of the webhooks of the same project that senders hold now."""
     others = webhooks.alias("others")
     mine = others.c.project == webhooks.c.project
     count = select(func.count()).where(mine, others.c.leased_until >= database_now())

@@ -59,9 +59,7 @@ class UnderWay:
 
 workers = st.sampled_from(WORKERS)
 actors = st.sampled_from((*WORKERS, "person", "reaper"))
-turns = st.sampled_from(
-    (1, 2, 3, TO_ITS_END, TO_ITS_END)
-)  # statements of an operation before the next turn
+turns = st.sampled_from((1, 2, 3, TO_ITS_END, TO_ITS_END))  # statements in one turn
 
 
 class Life(RuleBasedStateMachine):
