@@ -91,7 +91,7 @@ class Locations:
     sources: tuple[str, ...]
     trackers: tuple[str, ...]  # allowed servers; empty: the operator set none
     only_public_webhooks: bool  # events may not go into private networks
-    with_keys: bool  # API keys are required: callers may not be those who run the machines
+    with_keys: bool  # API keys are required: the callers are not the people who run the machines
 
     @classmethod
     def of(cls, settings: Settings, *, with_keys: bool = False) -> Self:

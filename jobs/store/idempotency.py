@@ -67,5 +67,5 @@ def remember(connection: Connection, project: str, request: Request, made: str) 
 
 
 def forget(connection: Connection, made: str) -> None:
-    """Delete the key that created `made`, which is deleted too. The key can be used again."""
+    """Delete the idempotency key of `made`, which is deleted too. The key can be used again."""
     connection.execute(delete(idempotency_keys).where(idempotency_keys.c.made == made))
