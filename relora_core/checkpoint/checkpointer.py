@@ -1,11 +1,11 @@
-"""Checkpoints of a run: whole or not at all, verified before use, nothing unpickled.
+"""Save and load the checkpoints of a run: atomic, verified before use, without pickle.
 
-`checkpoints/step-00001000/` holds the tensors of model and optimizer (safetensors), the
-counters (`state.json`), what the spectrum's report needs (`reference-*.safetensors`,
-`spectra.json`), what describes the run (`relora_core.export.checkpoint_files`) and, written last,
-`manifest.json` with each file's size and sha256.
-The folder appears by one rename. Loss of power, SIGKILL and a full disk leave the older
-checkpoints as they were.
+`checkpoints/step-00001000/` holds the tensors of the model and the optimizer (safetensors), the
+counters (`state.json`), the data of the spectrum report (`reference-*.safetensors`,
+`spectra.json`), the files that describe the run (`relora_core.export.checkpoint_files`) and
+`manifest.json` with the size and sha256 of each file. The manifest is written last.
+The folder appears by one rename. A power failure, SIGKILL or a full disk does not damage the
+older checkpoints.
 """
 
 import json
@@ -57,11 +57,14 @@ class Checkpoint:
     counters: Counters
 
     def load_model(self, model: nn.Module) -> None:
-        """Fill in a model in one piece, with the layers of the checkpoint's phase."""
+        """Load the weights into an unsharded model with the layers of the checkpoint's phase."""
         _load_model(model, self._tensors("model"))
 
     def load_beside_model(self, state: TrainState) -> None:
-        """All but the weights, which are there already and may lie in parts by now."""
+        """Load everything except the weights: optimizer state, report data and counters.
+
+        The weights are already loaded, and the model may be sharded by now.
+        """
         _load_optimizer(state, self._tensors("optimizer"))
         state.reference = self._tensors("reference")
         state.spectra = _SPECTRA.validate_json((self.folder / "spectra.json").read_bytes())
@@ -75,7 +78,7 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints of one workdir. Saving waits for a copy in memory alone."""
+    """The checkpoints of one workdir. A save blocks training only for a copy in memory."""
 
     def __init__(
         self,
@@ -86,7 +89,7 @@ class Checkpoints:
         identity: Identity,
         world: World = SINGLE_PROCESS,
     ) -> None:
-        """Checkpoints of a run with another identity are refused."""
+        """Open the checkpoints of a run. Those of a run with another identity are refused."""
         self.workdir = workdir
         self.world = world
         self.folder = workdir / CHECKPOINTS
@@ -102,7 +105,7 @@ class Checkpoints:
     ) -> None:
         """Raise `CheckpointError` if `resumed` was trained on data with other contents.
 
-        `describe` adds files to a checkpoint that let it be read without the run.
+        `describe` adds the files to a checkpoint that are needed to read it without the run.
         """
         self.identity = replace(self.identity, contents=contents)
         self.describe = describe
@@ -110,19 +113,20 @@ class Checkpoints:
             self.at(resumed.counters.step)
 
     def newest(self) -> Checkpoint | None:
-        """The newest that verifies; a damaged one is passed over with a warning.
+        """Return the newest checkpoint that verifies, or None. Skip damaged ones with a warning.
 
-        Raises `CheckpointError` if it belongs to another run.
+        Raise `CheckpointError` if the checkpoint belongs to another run.
         """
         for leftover in unfinished_step_folders(self.folder):
             shutil.rmtree(leftover)
         return self._first_whole(reversed(self._complete()))
 
     def before(self, trouble: int) -> Checkpoint | None:
-        """The one to go back to after trouble that began at this step, as `newest` finds one.
+        """Return the checkpoint to rewind to, after steps failed from step `trouble` on.
 
-        The schedule's last one from before comes first. A run that was stopped has one more,
-        and yet goes back to the same. One from amid the trouble comes last.
+        Prefer the last scheduled checkpoint up to that step. A run that was stopped has an
+        additional checkpoint, but rewinds to the same one. A checkpoint from after the failure
+        began is the last choice. Damaged checkpoints are skipped as in `newest`.
         """
         scheduled = trouble // self.spec.every * self.spec.every
 
@@ -142,31 +146,35 @@ class Checkpoints:
         return None
 
     def delete_after(self, step: int) -> None:
-        """Delete those of later steps, which are undone."""
+        """Delete the checkpoints of later steps, because these steps are undone."""
         for later in self._complete():
             if later > step:
                 self._delete(later)
 
     def at(self, step: int) -> Checkpoint:
-        """The checkpoint of this step, unverified. Raises `CheckpointError` as `newest` does."""
+        """Return the checkpoint of this step without verifying its files.
+
+        Raise `CheckpointError` if it belongs to another run.
+        """
         folder = self._at(step)
         saved = json.loads((folder / STATE).read_text())["identity"]
         self.identity.check(saved, step=step)
         return read_checkpoint(folder)
 
     def save(self, state: TrainState) -> None:
-        """Copy the state, and write the copy in the background. Raises what the last write did.
+        """Copy the state to memory and write the copy in the background.
 
-        A write that still goes on is waited for first, so that no more than one copy is in memory;
-        checkpoints that come slower than the disk writes them pause training for the copy alone.
-        Every rank calls it, the main one writes.
+        Wait first until the last write is finished, so that at most one copy is in memory, and
+        raise the error of that write if it failed. If the disk writes a checkpoint faster than the
+        next one comes, training pauses only for the copy. Every rank has to call it; the main rank
+        writes.
         """
         started = time.perf_counter()
         self.wait()
         tensors = {
             "model": {
                 **self.world.gather_to_main(_weights(state.model)),
-                # a merge makes new ones and leaves these as they are
+                # no copy: a merge makes new tensors and does not write to these
                 **self.world.gather_to_main(_residuals(state.model), copy=False),
             },
             "optimizer": self.world.gather_to_main(_optimizer_tensors(state)),
@@ -181,7 +189,7 @@ class Checkpoints:
         self._pending = self._writer.submit(self._write, tensors, document, spectra, model, pause)
 
     def wait(self) -> None:
-        """Until the last save is on disk and reported."""
+        """Wait until the last checkpoint is on disk and its event is emitted."""
         if self._pending is not None:
             self._pending.result()
             self._pending = None
@@ -237,7 +245,10 @@ class Checkpoints:
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
-    """Also one of an older version, whose counters may be fewer, or some that are no more."""
+    """Read a checkpoint, also one of an older version of relora.
+
+    Its counters may lack some fields, or have fields that do not exist any more.
+    """
     saved = json.loads((folder / STATE).read_text())["counters"]
     known = {field.name for field in fields(Counters)}
     counters = Counters(**{name: value for name, value in saved.items() if name in known})
@@ -245,7 +256,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
 
 
 def _shards(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
-    """Parts of at most `_SHARD_BYTES`, so that storage can move them side by side."""
+    """Yield shards of at most `_SHARD_BYTES`, so that storage can transfer them in parallel."""
     shard: dict[str, Tensor] = {}
     size = 0
     for name, tensor in tensors.items():
@@ -259,7 +270,7 @@ def _shards(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
 
 
 def _weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Each tensor once, tied ones under one name."""
+    """Yield each tensor once, also if it is tied and has several names."""
     seen = set()
     for name, tensor in model.state_dict(keep_vars=True).items():
         if id(tensor) not in seen:
@@ -268,7 +279,7 @@ def _weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def _residuals(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """What the stored frozen weights leave out."""
+    """Yield the residuals: the exact frozen weights minus the stored, rounded ones."""
     for name, layer, residual in residuals(model):
         yield name, from_local(residual, like=layer.lora_b)
 
@@ -292,7 +303,7 @@ def _saved(name: str, like: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
 
 
 def _optimizer_tensors(state: TrainState) -> Iterator[tuple[str, Tensor]]:
-    """`parameter/key` for each tensor, `parameter/key/number` for a plain int or float."""
+    """Yield the optimizer state, named `parameter/key`, or `parameter/key/number` for a number."""
     for name, parameter in state.model.named_parameters():
         for key, value in state.optimizer.state.get(parameter, {}).items():
             if isinstance(value, Tensor):
@@ -313,7 +324,7 @@ def _load_optimizer(state: TrainState, tensors: dict[str, Tensor]) -> None:
 
 
 def _laid(tensor: Tensor, parameter: Tensor) -> Tensor:
-    """A moment lies as its parameter does; what has another shape is no moment."""
+    """Shard a tensor as its parameter. One of another shape is no moment and is not sharded."""
     if tensor.shape == parameter.shape:
         return distribute_like(tensor, like=parameter)
     return tensor.to(parameter.device)

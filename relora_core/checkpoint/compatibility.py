@@ -1,4 +1,7 @@
-"""What a checkpoint belongs to: the spec of its run, but for what may change, and its data."""
+"""The identity of a run, to check whether a checkpoint belongs to it.
+
+It consists of the spec, without the settings that may change on resume, and of the data's hashes.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -19,7 +22,7 @@ from relora_core.spec import (
     read_accepted,
 )
 
-# What may differ between two starts of a run in one folder: it does not change the weights.
+# The sections that may change when a run is resumed: they do not change the weights.
 MAY_CHANGE_ON_RESUME = {"name", "recipe", "evaluation", "spectrum", "checkpoint", "export"}
 _FREE_IN_TRAINING = {
     "log_every",
@@ -27,7 +30,7 @@ _FREE_IN_TRAINING = {
     "compile",
     "gradient_checkpointing",
     "parallelism",
-    # nor do these, until the run is in trouble; then a person may want to change them
+    # these change nothing until a run diverges; then a user may want to change them
     "on_divergence",
     "max_rewinds",
     "max_skipped_steps",
@@ -39,7 +42,11 @@ _UNSET = object()
 
 @dataclass(frozen=True)
 class Identity:
-    """`contents` are hashes of the data by its place in the spec; empty until it is prepared."""
+    """The identity of a run.
+
+    `contents` maps each place of data in the spec to a hash. It is empty until the data is
+    prepared.
+    """
 
     spec: TrainSpec
     contents: Contents = field(default_factory=dict)
@@ -48,9 +55,10 @@ class Identity:
         return {**_fixed(self.spec), "contents": dict(self.contents)}
 
     def check(self, saved: Mapping[str, Any], *, step: int = 0) -> None:
-        """Raise `CheckpointError` if `saved`, maybe of an older version, is of another run.
+        """Raise `CheckpointError` if `saved` is the identity of another run.
 
-        Or of one with another length, by which the first `step` steps would have been others.
+        `saved` may be of an older version of relora. A run may get another length only if that
+        does not change its first `step` steps.
         """
         spec, contents = _read(saved)
         compared = _fixed if spec.total_steps == self.spec.total_steps else _resolved
@@ -92,7 +100,7 @@ class Identity:
         return list(dict.fromkeys(self._source(name) for name in changed))
 
     def _source(self, name: str) -> str:
-        """Where a part of the data comes from, in the words of the spec."""
+        """Return the field of the spec that a part of the data comes from, with its value."""
         data, tokenizer = self.spec.data, self.spec.tokenizer
         if name == "tokenizer" and isinstance(tokenizer, PretrainedTokenizer):
             return f"tokenizer.pretrained ({tokenizer.pretrained})"
@@ -111,11 +119,11 @@ def _fixed(spec: TrainSpec) -> dict[str, Any]:
 
 
 def _resolved(spec: TrainSpec) -> dict[str, Any]:
-    """Without its length, and with what its defaults come to by its length."""
+    """Return the spec without its length. Replace defaults that depend on it by their values."""
     document = _fixed(spec)
     for name in ("steps", "tokens"):
         del document["training"][name]
-    del document["schedule"]["decay_steps"]  # of the end
+    del document["schedule"]["decay_steps"]  # these steps are at the end of the run
     document["schedule"]["warmup_steps"] = spec.warmup_steps
     if isinstance(spec.method, LowRank):
         document["schedule"]["restart_warmup_steps"] = spec.restart_warmup_steps
@@ -126,10 +134,10 @@ def _resolved(spec: TrainSpec) -> dict[str, Any]:
 
 
 def _read(saved: Mapping[str, Any]) -> tuple[TrainSpec, Contents]:
-    """A spec of an older version gets today's defaults for the fields that it lacks."""
+    """Read a saved spec. One of an older version gets today's defaults for missing fields."""
     contents = dict(saved.get("contents", {}))
     data = dict(saved["data"])
-    if "train_examples" in data:  # all that was known of the data before there were contents
+    if "train_examples" in data:  # older versions saved only this number, and no contents
         contents["train_examples"] = data.pop("train_examples")
     written = {key: value for key, value in saved.items() if key != "contents"}
     try:
@@ -142,7 +150,7 @@ def _read(saved: Mapping[str, Any]) -> tuple[TrainSpec, Contents]:
 
 
 def _differences(saved: Any, now: Any, path: str = "") -> Iterator[str]:
-    """Each path whose value is another; a part with another name has other fields altogether."""
+    """Yield each path whose value differs. If a part's `name` differs, compare no other field."""
     if not isinstance(saved, Mapping) or not isinstance(now, Mapping):
         if saved != now:
             yield f"{path}: {_shown(saved)} in the checkpoint, {_shown(now)} now"

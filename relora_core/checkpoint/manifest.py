@@ -1,6 +1,6 @@
-"""A checkpoint's `manifest.json`: its files with their sizes and hashes. Torch-free.
+"""The `manifest.json` of a checkpoint: the sizes and hashes of its files. No torch needed.
 
-It is the last file written, so a folder without it is not a checkpoint.
+It is the last file that is written, so a folder without it is not a checkpoint.
 """
 
 from pathlib import Path
@@ -32,7 +32,7 @@ class Manifest(BaseModel):
 
 
 def write_manifest(folder: Path, step: int) -> Manifest:
-    """Describe the files that are in the folder now."""
+    """Write the manifest of the files that are in the folder now, and return it."""
     files = {
         file.relative_to(folder).as_posix(): ManifestFile(
             size=file.stat().st_size, sha256=sha256(file)
@@ -46,7 +46,7 @@ def write_manifest(folder: Path, step: int) -> Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Raises `CheckpointError`."""
+    """Read the manifest of a checkpoint. Raise `CheckpointError` if it is missing or not valid."""
     try:
         return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     except (OSError, ValidationError) as error:
@@ -54,7 +54,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def verify(folder: Path) -> Manifest:
-    """Raise `CheckpointError` unless every file of the manifest is there, whole."""
+    """Raise `CheckpointError` if a file of the manifest is missing, cut short or changed."""
     manifest = read_manifest(folder)
     for name, expected in manifest.files.items():
         file = folder / name

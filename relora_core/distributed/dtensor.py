@@ -1,7 +1,7 @@
-"""Tensors that lie in parts on the ranks: each holds some of the rows (`DTensor`, `Shard(0)`).
+"""Work with sharded tensors: each rank holds some of the rows (`DTensor`, `Shard(0)`).
 
-Whoever computes with the weights outside the model's forward pass asks here for what it needs:
-the rows that are here, or the whole. Of a tensor that is in one piece both are the tensor itself,
+Code that computes with the weights outside of the model's forward pass gets them here: the rows
+of this rank, or the whole tensor. For a tensor that is not sharded, both are the tensor itself,
 so the same code runs on one device, under DDP and under FSDP2.
 """
 
@@ -16,21 +16,21 @@ def is_sharded(tensor: Tensor) -> bool:
 
 
 def to_local(tensor: Tensor) -> Tensor:
-    """The rows that are on this rank, without a copy: what is written to them stays."""
+    """Return the rows of this rank without a copy, so that writing to them changes the tensor."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def full_tensor(tensor: Tensor) -> Tensor:
-    """All rows. Every rank has to call it, and gets them all."""
+    """Return the whole tensor, on every rank. Every rank has to call it."""
     if not isinstance(tensor, DTensor):
         return tensor
-    if tensor.dtype == torch.int16:  # which NCCL does not send
+    if tensor.dtype == torch.int16:  # NCCL cannot send this type
         return full_tensor(tensor.to(torch.int32)).to(torch.int16)
     return tensor.full_tensor()
 
 
 def from_local(rows: Tensor, like: Tensor) -> Tensor:
-    """Each rank's rows as one tensor, which lies as `like` does and has as many rows."""
+    """Return each rank's rows as one tensor, sharded as `like` and with as many rows in total."""
     if not isinstance(like, DTensor):
         return rows
     shape = (like.shape[0], *rows.shape[1:])
@@ -42,7 +42,7 @@ def from_local(rows: Tensor, like: Tensor) -> Tensor:
 
 
 def distribute_like(tensor: Tensor, like: Tensor) -> Tensor:
-    """A whole tensor, equal on all ranks, laid as `like` is. Nothing travels."""
+    """Shard a whole tensor as `like`, without communication: it must be equal on all ranks."""
     if not isinstance(like, DTensor):
         return tensor.to(like.device)
     return distribute_tensor(
@@ -51,7 +51,7 @@ def distribute_like(tensor: Tensor, like: Tensor) -> Tensor:
 
 
 def sum_over_shards(values: Tensor, like: Tensor) -> Tensor:
-    """The sum over the parts of `like`, for values that each rank has of its rows."""
+    """Sum `values` over the ranks if `like` is sharded: each rank has the values of its rows."""
     if not isinstance(like, DTensor):
         return values
     parts = DTensor.from_local(values.to(like.device), like.device_mesh, [Partial()])

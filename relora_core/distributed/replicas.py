@@ -1,7 +1,7 @@
-"""Proof that the ranks train one model: what should be equal on all of them is compared.
+"""Check that all ranks train the same model, by comparing the parameters of the replicas.
 
-Only gradients travel between replicas, so a rank that draws, merges or rounds otherwise would
-train a model of its own, unseen, and only the main rank's would be saved.
+Replicas exchange only gradients. A rank that draws, merges or rounds in another way would train
+another model without any sign of it, and only the main rank's model is saved.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,9 +19,9 @@ _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # 
 def check_replicas(
     model: nn.Module, world: World, *, step: int, factors_hashes: Iterable[str] = ()
 ) -> None:
-    """Compare every parameter over the ranks, and hashes that each rank made of its factors.
+    """Compare every parameter over the ranks, and the hashes of each rank's new factors.
 
-    Raises `ReplicasDiffer`, on every rank.
+    Raise `ReplicasDiffer` on every rank if a parameter or a hash differs.
     """
     if world.size == 1:
         return
@@ -42,7 +42,10 @@ def check_replicas(
 
 
 def _checksums(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """The bits of each parameter as integers, summed: exact, in whatever order a kernel adds."""
+    """Yield the sum of each parameter's bits as integers, int64 ().
+
+    Such a sum is exact, in whatever order a kernel adds.
+    """
     for name, parameter in model.named_parameters():
         if is_sharded(parameter):  # each rank has its own rows
             continue

@@ -1,4 +1,7 @@
-"""The only module that knows of ranks. Started by torchrun; alone, a world of one."""
+"""The ranks of a run and the communication between them.
+
+torchrun starts several ranks. Without torchrun, the process is a world of size 1.
+"""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -15,12 +18,14 @@ from relora_core.distributed.dtensor import full_tensor, is_fsdp_model
 from relora_core.host_memory import peak_of_process
 from relora_core.seeds import generator_seed
 
-# Longer than any checkpoint or export that the other ranks wait for.
+# Longer than any checkpoint or export takes, because the other ranks wait for it.
 _TIMEOUT = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
 class World:
+    """The rank of this process, the number of ranks and this rank's device."""
+
     rank: int
     size: int
     device: torch.device
@@ -30,7 +35,7 @@ class World:
         return self.rank == 0
 
     def broadcast(self, value: int) -> int:
-        """The main rank's value, on every rank."""
+        """Return the main rank's value, on every rank."""
         if self.size == 1:
             return value
         values = torch.tensor(value, device=self.device)
@@ -38,7 +43,7 @@ class World:
         return int(values)
 
     def all_gather(self, values: Tensor) -> Tensor:
-        """The values of all ranks, (ranks, *shape), on each of them."""
+        """Return the values of all ranks, (ranks, *shape), on every rank."""
         if self.size == 1:
             return values.unsqueeze(0)
         gathered = [torch.empty_like(values) for _ in range(self.size)]
@@ -56,7 +61,7 @@ class World:
         return -self.minimum(-value)
 
     def peak_memory_bytes(self) -> int:
-        """The largest peak of a rank: of its GPU by torch, or of its process on a CPU."""
+        """Return the largest peak memory of a rank: torch's on a GPU, the process's on a CPU."""
         if self.device.type != "cuda":
             return self.maximum(peak_of_process())
         return self.maximum(torch.cuda.max_memory_allocated(self.device))
@@ -76,17 +81,18 @@ class World:
         *,
         copy: bool = True,
     ) -> dict[str, Tensor]:
-        """Copies in the main rank's memory, one after the other put together; none elsewhere.
+        """Return copies of the whole tensors in the main rank's memory, and {} on other ranks.
 
-        All ranks call it, with the same tensors. `dtype` is for numbers with a fraction. Without
-        `copy`, what is there already is handed over as it is.
+        All ranks have to call it with the same tensors. Sharded tensors are gathered one by one.
+        Floating-point tensors are converted to `dtype` if it is given. Without `copy`, a tensor
+        that is already in the right place and type is returned as it is.
         """
-        _finish_copies()  # a residual may still be on its way to the CPU
+        _finish_copies()  # a residual may still be in transfer to the CPU
         copies = {}
         for name, tensor in tensors:
             complete = full_tensor(tensor.detach())
             if self.is_main:
-                # from a GPU into pinned memory, all queued at once; torch keeps that for the next
+                # a GPU copies into pinned memory, all queued at once; torch reuses that memory
                 copies[name] = complete.to(
                     device="cpu",
                     dtype=dtype if complete.is_floating_point() else None,
@@ -102,23 +108,23 @@ class World:
             dist.barrier()
 
     def replicate(self, model: nn.Module) -> nn.Module:
-        """The model, averaging the trainable gradients over all ranks in backward."""
-        if self.size == 1 or is_fsdp_model(model):  # which averages by itself
+        """Return a module that averages the trainable gradients over all ranks in backward."""
+        if self.size == 1 or is_fsdp_model(model):  # FSDP averages by itself
             return model
         return DistributedDataParallel(model)
 
     def no_sync(self, model: nn.Module) -> AbstractContextManager[None]:
-        """Leave the gradients of this backward on their rank, for a later one to average.
+        """Do not average gradients in this backward, for gradient accumulation; a later one does.
 
-        Not in a sharded model: they would be in one piece until then, and in the warm start that
-        is the memory of a whole model in fp32.
+        A sharded model averages every time. Otherwise each rank would hold unsharded gradients,
+        which take the memory of a whole model in fp32 during the warm start.
         """
         if isinstance(model, DistributedDataParallel):
             return model.no_sync()
         return nullcontext()
 
     def reseed(self, seed: int, step: int) -> None:
-        """Randomness is a function of seed, step and rank: there is no state to save."""
+        """Seed torch from seed, step and rank, so that no random state has to be saved."""
         torch.manual_seed(generator_seed((seed * 1_000_003 + step) * 1009 + self.rank))
 
 
@@ -132,7 +138,7 @@ def _finish_copies() -> None:
 
 @contextmanager
 def init_distributed() -> Iterator[World]:
-    """Join the process group that torchrun's variables describe, and leave it at the end."""
+    """Join the process group of torchrun's environment variables, and leave it at the end."""
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if torch.cuda.is_available():
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))

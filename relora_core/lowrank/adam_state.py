@@ -1,10 +1,10 @@
-"""One view of the Adam state of a parameter, in whatever its optimizer keeps it.
+"""One interface to the Adam state of a parameter, for every optimizer.
 
 torch's AdamW keeps fp32 moments and a step count in a tensor. AdamW of bitsandbytes
 (arXiv 2110.02861) keeps its step count as a number, and the moments of tensors of at least
-4096 elements in 8 bits: a code for each element, into a map of 256 values in [-1, 1], times
-the largest magnitude of its block. Code 0 is no zero there: in the signed map it stands for
--0.993 times that magnitude.
+4096 elements in 8 bits. There, each element has a code, an index into a map of 256 values in
+[-1, 1]; its value is the map's value times the largest magnitude of its block. Code 0 does not
+mean zero: in the signed map it stands for -0.993 times that magnitude.
 """
 
 from dataclasses import dataclass
@@ -18,20 +18,22 @@ _BLOCK = 256  # elements that share a magnitude, in bitsandbytes' optimizers
 
 
 class Moment(Protocol):
-    """A first or second moment. All edits are in place."""
+    """A first or second moment. All methods edit it in place."""
 
     def values(self) -> Tensor:
-        """fp32, of the parameter's shape."""
+        """Return the values, in fp32 and of the parameter's shape."""
 
     def prune(self, keep: Tensor, *, scale: float) -> None:
-        """Scale what the mask keeps; make the rest exactly zero."""
+        """Scale the entries that the mask keeps, and set the others to exactly zero."""
 
     def clear(self) -> None:
-        """As no gradient had been seen."""
+        """Set all entries to zero, as before the first gradient."""
 
 
 @dataclass(frozen=True)
 class PlainMoment:
+    """A moment in a floating-point tensor, which may be sharded."""
+
     tensor: Tensor
 
     def values(self) -> Tensor:
@@ -48,10 +50,10 @@ class PlainMoment:
 
 @dataclass(frozen=True)
 class CodedMoment:
-    """In 8 bits: the value of element i is map[codes[i]] * magnitudes[i // 256].
+    """A moment in 8 bits: the value of element i is map[codes[i]] * magnitudes[i // 256].
 
-    Edited without a second rounding: what is kept keeps its code and the magnitudes are
-    scaled; what is cleared gets the code of zero. Quantizing anew would not do: on a CPU
+    Edits do not round again: a kept element keeps its code and only the magnitudes are scaled; a
+    cleared element gets the code of zero. Quantizing again would not work, because on a CPU
     bitsandbytes 0.50 rounds a zero to the code of 2.1e-5.
     """
 
@@ -77,10 +79,10 @@ class CodedMoment:
 
 
 class AdamState:
-    """Both moments and the step count of one parameter; what is set is set in place."""
+    """Both moments and the step count of one parameter. Changes are made in place."""
 
     def __init__(self, state: dict[str, Any]) -> None:
-        """`state` is the parameter's entry in the optimizer, after at least one step."""
+        """Read `state`, the parameter's entry in the optimizer after at least one step."""
         self._state = state
         self.first, self.second = _moments(state)
 

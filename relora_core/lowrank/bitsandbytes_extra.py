@@ -1,4 +1,4 @@
-"""The optional library that quantizes."""
+"""Load bitsandbytes, an optional library for quantization."""
 
 import logging
 
@@ -6,8 +6,11 @@ from relora_core.errors import ModelError
 
 
 def require_bitsandbytes(setting: str, *, instead: str) -> None:
-    """Load it. Raises `ModelError` if it is not there; `setting` needs it, `instead` does not."""
-    # On the CPU it looks for a kernel of inference, and warns where `kernels` is not installed.
+    """Import bitsandbytes. Raise `ModelError` if it is not installed.
+
+    The message says that `setting` needs it and that `instead` works without it.
+    """
+    # On the CPU it looks for an inference kernel, and warns if `kernels` is not installed.
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     try:
         import bitsandbytes  # noqa: F401 # registers torch.ops.bitsandbytes

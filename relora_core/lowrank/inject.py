@@ -1,4 +1,4 @@
-"""Put low-rank layers into a Hugging Face model, and take a plain model out again."""
+"""Put low-rank layers into a Hugging Face model, and get a plain model back from it."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def low_rank_layers(model: nn.Module) -> Iterator[tuple[str, LowRankLinear]]:
 
 
 def residuals(model: nn.Module) -> Iterator[tuple[str, LowRankLinear, Tensor]]:
-    """What the stored frozen weights leave out: its name in a checkpoint, its layer, its value."""
+    """Yield each residual (exact minus stored frozen weight): name in a checkpoint, layer, value."""
     for name, layer in low_rank_layers(model):
         residual = layer.frozen.residual
         if residual is not None:
@@ -39,7 +39,7 @@ def residuals(model: nn.Module) -> Iterator[tuple[str, LowRankLinear, Tensor]]:
 
 
 def prepare_frozen(model: nn.Module) -> None:
-    """Make what products of the frozen weights need, once they are on their device."""
+    """Prepare the frozen weights for fast products. Call it once they are on their device."""
     for _, layer in low_rank_layers(model):
         layer.frozen.prepare()
 
@@ -53,9 +53,9 @@ def factored_layers(model: nn.Module) -> Iterator[tuple[str, FactoredLinear]]:
 def inject(model: PreTrainedModel, method: LowRank) -> None:
     """Replace each target layer by a `LowRankLinear` with the same weight and a zero update.
 
-    Linear layers of the blocks that are no target are frozen as they are, but those that are too
-    narrow for the rank; embeddings, norms, biases and the head stay trainable. A is left unset:
-    `LowRankLinear.reinitialize` draws it. Raises `ModelError` as `find_targets` does.
+    Freeze the other linear layers of the blocks, except those that are too narrow for the rank.
+    Embeddings, norms, biases and the head stay trainable. A is not initialized:
+    `LowRankLinear.reinitialize` draws it. Raise `ModelError` as `find_targets` does.
     """
     targets = find_targets(model, method)
     for name, module in _linears(model):
@@ -68,10 +68,10 @@ def inject(model: PreTrainedModel, method: LowRank) -> None:
 
 
 def factorize(model: PreTrainedModel, method: Factors) -> None:
-    """Replace each target layer by a `FactoredLinear`, whose factors are left unset.
+    """Replace each target layer by a `FactoredLinear` whose factors are not initialized yet.
 
-    All else stays trainable, linear layers of the blocks that are no target too: a random weight
-    that is frozen would be of no use. Raises `ModelError` as `find_targets` does.
+    Everything else stays trainable, also the other linear layers of the blocks, because a frozen
+    random weight would be useless. Raise `ModelError` as `find_targets` does.
     """
     for name, module in find_targets(model, method):
         d_out, d_in = _weight(module).shape
@@ -88,10 +88,10 @@ def _weight(module: PlainLinear) -> Tensor:
 
 
 def find_targets(model: nn.Module, method: Targets) -> list[tuple[str, PlainLinear]]:
-    """The layers that the method makes low-rank.
+    """Return the layers that the method makes low-rank, with their names.
 
-    Raises `ModelError` if there is none, the rank does not fit one of them, the weight of one is
-    tied and the method would replace it, or the blocks are mostly made of something else.
+    Raise `ModelError` if there is none, if the rank does not fit one of them, if the method would
+    replace a tied weight, or if the blocks consist of more than linear layers and small parts.
     """
     require_linear_blocks(model)
     linears = _linears(model)
@@ -106,14 +106,14 @@ def find_targets(model: nn.Module, method: Targets) -> list[tuple[str, PlainLine
 
 
 def narrow_layers(model: nn.Module, method: Targets) -> list[str]:
-    """Linear layers of the blocks that are trained in full, in any phase."""
+    """Return the names of the blocks' linear layers that are trained in full in every phase."""
     return [
         name for name, module in _linears(model) if is_below_rank(name, module.weight.shape, method)
     ]
 
 
 def require_linear_blocks(model: nn.Module) -> None:
-    """Raise `ModelError` if the blocks are made of more than linear layers and small parts."""
+    """Raise `ModelError` if the blocks consist of more than linear layers and small parts."""
     linears, others = [], {}
     for name, parameter in model.named_parameters():
         if parameter.ndim < 2 or not is_in_a_block(name):
@@ -137,7 +137,7 @@ def _is_target(name: str, module: PlainLinear, targets: Targets) -> bool:
 
 
 def target_layers(model: nn.Module, targets: Targets) -> Iterator[tuple[str, TargetLayer]]:
-    """The target layers in any phase, low-rank or not yet."""
+    """Yield the target layers in any phase, low-rank or not yet."""
     for name, module in model.named_modules():
         if isinstance(module, LowRankLinear | FactoredLinear) or (
             isinstance(module, PlainLinear) and _is_target(name, module, targets)
@@ -146,7 +146,7 @@ def target_layers(model: nn.Module, targets: Targets) -> Iterator[tuple[str, Tar
 
 
 def num_weights(layer: TargetLayer) -> int:
-    """d_out * d_in, however W is stored."""
+    """Return d_out * d_in, however W is stored."""
     if isinstance(layer, PlainLinear):
         return layer.weight.numel()
     return layer.lora_b.shape[0] * layer.lora_a.shape[1]
@@ -154,12 +154,12 @@ def num_weights(layer: TargetLayer) -> int:
 
 @torch.no_grad()
 def exact_weight(layer: TargetLayer) -> Tensor:
-    """The weight that the layer acts with, its update included, fp32, (d_out, d_in)."""
+    """Return the weight of the layer including its update, fp32, (d_out, d_in)."""
     return _weight(layer).float() if isinstance(layer, PlainLinear) else layer.merged()
 
 
 def frozen_parameters(model: nn.Module) -> int:
-    """How many numbers are not trained; each of W's counts once, however it is stored."""
+    """Return the number of frozen weights. Each entry of W counts once, however it is stored."""
     weights = [layer.frozen for _, layer in low_rank_layers(model)]
     stored = {id(parameter) for weight in weights for parameter in weight.parameters()}
     others = [p for p in model.parameters() if not p.requires_grad and id(p) not in stored]
@@ -168,7 +168,7 @@ def frozen_parameters(model: nn.Module) -> int:
 
 @torch.no_grad()
 def merged_state(model: nn.Module) -> dict[str, Tensor]:
-    """The state dict of the plain model that computes the same, in fp32 where trained."""
+    """Return the state dict of the plain model that computes the same. Merged weights are fp32."""
     layers: dict[str, LowRankLinear | FactoredLinear] = {
         **dict(low_rank_layers(model)),
         **dict(factored_layers(model)),

@@ -1,4 +1,4 @@
-"""The layers of the low-rank methods: a trained update beside a frozen weight, or alone."""
+"""The layers of the low-rank methods: a trained update, with a frozen weight or without one."""
 
 import hashlib
 import math
@@ -14,12 +14,12 @@ from relora_core.spec import Factors, LowRank
 
 
 class LowRankUpdate(nn.Module):
-    """s B A x, with s = alpha / r, or that times a trained gain (`trainable_scaling`).
+    """The update s B A x, with s = alpha / r, times a trained gain if `trainable_scaling` is set.
 
     Shapes: x (..., d_in); A (r, d_in); B (d_out, r); gain (1,). All are fp32. The gain starts at
-    exactly 1, so s at alpha / r, and what it learns does not depend on the size of alpha / r. Its
-    gradient is nonzero wherever B A x is: unlike tanh of a number that starts anew at zero, it
-    cannot stop learning.
+    exactly 1, so s starts at alpha / r, and the size of alpha / r does not affect how the gain
+    learns. The gradient of the gain is nonzero wherever B A x is nonzero. So it cannot stop
+    learning, unlike the tanh of a number that is reset to zero.
     """
 
     def __init__(self, d_out: int, d_in: int, method: Factors, *, device: torch.device) -> None:
@@ -43,20 +43,20 @@ class LowRankUpdate(nn.Module):
         return f"{d_in} -> {d_out}, rank={rank}, alpha / rank={self.alpha_over_rank:g}"
 
     def updated(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        """s B A x + bias, in autocast's type or x's."""
+        """Return s B A x + bias, (..., d_out), in the type of autocast or of x."""
         low = F.linear(self.dropout(x), self.lora_a.to(x.dtype))  # (..., r): cheaper than d_out
         low = (low * self.scale).to(low.dtype)
         return F.linear(low, self.lora_b.to(low.dtype), bias)  # (..., d_out)
 
     @torch.no_grad()
     def update(self) -> Tensor:
-        """s B A in fp32, (d_out, d_in)."""
+        """Return s B A in fp32, (d_out, d_in)."""
         rows = self.scale * (to_local(self.lora_b).float() @ full_tensor(self.lora_a).float())
         return from_local(rows, like=self.lora_b)
 
     @torch.no_grad()
     def start(self, *, generator: Generator) -> None:
-        """Draw A, clear B, set s to alpha / r: the update is zero, and B has a gradient."""
+        """Draw A, clear B and set s to alpha / r. Then the update is zero, and B has a gradient."""
         _draw(self.lora_a, generator)
         self.lora_b.zero_()
         if self.lora_gain is not None:
@@ -64,11 +64,11 @@ class LowRankUpdate(nn.Module):
 
 
 class LowRankLinear(LowRankUpdate):
-    """y = W x + s B A x + bias, with W frozen.
+    """The layer y = W x + s B A x + bias, with W frozen.
 
     Source: arXiv 2307.05695, equation 2. Shapes: x (..., d_in); W (d_out, d_in), as stored.
-    A starts Kaiming-uniform and B zero, so the update is zero and B has a gradient from the
-    first step on. `method.variant` says in which way it is computed (`lowrank.variant`).
+    A starts Kaiming-uniform and B zero, so the update starts at zero and B has a gradient from
+    the first step on. `method.variant` selects how it is computed (see `lowrank.variant`).
     """
 
     def __init__(
@@ -107,18 +107,18 @@ class LowRankLinear(LowRankUpdate):
 
     @torch.no_grad()
     def merged(self) -> Tensor:
-        """The weight of the plain layer that computes the same, fp32, (d_out, d_in)."""
+        """Return the weight of the plain layer that computes the same, fp32, (d_out, d_in)."""
         return self.frozen.exact() + self.update()
 
     def reinitialize(self, *, seed: int, restart: int, name: str) -> None:
-        """Start the factors anew. The draw is the same on every rank and every machine."""
+        """Reinitialize the factors. The random draw is the same on every rank and every machine."""
         self.start(generator=_generator(seed, restart, name))
 
 
 class FactoredLinear(LowRankUpdate):
-    """y = s B A x + bias: there is no W. Source: arXiv 2307.05695, table 1, the row LoRA.
+    """The layer y = s B A x + bias, without W. Source: arXiv 2307.05695, table 1, the row LoRA.
 
-    Both factors are drawn Kaiming-uniform: beside no W, a zero B would let nothing through.
+    Both factors start Kaiming-uniform: without W, a zero B would make the output zero.
     """
 
     def __init__(

@@ -1,16 +1,15 @@
-"""What becomes of the Adam state of A and B when they start anew.
+"""Reset the Adam state of A and B when a restart reinitializes them.
 
-The state of a factor is treated as one: both moments go through one mask, and the step
-count starts again. A first moment beside a cleared second would make steps of
-m / sqrt(0); a bias correction that still counts thousands of steps beside cleared moments
-makes steps of up to 6.6 times the learning rate for beta2 = 0.999.
+Both moments of a factor get the same mask, and the step count starts again. If only the second
+moment were cleared, steps would have the size m / sqrt(0). If the moments were cleared but the
+bias correction still counted thousands of steps, steps would reach 6.6 times the learning rate
+for beta2 = 0.999.
 
-After pruning, the surviving moments count as one observation: the state is the one that
-Adam has after a single step, whose gradient was the bias-corrected first moment and whose
-squared gradient the bias-corrected second. So no update ever exceeds
-sqrt((1 - beta1) / (1 - beta2)) times the learning rate, whatever the gradients and the mode,
-for beta1 <= beta2 and up to the rounding of 8-bit state: the bound of Adam without any restart
-(docs/method.md has the proof).
+After pruning, the remaining moments count as one observation. The state is that of Adam after a
+single step, whose gradient was the bias-corrected first moment and whose squared gradient was the
+bias-corrected second moment. So no update ever exceeds sqrt((1 - beta1) / (1 - beta2)) times the
+learning rate. This holds for all gradients and modes if beta1 <= beta2, up to the rounding of
+8-bit state. It is the bound of Adam without any restart (docs/method.md has the proof).
 """
 
 import math
@@ -33,16 +32,17 @@ def reset_optimizer_state(
     *,
     generator: Generator,
 ) -> float:
-    """Reset the state of `parameters` in place; return the share of entries that kept theirs.
+    """Reset the state of `parameters` in place. Return the share of entries that keep their state.
 
-    `generator` (on the CPU) decides what `random` keeps: seeded alike, ranks agree.
+    `generator` (on the CPU) decides what the mode `random` keeps. All ranks seed it alike, so
+    that they keep the same entries.
     """
     betas = {id(p): group["betas"] for group in optimizer.param_groups for p in group["params"]}
     kept = total = 0
     for parameter in parameters:
         total += parameter.numel()
         state = optimizer.state.get(parameter)
-        if state and AdamState(state).step:  # else no step was taken yet
+        if state and AdamState(state).step:  # otherwise no step has been taken yet
             kept += _reset(AdamState(state), reset, betas[id(parameter)], generator)
     return kept / total
 
@@ -72,7 +72,7 @@ def _clear(state: AdamState) -> int:
 
 
 def _prune(state: AdamState, keep: Tensor, betas: tuple[float, float]) -> int:
-    """Keep the entries of the mask, as one observation; return how many there are."""
+    """Keep the entries of the mask as one observation, and return their number."""
     keep = keep & (state.second.values() > 0)  # 8 bits may round a second moment to zero
     for moment, beta in zip((state.first, state.second), betas, strict=True):
         moment.prune(keep, scale=(1 - beta) / (1 - beta**state.step))
@@ -81,9 +81,9 @@ def _prune(state: AdamState, keep: Tensor, betas: tuple[float, float]) -> int:
 
 
 def _largest(moment: Tensor, share: float) -> Tensor:
-    """A mask of the `share` of entries with the largest magnitude; ties are cut exactly.
+    """Return a mask of the `share` of entries with the largest magnitude, exact also with ties.
 
-    By top-k: `torch.quantile` refuses tensors over 16M elements.
+    It uses top-k, because `torch.quantile` refuses tensors of over 16M elements.
     """
     magnitude = moment.abs().flatten()
     count = math.ceil(share * magnitude.numel() - 1e-9)  # 1 - 0.9 is a little over 0.1

@@ -1,6 +1,6 @@
-"""A restart of ReLoRA: merge, re-initialise, prune the optimizer state; each is an event.
+"""A restart of ReLoRA: merge, reinitialize and prune the optimizer state, with an event for each.
 
-The learning rate re-warms by the same clock (`relora_core.optim.timeline`).
+The learning rate warms up again after it (`relora_core.optim.timeline`).
 """
 
 import hashlib
@@ -27,14 +27,14 @@ def restart(
     number: int,
     seed: int,
 ) -> list[AnyTrainEvent]:
-    """End a cycle before the step `step`; `number` is 1 for the first restart."""
+    """Restart before the step `step`. `number` is 1 for the first restart."""
     merged = merge(model, step=step, restart=number)
     drawn = reinitialize(model, step=step, restart=number, seed=seed)
     generator = torch.Generator().manual_seed(generator_seed(seed * 1_000_003 + number))
     layers = [layer for _, layer in low_rank_layers(model)]
     factors = [p for layer in layers for p in (layer.lora_a, layer.lora_b)]
     kept = reset_optimizer_state(optimizer, factors, method.optimizer_reset, generator=generator)
-    # one number has no share to keep: the state of a trained scale is cleared in every mode
+    # the gain is one number, of which no share can be kept: clear its state in every mode
     gains = [layer.lora_gain for layer in layers if layer.lora_gain is not None]
     if gains:
         reset_optimizer_state(optimizer, gains, ZeroReset(), generator=generator)
@@ -44,9 +44,9 @@ def restart(
 
 @torch.no_grad()
 def merge(model: nn.Module, *, step: int, restart: int) -> Merged:
-    """W += (alpha / r) B A in every layer. A and B must start anew before the next step."""
+    """Add the update to W in every layer. A and B must be reinitialized before the next step."""
     layers = [layer for _, layer in low_rank_layers(model)]
-    # of the updates, the weights, the residuals; read once, so that no layer waits for another
+    # squares of updates, weights and residuals, read once: the host does not wait for each layer
     squares = torch.stack([_merge(layer) for layer in layers]).sum(dim=0)
     squares = sum_over_shards(squares, like=layers[0].lora_b)
     update_norm, weight_norm, residual_norm = squares.sqrt().tolist()
@@ -61,7 +61,7 @@ def merge(model: nn.Module, *, step: int, restart: int) -> Merged:
 
 
 def _merge(layer: LowRankLinear) -> Tensor:
-    """Squares of the update, the weight with it and the part that is not stored; fp64 (3,)."""
+    """Merge one layer. Return the squared norms of update, new weight and residual, fp64 (3,)."""
     update = layer.update()
     weight = layer.frozen.add(update)
     residual = weight - layer.frozen(torch.float32)
@@ -71,7 +71,7 @@ def _merge(layer: LowRankLinear) -> Tensor:
 
 @torch.no_grad()
 def reinitialize(model: nn.Module, *, step: int, restart: int, seed: int) -> Reinitialized:
-    """New A, zero B and, where it is trained, the scale alpha / r in every layer."""
+    """In every layer draw A, clear B and, if the scale is trained, reset it to alpha / r."""
     square, digest = 0.0, hashlib.sha256()
     for name, layer in low_rank_layers(model):
         layer.reinitialize(seed=seed, restart=restart, name=name)

@@ -1,7 +1,7 @@
-"""The singular values of a matrix, and how many of them count.
+"""The singular values of a matrix, and measures of its rank.
 
-What ReLoRA promises is told by the total update W - W0 of a layer: one low-rank update has
-rank r, a sum of k of them up to k r (arXiv 2307.05695, section 3).
+The total update W - W0 of a layer shows whether ReLoRA works: one low-rank update has rank r, a
+sum of k updates has a rank of up to k r (arXiv 2307.05695, section 3).
 """
 
 from collections.abc import Iterable
@@ -12,8 +12,8 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-MAX_VALUES = 512  # singular values kept of a matrix, and found of one that is large
-LARGEST_EXACT = 1024  # the smaller side of a matrix, up to which all its values are found
+MAX_VALUES = 512  # the most singular values kept of a matrix, and computed of a large one
+LARGEST_EXACT = 1024  # all values are computed if the smaller side is at most this
 _POWER_ITERATIONS = 2
 _EPS = torch.finfo(torch.float32).eps
 
@@ -27,7 +27,7 @@ class Spectrum(BaseModel):
 
     shape: tuple[int, int]
     singular_values: tuple[float, ...]  # the largest first, at most `MAX_VALUES`; six digits
-    exact: bool  # whether all were found; if not, effective and numerical rank are lower bounds
+    exact: bool  # whether all were computed; else effective and numerical rank are lower bounds
     norm: float  # Frobenius
     effective_rank: float
     stable_rank: float
@@ -40,7 +40,7 @@ class UpdateSpectrum(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     step: int
-    restart: int  # the restarts by then, with the one that comes before this very step
+    restart: int  # the number of restarts so far, including one right before this step
     layers: dict[str, Spectrum]
 
     def mean(self, measure: Measure) -> float:
@@ -59,13 +59,13 @@ class SpectrumFile(BaseModel):
 
 
 def spectrum_of(matrix: Tensor, *, seed: int = 0) -> Spectrum:
-    """The spectrum of any matrix of finite numbers, (m, n), computed where it lies, in fp32.
+    """Return the spectrum of a matrix (m, n) of finite numbers, computed on its device in fp32.
 
-    Effective rank is the exponential of the entropy of the normalised singular values (Roy and
-    Vetterli 2007), stable rank the squared Frobenius norm over the squared spectral norm,
-    numerical rank the number of values over eps * sigma_max * max(m, n) with fp32's eps. Where
-    both sides are over `LARGEST_EXACT`, only the first `MAX_VALUES` values are found, with a
-    random range that `seed` draws.
+    The effective rank is the exponential of the entropy of the normalized singular values (Roy and
+    Vetterli 2007). The stable rank is the squared Frobenius norm over the squared spectral norm.
+    The numerical rank is the number of values over eps * sigma_max * max(m, n) with fp32's eps. If
+    both sides are over `LARGEST_EXACT`, compute only the first `MAX_VALUES` values, with a
+    randomized method that is seeded with `seed`.
     """
     matrix = matrix.detach().float()
     m, n = matrix.shape
@@ -98,7 +98,7 @@ def _effective_rank(values: Tensor) -> float:
 
 
 def _leading_values(matrix: Tensor, seed: int) -> Tensor:
-    """The first `MAX_VALUES` singular values, by a randomised range finder with power iterations.
+    """Compute the first `MAX_VALUES` values by a randomized range finder with power iterations.
 
     Source: Halko, Martinsson and Tropp (arXiv 0909.4061), algorithms 4.4 and 5.1.
     """

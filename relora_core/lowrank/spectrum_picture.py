@@ -1,6 +1,6 @@
-"""A picture of how the update's singular values grow.
+"""Draw how the singular values of the update grow.
 
-The functions that draw take a matplotlib `Axes`, so that several runs can share a figure.
+The drawing functions take a matplotlib `Axes`, so that several runs can share a figure.
 """
 
 from io import BytesIO
@@ -14,14 +14,14 @@ from relora_core.spec import METHODS
 if TYPE_CHECKING:  # matplotlib takes a second to import, and most runs draw nothing
     from matplotlib.axes import Axes
 
-_FLOOR = 1e-6  # of the largest value: what is drawn; far below it lies the rounding of fp32
+_FLOOR = 1e-6  # the lowest value drawn, as a share of the largest one; fp32 rounding is below it
 _MAX_LABELS = 6
 _MEASURES: dict[Measure, str] = {"numerical_rank": "numerical", "effective_rank": "effective"}
 
 
 def picture(file: SpectrumFile) -> bytes:
-    """A PNG: on the left the singular values at each measurement, on the right the ranks."""
-    from matplotlib.figure import Figure  # late, and without pyplot: no state, no display
+    """Return a PNG: on the left the singular values at each measurement, on the right the ranks."""
+    from matplotlib.figure import Figure  # imported late; without pyplot: no state, no display
 
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -36,7 +36,7 @@ def picture(file: SpectrumFile) -> bytes:
 
 
 def draw_values(axes: "Axes", file: SpectrumFile) -> None:
-    """Singular values by index, the mean over the layers, a line for each measurement."""
+    """Draw the singular values by index: their mean over the layers, one line a measurement."""
     import matplotlib
 
     colors = matplotlib.colormaps["viridis"]
@@ -55,7 +55,7 @@ def draw_values(axes: "Axes", file: SpectrumFile) -> None:
 
 
 def draw_ranks(axes: "Axes", file: SpectrumFile) -> None:
-    """Numerical and effective rank by step; the band is from the lowest layer to the highest."""
+    """Draw numerical and effective rank by step. The band is from the lowest to the highest layer."""
     steps = [file.since_step, *(spectrum.step for spectrum in file.spectra)]
     for measure, label in _MEASURES.items():
         ranks = [[getattr(x, measure) for x in s.layers.values()] for s in file.spectra]
@@ -69,7 +69,7 @@ def draw_ranks(axes: "Axes", file: SpectrumFile) -> None:
 
 
 def mark_rank(axes: "Axes", file: SpectrumFile, *, along: str) -> None:
-    """A dashed line at the rank of one low-rank update."""
+    """Draw a dashed line at the rank of one low-rank update."""
     if file.rank is None:
         return
     line = axes.axvline if along == "x" else axes.axhline
@@ -77,6 +77,6 @@ def mark_rank(axes: "Axes", file: SpectrumFile, *, along: str) -> None:
 
 
 def mean_values(spectrum: UpdateSpectrum) -> list[float]:
-    """The mean singular value of each index, over the layers that have as many."""
+    """Return the mean singular value at each index, over the layers that have this index."""
     columns = zip_longest(*(layer.singular_values for layer in spectrum.layers.values()))
     return [mean(value for value in column if value is not None) for column in columns]

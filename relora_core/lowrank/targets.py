@@ -1,4 +1,4 @@
-"""Which layers a low-rank update belongs to, decided by their names and shapes; torch-free."""
+"""Choose the layers that get a low-rank update, by names and shapes. No torch needed."""
 
 import fnmatch
 import re
@@ -10,15 +10,15 @@ from relora_core.errors import ModelError
 from relora_core.shapes import is_in_a_block
 from relora_core.spec import Targets
 
-# Of the blocks' matrix entries, what may be trained in full beside low rank: routers, gates,
-# short convolutions. With more, the run would not be the low-rank run that the spec asks for.
+# The share of the blocks' matrix entries that may be trained in full: routers, gates, short
+# convolutions. With more, the run would not be the low-rank run that the spec asks for.
 SMALL_SHARE = 0.05
 
 Shape = tuple[int, ...]
 
 
 def is_target(name: str, shape: Shape, targets: Targets) -> bool:
-    """Whether the update of a linear layer is low-rank."""
+    """Return whether a linear layer gets a low-rank update."""
     if targets.target_modules == "all_linear":
         return is_in_a_block(name) and min(shape) >= targets.rank
     return _matching(tuple(targets.target_modules)).match(name) is not None
@@ -30,8 +30,10 @@ def _matching(patterns: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def is_below_rank(name: str, shape: Shape, targets: Targets) -> bool:
-    """Whether `all_linear` leaves the layer out, trained in full: its own rank is below that of
-    an update. Routers and gates are such layers."""
+    """Return whether `all_linear` trains the layer in full, because a side is below the rank.
+
+    Routers and gates are such layers.
+    """
     of_all = targets.target_modules == "all_linear" and is_in_a_block(name)
     return of_all and min(shape) < targets.rank
 
@@ -53,9 +55,9 @@ def check_rank(shapes: Mapping[str, Shape], targets: Targets) -> None:
 
 
 def check_untied(names: Iterable[str]) -> None:
-    """Raise `ModelError` if a layer that gets low-rank factors, of `names`, has a tied weight.
+    """Raise `ModelError` if `names`, the target layers with a tied weight, are not empty.
 
-    Both uses of the weight would train apart, and an exported model has only one of them.
+    The two uses of the weight would get different values, and an exported model has only one.
     """
     if names := list(names):
         raise ModelError(
@@ -66,7 +68,7 @@ def check_untied(names: Iterable[str]) -> None:
 
 
 def no_targets(targets: Targets, linears: Iterable[str]) -> ModelError:
-    """For patterns that match none of these linear layers."""
+    """Return the error for patterns that match none of these linear layers."""
     kinds = dict.fromkeys(f"*.{name.rpartition('.')[2]}" for name in linears)
     return ModelError(
         f"method.target_modules {targets.target_modules!r} matches no linear layer of the model; "
@@ -75,7 +77,7 @@ def no_targets(targets: Targets, linears: Iterable[str]) -> ModelError:
 
 
 def check_blocks(linears: Iterable[Shape], others: Mapping[str, Shape], *, model: str) -> None:
-    """Raise `ModelError` if the blocks hold large matrices, `others`, that no linear layer has."""
+    """Raise `ModelError` if too many entries are in `others`, matrices outside of linear layers."""
     share = _entries(others.values()) / max(1, _entries(linears) + _entries(others.values()))
     if share > SMALL_SHARE:
         shown = [f"{name} ({by(shape)})" for name, shape in others.items()]
@@ -87,7 +89,7 @@ def check_blocks(linears: Iterable[Shape], others: Mapping[str, Shape], *, model
 
 
 def some(names: list[str], *, shown: int = 3) -> str:
-    """The first of them, and how many more there are."""
+    """Return the first names as text, and the number of the others."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more
 

@@ -1,4 +1,4 @@
-"""Scores on the validation split: on the same examples for every method."""
+"""Evaluate a model on the validation split, on the same examples for every method."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -18,14 +18,14 @@ from relora_core.tasks.task import Task
 def evaluate(
     task: Task, measure: Callable[[Batch], Tensor], world: World, *, step: int, batch_size: int
 ) -> Evaluated:
-    """Score the first examples of the validation split, as many as the task says.
+    """Score the first examples of the validation split. The task says how many.
 
-    `measure` is the task's, of a model in evaluation mode. All ranks share the work and get the
-    same numbers.
+    `measure` is the measure of the task, for a model in evaluation mode. All ranks share the
+    work and get the same numbers.
     """
     totals = torch.zeros(task.num_sums, dtype=torch.float64, device=world.device)
     for indices in _batches_of_rank(task.evaluation_examples, world, batch_size):
-        # where another rank has one batch more, this one goes along with an example uncounted
+        # another rank may have one more batch: run one example along with it, and do not count it
         chosen = indices if len(indices) else np.zeros(1, np.int64)
         sums = measure(task.validation.examples(chosen, chosen).to(world.device))
         totals += sums if len(indices) else 0.0
@@ -33,7 +33,10 @@ def evaluate(
 
 
 def _batches_of_rank(count: int, world: World, size: int) -> Iterator[NDArray[np.int64]]:
-    """As many for each rank, the last ones maybe empty: a sharded model runs on all at once."""
+    """Yield equally many batches on each rank, because a sharded model runs on all ranks at once.
+
+    The last batch of a rank may be empty.
+    """
     mine = np.arange(world.rank, count, world.size)
     rounds = math.ceil(count / (world.size * size))
     for start in range(0, rounds * size, size):

@@ -1,4 +1,4 @@
-"""Spikes of the loss: steps far above what the steps before them let expect."""
+"""Loss spikes: steps whose loss is far above the losses of the steps before them."""
 
 from statistics import fmean, pstdev
 
@@ -7,16 +7,16 @@ from relora_core.spec import TrainingSpec
 from relora_core.state import Counters
 from relora_core.training.step_result import StepResult
 
-# Of the mean. A loss that hardly varies has no noise to measure a rise by.
+# A share of the mean. A loss that hardly varies has no noise to compare a rise with.
 _LEAST_DEVIATION = 1e-3
 
 
 def find_spike(result: StepResult, counters: Counters, spec: TrainingSpec) -> LossSpiked | None:
-    """Compare the loss of a step that was taken with the window before it, then move the window.
+    """Compare the loss of a taken step with the window of losses before it, then move the window.
 
-    The window starts anew after a report: a spike, however long or ragged, is one event, and a
-    loss that stays on a new level is measured against that level. It runs on over restarts
-    and the change of phase, because these leave the model's function as it was.
+    Clear the window after a report, so that a long spike is one event, and a loss that stays on
+    a new level is compared with that level. Keep the window over restarts and a change of phase,
+    because these do not change the function that the model computes.
     """
     if spec.spike_z_score is None:
         return None

@@ -1,24 +1,25 @@
-"""How many sequences go through the model at once."""
+"""Choose the micro-batch size: the number of sequences that go through the model at once."""
 
 from collections.abc import Callable
 
 import torch
 
-# Memory of one micro-batch on the CPU, where running out of memory is no exception that could
-# be caught.
+# Memory of one micro-batch on the CPU. There, running out of memory raises no exception that
+# could be caught.
 _CPU_BYTES = 512 * 1024**2
 
 
 def cpu_micro_batch(per_rank: int, example_bytes: int) -> int:
-    """The largest divisor of `per_rank` that stays within half a GiB."""
+    """Return the largest divisor of `per_rank` whose micro-batch takes at most half a GiB."""
     fits = _CPU_BYTES // example_bytes
     return max(divisor for divisor in _divisors(per_rank) if divisor <= max(1, fits))
 
 
 def largest_that_fits(per_rank: int, attempt: Callable[[int], None]) -> int:
-    """The largest divisor of `per_rank`, halving or more, with which `attempt` has the memory.
+    """Return a divisor of `per_rank` with which `attempt` does not run out of memory.
 
-    Raises `torch.OutOfMemoryError` if one sequence is too many.
+    Start from `per_rank` and at least halve the size after each `torch.OutOfMemoryError`. Raise
+    that error if one sequence is too many.
     """
     candidate = per_rank
     while True:
@@ -33,11 +34,12 @@ def largest_that_fits(per_rank: int, attempt: Callable[[int], None]) -> int:
 
 
 def largest_within(budget: int, per_rank: int, memory_of: Callable[[int], int]) -> int:
-    """The largest divisor of `per_rank` whose memory is within the budget, without going over it.
+    """Return the largest divisor of `per_rank` whose memory is within the budget.
 
-    For ranks that wait for each other within an attempt: one that ran out of memory alone would
-    leave the others waiting. `memory_of` tries a size; budget and result are the same on all
-    ranks. Twice the size takes at most twice the memory.
+    Never try a size that could go over the budget. Use it where ranks wait for each other within
+    an attempt: if one rank alone ran out of memory, the others would wait forever. `memory_of`
+    tries a size and returns its memory. The budget and the result are the same on all ranks.
+    Assume that twice the size takes at most twice the memory.
     """
     fits, memory = 1, memory_of(1)
     for size in _divisors(per_rank)[1:]:
@@ -48,7 +50,7 @@ def largest_within(budget: int, per_rank: int, memory_of: Callable[[int], int]) 
 
 
 def halved(size: int, per_rank: int) -> int:
-    """The largest divisor of `per_rank` up to half of `size`, which is over 1."""
+    """Return the largest divisor of `per_rank` that is at most half of `size`; `size` is over 1."""
     return max(divisor for divisor in _divisors(per_rank) if divisor <= size // 2)
 
 

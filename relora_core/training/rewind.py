@@ -1,9 +1,9 @@
-"""After too many steps in a row that were not finite: back to a checkpoint, on with other data.
+"""Rewind a run that diverged: go back to a checkpoint and continue with other data.
 
-What the run did since the checkpoint is undone, and the data that it read meanwhile is passed
-over for good. Where a rewind leads follows from the step, the data and the checkpoints of the
-schedule, so a run that is killed after one and resumed comes to the same rewind again, and
-ends with the same bits.
+A rewind is due after too many steps in a row whose loss or gradient was not finite. It undoes
+all steps since the checkpoint and skips the data of these steps for good. The target of a rewind
+depends only on the step, the data and the scheduled checkpoints. So a run that is killed after a
+rewind and resumed does the same rewind again, and ends with the same bits.
 """
 
 from collections.abc import Callable
@@ -26,16 +26,18 @@ ADVICE = (
 
 @dataclass(frozen=True)
 class Recovery:
+    """Decide whether a run has to rewind, choose the checkpoint and load it."""
+
     spec: TrainingSpec
     checkpoints: Checkpoints
     world: World
-    build: Callable[[Checkpoint], TrainState]  # a model, loaded; all that was is left alone
+    build: Callable[[Checkpoint], TrainState]  # loads a new model; leaves the old state alone
 
     def is_due(self, counters: Counters) -> bool:
         return counters.skipped_in_a_row >= self.spec.max_skipped_steps
 
     def target(self, counters: Counters, result: StepResult) -> Checkpoint:
-        """The checkpoint to go back to. Raises `Diverged` if the run is to fail instead."""
+        """Return the checkpoint to go back to. Raise `Diverged` if the run has to fail instead."""
         reason = (
             "the loss or the gradient was not finite for "
             f"{counted(counters.skipped_in_a_row, 'step')} in a row, up to step "
@@ -51,7 +53,7 @@ class Recovery:
         return checkpoint
 
     def rewound(self, checkpoint: Checkpoint, counters: Counters) -> tuple[TrainState, Rewound]:
-        """The state of the checkpoint, set to read on after the data of the failed steps."""
+        """Return the checkpoint's state, set to read the data after that of the failed steps."""
         state = self.build(checkpoint)
         step = checkpoint.counters.step
         state.counters = replace(
@@ -82,9 +84,10 @@ class Recovery:
 def main_rank_choice(
     world: World, checkpoints: Checkpoints, choose: Callable[[], Checkpoint | None]
 ) -> Checkpoint | None:
-    """The main rank's choice, on every rank.
+    """Return the main rank's choice on every rank.
 
-    It alone verifies, so that the others neither read it all again nor disagree.
+    Only the main rank verifies checkpoints, so that the other ranks do not read all files again
+    and cannot choose another checkpoint.
     """
     chosen = choose() if world.is_main else None
     step = world.broadcast(-1 if chosen is None else chosen.counters.step)

@@ -1,7 +1,8 @@
-"""How the total update of a run grows: measured at restarts and at the end, as JSON and picture.
+"""Report how the total update W - W0 of a run grows, as JSON and as a picture.
 
-The weights W0 that the update is counted from, and what was measured so far, are part of the
-run's state and of its checkpoints: a resumed run needs them, on another machine too.
+The report measures at restarts and at the end. The initial weights W0 and all measurements so
+far are part of the run's state and of its checkpoints, because a resumed run needs them, also on
+another machine.
 """
 
 import time
@@ -29,7 +30,7 @@ MAX_WEIGHTS = 32_000_000  # in the target layers, up to which `enabled: auto` me
 
 
 class SpectrumReport:
-    """Told of each step before it is taken; measures on the main rank alone."""
+    """The report of one run. The trainer calls it before each step; only the main rank measures."""
 
     def __init__(
         self, spec: TrainSpec, state: TrainState, *, workdir: Path, world: World, emit: Emit
@@ -43,7 +44,10 @@ class SpectrumReport:
             state.reference = {}
 
     def before_step(self, state: TrainState) -> None:
-        """Keep W0 where the spec has it, and measure where a cycle ends; before any merge."""
+        """Keep a copy of W0 at the step that the spec names, and measure at the end of a cycle.
+
+        Call it before any merge.
+        """
         step = state.counters.step
         if not self.measures:
             return
@@ -62,7 +66,7 @@ class SpectrumReport:
 
     @property
     def _targets(self) -> Targets:
-        """For a method without a rank, every linear layer of the blocks."""
+        """Return the method's target layers, or every linear layer of the blocks if it has none."""
         return self.spec.method if isinstance(self.spec.method, Targets) else Targets(rank=1)
 
     def _is_wanted(self, state: TrainState) -> bool:
@@ -70,7 +74,7 @@ class SpectrumReport:
         size = sum(num_weights(layer) for _, layer in layers)
         if self.spec.spectrum.enabled == "auto":
             if any(is_sharded(parameter) for parameter in state.model.parameters()):
-                return False  # the main rank measures alone, and has not all rows
+                return False  # only the main rank measures, and it does not have all rows
             return 0 < size <= MAX_WEIGHTS
         return self.spec.spectrum.enabled and size > 0
 
@@ -88,7 +92,7 @@ class SpectrumReport:
             return
         try:
             spectrum = update_spectrum(self._updates(state), step=step, restart=restart)
-        except LinAlgError as error:  # a report is no reason to lose a run
+        except LinAlgError as error:  # a failed report must not end the run
             self._warn(step, str(error))
             return
         state.spectra.append(spectrum)

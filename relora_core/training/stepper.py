@@ -27,11 +27,11 @@ from relora_core.training.micro_batch import (
 )
 from relora_core.training.step_result import PendingResult
 
-_SHARE_TO_FILL = 0.9  # of a GPU's free memory, by the activations of a sharded model
+_SHARE_TO_FILL = 0.9  # of a GPU's free memory, for the activations of a sharded model
 
 
 class Stepper:
-    """Prepared anew for each phase, because the trainable parameters change."""
+    """Takes the optimizer steps. Call `prepare` in each phase: the trainable parameters change."""
 
     def __init__(self, spec: TrainSpec, task: Task, world: World, emit: Emit) -> None:
         self.spec = spec
@@ -42,23 +42,24 @@ class Stepper:
         self.micro_batch_size = 1
         self._objective: nn.Module | None = None
         self._replica: nn.Module | None = None
-        self._has_compiled = False  # the first step does
+        self._has_compiled = False  # the first step compiles
 
     @property
     def objective(self) -> nn.Module:
-        """What the task makes of the model, for scores; without the other ranks."""
+        """The task's module around the model, to compute scores on this rank alone."""
         assert self._objective is not None, "prepare comes first"
         return self._objective
 
     def prepare(
         self, model: PreTrainedModel, sample: Batch, counters: Counters | None = None
     ) -> None:
-        """Compile, fit the micro-batch and replicate; `sample` is any batch of the data.
+        """Compile the model, fit the micro-batch size and replicate the model over the ranks.
 
-        The size that `counters` have for the phase is taken again, where it was found for the
-        same processes: another would add the same numbers up in another order.
+        `sample` is any batch of the data. Use the micro-batch size that `counters` have for this
+        phase if it was found with the same processes and devices: with another size, the same
+        numbers would be summed in another order.
         """
-        self.release()  # the phase before, with its buckets
+        self.release()  # the model of the phase before, with its DDP buckets
         if self.world.device.type == "cpu":
             keep_freed_memory()
             return_freed_memory()
@@ -75,7 +76,7 @@ class Stepper:
         self._has_compiled = False
 
     def keep_micro_batch(self, counters: Counters) -> None:
-        """Let a run that resumes from these counters go on with the size of now."""
+        """Record the micro-batch size in `counters`, so that a resumed run uses the same size."""
         if self.spec.training.micro_batch_size != "auto" or counters.phase is None:
             counters.micro_batches = {}
             return
@@ -84,7 +85,10 @@ class Stepper:
         counters.micro_batches_fit = self._fit()
 
     def _kept(self, counters: Counters) -> int:
-        """The size of the phase before the stop, the same on every rank; 0: to be found anew."""
+        """Return the recorded micro-batch size of this phase, or 0 if it has to be searched.
+
+        The result is the same on every rank.
+        """
         training = self.spec.training
         if training.micro_batch_size != "auto" or counters.phase is None:
             return 0
@@ -101,7 +105,7 @@ class Stepper:
         )
 
     def release(self) -> None:
-        """Let go of the model, so that its memory is free for another."""
+        """Drop the references to the model, so that its memory can be freed."""
         self._objective = self._replica = None
 
     def step(
@@ -114,7 +118,7 @@ class Stepper:
     ) -> PendingResult:
         """Train on this rank's part of the global batch, without waiting for the device.
 
-        Whether any rank was asked to stop comes with the result, so that all learn it together.
+        The result says whether any rank was asked to stop, so that all ranks stop together.
         """
         assert self._replica is not None, "prepare comes first"
         self._replica.train()
@@ -123,7 +127,7 @@ class Stepper:
             [p for p in state.model.parameters() if p.requires_grad],
             self.spec.training.max_grad_norm or math.inf,
         )
-        # one sum over the ranks; `new_full` writes a number on the device without a sync
+        # one all-reduce for both numbers; `new_full` writes to the device without a sync
         means = self.world.mean(torch.stack([loss, loss.new_full((), float(asked_to_stop))]))
         mean_loss, share_asked = means.unbind()
         numbers = torch.stack([mean_loss, full_tensor(grad_norm).double(), share_asked])
@@ -143,7 +147,7 @@ class Stepper:
         return nullcontext()
 
     def _gradients_that_fit(self, model: nn.Module, batch: Batch, step: int) -> Tensor:
-        """Accumulate; where the memory runs out, again from the start in smaller micro-batches."""
+        """Accumulate the gradients. After out of memory, start again with smaller micro-batches."""
         while True:
             self.world.reseed(self.spec.training.seed, step)
             try:
@@ -151,10 +155,13 @@ class Stepper:
             except torch.OutOfMemoryError:
                 if not self._may_shrink():
                     raise
-            self._shrink(model, step)  # out of the handler, whose traceback holds the activations
+            self._shrink(model, step)  # outside `except`: its traceback holds the activations
 
     def _may_shrink(self) -> bool:
-        """Alone: with several ranks, the others wait for this one's gradients by now."""
+        """Whether a smaller micro-batch can be tried. With several ranks it cannot.
+
+        There, the other ranks already wait for this rank's gradients.
+        """
         automatic = self.spec.training.micro_batch_size == "auto"
         return automatic and self.world.size == 1 and self.micro_batch_size > 1
 
@@ -173,7 +180,7 @@ class Stepper:
         )
 
     def _accumulate_gradients(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Return the mean loss of this rank's part, fp64."""
+        """Run forward and backward; return the mean loss of this rank's part, fp64 ()."""
         targets = batch.targets.numel()
         total = torch.zeros((), dtype=torch.float64, device=self.world.device)
         micro_batches = batch.split(self.micro_batch_size)

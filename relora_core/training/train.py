@@ -40,7 +40,7 @@ from relora_core.training.warm_start import load_warm_start
 from relora_core.workdir.event_log import run_log, silent
 from relora_core.workdir.lock import only_trainer
 
-# What multiplies a frozen weight as it is stored.
+# The hardware that multiplies a frozen weight in the type in which it is stored.
 _NEEDS = {
     "fp8": "training.precision bf16 and a GPU with fp8 matrix units (Ada, Hopper or newer)",
     "int8": "an NVIDIA GPU (Turing or newer) or a CPU with avx512_vnni",
@@ -56,14 +56,14 @@ def train(
     cache: Path | None = None,
     staged: Mapping[str, str] | None = None,
 ) -> bool:
-    """Train `spec` in `workdir`, from its newest checkpoint if it has one.
+    """Train `spec` in `workdir`. Resume from the newest checkpoint if there is one.
 
-    Return whether the run is complete; False if `stop_requested` ended it, with a checkpoint
-    saved. Events go to `emit`, by default into `events.jsonl` in the workdir and to the logger
-    `relora_core`. Prepared data is kept in `cache` for later runs, by default in
-    `~/.cache/relora`; `staged` maps remote sources to their local copies. Raises
-    `relora_core.errors.TrainError`, or what `emit` or `stop_requested` raised, as it is; the
-    same call then resumes from the newest checkpoint.
+    Return True if the run is complete, or False if `stop_requested` ended it; then a checkpoint
+    is saved. Events go to `emit`, by default to the file `events.jsonl` in the workdir and to the
+    logger `relora_core`. Prepared data is kept in `cache` for later runs, by default in
+    `~/.cache/relora`. `staged` maps remote sources to their local copies. Raise
+    `relora_core.errors.TrainError` if training fails. An error of `emit` or `stop_requested` is
+    raised unchanged. After an error, the same call resumes from the newest checkpoint.
     """
     with (
         as_train_error() as callbacks,
@@ -149,7 +149,7 @@ def _build_state(
     world: World,
     emit: Emit,
 ) -> TrainState:
-    """As the checkpoint has it, or from the start."""
+    """Return the state of the checkpoint, or the initial state of a new run."""
     model = task.build_model(method)
     if checkpoint is None and isinstance(spec.method, LowRank) and spec.method.warm_start_from:
         emit(load_warm_start(model, spec.method.warm_start_from, task, world))
@@ -196,7 +196,10 @@ def _check_parallelism(spec: TrainSpec, world: World, emit: Emit) -> None:
 
 
 def _check_extras(spec: TrainSpec) -> None:
-    """Before the data is prepared, which takes long, and before any weight is made."""
+    """Raise `ModelError` if an optional library is missing.
+
+    Call it early, because preparing the data and building the model take long.
+    """
     if isinstance(spec.method, LowRank) and spec.method.frozen_dtype == "nf4":
         require_bitsandbytes("method.frozen_dtype nf4", instead="int8")
     if spec.optimizer.needs_bitsandbytes:

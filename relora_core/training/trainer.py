@@ -1,8 +1,9 @@
-"""The loop of a run: phases, steps, restarts, reports, evaluations and checkpoints.
+"""The training loop of a run: phases, steps, restarts, reports, evaluations and checkpoints.
 
-The host runs ahead of the device: it reads a step's result when the next one has begun, and reads
-all of them before anything but a plain step. No run can tell, as what follows from a result
-follows from the step that it is of: a rewind leads from there, and what was begun after is undone.
+The host runs ahead of the device: it reads the result of a step after the next step has begun.
+It reads all results before it does anything other than a plain step. This does not change the
+outcome of a run: if a result makes a rewind due, the rewind starts from the step of that result,
+and the steps that were begun after it are undone.
 """
 
 import time
@@ -43,7 +44,7 @@ from relora_core.training.step_result import PendingResult, StepResult
 from relora_core.training.stepper import Stepper
 from relora_core.workdir.files import FINAL, merged_path
 
-UNREAD = 1  # results that may wait on the device while the next step begins
+UNREAD = 1  # the number of results that may be unread when the next step begins
 
 
 @dataclass
@@ -68,17 +69,17 @@ class Trainer:
     step_seconds: float = 0.0  # since the last report
     reported_step: int = 0
     pending: deque[PendingResult] = field(default_factory=deque)  # the oldest first
-    stopping: bool = False  # the ranks know from a result that one of them was asked to
+    stopping: bool = False  # a result said that one of the ranks was asked to stop
 
     @property
     def counters(self) -> Counters:
         return self.state.counters
 
     def run(self) -> bool:
-        """Train to the last step, or until asked to stop; return whether the run is complete."""
+        """Train to the last step or until a stop is requested. Return whether it is complete."""
         self.emit(self._started())
         self.reported_step = self.counters.step
-        if self.counters.phase is not None:  # resumed: the layers are there already
+        if self.counters.phase is not None:  # resumed: the phase's layers are already in the model
             self._check_replicas()
             self._prepare_stepper()
         while self.counters.step < self.spec.total_steps:
@@ -111,7 +112,10 @@ class Trainer:
         )
 
     def _before_step(self) -> None:
-        """Switch the phase or restart, where the timeline has it; the weights' value stays."""
+        """Switch the phase or restart, if the timeline says so.
+
+        Neither changes the function that the model computes.
+        """
         events = self.method.before_step(self.state)
         for event in events:
             self.emit(event)
@@ -143,7 +147,7 @@ class Trainer:
         self.counters.tokens_seen += self.spec.tokens_per_step
 
     def _is_break(self) -> bool:
-        """Whether something that all results have to be known for comes before the next step."""
+        """Whether work that needs all results comes before the next step, such as a checkpoint."""
         step, spec = self.counters.step, self.spec
         periods = (
             spec.training.log_every,
@@ -156,7 +160,10 @@ class Trainer:
         return last or self.timeline.is_change(step) or any(_is_due(step, p) for p in periods)
 
     def _read_results(self, *, unread: int) -> StepResult | None:
-        """Count what the oldest steps found, up to one that makes a rewind due: it is returned."""
+        """Read and count the oldest results until only `unread` are left.
+
+        Stop at a result that makes a rewind due, and return it.
+        """
         while len(self.pending) > unread:
             result = self.pending.popleft().read()
             self._count(result)
@@ -187,10 +194,10 @@ class Trainer:
 
     def _rewind(self, result: StepResult) -> None:
         counters = self.counters
-        counters.step = result.step  # what was begun after it is undone, like all since then
+        counters.step = result.step  # the steps begun after it are undone too
         self.pending.clear()
         checkpoint = self.recovery.target(counters, result)
-        del self.state  # so that its memory is free before the other one needs it
+        del self.state  # frees its memory before the new state is loaded
         self.stepper.release()
         self.state, event = self.recovery.rewound(checkpoint, counters)
         self.emit(event)
@@ -254,7 +261,7 @@ class Trainer:
         self.emit(event)
 
     def _save(self) -> None:
-        self._check_replicas()  # first, so that a checkpoint holds what all ranks hold
+        self._check_replicas()  # first, so that no checkpoint holds weights that ranks disagree on
         self.stepper.keep_micro_batch(self.counters)
         self.checkpoints.save(self.state)
 

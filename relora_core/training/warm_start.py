@@ -1,4 +1,7 @@
-"""Weights of an earlier run, or of any Hugging Face model, to begin the low-rank phase with."""
+"""Load a warm start: weights of an earlier run or of any Hugging Face model.
+
+The low-rank phase begins with these weights.
+"""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -22,7 +25,7 @@ from relora_core.spec.file_uris import existing_path
 from relora_core.tasks.task import Task
 from relora_core.workdir.files import CHECKPOINTS, STATE, checkpoint_path, step_folders
 
-# What a config says that changes neither the weights nor what is computed with them.
+# The config's keys that change neither the weights nor the function that the model computes.
 MAY_CHANGE_ON_RESUME = {
     "_name_or_path",
     "architectures",
@@ -39,17 +42,17 @@ MAY_CHANGE_ON_RESUME = {
 
 @dataclass(frozen=True)
 class Earlier:
-    """A plain model that was trained before."""
+    """A plain model that was trained before, with its config and tokenizer."""
 
     state: dict[str, Tensor]
     config: dict[str, Any]
-    tokenizer: object  # None: it came without
+    tokenizer: object  # None if the model has no tokenizer
 
 
 def load_warm_start(model: PreTrainedModel, source: str, task: Task, world: World) -> WarmStarted:
-    """Fill in the plain model of a spec, from what `method.warm_start_from` names.
+    """Load the weights that `method.warm_start_from` names into the plain model of a spec.
 
-    Raises `ModelError` if that cannot be found or does not fit the spec.
+    Raise `ModelError` if they cannot be found or do not fit the spec.
     """
     folder = Path(existing_path(source)).expanduser()
     checkpoint = _find_checkpoint(folder, world)
@@ -69,7 +72,7 @@ def load_warm_start(model: PreTrainedModel, source: str, task: Task, world: Worl
 
 
 def _ours(folder: Path) -> Earlier:
-    """Low-rank layers come out merged, to the full precision of W and its residual."""
+    """Load a checkpoint of relora. Merge low-rank layers in the full precision of W + residual."""
     description, model = load_model(read_checkpoint(folder))
     return Earlier(merged_state(model), model.config.to_dict(), description.task.processor)
 
@@ -81,17 +84,17 @@ def _hugging_face(name: str, auto_model: AutoModel) -> Earlier:
         model, report = auto_model.from_pretrained(name, dtype="float32", output_loading_info=True)
     except (OSError, ValueError) as error:
         raise ModelError(f"cannot load method.warm_start_from {name!r}: {reason(error)}") from error
-    if report["missing_keys"]:  # transformers draws them at random
+    if report["missing_keys"]:  # transformers would initialize them at random
         missing = ", ".join(sorted(report["missing_keys"]))
         raise ModelError(f"method.warm_start_from {name!r} lacks the weights {missing}")
     tokenizer = None
-    with suppress(OSError, ValueError):  # a model may come without
+    with suppress(OSError, ValueError):  # a model may have no tokenizer
         tokenizer = AutoTokenizer.from_pretrained(name)
     return Earlier(model.state_dict(), model.config.to_dict(), tokenizer)
 
 
 def _misfit(model: PreTrainedModel, task: Task, earlier: Earlier) -> str | None:
-    """What keeps the weights from meaning the same in the model, if anything does."""
+    """Return why the weights do not fit the model, or None if they fit."""
     mine = model.config.to_dict()
     changed = [
         f"{key} is {earlier.config.get(key)!r} there and {mine.get(key)!r} here"
@@ -113,9 +116,10 @@ def _misfit(model: PreTrainedModel, task: Task, earlier: Earlier) -> str | None:
 
 
 def _find_checkpoint(folder: Path, world: World) -> Path | None:
-    """The checkpoint that the folder is, or the newest whole one of a workdir, or None.
+    """Return the folder itself if it is a checkpoint, or the newest whole checkpoint of a workdir.
 
-    The main rank looks, so that all ranks take the same one while another run writes.
+    Return None if the folder is neither. The main rank searches alone, so that all ranks take the
+    same checkpoint while another run writes new ones.
     """
     if (folder / STATE).is_file():
         _check_whole(folder, world)
@@ -130,7 +134,7 @@ def _find_checkpoint(folder: Path, world: World) -> Path | None:
 
 
 def _newest_whole(folder: Path) -> int:
-    """The step of the newest checkpoint that verifies, or -1."""
+    """Return the step of the newest checkpoint that verifies, or -1 if there is none."""
     for step, checkpoint in reversed(step_folders(folder).items()):
         with suppress(CheckpointError):
             verify(checkpoint)
@@ -147,7 +151,7 @@ def _check_whole(folder: Path, world: World) -> None:
 
 
 def _check_is_model(folder: Path) -> None:
-    """A name of the Hub is no folder; a folder without a model is a mistake."""
+    """Raise `ModelError` for a folder without a model. A name on the Hub is not a folder."""
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise ModelError(
             f"method.warm_start_from {str(folder)!r} is neither a Hugging Face model (it has no "

@@ -1,13 +1,13 @@
-"""How the frozen weight W is stored, and how an update is added to it without loss.
+"""Store the frozen weight W, quantized or not, and add updates to it without rounding errors.
 
-stored_type             what a way of storing W has to offer
-floats, codes, nf4      the ways; codes are those of int8 and fp8
-integers, e4m3          rows of numbers as 8-bit integers, and as 8-bit floats
-product                 W x of a quantized W, with no dense copy kept for backward
-scaled_product          W x of codes, multiplied as they are stored
-merged_product          (W + s B A) x of any W, with no dense copy kept for backward
-parked                  numbers that wait in a file until they are read
-weight                  W as stored and what the stored type cannot hold: together, exact
+stored_type             the interface of a stored type
+floats, codes, nf4      the stored types; codes are int8 and fp8
+integers, e4m3          quantize rows to 8-bit integers and to 8-bit floats
+product                 W x for a quantized W, with no dense copy kept for backward
+scaled_product          W x for int8 and fp8, multiplied as they are stored
+merged_product          (W + s B A) x for any W, with no dense copy kept for backward
+parked                  tensors that stay in a file until they are read
+weight                  W as it is stored, and the residual; their sum is exact
 """
 
 from relora_core.lowrank.frozen.weight import FrozenWeight, build_frozen

@@ -1,19 +1,21 @@
-"""W as codes of 8 bits and a scale for each row, multiplied as it is stored.
+"""W as 8-bit codes with one scale for each row, multiplied as it is stored.
 
-The gradient of x is g W: there the rows' scales lie along the side that is summed over, where no
-kernel takes them. Three ways out:
+The gradient of x is g W. This product sums over the rows of W, and no kernel takes scales along
+that side. There are three solutions:
 
-- one scale for all of W: the row with the largest number decides how many bits the others keep.
-- a second quantization of W, with scales by columns: the gradient is then that of another function
-  than the forward computed, and ranks that hold some of the rows each cannot make it.
-- here: g W = (g S) C with S the scales and C the codes. S is multiplied into g before g is
-  quantized. Both directions use one C and one S.
+- One scale for all of W. Then the row with the largest number decides how many bits the other
+  rows keep.
+- A second quantization of W with scales for columns. Then the gradient belongs to another function
+  than the forward pass computed, and ranks that hold only some of the rows cannot compute it.
+- The one used here: g W = (g S) C, with S the scales and C the codes. g is multiplied by S before
+  it is quantized. Both directions use the same C and the same S.
 
-Where the units want C by columns in backward, a copy of the codes is turned once for each W, and
-held: 2 bytes a weight, as in bf16. Ranks that hold some of the rows each turn them as they go.
+If the hardware needs C column by column in backward, a transposed copy of the codes is made once
+for each W and kept. Together they take 2 bytes a weight, as in bf16. Ranks that hold only some of
+the rows transpose them each time instead.
 
-Where there are no units, x and g are rounded in the same way, and the codes multiplied as numbers
-of the type of x: equal factors, another order of sums.
+If the hardware has no units for 8-bit products, x and g are rounded in the same way, and the codes
+are multiplied in the type of x. The factors are equal; only the order of the sums differs.
 """
 
 import torch
@@ -29,6 +31,8 @@ from relora_core.lowrank.frozen.stored_type import Stored
 
 
 class Codes:
+    """The stored type of int8 and fp8: 8-bit codes and a scale for each row."""
+
     names = ("codes", "scales")  # (rows, d_in), the bits of `numbers`; (rows, 1) fp32
     residual_dtype = torch.int32
 

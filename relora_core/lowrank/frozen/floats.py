@@ -1,4 +1,4 @@
-"""W as floating-point numbers."""
+"""W as floating-point numbers, fp32 or bf16."""
 
 import torch
 import torch.nn.functional as F
@@ -34,9 +34,10 @@ class Fp32:
 
 
 class Bf16(Fp32):
-    """A bf16 is the upper half of a fp32's bits, so the difference fits into 16 bits.
+    """W in bf16. A bf16 is the upper half of the bits of an fp32: the residual fits into 16 bits.
 
-    Ties are rounded up in magnitude: to even, the difference could be 2^15, one too many.
+    Ties are rounded up in magnitude. If they were rounded to even, the residual could be 2^15,
+    which is one too large for int16.
     """
 
     residual_dtype = torch.int16

@@ -1,10 +1,10 @@
-"""Rows of numbers in 8 bits: integers in -127..127, and for each row a scale, its largest / 127.
+"""Quantize rows to int8: integers in -127..127, with a scale for each row, its largest / 127.
 
--128 is left out: the codes of w and -w are opposite. In a row all numbers have the same error,
-half of a scale, so one that is large beside the others takes their bits.
+-128 is not used, so that the codes of w and -w are opposite. All numbers of a row have the same
+maximal error, half of the scale. So one very large number takes precision from the others.
 
-A product of two rows of codes is an integer. Where the device has units for it, it is summed in 32
-bits, exactly: the same on every device. Elsewhere the same codes are multiplied as floats.
+A product of two rows of codes is an integer. If the device has units for it, the sum is exact in
+32 bits, and so it is the same on every device. Otherwise the same codes are multiplied as floats.
 """
 
 import torch
@@ -15,20 +15,20 @@ from relora_core.errors import ModelError
 from relora_core.spec import FrozenDtype
 
 _LARGEST = 127
-_SMALLEST = 2.0**-100  # no row is scaled by less than this: 127 / it is finite
+_SMALLEST = 2.0**-100  # the largest magnitude of a row counts as at least this: 127 / it is finite
 _FIRST_WITH_INT8 = (7, 5)  # compute capability: Turing
-# What `torch._int_mm` asks for on a GPU (torch 2.13, aten/src/ATen/native/cuda/Blas.cpp)
-_SIDE_OF_GPUS = 8  # divides both sides of the right factor
-_ROWS_OF_GPUS = 17  # of the left factor, at least
+# The limits of `torch._int_mm` on a GPU (torch 2.13, aten/src/ATen/native/cuda/Blas.cpp)
+_SIDE_OF_GPUS = 8  # must divide both sides of the right factor
+_ROWS_OF_GPUS = 17  # the least number of rows of the left factor
 
-_LONGEST = (2**31 - 1) // _LARGEST**2  # the sum of more products could pass 32 bits
+_LONGEST = (2**31 - 1) // _LARGEST**2  # the sum of more products could overflow 32 bits
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator] # torch's
 def has_int8_units(device: torch.device) -> bool:
-    """Whether the device multiplies 8-bit integers, and torch has the kernel for it.
+    """Return whether the device multiplies 8-bit integers and torch has the kernel for it.
 
-    On a CPU without avx512_vnni `torch._int_mm` is a plain loop, far slower than floats.
+    On a CPU without avx512_vnni, `torch._int_mm` is a plain loop and far slower than floats.
     """
     if device.type == "cpu":
         return bool(torch.cpu.get_capabilities().get("avx512_vnni"))
@@ -42,7 +42,7 @@ def is_gpu(device: torch.device) -> bool:
 
 
 def check_sides(weight: Tensor) -> None:
-    """Both are summed over. Raises `ModelError`."""
+    """Raise `ModelError` if a side of W is so long that a sum over it could overflow 32 bits."""
     if max(weight.shape) > _LONGEST:
         raise ModelError(
             f"method.frozen_dtype int8 multiplies weights with sides of at most {_LONGEST}; "
@@ -57,7 +57,10 @@ class Integers:
     held = torch.int8
 
     def quantize_rows(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """A row that is not finite has a scale that is not."""
+        """Return the rows as int8, (..., n), and their scales, (..., 1).
+
+        If a row is not finite, its scale is not finite.
+        """
         largest = rows.abs().amax(dim=-1, keepdim=True).float().clamp(min=_SMALLEST)
         codes = (rows * (_LARGEST / largest)).round()  # in fp32, or wider
         return codes.to(torch.int8), largest / _LARGEST
@@ -69,7 +72,7 @@ class Integers:
         return _SIDE_OF_GPUS if is_gpu(device) else 1
 
     def by_columns(self, device: torch.device) -> bool:
-        """A GPU's units know no other right factor; a CPU packs either as fast."""
+        """Return whether the right factor must be column-major: only a GPU requires it."""
         return is_gpu(device)
 
     def multiply(

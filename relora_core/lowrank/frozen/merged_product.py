@@ -1,8 +1,9 @@
-"""x (W + s B A)' with one product, the sum formed once in forward and once in backward.
+"""Compute x (W + s B A)' with one product. The sum is formed in forward and again in backward.
 
-Neither the sum nor a dequantized W waits for backward: each direction is one operator, opaque to
-torch.compile, as in `product`. What backward keeps is x, and the factors and W as they are stored:
-copies of the factors in the type of x would be there for every layer at once.
+Neither the sum nor a dequantized W is kept for backward: each direction is one operator, opaque to
+torch.compile, as in `product`. Saved for backward are x, and the factors and W as they are stored.
+Copies of the factors in the type of x are not saved, because they would be in memory for all
+layers at once.
 """
 
 from collections.abc import Callable
@@ -19,10 +20,10 @@ Merged = Callable[[Tensor, Tensor, Tensor, list[Tensor], float], Tensor]
 
 
 def register_merged(name: str, dequantize: Dequantize) -> Merged:
-    """The operator (x, A, B, stored, s) -> x (W + s B A)', named `relora::<name>_merged`.
+    """Return the operator (x, A, B, stored, s) -> x (W + s B A)', named `relora::<name>_merged`.
 
-    x (..., d_in), A (r, d_in), B (d_out, r). The products run in the type of x, to which A and B
-    are rounded; the sum is formed in fp32 (or wider) and rounded once. W gets no gradient.
+    Shapes: x (..., d_in); A (r, d_in); B (d_out, r). The products run in the type of x, to which A
+    and B are rounded. The sum is formed in fp32 (or wider) and rounded once. W gets no gradient.
     """
 
     def total(
@@ -73,7 +74,7 @@ def _gradients_of_factors(
 
 
 def _total(dequantize: Dequantize, a: Tensor, b: Tensor, stored: Stored, scale: float) -> Tensor:
-    """W + s B A in the type of A, (d_out, d_in)."""
+    """Return W + s B A in the type of A, (d_out, d_in)."""
     if stored[0].dtype == a.dtype:
         return torch.addmm(stored[0], b, a, alpha=scale)
     wide = torch.promote_types(a.dtype, torch.float32)

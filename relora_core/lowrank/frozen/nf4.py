@@ -1,7 +1,7 @@
-"""W as 4-bit NormalFloat (QLoRA, arXiv 2305.14314, section 3), by bitsandbytes.
+"""W as 4-bit NormalFloat (QLoRA, arXiv 2305.14314, section 3), with bitsandbytes.
 
-Each block of 64 numbers of a row has a scale, its largest magnitude. The last block of a
-row is filled up with zeros, so that no block reaches into the next row.
+Each block of 64 numbers of a row has a scale, its largest magnitude. The last block of a row is
+padded with zeros, so that no block contains numbers of two rows.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""Numbers that are read once in a thousand steps wait in a file, and take no memory until then."""
+"""Keep a tensor that is rarely read in a file, so that it takes no memory until then."""
 
 import tempfile
 from collections.abc import Callable
@@ -10,16 +10,16 @@ from torch import Tensor
 
 
 def park(tensor: Tensor) -> Callable[[], Tensor]:
-    """Put a tensor of the CPU into a file without a name; return what reads it, each time anew.
+    """Write a CPU tensor to an unnamed file. Return a function that reads a new copy of it.
 
-    The file lies where temporary files do (`TMPDIR`), and is gone with its last reader or the
-    process, however that ends. Where it cannot be written, the tensor stays in memory.
+    The file is in the directory of temporary files (`TMPDIR`). It is deleted with its last reader
+    or when the process ends in any way. If it cannot be written, the tensor stays in memory.
     """
     if tensor.numel() == 0:
         return lambda: tensor
     try:
         mapped = _in_a_file(tensor)
-    except OSError:  # a full disk, or too many open files: no reason to end a run
+    except OSError:  # a full disk or too many open files must not end the run
         return lambda: tensor
 
     return partial(_read, mapped, tensor.dtype, tensor.shape)
@@ -27,7 +27,7 @@ def park(tensor: Tensor) -> Callable[[], Tensor]:
 
 def _read(mapped: mmap, dtype: torch.dtype, shape: torch.Size) -> Tensor:
     tensor = torch.frombuffer(mapped, dtype=dtype).view(shape).clone()
-    mapped.madvise(MADV_DONTNEED)  # or the pages that were read would stay with the process
+    mapped.madvise(MADV_DONTNEED)  # otherwise the pages read would stay in the process's memory
     return tensor
 
 
@@ -35,4 +35,4 @@ def _in_a_file(tensor: Tensor) -> mmap:
     with tempfile.TemporaryFile() as file:
         file.write(tensor.contiguous().numpy().data)
         file.flush()
-        return mmap(file.fileno(), 0, access=ACCESS_COPY)  # lives on when the file is closed
+        return mmap(file.fileno(), 0, access=ACCESS_COPY)  # stays valid after the file is closed

@@ -1,8 +1,8 @@
-"""W x of a quantized W.
+"""Compute W x for a quantized W.
 
-Plain autograd would keep the dequantized W of every layer from forward to backward, and a
-compiled graph that shares one dequantization between the two would do so again. So each
-direction is one operator that dequantizes for itself, opaque to torch.compile.
+Plain autograd would keep the dequantized W of every layer from forward to backward. A compiled
+graph that shares one dequantization between both would do the same. So each direction is one
+operator that dequantizes W itself and is opaque to torch.compile.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Gradient = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 
 
 def register_dequantized(name: str, dequantize: Callable[[Stored, torch.dtype], Tensor]) -> Linear:
-    """The operator that multiplies by W in the type of x, as `register_linear` has it."""
+    """Return an operator as `register_linear` that dequantizes W and multiplies in the type of x."""
 
     def product(x: Tensor, codes: Tensor, scales: Tensor) -> Tensor:
         return F.linear(x, dequantize((codes, scales), x.dtype)[:, : x.shape[-1]])
@@ -31,10 +31,10 @@ def register_dequantized(name: str, dequantize: Callable[[Stored, torch.dtype], 
 
 
 def register_linear(name: str, product: Linear, gradient: Gradient) -> Linear:
-    """The operator (x, codes, scales) -> x W', named `relora::<name>_linear`.
+    """Return the operator (x, codes, scales) -> x W', named `relora::<name>_linear`.
 
-    x (..., d_in); W (d_out, d_in), as `codes` and `scales`; only x gets a gradient, by
-    (gradient of x W', codes, scales, d_in).
+    Shapes: x (..., d_in); W (d_out, d_in), as `codes` and `scales`. Only x gets a gradient:
+    `gradient` computes it from (gradient of x W', codes, scales, d_in).
     """
 
     @torch.library.custom_op(f"relora::{name}_linear_backward", mutates_args=())

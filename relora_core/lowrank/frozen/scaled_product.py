@@ -1,10 +1,10 @@
-"""x W' with W in 8 bits, multiplied as it is stored: forward, and for the gradient of x.
+"""Compute x W' and the gradient of x, with W in 8 bits and multiplied as it is stored.
 
-x and the gradient are quantized in each product, by rows, and W never is dense here. (SwitchBack,
-arXiv 2304.13013, does so for weights that are trained, and their gradient in 16 bits.)
+x and the gradient are quantized row by row in each product, and W is never dense here.
+(SwitchBack, arXiv 2304.13013, does the same for trained weights, with their gradient in 16 bits.)
 
-The operators are plain ones, not opaque to torch.compile: quantizing x is four passes over it
-unless it is fused with what made x, and layers with the same x share it.
+The operators are not opaque to torch.compile. So it can fuse the quantization of x, which is four
+passes over x otherwise, with the computation of x, and layers with the same x share it.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from relora_core.spec import FrozenDtype
 
 
 class Numbers(Protocol):
-    """Numbers in 8 bits: how rows are rounded to them, and the units that multiply them."""
+    """A type of 8-bit numbers: how to quantize rows to it, and how to multiply them."""
 
     @property
     def name(self) -> FrozenDtype: ...
@@ -28,19 +28,19 @@ class Numbers(Protocol):
 
     @property
     def held(self) -> torch.dtype:
-        """The type in which a parameter holds their bits."""
+        """The torch type in which a parameter holds the bits."""
 
     def quantize_rows(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """The nearest numbers to rows / scale, and the scales: (..., n), and (..., 1) in fp32."""
+        """Return the nearest numbers to rows / scales, (..., n), and the scales, (..., 1) in fp32."""
 
     def has_tensor_cores(self, device: torch.device, dtype: torch.dtype, /) -> bool:
-        """Whether `multiply` is fast on the device, and gives results of this type."""
+        """Return whether `multiply` is fast on the device and can return results of this type."""
 
     def side(self, device: torch.device, /) -> int:
-        """Divides the sides of factors, but for the number of tokens."""
+        """Return the divisor that the factors' sides must have, except the number of tokens."""
 
     def by_columns(self, device: torch.device, /) -> bool:
-        """Whether the units take a right factor by columns alone."""
+        """Return whether the right factor must be column-major."""
 
     def multiply(
         self,
@@ -51,9 +51,9 @@ class Numbers(Protocol):
         *,
         dtype: torch.dtype,
     ) -> Tensor:
-        """left (m, k) times the transposed right (n, k), and the scales (m, 1) and (n, 1).
+        """Return left (m, k) times the transposed right (n, k), times the scales (m, 1) and (n, 1).
 
-        A gradient is a product with a right factor that has no scales.
+        `right_scales` is None in the product for a gradient.
         """
 
 
@@ -62,10 +62,10 @@ ScaledLinear = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 
 
 def scaled_linear(numbers: Numbers) -> ScaledLinear:
-    """x (..., d_in) times the transposed W: (..., d_out), in the type of x.
+    """Return the function of x (..., d_in) times the transposed W: (..., d_out), in the type of x.
 
-    codes (d_out, d_in), the bits of W / scales; scales (d_out, 1); columns as `turned` makes
-    them. Where there are none, backward turns the codes for itself.
+    Its arguments: codes (d_out, d_in), the bits of W / scales; scales (d_out, 1); columns, the
+    result of `transposed`, or None. If it is None, backward transposes the codes itself.
     """
 
     class Linear(torch.autograd.Function):
@@ -91,7 +91,7 @@ def scaled_linear(numbers: Numbers) -> ScaledLinear:
 
 
 def transposed(numbers: Numbers, codes: Tensor) -> Tensor:
-    """By columns, and with zeros up to sides that the units take."""
+    """Return the transposed codes, padded with zeros to sides that the hardware supports."""
     columns = _filled_up(codes.T, numbers.side(codes.device))
     return columns.contiguous() if numbers.by_columns(codes.device) else columns
 
@@ -105,7 +105,7 @@ def product(numbers: Numbers, x: Tensor, codes: Tensor, scales: Tensor) -> Tenso
 
 
 def gradient(numbers: Numbers, grad: Tensor, columns: Tensor, scales: Tensor, d_in: int) -> Tensor:
-    """g W = (g S) C, with S the scales of the rows of W and C its codes: (..., d_in)."""
+    """Return g W = (g S) C, (..., d_in), with S the scales of the rows of W and C its codes."""
     scaled = grad * scales.T  # in fp32, or wider
     return _times_rows(numbers, scaled, columns, None, dtype=grad.dtype).narrow(-1, 0, d_in)
 
@@ -113,7 +113,7 @@ def gradient(numbers: Numbers, grad: Tensor, columns: Tensor, scales: Tensor, d_
 def _times_rows(
     numbers: Numbers, left: Tensor, right: Tensor, scales: Tensor | None, *, dtype: torch.dtype
 ) -> Tensor:
-    """left (..., k) times the transposed right, whose sides may be filled up, and its scales."""
+    """Quantize left (..., k); return it times the transposed right, which may be padded."""
     k, columns = left.shape[-1], right.shape[1]
     flat = F.pad(left.reshape(-1, k), (0, columns - k)) if columns > k else left.reshape(-1, k)
     codes, left_scales = numbers.quantize_rows(flat)
@@ -122,6 +122,6 @@ def _times_rows(
 
 
 def _filled_up(codes: Tensor, divisor: int) -> Tensor:
-    """A copy with zeros, where a side needs them: a copy of bytes, short beside the product."""
+    """Pad the sides with zeros to multiples of `divisor`. The copy is cheap beside the product."""
     rows, columns = (-side % divisor for side in codes.shape)
     return F.pad(codes, (0, columns, 0, rows)) if rows or columns else codes

@@ -1,4 +1,4 @@
-"""What a way of storing W has to offer."""
+"""The interface of a stored type, a way to store the frozen weight W."""
 
 from typing import Protocol
 
@@ -9,36 +9,36 @@ Stored = tuple[Tensor, ...]  # each (rows, ...)
 
 
 class StoredType(Protocol):
-    """Each row of W is stored by itself, so that ranks may hold some of the rows each."""
+    """A way to store W. Each row is stored separately, so that each rank can hold some rows."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the stored tensors."""
+        """The names of the stored tensors."""
 
     @property
     def residual_dtype(self) -> torch.dtype | None:
-        """Holds the difference of the bits of W and of what is stored; None if that is zero."""
+        """The integer type for the bits of W minus the bits stored. None if that is always zero."""
 
     def quantize(self, weight: Tensor) -> Stored:
-        """The nearest that the type can hold; `weight` is (rows, d_in), fp32."""
+        """Return `weight` (rows, d_in), fp32, rounded to the nearest stored values."""
 
     def dequantize(self, stored: Stored, dtype: torch.dtype) -> Tensor:
-        """What is stored, rounded once to `dtype`: (rows, d_in or more), padded by columns."""
+        """Return the stored values, rounded once to `dtype`: (rows, d_in or more, if padded)."""
 
     def prepare(self, stored: Stored, /) -> Tensor | None:
-        """What products would else make of W each time; None if they make nothing of it."""
+        """Return what products would otherwise compute from W each time, or None if nothing."""
 
     def multiplies_as_stored(self, stored: Stored, dtype: torch.dtype, /) -> bool:
-        """Whether `linear` takes W as it is stored into a product with an x of this type."""
+        """Return whether `linear` multiplies W as it is stored by an x of this type."""
 
     def linear(self, x: Tensor, stored: Stored) -> Tensor:
-        """x (..., d_in) times the transposed W, in the type of x: (..., rows).
+        """Return x (..., d_in) times the transposed W, in the type of x: (..., rows).
 
-        `stored` ends with what `prepare` has made, if it was asked.
+        If `prepare` returned a tensor, it is the last one of `stored`.
         """
 
     def merged(self, x: Tensor, a: Tensor, b: Tensor, stored: Stored, scale: float) -> Tensor:
-        """x (..., d_in) times the transposed W + s B A: (..., rows); A (r, d_in), B (rows, r).
+        """Return x (..., d_in) times the transposed W + s B A, in the type of x: (..., rows).
 
-        It is computed in the type of x.
+        Shapes: A (r, d_in); B (rows, r).
         """

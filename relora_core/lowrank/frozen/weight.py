@@ -1,10 +1,10 @@
-"""W as it is stored, and what the stored type cannot hold.
+"""The frozen weight W as it is stored, and the residual that the stored type cannot hold.
 
-In bf16, an update a thousandth of W's size loses 78% of its entries to rounding; in 8 and 4
-bits, nearly all. So the difference between the fp32 sum and what is stored is kept off
-the device, as the difference of the two numbers' bits: an integer, so nothing of it is ever
-rounded away. It is carried into the next merge, and into every export. Training on a CPU, whose
-memory is the device's, it waits for them in a file.
+In bf16, an update of a thousandth of W's size loses 78% of its entries to rounding; in 8 and 4
+bits it loses nearly all. So the residual, the difference between the fp32 sum and the stored
+value, is kept outside of the device's memory. It is the difference of the bits of both numbers, an
+integer, so it is never rounded. It is added in the next merge and in every export. When a run
+trains on a CPU, the residual is in a file, because there the CPU's memory is the device's memory.
 """
 
 from collections.abc import Callable
@@ -24,9 +24,9 @@ from relora_core.spec import FrozenDtype
 
 
 def build_frozen(weight: Tensor, dtype: FrozenDtype) -> "FrozenWeight":
-    """W (d_out, d_in), stored as the spec says.
+    """Return W (d_out, d_in), stored in the type of the spec.
 
-    Raises `ModelError` if that needs an extra, or a smaller W.
+    Raise `ModelError` if the type needs an optional library or a smaller W.
     """
     match dtype:
         case "fp32":
@@ -45,10 +45,10 @@ def build_frozen(weight: Tensor, dtype: FrozenDtype) -> "FrozenWeight":
 
 
 class FrozenWeight(nn.Module):
-    """W (d_out, d_in) as `stored_type` has it; no gradient reaches it.
+    """W (d_out, d_in), stored in `stored_type`. It gets no gradient.
 
-    Whatever is stored is a parameter whose rows are W's rows. Each rank may hold some of them,
-    and then the rows of the residual too.
+    Each stored tensor is a parameter whose rows are the rows of W. If each rank holds some of the
+    rows, it holds the same rows of the residual.
     """
 
     def __init__(self, weight: Tensor, stored_type: StoredType) -> None:
@@ -56,16 +56,16 @@ class FrozenWeight(nn.Module):
         self.d_out, self.d_in = weight.shape
         self.stored_type = stored_type
         self._read_residual: Callable[[], Tensor] | None = None
-        self.prepared: Tensor | None = None  # of what is stored; no buffer, which DDP would send
+        self.prepared: Tensor | None = None  # made from `stored`; not a buffer: DDP would send it
         weight = weight.detach().float().contiguous()
         for name, tensor in zip(stored_type.names, stored_type.quantize(weight), strict=True):
-            # a copy of its own: in fp32, what is stored would be the given weight itself
+            # a copy, because in fp32 the stored tensor would be the given weight itself
             self.register_parameter(name, nn.Parameter(tensor.clone(), requires_grad=False))
         self._keep_residual(weight)
 
     @property
     def residual(self) -> Tensor | None:
-        """(d_out, d_in), an integer type, on the CPU; not to be written to."""
+        """The residual (d_out, d_in) of an integer type, on the CPU. Do not write to it."""
         return None if self._read_residual is None else self._read_residual()
 
     @residual.setter
@@ -77,7 +77,7 @@ class FrozenWeight(nn.Module):
         return ", ".join(f"{name}: {tuple(each.shape)} {each.dtype}" for name, each in stored)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:  # noqa: FBT001, FBT002
-        """Move what is stored, but leave its type: the residual is the rest of just that."""
+        """Move the stored tensors but keep their type, because the residual belongs to it."""
 
         def move(tensor: Tensor) -> Tensor:
             moved = fn(tensor)
@@ -89,20 +89,20 @@ class FrozenWeight(nn.Module):
         return self
 
     def forward(self, dtype: torch.dtype) -> Tensor:
-        """What is stored, dense, (d_out, d_in); of a weight in parts, the rows that are here."""
+        """Return the dequantized W, (d_out, d_in), or this rank's rows of it if it is sharded."""
         return self.stored_type.dequantize(self._stored(), dtype)[:, : self.d_in]
 
     def linear(self, x: Tensor) -> Tensor:
-        """x (..., d_in) times the transposed W as stored, in autocast's type or x's."""
+        """Return x (..., d_in) times the transposed stored W, in the type of autocast or of x."""
         stored = self._stored() if self.prepared is None else (*self._stored(), self.prepared)
         return self.stored_type.linear(x.to(_compute_dtype(x)), stored)  # (..., d_out)
 
     def multiplies_as_stored(self, x: Tensor) -> bool:
-        """Whether `linear` takes W into a product with this x as it is stored."""
+        """Return whether `linear` multiplies W as it is stored by this x."""
         return self.stored_type.multiplies_as_stored(self._stored(), _compute_dtype(x))
 
     def merged(self, x: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
-        """x (..., d_in) times the transposed W + s B A, in autocast's type or x's.
+        """Return x (..., d_in) times the transposed W + s B A, in the type of autocast or of x.
 
         A (r, d_in) and B (d_out, r) get gradients.
         """
@@ -110,20 +110,20 @@ class FrozenWeight(nn.Module):
 
     @torch.no_grad()
     def prepare(self) -> None:
-        """Make once, and anew with each change of W, what products would else make each time.
+        """Compute once what products would otherwise compute from W each time.
 
-        To be called where W is whole and on its device, and again after `stored` was written to.
+        Call it when W is unsharded and on its device, and again after each change of W.
         """
         self.prepared = self.stored_type.prepare(self._stored())
 
     @torch.no_grad()
     def exact(self) -> Tensor:
-        """W with nothing rounded away, fp32, (d_out, d_in)."""
+        """Return W without rounding, residual included: fp32, (d_out, d_in)."""
         return from_local(self._exact_rows(), like=self.get_parameter(self.stored_type.names[0]))
 
     @torch.no_grad()
     def add(self, update: Tensor) -> Tensor:
-        """W += update, summed in fp32; `update` is (d_out, d_in). Return the rows that are here."""
+        """Add `update` (d_out, d_in) to W in fp32. Return the new W, or this rank's rows of it."""
         weight = self._exact_rows() + to_local(update).float()
         for mine, new in zip(self._stored(), self.stored_type.quantize(weight), strict=True):
             mine.copy_(new)
@@ -147,7 +147,7 @@ class FrozenWeight(nn.Module):
             bits = weight.view(torch.int32) - self(torch.float32).view(torch.int32)
             residual = bits.to(dtype)
             if residual.is_cuda:
-                # into pinned memory, without a wait: who reads it there synchronizes
+                # copied to pinned memory without a wait: the reader has to synchronize
                 pinned = residual.to("cpu", non_blocking=True)
                 self._read_residual = lambda: pinned
             else:
