@@ -1,9 +1,9 @@
-"""Text in, batches of tokens out.
+"""Turn text into batches of tokens.
 
-rows, files, hub, sources    where documents come from, and what could not be read
-token_files                  documents that are tokens already
-split, tokenizer, packing    documents to two streams of tokens, once, in the cache
-batch                        what a dataset holds and a step reads
-shards, shuffle, loader      any batch of any step, read where it lies
-prepare                      all of it, from a spec
+rows, files, hub, sources    read documents, and report rows that cannot be read
+token_files                  read documents that are already tokenized
+split, tokenizer, packing    tokenize documents once into two token streams in the cache
+batch                        a batch and the interface of a dataset
+shards, shuffle, loader      read the batch of any step from the memory-mapped streams
+prepare                      all of this, from a spec
 """

@@ -1,4 +1,4 @@
-"""What a dataset holds and a step reads: examples, each with what is to be predicted of it."""
+"""Batches of examples with their targets, and the interface of a dataset."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """Examples; the first dimension of both tensors counts them."""
+    """Examples and their targets. The first dimension of both tensors is the examples."""
 
     inputs: Tensor
     targets: Tensor
@@ -20,7 +20,7 @@ class Batch:
         return len(self.inputs)
 
     def pinned(self) -> "Batch":
-        """In memory that a GPU copies from while the host goes on."""
+        """Return a copy in pinned memory, from which a GPU can copy while the host continues."""
         inputs, targets = (t.contiguous().pin_memory() for t in (self.inputs, self.targets))
         return Batch(inputs, targets)
 
@@ -34,20 +34,20 @@ class Batch:
         return [Batch(inputs, targets) for inputs, targets in parts]
 
     def repeated(self, size: int) -> "Batch":
-        """The first example, `size` times, without a copy."""
+        """Return the first example `size` times, without a copy."""
         one = self.inputs[:1], self.targets[:1]
         inputs, targets = (t.expand(size, *t.shape[1:]) for t in one)
         return Batch(inputs, targets)
 
 
 class Dataset(Protocol):
-    """Examples by number, each at the cost of reading it."""
+    """Examples that can be read by number, in any order."""
 
     def __len__(self) -> int: ...
 
     def examples(self, indices: NDArray[np.int64], positions: NDArray[np.int64]) -> Batch:
-        """Read examples. `positions` are their places in the order in which the run reads.
+        """Read the examples `indices`. `positions` are their places in the run's reading order.
 
-        What is random about an example follows from its position, so that a resumed run reads
-        the same.
+        Random changes of an example depend only on its position, so that a resumed run reads the
+        same data.
         """

@@ -1,4 +1,7 @@
-"""Things made once on a node and found by every later run: named by content, whole or absent."""
+"""A cache of files that are made once on a node, for all later runs.
+
+Each entry is named by its content, and is either complete or absent.
+"""
 
 import hashlib
 import json
@@ -12,8 +15,8 @@ from filelock import FileLock, Timeout
 from relora_core.data.content import file_errors
 from relora_core.files import new_folder, sha256
 
-MANIFEST = "manifest.json"  # in a folder, what it holds
-WAITING_SECONDS = 1.0  # between two looks at what another process does
+MANIFEST = "manifest.json"  # lists the content of a folder
+WAITING_SECONDS = 1.0  # between two checks whether another process is ready
 
 
 def default_cache() -> Path:
@@ -21,7 +24,7 @@ def default_cache() -> Path:
 
 
 def digest(*parts: object) -> str:
-    """A name for what is made from `parts`, all of them JSON values."""
+    """Return a name for what is made from `parts`, which are JSON values."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
@@ -32,10 +35,11 @@ def build_once(
     is_whole: Callable[[Path], bool],
     waiting: Callable[[], None] = lambda: None,
 ) -> bool:
-    """Have `build` fill the folder unless it is there and whole. Return whether it was there.
+    """Fill the folder with `build` unless it is complete. Return whether it was complete.
 
-    The processes of a node take turns, so that all but the first find the folder; those that
-    wait call `waiting` now and then. It appears by one rename, after its files are on the disk.
+    The processes of a node wait for each other, so that only the first one builds. A waiting
+    process calls `waiting` about every `WAITING_SECONDS`. The folder appears by one rename, after
+    its files are on the disk.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _turn(folder.with_name(f"{folder.name}.lock"), waiting):
@@ -61,7 +65,7 @@ def _turn(file: Path, waiting: Callable[[], None]) -> Iterator[None]:
 
 
 def file_digest(file: Path, cache: Path) -> str:
-    """Return the file's sha256, remembered until its size or time of change is another."""
+    """Return the file's sha256, cached until its size or modification time changes."""
     with file_errors(file):
         stat = file.stat()
     key = str(file), stat.st_size, stat.st_mtime_ns
@@ -74,7 +78,7 @@ def _sha256(file: Path) -> str:
 
 
 def remembered(compute: Callable[[], str], *key: object, cache: Path) -> str:
-    """What was computed for `key`, once on this node; the key is of JSON values."""
+    """Return the result of `compute`, cached on this node for `key`, which is JSON values."""
 
     def build(folder: Path) -> None:
         (folder / "sha256").write_text(compute())

@@ -1,4 +1,7 @@
-"""What is in a file: decompressed as a stream, cut into lines; or an error that names the file."""
+"""Read the content of a file: decompress it as a stream and cut it into lines.
+
+Each error names the file.
+"""
 
 import gzip
 import zlib
@@ -11,10 +14,10 @@ from typing import IO, BinaryIO
 from relora_core.errors import DataError, DataUnavailable
 
 CHUNK = 2**20  # bytes
-DOCUMENT_BYTES = 256_000_000  # of one line, item or text file
+DOCUMENT_BYTES = 256_000_000  # the most bytes of one line, item or text file
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_LONGEST_WINDOW = 2**31  # of `zstd --long=31`
-# A zstandard block of 4 bytes may hold 128 KiB, so this much compressed holds at most 128 MiB.
+_LONGEST_WINDOW = 2**31  # the window of `zstd --long=31`
+# A zstandard block of 4 bytes may decompress to 128 KiB, so this chunk to at most 128 MiB.
 _ZSTANDARD_CHUNK = 2**12
 
 Count = Callable[[int], None]
@@ -22,17 +25,17 @@ Count = Callable[[int], None]
 
 @contextmanager
 def file_errors(file: Path) -> Iterator[None]:
-    """Name the file in each error of reading it.
+    """Turn each error of reading the file into one that names the file.
 
-    Raises `DataUnavailable` for an error of the disk or the network, which may pass, and
-    `DataError` for a file that is cut, damaged or closed to us.
+    Raise `DataUnavailable` for an error of the disk or the network, which may be temporary, and
+    `DataError` for a file that is cut short, damaged, missing or not readable for this user.
     """
     try:
         yield
     except (PermissionError, FileNotFoundError) as error:
         raise DataError(f"no access to {error.filename or file}: {error.strerror}") from error
     except OSError as error:
-        if error.errno is None:  # of gzip or pyarrow, about the content
+        if error.errno is None:  # gzip or pyarrow raised it because of the content
             raise damaged(file, error) from error
         raise DataUnavailable(f"cannot read {file} at the moment: {error.strerror}") from error
     except (EOFError, zlib.error) as error:
@@ -40,14 +43,14 @@ def file_errors(file: Path) -> Iterator[None]:
 
 
 def damaged(file: Path, error: object) -> DataError:
-    """Say that a file cannot be read to its end."""
+    """Return the error for a file that cannot be read to its end."""
     return DataError(
         f"{file} is cut short or damaged: {error}. Copy or make it again, or leave it out"
     )
 
 
 def too_long(where: object) -> DataError:
-    """Say that a document is over the limit."""
+    """Return the error for a document over the size limit."""
     return DataError(
         f"{where} is longer than {DOCUMENT_BYTES / 1e6:.0f} MB, the most that a document may have; "
         "cut it into several"
@@ -55,9 +58,9 @@ def too_long(where: object) -> DataError:
 
 
 def chunks(file: Path, count: Count) -> Iterator[bytes]:
-    """Yield the content of the file, decompressed, without a byte order mark.
+    """Yield the content of the file, decompressed and without a byte order mark.
 
-    `count` is told of the file's bytes as they are read.
+    `count` is called with the number of bytes read from the file.
     """
     with file.open("rb") as stored:
         match file.suffix:
@@ -71,7 +74,7 @@ def chunks(file: Path, count: Count) -> Iterator[bytes]:
 
 
 def whole(file: Path, count: Count) -> bytes:
-    """Return all of the content. Raises `DataError` where that is too much for one document."""
+    """Return the whole content. Raise `DataError` if it is too large for one document."""
     read: list[bytes] = []
     size = 0
     for chunk in chunks(file, count):
@@ -83,7 +86,7 @@ def whole(file: Path, count: Count) -> bytes:
 
 
 def lines(content: Iterator[bytes], file: Path) -> Iterator[bytes]:
-    """Yield the lines, without their ends. Raises `DataError` for one that is too long."""
+    """Yield the lines without line ends. Raise `DataError` for a line that is too long."""
     begun: list[bytes] = []
     size = number = 0
     for chunk in content:
@@ -121,11 +124,12 @@ def _read_on(stream: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
 
 
 def _zstandard_chunks(stored: BinaryIO) -> Iterator[bytes]:
-    """Read frame by frame: the library's own reader takes a cut frame for the end of the file.
+    """Yield the decompressed content frame by frame.
 
-    Raises `EOFError` for what cannot be decompressed.
+    The library's own reader would take a frame that is cut short as the end of the file. Raise
+    `EOFError` if the content cannot be decompressed.
     """
-    from zstandard import ZstdDecompressor, ZstdError  # of the trainer alone; the API has no use
+    from zstandard import ZstdDecompressor, ZstdError  # late: only the trainer needs it
 
     frame = None
     while compressed := stored.read(_ZSTANDARD_CHUNK):

@@ -1,4 +1,4 @@
-"""How often a run reads its training data: its epochs, and when they are many."""
+"""The number of epochs of a run, and a warning if there are many."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,22 +11,22 @@ from relora_core.spec import Source, TrainSpec
 from relora_core.spec.file_uris import existing_path
 from relora_core.spec.part import SpecWarning
 
-MANY = 4  # up to so many, repeated text teaches about as much as new text (arXiv 2305.16264)
-BYTES_PER_TOKEN = 4  # of English with a vocabulary of some 32,000 tokens
-COMPRESSION = 3  # of text, by gzip or zstd
+MANY = 4  # up to 4 epochs, repeated text teaches about as much as new text (arXiv 2305.16264)
+BYTES_PER_TOKEN = 4  # for English and a vocabulary of about 32,000 tokens
+COMPRESSION = 3  # the ratio for text, by gzip or zstd
 _ID_BYTES = {"uint16": 2, "uint32": 4}
 
 
 @dataclass(frozen=True)
 class Size:
-    """How large a file is, and its name, which says what it holds."""
+    """The size of a file, and its name, whose extension says what it contains."""
 
     name: str
     bytes: int
 
 
 def many_epochs(epochs: float | None, unit: Unit) -> Iterator[SpecWarning]:
-    """Warn of a language model that reads its data too often. Image models do so as a rule."""
+    """Yield a warning if a language model reads its data too often. Image models usually do."""
     if unit == "tokens" and epochs is not None and epochs > MANY:
         yield SpecWarning(
             "training",
@@ -37,9 +37,10 @@ def many_epochs(epochs: float | None, unit: Unit) -> Iterator[SpecWarning]:
 
 
 def guessed_epochs(spec: TrainSpec, uploads: Mapping[str, Size]) -> float | None:
-    """Guess from the sizes of the files, before they are read; `uploads` are those by URI.
+    """Estimate the epochs from the sizes of the files, before they are read.
 
-    None where a size is not known here, as that of a pattern, of a remote place or of a table.
+    `uploads` maps URIs to the sizes of uploaded files. Return None if the tokens of a file cannot
+    be estimated, for example because its URI is a pattern or remote, or because it is a table.
     """
     if spec.task != "causal_lm":
         return None
@@ -56,7 +57,7 @@ def _size_here(uri: str) -> Size | None:
     file = Path(existing_path(uri))
     try:
         return Size(file.name, file.stat().st_size) if file.is_file() else None
-    except (OSError, ValueError):  # of another machine, or no name that a file could have
+    except (OSError, ValueError):  # a path of another machine, or not a valid file name
         return None
 
 

@@ -1,4 +1,4 @@
-"""Which files the trainer reads, by their names alone. Torch-free."""
+"""The file formats that the trainer reads, known by file names alone. No torch needed."""
 
 from pathlib import PurePath
 
@@ -13,7 +13,7 @@ READABLE = (
 
 
 def file_format(file: PurePath) -> str:
-    """Return the extension that says what the file holds, without its compression."""
+    """Return the extension of the file's format, without the extension of its compression."""
     if file.suffix in COMPRESSED:
         inner = PurePath(file.stem).suffix
         return inner if inner in TEXTS else ""

@@ -1,4 +1,4 @@
-"""Files of text, read row by row in the format that their names say."""
+"""Read text files row by row, in the format of the file name's extension."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +13,11 @@ _TABLES = {".parquet": read_parquet, ".arrow": read_arrow}
 
 
 def read_file(file: Path, *, text_field: str, count: Count = lambda _: None) -> Iterator[Row]:
-    """Yield the rows of one file. Raises `DataError` where it cannot be read to its end.
+    """Yield the rows of one file. Raise `DataError` if it cannot be read to its end.
 
-    A row that cannot be read is a bad row. A file that is cut or damaged is an error, since nobody
-    knows how many rows are lost. `count` is told of the file's bytes as they are read, those of
-    Parquet and Arrow at its end.
+    A row that cannot be read is yielded as a `BadRow`. A file that is cut short or damaged is an
+    error, because nobody knows how many rows are lost. `count` is called with the number of bytes
+    read; for Parquet and Arrow once, at the end of the file.
     """
     with file_errors(file):
         kind = file_format(file)

@@ -1,4 +1,4 @@
-"""The files that a source names: a path, a pattern, or a folder that `datasets` saved."""
+"""Find the files of a source: a path, a pattern, or a folder that `datasets` saved."""
 
 import json
 import os
@@ -13,10 +13,10 @@ from relora_core.spec.file_uris import is_pattern, readings
 
 
 def find_files(uri: str) -> list[Path]:
-    """Return the files that a path, a pattern or a file:// URI names, sorted, of known formats.
+    """Return the files that a path, a pattern or a file:// URI names, sorted.
 
-    Raises `DataError` for what a pattern would leave out: a folder that cannot be listed, a link
-    to a file that is gone.
+    Raise `DataError` if there is none, if a format is not known, or if a pattern would silently
+    miss files: in a folder that cannot be listed, or behind a link to a deleted file.
     """
     paths = [Path(reading).expanduser().absolute() for reading in readings(uri)]
     files = next(filter(None, map(_named_by, paths)), [])
@@ -37,7 +37,7 @@ def _named_by(path: Path) -> list[Path]:
 
 
 def _saved_files(folder: Path) -> list[Path]:
-    """The files of a folder that `Dataset.save_to_disk` wrote."""
+    """Return the files of a folder that `Dataset.save_to_disk` wrote."""
     state = folder / "state.json"
     if state.is_file():
         try:
@@ -56,9 +56,10 @@ def _saved_files(folder: Path) -> list[Path]:
 def _matching(
     folder: Path, parts: tuple[str, ...], around: frozenset[Path] = frozenset()
 ) -> Iterator[Path]:
-    """Yield what the pattern names below the folder; a link to a folder around it is not followed.
+    """Yield the paths below the folder that match the pattern.
 
-    `Path.glob` would swallow the `PermissionError` of a folder that cannot be listed.
+    Links to one of the folders `around` are not followed, because they would be endless.
+    `Path.glob` is not used: it ignores the `PermissionError` of a folder that cannot be listed.
     """
     name, rest = parts[0], parts[1:]
     if name == "**":

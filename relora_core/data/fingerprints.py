@@ -1,4 +1,4 @@
-"""What the data of a run is known by: the names of its sources' contents."""
+"""The type of the fingerprints that identify the data of a run."""
 
 from collections.abc import Mapping
 

@@ -12,7 +12,7 @@ from relora_core.errors import DataError, DataUnavailable
 from relora_core.errors.failures import reason
 from relora_core.progress_bars import no_dataset_bars
 
-# `datasets` is imported late: with pandas and pyarrow it takes 80 MB, of each process that trains.
+# `datasets` is imported late: with pandas and pyarrow, it takes 80 MB in each training process.
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
 
@@ -21,17 +21,20 @@ PARAMETERS = ("config", "split", "revision", "streaming")
 
 @dataclass(frozen=True)
 class HubDataset:
-    """hf://OWNER/NAME?config=...&split=...&revision=...&streaming=..., or hf:///FOLDER?..."""
+    """A dataset on the Hub or in a local folder.
+
+    Its URI is hf://OWNER/NAME?config=...&split=...&revision=...&streaming=... or hf:///FOLDER?...
+    """
 
     name: str
     config: str | None = None
     split: str = "train"
     revision: str | None = None
-    streaming: bool = True  # else it is downloaded as a whole first, and mapped into memory
+    streaming: bool = True  # if false, it is downloaded completely first and memory-mapped
 
     @property
     def part(self) -> tuple[str, str | None, str, str | None]:
-        """What is read, in whatever way."""
+        """The fields that identify the rows, whether they are streamed or not."""
         return self.name, self.config, self.split, self.revision
 
 
@@ -47,7 +50,7 @@ def parse_hub_uri(uri: str) -> HubDataset:
 
 
 def read_hub_dataset(dataset: HubDataset, *, text_field: str) -> Iterator[Row]:
-    """Yield the rows of the dataset; if it streams, without downloading it first."""
+    """Yield the rows of the dataset. If it is streamed, it is not downloaded first."""
     with hub_errors(dataset):
         rows = open_hub_dataset(dataset)
         yield from _read_rows(rows, text_field=text_field, where=dataset.name)
@@ -67,13 +70,13 @@ def open_hub_dataset(dataset: HubDataset) -> "IterableDataset":
 
 
 def _address(name: str) -> str:
-    """What `load_dataset` takes for the folder, or for the dataset on the Hub and nothing else."""
+    """Return the argument of `load_dataset` that means this folder, or only this Hub dataset."""
     return name if Path(name).is_absolute() else f"hf://datasets/{name}"
 
 
 @contextmanager
 def hub_errors(dataset: HubDataset) -> Iterator[None]:
-    """Raise what the library raises as a `DataError`, or `DataUnavailable`."""
+    """Raise the errors of the `datasets` library as `DataError` or `DataUnavailable`."""
     from datasets.exceptions import DatasetsError
 
     try:

@@ -1,4 +1,4 @@
-"""Rows of JSON: an object a line, or the items of one array, read one at a time."""
+"""Read rows of JSON one at a time: one object a line, or the items of one array."""
 
 import codecs
 import json
@@ -12,12 +12,12 @@ from relora_core.data.rows import BadRow, Row, read_row
 from relora_core.errors import DataError
 
 _SPACE = re.compile(r"[ \t\r\n]*")
-_TOKEN = 16  # characters: an error so close to the end of what was read may be a cut word
+_TOKEN = 16  # characters: an error this close to the end of the read text may be a cut-off token
 TOO_DEEP = "is nested too deeply"
 
 
 def read_json(content: Iterator[bytes], file: Path, *, text_field: str) -> Iterator[Row]:
-    """Yield the rows of a file that begins with `[` from that array, of any other line by line."""
+    """Yield the rows of a file: an array if the file begins with `[`, else one row a line."""
     first = next(content, b"")
     content = chain([first], content)
     if first.lstrip().startswith(b"["):
@@ -41,7 +41,7 @@ def _read_lines(content: Iterator[bytes], file: Path, *, text_field: str) -> Ite
 
 
 def _read_array(content: Iterator[bytes], file: Path, *, text_field: str) -> Iterator[Row]:
-    # A byte that is no UTF-8 becomes a lone surrogate, which `read_row` refuses.
+    # A byte that is not UTF-8 becomes a lone surrogate, which `read_row` refuses.
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     text = _Text(map(decoder.decode, content), file)
     for number, row in enumerate(_items(text), start=1):
@@ -60,7 +60,7 @@ def _items(text: "_Text") -> Iterator[object]:
 
 
 class _Text:
-    """Characters that are read as they are needed."""
+    """A JSON text that is read piece by piece as it is needed."""
 
     def __init__(self, pieces: Iterator[str], file: Path) -> None:
         self._pieces = pieces
@@ -70,7 +70,7 @@ class _Text:
         self._decode = json.JSONDecoder().raw_decode
 
     def peek(self) -> str:
-        """Return the next character that is not white space; nothing at the end."""
+        """Return the next character that is not white space, or "" at the end."""
         while True:
             space = _SPACE.match(self._text, self._at)
             assert space is not None
@@ -84,7 +84,7 @@ class _Text:
         return sign
 
     def value(self) -> object:
-        """Return the value that begins here."""
+        """Read and return the JSON value that begins here."""
         self.peek()
         while True:
             try:
@@ -104,12 +104,15 @@ class _Text:
         return DataError(f"{self._file} is not a JSON array at character {place:,}: {reason}")
 
     def _is_broken(self, error: json.JSONDecodeError) -> bool:
-        """Whether no more text can mend it."""
+        """Return whether the error stays even if more text is read."""
         cut = error.msg.startswith("Unterminated string")
         return not cut and error.pos < len(self._text) - _TOKEN
 
     def _read_more(self) -> bool:
-        """Read as much as is left unread or more, so that a long value is not parsed too often."""
+        """Read at least as much text as is left, so that a long value is not parsed too often.
+
+        Return whether there was any.
+        """
         rest = self._text[self._at :]
         pieces, size = [rest], 0
         for piece in self._pieces:

@@ -1,6 +1,6 @@
-"""Batches by step: shuffled anew each epoch, shared out among ranks.
+"""Load the batch of a step: shuffled in each epoch, divided among the ranks.
 
-The next one is read and copied to the device ahead.
+The next batch is read and copied to the device in the background.
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,10 +15,11 @@ from relora_core.data.transfer import Arriving, Transfer
 
 
 class BatchLoader:
-    """What step s reads follows from s, the seed and the batch size alone: a resume just asks.
+    """Loads batches. The batch of a step depends only on the step, the seed and the batch size.
 
-    Batches run on over the end of an epoch, so each epoch holds every example once. The ranks'
-    slices, in order, are the batch that a single process would read.
+    So a resumed run needs no loader state. A batch can continue over the end of an epoch, so that
+    each epoch has every example once. The slices of all ranks, in order, are the batch that a
+    single process would read.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class BatchLoader:
         world_size: int = 1,
         device: torch.device | None = None,
     ) -> None:
-        """Without a device, batches stay on the CPU."""
+        """Prepare to load from `dataset`. Without a device, batches stay on the CPU."""
         if global_batch_size % world_size:
             raise ValueError(
                 f"global_batch_size must be a multiple of {world_size}, the number of processes; "
@@ -46,7 +47,7 @@ class BatchLoader:
         self._ahead: tuple[int, Future[Arriving]] | None = None
 
     def batch(self, step: int) -> Batch:
-        """This rank's part of the step's batch, global_batch_size // world_size examples."""
+        """Return this rank's part of the step's batch: global_batch_size // world_size examples."""
         ahead, self._ahead = self._ahead, None
         arriving = ahead[1].result() if ahead and ahead[0] == step else self._read(step)
         self._ahead = (step + 1, self._reader.submit(self._read, step + 1))

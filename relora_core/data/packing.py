@@ -1,7 +1,7 @@
-"""A source to two streams of tokens on disk, kept and held out, once per node.
+"""Tokenize a source into two streams of tokens on disk, kept and held out, once per node.
 
-A stream is its documents one after the other, each followed by EOS, as little-endian uint16
-(uint32 for more than 65,536 tokens of vocabulary).
+A stream is the documents one after the other, each followed by EOS, as little-endian uint16
+(uint32 if the vocabulary has more than 65,536 tokens).
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from relora_core.events import DataProgress, Emit, Split
 from relora_core.spec import Source
 from relora_core.workdir.event_log import silent
 
-LAYOUT = 1  # to be raised when the same source would give other files
+LAYOUT = 1  # raise it when the same source would give other files
 BATCH_CHARACTERS = 4_000_000  # tokenized at once, on all cores
 
 TokenType = Literal["<u2", "<u4"]
@@ -83,9 +83,9 @@ def pack(
     split: Split = "train",
     emit: Emit = silent,
 ) -> PackedSource:
-    """Find the streams of a source in the cache, or tokenize it into them.
+    """Find the streams of a source in the cache, or tokenize the source into the cache.
 
-    `emit` is told how far it is, as the data of `split`.
+    `emit` gets progress events, which name the data of `split`.
     """
     content = fingerprint(source, cache=cache)
     vocabulary = (_vocabulary(tokenizer), tokenizer.eos_token_id)
@@ -139,14 +139,14 @@ def _tokenize(
 def _documents(
     source: Source, tokenizer: Tokenization, tally: Tally
 ) -> Iterator[tuple[str | bytes, ArrayLike]]:
-    """Yield what a document is known by, and its ids."""
+    """Yield the content of each document, which decides its split, and its token ids."""
     files = token_source_files(source)
     if files is not None:
         vocab_size, eos = vocabulary_size(tokenizer), tokenizer.eos_token_id
         for ids in read_documents(files, source, eos=eos, vocab_size=vocab_size):
             tally.add(ids)
             tally.count_bytes(ids.nbytes)
-            yield ids.astype("<u4").tobytes(), ids  # known alike, however it was stored
+            yield ids.astype("<u4").tobytes(), ids  # the same content for every stored type
         return
     if isinstance(tokenizer, TokenIds):
         raise DataError(f"{source.name} holds text, which needs a tokenizer; set `tokenizer`")

@@ -1,4 +1,4 @@
-"""From a spec to the data of a run: its tokenizer and its two splits, checked to be enough."""
+"""Prepare the data of a run from its spec: the tokenizer and two splits that are large enough."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,11 +37,11 @@ def prepare(
     staged: Mapping[str, str] | None = None,
     resumed: Path | None = None,
 ) -> PreparedData:
-    """Tokenize and pack what the spec names, or find it in the cache. Raises `DataError`.
+    """Tokenize and pack the data of the spec, or find it in the cache. Raise `DataError`.
 
-    `staged` says where the copies of remote sources lie on this node: URI to local URI. `resumed`
-    is a folder with the tokenizer of the run, if it was trained. Safe
-    to call from every rank and job of a node at once: one of them does the work.
+    `staged` maps the URIs of remote sources to the local URIs of their copies on this node.
+    `resumed` is the folder of the checkpoint to resume from; it has the run's tokenizer, if that
+    was trained. All ranks and jobs of a node can call it at once: one of them does the work.
     """
     data = _local(spec.data, staged or {})
     held_out = data.validation.fraction if isinstance(data.validation, HeldOut) else 0.0
@@ -88,9 +88,9 @@ def _open(
     spec: TrainSpec,
     emit: Emit,
 ) -> TokenShards:
-    """Report a split, refuse it if it is bad or too small, map it."""
+    """Report a split, raise `DataError` if it is bad or too small, and memory-map it."""
     manifest, stream = packed.manifest, packed.manifest.stream(part)
-    whole = part == "kept"  # rows without text are in no part; they are reported once
+    whole = part == "kept"  # bad rows belong to no part; report them once
     emit(
         DataPrepared(
             split=split,

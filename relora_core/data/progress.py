@@ -1,7 +1,7 @@
-"""How far the preparation of data is: told while it goes on, and by those who wait for it.
+"""Report the progress of data preparation.
 
-The process that prepares leaves its last report beside the folder that it fills. So whoever waits
-for that folder, a rank or another job of the node, can tell as much.
+The process that prepares the data writes its last report to a file beside the folder that it
+fills. So the ranks and jobs of the node that wait for the folder can report the same progress.
 """
 
 import time
@@ -19,7 +19,7 @@ PROGRESS_SECONDS = 5.0  # between two reports
 
 
 class ProgressReport:
-    """Of what fills one folder; at most one report in `PROGRESS_SECONDS`."""
+    """The progress of filling one folder. It emits at most one report in `PROGRESS_SECONDS`."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class ProgressReport:
         self._last = clock()
 
     def counted(self, texts: Iterable[str], tally: Tally) -> Iterator[str]:
-        """The same texts, reported as they are taken."""
+        """Yield the same texts, and report the progress while they are read."""
         for number, text in enumerate(texts, start=1):
             self.tell(tally, documents=number)
             yield text
@@ -51,7 +51,7 @@ class ProgressReport:
             self._emit(event)
 
     def tell_of_another(self) -> None:
-        """While another process fills the folder: what that one told last."""
+        """Emit the last report of another process that fills the folder."""
         if self._is_due():
             try:
                 event = DataProgress.model_validate_json(self._file.read_bytes())

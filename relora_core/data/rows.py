@@ -1,4 +1,4 @@
-"""A row of a source: the text that it holds, or why it holds none."""
+"""A row of a source: its text, or the reason why it has none."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ Row = str | BadRow
 
 
 def read_row(row: object, *, text_field: str, where: str) -> Row:
-    """Find the text in a decoded row."""
+    """Return the text of a decoded row, or a `BadRow` that says why there is none."""
     if not isinstance(row, Mapping):
         return BadRow(where, "is not an object with fields")
     if text_field not in row:
@@ -35,7 +35,10 @@ def read_row(row: object, *, text_field: str, where: str) -> Row:
 
 
 def _has_lone_surrogate(text: str) -> bool:
-    """JSON can escape half a character, which has no bytes and so no tokens."""
+    """Return whether the text has half a character, which cannot be encoded as UTF-8.
+
+    JSON can contain one as an escape sequence.
+    """
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -46,7 +49,7 @@ def _has_lone_surrogate(text: str) -> bool:
 def check_bad_rows(
     uri: str, *, rows: int, bad_rows: int, examples: list[str], allowed: float
 ) -> None:
-    """Raise `DataError` if more than the allowed share of a source's rows is bad."""
+    """Raise `DataError` if the share of bad rows of a source is larger than `allowed`."""
     if bad_rows > allowed * rows:
         raise DataError(
             f"{bad_rows:,} of {counted(rows, 'row')} of {uri} cannot be read, more than the share "

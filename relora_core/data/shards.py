@@ -1,4 +1,4 @@
-"""Packed tokens, memory-mapped: any sequence at the cost of reading it."""
+"""Packed tokens, memory-mapped, so that any sequence can be read by its number."""
 
 from mmap import ACCESS_READ, MADV_RANDOM, mmap
 from pathlib import Path
@@ -12,10 +12,10 @@ from relora_core.data.batch import Batch
 
 
 class TokenShards:
-    """A stream of tokens cut into sequences: number i is tokens [i * S, i * S + S + 1).
+    """A stream of tokens, cut into sequences: sequence i has the tokens [i * S, i * S + S + 1).
 
-    The last token of a sequence is the first of the next, so that each token but the stream's
-    first is predicted once. What is left at the end is not used.
+    The last token of a sequence is the first token of the next one, so that each token except the
+    first of the stream is predicted once. The remaining tokens at the end are not used.
     """
 
     def __init__(
@@ -23,7 +23,7 @@ class TokenShards:
     ) -> None:
         with file.open("rb") as stream:
             mapped = mmap(stream.fileno(), 0, access=ACCESS_READ)
-        mapped.madvise(MADV_RANDOM)  # else the kernel reads far more around each sequence than it
+        mapped.madvise(MADV_RANDOM)  # otherwise the kernel reads far more than each sequence
         self._tokens: NDArray[np.unsignedinteger] = np.frombuffer(mapped, dtype=dtype)
         self.num_documents = num_documents
         self.vocab_size = vocab_size
@@ -37,7 +37,10 @@ class TokenShards:
         return (self.num_tokens - 1) // self.sequence_length
 
     def examples(self, indices: NDArray[np.int64], positions: NDArray[np.int64]) -> Batch:  # noqa: ARG002 - nothing is random
-        """Sequences as token ids (n, sequence_length), with the next token at each place."""
+        """Read sequences as inputs and targets, int64 (n, sequence_length).
+
+        The target at each place is the next token.
+        """
         sequences = self.sequences(indices)
         return Batch(sequences[:, :-1], sequences[:, 1:])
 

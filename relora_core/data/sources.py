@@ -1,4 +1,4 @@
-"""A source's documents, in a fixed order, and the name of its content."""
+"""Read the documents of a source in a fixed order, and compute a fingerprint of them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,16 +14,16 @@ from relora_core.errors import DataError, printable
 from relora_core.spec import STAGED_SCHEMES, Source
 
 SHOWN_EXAMPLES = 3
-HOPELESS = 1000  # so many bad rows and not one good: wrong field or format, not bad luck
+HOPELESS = 1000  # this many bad rows and no good one: the field or the format is wrong
 
 
 @dataclass
 class Tally:
-    """What was read, and what could not be."""
+    """Counts the rows that were read, and the bad ones among them."""
 
     rows: int = 0
     bad_rows: int = 0
-    bytes_read: int = 0  # of files, as they lie there
+    bytes_read: int = 0  # from files, as stored: compressed if the file is
     examples: list[str] = field(default_factory=list)
 
     def add(self, row: object) -> None:
@@ -37,7 +37,7 @@ class Tally:
         self.bytes_read += read
 
     def raise_if_hopeless(self, uri: str) -> None:
-        """Raises `DataError` where reading on is no use."""
+        """Raise `DataError` if the first `HOPELESS` rows are all bad."""
         if self.bad_rows == self.rows == HOPELESS:
             raise DataError(
                 f"none of the first {HOPELESS} rows of {uri} can be read: "
@@ -46,7 +46,7 @@ class Tally:
 
 
 def documents(source: Source, tally: Tally) -> Iterator[str]:
-    """Yield the text of every good row that has any; count all rows in `tally`."""
+    """Yield the text of every good row that is not empty. Count all rows in `tally`."""
     for row in _rows(source, tally):
         tally.add(row)
         tally.raise_if_hopeless(source.name)
@@ -55,12 +55,12 @@ def documents(source: Source, tally: Tally) -> Iterator[str]:
 
 
 def fingerprint(source: Source, *, cache: Path) -> str:
-    """Name the documents of a source: files by their bytes, a Hugging Face dataset by its URI.
+    """Return a fingerprint of a source: of the bytes of files, or of a Hugging Face dataset's URI.
 
-    So a dataset without a revision is read once on a node, and later commits to it go unseen.
+    So a dataset without a revision is read once on a node, and later commits to it are not seen.
     """
     if len(source.uris) > 1:
-        token_source_files(source)  # refuses text beside token ids
+        token_source_files(source)  # raises `DataError` if it mixes text and token ids
         return digest("several", [fingerprint(part, cache=cache) for part in _parts(source)])
     if source.name.startswith("hf://"):
         dataset = parse_hub_uri(source.name)
@@ -71,7 +71,7 @@ def fingerprint(source: Source, *, cache: Path) -> str:
 
 
 def token_source_files(source: Source) -> list[Path] | None:
-    """The files of a source of ready tokens; None if it holds text."""
+    """Return the files of a source that is already tokenized, or None if it is text."""
     files = _local_files(source)
     ready = [file for file in files if file.suffix in TOKENS]
     if ready and (len(ready) < len(files) or any(uri.startswith("hf://") for uri in source.uris)):
@@ -82,7 +82,7 @@ def token_source_files(source: Source) -> list[Path] | None:
 
 
 def source_bytes(source: Source) -> int | None:
-    """The size of its files; None for a Hugging Face dataset."""
+    """Return the size of the source's files, or None if one of its URIs is a Hub dataset."""
     if any(uri.startswith("hf://") for uri in source.uris):
         return None
     return sum(file.stat().st_size for file in _local_files(source))
@@ -97,12 +97,12 @@ def _rows(source: Source, tally: Tally) -> Iterator[Row]:
 
 
 def _parts(source: Source) -> list[Source]:
-    """The source place by place."""
+    """Return one source for each URI."""
     return [source.model_copy(update={"uri": uri}) for uri in source.uris]
 
 
 def _local_files(source: Source) -> list[Path]:
-    """The files of all places but those on the Hub."""
+    """Return the files of all URIs that are not on the Hub."""
     for uri in source.uris:
         if uri.startswith(STAGED_SCHEMES):
             raise DataError(

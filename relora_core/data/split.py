@@ -1,10 +1,13 @@
-"""Which documents or images are held out for validation."""
+"""Choose the documents or images that are held out for validation."""
 
 import hashlib
 
 
 def is_held_out(content: str | bytes, fraction: float) -> bool:
-    """Decide by the content alone: duplicates fall on the same side, in whatever order."""
+    """Return whether a document is held out.
+
+    Only its content decides, so duplicates are always in the same split, in whatever order.
+    """
     content = content.encode() if isinstance(content, str) else content
     position = int.from_bytes(hashlib.blake2b(content, digest_size=8).digest())
     return position < fraction * 2**64

@@ -1,4 +1,4 @@
-"""Rows of tables: Parquet, Arrow, CSV and TSV files. Only the column of the text is read."""
+"""Read rows of tables: Parquet, Arrow, CSV and TSV files. Only the text column is decoded."""
 
 import csv
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,7 @@ from relora_core.data.content import DOCUMENT_BYTES, damaged, lines
 from relora_core.data.rows import BadRow, Row, read_row
 from relora_core.errors import DataError
 
-# `pyarrow` is imported late: it takes 40 MB, of each process that trains.
+# `pyarrow` is imported late: it takes 40 MB in each training process.
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
 
@@ -77,16 +77,16 @@ def _arrow_errors(file: Path) -> Iterator[None]:
     try:
         yield
     except ArrowException as error:
-        if isinstance(error, OSError):  # told by its number: of the disk, or of the content
+        if isinstance(error, OSError):  # `file_errors` tells disk from content by the errno
             raise
         raise damaged(file, error) from error
 
 
 def read_csv(content: Iterator[bytes], file: Path, *, text_field: str) -> Iterator[Row]:
-    """Yield the rows below the header, which names the columns."""
+    """Yield the rows below the header. The header names the columns."""
     csv.field_size_limit(DOCUMENT_BYTES)
     delimiter = next(DELIMITERS[suffix] for suffix in file.suffixes[::-1] if suffix in DELIMITERS)
-    # A byte that is no UTF-8 becomes a lone surrogate, which `read_row` refuses.
+    # A byte that is not UTF-8 becomes a lone surrogate, which `read_row` refuses.
     texts = (line.decode(errors="surrogateescape") + "\n" for line in lines(content, file))
     reader = csv.reader(texts, delimiter=delimiter, strict=True)
     try:

@@ -1,7 +1,7 @@
-"""Ready token shards as a source: `.npy` and raw `.bin` files, read where they lie.
+"""Read sources that are already tokenized: `.npy` and raw `.bin` files, memory-mapped.
 
-Their ids are taken as they are, so they have to be those of the run's tokenizer. A document
-ends at the tokenizer's EOS, and at the end of its file.
+The ids are not changed, so they have to be ids of the run's tokenizer. A document ends at the
+tokenizer's EOS and at the end of its file.
 """
 
 from collections.abc import Iterator
@@ -23,9 +23,10 @@ Ids = NDArray[np.integer]
 def read_documents(
     files: list[Path], source: Source, *, eos: int, vocab_size: int
 ) -> Iterator[Ids]:
-    """Yield the ids of each document that has any, without its EOS.
+    """Yield the ids of each document that is not empty, without its EOS.
 
-    Raises `DataError` for a file that holds no tokens, or an id that is not in the vocabulary.
+    Raise `DataError` for a file that is not an array of tokens, or for an id that is not in the
+    vocabulary.
     """
     for file in files:
         tokens = _mapped(file, source)
@@ -42,7 +43,7 @@ def read_documents(
 
 
 def _mapped(file: Path, source: Source) -> Ids:
-    """The file's ids, memory-mapped."""
+    """Return the file's ids, memory-mapped."""
     if file.stat().st_size == 0:
         return np.empty(0, dtype=np.uint16)
     if file.suffix == ".bin":

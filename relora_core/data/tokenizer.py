@@ -1,4 +1,4 @@
-"""The run's tokenizer: a byte-level BPE trained on its text, or a pretrained one."""
+"""The tokenizer of a run: a byte-level BPE that is trained on its text, or a pretrained one."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,13 +25,13 @@ from relora_core.spec import (
 from relora_core.workdir.event_log import silent
 
 END_OF_TEXT = "<|endoftext|>"
-TRAINING_CHARACTERS = 1_000_000_000  # more text changes the merges little and takes hours
-RECIPE = 1  # to be raised when the same text would give another tokenizer
+TRAINING_CHARACTERS = 1_000_000_000  # more text hardly changes the merges and takes hours
+RECIPE = 1  # raise it when the same text would give another tokenizer
 
 
 @dataclass(frozen=True)
 class TokenIds:
-    """Stands in the place of a tokenizer where the data are token ids that have no text."""
+    """Replaces the tokenizer if the data is token ids without any text."""
 
     vocab_size: int
     eos_token_id: int
@@ -45,14 +45,14 @@ class TokenIds:
         return self.eos_token_id
 
     def save_pretrained(self, save_directory: Path) -> None:
-        """Write nothing: the model's config has both numbers."""
+        """Write nothing, because the model's config has both numbers."""
 
 
 Tokenization = PreTrainedTokenizerFast | TokenIds
 
 
 def token_ids(spec: NoTokenizer, model: ModelSpec) -> TokenIds:
-    """Return the vocabulary of a run without a tokenizer."""
+    """Return the vocabulary of a run without a tokenizer. Raise `DataError` if it has no size."""
     vocab_size = written_vocab_size(model)
     if vocab_size is None:
         raise DataError("without a tokenizer, set model.config.vocab_size or take a preset")
@@ -68,13 +68,13 @@ def make_tokenizer(
     emit: Emit = silent,
     resumed: Path | None = None,
 ) -> PreTrainedTokenizerFast:
-    """Load or train the tokenizer; the held-out documents of `source` are never trained on.
+    """Load or train the tokenizer. It is never trained on the held-out documents of `source`.
 
-    `emit` is told how far the reading of `source` is. A run that goes on from the checkpoint
-    `resumed` has the tokenizer that it once trained.
+    `emit` gets progress events while `source` is read. If the run resumes from the checkpoint
+    `resumed`, load the tokenizer that was trained before from there.
 
-    It has an EOS token. Where it lacks one to begin a text or to pad, EOS is that too: in the
-    packed stream, EOS is what comes before a document.
+    The result has an EOS token. If it has no BOS or padding token, EOS takes that place, because in
+    the packed stream, EOS comes before each document.
     """
     match spec:
         case TrainedTokenizer() if resumed is not None:
@@ -89,21 +89,21 @@ def make_tokenizer(
 
 
 def vocabulary_size(tokenizer: Tokenization) -> int:
-    """One more than the largest id: a vocabulary may have gaps."""
+    """Return the largest id plus one, because a vocabulary may have gaps."""
     if isinstance(tokenizer, TokenIds):
         return tokenizer.vocab_size
     return max(tokenizer.get_vocab().values()) + 1
 
 
 def vocabulary_hash(tokenizer: Tokenization) -> str:
-    """Of its tokens and their ids, which no version of a library writes in another way."""
+    """Return a hash of the tokens and their ids, which is the same for all library versions."""
     if isinstance(tokenizer, TokenIds):
         return digest(tokenizer.vocab_size, tokenizer.eos_token_id)
     return digest(sorted(tokenizer.get_vocab().items()), tokenizer.eos_token_id)
 
 
 def text_encoder(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
-    """A copy that takes a text whole and as text: special tokens spelled out in it are letters."""
+    """Return a copy that does not truncate or pad, and encodes special tokens in a text as text."""
     encoder = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     encoder.encode_special_tokens = True
     encoder.no_truncation()
@@ -112,10 +112,11 @@ def text_encoder(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
 
 
 def prompt_tokenizer(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
-    """Make a tokenizer that encodes a prompt as training encoded a text: it adds no special token.
+    """Return a tokenizer that encodes prompts as in training, without adding special tokens.
 
-    After an EOS, or a token that it never saw, a causal model does not continue the prompt. The
-    result has the general class, because T5's, for one, adds EOS again whenever it is loaded.
+    After an EOS or a token that it never saw, a causal model does not continue the prompt. The
+    result is a `PreTrainedTokenizerFast`, because other classes, such as T5's, add EOS again when
+    they are loaded.
     """
     if tokenizer.backend_tokenizer.num_special_tokens_to_add(is_pair=False) == 0:
         return tokenizer

@@ -1,4 +1,4 @@
-"""Batches on their way to the device: copied beside its work, not between two steps."""
+"""Copy batches to the device while it computes, not between two steps."""
 
 from dataclasses import dataclass
 
@@ -9,21 +9,23 @@ from relora_core.data.batch import Batch
 
 @dataclass(frozen=True)
 class Arriving:
+    """A batch whose copy to the device may not be finished."""
+
     batch: Batch
-    copied: torch.cuda.Event | None = None  # None: it is where it is needed
+    copied: torch.cuda.Event | None = None  # None if the batch is already in the right place
 
     def received(self) -> Batch:
-        """For what is queued from now on; the device waits for the copy, the host does not."""
+        """Return the batch for the current stream. The device waits for the copy, not the host."""
         if self.copied is not None:
             stream = torch.cuda.current_stream(self.batch.inputs.device)
             stream.wait_event(self.copied)
             for tensor in (self.batch.inputs, self.batch.targets):
-                tensor.record_stream(stream)  # its memory is in use until this stream is done
+                tensor.record_stream(stream)  # keeps its memory until this stream is done with it
         return self.batch
 
 
 class Transfer:
-    """To a GPU on a stream of its own, from pinned memory."""
+    """Copies batches to a device; to a GPU from pinned memory, on a separate stream."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device

@@ -31,7 +31,7 @@ def low_rank_layers(model: nn.Module) -> Iterator[tuple[str, LowRankLinear]]:
 
 
 def residuals(model: nn.Module) -> Iterator[tuple[str, LowRankLinear, Tensor]]:
-    """Yield each residual (exact minus stored frozen weight): name in a checkpoint, layer, value."""
+    """Yield the residuals of the stored frozen weights: name in a checkpoint, layer, value."""
     for name, layer in low_rank_layers(model):
         residual = layer.frozen.residual
         if residual is not None:

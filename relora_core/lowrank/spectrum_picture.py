@@ -55,7 +55,7 @@ def draw_values(axes: "Axes", file: SpectrumFile) -> None:
 
 
 def draw_ranks(axes: "Axes", file: SpectrumFile) -> None:
-    """Draw numerical and effective rank by step. The band is from the lowest to the highest layer."""
+    """Draw numerical and effective rank by step. The band spans the lowest to the highest layer."""
     steps = [file.since_step, *(spectrum.step for spectrum in file.spectra)]
     for measure, label in _MEASURES.items():
         ranks = [[getattr(x, measure) for x in s.layers.values()] for s in file.spectra]

@@ -1,9 +1,9 @@
-"""Causal attention over rows that are one sequence each, as a run needs it of transformers.
+"""Make transformers treat each row as one sequence in causal attention.
 
-With each forward pass transformers looks at the positions, whether a row is several sequences.
-From a GPU, the answer is a wait for the device; under torch.compile, which cannot look, it is a
-mask of (n, 1, length, length), and attention does without its kernels for causal masks. Here a row
-is one sequence, packed or not: its positions count from 0 to its end.
+In each forward pass, transformers checks the positions: does a row contain several sequences? On
+a GPU, the check waits for the device. torch.compile cannot check, so it creates a mask of
+(n, 1, length, length), with which attention cannot use its kernels for causal masks. In this
+project each row is one sequence, packed or not: its positions count from 0 to its end.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,25 +17,25 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from relora_core.models.cpu_attention import causal_attention, faster_than_torch
 
-_NAME = "sdpa"  # what models ask for unless told otherwise
-_BEYOND_CAUSAL = ("position_bias", "softcap", "cache")  # what some models ask for
+_NAME = "sdpa"  # the default attention of models
+_BEYOND_CAUSAL = ("position_bias", "softcap", "cache")  # options of some models
 
 
 @contextmanager
 def one_sequence_a_row() -> Iterator[None]:
-    """Spare transformers the look, and let it attend in the faster of two ways."""
+    """Skip the check of transformers, and let it use the faster of two attention functions."""
     look = masking_utils.find_packed_sequence_indices
     masking_utils.find_packed_sequence_indices = _one_sequence
     ALL_ATTENTION_FUNCTIONS[_NAME] = _attend
     try:
         yield
     finally:
-        del ALL_ATTENTION_FUNCTIONS[_NAME]  # transformers' own stays beneath
+        del ALL_ATTENTION_FUNCTIONS[_NAME]  # restores transformers' own function
         masking_utils.find_packed_sequence_indices = look
 
 
 def _one_sequence(position_ids: Tensor) -> None:
-    """What transformers' own answers where it finds no second sequence."""
+    """Return None, as the function of transformers does if each row is one sequence."""
 
 
 def _attend(
@@ -46,7 +46,10 @@ def _attend(
     attention_mask: Tensor | None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """As transformers' `sdpa_attention_forward`: (sequences, length, heads, d), and no weights."""
+    """Return the attention, (sequences, length, heads, d), and None instead of its weights.
+
+    The interface is that of transformers' `sdpa_attention_forward`.
+    """
     if attention_mask is None and _is_plainly_causal(module, options):
         groups = query.shape[1] // key.shape[1]
         keys, values = repeat_kv(key, groups), repeat_kv(value, groups)

@@ -1,4 +1,4 @@
-"""The plain Hugging Face model that a run starts from, in fp32 on the CPU."""
+"""Build the plain Hugging Face model that a run starts from, in fp32 on the CPU."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -30,7 +30,7 @@ from relora_core.spec import (
     check_no_kernels,
 )
 
-AutoModel = type[_BaseAutoModelClass]  # the class of those below
+AutoModel = type[_BaseAutoModelClass]  # the type of the auto classes below
 
 AUTO_MODELS: dict[TaskName, AutoModel] = {
     "causal_lm": AutoModelForCausalLM,
@@ -39,10 +39,10 @@ AUTO_MODELS: dict[TaskName, AutoModel] = {
 
 
 def make_config(spec: TrainSpec, of_the_data: Mapping[str, Any]) -> PreTrainedConfig:
-    """The model's config; `of_the_data` are the fields that a new model takes from its data.
+    """Return the model's config. `of_the_data` has the fields that a new model takes from the data.
 
-    They win over a preset's, and what `model.config` says wins over them. Raises `ModelError`,
-    also if the model is none for the task.
+    They override a preset's fields, and the fields of `model.config` override them. Raise
+    `ModelError` if the config is wrong or if the model does not fit the task.
     """
     config = _config(spec, of_the_data)
     _check_no_kernels(config)
@@ -57,7 +57,11 @@ def make_config(spec: TrainSpec, of_the_data: Mapping[str, Any]) -> PreTrainedCo
 
 
 def _check_no_kernels(config: PreTrainedConfig) -> None:
-    """A config may come with a model of anybody, and transformers loads what it names."""
+    """Raise `ModelError` if the config names kernels.
+
+    The config of a downloaded model is not trusted, and transformers would load the kernels that it
+    names.
+    """
     try:
         check_no_kernels({"attn_implementation": config._attn_implementation, **config.to_dict()})
     except ValueError as error:
@@ -84,19 +88,19 @@ def _config(spec: TrainSpec, of_the_data: Mapping[str, Any]) -> PreTrainedConfig
 
 
 def _from_fields(written: dict[str, Any]) -> PreTrainedConfig:
-    rest = deepcopy(written)  # transformers adds to what is inside
+    rest = deepcopy(written)  # transformers changes nested values
     model_type = rest.pop("model_type")
     if model_type not in CONFIG_MAPPING:
         raise no_model_type(model_type, CONFIG_MAPPING)
     try:
         return AutoConfig.for_model(model_type, **rest)
-    except Exception as error:  # of a config's own code: of any kind
-        # what checks a field wraps the reason into errors of its own
+    except Exception as error:  # the config's own code can raise any error
+        # the field checks wrap the reason in errors of their own
         raise ModelError(f"model.config is wrong: {error.__cause__ or error}") from error
 
 
 def _check_fields(config: PreTrainedConfig, written: Mapping[str, Any], within: str = "") -> None:
-    """Raise `ModelError` for what was written and is of no use to the config or a part of it."""
+    """Raise `ModelError` for a written field that the config, or a part of it, does not use."""
     known = {field.name for field in fields(config)} | type(config).attribute_map.keys()
     unknown = {key for key in written if key in vars(config)} - known
     parts = [part for part in type(config).sub_configs if hasattr(config, part)]
@@ -112,9 +116,9 @@ def _check_fields(config: PreTrainedConfig, written: Mapping[str, Any], within: 
 def build_model(
     spec: TrainSpec, auto_model: AutoModel, config: PreTrainedConfig
 ) -> PreTrainedModel:
-    """The model of this config. Random weights come from the seed.
+    """Return the model of this config. Random weights depend on the seed.
 
-    Of pretrained weights, those of a head for other labels are left out.
+    If weights are pretrained, a classification head for other labels is not loaded.
     """
     torch.manual_seed(generator_seed(spec.training.seed))
     if isinstance(spec.model, PretrainedModel) and spec.model.init == "weights":
@@ -134,7 +138,7 @@ def build_model(
 def _from_config(auto_model: AutoModel, config: PreTrainedConfig) -> PreTrainedModel:
     try:
         model: PreTrainedModel = auto_model.from_config(config, dtype=torch.float32)
-    except Exception as error:  # of a model's own code: of any kind
+    except Exception as error:  # the model's own code can raise any error
         raise ModelError(
             f"transformers cannot build a {config.model_type} of this config: {error}"
         ) from error

@@ -1,4 +1,4 @@
-"""Whether torch.compile can be used."""
+"""Find out whether torch.compile can be used."""
 
 import os
 import shutil
@@ -9,12 +9,12 @@ from relora_core.spec import TrainingSpec
 
 
 def compiles(spec: TrainingSpec, device: torch.device) -> bool:
-    """Whether a run of this spec compiles its model on this device."""
+    """Return whether a run of this spec compiles its model on this device."""
     return spec.compile and compiler_found(device)
 
 
 def compiler_found(device: torch.device) -> bool:
-    """Whether torch.compile can build its kernels: it needs a C++ (CPU) or C (GPU) compiler."""
+    """Return whether torch.compile finds the compiler it needs: C++ for a CPU, C for a GPU."""
     if device.type == "cpu":
         candidates = [os.environ.get("CXX", "g++"), "clang++"]
     else:

@@ -1,14 +1,15 @@
 """Causal attention on a CPU as matrix products, for compiled models.
 
 torch's kernel for attention multiplies small tiles, at a tenth of the speed that the same CPU
-reaches in large products. Here the queries go in a few blocks, each against all the keys that it
-sees: large products, with the softmax of a block fused by the compiler. As in FlashAttention
-(arXiv 2205.14135), forward keeps only the logarithm of each row's sum of exponentials, and backward
-forms the probabilities anew; unlike there, the scores of a whole block are in memory meanwhile.
+reaches in large products. Here the queries are divided into a few blocks. Each block is multiplied
+with all keys that it sees, in large products, and the compiler fuses the softmax of a block. As in
+FlashAttention (arXiv 2205.14135), forward keeps only the logarithm of each row's sum of
+exponentials, and backward computes the probabilities again. Unlike there, the scores of a whole
+block are in memory at once.
 
-A product of bf16 is rounded to bf16, too coarse for what goes into an exponential. A second product
-recovers what rounding took: the rounded first one is subtracted from it before it is rounded
-itself. The sum of both is as good as fp32.
+A product of bf16 numbers is rounded to bf16, which is too coarse for the argument of an
+exponential. A second product recovers the rounding error: the rounded first product is subtracted
+from it before it is rounded itself. The sum of both is as good as fp32.
 """
 
 from collections.abc import Iterator
@@ -17,17 +18,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_BLOCKS = (512, 256, 128, 64)  # queries at once; the larger, the better, up to a few blocks
-_MOST_BLOCKS = 8  # each is compiled for itself
-_MOST_SCORES = 2**24  # of a block, over all sequences and heads: 150 MB at a time in backward
+_BLOCKS = (512, 256, 128, 64)  # queries at once; larger is better while there are a few blocks
+_MOST_BLOCKS = 8  # each block is compiled separately
+_MOST_SCORES = 2**24  # in a block, over all sequences and heads: 150 MB at once in backward
 
 _CPU = torch.cpu.get_capabilities()
-# With AMX, torch's kernel multiplies by its tiles.
+# With AMX, torch's own kernel multiplies with AMX tiles.
 _MULTIPLIES_BF16 = _CPU.get("avx512_bf16", False) and not _CPU.get("amx_bf16", False)
 
 
 def faster_than_torch(query: Tensor, key: Tensor) -> bool:
-    """Whether to take `causal_attention`: a matter of processor, types and shapes."""
+    """Return whether to use `causal_attention`. It depends on the CPU, the types and the shapes."""
     if query.device.type != "cpu" or not torch.compiler.is_compiling():
         return False
     if query.dtype == torch.bfloat16 and not _MULTIPLIES_BF16:
@@ -36,10 +37,10 @@ def faster_than_torch(query: Tensor, key: Tensor) -> bool:
 
 
 def causal_attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """softmax(scale q k', the future left out) v.
+    """Return softmax(scale q k') v, where each query sees only keys up to its own position.
 
-    Shapes: query, key (sequences, heads, length, d); value (sequences, heads, length, d_v); so is
-    the result.
+    Shapes: query, key (sequences, heads, length, d); value and result
+    (sequences, heads, length, d_v).
     """
     block = _block(query)
     rows = (tensor.flatten(0, 1) for tensor in (query, key, value))
@@ -48,7 +49,7 @@ def causal_attention(query: Tensor, key: Tensor, value: Tensor, scale: float) ->
 
 
 def _block(query: Tensor) -> int:
-    """How many queries go at once; 0: there would be too many blocks."""
+    """Return the number of queries in a block, or 0 if there would be too many blocks."""
     sequences, heads, length, _ = query.shape
     most = min(max(256, length // 4), _MOST_SCORES // (sequences * heads * length))
     block = next((block for block in _BLOCKS if block <= most), 0)
@@ -98,9 +99,10 @@ def _ranges(length: int, block: int) -> Iterator[tuple[int, int]]:
 
 
 def _scores(queries: Tensor, keys: Tensor, start: int) -> Tensor:
-    """q k' in fp32 or better, minus infinity where a key is later than its query.
+    """Return q k' in fp32 or better, with minus infinity where a key is later than its query.
 
-    Shapes: queries (n, block, d), from position `start` on; keys (n, end, d); (n, block, end).
+    Shapes: queries (n, block, d), from position `start` on; keys (n, end, d); result
+    (n, block, end).
     """
     products = torch.bmm(queries, keys.mT)
     if products.dtype.itemsize < 4:

@@ -1,4 +1,4 @@
-"""How a run's model lies on the devices: in one piece on each, or in parts over all of them."""
+"""Place the model on the devices: a replica on each device, or sharded over all of them."""
 
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -18,18 +18,20 @@ Change = Callable[[PreTrainedModel], None]
 
 
 class Layout(Protocol):
+    """A way to place a model on the devices."""
+
     def place(self, model: PreTrainedModel) -> PreTrainedModel:
-        """Move a model from the CPU, where it is whole, to where it is trained."""
+        """Move an unsharded model from the CPU to the devices on which it is trained."""
 
     def changed(self, model: PreTrainedModel, change: Change) -> PreTrainedModel:
-        """The placed model with other layers; `change` replaces them. The old one is given up."""
+        """Return the placed model after `change` replaced its layers. Do not use the old one."""
 
 
 class Replicated:
     """The whole model on one device."""
 
     def __init__(self, device: torch.device | None = None) -> None:
-        """By default on the CPU."""
+        """Place the model on `device`, by default the CPU."""
         self.device = device or torch.device("cpu")
 
     def place(self, model: PreTrainedModel) -> PreTrainedModel:
@@ -44,7 +46,7 @@ class Replicated:
 
 
 def layout_of(spec: TrainingSpec, world: World, build: Callable[[], PreTrainedModel]) -> Layout:
-    """Lay the model out as `training.parallelism` says; one rank alone holds all of it.
+    """Return the layout of `training.parallelism`. A single rank always has the whole model.
 
     `build` makes a plain model of the same shape.
     """
@@ -54,21 +56,21 @@ def layout_of(spec: TrainingSpec, world: World, build: Callable[[], PreTrainedMo
 
 
 class Sharded:
-    """FSDP2: each rank holds some rows of every tensor, and a block is whole only while it runs.
+    """FSDP2: each rank holds some rows of every tensor. A block is gathered only while it runs.
 
-    What FSDP has wrapped cannot be given other layers, so these come in a fresh model, which is
-    filled in from the old one on the CPU of every rank.
+    The layers of a wrapped model cannot be replaced. So `changed` builds a new model on the CPU of
+    every rank and copies the weights from the old one.
     """
 
     def __init__(self, mesh: DeviceMesh, build: Callable[[], PreTrainedModel]) -> None:
-        """`build` makes a plain model of the same shape; what its weights are is of no matter."""
+        """Shard over `mesh`. `build` makes a plain model of the same shape, with any weights."""
         self.mesh = mesh
         self.build = build
 
     def place(self, model: PreTrainedModel) -> PreTrainedModel:
         for block in blocks(model):
             fully_shard(block, mesh=self.mesh, reshard_after_forward=True)
-        # the root too, so that outside of a step its parameters are always those of the optimizer
+        # shard the root too, so that its parameters outside of a step are the optimizer's
         fully_shard(model, mesh=self.mesh, reshard_after_forward=True)
         for _, layer in low_rank_layers(model):
             residual = layer.frozen.residual
@@ -88,12 +90,12 @@ class Sharded:
 
 
 def compiled_parts(model: nn.Module) -> list[nn.Module]:
-    """What torch.compile takes as one: of a sharded model each block, as it is put together."""
+    """Return the modules to compile separately: the blocks of a sharded model, else the model."""
     return list(blocks(model)) if is_fsdp_model(model) else [model]
 
 
 def blocks(model: nn.Module) -> Iterator[nn.Module]:
-    """The transformer blocks: what stands in the outermost module lists."""
+    """Yield the transformer blocks: the modules in the outermost module lists."""
     outer: list[str] = []
     for name, module in model.named_modules():
         if isinstance(module, nn.ModuleList) and not name.startswith(tuple(outer)):

@@ -1,4 +1,4 @@
-"""AdamW, fused: one kernel for all parameters, which reads on the device whether to step."""
+"""Fused AdamW: one kernel for all parameters, which reads on the device whether to step."""
 
 from torch.optim import AdamW
 

@@ -1,4 +1,4 @@
-"""AdamW of bitsandbytes, which keeps the moments of larger tensors in 8 bits."""
+"""The AdamW of bitsandbytes, which keeps the moments of larger tensors in 8 bits."""
 
 from torch.optim import Optimizer
 

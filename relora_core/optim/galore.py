@@ -1,4 +1,4 @@
-"""GaLore (arXiv 2403.03507): AdamW whose moments live in a subspace of the gradient.
+"""GaLore (arXiv 2403.03507): AdamW with its moments in a subspace of the gradient.
 
 For each projected matrix W (m, n) and its gradient G, algorithm 2 of the paper:
 
@@ -6,9 +6,9 @@ For each projected matrix W (m, n) and its gradient G, algorithm 2 of the paper:
     R = Pᵀ G        the moments are those of R, (r, n)
     W ← W - lr · scale · P m̂ / (√v̂ + ε)
 
-That is for m <= n; else P is of the right singular vectors, R = G P, (m, r), so that the smaller
-side is projected (section 4.2). The moments go on when P changes. The state of a matrix takes
-mr + 2nr numbers where AdamW takes 2mn.
+This is for m <= n. Otherwise P has the right singular vectors and R = G P, (m, r), so that the
+smaller side is projected (section 4.2). The moments are kept when P changes. The state of a matrix
+takes mr + 2nr numbers; that of AdamW takes 2mn.
 """
 
 from typing import Any
@@ -19,9 +19,9 @@ from torch.optim import AdamW
 
 
 class GaloreAdamW(AdamW):
-    """`projected` are matrices; what is in `groups` trains with plain AdamW.
+    """GaLore for the matrices of one group, and plain AdamW for the other groups.
 
-    State of a projected matrix: the int `step`, `projection`, `exp_avg` and `exp_avg_sq`.
+    The state of a projected matrix is the int `step`, `projection`, `exp_avg` and `exp_avg_sq`.
     """
 
     def __init__(
@@ -33,7 +33,10 @@ class GaloreAdamW(AdamW):
         betas: tuple[float, float],
         eps: float,
     ) -> None:
-        """`projected` is a group that also has `rank`, `update_projection_every` and `scale`."""
+        """Train the group `projected` with GaLore, and `groups` with plain AdamW.
+
+        `projected` also has the keys `rank`, `update_projection_every` and `scale`.
+        """
         super().__init__([projected, *groups], lr=lr, betas=betas, eps=eps, fused=True)
 
     @torch.no_grad()
@@ -45,7 +48,7 @@ class GaloreAdamW(AdamW):
         super().step(closure)
 
     def _step_projected(self, weight: nn.Parameter, group: dict[str, Any]) -> None:
-        """Take the step and drop the gradient, so that AdamW passes this weight over."""
+        """Take the step, and delete the gradient so that AdamW skips this weight."""
         if weight.grad is None:
             return
         gradient, weight.grad = weight.grad.float(), None  # (m, n)
@@ -61,19 +64,19 @@ class GaloreAdamW(AdamW):
 
 
 def _projection(gradient: Tensor, rank: int) -> Tensor:
-    """Orthonormal columns: (m, r) of left singular vectors if m <= n, else (n, r) of right ones."""
+    """Return orthonormal singular vectors: left ones (m, r) if m <= n, else right ones (n, r)."""
     left, _, right = torch.linalg.svd(gradient, full_matrices=False)
     vectors = left if _is_wide(gradient.shape) else right.T
     return vectors[:, :rank].contiguous()
 
 
 def _project(gradient: Tensor, projection: Tensor) -> Tensor:
-    """(r, n) if m <= n, else (m, r)."""
+    """Return the projected gradient: (r, n) if m <= n, else (m, r)."""
     return projection.T @ gradient if _is_wide(gradient.shape) else gradient @ projection
 
 
 def _project_back(direction: Tensor, projection: Tensor, shape: torch.Size) -> Tensor:
-    """(m, n)"""
+    """Return the direction of the whole matrix, (m, n)."""
     return projection @ direction if _is_wide(shape) else direction @ projection.T
 
 
@@ -82,7 +85,7 @@ def _is_wide(shape: torch.Size) -> bool:
 
 
 def _adam_direction(state: dict[str, Any], gradient: Tensor, group: dict[str, Any]) -> Tensor:
-    """m̂ / (√v̂ + ε) after this gradient; `step` has counted it."""
+    """Update the moments and return m̂ / (√v̂ + ε). `step` already counts this gradient."""
     if "exp_avg" not in state:
         state["exp_avg"], state["exp_avg_sq"] = (torch.zeros_like(gradient) for _ in range(2))
     beta1, beta2 = group["betas"]

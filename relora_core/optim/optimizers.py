@@ -1,7 +1,7 @@
-"""Optimizers from the spec.
+"""Build and step the optimizer that the spec names.
 
-The module of an optimizer has its name and a function `build`; its fields and its facts are in
-`relora_core.spec.optimizer`.
+The module of an optimizer has the optimizer's name and a function `build`. The fields and
+properties of an optimizer are in `relora_core.spec.optimizer`.
 """
 
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ from relora_core.spec import BaseOptimizer
 
 
 def build_optimizer(model: nn.Module, spec: BaseOptimizer) -> Optimizer:
-    """The optimizer that the spec names, over what is trainable now.
+    """Return the optimizer of the spec for the parameters that are trainable now.
 
-    Raises `ModelError` if the package that the spec asks for is not installed.
+    Raise `ModelError` if the optimizer needs a package that is not installed.
     """
     module = import_module(f"relora_core.optim.{spec.name}")
     groups = decay_groups([p for p in model.parameters() if p.requires_grad], spec)
@@ -32,19 +32,19 @@ def state_by_name(model: nn.Module, optimizer: Optimizer) -> dict[str, dict[str,
 
 
 def keep_state(kept: Mapping[str, dict[str, Any]], model: nn.Module, optimizer: Optimizer) -> None:
-    """Parameters that are still trained go on with the moments that those of their name had."""
+    """Give each trainable parameter the optimizer state in `kept` that has its name."""
     for name, parameter in model.named_parameters():
         if parameter.requires_grad and name in kept:
             optimizer.state[parameter] = kept[name]
 
 
 def step_if(finite: Tensor, optimizer: Optimizer) -> None:
-    """Take the step if the flag is set; else weights, moments and step counts stay as they are.
+    """Take the step if `finite`; otherwise do not change weights, moments and step counts.
 
-    Fused AdamW reads the flag on the device, as it does for `torch.amp.GradScaler`. The others
-    have to know first: a sync point.
+    Fused AdamW reads the flag on the device, as it does for `torch.amp.GradScaler`. For other
+    optimizers the host has to read the flag first, which waits for the device.
     """
-    if type(optimizer) is AdamW:  # not GaLore's, whose projected weights know of no flag
+    if type(optimizer) is AdamW:  # not its subclass GaLore, whose projection ignores the flag
         optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]
         optimizer.step()
     elif finite:

@@ -1,4 +1,4 @@
-"""Parameter groups: matrices decay, norms and biases do not."""
+"""Parameter groups: matrices have weight decay, norms and biases have none."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ Groups = list[dict[str, Any]]
 
 
 def decay_groups(trainable: list[nn.Parameter], spec: BaseOptimizer) -> Groups:
-    """Divide what is trained into parameter groups with and without weight decay."""
+    """Divide the trainable parameters into groups with and without weight decay."""
     groups: Groups = [
         {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": spec.weight_decay},
         {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},

@@ -1,7 +1,7 @@
 """Learning-rate multipliers as pure functions of the step.
 
-Everywhere, `step` counts from 0 and is the step about to be taken; 1.0 is the peak. No step
-has a rate of zero.
+`step` always counts from 0 and is the step about to be taken. 1.0 is the peak. No warm-up step has
+a learning rate of zero.
 """
 
 import math
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 def cosine(step: int, *, total_steps: int, warmup_steps: int, min_lr_ratio: float) -> float:
-    """Linear warm-up, then half a cosine from 1 to `min_lr_ratio` at `total_steps`."""
+    """Return a linear warm-up, then half a cosine from 1 to `min_lr_ratio` at `total_steps`."""
     if step < warmup_steps:
         return (step + 1) / warmup_steps
     done = _share_done(step, total_steps, warmup_steps)
@@ -17,7 +17,7 @@ def cosine(step: int, *, total_steps: int, warmup_steps: int, min_lr_ratio: floa
 
 
 def linear(step: int, *, total_steps: int, warmup_steps: int, min_lr_ratio: float) -> float:
-    """Linear warm-up, then a line from 1 to `min_lr_ratio` at `total_steps`."""
+    """Return a linear warm-up, then a line from 1 to `min_lr_ratio` at `total_steps`."""
     if step < warmup_steps:
         return (step + 1) / warmup_steps
     return 1 - (1 - min_lr_ratio) * _share_done(step, total_steps, warmup_steps)
@@ -26,9 +26,9 @@ def linear(step: int, *, total_steps: int, warmup_steps: int, min_lr_ratio: floa
 def wsd(
     step: int, *, total_steps: int, warmup_steps: int, decay_steps: int, min_lr_ratio: float
 ) -> float:
-    """Warm-up, stable, decay (arXiv 2404.06395, section 4): 1 until the last `decay_steps`.
+    """Return warm-up, stable, decay (arXiv 2404.06395, section 4): 1 until the last `decay_steps`.
 
-    The decay is 1 - sqrt, which ends lower than a line does (arXiv 2405.18392).
+    The decay is 1 - sqrt, which ends with a lower loss than a line (arXiv 2405.18392).
     """
     if step < warmup_steps:
         return (step + 1) / warmup_steps
@@ -39,10 +39,10 @@ def wsd(
 def rewarmed(
     envelope: Callable[[int], float], step: int, *, since: int, warmup_steps: int
 ) -> float:
-    """`envelope`, but climbing from near zero to where it is `warmup_steps` after `since`.
+    """Return `envelope`, but with a linear warm-up of `warmup_steps` from the step `since` on.
 
-    An envelope that has come down to zero by then would leave no rate at all to climb to: the
-    target is then its value at this step.
+    The warm-up starts near zero and ends at the envelope's value after it. If the envelope is zero
+    there, the target is the envelope's value at this step.
     """
     taken = step - since
     if taken >= warmup_steps:

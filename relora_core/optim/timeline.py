@@ -1,4 +1,4 @@
-"""The one clock of a run: phases, restarts and the learning rate, all read from the step."""
+"""The timeline of a run: phases, restarts and the learning rate as functions of the step."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from relora_core.spec import Phases, TrainSpec
 
 @dataclass(frozen=True)
 class Timeline:
-    """What happens before the step of a number; steps count from 0."""
+    """The events before each step, and the step's learning rate. Steps count from 0."""
 
     total_steps: int
     phases: Phases
     warmup_steps: int
-    restart_warmup_steps: int  # 0 under a schedule that does not climb again
-    envelope: Callable[[int], float]  # the multiplier, but for the climbs after restarts
+    restart_warmup_steps: int  # 0 for a schedule without a warm-up after restarts
+    envelope: Callable[[int], float]  # the multiplier without the warm-up after restarts
     learning_rate: float
     low_rank_learning_rate: float
 
@@ -39,14 +39,17 @@ class Timeline:
         return self.phases.at(step)
 
     def is_restart(self, step: int) -> bool:
-        """Whether a merge comes before this step: at each later multiple of `reset_every`."""
+        """Return whether a restart comes before this step.
+
+        Restarts are at the multiples of `reset_every` after the first low-rank step.
+        """
         reset_every = self.phases.reset_every
         if reset_every is None or not self.phases.first_steps < step < self.total_steps:
             return False
         return step % reset_every == 0
 
     def is_change(self, step: int) -> bool:
-        """Whether the weights take another form before this step: a switch or a restart."""
+        """Return whether a phase switch or a restart comes before this step."""
         return self.is_restart(step) or (step > 0 and self.phase(step) != self.phase(step - 1))
 
     def learning_rate_at(self, step: int) -> float:
@@ -61,7 +64,7 @@ class Timeline:
         return rewarmed(self.envelope, step, since=since, warmup_steps=self.restart_warmup_steps)
 
     def _last_start(self, step: int) -> int:
-        """The last step at or before `step` with fresh factors: the switch, or a restart."""
+        """Return the last step up to `step` that began with new factors: a switch or a restart."""
         if self.phase(step) != "low_rank":
             return 0
         switch, reset_every = self.phases.first_steps, self.phases.reset_every

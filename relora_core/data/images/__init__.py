@@ -1,7 +1,7 @@
-"""Labelled images in, batches of pixels out.
+"""Turn labelled images into batches of pixels.
 
-decode, sources    an image's pixels; where images come from, and what could not be read
-pack               resized once, in the cache, to pixels that lie as a batch needs them
-shards             any images of any step, read where they lie
-prepare            all of it, from a spec
+decode, sources    decode images; read them, and report rows that cannot be read
+pack               resize images once into the cache, in the layout of a batch
+shards             read the images of any step from the memory-mapped cache
+prepare            all of this, from a spec
 """

@@ -1,4 +1,4 @@
-"""An encoded image to the pixels that a model sees."""
+"""Decode an image to the pixels that the model gets."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 from relora_core.errors import DataError
 
-# The filter with which the model's image processor resizes too (transformers' ViTImageProcessor).
-RESAMPLE = 2  # PIL.Image.Resampling.BILINEAR, which is loaded late
+# The same filter as in the model's image processor (transformers' ViTImageProcessor).
+RESAMPLE = 2  # PIL.Image.Resampling.BILINEAR; PIL is imported late
 
 
 class BadImage(Exception):
-    """The bytes are no image; the message says why."""
+    """The bytes are not an image. The message says why."""
 
 
 @dataclass(frozen=True)
 class Decoded:
     pixels: NDArray[np.uint8]  # (3, size, size), red, green and blue
-    content: bytes  # a hash of the whole image, the same however it was encoded or resized
+    content: bytes  # a hash of the image before resizing, the same for every encoding
 
 
 def require_pillow() -> None:
@@ -33,7 +33,10 @@ def require_pillow() -> None:
 
 
 def decode(encoded: bytes, *, size: int) -> Decoded:
-    """Turn upright as the camera says, make it RGB and square. Raises `BadImage`."""
+    """Decode an image, rotate it by its EXIF orientation, make it RGB and `size` x `size`.
+
+    Raise `BadImage` if it cannot be decoded.
+    """
     from PIL import Image, ImageOps
 
     try:

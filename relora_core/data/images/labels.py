@@ -1,4 +1,4 @@
-"""Labels and their numbers."""
+"""Number the labels of images."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,14 +8,21 @@ from relora_core.errors import DataError
 
 
 class Labels:
-    """Given names keep their order; else names are numbered as they are met, and sorted at last."""
+    """Labels and their numbers.
+
+    Given names keep their order. Otherwise names are numbered as they are found, and sorted at the
+    end.
+    """
 
     def __init__(self, given: list[str] | None) -> None:
         self._given = given
         self._numbers = {name: number for number, name in enumerate(given or [])}
 
     def number(self, image: EncodedImage) -> int:
-        """Raises `DataError` for a label that the given names lack."""
+        """Return the preliminary number of the image's label.
+
+        Raise `DataError` if the label is not one of the given names.
+        """
         if self._given is not None and image.label not in self._numbers:
             raise DataError(
                 f"{image.where} has the label {image.label!r}, which the training data lacks; it "
@@ -25,14 +32,14 @@ class Labels:
 
     @property
     def names(self) -> list[str]:
-        """In their final order; labels that are all numbers go by their value."""
+        """The names in their final order. If all are numbers, they are sorted by value."""
         if self._given is not None:
             return self._given
         numeric = all(name.isdecimal() for name in self._numbers)
         return sorted(self._numbers, key=lambda name: (int(name) if numeric else 0, name))
 
     def final(self, numbers: list[int]) -> NDArray[np.uint32]:
-        """What `number` gave, as places in `names`."""
+        """Convert preliminary numbers from `number` to positions in `names`."""
         places = {name: place for place, name in enumerate(self.names)}
         table = np.array([places[name] for name in self._numbers], dtype="<u4")
         return table[np.array(numbers, dtype=np.int64)]

@@ -1,7 +1,7 @@
-"""A source to two files of pixels on disk, kept and held out, once per node.
+"""Decode a source into two files of pixels on disk, kept and held out, once per node.
 
-A file is its images one after the other, each 3 x size x size bytes; beside it lie the numbers
-of their labels, as little-endian uint32.
+A file has the images one after the other, each of 3 x size x size bytes. A second file has the
+numbers of their labels, as little-endian uint32.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from relora_core.data.sources import Tally
 from relora_core.data.split import is_held_out
 from relora_core.spec import Source
 
-LAYOUT = 1  # to be raised when the same source would give other files
+LAYOUT = 1  # raise it when the same source would give other files
 DECODED_AT_ONCE = 512
 
 Part = Literal["kept", "held_out"]
@@ -69,10 +69,10 @@ class PackedImages:
 def pack_images(
     source: Source, *, size: int, held_out: float, labels: list[str] | None = None, cache: Path
 ) -> PackedImages:
-    """Find the pixels of a source in the cache, or decode it into them.
+    """Find the pixels of a source in the cache, or decode the source into the cache.
 
-    `labels` are those of the training data, if this is not it. Raises `DataError` if the source
-    has another.
+    `labels` are the labels of the training data if this source is not the training data. Raise
+    `DataError` if the source has another label.
     """
     name = digest(LAYOUT, fingerprint(source, cache=cache), size, held_out, labels)
     folder = cache / "images" / name
@@ -92,7 +92,7 @@ def pack_images(
 def _decoded(
     rows: Iterator[EncodedImage | BadRow], tally: Tally, source: Source, size: int
 ) -> Iterator[tuple[EncodedImage, Decoded]]:
-    """The good images; all rows are counted."""
+    """Decode the rows and yield the good images. Count all rows in `tally`."""
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
         while some := list(islice(rows, DECODED_AT_ONCE)):
             for row, image in zip(
@@ -134,7 +134,7 @@ class _Writer:
                 self._numbers[part].append(self._labels.number(row))
 
     def manifest(self, tally: Tally, size: int) -> ImageManifest:
-        """Write the labels, whose numbers are final now, and sum up."""
+        """Write the labels with their final numbers, and return the manifest."""
         counts = {}
         for part, numbers in self._numbers.items():
             final = self._labels.final(numbers)

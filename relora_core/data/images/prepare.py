@@ -1,4 +1,4 @@
-"""From a spec to the images of a run: its labels and its two splits, checked to be enough."""
+"""Prepare the images of a run from its spec: labels and two splits that are large enough."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,9 +32,9 @@ class PreparedImages:
 
 
 def prepare_images(spec: TrainSpec, *, size: int, cache: Path, emit: Emit) -> PreparedImages:
-    """Decode and resize what the spec names, or find it in the cache. Raises `DataError`.
+    """Decode and resize the images of the spec, or find them in the cache. Raise `DataError`.
 
-    Safe to call from every rank and job of a node at once: one of them does the work.
+    All ranks and jobs of a node can call it at once: one of them does the work.
     """
     data = spec.data
     held_out = data.validation.fraction if isinstance(data.validation, HeldOut) else 0.0
@@ -58,8 +58,8 @@ def prepare_images(spec: TrainSpec, *, size: int, cache: Path, emit: Emit) -> Pr
 
 
 def _check(split: Split, packed: PackedImages, part: Part, spec: TrainSpec, emit: Emit) -> None:
-    """Report a split, refuse it if it is bad or too small."""
-    manifest, whole = packed.manifest, part == "kept"  # bad rows are in no part; reported once
+    """Report a split, and raise `DataError` if it is bad or too small."""
+    manifest, whole = packed.manifest, part == "kept"  # bad rows belong to no part; report once
     images = manifest.images(part)
     emit(
         DataPrepared(

@@ -1,4 +1,4 @@
-"""Packed images, memory-mapped: any of them at the cost of reading it."""
+"""Packed images, memory-mapped, so that any image can be read by its number."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,8 @@ from relora_core.data.shuffle import mix, permute
 class ImageShards:
     """Images of one size with the numbers of their labels.
 
-    With a `flip_seed`, a fair coin of the seed and the position decides whether an image is
-    mirrored, left for right.
+    With a `flip_seed`, each image is flipped horizontally with probability 1/2. The decision
+    depends only on the seed and the position.
     """
 
     def __init__(
@@ -45,9 +45,10 @@ def _coins(positions: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class Shuffled:
-    """A dataset in another order, the same in every run: its first examples are a fair sample.
+    """A dataset in a shuffled order that is the same in every run.
 
-    Images often lie sorted by label, and an evaluation scores the first of them.
+    Images are often stored sorted by label, and an evaluation scores the first ones. Shuffled,
+    the first examples are a fair sample.
     """
 
     dataset: Dataset

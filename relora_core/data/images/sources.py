@@ -1,4 +1,4 @@
-"""A source's labelled images, in a fixed order, and the name of its content."""
+"""Read the labelled images of a source in a fixed order, and compute a fingerprint of them."""
 
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
@@ -31,14 +31,14 @@ class ImageRows:
 
 
 def image_rows(source: Source) -> ImageRows:
-    """Open a source. Raises `DataError`, also while its rows are read."""
+    """Open a source. Raise `DataError` if it cannot be read, also while its rows are read."""
     if source.name.startswith("hf://"):
         return _hub_rows(parse_hub_uri(source.name), source)
     return ImageRows(_folder_rows(_root(source)))
 
 
 def fingerprint(source: Source, *, cache: Path) -> str:
-    """Name the images of a source: files by their bytes, a Hugging Face dataset by its URI."""
+    """Return a fingerprint of a source: of its files' bytes, or of a Hugging Face dataset's URI."""
     if source.name.startswith("hf://"):
         dataset = astuple(parse_hub_uri(source.name))
         return digest("hf", *dataset, source.image_field, source.label_field)
@@ -65,7 +65,7 @@ def _root(source: Source) -> Path:
 
 
 def _files(root: Path) -> list[Path]:
-    """Every file below the folder of a label, hidden ones aside."""
+    """Return every file below the folders of the labels, except hidden files."""
     files = (file for folder in root.iterdir() if folder.is_dir() for file in folder.rglob("*"))
     visible = (f for f in files if not any(p.startswith(".") for p in f.relative_to(root).parts))
     return sorted(file for file in visible if file.is_file())
@@ -123,9 +123,9 @@ def _read_hub(
 
 
 def _content(image: object, folder: Path) -> bytes | None:
-    """The bytes of a column's value, inside it or in a file of the dataset.
+    """Return the image bytes of a column's value, stored in it or in a file of the dataset.
 
-    A row may name any file; none outside of the folder with the files of the dataset is opened.
+    A row could name any file, so a file outside of the dataset's folder is not opened.
     """
     if not isinstance(image, dict):
         return None
@@ -136,7 +136,7 @@ def _content(image: object, folder: Path) -> bytes | None:
 
 
 def _files_of(dataset: HubDataset) -> Path:
-    """The folder that the dataset is, or where files of the Hub are kept."""
+    """Return the folder of a local dataset, or the folder of the Hub's cache."""
     from datasets.config import HF_CACHE_HOME
 
     return Path(dataset.name if Path(dataset.name).is_absolute() else HF_CACHE_HOME)

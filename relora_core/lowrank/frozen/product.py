@@ -19,7 +19,7 @@ Gradient = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 
 
 def register_dequantized(name: str, dequantize: Callable[[Stored, torch.dtype], Tensor]) -> Linear:
-    """Return an operator as `register_linear` that dequantizes W and multiplies in the type of x."""
+    """Return an operator as in `register_linear` that multiplies by the dequantized W."""
 
     def product(x: Tensor, codes: Tensor, scales: Tensor) -> Tensor:
         return F.linear(x, dequantize((codes, scales), x.dtype)[:, : x.shape[-1]])

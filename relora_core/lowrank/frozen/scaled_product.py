@@ -31,7 +31,7 @@ class Numbers(Protocol):
         """The torch type in which a parameter holds the bits."""
 
     def quantize_rows(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the nearest numbers to rows / scales, (..., n), and the scales, (..., 1) in fp32."""
+        """Return the numbers nearest to rows / scales, (..., n), and the fp32 scales, (..., 1)."""
 
     def has_tensor_cores(self, device: torch.device, dtype: torch.dtype, /) -> bool:
         """Return whether `multiply` is fast on the device and can return results of this type."""
