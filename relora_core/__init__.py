@@ -1,7 +1,7 @@
 """Pretrain with ReLoRA from Python: `import relora_core as relora`.
 
-A name is loaded when it is first used, so that importing a module of this package, as the service
-does, loads no torch.
+A name is loaded at its first use. So the service can import modules of this package without loading
+torch.
 """
 
 from importlib import import_module

@@ -22,7 +22,7 @@ logger = logging.getLogger("relora_core")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return the exit code: 0 finished or stopped, 1 failed, 2 wrong usage or spec."""
+    """Run a command. Return 0 if it finished or stopped, 1 if it failed, 2 if input is wrong."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     exit_code: int = options.run(options)
@@ -36,9 +36,9 @@ def _train(options: argparse.Namespace) -> int:
     except (OSError, ValueError) as error:
         logger.error("%s", error)
         return 2
-    # By default, threads that wait spin so long that two runs on the same cores stand still.
+    # By default, waiting threads spin so long that two runs on the same cores hardly progress.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    from relora_core.process import run  # loads torch: late, so that a wrong spec is told at once
+    from relora_core.process import run  # loads torch: late, so that spec errors come at once
 
     return run(
         spec,
@@ -113,7 +113,7 @@ def _presets(options: argparse.Namespace) -> int:
 
 
 def read_spec(file: Path) -> TrainSpec:
-    """Read YAML or JSON. Raises `ValueError` with a line for each thing that is wrong."""
+    """Read a spec in YAML or JSON. Raise `ValueError` with one line for each problem."""
     document = read_document(file)
     if not isinstance(document, dict):
         raise ValueError(f"{file} holds no spec: expected fields such as `model` and `data`")
@@ -127,7 +127,7 @@ def read_spec(file: Path) -> TrainSpec:
 
 
 def read_accepted_spec(file: Path) -> TrainSpec:
-    """Read what the service accepted. Raises `ValueError`."""
+    """Read a spec that the service accepted before. Raise `ValueError` if it cannot be read."""
     return read_accepted(TrainSpec, json.loads(file.read_bytes()))
 
 

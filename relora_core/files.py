@@ -1,4 +1,4 @@
-"""Files that survive a power cut: synced to disk before anything refers to them."""
+"""Write files that survive a power failure: they are synced to disk before anything uses them."""
 
 import hashlib
 import os
@@ -23,7 +23,7 @@ def sha256(path: Path) -> str:
 
 
 def publish_file(file: Path, content: bytes) -> None:
-    """Write a file in place of an older one: a reader sees the one or the other, whole."""
+    """Replace a file atomically: a reader sees either the old or the new content, complete."""
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}.tmp")
     temporary.write_bytes(content)
@@ -34,12 +34,12 @@ def publish_file(file: Path, content: bytes) -> None:
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty hidden folder, which appears as `folder` at the end of the block.
+    """Yield an empty hidden folder, which is renamed to `folder` at the end of the block.
 
-    After an error it is gone: on a full disk it would take the room that the error's report needs.
+    After an error it is deleted, because on a full disk the error report needs the space.
     """
     temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
+    shutil.rmtree(temporary, ignore_errors=True)  # a killed process may have left one
     temporary.mkdir(parents=True)
     try:
         yield temporary
@@ -50,9 +50,9 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 
 def publish_folder(temporary: Path, folder: Path) -> None:
-    """Make a finished folder visible under its name in one step, on disk and in view.
+    """Sync a finished folder to disk and rename it to `folder`.
 
-    An older folder of that name goes first, whole.
+    An older folder of that name is deleted first.
     """
     for file in temporary.iterdir():
         sync(file)
@@ -63,7 +63,7 @@ def publish_folder(temporary: Path, folder: Path) -> None:
 
 
 def delete_folder(folder: Path) -> None:
-    """Out of sight in one step, then off the disk: a kill in between leaves no half of it."""
+    """Delete a folder. Rename it first, so that a kill in between leaves no partial folder."""
     hidden = folder.with_name(f".{folder.name}.deleted")
     shutil.rmtree(hidden, ignore_errors=True)
     if folder.exists():

@@ -1,4 +1,4 @@
-"""Text from a merged model, on the CPU or a GPU: what a person tries a model with."""
+"""Generate text with a merged model, on the CPU or a GPU."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from relora_core.progress_bars import no_progress_bars
 
 
 class SampleRequest(BaseModel):
-    """What to sample; a temperature of 0 takes the likeliest token each time."""
+    """A request to sample text. With a temperature of 0, always take the most likely token."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -36,10 +36,10 @@ class Sample:
 
 @as_train_error()
 def generate(folder: Path, request: SampleRequest, *, device: str) -> Sample:
-    """Continue the prompt as the beginning of a document, which is how the model saw text.
+    """Continue the prompt, which is treated as the beginning of a document, as in training.
 
-    Raises `GenerationError` if prompt and new tokens do not fit the model, and no other error than
-    a `TrainError`.
+    Raise `GenerationError` if the prompt and the new tokens do not fit the model. All other errors
+    are raised as a `TrainError` too.
     """
     with no_progress_bars():
         model: Any = AutoModelForCausalLM.from_pretrained(folder)
@@ -47,7 +47,7 @@ def generate(folder: Path, request: SampleRequest, *, device: str) -> Sample:
     tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     prompt = text_encoder(tokenizer).encode(request.prompt, add_special_tokens=False).ids
     _check_fits(model, len(prompt) + 1 + request.max_new_tokens)
-    # In training, EOS is what comes before a document.
+    # In training, EOS comes before each document.
     ids = torch.tensor([[tokenizer.eos_token_id, *prompt]], device=device)
     torch.manual_seed(request.seed)
     new = _continue(model, ids, request, eos=tokenizer.eos_token_id)

@@ -1,8 +1,8 @@
-"""How the memory of a process is taken from the system and given back, where a CPU trains.
+"""Control how a process that trains on a CPU keeps and returns memory.
 
-A step allocates and frees the same large tensors again and again. glibc takes each from the system
-and returns it, and the system clears its pages each time: a tenth of a step on two cores. Kept, the
-memory is used again by the next step.
+Each step allocates and frees the same large tensors. glibc takes the memory of each from the system
+and returns it, and the system clears its pages each time. This takes a tenth of a step on two
+cores. If the process keeps the memory, the next step uses it again.
 """
 
 import ctypes
@@ -12,22 +12,22 @@ import platform
 import resource
 import sys
 
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # parameters of mallopt, as malloc.h numbers them
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # the numbers of mallopt's parameters in malloc.h
 
 
 def keep_freed_memory() -> None:
-    """Have this process keep what it frees, unless its environment tunes malloc already."""
+    """Make this process keep freed memory, unless its environment already tunes malloc."""
     libc = _glibc()
     if libc is None or _is_tuned():
         return
-    libc.mallopt(_MMAP_MAX, 0)  # no tensor gets a mapping of its own
-    libc.mallopt(_TRIM_THRESHOLD, -1)  # nothing is returned by itself
+    libc.mallopt(_MMAP_MAX, 0)  # no tensor gets its own mapping
+    libc.mallopt(_TRIM_THRESHOLD, -1)  # nothing is returned automatically
 
 
 def return_freed_memory() -> None:
-    """Give the system what is kept and not in use, for when tensors of other sizes follow.
+    """Return unused memory to the system, when tensors of other sizes will follow.
 
-    Garbage that holds itself is freed first: a compiler leaves it.
+    Collect reference cycles first, because the compiler leaves some.
     """
     gc.collect()
     libc = _glibc()
@@ -36,13 +36,13 @@ def return_freed_memory() -> None:
 
 
 def peak_of_process() -> int:
-    """The most memory, in bytes, that this process ever had resident."""
+    """Return the peak resident memory of this process, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _glibc() -> ctypes.CDLL | None:
-    """glibc if that is the process's C library; others have no such parameters."""
+    """Return glibc, or None if the process uses another C library, without these parameters."""
     return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
 
 

@@ -1,4 +1,4 @@
-"""The trainer as a process: its event log, how it is asked to stop, how it fails."""
+"""Run the trainer as a process: event log, stop requests, heartbeat and exit codes."""
 
 import json
 import logging
@@ -39,14 +39,14 @@ def run(
     staged: Mapping[str, str],
     supervised: bool,
 ) -> int:
-    """Train, with `workdir/events.jsonl` as the report. Return the exit code."""
+    """Train and write events to `workdir/events.jsonl`. Return the exit code."""
     if supervised:
         _watch_parent()
     is_main = os.environ.get("RANK", "0") == "0"
     try:
-        with only_trainer(workdir, is_main=is_main):  # before the files of another are touched
+        with only_trainer(workdir, is_main=is_main):  # before any file of the workdir is changed
             if not supervised:
-                (workdir / STOP).unlink(missing_ok=True)  # it stopped the run before this one
+                (workdir / STOP).unlink(missing_ok=True)  # it was for the previous run
             with (
                 run_log(workdir, is_main=is_main) as emit,
                 _pulse(workdir, is_main=is_main) as pulse,
@@ -56,7 +56,7 @@ def run(
     except WorkdirInUse as error:
         logger.error("%s", error)
         return 1
-    except OSError as error:  # the events could not be written either
+    except OSError as error:  # events could not be written
         logger.error("cannot write into %s: %s", workdir, error)
         return 1
 
@@ -71,7 +71,7 @@ def _train(
     staged: Mapping[str, str],
 ) -> int:
     try:
-        with as_train_error():  # the event log is no caller's: a disk that is full ends the run
+        with as_train_error():  # our own `emit` may fail too, for example on a full disk
             train(spec, workdir, emit, stop_requested, cache=cache, staged=staged)
     except TrainError as error:
         if isinstance(error, UnexpectedError):
@@ -83,20 +83,23 @@ def _train(
 
 
 def _tell(error: TrainError) -> None:
-    """Log it; of one that nobody expects, where it came from, too."""
+    """Log an error. If it is unexpected, log its traceback too."""
     cause = error.__cause__ if isinstance(error, UnexpectedError) else None
     logger.error("%s", error, exc_info=cause)
 
 
 def _may_be_an_echo(error: TrainError) -> bool:
-    """Whether it may be what a rank sees of another that died; the log has the reason."""
+    """Return whether the error may be a consequence of another rank's failure.
+
+    The log has the reason.
+    """
     return type(error) is UnexpectedError and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def prepare_data(spec: TrainSpec, *, cache: Path | None) -> int:
-    """Fill the cache with what `spec` reads, so that its run starts at once. Return the exit code.
+    """Prepare the data of `spec` in the cache, so that its run starts at once.
 
-    No GPU is touched.
+    Return the exit code. No GPU is used.
     """
     folder = cache or default_cache()
     try:
@@ -114,7 +117,7 @@ def prepare_data(spec: TrainSpec, *, cache: Path | None) -> int:
 
 
 def _pulse(workdir: Path, *, is_main: bool) -> Pulse:
-    """That of the main rank counts: it waits for the others."""
+    """Return the heartbeat. Only the main rank's counts, because it waits for the others."""
     return Pulse(workdir / PULSE if is_main else Path(os.devnull))
 
 
@@ -136,7 +139,7 @@ def export_model(
 def generate_text(
     model: Path, request: Path, result: Path, *, device: str, supervised: bool
 ) -> int:
-    """Sample what the JSON file `request` asks for into the JSON file `result`."""
+    """Sample the JSON file `request` into the JSON file `result`. Return the exit code."""
     if supervised:
         _watch_parent()
     try:
@@ -155,7 +158,10 @@ def _watch_parent() -> None:
 
 
 def _stop_requests(workdir: Path, pulse: Pulse) -> Callable[[], bool]:
-    """True once a signal came or the stop file is there. Asked before each step."""
+    """Return a function that says whether a signal came or the stop file exists.
+
+    The trainer calls it before each step.
+    """
     asked = Flag()
 
     def ask(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler
@@ -173,7 +179,7 @@ def _stop_requests(workdir: Path, pulse: Pulse) -> Callable[[], bool]:
 
 
 def _exit_when_parent_ends() -> None:
-    """Leave nothing running that nobody watches: its lease may be another's by now."""
-    while os.read(sys.stdin.fileno(), 1):  # not `sys.stdin.read`, whose lock aborts a normal exit
+    """Exit when the supervisor ends, because another worker may have the lease by then."""
+    while os.read(sys.stdin.fileno(), 1):  # not `sys.stdin.read`: its lock aborts a normal exit
         pass
     os._exit(_SUPERVISOR_LOST)

@@ -1,4 +1,4 @@
-"""No progress bars of other libraries: the run reports for itself, in events."""
+"""Turn off the progress bars of other libraries, because the run reports progress in events."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from transformers.utils import logging as transformers_logging
 
 @contextmanager
 def no_progress_bars() -> Iterator[None]:
-    """Turn off those of `transformers`, and leave them as they were found."""
+    """Turn off the progress bars of `transformers`, and restore their setting at the end."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
@@ -20,7 +20,7 @@ def no_progress_bars() -> Iterator[None]:
 
 @contextmanager
 def no_dataset_bars() -> Iterator[None]:
-    """The same for `datasets`, where it is used: it is not imported for a run without it."""
+    """Do the same for `datasets`. Call it only if `datasets` is used, because it imports it."""
     import datasets
 
     hidden = datasets.are_progress_bars_disabled()

@@ -1,4 +1,4 @@
-"""What changes while a run trains; with the spec, all that a checkpoint needs to hold."""
+"""The state of a run: everything that a checkpoint needs, except the spec."""
 
 from dataclasses import dataclass, field
 
@@ -13,9 +13,9 @@ from relora_core.models.parallelize import Layout, Replicated
 
 @dataclass
 class Counters:
-    """The run's numbers; plain JSON in a checkpoint."""
+    """The counters of a run. They are plain JSON in a checkpoint."""
 
-    step: int = 0  # steps begun; the results of the last few may still be unread
+    step: int = 0  # steps begun; the results of the last ones may still be unread
     phase: Phase | None = None  # None until the first step is prepared
     restarts: int = 0
     tokens_seen: int = 0
@@ -24,21 +24,21 @@ class Counters:
     loss_sum: float = 0.0  # over the steps since the last report
     loss_count: int = 0
     grad_norm: float = 0.0  # of the last step
-    recent_losses: list[float] = field(default_factory=list)  # the window of `spikes`
+    recent_losses: list[float] = field(default_factory=list)  # the window of `loss_spikes`
     rewinds: int = 0
-    data_offset: int = 0  # steps whose data rewinds have passed over
+    data_offset: int = 0  # the number of steps whose data rewinds skipped
     evaluated_at: int | None = None  # the step of the last evaluation
     metrics: dict[str, float] = field(default_factory=dict)  # of the last evaluation
     micro_batches: dict[Phase, int] = field(default_factory=dict)  # the size in each phase
-    micro_batches_fit: str = ""  # the processes, device and settings that they were found for
+    micro_batches_fit: str = ""  # the processes, device and settings for which these sizes fit
 
     @property
     def next_batch(self) -> int:
-        """The number of the batch to read next: data that a rewind passed over never returns."""
+        """The number of the batch to read next. Data that a rewind skipped is never read again."""
         return self.step + self.data_offset
 
     def record(self, loss: float, grad_norm: float) -> None:
-        """Count a step that was taken."""
+        """Count a step that updated the weights."""
         self.loss_sum += loss
         self.loss_count += 1
         self.grad_norm = grad_norm
@@ -47,10 +47,12 @@ class Counters:
 
 @dataclass
 class TrainState:
+    """The model, the optimizer and all other state that changes during training."""
+
     model: PreTrainedModel
     optimizer: Optimizer
     counters: Counters = field(default_factory=Counters)
     layout: Layout = field(default_factory=Replicated)
-    # W0 of the target layers, fp32, on the CPU, never written to; empty without a spectrum
+    # W0 of the target layers, fp32, on the CPU, read-only; empty without a spectrum
     reference: dict[str, Tensor] = field(default_factory=dict)
-    spectra: list[UpdateSpectrum] = field(default_factory=list)  # of W - W0, so far
+    spectra: list[UpdateSpectrum] = field(default_factory=list)  # the spectra of W - W0 so far

@@ -1,15 +1,15 @@
-"""What a person probably meant by a name that there is not."""
+"""Suggest the name that a person probably meant instead of an unknown one."""
 
 import difflib
 import re
 from collections.abc import Iterable
 
-_LONGEST = 64  # of a name that a suggestion is looked for
+_LONGEST = 64  # characters: longer names get no suggestion
 _SHOWN = 12
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The most similar of `names`; case, `-` and `_` count for nothing."""
+    """Return the most similar of `names`, or None. Case, `-`, `_` and `.` do not matter."""
     if len(name) > _LONGEST:
         return None
     plain = {_plain(known): known for known in names}
@@ -18,7 +18,7 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
 
 def no_such(kind: str, name: str, names: Iterable[str]) -> str:
-    """Say that there is none of this name, with the one that was meant or some that there are."""
+    """Return a message for an unknown name, with the probably meant name or some known names."""
     known = list(names)
     close = nearest(name, known)
     shown = name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..."

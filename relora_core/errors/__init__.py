@@ -1,30 +1,30 @@
-"""Why a run cannot start or go on.
+"""The errors with which a run cannot start or continue.
 
 TrainError
 ├── DataError        the data cannot be used as the spec says
-│   └── DataUnavailable   not now: the network or the far side is down
+│   └── DataUnavailable   not now: the network or the server is down
 ├── ModelError       the model cannot be built, or the method does not fit it
 ├── CheckpointError  a checkpoint does not verify or belongs to another run
 ├── WorkdirInUse     another process trains in the workdir
 ├── ReplicasDiffer   ranks that should hold the same weights do not
 ├── ExportError      the merged model cannot be written there
 ├── GenerationError  the model cannot sample what is asked
-├── Diverged         too many non-finite steps in a row, and no going back
-└── UnexpectedError  anything else; `__cause__` is what was raised
+├── Diverged         too many non-finite steps in a row, and no rewind is possible
+└── UnexpectedError  any other error; `__cause__` is the original error
     ├── DiskError        a file cannot be read or written
-    └── OutOfMemory      of the GPU or of the process
+    └── OutOfMemory      the GPU or the process ran out of memory
 """
 
 from typing import ClassVar
 
 
 def printable(text: str) -> str:
-    """Escape what is no Unicode, such as parts of a file name in an older encoding."""
+    """Escape characters that are not valid Unicode, such as in file names of an older encoding."""
     return text.encode(errors="backslashreplace").decode()
 
 
 class TrainError(Exception):
-    """A run's end that a person can understand; `code` is stable, the message says what to do."""
+    """An error that ends a run. `code` is stable, and the message says what to do."""
 
     code: ClassVar[str] = "train_error"
     retryable: ClassVar[bool] = False

@@ -1,19 +1,19 @@
-"""What people are told when another server fails: never what it answered.
+"""Describe failures of other servers for users, without the answer of the server.
 
-That may come from a server which this machine reaches and the person does not.
+The answer may come from a server that this machine can reach and the user cannot.
 """
 
 from collections.abc import Iterator
 
 
 def summary(error: BaseException) -> str:
-    """The class of the error, with the HTTP status that the server answered."""
+    """Return the class name of the error, with the HTTP status of the answer if there is one."""
     status = getattr(_answer(error), "status_code", None)
     return type(error).__name__ + (f" (HTTP status {status})" if status else "")
 
 
 def reason(error: BaseException) -> str:
-    """What a library says, unless it quotes an answer; then the `summary`."""
+    """Return the message of a library's error, or its `summary` if it quotes a server's answer."""
     for cause in _causes(error):
         if _answer(cause) is not None and str(cause) in str(error):
             return summary(cause)

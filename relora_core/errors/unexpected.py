@@ -1,4 +1,4 @@
-"""The errors that leave the trainer: its own, and those of the functions that a caller gave it."""
+"""Control which errors leave the trainer: its own, and those of the caller's callbacks."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 
 class Callbacks:
-    """The functions of a caller, and the first error that one of them raised."""
+    """The callbacks of a caller, and the first error that one of them raised."""
 
     def __init__(self) -> None:
         self.error: BaseException | None = None
@@ -23,7 +23,7 @@ class Callbacks:
     def watch(
         self, name: str, function: Callable[Parameters, Result]
     ) -> Callable[Parameters, Result]:
-        """Return the function; what it raises gets a note that names it, and is kept."""
+        """Wrap a callback. Add a note with its name to the errors it raises, and keep the first."""
 
         @wraps(function)
         def watched(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
@@ -39,9 +39,9 @@ class Callbacks:
 
 @contextmanager
 def as_train_error() -> Iterator[Callbacks]:
-    """Let no `Exception` out but a `TrainError`, whose `__cause__` is what was raised.
+    """Raise every `Exception` as a `TrainError`, whose `__cause__` is the original error.
 
-    An error of a watched callback leaves as it is, whatever the trainer made of it on the way.
+    An error of a watched callback is raised unchanged, even if the trainer wrapped it meanwhile.
     """
     callbacks = Callbacks()
     try:

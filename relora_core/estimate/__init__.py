@@ -1,4 +1,4 @@
-"""What a run will cost, from its spec alone. Torch-free, but for models that are only named."""
+"""Estimate the cost of a run from its spec. Only pretrained and unknown models need torch."""
 
 from relora_core.estimate.estimates import UTILIZATION, Estimate, estimate
 from relora_core.estimate.gpus import DEFAULT, GPUS, known_gpu

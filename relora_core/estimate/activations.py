@@ -1,4 +1,4 @@
-"""What autograd keeps between forward and backward, in bytes."""
+"""Estimate the activations: the bytes that autograd keeps between forward and backward."""
 
 from dataclasses import dataclass
 
@@ -7,18 +7,18 @@ from relora_core.models.loss_chunks import number_of_chunks
 from relora_core.shapes import Linear
 
 _FP32 = 4
-# For each output of the head, eager: the softmax in fp32, its gradient, that of the logits.
+# For each output of the head in eager mode: the softmax in fp32, and two gradients.
 _EAGER_LOSS = 3 * _FP32
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One forward and backward: how much at once, and in which arithmetic."""
+    """One forward and backward pass: its micro-batch and its precision."""
 
     layout: ParameterPlan
     sequences: int  # the micro-batch
     sequence_length: int  # in tokens
-    compute_bytes: int  # of a number in the type of the arithmetic
+    compute_bytes: int  # bytes of a number in the compute type
     compiled: bool
     dropout: bool = False
 
@@ -32,7 +32,7 @@ class Pass:
 
 
 def block_activations(step: Pass) -> int:
-    """Of one block, without copies of weights."""
+    """Return the bytes of activations of one block, without copies of weights."""
     shape = step.layout.shape
     kept = shape.compiled if step.compiled else shape.eager
     if step.autocast:
@@ -44,7 +44,7 @@ def block_activations(step: Pass) -> int:
 
 
 def _scores(step: Pass) -> int:
-    """Of each token, where attention is not in a fused kernel: softmax, and its copy."""
+    """Return the bytes a token of the softmax and its copy, if attention is not one kernel."""
     shape = step.layout.shape
     if not shape.keeps_scores:
         return 0
@@ -53,7 +53,7 @@ def _scores(step: Pass) -> int:
 
 
 def _factors(step: Pass) -> int:
-    """Of each token, in all blocks: A x where it is computed, and dropout's mask and output."""
+    """Return the bytes a token, in all blocks, of A x and of dropout's mask and output."""
     targets = step.layout.targets
     apart = (w for w in targets if not step.layout.is_merged(w, tokens=step.tokens))
     kept = step.layout.rank * sum(linear.count for linear in apart)
@@ -63,19 +63,24 @@ def _factors(step: Pass) -> int:
 
 
 def block_input(step: Pass) -> int:
-    """What gradient checkpointing keeps of a block."""
+    """Return the bytes that gradient checkpointing keeps of a block: its input."""
     return _FP32 * step.layout.shape.hidden * step.tokens
 
 
 def end_activations(step: Pass) -> int:
-    """After the last block: the input and the inside of the last norm, and the head's input or,
-    where the loss goes through the head in chunks, its gradient."""
+    """Return the bytes of activations after the last block.
+
+    They are the input and an inner tensor of the last norm, and the head's input. If the loss is
+    computed in chunks, the gradient of the head's input takes the place of that input.
+    """
     return (2 * _FP32 + step.compute_bytes) * step.layout.shape.hidden * step.tokens
 
 
 def head_in_chunks(step: Pass) -> Linear | None:
-    """The head, if the loss goes through it in chunks: not in a classifier of images, nor where
-    it is a target."""
+    """Return the head if the loss is computed in chunks, or None if it is not.
+
+    It is not in an image classifier, or if the head is a target.
+    """
     if step.layout.shape.image_tokens is not None:
         return None
     heads = (linear for linear in step.layout.shape.linears if not linear.in_block)
@@ -83,7 +88,11 @@ def head_in_chunks(step: Pass) -> Linear | None:
 
 
 def around_the_loss(step: Pass) -> int:
-    """With chunks: the head's gradient and its copy, and the logits of one chunk with theirs."""
+    """Return the bytes that the loss needs.
+
+    In chunks, they are the head's gradient, a copy of the head, and one chunk's logits with their
+    gradient.
+    """
     shape = step.layout.shape
     head = head_in_chunks(step)
     if head is None:

@@ -1,4 +1,4 @@
-"""What a run will cost: parameters, memory, arithmetic and time, without building weights."""
+"""Estimate a run: parameters, memory, FLOPs and time, without building weights."""
 
 import math
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from relora_core.events import Phase
 from relora_core.shapes import ModelShape
 from relora_core.spec import Factors, FullMethod, TrainSpec
 
-# The share of its peak that a GPU reaches: what trainers of dense models of 125M to 8B report
-# on A100 and H100 is 33% to 56% (llm-foundry, torchtitan, TinyLlama). Small models stay below.
+# The share of its peak that a GPU reaches. Trainers of dense models of 125M to 8B report 33% to
+# 56% on A100 and H100 (llm-foundry, torchtitan, TinyLlama). Small models reach less.
 UTILIZATION = 0.4
 
 
@@ -38,7 +38,7 @@ class PhaseEstimate:
     trainable_parameters: int
     frozen_parameters: int
     memory: Memory  # of one GPU
-    largest_micro_batch_size: int  # that fits the GPU; 0: not even one sequence does
+    largest_micro_batch_size: int  # the largest that fits the GPU; 0 if one sequence does not fit
     model_flops_per_token: float
     executed_flops_per_token: float
     seconds: float
@@ -59,7 +59,7 @@ class RunEstimate:
 
 @dataclass(frozen=True)
 class Ratios:
-    """The run's number over that of full-rank training."""
+    """The numbers of the run divided by those of full-rank training."""
 
     trainable_parameters: float  # in the last phase
     peak_bytes: float
@@ -76,7 +76,7 @@ class Estimate:
     run: RunEstimate
     full_rank: RunEstimate
     ratios: Ratios
-    epochs: float | None  # as guessed from the sizes of the data; None: not known yet
+    epochs: float | None  # estimated from the sizes of the data; None if not known yet
 
 
 def estimate(
@@ -87,11 +87,11 @@ def estimate(
     utilization: float = UTILIZATION,
     epochs: float | None = None,
 ) -> Estimate:
-    """The cost of `spec`, beside that of full-rank training of the same model.
+    """Estimate the cost of `spec`, and of full-rank training of the same model to compare.
 
-    With `micro_batch_size: auto`, both take the largest micro-batch with which every phase of
-    both fits. Raises `ModelError` if the model's shape cannot be read, the method does not fit
-    it, or the batch does not divide over the GPUs.
+    With `micro_batch_size: auto`, both use the largest micro-batch with which every phase of both
+    fits. Raise `ModelError` if the model's shape cannot be read, if the method does not fit it, or
+    if the batch does not divide over the GPUs.
     """
     hardware = Hardware(gpu_named(gpu), gpus, utilization)
     _check(spec, hardware)
@@ -126,7 +126,7 @@ def _check(spec: TrainSpec, hardware: Hardware) -> None:
 
 @dataclass(frozen=True)
 class _Run:
-    """A method on a shape: all that the numbers of its phases are computed from."""
+    """A spec with the shape of its model: everything needed to estimate its phases."""
 
     spec: TrainSpec
     shape: ModelShape
@@ -235,7 +235,7 @@ def _divisors(number: int) -> set[int]:
 
 
 def _flops_as_stored(spec: TrainSpec, gpu: Gpu) -> float | None:
-    """At which it multiplies frozen weights as they are stored; None: it does not."""
+    """Return the FLOPs per second with frozen weights as stored, or None if not supported."""
     match frozen_dtype(spec.method):
         case "int8":
             return gpu.int8_flops

@@ -1,12 +1,12 @@
-"""Floating-point operations of one token, forward and backward.
+"""The floating-point operations (FLOPs) of one token, forward and backward.
 
 A linear layer with a weight (m, n) takes 2mn forward, 2mn for the gradient of its input and
-2mn for that of its weight (Kaplan et al., arXiv 2001.08361, section 2.1). With W frozen the
-last is not computed; the update s B A x adds 6r(m + n), or 4r(m + n) and 4rmn for each
-micro-batch where it is merged with W (`relora_core.lowrank.variant`). Attention takes 4 s d
+2mn for the gradient of its weight (Kaplan et al., arXiv 2001.08361, section 2.1). If W is frozen,
+its gradient is not computed. The update s B A x adds 6r(m + n), or, if it is merged with W,
+4r(m + n) and 4rmn for each micro-batch (`relora_core.lowrank.variant`). Attention takes 4 s d
 forward for each layer and query of width d, and twice that backward (Chowdhery et al., arXiv
-2204.02311, appendix B: all pairs of tokens count, though a causal kernel skips half of them).
-Norms, activations, softmax and the optimizer are left out.
+2204.02311, appendix B: all pairs of tokens count, although a causal kernel skips half of them).
+Norms, activation functions, softmax and the optimizer are not counted.
 """
 
 from relora_core.estimate.layout import ParameterPlan
@@ -14,7 +14,7 @@ from relora_core.shapes import Linear, ModelShape
 
 
 def model_flops(shape: ModelShape, sequence_length: int) -> float:
-    """What full-rank training needs, however the model is trained: the measure of MFU."""
+    """Return the FLOPs of a token in full-rank training, for every method: the base of MFU."""
     linears = sum(6 * linear.weights * _share(linear, shape) for linear in shape.linears)
     return linears + 3 * _attention(shape, sequence_length)
 
@@ -22,9 +22,9 @@ def model_flops(shape: ModelShape, sequence_length: int) -> float:
 def executed_flops(
     layout: ParameterPlan, sequence_length: int, *, sequences: int, recomputed: bool
 ) -> float:
-    """What is computed for a token of a micro-batch of `sequences`.
+    """Return the FLOPs that are executed for a token of a micro-batch of `sequences`.
 
-    `recomputed`: gradient checkpointing runs the blocks forward twice.
+    If `recomputed`, gradient checkpointing runs the forward pass of the blocks twice.
     """
     shape, tokens = layout.shape, sequences * sequence_length
     forward, backward = (
@@ -39,7 +39,7 @@ def executed_flops(
 
 
 def flops_in_8_bits(layout: ParameterPlan, *, tokens: int, recomputed: bool) -> float:
-    """How much of `executed_flops` multiplies W as it is stored: W x, and the gradient of x."""
+    """Return the part of `executed_flops` with W as stored: W x and the gradient of x."""
     return sum(
         2 * linear.weights * (3 if recomputed and linear.in_block else 2)
         for linear in layout.shape.linears
@@ -54,7 +54,7 @@ def _forward(linear: Linear, layout: ParameterPlan, tokens: int) -> float:
 
 
 def _backward(linear: Linear, layout: ParameterPlan, tokens: int) -> float:
-    factors = 4 * layout.factor_elements(linear)  # A x anew, and three products
+    factors = 4 * layout.factor_elements(linear)  # four products; if merged, one is A x again
     if layout.is_merged(linear, tokens=tokens):
         return 2 * linear.weights * (1 + layout.rank / tokens) + factors
     gradients = 1 if layout.is_frozen(linear) else 2
@@ -62,7 +62,7 @@ def _backward(linear: Linear, layout: ParameterPlan, tokens: int) -> float:
 
 
 def _share(linear: Linear, shape: ModelShape) -> float:
-    """How often a layer runs for a token: the head of a classifier sees one of them."""
+    """Return how often a layer runs for a token: a classifier's head runs once for an image."""
     head_of_images = shape.image_tokens is not None and not linear.in_block
     return 1 / shape.image_tokens if head_of_images and shape.image_tokens else 1.0
 

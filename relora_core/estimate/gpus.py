@@ -1,4 +1,4 @@
-"""GPUs by name: what they could do at most, as their maker states it."""
+"""GPUs by name, with the peak performance that their maker states."""
 
 import re
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ class Gpu:
     name: str
     memory_gib: int
     bf16_flops: float  # per second, dense, summed in fp32
-    fp32_flops: float  # per second, without tensor cores: torch takes no TF32 by itself
-    fp8_flops: float | None  # as those of bf16; None: it has no fp8 matrix units
-    int8_flops: float | None  # operations, dense, summed in 32 bits
+    fp32_flops: float  # per second, without tensor cores: torch does not use TF32 by default
+    fp8_flops: float | None  # per second, dense, summed in fp32; None without fp8 tensor cores
+    int8_flops: float | None  # operations per second, dense, summed in 32 bits
     source: str
 
     @property
     def usable_bytes(self) -> int:
-        """What a run gets: the CUDA context, libraries and fragmentation take a share."""
+        """The bytes that a run can use, without CUDA context, libraries and fragmentation."""
         return int(USABLE * self.memory_gib * 1024**3)
 
 
@@ -49,17 +49,17 @@ GPUS = {
 }
 
 
-DEFAULT = "h100"  # where nobody says which one it is
+DEFAULT = "h100"  # if no GPU is named
 
 
 def known_gpu(product: str) -> str | None:
-    """Name the GPU that a driver calls NVIDIA A100-SXM4-80GB, if it is one of these."""
+    """Return the name in `GPUS` for a driver's name such as NVIDIA A100-SXM4-80GB, or None."""
     words = set(re.split(r"[^a-z0-9]+", product.lower()))
     return next((name for name in GPUS if words.issuperset(name.split("_"))), None)
 
 
 def gpu_named(name: str) -> Gpu:
-    """Raises `ModelError` that names the known ones."""
+    """Return the GPU of this name. Raise `ModelError` with the known names if there is none."""
     if name not in GPUS:
         raise ModelError(no_such("GPU", name, GPUS))
     return GPUS[name]

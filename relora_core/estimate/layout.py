@@ -1,4 +1,4 @@
-"""Which parameters a phase trains, which it freezes, and how they are stored."""
+"""The parameters that a phase trains and freezes, and how they are stored."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -17,10 +17,10 @@ from relora_core.spec import Factors, LowRank, MethodSpec, Targets, Variant
 
 @dataclass(frozen=True)
 class ParameterPlan:
-    """The parameters of a model in one phase, in elements.
+    """The numbers of parameters of a model in one phase.
 
-    `trained` are fp32 with a gradient. `frozen` are the targets' weights, in the storage
-    type; `still` are linear layers of the blocks that are no target: fp32, without a gradient.
+    `trained` are fp32 with a gradient. `frozen` are the targets' weights in the storage type.
+    `still` are the other frozen linear layers of the blocks: fp32, without a gradient.
     """
 
     shape: ModelShape
@@ -30,11 +30,11 @@ class ParameterPlan:
     rank: int = 0
     targets: frozenset[Linear] = frozenset()
     narrow: frozenset[Linear] = frozenset()  # too narrow for the rank: trained in full
-    factored: bool = False  # the targets' W is s B A itself: there is no other
+    factored: bool = False  # the targets' W is s B A itself, without a frozen part
     variant: Variant = "branches"
     dropout: float = 0.0  # on the input of the update
     as_stored: bool = False  # the device multiplies W as it is stored
-    moments: int | None = None  # numbers of the optimizer's state, if not two for each trained
+    moments: int | None = None  # values in the optimizer state; None: two for each trained one
 
     @property
     def total(self) -> int:
@@ -42,7 +42,7 @@ class ParameterPlan:
 
     @property
     def state(self) -> int:
-        """Numbers of the optimizer's state."""
+        """The number of values in the optimizer state."""
         return 2 * self.trained if self.moments is None else self.moments
 
     @property
@@ -50,9 +50,9 @@ class ParameterPlan:
         return frozenset() if self.factored else self.targets
 
     def cast(self, *, tokens: int) -> int:
-        """Trained matrices that linear layers multiply by: autocast copies them to bf16.
+        """Return the number of trained matrix entries that autocast copies to bf16.
 
-        Not the factors that are added to W first: these are kept as they are.
+        Factors that are merged with W are not copied.
         """
         return sum(
             (w.weights if self.is_dense(w) and not self.is_frozen(w) else 0)
@@ -69,7 +69,7 @@ class ParameterPlan:
         return linear in self.targets or (linear.in_block and linear not in self.narrow)
 
     def is_merged(self, linear: Linear, *, tokens: int) -> bool:
-        """Whether W + s B A is formed before it is multiplied with, for this many tokens."""
+        """Return whether a layer is computed as `merged` for this many tokens: W + s B A first."""
         return linear in self.frozen_linears and is_merged(
             self.variant,
             tokens=tokens,
@@ -80,19 +80,22 @@ class ParameterPlan:
         )
 
     def is_in_8_bits(self, linear: Linear, *, tokens: int) -> bool:
-        """Whether both products with W run as it is stored, for this many tokens."""
+        """Return whether both products use W as it is stored, for this many tokens."""
         is_frozen_target = linear in self.frozen_linears
         return self.as_stored and is_frozen_target and not self.is_merged(linear, tokens=tokens)
 
     def factor_elements(self, linear: Linear) -> int:
-        """Of A and B."""
+        """Return the number of entries of A and B of a layer."""
         if linear not in self.targets:
             return 0
         return linear.count * self.rank * (linear.d_out + linear.d_in)
 
 
 def full_rank(shape: ModelShape, method: MethodSpec) -> ParameterPlan:
-    """All is trained; the method says how large the state of a target is. Raises as `low_rank`."""
+    """Return the plan of a phase that trains all parameters. Raise as `low_rank` does.
+
+    The method gives the size of a target's optimizer state.
+    """
     if not isinstance(method, Targets) or method.changes_shape:
         return ParameterPlan(shape, trained=shape.parameters)
     shape, targets = _targets(shape, method)
@@ -104,10 +107,10 @@ def full_rank(shape: ModelShape, method: MethodSpec) -> ParameterPlan:
 
 
 def low_rank(shape: ModelShape, method: LowRank, *, as_stored: bool = False) -> ParameterPlan:
-    """W is frozen beside trained factors, as `relora_core.lowrank.inject` does it.
+    """Return the plan with W frozen and trained factors, as `relora_core.lowrank.inject` does it.
 
-    `as_stored`: the device multiplies `frozen_dtype`, and the run's precision lets it.
-    Raises `ModelError` if the method fits no layer, or its rank does not fit one.
+    `as_stored` says whether the device and the precision allow to multiply W as it is stored.
+    Raise `ModelError` if the method fits no layer, or if its rank does not fit a layer.
     """
     shape, targets = _targets(shape, method)
     narrow = frozenset(w for w in shape.linears if is_below_rank(w.names[0], w.shape, method))
@@ -128,7 +131,7 @@ def low_rank(shape: ModelShape, method: LowRank, *, as_stored: bool = False) -> 
 
 
 def factored(shape: ModelShape, method: Factors) -> ParameterPlan:
-    """The factors take the place of W; all else is trained. Raises as `low_rank` does."""
+    """Return the plan with factors instead of W, all trained. Raise as `low_rank` does."""
     shape, targets = _targets(shape, method)
     replaced = sum(linear.weights for linear in targets)
     return ParameterPlan(
@@ -141,7 +144,7 @@ def factored(shape: ModelShape, method: Factors) -> ParameterPlan:
 
 
 def _update_elements(targets: Iterable[Linear], method: Factors) -> int:
-    """Of A and B, and of the gain where the scale is trained."""
+    """Return the number of entries of A and B, and of the gains if the scale is trained."""
     gain = int(method.trainable_scaling)
     return sum(
         linear.count * (method.rank * (linear.d_out + linear.d_in) + gain) for linear in targets
@@ -149,7 +152,7 @@ def _update_elements(targets: Iterable[Linear], method: Factors) -> int:
 
 
 def _targets(shape: ModelShape, method: Targets) -> tuple[ModelShape, frozenset[Linear]]:
-    """Also the shape with each linear layer either a target or none, in all of its blocks."""
+    """Return the targets, and the shape with its linear layers divided into targets and others."""
     shape = replace(shape, linears=tuple(_divided(shape.linears, method)))
     check_rank({linear.names[0]: linear.shape for linear in shape.linears}, method)
     targets = frozenset(w for w in shape.linears if is_target(w.names[0], w.shape, method))
@@ -161,7 +164,7 @@ def _targets(shape: ModelShape, method: Targets) -> tuple[ModelShape, frozenset[
 
 
 def _divided(linears: Iterable[Linear], method: Targets) -> Iterator[Linear]:
-    """A pattern may match a layer in some blocks and not in others."""
+    """Yield the layers, divided where a pattern matches a layer only in some blocks."""
     for linear in linears:
         matched: dict[bool, list[int]] = {}
         for number, name in zip(linear.blocks, linear.names, strict=False):

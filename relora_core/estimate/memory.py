@@ -1,12 +1,12 @@
-"""Bytes that one phase needs on one device, part by part.
+"""Estimate the bytes that one phase needs on one device, part by part.
 
-Counted are the tensors of the run itself: parameters, gradients, moments, what autograd
-keeps, the loss. Left out: the CUDA context, libraries and fragmentation (`Gpu.usable_bytes`
-leaves room for them), the batch of token numbers, dropout's masks in the blocks, workspaces
-of kernels, and a restart, whose merge needs less than the step before it.
+The estimate counts the tensors of the run itself: parameters, gradients, moments, activations and
+the loss. It does not count the CUDA context, libraries and fragmentation (`Gpu.usable_bytes`
+leaves room for them), the batch of token ids, dropout masks in the blocks, workspaces of kernels,
+and restarts, whose merge needs less memory than the step before it.
 
 Activations are approximate: they are the tensors that torch 2.13 keeps for the families of
-`relora_core.shapes`, eager or compiled; another version may keep others.
+`relora_core.shapes`, eager or compiled. Another version may keep others.
 """
 
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ _FP32 = 4
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes on one device; `residual` is on the host, and where that is the device in a file."""
+    """The bytes on one device. `residual` is on the host, or in a file if the CPU is the device."""
 
-    weights: int  # fp32: all that is trained, and what is neither trained nor a target
+    weights: int  # fp32: all trained weights, and frozen weights that are not targets
     frozen: int  # W of the targets in its storage type, with its scales
     gradients: int
-    buckets: int  # copies of the gradients, by which ranks average them
+    buckets: int  # copies of the gradients that ranks send to average them
     optimizer: int
-    weight_copies: int  # in the type of the arithmetic, from forward to backward
-    activations: int  # from forward to backward
-    recomputed: int  # one block at a time, with gradient checkpointing
+    weight_copies: int  # in the compute type, kept from forward to backward
+    activations: int  # kept from forward to backward
+    recomputed: int  # the activations of one block, with gradient checkpointing
     loss: int
     residual: int
     peak: int
@@ -45,7 +45,10 @@ def memory(
     gpus: int,
     accumulates: bool,
 ) -> Memory:
-    """`accumulates`: the gradients of one micro-batch are there while the next one runs."""
+    """Return the memory of a pass.
+
+    If `accumulates`, the gradients of one micro-batch stay in memory while the next one runs.
+    """
     layout = step.layout
     weights = _FP32 * (layout.trained + layout.still)
     frozen = sum(
@@ -65,8 +68,8 @@ def memory(
         copies += _frozen_copies(step, frozen_dtype)
     kept = kept * layout.shape.layers + activations.end_activations(step)
     loss = activations.around_the_loss(step)
-    # Forward ends with all that is kept and the loss. Backward frees it, block by block,
-    # while the gradients come.
+    # At the end of forward, all activations and the loss are in memory. Backward frees them block
+    # by block while it creates the gradients.
     end_of_forward = copies + kept + max(loss, recomputed) + (gradients if accumulates else 0)
     return Memory(
         weights=weights,
@@ -84,11 +87,11 @@ def memory(
 
 
 def _trained_copies(step: Pass) -> int:
-    """Autocast casts a weight once and keeps the copy."""
+    """Return the bytes of the copies of trained weights: autocast casts once and keeps the copy."""
     if not step.autocast:
         return 0
     cast = step.layout.cast(tokens=step.tokens)
-    head = activations.head_in_chunks(step)  # whose copy does not outlast the loss
+    head = activations.head_in_chunks(step)  # its copy is freed after the loss
     return step.compute_bytes * (cast - (head.weights if head else 0))
 
 

@@ -1,4 +1,4 @@
-"""Shapes that only transformers knows: of models by name, of other families, of `control`.
+"""Read shapes with transformers: of pretrained models, of other families and of `control`.
 
 A model is built on the meta device, without weights.
 """
@@ -20,7 +20,10 @@ from relora_core.spec import Targets, TrainSpec
 
 
 def shape_from_transformers(spec: TrainSpec, of_the_data: dict[str, Any]) -> ModelShape:
-    """As the trainer builds it. Raises `ModelError` if transformers cannot."""
+    """Return the shape of the model that the trainer builds.
+
+    Raise `ModelError` if the model cannot be built or estimated.
+    """
     config = make_config(spec, of_the_data)
     config = build_method(spec, Timeline.of(spec)).config(config, AUTO_MODELS[spec.task])
     if config.model_type in FAMILIES:
@@ -83,7 +86,7 @@ def _parameters(model: PreTrainedModel, kind: type[nn.Module]) -> int:
 
 
 def _activations(linears: tuple[Linear, ...], layers: int, heads: int) -> BlockActivations:
-    """A guess: each layer's output is kept, and the inputs of both norms of a block."""
+    """Guess the activations: the output of each layer, and the inputs of a block's two norms."""
     in_blocks = [linear for linear in linears if linear.in_block]
     hidden = min(linear.d_in for linear in in_blocks)
     outputs = sum(linear.d_out for linear in in_blocks) // layers

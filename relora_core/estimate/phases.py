@@ -1,4 +1,4 @@
-"""A run's phases: how long each is, and how it keeps its parameters."""
+"""The phases of a run: the length and the parameters of each."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class PlannedPhase:
 def planned_phases(
     spec: TrainSpec, shape: ModelShape, *, as_stored: bool = False
 ) -> list[PlannedPhase]:
-    """The phases that the run has, in order. Raises `ModelError` if the method does not fit."""
+    """Return the phases of the run in order. Raise `ModelError` if the method does not fit."""
     return [
         PlannedPhase(phase, steps, _layout(shape, spec.method, phase, as_stored=as_stored))
         for phase, steps in _lengths(spec)

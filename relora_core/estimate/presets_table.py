@@ -1,4 +1,4 @@
-"""What the presets are, as a table or as JSON."""
+"""List the presets as a table or as JSON."""
 
 import json
 from typing import Any
@@ -14,9 +14,9 @@ RANK = 128  # the paper's
 
 
 def trainable_parameters(preset: str, *, rank: int = RANK) -> int:
-    """Of the preset in the low-rank phase, with every linear layer of the blocks as a target.
+    """Return the trainable parameters of a preset in the low-rank phase.
 
-    As in `LowRank`, the rank is at most the hidden size.
+    Every linear layer of the blocks is a target. The rank is at most the hidden size.
     """
     shape = model_shape(MODELS[preset])
     return low_rank(shape, LowRank(rank=min(rank, shape.hidden))).trained

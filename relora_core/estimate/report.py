@@ -1,4 +1,4 @@
-"""An estimate as a table for the terminal, or as JSON."""
+"""Show an estimate as a table for the terminal, or as JSON."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -87,7 +87,7 @@ def _summary(estimate: Estimate) -> Iterator[str]:
 
 
 def _count(number: float) -> str:
-    """A number with a unit that leaves a digit before the point: 1.9M, 6.14B."""
+    """Return a number with a unit, such as 1.9M or 6.14B."""
     for size, unit, digits in ((1e9, "B", 2), (1e6, "M", 1), (1e3, "k", 1)):
         if number >= size:
             return f"{number / size:,.{digits}f}{unit}"

@@ -1,4 +1,4 @@
-"""The shape of the model that a spec names."""
+"""Find the shape of a spec's model."""
 
 from typing import Any, assert_never
 
@@ -19,10 +19,10 @@ from relora_core.spec import (
 
 
 def shape_of(spec: TrainSpec) -> ModelShape:
-    """From the spec alone, where it says the shape of a known family.
+    """Return the shape of the model, from the spec alone if that has the shape of a known family.
 
-    A model that is only named, a family that is not known and a `control` are read with
-    transformers. Raises `ModelError` if that is not installed, or the model cannot be read.
+    A pretrained model, an unknown family and the method `control` are read with transformers. Raise
+    `ModelError` if transformers is not installed or the model cannot be read.
     """
     config = _written_config(spec)
     if config and not needs_trainer(spec):
@@ -39,15 +39,16 @@ def shape_of(spec: TrainSpec) -> ModelShape:
 
 
 def needs_trainer(spec: TrainSpec) -> bool:
-    """Whether the shape is more than the spec says, and is read with transformers and torch."""
+    """Return whether the shape is not in the spec, so that transformers and torch are needed."""
     config = _written_config(spec)
     return config is None or config["model_type"] not in FAMILIES or spec.method.changes_shape
 
 
 def _of_the_data(spec: TrainSpec) -> dict[str, Any]:
-    """The size of the images, or the vocabulary of the tokenizer.
+    """Return the fields that the model takes from the data: image size or vocabulary size.
 
-    A tokenizer that is only named counts as the model's own, and labels as the model's default.
+    A pretrained tokenizer is assumed to have the model's vocabulary size, and the number of labels
+    to be the model's default.
     """
     if spec.task == "image_classification":
         return {"image_size": spec.data.image_size or DEFAULT_IMAGE_SIZE}
@@ -61,7 +62,7 @@ def _of_the_data(spec: TrainSpec) -> dict[str, Any]:
 
 
 def _written_config(spec: TrainSpec) -> dict[str, Any] | None:
-    """As the trainer makes it; None for a mere name."""
+    """Return the config in the spec as the trainer makes it, or None for a pretrained model."""
     match spec.model:
         case PresetModel():
             return {**preset_config(spec.model.preset), **_of_the_data(spec)}

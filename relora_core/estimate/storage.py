@@ -1,23 +1,26 @@
-"""How many bytes a number takes: of a frozen weight and of its residual."""
+"""The bytes of frozen weights and of their residuals."""
 
 from typing import assert_never
 
 from relora_core.shapes import Linear
 from relora_core.spec import FrozenDtype, LowRank, MethodSpec
 
-_NF4_BLOCK = 64  # numbers of a row that share a scale; the last block of a row is filled up
-# divide both sides of what a GPU's units multiply
+_NF4_BLOCK = 64  # numbers of a row that share a scale; the last block of a row is padded
+# the divisors of both sides of the matrices that a GPU multiplies in 8 bits
 _FP8_SIDE = 16
 _INT8_SIDE = 8
 
 
 def frozen_dtype(method: MethodSpec) -> FrozenDtype:
-    """Of a method that freezes weights; the others have none to store."""
+    """Return the type of the method's frozen weights, or fp32 if it freezes none."""
     return method.frozen_dtype if isinstance(method, LowRank) else "fp32"
 
 
 def stored_bytes(linear: Linear, dtype: FrozenDtype, *, as_stored: bool = False) -> int:
-    """W as stored, with its scales; where a GPU multiplies that, a second time, by columns."""
+    """Return the bytes of W as stored, with its scales.
+
+    If a GPU multiplies 8-bit codes as stored, a transposed copy of them is counted too.
+    """
     match dtype:
         case "fp32":
             return 4 * linear.weights
@@ -41,7 +44,7 @@ def _coded_bytes(linear: Linear, divisor: int, *, by_columns: bool) -> int:
 
 
 def residual_bytes(linear: Linear, dtype: FrozenDtype) -> int:
-    """On the host: what the storage type cannot hold."""
+    """Return the bytes of the residual on the host, which the storage type cannot hold."""
     match dtype:
         case "fp32":
             return 0
@@ -54,13 +57,13 @@ def residual_bytes(linear: Linear, dtype: FrozenDtype) -> int:
 
 
 def kept_for_backward_bytes(dtype: FrozenDtype, *, compute_bytes: int) -> int:
-    """Of each number of W: a copy in the type of the arithmetic, where it is stored in another."""
+    """Return the bytes of the copy of each number of W in the compute type, or 0 without a copy."""
     match dtype:
         case "fp32":
             return 0 if compute_bytes == 4 else compute_bytes
         case "bf16":
             return 0 if compute_bytes == 2 else compute_bytes
         case "int8" | "nf4" | "fp8":
-            return 0  # dequantized once more in backward, or multiplied as it is stored
+            return 0  # dequantized again in backward, or multiplied as it is stored
         case _:
             assert_never(dtype)

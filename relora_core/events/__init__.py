@@ -1,6 +1,7 @@
-"""What a run reports. Torch-free; the trainer writes them as JSON lines to `events.jsonl`.
+"""The events that a run reports. The trainer writes them as JSON lines to `events.jsonl`.
 
-Every event says when. `id` and `attempt` are unset until a job's store numbers the event.
+Every event has a time. `id` and `attempt` are unset until the store of a job numbers the event. No
+torch needed.
 """
 
 from collections.abc import Callable
@@ -90,10 +91,10 @@ train_event_adapter: TypeAdapter[AnyTrainEvent] = TypeAdapter(TrainEvent)
 
 
 def to_line(event: Event) -> str:
-    """One JSON object, without a line break."""
+    """Return the event as one JSON object, without a line break."""
     return event.model_dump_json(exclude_none=True)
 
 
 def from_line(line: str | bytes) -> AnyTrainEvent:
-    """Read back what `to_line` wrote. Raises `pydantic.ValidationError`."""
+    """Read an event that `to_line` wrote. Raise `pydantic.ValidationError` if it is not valid."""
     return train_event_adapter.validate_json(line)

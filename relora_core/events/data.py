@@ -1,4 +1,4 @@
-"""The data, before the first step."""
+"""The events of data preparation, before the first step."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""What every event has."""
+"""The fields that all events have."""
 
 from datetime import UTC, datetime
 from typing import Literal

@@ -1,10 +1,10 @@
-"""Numbers as events write them, for programs and for people."""
+"""The type of numbers in events that may be not finite."""
 
 from typing import Annotated
 
 from pydantic import WithJsonSchema
 
-# One that is not finite is a word, for JSON has no number for it.
+# A number that is not finite is written as a word, because JSON has no such number.
 Number = Annotated[
     float,
     WithJsonSchema(

@@ -1,4 +1,4 @@
-"""The four parts of a restart, in their order."""
+"""The four events of a restart, in their order."""
 
 from typing import Literal
 
@@ -8,11 +8,11 @@ from relora_core.counted import counted
 from relora_core.events.event import Event
 from relora_core.events.json_float import Number
 
-_SEEN = 0.02  # a drop below this share is the schedule's own decay
+_SEEN = 0.02  # a smaller drop, as a share, is the decay of the schedule itself
 
 
 class Merged(Event):
-    """Before the step of this number, B A went into W. First part of a restart."""
+    """B A was merged into W before this step. First part of a restart."""
 
     type: Literal["train.merge"] = "train.merge"
     step: int
@@ -31,7 +31,7 @@ class Merged(Event):
 
 
 class Reinitialized(Event):
-    """A was drawn anew, B is zero. Second part of a restart."""
+    """A was drawn again, and B is zero. Second part of a restart."""
 
     type: Literal["train.reinit"] = "train.reinit"
     step: int
@@ -57,7 +57,7 @@ class OptimizerReset(Event):
 
 
 class LearningRateRestarted(Event):
-    """The learning rate climbs again. Last part of a restart."""
+    """The learning rate warms up again. Last part of a restart."""
 
     type: Literal["train.lr_restart"] = "train.lr_restart"
     step: int

@@ -1,4 +1,4 @@
-"""The run: its beginning, its phases and steps, its scores and troubles, its end."""
+"""The events of a run: start, phases, steps, evaluations, warnings, rewinds and end."""
 
 from datetime import timedelta
 from typing import Literal
@@ -115,7 +115,7 @@ class Evaluated(Event):
 
     @property
     def scores(self) -> dict[str, float]:
-        """What the model is judged by, of what its task has."""
+        """The scores that the task has, by name."""
         names = ("loss", "perplexity", "accuracy", "top5_accuracy")
         scores: dict[str, float | None] = {name: getattr(self, name) for name in names}
         return {name: value for name, value in scores.items() if value is not None}
@@ -147,7 +147,7 @@ class SpectrumMeasured(Event):
 
 
 class Warned(Event):
-    """Something a person should know; the run goes on."""
+    """A warning for the user. The run continues."""
 
     type: Literal["train.warning"] = "train.warning"
     code: str
@@ -216,7 +216,7 @@ class TrainFinished(Event):
 
 
 class TrainStopped(Event):
-    """Asked to stop, the run saved a checkpoint and left."""
+    """The run was asked to stop. It saved a checkpoint and ended."""
 
     type: Literal["train.stopped"] = "train.stopped"
     step: int

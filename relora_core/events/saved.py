@@ -1,4 +1,4 @@
-"""What a run leaves in its folder."""
+"""The events of checkpoints and exports."""
 
 from typing import Literal
 
@@ -20,7 +20,7 @@ class CheckpointSaved(Event):
 
 
 class CheckpointDeleted(Event):
-    """An older checkpoint made room, as `checkpoint.keep_last` says."""
+    """An older checkpoint was deleted, as `checkpoint.keep_last` says."""
 
     type: Literal["train.checkpoint_deleted"] = "train.checkpoint_deleted"
     step: int
@@ -31,7 +31,7 @@ class CheckpointDeleted(Event):
 
 
 class Exported(Event):
-    """A merged Hugging Face folder is complete."""
+    """A merged model was exported to a Hugging Face folder, which is complete."""
 
     type: Literal["train.export"] = "train.export"
     step: int

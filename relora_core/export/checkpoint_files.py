@@ -1,7 +1,7 @@
-"""What a checkpoint holds beside its state, so that a model can be made from its folder alone.
+"""The files of a checkpoint that describe the run, so that a model can be made from it alone.
 
-`spec.json` is the spec; `config.json`, `generation_config.json` and the files of the tokenizer
-are as transformers writes them.
+`spec.json` is the spec. `config.json`, `generation_config.json` and the files of the tokenizer are
+in the format of transformers.
 """
 
 import json
@@ -20,6 +20,8 @@ from relora_core.workdir.files import SPEC
 
 @dataclass(frozen=True)
 class Description:
+    """The spec of a run and the parts of its task, as a checkpoint has them."""
+
     spec: TrainSpec
     task: TaskParts
 
@@ -32,7 +34,10 @@ class Description:
 
     @classmethod
     def read(cls, folder: Path) -> tuple[Self, PreTrainedConfig]:
-        """Raises `CheckpointError`."""
+        """Read the description and the model's config from the folder of a checkpoint.
+
+        Raise `CheckpointError` if its spec is missing or cannot be read.
+        """
         try:
             spec = read_accepted(TrainSpec, json.loads((folder / SPEC).read_bytes()))
         except (FileNotFoundError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""A merged model from any checkpoint of a run, which need not run, and without its data."""
+"""Export a merged model from any checkpoint. The run need not be active, and no data is needed."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,11 +25,11 @@ from relora_core.workdir.files import CHECKPOINTS, step_folders
 def export_checkpoint(
     workdir: Path, folder: Path, *, step: int | None = None, dtype: str | None = None
 ) -> Exported:
-    """Write the model of a step, by default the newest, to `folder`.
+    """Write the model of a step, by default the newest checkpoint, to `folder`.
 
-    `dtype` stands in for the spec's `export.dtype`. Raises `CheckpointError` if the checkpoint
-    is not there or not whole, `ExportError` if something is in the folder already or there is no
-    such dtype, and no other error than a `TrainError`.
+    `dtype` overrides the spec's `export.dtype`. Raise `CheckpointError` if the checkpoint is
+    missing or damaged, and `ExportError` if the folder is not empty or the dtype is not known. All
+    other errors are raised as a `TrainError` too.
     """
     if dtype is not None and dtype not in DTYPES:
         raise ExportError(f"there is no dtype {dtype!r} to export in; take {', '.join(DTYPES)}")
@@ -46,7 +46,7 @@ def export_checkpoint(
 
 
 def load_model(checkpoint: Checkpoint) -> tuple[Description, PreTrainedModel]:
-    """The model as it was in training, on the CPU, with the layers of its phase."""
+    """Return the model of a checkpoint, on the CPU and with the layers of its phase."""
     description, config = Description.read(checkpoint.folder)
     spec = description.spec
     model = description.task.auto_model.from_config(config, dtype=torch.float32)

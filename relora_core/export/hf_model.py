@@ -1,4 +1,4 @@
-"""A merged model as a Hugging Face folder that `from_pretrained` loads as it is."""
+"""Export a merged model to a Hugging Face folder that `from_pretrained` can load."""
 
 import copy
 import json
@@ -29,9 +29,9 @@ def export(
     counters: Counters,
     world: World = SINGLE_PROCESS,
 ) -> int:
-    """Write the merged model to `folder`, whole or not at all; return its size in bytes.
+    """Write the merged model to `folder` atomically, and return its size in bytes.
 
-    Every rank calls it; the main one writes, and the others return 0.
+    Every rank has to call it. The main rank writes, and the others return 0.
     """
     dtype = DTYPES[spec.export.dtype]
     state = world.gather_to_main(merged_state(model).items(), dtype)
@@ -54,7 +54,7 @@ def export(
 
 
 def merged_model(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
-    """A plain model, on the CPU, that computes what `model` does, to the precision of `dtype`."""
+    """Return a plain model on the CPU that computes the same as `model`, with `dtype` weights."""
     state = SINGLE_PROCESS.gather_to_main(merged_state(model).items(), dtype)
     return _plain_model(state, model, dtype)
 
@@ -62,7 +62,7 @@ def merged_model(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
 def _plain_model(
     state: dict[str, Tensor], model: PreTrainedModel, dtype: torch.dtype
 ) -> PreTrainedModel:
-    config = copy.deepcopy(model.config)  # for building a model of it changes it
+    config = copy.deepcopy(model.config)  # building a model changes its config
     with no_init_weights():
         plain: PreTrainedModel = type(model)._from_config(config, dtype=dtype)
     plain.load_state_dict(state, strict=True, assign=True)

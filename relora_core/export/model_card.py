@@ -1,4 +1,4 @@
-"""The README of an exported model: what it was trained on, how, and with what result."""
+"""The README of an exported model: its training data, its training and its scores."""
 
 import re
 
@@ -23,7 +23,7 @@ _PROCESSORS: dict[TaskName, str] = {
 
 
 def model_card(spec: TrainSpec, counters: Counters, *, parameters: int, auto_model: str) -> str:
-    """Markdown with the front matter of a Hugging Face card; a licence is for its owner to add.
+    """Return a Hugging Face model card in Markdown. The owner of the model has to add a licence.
 
     `auto_model` is the class of transformers that loads the model.
     """
@@ -67,7 +67,7 @@ def model_card(spec: TrainSpec, counters: Counters, *, parameters: int, auto_mod
 
 
 def _origins(spec: TrainSpec) -> str:
-    """The data sets and the model of the Hugging Face hub that went into this one, as YAML."""
+    """Return the datasets and the base model on the Hugging Face Hub that were used, as YAML."""
     sources = [spec.data.train, spec.data.validation]
     names = [
         uri.removeprefix("hf://").partition("?")[0]
@@ -104,7 +104,7 @@ def _batch(spec: TrainSpec) -> str:
 
 
 def _method_rows(spec: TrainSpec, counters: Counters) -> dict[str, str]:
-    """The method's own fields as they are, and what its defaults come to."""
+    """Return table rows with the method's fields and the values that its defaults resolve to."""
     phases = spec.phases
     written = spec.method.model_dump(exclude={"name", "warm_start_steps", "reset_every"})
     rows = {

@@ -1,4 +1,4 @@
-"""ReLoRA's restarts in `transformers.Trainer`."""
+"""The restarts of ReLoRA in `transformers.Trainer`."""
 
 import logging
 from collections.abc import Callable
@@ -20,17 +20,17 @@ logger = logging.getLogger("relora_core")
 class ReLoRACallback(TrainerCallback):
     """Restart a `ReLoRA` model every `reset_every` optimizer steps.
 
-    After each restart the learning rate climbs again to where the Trainer's schedule then is: with
-    `lr_scheduler_type="cosine"` it is the jagged cosine of the paper. A checkpoint of the Trainer
-    has all that a resumed run needs. A finished run saves the merged model in the folder `final`
-    of the Trainer's output.
+    After each restart, the learning rate warms up again to the value of the Trainer's schedule.
+    With `lr_scheduler_type="cosine"`, this is the jagged cosine of the paper. A checkpoint of the
+    Trainer has everything that a resumed run needs. A finished run saves the merged model to the
+    folder `final` in the Trainer's output folder.
     """
 
     def __init__(self, *, reset_every: int, restart_warmup_steps: int | None = None) -> None:
         """Restart at each multiple of `reset_every`.
 
-        The learning rate climbs for `restart_warmup_steps`, by default a tenth of `reset_every`, at
-        most 100. Raises `ValueError` if that is not less than `reset_every`.
+        The learning rate warms up for `restart_warmup_steps`, by default a tenth of `reset_every`
+        and at most 100. Raise `ValueError` if that is not less than `reset_every`.
         """
         if restart_warmup_steps is None:
             restart_warmup_steps = default_restart_warmup(reset_every)
@@ -49,9 +49,9 @@ class ReLoRACallback(TrainerCallback):
         control: TrainerControl,  # noqa: ARG002 # the Trainer gives it
         **parts: Any,
     ) -> None:
-        """Check what the Trainer was given, and let its learning rate climb after restarts.
+        """Check the Trainer's setup, and add the warm-up after restarts to its schedule.
 
-        Raises `ModelError`.
+        Raise `ModelError` if the setup does not work with ReLoRA.
         """
         model, scheduler = parts["model"], parts["lr_scheduler"]
         _check(args, model, parts["optimizer"], scheduler)
@@ -67,7 +67,7 @@ class ReLoRACallback(TrainerCallback):
         control: TrainerControl,  # noqa: ARG002 # the Trainer gives it
         **parts: Any,
     ) -> None:
-        """Restart if it is time for it: after the checkpoint of this step was saved."""
+        """Restart if a restart is due, after the checkpoint of this step was saved."""
         if self._timeline(args, state).is_restart(state.global_step):
             for event in parts["model"].restart(parts["optimizer"], step=state.global_step):
                 logger.info("%s", event)

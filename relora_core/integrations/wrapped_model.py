@@ -24,14 +24,17 @@ from relora_core.spec import FrozenDtype, OptimizerReset, ReloraMethod, Variant
 
 
 class ReLoRAOptions(TypedDict, total=False):
-    """Fields of `method` in the spec, with the same defaults (docs/spec.md), but `frozen_dtype`."""
+    """The fields of `method` in the spec. Only the default of `frozen_dtype` differs.
+
+    docs/spec.md describes the fields.
+    """
 
     rank: int
     alpha: float
     target_modules: Literal["all_linear"] | list[str]
     dropout: float
     trainable_scaling: bool
-    frozen_dtype: FrozenDtype  # by default as the model's weights are: bf16, or else fp32
+    frozen_dtype: FrozenDtype  # default: bf16 if the model's weights are bf16, else fp32
     variant: Variant
     optimizer_reset: OptimizerReset
 
@@ -39,19 +42,19 @@ class ReLoRAOptions(TypedDict, total=False):
 class ReLoRA(nn.Module):
     """A Hugging Face model whose linear layers train by low-rank updates (arXiv 2307.05695).
 
-    It is called as the model is, and has the model's attributes. Trained are the factors,
-    embeddings, norms, biases and the head; the weights of the blocks' linear layers are frozen.
+    Call it like the model. It has the attributes of the model. The factors, embeddings, norms,
+    biases and the head are trained; the weights of the blocks' linear layers are frozen.
     """
 
-    restarts: Tensor  # how many there were
+    restarts: Tensor  # the number of restarts so far
 
     def __init__(
         self, model: PreTrainedModel, *, seed: int = 0, **options: Unpack[ReLoRAOptions]
     ) -> None:
-        """Take over `model`, whose layers are replaced. `seed` decides each draw of the factors.
+        """Wrap `model` and replace its layers in place. `seed` seeds each draw of the factors.
 
-        Raises `ModelError` if the options do not fit the model, and pydantic's `ValidationError`
-        if one of them is wrong by itself.
+        Raise `ModelError` if the options do not fit the model, and pydantic's `ValidationError` if
+        an option is not valid.
         """
         super().__init__()
         if not isinstance(model, PreTrainedModel):
@@ -66,14 +69,14 @@ class ReLoRA(nn.Module):
         reinitialize(model, step=0, restart=0, seed=seed)
         prepare_frozen(model)
         self.model = model
-        self.register_buffer("restarts", torch.tensor(0))  # in the state, for it seeds the draws
+        self.register_buffer("restarts", torch.tensor(0))  # in the state, because it seeds draws
         _add_residuals_to_state(self)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.model(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        """Give what this module does not have itself from the model."""
+        """Return an attribute of the model if this module does not have it."""
         try:
             return super().__getattr__(name)
         except AttributeError:
@@ -89,10 +92,11 @@ class ReLoRA(nn.Module):
         )
 
     def restart(self, optimizer: Optimizer, *, step: int = 0) -> list[AnyTrainEvent]:
-        """Merge the updates, draw the factors anew, reset the optimizer's state of the factors.
+        """Merge the updates, draw new factors and reset the optimizer state of the factors.
 
-        Call it between two optimizer steps, on every process, with gradients that are zero. Return
-        what was done, as events of `step`. Raises `ModelError` as `check_optimizer` does.
+        Call it between two optimizer steps, on every process, when gradients are zero. Return
+        events of what was done, which have the step `step`. Raise `ModelError` as `check_optimizer`
+        does.
         """
         check_optimizer(self, optimizer)
         self.restarts += 1
@@ -106,21 +110,21 @@ class ReLoRA(nn.Module):
         )
 
     def merged(self, dtype: torch.dtype | None = None) -> PreTrainedModel:
-        """A plain model, on the CPU, that computes the same; `dtype` is by default the model's."""
+        """Return a plain model on the CPU that computes the same, by default in its own type."""
         return merged_model(self.model, dtype or self.model.dtype).train(self.training)
 
     def save_pretrained(self, folder: str | Path, **options: Any) -> None:
-        """Save the merged model, which `from_pretrained` loads."""
+        """Save the merged model in a form that `from_pretrained` can load."""
         self.merged().save_pretrained(folder, **options)
 
     def push_to_hub(self, name: str, **options: Any) -> Any:
-        """Push the merged model."""
+        """Push the merged model to the Hugging Face Hub."""
         plain: Any = self.merged()  # a decorator hides the types of its method
         return plain.push_to_hub(name, **options)
 
 
 def check_optimizer(model: ReLoRA, optimizer: Optimizer) -> None:
-    """Raise `ModelError` if the optimizer leaves out a factor, or a restart cannot reset it."""
+    """Raise `ModelError` if the optimizer misses a factor, or if a restart cannot reset it."""
     groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
     for name, layer in low_rank_layers(model):
         for factor in (layer.lora_a, layer.lora_b):
@@ -137,18 +141,19 @@ def check_optimizer(model: ReLoRA, optimizer: Optimizer) -> None:
 
 
 def _class_for(model_class: type[PreTrainedModel]) -> type[ReLoRA]:
-    """ReLoRA with the signature of the model's `forward`.
+    """Return a subclass of ReLoRA with the signature of the model's `forward`.
 
-    transformers.Trainer reads there which columns of a dataset the model takes, and its labels.
+    transformers.Trainer reads from the signature which columns of a dataset the model takes, and
+    which are labels.
     """
     forward = wraps(model_class.forward)(lambda self, *args, **kwargs: self.model(*args, **kwargs))
     return type(f"ReLoRA{model_class.__name__}", (ReLoRA,), {"forward": forward})
 
 
 def _add_residuals_to_state(module: nn.Module) -> None:
-    """Let the state dict hold all that a resumed run needs, and no tensor twice.
+    """Make the state dict contain everything that a resumed run needs, and no tensor twice.
 
-    It then also has what the frozen weights leave out, and tied weights under one name, so that
+    It gets the residuals of the frozen weights, and keeps tied weights under one name only, so that
     safetensors can write it.
     """
     module.register_state_dict_post_hook(_complete)
@@ -176,7 +181,7 @@ def _load_residuals(module: nn.Module, state: dict[str, Tensor], prefix: str, *o
 
 
 def _tied(module: nn.Module) -> dict[str, str]:
-    """The further names of parameters that have more than one, each with the first."""
+    """Map each additional name of a tied parameter to the first name of the parameter."""
     first: dict[int, str] = {}
     names = {}
     for name, parameter in module.named_parameters(remove_duplicate=False):

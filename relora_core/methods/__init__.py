@@ -1,7 +1,7 @@
-"""Training methods: what each does to the model and the optimizer between steps.
+"""The training methods: how each changes the model and the optimizer between steps.
 
-The module of a method has its name and a function `build`; its fields and its facts are in
-`relora_core.spec.method`.
+The module of a method has the method's name and a function `build`. The fields and properties of a
+method are in `relora_core.spec.method`.
 """
 
 from importlib import import_module
@@ -12,7 +12,7 @@ from relora_core.spec import TrainSpec
 
 
 def build_method(spec: TrainSpec, timeline: Timeline) -> Method:
-    """Build the method that the spec names."""
+    """Return the method that the spec names."""
     module = import_module(f"{__name__}.{spec.method.name}")
     method: Method = module.build(spec, spec.method, timeline)
     return method

@@ -1,7 +1,7 @@
-"""A smaller full-rank model, with as many parameters as ReLoRA trains (arXiv 2307.05695).
+"""The method control: a smaller full-rank model with as many parameters as ReLoRA trains.
 
-The paper's row Control: does ReLoRA win by its large frozen weights, or would a model that is
-only as large as what it trains do as well?
+It is the row Control in the paper (arXiv 2307.05695). It answers a question: does ReLoRA need its
+large frozen weights, or is a model with only as many parameters as ReLoRA trains equally good?
 """
 
 from bisect import bisect_left
@@ -26,6 +26,8 @@ from relora_core.state import TrainState
 
 @dataclass(frozen=True)
 class ControlShape:
+    """The narrower config, its number of parameters and the number that it should match."""
+
     config: PreTrainedConfig
     parameters: int
     target: int  # the parameters that ReLoRA trains in its low-rank phase
@@ -54,10 +56,11 @@ class Control(Method):
 def control_shape(
     config: PreTrainedConfig, method: ControlMethod, auto_model: AutoModel
 ) -> ControlShape:
-    """The narrower config whose parameters are closest to what ReLoRA trains on `config`.
+    """Return the narrower config whose parameters are closest to what ReLoRA trains on `config`.
 
-    The width goes in steps; the MLP, in proportion to it, then takes up what the step left over.
-    All counts are of real models without memory. Raises `ModelError`.
+    The width changes in steps. The MLP is proportional to the width, and its size is then adjusted
+    to reduce the remaining difference. Parameters are counted on real models on the meta device.
+    Raise `ModelError` if no narrower model fits.
     """
     widths = possible_widths(config)
     target = _trained_by_relora(_without_memory(config, auto_model), method)
@@ -81,13 +84,13 @@ def control_shape(
 
 
 def _closest(widths: range, target: int, count: Callable[[int], int]) -> int:
-    """The width of the nearest count, which grows with the width."""
+    """Return the width whose count is nearest to the target. Counts grow with the width."""
     above = bisect_left(widths, target, key=count)
     return min(widths[max(0, above - 1) : above + 1], key=lambda width: abs(count(width) - target))
 
 
 def _trained_by_relora(model: PreTrainedModel, method: ControlMethod) -> int:
-    """What is trainable once the targets of the model are low-rank."""
+    """Return the number of trainable parameters after the targets became low-rank."""
     inject(
         model,
         LoraMethod(rank=method.rank, target_modules=method.target_modules, frozen_dtype="fp32"),

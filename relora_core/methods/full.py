@@ -1,4 +1,4 @@
-"""Full-rank training: the method to compare with."""
+"""The method full: full-rank training, as a baseline."""
 
 from relora_core.events import AnyTrainEvent
 from relora_core.methods.method import Method, enter_phase

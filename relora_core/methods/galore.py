@@ -1,6 +1,6 @@
-"""GaLore (arXiv 2403.03507): full-rank weights, gradients projected to a low rank; to compare with.
+"""GaLore (arXiv 2403.03507): full-rank weights with gradients projected to a low rank.
 
-What it does is in its optimizer (`relora_core.optim.galore`).
+It is a baseline. The projection is in its optimizer (`relora_core.optim.galore`).
 """
 
 from torch import nn
@@ -27,11 +27,11 @@ class Galore(Full):
         self.method = method
 
     def shape(self, model: PreTrainedModel, phase: Phase | None) -> None:  # noqa: ARG002 # the layers are the same in all
-        """The layers stay as they are; a rank that does not fit is told before training."""
+        """Leave the layers unchanged. Raise `ModelError` early if the rank does not fit."""
         find_targets(model, self.method)
 
     def optimizer(self, model: nn.Module, spec: OptimizerSpec) -> Optimizer:
-        """Build AdamW with projected gradients of the targets."""
+        """Return AdamW with projected gradients for the targets."""
         projected = [module.weight for _, module in find_targets(model, self.method)]
         chosen = set(projected)
         others = [p for p in model.parameters() if p.requires_grad and p not in chosen]

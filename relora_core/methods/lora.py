@@ -1,4 +1,4 @@
-"""LoRA (arXiv 2106.09685): one low-rank update, after a full-rank warm start if there is one."""
+"""LoRA (arXiv 2106.09685): one low-rank update, after an optional full-rank warm start."""
 
 from functools import partial
 
@@ -29,7 +29,7 @@ class Lora(Method):
         if phase == "low_rank":
             inject(model, self.method)
         else:
-            find_targets(model, self.method)  # a rank that does not fit is told before training
+            find_targets(model, self.method)  # raises early if the rank does not fit
 
     def before_step(self, state: TrainState) -> list[AnyTrainEvent]:
         phase = self.timeline.phase(state.counters.step)
@@ -40,7 +40,7 @@ class Lora(Method):
         return [enter_phase(state, phase)]
 
     def _switch(self, state: TrainState) -> None:
-        """Freeze W, add factors with a fresh optimizer state; all else keeps its moments."""
+        """Freeze W and add factors with new optimizer state. Other weights keep their moments."""
         kept = state_by_name(state.model, state.optimizer)
         make_low_rank = partial(self._make_low_rank, step=state.counters.step)
         state.model = state.layout.changed(state.model, make_low_rank)

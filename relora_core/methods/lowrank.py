@@ -1,4 +1,4 @@
-"""Low-rank pretraining from scratch (arXiv 2307.05695, table 1: LoRA): W = (alpha / r) B A."""
+"""The method lowrank: W = (alpha / r) B A from scratch (arXiv 2307.05695, table 1: LoRA)."""
 
 from transformers import PreTrainedModel
 
@@ -21,7 +21,10 @@ class Lowrank(Method):
         self.method = method
 
     def shape(self, model: PreTrainedModel, phase: Phase | None) -> None:
-        """The layers are factored from the start; a checkpoint fills in what is drawn here."""
+        """Replace the target layers by factored ones, and initialize them if the run is new.
+
+        In a resumed run, the checkpoint has the factors.
+        """
         factorize(model, self.method)
         if phase is None:
             for name, layer in factored_layers(model):

@@ -1,4 +1,4 @@
-"""What the trainer asks of a method."""
+"""The interface between the trainer and a training method."""
 
 from abc import ABC, abstractmethod
 
@@ -15,32 +15,35 @@ from relora_core.state import TrainState
 
 
 class Method(ABC):
-    """A method that leaves the model and its optimizer as they are, where it does not say more."""
+    """A training method. By default, it does not change the model and its optimizer."""
 
     def config(self, config: PreTrainedConfig, _: AutoModel, /) -> PreTrainedConfig:
-        """Return the config to train, for the one that the spec names.
+        """Return the config to train, which is by default the config of the spec.
 
-        Raises `ModelError` if there is none.
+        Raise `ModelError` if the method has no config for it.
         """
         return config
 
     def shape(self, model: PreTrainedModel, phase: Phase | None) -> None:  # noqa: B027 # most leave it alone
-        """Give a fresh model the layers that it has in `phase`, so that a checkpoint fits.
+        """Give a new model the layers of `phase`, so that a checkpoint can be loaded into it.
 
-        Raises `ModelError` if the method does not fit the model, in this phase or a later one.
+        Raise `ModelError` if the method does not fit the model, in this phase or in a later one.
         """
 
     def optimizer(self, model: nn.Module, spec: OptimizerSpec) -> Optimizer:
-        """Build the optimizer that a run starts with. Raises as `build_optimizer` does."""
+        """Return the optimizer that a run starts with. Raise as `build_optimizer` does."""
         return build_optimizer(model, spec)
 
     @abstractmethod
     def before_step(self, state: TrainState) -> list[AnyTrainEvent]:
-        """Do what the timeline wants before the next step; report what was done."""
+        """Do what the timeline has before the next step. Return events of what was done."""
 
 
 def enter_phase(state: TrainState, phase: Phase, *, target: int | None = None) -> PhaseStarted:
-    """`target` is the number of trainable parameters that was aimed at."""
+    """Record the new phase and return its event.
+
+    `target` is the number of trainable parameters to match, for the method control.
+    """
     state.counters.phase = phase
     trained = sum(p.numel() for p in state.model.parameters() if p.requires_grad)
     return PhaseStarted(

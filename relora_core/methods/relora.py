@@ -1,4 +1,4 @@
-"""ReLoRA (arXiv 2307.05695): low-rank updates in cycles, each merged into W at its end."""
+"""ReLoRA (arXiv 2307.05695): cycles of low-rank updates, each merged into W at its end."""
 
 from transformers import PreTrainedModel
 

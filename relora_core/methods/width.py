@@ -1,4 +1,4 @@
-"""A narrower model of the same family: same depth, heads, vocabulary and positions."""
+"""Make a narrower model of the same family, with equal depth, heads, vocabulary and positions."""
 
 import copy
 
@@ -6,15 +6,15 @@ from transformers import PreTrainedConfig
 
 from relora_core.errors import ModelError
 
-# What the families call the inner size of the MLP. Where GPT-2's is unset, and in families
-# without a name for it, it is four times the hidden size.
+# The names of the MLP's inner size in the families. If GPT-2's is unset, and in families without
+# a name for it, the inner size is four times the hidden size.
 _MLP_FIELDS = ("intermediate_size", "ffn_dim", "n_inner")
 
 
 def possible_widths(config: PreTrainedConfig) -> range:
-    """Hidden sizes below the config's, in steps that keep the dimension of each head even.
+    """Return the smaller hidden sizes, in steps that keep the dimension of each head even.
 
-    Raises `ModelError` if the config does not say its width in fields that are known.
+    Raise `ModelError` if the config has no known fields for its width.
     """
     hidden = getattr(config, "hidden_size", None)
     heads = getattr(config, "num_attention_heads", None)
@@ -28,7 +28,7 @@ def possible_widths(config: PreTrainedConfig) -> range:
 
 
 def mlp_size(config: PreTrainedConfig) -> int | None:
-    """None if the family derives it from the hidden size."""
+    """Return the inner size of the MLP, or None if the family derives it from the hidden size."""
     field = _mlp_field(config)
     if field is None:
         return None
@@ -37,10 +37,10 @@ def mlp_size(config: PreTrainedConfig) -> int | None:
 
 
 def narrowed(config: PreTrainedConfig, hidden: int, *, more_mlp: int = 0) -> PreTrainedConfig:
-    """The config with this hidden size and its MLP in proportion, but for `more_mlp` units."""
+    """Return the config with this hidden size and a proportional MLP plus `more_mlp` units."""
     narrow = copy.deepcopy(config)
     narrow.hidden_size = hidden
-    head_dim = vars(config).get("head_dim")  # a property in families that derive it
+    head_dim = vars(config).get("head_dim")  # families that derive it have a property instead
     if head_dim is not None:
         narrow.head_dim = max(2, 2 * round(head_dim * hidden / config.hidden_size / 2))
     if getattr(config, "word_embed_proj_dim", None) == config.hidden_size:  # OPT

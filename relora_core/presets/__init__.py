@@ -1,4 +1,4 @@
-"""Model shapes and recipes by name. Torch-free; `python -m relora_core presets` prints them."""
+"""Model shapes and recipes by name, without torch. `python -m relora_core presets` prints them."""
 
 from relora_core.presets.models import MODELS, VISION_MODELS, preset_config, preset_names
 from relora_core.presets.recipes import RECIPES, Recipe, expand_recipe

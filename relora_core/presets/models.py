@@ -28,7 +28,10 @@ def _llama(
 
 
 def _pythia(hidden: int, heads: int, layers: int, vocabulary: int = 50304) -> dict[str, Any]:
-    """The vocabulary is padded to a multiple of what the model was trained on; hence three."""
+    """Return a Pythia config.
+
+    There are three vocabulary sizes, because the padding depends on how a model was trained.
+    """
     return {
         "model_type": "gpt_neox",
         "hidden_size": hidden,
@@ -97,5 +100,5 @@ def preset_names() -> list[str]:
 
 
 def preset_config(name: str) -> dict[str, Any]:
-    """Raises `KeyError`."""
+    """Return the config of a preset. Raise `KeyError` if there is none of this name."""
     return dict(MODELS[name] if name in MODELS else VISION_MODELS[name])

@@ -1,7 +1,7 @@
 """The paper's runs by name: arXiv 2307.05695, with the settings that its authors published.
 
-Where the paper's own number could not be read again, the source says "recalled" (from the
-paper, not checked) or "derived" (computed from another number, or by a rule).
+If a number was not checked in the paper, its source says "recalled" (from the paper, not checked)
+or "derived" (computed from another number, or by a rule).
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ _PRUNING = "pruning of 0.99 from appendix A"
 
 @dataclass(frozen=True)
 class Recipe:
-    """A part of a spec, and where its numbers come from."""
+    """A part of a spec, and the source of its numbers."""
 
     source: str
     spec: Mapping[str, Any]
@@ -36,12 +36,12 @@ class Recipe:
 
 @dataclass(frozen=True)
 class _Run:
-    """What the runs on one size of model have in common."""
+    """The settings that all runs on one model size share."""
 
     preset: str
     batch: int  # sequences of 512 tokens
     steps: int
-    learning_rate: float  # of full-rank training, and of the warm start
+    learning_rate: float  # of full-rank training and of the warm start
     low_rank_learning_rate: float
     warm_start_steps: int
     reset_every: int
@@ -118,12 +118,12 @@ RECIPES: dict[str, Recipe] = {
     **{f"full_{size}": run.full() for size, run in _RUNS.items()},
 }
 
-# Parts with variants: what is written replaces the recipe's part instead of mixing with it.
+# Parts that are unions: the written part replaces the recipe's part completely.
 _VARIANTS = frozenset({"model", "tokenizer", "train", "validation", "optimizer_reset"})
 
 
 def expand_recipe(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill in the recipe that `document` names; what is written beside it wins."""
+    """Fill in the recipe that `document` names. The fields of `document` override it."""
     return _merge(RECIPES[document["recipe"]].spec, document)
 
 

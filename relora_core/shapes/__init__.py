@@ -1,6 +1,6 @@
-"""The shape of a model from its config alone: no weights, no torch, no transformers.
+"""The shape of a model from its config alone, without weights, torch and transformers.
 
-Other families than `FAMILIES` are read from transformers by `relora_core.shapes.meta`.
+Families that are not in `FAMILIES` are read with transformers by `relora_core.estimate.meta`.
 """
 
 from relora_core.shapes.families import FAMILIES, model_shape

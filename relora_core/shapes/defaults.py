@@ -1,4 +1,4 @@
-"""What transformers 5.23 takes where a config says nothing, and its other names for fields."""
+"""The defaults of transformers 5.23 for missing config fields, and its other names for fields."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -102,7 +102,7 @@ _OTHER_NAMES = {
 
 
 def resolved(config: Mapping[str, Any]) -> dict[str, Any]:
-    """`config` with every field that decides a shape, each by one name for all families."""
+    """Return `config` with all fields that decide the shape, named equally for all families."""
     names = _OTHER_NAMES.get(config["model_type"], {})
     given = {names.get(key, key): value for key, value in config.items()}
     return {**DEFAULTS[config["model_type"]], **given}

@@ -1,4 +1,4 @@
-"""From a Hugging Face config to its `ModelShape`, family by family."""
+"""Compute the `ModelShape` of a Hugging Face config, for each family."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,9 +15,9 @@ Block = Mapping[str, tuple[int, int, bool]]
 
 
 def model_shape(config: Config) -> ModelShape:
-    """The shape of the model that transformers builds from `config`.
+    """Return the shape of the model that transformers builds from `config`.
 
-    Raises `ModelError` if the family is not one of `FAMILIES` or a field is wrong.
+    Raise `ModelError` if the family is not one of `FAMILIES` or if a field is wrong.
     """
     family = FAMILIES.get(config["model_type"])
     if family is None:
@@ -32,7 +32,7 @@ def model_shape(config: Config) -> ModelShape:
 
 
 def _gated(config: Config) -> ModelShape:
-    """Llama and its kin: RMS norms, rotary positions, a gated MLP."""
+    """Return the shape of Llama and similar families: RMS norms, rotary positions, a gated MLP."""
     hidden, inner, heads = _sizes(config)
     head_dim = config["head_dim"] or hidden // heads
     queries = heads * head_dim
@@ -115,7 +115,7 @@ def _gpt2(config: Config) -> ModelShape:
         **_activations(
             hidden,
             heads,
-            compute=4 * hidden + 5 * inner,  # tanh-GELU keeps four parts of itself
+            compute=4 * hidden + 5 * inner,  # tanh-GELU keeps four intermediate tensors
             compiled=4 * hidden + 2 * inner,
         ),
     )
@@ -179,7 +179,7 @@ def _bloom(config: Config) -> ModelShape:
 
 
 def _vit(config: Config) -> ModelShape:
-    """The classifier of images."""
+    """Return the shape of the image classifier."""
     hidden, inner, heads = _sizes(config)
     bias, patch = config["qkv_bias"], config["patch_size"]
     block = {
@@ -190,7 +190,7 @@ def _vit(config: Config) -> ModelShape:
         "mlp.fc1": (inner, hidden, True),
         "mlp.fc2": (hidden, inner, True),
     }
-    tokens = (config["image_size"] // patch) ** 2 + 1  # one stands for the class
+    tokens = (config["image_size"] // patch) ** 2 + 1  # one is the class token
     patches = (config["num_channels"] * patch**2 + 1) * hidden
     return ModelShape(
         hidden=hidden,
@@ -210,13 +210,16 @@ def _vit(config: Config) -> ModelShape:
 
 
 def _sizes(config: Config) -> tuple[int, int, int]:
-    """Hidden size, that of the MLP, and heads."""
+    """Return the hidden size, the inner size of the MLP, and the number of heads."""
     hidden = config["hidden_size"]
     return hidden, config["intermediate_size"] or 4 * hidden, config["num_attention_heads"]
 
 
 def _in_blocks(prefix: str, block: Block, config: Config) -> list[Linear]:
-    """One for all blocks: a model of a thousand blocks costs no more to look at than one of two."""
+    """Return the linear layers of the blocks, each once for all blocks.
+
+    So the cost does not depend on the number of blocks.
+    """
     blocks = range(config["num_hidden_layers"])
     return [
         Linear(f"{prefix}.{{}}.{name}", d_out, d_in, bias, blocks=blocks)
@@ -229,7 +232,7 @@ def _head(hidden: int, config: Config) -> Linear:
 
 
 def _layer_norms(count: int, hidden: int) -> int:
-    """Parameters: a layer norm has a weight and a bias."""
+    """Return the parameters of layer norms, which have a weight and a bias."""
     return count * 2 * hidden
 
 
@@ -247,7 +250,7 @@ def _activations(
     residuals: int = 2,
     readers: int = 2,
 ) -> _Activations:
-    """Of a block with two layer norms, whose outputs `readers` linear layers read."""
+    """Return the activations of a block with two layer norms, read by `readers` linear layers."""
     eager = BlockActivations(
         fp32=residuals * hidden + heads + 4,
         compute=compute,

@@ -1,6 +1,6 @@
 """The names that transformers 5.23 knows: model types, fields, activations, rotary embeddings.
 
-A test compares them with transformers, which the service does not have.
+The service does not have transformers. A test compares the names with transformers.
 """
 # ruff: noqa: SIM905 - as lists they would be ten times as long
 
@@ -36,14 +36,14 @@ MODEL_TYPES = {
     textnet timm_wrapper vit vit_msn
     """.split(),
 }
-# Each token sees those after it, unless `is_decoder` says otherwise.
+# In these models each token sees the tokens after it, unless `is_decoder` is true.
 BIDIRECTIONAL = frozenset(
     """
     bert bert-generation big_bird camembert data2vec-text electra ernie megatron-bert rembert
     roberta roberta-prelayernorm roc_bert roformer xlm-roberta xlm-roberta-xl xmod
     """.split()
 )
-# What a config.json holds beside the fields of its class, and what has another name by now.
+# Fields of a config.json that are not fields of its class, and fields that were renamed.
 BESIDE_FIELDS = frozenset(
     """
     _commit_hash _name_or_path auto_map bos_token_id decoder_start_token_id eos_token_id

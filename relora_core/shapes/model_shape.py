@@ -1,14 +1,14 @@
-"""What of a model decides its parameters, its memory and its FLOPs."""
+"""The shape of a model, which decides its parameters, its memory and its FLOPs."""
 
 import re
 from dataclasses import dataclass
 
-# The blocks of a transformer stand in a ModuleList: a number in a layer's name says it is in one.
+# The blocks of a transformer are in a ModuleList, so a layer in a block has a number in its name.
 _IN_A_BLOCK = re.compile(r"\.\d+\.")
 
 
 def is_in_a_block(name: str) -> bool:
-    """By the name of a module or parameter."""
+    """Return whether a module or parameter is in a transformer block, by its name."""
     return _IN_A_BLOCK.search(name) is not None
 
 
@@ -16,11 +16,11 @@ def is_in_a_block(name: str) -> bool:
 class Linear:
     """A linear layer with a weight (d_out, d_in), once or in each of `blocks`."""
 
-    name: str  # as in `named_modules`; with `blocks`, {} stands for the number of a block
+    name: str  # as in `named_modules`; with `blocks`, {} is in the place of the block's number
     d_out: int
     d_in: int
     bias: bool = False
-    tied: bool = False  # its weight is the embedding's
+    tied: bool = False  # whether its weight is the embedding's
     blocks: range | tuple[int, ...] = ()
 
     @property
@@ -41,42 +41,44 @@ class Linear:
 
     @property
     def weights(self) -> int:
-        """Of the layers in all `blocks` together."""
+        """The number of weights of the layers in all `blocks` together."""
         return self.count * self.d_out * self.d_in
 
 
 @dataclass(frozen=True)
 class BlockActivations:
-    """What autograd keeps of one block until its backward, in elements a token.
+    """The activations that autograd keeps of one block until its backward, in elements a token.
 
-    Counted from the tensors that torch 2.13 saves for the models of transformers 5.23, with
-    attention in a fused kernel and no dropout.
+    They are the tensors that torch 2.13 saves for the models of transformers 5.23, with attention
+    in a fused kernel and without dropout.
     """
 
-    fp32: int  # under autocast, too: the residual stream, the inside of norms
-    compute: int  # in the precision of the arithmetic
+    fp32: int  # fp32 also under autocast: the residual stream and inner tensors of norms
+    compute: int  # in the compute type
     normed: int  # outputs of norms, which linear layers read
-    casts: int  # instead of `normed` under eager autocast: a copy for each layer that reads it
+    casts: int  # instead of `normed` in eager autocast: a copy for each layer that reads a norm
 
 
 @dataclass(frozen=True)
 class ModelShape:
+    """The sizes of a model, its linear layers and its other parameters."""
+
     hidden: int
     layers: int
     heads: int
     head_dim: int
-    outputs: int  # of the head, for a token or for a sequence: the vocabulary, or the classes
+    outputs: int  # of the head: the vocabulary for a token, or the classes for an image
     linears: tuple[Linear, ...]
     embeddings: int  # parameters: of tokens, positions, patches
     norms: int  # parameters
     eager: BlockActivations
     compiled: BlockActivations
-    keeps_scores: bool = False  # attention outside a fused kernel: a weight for each pair of tokens
-    image_tokens: int | None = None  # in a sequence, where the images and not the data decide it
+    keeps_scores: bool = False  # attention is not fused: it keeps a weight for each pair of tokens
+    image_tokens: int | None = None  # tokens in a sequence, if images decide it
 
     @property
     def parameters(self) -> int:
-        """Of the plain model, each counted once."""
+        """The number of parameters of the plain model. Tied weights count once."""
         weights = sum(linear.weights for linear in self.linears if not linear.tied)
         return weights + self.biases + self.embeddings + self.norms
 

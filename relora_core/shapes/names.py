@@ -1,4 +1,4 @@
-"""Whether transformers knows the names in a model's config: of its fields, and as their values."""
+"""Check that transformers knows the names of the fields in a config, and names among its values."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -21,7 +21,7 @@ _OF_ROTARY_EMBEDDINGS = ("rope_parameters", "rope_scaling")
 
 
 def check_names(config: Config, task: str) -> None:
-    """Raise `ModelError` for a model type, a field or a value that transformers does not know."""
+    """Raise `ModelError` if transformers does not know a model type, a field or a value."""
     model_type = config["model_type"]
     if model_type not in MODEL_TYPES[task]:
         raise no_model_type(model_type, MODEL_TYPES[task])
@@ -37,7 +37,7 @@ def no_model_type(model_type: str, known: Iterable[str]) -> ModelError:
 
 
 def check_direction(config: Config, task: str) -> None:
-    """Raise `ModelError` for a model that would see the tokens that it is to predict."""
+    """Raise `ModelError` if the model would see the tokens that it has to predict."""
     sees_all = config["model_type"] in BIDIRECTIONAL and not config.get("is_decoder")
     if task == "causal_lm" and sees_all:
         raise ModelError(
@@ -49,9 +49,9 @@ def check_direction(config: Config, task: str) -> None:
 def check_fields(
     config: Config, known: Iterable[str], *, unknown: Iterable[str], within: str = ""
 ) -> None:
-    """Raise `ModelError` for the first of the `unknown` fields that means anything to a model.
+    """Raise `ModelError` for the first of the `unknown` fields that is not known otherwise.
 
-    `within` is the part of the config that they are in.
+    `within` is the part of the config that has the fields.
     """
     for name in sorted(set(unknown) - BESIDE_FIELDS):
         close = nearest(name, known)
@@ -62,9 +62,9 @@ def check_fields(
 
 
 def check_values(config: Config, path: str = "model.config") -> None:
-    """Raise `ModelError` for an activation or a rotary embedding that transformers does not know.
+    """Raise `ModelError` if transformers does not know an activation or a rotary embedding.
 
-    `path` is where the config stands in the spec.
+    `path` is the path of the config in the spec.
     """
     for field in _OF_ACTIVATIONS:
         if config.get(field) is not None:
@@ -85,7 +85,7 @@ def _check_name(path: str, kind: str, name: object, known: Iterable[str]) -> Non
 
 
 def _check_rotary(path: str, rope: object) -> None:
-    """Of all layers, or of each type of layers by its name."""
+    """Check the rotary embedding of all layers, or of each type of layers by its name."""
     if not isinstance(rope, Mapping):
         raise ModelError(f"{path}: must be an object with `rope_type` and its fields")
     of_layers = {name: part for name, part in rope.items() if isinstance(part, Mapping)}

@@ -1,11 +1,11 @@
-"""Whether the sizes and switches of a model's config are those of a model that there could be."""
+"""Check the sizes and switches in a model's config."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from relora_core.errors import ModelError
 
-_MOST = 10**7  # far over what a person asks for, so that no sum of products grows without an end
+_MOST = 10**7  # far above any real model; it only keeps sums of products small
 _MOST_OF = {"num_hidden_layers": 1000}
 _SIZES = (
     "vocab_size",
@@ -37,7 +37,7 @@ _MAY_BE_NULL = {"intermediate_size", "num_key_value_heads", "head_dim", "word_em
 
 
 def check_sizes(config: Mapping[str, Any]) -> None:
-    """Raise `ModelError` for the first that is wrong, of a config with all fields by one name."""
+    """Raise `ModelError` for the first wrong size. `config` comes from `defaults.resolved`."""
     for name in _SIZES:
         value, most = config.get(name), _MOST_OF.get(name, _MOST)
         if name not in config or (value is None and name in _MAY_BE_NULL):
@@ -51,7 +51,7 @@ def check_sizes(config: Mapping[str, Any]) -> None:
 
 
 def check_switches(config: Mapping[str, Any]) -> None:
-    """Raise `ModelError` for the first that is neither true nor false."""
+    """Raise `ModelError` for the first switch that is neither true nor false."""
     for name in _SWITCHES:
         if not isinstance(config.get(name, False), bool):
             raise ModelError(

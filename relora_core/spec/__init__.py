@@ -1,7 +1,7 @@
-"""What a run is told: `TrainSpec` and its parts. Frozen, torch-free, without I/O.
+"""The spec of a run: `TrainSpec` and its parts. Immutable, without torch, and mostly without I/O.
 
-The server validates with the very classes that the trainer reads. Steps are optimizer
-steps, sizes are sequences, tokens or images as the field says.
+The server validates with the same classes that the trainer reads. Steps are optimizer steps. Sizes
+are sequences, tokens or images, as the field says.
 """
 
 from relora_core.spec.accepted import read_accepted, was_accepted

@@ -1,4 +1,4 @@
-"""Read a spec that was accepted before: what came since holds for new ones alone."""
+"""Read a spec that an earlier version accepted. Newer bounds and rules are only for new specs."""
 
 from functools import cache
 from typing import Any, TypeVar
@@ -13,14 +13,14 @@ _BOUNDS = {"ge", "gt", "le", "lt", "max_length", "min_length", "multiple_of", "p
 
 
 def was_accepted(info: ValidationInfo) -> bool:
-    """Whether this validation reads a spec that was accepted before."""
+    """Return whether this validation reads a spec that was accepted before."""
     return info.context == _ACCEPTED
 
 
 def read_accepted(model: type[Model], document: object) -> Model:
-    """Read a document without the bounds and the rules that may have come since.
+    """Read a document without the bounds and rules that were possibly added since.
 
-    Raises `ValidationError` for what this version cannot read at all.
+    Raise `ValidationError` if this version cannot read the document at all.
     """
     read: Model = _reader(model).validate_python(document, context=_ACCEPTED)
     return read
@@ -29,7 +29,7 @@ def read_accepted(model: type[Model], document: object) -> Model:
 @cache
 def _reader(model: type[BaseModel]) -> SchemaValidator:
     schema = _without_bounds(model.__pydantic_core_schema__)
-    return SchemaValidator(schema, _use_prebuilt=False)  # those of its parts have the bounds
+    return SchemaValidator(schema, _use_prebuilt=False)  # prebuilt ones of parts have the bounds
 
 
 def _without_bounds(schema: Any) -> Any:
@@ -40,5 +40,5 @@ def _without_bounds(schema: Any) -> Any:
     return {
         key: _without_bounds(part)
         for key, part in schema.items()
-        if key not in _BOUNDS or isinstance(part, dict)  # a field may have such a name
+        if key not in _BOUNDS or isinstance(part, dict)  # a dict is a field of such a name
     }

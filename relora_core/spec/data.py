@@ -1,4 +1,4 @@
-"""The text or the images that a run reads."""
+"""The spec of the data: the text or the images that a run reads."""
 
 import re
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ STAGED_SCHEMES = ("s3://", "upload://")  # the service's worker copies them to t
 SOURCE_SCHEMES = ("file://", "hf://", *STAGED_SCHEMES)
 _HUB_DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 
-DEFAULT_IMAGE_SIZE = 224  # pixels; of the models in arXiv 2010.11929
+DEFAULT_IMAGE_SIZE = 224  # pixels, as for the models in arXiv 2010.11929
 
 
 def is_hub_dataset(name: str) -> bool:
-    """Whether it is a dataset's full name on the Hub.
+    """Return whether the name is the full name of a dataset on the Hub.
 
-    Without an owner it might be a file format such as `json`: for such a name the `datasets`
-    library reads the files of the current folder.
+    A name without an owner could be a file format such as `json`. For such a name, the `datasets`
+    library would read the files of the current folder.
     """
     return _HUB_DATASET.fullmatch(name) is not None
 
@@ -92,16 +92,16 @@ class Source(Spec):
 
     @property
     def uris(self) -> tuple[str, ...]:
-        """Each place that is read, in this order."""
+        """All URIs, in the order in which they are read."""
         return (self.uri,) if isinstance(self.uri, str) else self.uri
 
     @property
     def name(self) -> str:
-        """All its places, for a message."""
+        """All URIs as text, for a message."""
         return ", ".join(self.uris)
 
     def places(self, path: str) -> Iterator[tuple[str, str]]:
-        """Yield each URI with its path in the spec; `path` is that of this source."""
+        """Yield the path of each URI in the spec, and the URI. `path` is that of this source."""
         if isinstance(self.uri, str):
             yield f"{path}.uri", self.uri
         else:
@@ -109,7 +109,7 @@ class Source(Spec):
 
     @property
     def holds_tokens(self) -> bool:
-        """Whether the name says so; a pattern such as `data/*` leaves it open."""
+        """Whether a file name says that it has token ids. For `data/*` this is not known: False."""
         return any(
             not uri.startswith("hf://") and uri.endswith((".npy", ".bin")) for uri in self.uris
         )
@@ -158,13 +158,13 @@ class DataSpec(Spec):
     )
 
     def sources(self) -> Iterator[tuple[str, Source]]:
-        """Yield each source with its path in the spec."""
+        """Yield the path of each source in the spec, and the source."""
         yield "data.train", self.train
         if isinstance(self.validation, Source):
             yield "data.validation", self.validation
 
     def places(self) -> Iterator[tuple[str, str]]:
-        """Yield each URI of each source with its path in the spec."""
+        """Yield the path of each URI in the spec, and the URI."""
         for path, source in self.sources():
             yield from source.places(path)
 

@@ -1,4 +1,4 @@
-"""Documents that people write, in YAML or JSON, with errors in words of our own."""
+"""Read documents that people write, in YAML or JSON, with clear error messages."""
 
 from collections.abc import Hashable
 from datetime import date
@@ -13,7 +13,7 @@ _MAX_BYTES = 262_144  # with its comments
 
 
 class _Loader(yaml.SafeLoader):
-    """In which no key may be written twice: of two values, one would be dropped in silence."""
+    """A loader that refuses duplicate keys, because YAML would silently drop one of the values."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - as the library calls it
         seen: set[str] = set()
@@ -27,7 +27,11 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_document(file: Path) -> object:
-    """Raises `OSError`, and `ValueError` for what cannot be read or could not be sent as JSON."""
+    """Read a YAML or JSON file.
+
+    Raise `OSError` if the file cannot be opened, and `ValueError` if its content cannot be parsed
+    or cannot be sent as JSON.
+    """
     text = file.read_bytes()
     if len(text) > _MAX_BYTES:
         raise ValueError(f"{file} has more than {_MAX_BYTES:,} bytes, which no spec needs")
@@ -40,7 +44,7 @@ def read_document(file: Path) -> object:
 
 
 def parse(text: str) -> object:
-    """A value from YAML or JSON. Raises `ValueError`."""
+    """Return the value of a YAML or JSON text. Raise `ValueError` if it cannot be parsed."""
     try:
         document = yaml.load(text, _Loader)  # noqa: S506 # a safe loader
     except yaml.MarkedYAMLError as error:

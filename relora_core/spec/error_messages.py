@@ -1,4 +1,4 @@
-"""Validation errors in a person's words: the field's path as it was written, and a reason."""
+"""Turn validation errors into readable messages: the path of the field as written, and a reason."""
 
 import json
 import re
@@ -14,10 +14,10 @@ from relora_core.spec import SpecConflict
 from relora_core.suggestions import nearest, no_such
 
 MAX_PROBLEMS = 20
-_LONGEST = 80  # of a value that is shown
+_LONGEST = 80  # characters of a value in a message
 
 _AN_OBJECT = "must be an object with fields"
-# By pydantic's type of an error; the placeholders are its context.
+# The message for each pydantic error type. The placeholders come from the context of the error.
 _WORDS = {
     "missing": "required",
     "bool_parsing": "must be true or false",
@@ -54,8 +54,8 @@ _WORDS = {
     "tuple_type": "must be a list",
     "union_tag_not_found": "needs a field `{discriminator}`",
 }
-_ABSENT = frozenset({"missing", "union_tag_not_found"})  # of a field that was not written
-_KINDS = {  # of a value that is of no use in any form, by the beginning of the type
+_ABSENT = frozenset({"missing", "union_tag_not_found"})  # the errors of a missing field
+_KINDS = {  # the message for each prefix of a pydantic error type
     "datetime": "must be a time such as 2026-01-31T12:00:00Z",
     "date": "must be a date such as 2026-01-31",
 }
@@ -87,23 +87,23 @@ class Problem:
 
 
 def explain(error: ValidationError, document: object, model: type[BaseModel]) -> list[Problem]:
-    """What is wrong with `document`, which did not validate as `model`: see `in_words`."""
+    """Return the problems of `document`, which is not a valid `model`. See `in_words`."""
     return in_words(error.errors(include_url=False), document, model)
 
 
 def in_words(
     errors: Sequence[Mapping[str, Any]], document: object, model: type[BaseModel] | None = None
 ) -> list[Problem]:
-    """Errors as pydantic lists them: the first 20, and how many more there are.
+    """Return messages for the first 20 of pydantic's errors, and the number of the others.
 
-    `model` is what the document should have been: its fields are suggested for unknown ones.
-    Without it no value is repeated, which may be a secret.
+    `model` is the model that the document should match. Its fields are suggested for unknown
+    fields. Without `model`, no message repeats a value, because a value may be a secret.
     """
     reasons: dict[str, dict[str, None]] = {}
     endings: dict[str, dict[str, None]] = {}
     for item in errors[:MAX_PROBLEMS]:
         path = _path(item, document)
-        reasons.setdefault(path, {})[_reason(item, path, model)] = None  # each variant has its own
+        reasons.setdefault(path, {})[_reason(item, path, model)] = None  # one a union variant
         endings.setdefault(path, {}).update(dict.fromkeys(_endings(item, model)))
     problems = [
         Problem(path, ", or ".join(reasons[path]) + "".join(endings[path])) for path in reasons
@@ -112,7 +112,7 @@ def in_words(
 
 
 def first(problems: Sequence[Problem]) -> list[Problem]:
-    """The first 20, and how many more there are."""
+    """Return the first 20 problems, and the number of the others."""
     return [*problems[:MAX_PROBLEMS], *_more(len(problems) - MAX_PROBLEMS)]
 
 
@@ -129,7 +129,7 @@ def _path(item: Mapping[str, Any], document: object) -> str:
 
 
 def _written_path(location: Sequence[int | str], kind: str, document: object) -> str:
-    """Drop the names of union variants, which pydantic puts into the location."""
+    """Return the path without the names of union variants, which pydantic adds to the location."""
     path, current = [], document
     is_missing = kind == "missing"
     for key in location[:-1] if is_missing else location:
@@ -151,13 +151,13 @@ def _reason(item: Mapping[str, Any], path: str, model: type[BaseModel] | None) -
     kind, context = item["type"], item.get("ctx", {})
     if kind == "extra_forbidden":
         return _unknown_field(path, model)
-    if isinstance(context.get("error"), Exception):  # of a validator of our own
+    if isinstance(context.get("error"), Exception):  # raised by our own validator
         return str(context["error"])
     if kind == "union_tag_invalid":
         known = [tag.strip("' ") for tag in context["expected_tags"].split(",")]
         return no_such(context["discriminator"].strip("'"), context["tag"], known)
     words = _WORDS.get(kind) or _of_a_kind(kind)
-    if words is None:  # an error of our own has its own words
+    if words is None:  # our own errors have their own messages
         return str(item["msg"])
     if context.get("min_length") == 1:
         return "must not be empty"
@@ -168,13 +168,13 @@ def _reason(item: Mapping[str, Any], path: str, model: type[BaseModel] | None) -
 
 
 def _some_fields(path: str, model: type[BaseModel]) -> str:
-    """The first three that the part has."""
+    """Return the first three fields of the part, as text."""
     names = _parts(model).get(_without_numbers(path), ())
     return f" such as {', '.join(f'`{name}`' for name in names[:3])}" if names else ""
 
 
 def _endings(item: Mapping[str, Any], model: type[BaseModel] | None) -> Iterator[str]:
-    """What was written, and which of the choices was probably meant."""
+    """Yield the value that was written, and the choice that was probably meant."""
     kind, value = item["type"], item.get("input")
     if model is not None and kind in _WORDS and kind not in _ABSENT:
         yield f"; got {_shown(value)}"
@@ -185,7 +185,7 @@ def _endings(item: Mapping[str, Any], model: type[BaseModel] | None) -> Iterator
 
 
 def _size(kind: str, context: Mapping[str, Any]) -> str:
-    """How many characters, fields or items a value must have at least or at most."""
+    """Return the least or the largest number of characters, fields or items of a value."""
     number = context.get("min_length", context.get("max_length", 0))
     if kind.startswith("string") or context.get("field_type") == "Value":  # a secret
         return counted(number, "character")
@@ -197,7 +197,10 @@ def _of_a_kind(kind: str) -> str | None:
 
 
 def _unknown_field(path: str, model: type[BaseModel] | None) -> str:
-    """Suggest a field of the same part, or the other part that has a field of this name."""
+    """Return the message for an unknown field.
+
+    It suggests a field of the same part, or another part that has a field of this name.
+    """
     if model is None:
         return "unknown field"
     parent, _, name = path.rpartition(".")
@@ -217,7 +220,7 @@ def _without_numbers(path: str) -> str:
 
 @cache
 def _parts(model: type[BaseModel]) -> dict[str, tuple[str, ...]]:
-    """The names of the fields of each part below `model`, by its dotted path."""
+    """Return the field names of each part of `model`, by the dotted path of the part."""
     found: dict[str, dict[str, None]] = {}
     for path, name in _fields(model, ""):
         found.setdefault(path, {})[name] = None
@@ -225,7 +228,7 @@ def _parts(model: type[BaseModel]) -> dict[str, tuple[str, ...]]:
 
 
 def _fields(annotation: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Through unions and containers."""
+    """Yield the path and the name of each field, also of fields in unions and containers."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         for name, field in annotation.model_fields.items():
             yield path, name
@@ -237,6 +240,6 @@ def _fields(annotation: Any, path: str) -> Iterator[tuple[str, str]]:
 def _shown(value: object) -> str:
     try:
         text = json.dumps(value, default=repr)
-    except (ValueError, RecursionError):  # a number of thousands of digits, a list in itself
+    except (ValueError, RecursionError):  # a number of thousands of digits, a list that has itself
         return "a value that is too large to show"
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

@@ -1,7 +1,7 @@
-"""`file://` URIs, read the same way wherever one may stand for a path.
+"""Read `file://` URIs in the same way everywhere.
 
-A URI is percent-encoded where it has to be, as `Path.as_uri` does it. `#`, `?` and wildcards mean
-in it what they mean in a path.
+A URI is percent-encoded where necessary, as by `Path.as_uri`. `#`, `?` and wildcards have the same
+meaning in it as in a path.
 """
 
 import os
@@ -13,30 +13,30 @@ _WILDCARDS = frozenset("*?[")
 
 
 def file_uri(path: str) -> str:
-    """The URI of a path or a pattern: `local_path` gives it back."""
+    """Return the URI of a path or a pattern. `local_path` is the inverse."""
     return FILE + path.replace("%", "%25")
 
 
 def local_path(uri: str) -> str:
-    """Of a file:// URI, or of a plain path."""
+    """Return the path of a file:// URI, or a plain path unchanged."""
     return unquote(uri.removeprefix(FILE)) if uri.startswith(FILE) else uri
 
 
 def readings(uri: str) -> list[str]:
-    """The paths that the URI of a source may mean, the right one first.
+    """Return the paths that the URI of a source can mean, the correct one first.
 
-    Earlier versions did not decode the URIs of sources. One that names something only as they read
-    it goes on naming that.
+    Earlier versions did not decode the URIs of sources. So the second path is the URI without
+    decoding: a URI that names a file only in this way still works.
     """
     return list(dict.fromkeys((local_path(uri), uri.removeprefix(FILE))))
 
 
 def is_pattern(path: Path) -> bool:
-    """Whether the name of a path stands for others: one that is there is itself."""
+    """Return whether the last part of a path is a pattern. An existing path is not a pattern."""
     return not _WILDCARDS.isdisjoint(path.name) and not os.path.lexists(path)
 
 
 def existing_path(uri: str) -> str:
-    """The first reading that is there; if none is, the right one."""
+    """Return the first path of `readings` that exists, or the correct one if none exists."""
     found = (path for path in readings(uri) if os.path.lexists(Path(path).expanduser()))
     return next(found, local_path(uri))

@@ -1,4 +1,4 @@
-"""Models and tokenizers of a spec that were fetched for the run, in place of their names."""
+"""Replace the models and tokenizers of a spec by the local copies that were fetched for the run."""
 
 from collections.abc import Mapping
 
@@ -7,9 +7,9 @@ from relora_core.spec.file_uris import local_path
 
 
 def with_copies(spec: TrainSpec, staged: Mapping[str, str]) -> TrainSpec:
-    """`staged` says where copies lie: the name in the spec to a folder.
+    """Return the spec with local copies. `staged` maps names in the spec to folders.
 
-    The folder of a file:// URI is its own copy.
+    A file:// URI is replaced by its path.
     """
     changes: dict[str, object] = {}
     for part in ("model", "tokenizer"):

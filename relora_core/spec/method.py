@@ -1,4 +1,4 @@
-"""Training methods, by name: the fields of each, and the facts that the rest of relora asks for.
+"""The training methods by name: their fields, and the properties that the rest of relora needs.
 
 `docs/extending.md` says how to add one.
 """
@@ -49,16 +49,16 @@ OptimizerReset = Annotated[MagnitudeReset | RandomReset | ZeroReset, Field(discr
 
 
 class BaseMethod(Spec):
-    """The facts of a method; what is here holds for most."""
+    """The properties of a method. The defaults are right for most methods."""
 
-    title: ClassVar[str]  # as pictures and tables name it
+    title: ClassVar[str]  # the name in pictures and tables
     changes_shape: ClassVar[bool] = False  # it trains a model of another shape than the spec's
     takes_weights: ClassVar[bool] = True  # it can start from pretrained weights
-    optimizers: ClassVar[tuple[str, ...] | None] = None  # the only ones it runs with; None: all
+    optimizers: ClassVar[tuple[str, ...] | None] = None  # the optimizers it works with; None: all
     fsdp_conflict: ClassVar[str | None] = None  # why it cannot run under fsdp, if it cannot
 
     def phases(self, total_steps: int) -> Phases:
-        """Return the phases of a run of so many steps, and how often it restarts."""
+        """Return the phases of a run of `total_steps`, and the steps between its restarts."""
         return Phases("full_rank", total_steps)
 
 
@@ -72,7 +72,7 @@ class FullMethod(BaseMethod):
 
 
 class Targets(BaseMethod):
-    """Which layers a low-rank update belongs to, and how large it is."""
+    """The target layers of a method, and the rank of their updates."""
 
     rank: int = Field(
         default=128,
@@ -87,12 +87,12 @@ class Targets(BaseMethod):
     )
 
     def state_of_target(self, d_out: int, d_in: int) -> int:
-        """Return how many numbers the optimizer keeps for a target that is trained in full."""
+        """Return the number of values in the optimizer state of a target trained in full."""
         return 2 * d_out * d_in
 
 
 class Factors(Targets):
-    """What every method has that trains the factors of (alpha / rank) B A."""
+    """The fields of all methods that train the factors of (alpha / rank) B A."""
 
     alpha: float = Field(
         default=32.0, gt=0, le=1e9, description="The update is scaled by alpha / rank."
@@ -108,7 +108,7 @@ class Factors(Targets):
 
 
 class LowRank(Factors):
-    """What every method has that trains W + (alpha / rank) B A with W frozen."""
+    """The fields of all methods that train W + (alpha / rank) B A with W frozen."""
 
     frozen_dtype: FrozenDtype = Field(
         default="bf16",
@@ -148,7 +148,7 @@ class LowRank(Factors):
         return source
 
     def phases(self, total_steps: int) -> Phases:  # noqa: ARG002 # the same for each length
-        """Return a warm start of the steps that are given, then low rank."""
+        """Return a warm start of `warm_start_steps`, then a low-rank phase."""
         return Phases("warm_start", self.warm_start_steps or 0)
 
 
@@ -171,7 +171,7 @@ class LowrankMethod(Factors):
     """W = (alpha / rank) B A from random factors (arXiv 2307.05695, table 1: LoRA)."""
 
     title = "Low rank"
-    takes_weights = False  # there is no W to take them
+    takes_weights = False  # there is no W to load them into
     name: Literal["lowrank"] = Field(
         default="lowrank", description="Train W = (alpha / rank) B A from random factors."
     )
@@ -185,7 +185,7 @@ class GaloreMethod(Targets):
     """Full-rank weights; gradients of the targets go through a subspace (arXiv 2403.03507)."""
 
     title = "GaLore"
-    optimizers = ("adamw",)  # it has a form of its own, with the moments in fp32
+    optimizers = ("adamw",)  # it has its own AdamW, with the moments in fp32
     fsdp_conflict = "projects whole gradients, which no rank has"
     name: Literal["galore"] = Field(
         default="galore",
@@ -202,7 +202,7 @@ class GaloreMethod(Targets):
     )
 
     def state_of_target(self, d_out: int, d_in: int) -> int:
-        """Return the numbers of the projection and of both moments in its subspace."""
+        """Return the number of values in the projection and in both moments in its subspace."""
         smaller, larger = sorted((d_out, d_in))
         return self.rank * (smaller + 2 * larger)
 
@@ -242,10 +242,10 @@ class ReloraMethod(LowRank):
     )
 
     def phases(self, total_steps: int) -> Phases:
-        """Return a warm start and low rank, with a restart each `reset_every`.
+        """Return a warm start and a low-rank phase with a restart every `reset_every` steps.
 
-        The paper's values (arXiv 2307.05695, appendix A) belong to runs of 20,000 steps; shorter
-        runs take the same shares.
+        The paper's values (arXiv 2307.05695, appendix A) are for runs of 20,000 steps. Shorter runs
+        use the same shares of their steps.
         """
         share = min(5000, total_steps // 4)
         default = share if self.warm_start_from is None else 0
@@ -266,9 +266,9 @@ _AllFields = create_model("_AllFields", __base__=tuple(reversed(METHODS.values()
 
 
 def _check_and_ignore_fields_of_other_methods(value: object, info: ValidationInfo) -> object:
-    """Let a comparison change `name` alone: what only another method knows is left out.
+    """Drop the fields that only other methods have, so that a comparison can change `name` alone.
 
-    It has to be right for that other method.
+    The dropped fields still have to be valid for the other method.
     """
     if isinstance(value, str):
         value = {"name": value}
@@ -295,7 +295,7 @@ MethodSpec = Annotated[
 
 
 def ignored_fields(written: object, method: MethodSpec) -> tuple[SpecWarning, ...]:
-    """Warn of the fields of a method as it was written that are not used."""
+    """Return a warning for each field that was written but belongs to another method."""
     if not isinstance(written, Mapping):
         return ()
     return tuple(
@@ -311,7 +311,7 @@ def _owners(field: str) -> str:
 
 
 def names_of(kind: type[BaseMethod]) -> str:
-    """List the methods of a kind for a person: `lora and relora`."""
+    """Return the names of all methods of a kind as text: `lora and relora`."""
     return _listed(name for name, method in METHODS.items() if issubclass(method, kind))
 
 

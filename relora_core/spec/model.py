@@ -1,4 +1,4 @@
-"""Where the model and the tokenizer come from."""
+"""The spec of the model and of the tokenizer."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -27,12 +27,12 @@ class PresetModel(Spec):
 
     @property
     def task(self) -> TaskName:
-        """What it is a model for."""
+        """The task of the preset."""
         return "image_classification" if self.preset in VISION_MODELS else "causal_lm"
 
 
 def check_no_kernels(config: object) -> None:
-    """Raise `ValueError` for a config that names code on the Hub to compute with."""
+    """Raise `ValueError` if a config names a kernel on the Hub, which is code that would be run."""
     if not isinstance(config, Mapping):
         return
     for key, value in config.items():
@@ -115,7 +115,7 @@ TokenizerSpec = Annotated[
 
 
 def written_vocab_size(model: ModelSpec) -> int | None:
-    """Return the vocabulary size that the spec itself gives, if it does."""
+    """Return the vocabulary size in the spec of the model, or None if it has none."""
     match model:
         case PresetModel():
             size = preset_config(model.preset).get("vocab_size")
@@ -127,7 +127,7 @@ def written_vocab_size(model: ModelSpec) -> int | None:
 
 
 def with_own_tokenizer(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Pretrained weights come with their tokenizer, where a spec as it was written names none."""
+    """Add the tokenizer of the pretrained weights to a written spec that names no tokenizer."""
     model = document.get("model")
     written = model.model_dump() if isinstance(model, PretrainedModel) else model
     match written:

@@ -1,4 +1,4 @@
-"""Numbers as JSON has them: true is none of them, though Python counts it as 1."""
+"""Refuse true and false as numbers, as in JSON. In Python, True counts as 1."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from relora_core.spec.accepted import was_accepted
 
 
 def without_booleans(schema: Any) -> Any:
-    """Let the numbers in this schema of pydantic refuse true and false."""
+    """Return the pydantic schema with numbers that refuse true and false."""
     if isinstance(schema, list | tuple):
         return type(schema)(map(without_booleans, schema))
     if not isinstance(schema, dict) or _is_done(schema):
@@ -23,7 +23,7 @@ def without_booleans(schema: Any) -> Any:
 
 
 def _is_done(schema: dict[str, Any]) -> bool:
-    """Whether it is a number of a part of the model, which was built before."""
+    """Return whether the schema already refuses them, because it was built before for a part."""
     function = schema.get("function")
     return isinstance(function, dict) and isinstance(function.get("function"), _Booleans)
 

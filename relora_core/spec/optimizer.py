@@ -1,4 +1,4 @@
-"""Optimizers, by name: the fields that all have, and the facts of each.
+"""The optimizers by name: their fields and properties.
 
 `docs/extending.md` says how to add one.
 """
@@ -12,13 +12,13 @@ from relora_core.spec.part import Spec
 
 
 class BaseOptimizer(Spec):
-    """Adam's family: two moments for each number that is trained; and the facts of an optimizer.
+    """The fields and properties of optimizers like Adam, with two moments for each trained value.
 
-    The facts that are here hold for most.
+    The defaults of the properties are right for most optimizers.
     """
 
-    title: ClassVar[str]  # as a model card names it
-    moment_bytes: ClassVar[int] = 4  # of a number of a moment
+    title: ClassVar[str]  # the name in a model card
+    moment_bytes: ClassVar[int] = 4  # bytes of one value of a moment
     needs_bitsandbytes: ClassVar[bool] = False
     fsdp_conflict: ClassVar[str | None] = None  # why it cannot run under fsdp, if it cannot
 
@@ -55,7 +55,7 @@ class Adamw8bitOptimizer(BaseOptimizer):
     """AdamW that keeps the moments of larger tensors in 8 bits (arXiv 2110.02861)."""
 
     title = "8-bit AdamW"
-    moment_bytes = 1  # small tensors stay in fp32, and 256 numbers share a scale: left out
+    moment_bytes = 1  # without the fp32 moments of small tensors and the scales of 256 values
     needs_bitsandbytes = True
     fsdp_conflict = "has state that cannot be divided by rows"
     name: Literal["adamw_8bit"] = Field(
@@ -72,7 +72,7 @@ OPTIMIZERS: dict[str, type[BaseOptimizer]] = {
 
 
 def _named(value: object) -> object:
-    """AdamW, if no other one is named."""
+    """Add the name adamw if the optimizer has no name."""
     return {"name": "adamw", **value} if isinstance(value, Mapping) else value
 
 

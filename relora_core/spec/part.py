@@ -1,4 +1,4 @@
-"""What all parts of the spec have in common."""
+"""The base class of all parts of the spec, and field types that they share."""
 
 import re
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from relora_core.spec.accepted import was_accepted
 from relora_core.spec.numbers import without_booleans
 from relora_core.spec.written import MAX_BYTES, MAX_DEPTH, check_written
 
-# The bounds are far from what a run needs: they keep every sum and product small.
+# The bounds are far above what a run needs. They only keep sums and products small.
 Steps = Annotated[int, Field(ge=1, le=10**9)]
 Count = Annotated[int, Field(ge=1, le=10**7)]
 Text = Annotated[str, Field(min_length=1, max_length=4096)]  # a name, a path or an address
@@ -50,11 +50,11 @@ Document = Annotated[
 
 @dataclass(frozen=True)
 class SpecWarning:
-    """What a person should know of a field as it was written, though the spec is valid."""
+    """A warning about a field of a valid spec."""
 
     path: str
     message: str
-    code: str = "field_ignored"  # of the warning that the trainer gives
+    code: str = "field_ignored"  # the code of the trainer's warning
 
     def __str__(self) -> str:
         return f"{self.path} {self.message}"
@@ -62,13 +62,13 @@ class SpecWarning:
 
 @dataclass(frozen=True)
 class SpecWarnings:
-    """Those on one spec. They are no part of what it says, so any two of these are equal."""
+    """The warnings about one spec. They do not affect equality: any two of these are equal."""
 
     items: tuple[SpecWarning, ...] = field(default=(), compare=False)
 
 
 class Spec(BaseModel):
-    """A part of the spec: immutable, and a field that it does not know is an error."""
+    """A part of the spec. It is immutable, and an unknown field is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -78,9 +78,10 @@ class Spec(BaseModel):
 
 
 def one_of(*keys: str) -> Discriminator:
-    """Choose the variant by the one key that only it has, with an error that names them all.
+    """Choose the variant of a union by the one key of `keys` that is present.
 
-    The tag of a variant is no name of a field, so that a path of an error is clear: see `having`.
+    The error names all keys. The tag of a variant differs from every field name, so that paths of
+    errors are unambiguous (see `having`).
     """
 
     def present(value: object) -> str | None:
@@ -99,7 +100,7 @@ def one_of(*keys: str) -> Discriminator:
 
 
 def having(key: str) -> Tag:
-    """The variant that `one_of` chooses by this key."""
+    """Return the tag of the variant that `one_of` chooses by this key."""
     return Tag(_tag(key))
 
 

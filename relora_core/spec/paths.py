@@ -1,4 +1,4 @@
-"""Relative paths of a spec, made absolute where a person wrote them."""
+"""Make the relative paths of a written spec absolute."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,9 +8,9 @@ from relora_core.spec.file_uris import FILE, file_uri, local_path
 
 
 def with_absolute_paths(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A written spec whose paths no longer depend on the current folder and user.
+    """Return a written spec whose paths do not depend on the current folder and user.
 
-    What is no valid spec stays as it is, for the validation to say so.
+    Leave an invalid spec unchanged, because the validation reports its errors later.
     """
     changed = dict(document)
     if isinstance(data := document.get("data"), Mapping):
@@ -43,13 +43,16 @@ def _data(uri: str) -> str:
 
 
 def _model(name: str) -> str:
-    """A folder, where there is one or the name says so; else a name on the Hub, or a URI."""
+    """Make the path of a folder absolute. Other names are names on the Hub, or URIs.
+
+    A name is a folder if it exists as one or begins with `.` or `~`.
+    """
     is_folder = name.startswith((".", "~")) or _is_folder(name)
     return _absolute(name) if is_folder else _uri(name)
 
 
 def _uri(uri: str) -> str:
-    """Of another scheme, or absolute, it stays as it is written."""
+    """Make a relative file:// URI absolute, and return any other URI unchanged."""
     path = uri.removeprefix(FILE)
     is_relative = uri.startswith(FILE) and path != "" and not path.startswith("/")
     return file_uri(_absolute(local_path(uri))) if is_relative else uri
@@ -58,12 +61,12 @@ def _uri(uri: str) -> str:
 def _is_folder(name: str) -> bool:
     try:
         return name != "" and Path(name).is_dir()
-    except (OSError, ValueError):  # no name that a file could have
+    except (OSError, ValueError):  # not a valid file name
         return False
 
 
 def _absolute(path: str) -> str:
     try:
         return str(Path(path).expanduser().absolute())
-    except RuntimeError:  # of a user that there is not
+    except RuntimeError:  # the home folder of a user that does not exist
         return path

@@ -10,7 +10,7 @@ class Phases:
     """One phase for the whole run, or a full-rank warm start before the low-rank phase."""
 
     first: Phase
-    first_steps: int  # what comes after them is low rank
+    first_steps: int  # the steps after these are low rank
     reset_every: int | None = None  # steps between restarts; None: there are none
 
     def at(self, step: int) -> Phase:
@@ -18,5 +18,5 @@ class Phases:
 
 
 def default_restart_warmup(reset_every: int) -> int:
-    """Return the steps in which the learning rate climbs again after a restart."""
+    """Return the default number of warm-up steps after a restart."""
     return min(100, reset_every // 10)

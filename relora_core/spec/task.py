@@ -1,4 +1,4 @@
-"""Which parts of a spec belong to which task: the others must be left as they are."""
+"""Check that a spec changes only fields that belong to its task."""
 
 from functools import reduce
 from typing import Literal, get_args
@@ -33,7 +33,7 @@ _FIELDS: dict[TaskName, tuple[str, ...]] = {
 
 
 def check_fields(spec: BaseModel, task: TaskName) -> None:
-    """Raise `SpecConflict` if a field of another task says something."""
+    """Raise `SpecConflict` if a field of another task differs from its default."""
     for other in get_args(TaskName):
         for path in _FIELDS[other] if other != task else ():
             if _is_changed(spec, path):
@@ -43,7 +43,7 @@ def check_fields(spec: BaseModel, task: TaskName) -> None:
 
 
 def _is_changed(spec: BaseModel, path: str) -> bool:
-    """By value: a spec that was written out with all its defaults says no more than before."""
+    """Return whether a field differs from its default. A written default does not count."""
     *parents, name = path.split(".")
     part: object = reduce(getattr, parents, spec)
     field = type(part).model_fields.get(name) if isinstance(part, BaseModel) else None

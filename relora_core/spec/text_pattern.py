@@ -1,4 +1,4 @@
-"""A pattern of text whose error says in words what the text must be."""
+"""A text pattern whose error message describes the pattern in words."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,10 @@ from pydantic_core.core_schema import no_info_wrap_validator_function
 
 @dataclass(frozen=True)
 class TextPattern:
-    """Beside a `str` in `Annotated`, after its bounds; `words` follow "must be" in the error."""
+    """A pattern for a `str` in `Annotated`, to be placed after the bounds.
+
+    `words` follow "must be" in the error message.
+    """
 
     regex: str
     words: str

@@ -1,4 +1,4 @@
-"""The whole spec of a run, and what its defaults come to."""
+"""The whole spec of a run, and the values that its defaults resolve to."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Self
@@ -37,7 +37,7 @@ from relora_core.spec.training import (
 from relora_core.spec.written import SpecConflict, check_written
 from relora_core.suggestions import no_such
 
-# The service's part of the one file a person writes (`JobSpec`); a run alone skips it.
+# The fields for the service in the file that a person writes (`JobSpec`). The trainer skips them.
 SERVICE_FIELDS = frozenset(
     {"labels", "priority", "resources", "output", "retries", "secrets", "trackers", "webhooks"}
 )
@@ -82,7 +82,10 @@ class TrainSpec(Spec):
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, data: object, info: ValidationInfo) -> object:
-        """What is written wins over a recipe, and so does the tokenizer of a written model."""
+        """Fill in the recipe and the model's tokenizer. Written fields override the recipe.
+
+        The tokenizer of a written pretrained model overrides it too.
+        """
         if not was_accepted(info):
             check_written(data)
         if not isinstance(data, Mapping):
@@ -215,7 +218,7 @@ class TrainSpec(Spec):
                 )
 
     def _find_warnings(self, written: Mapping[str, Any]) -> Iterator[SpecWarning]:
-        """Find what is valid and hardly meant."""
+        """Yield warnings about settings that are valid but probably not intended."""
         yield from ignored_fields(written.get("method"), self.method)
         every, hidden = self.reset_every, self._hidden_size()
         if every is not None and (self.warm_start_steps // every + 1) * every >= self.total_steps:
@@ -277,7 +280,7 @@ class TrainSpec(Spec):
             )
 
     def _check_start(self) -> None:
-        """Weights come from one place."""
+        """Raise `SpecConflict` if weights come from two places or cannot be used."""
         weights = self.starts_from_weights
         if weights and not self.method.takes_weights:
             raise SpecConflict(
@@ -307,32 +310,32 @@ class TrainSpec(Spec):
 
     @property
     def warnings(self) -> tuple[SpecWarning, ...]:
-        """What a person should know of the spec as it was written, though it is valid."""
+        """The warnings about this valid spec."""
         return self._warnings.items
 
-    # What is left out of the spec, resolved. The paper's values (arXiv 2307.05695, appendix A)
-    # belong to runs of 20,000 steps; shorter runs take the same shares.
+    # The values of settings that the spec leaves out. The paper's values (arXiv 2307.05695,
+    # appendix A) are for runs of 20,000 steps. Shorter runs use the same shares of their steps.
 
     @property
     def starts_from_weights(self) -> bool:
-        """Of the pretrained model; a warm start of the method is another thing."""
+        """Whether the model starts from pretrained weights. A warm start does not count."""
         return isinstance(self.model, PretrainedModel) and self.model.init == "weights"
 
     @property
     def unit(self) -> Unit:
-        """What `tokens_per_step` and the events that build on it count."""
+        """The unit of `tokens_per_step` and of the counts in events."""
         return "images" if self.task == "image_classification" else "tokens"
 
     @property
     def tokens_per_step(self) -> int:
-        """Of language; the images of a step for image classification."""
+        """The tokens of an optimizer step, or its images for image classification."""
         if self.task == "image_classification":
             return self.training.global_batch_size
         return self.training.global_batch_size * self.data.sequence_length
 
     @property
     def total_steps(self) -> int:
-        """Optimizer steps of the whole run."""
+        """The optimizer steps of the whole run."""
         if self.training.steps is not None:
             return self.training.steps
         assert self.training.tokens is not None
@@ -344,12 +347,12 @@ class TrainSpec(Spec):
 
     @property
     def warm_start_steps(self) -> int:
-        """Full-rank steps before the low-rank phase; all of them for a full-rank method."""
+        """The full-rank steps before the low-rank phase; all steps for a full-rank method."""
         return self.phases.first_steps
 
     @property
     def reset_every(self) -> int | None:
-        """Steps between restarts; None for a method without them."""
+        """The steps between restarts, or None for a method without restarts."""
         return self.phases.reset_every
 
     @property
@@ -366,12 +369,12 @@ class TrainSpec(Spec):
 
     @property
     def decay_steps(self) -> int:
-        """The last steps of a `wsd` schedule, in which the rate comes down."""
+        """The steps at the end of a `wsd` schedule in which the learning rate decays."""
         return self.schedule.decay_steps or max(1, self.total_steps // 10)
 
     @property
     def spectrum_since_step(self) -> int:
-        """The weights before this step are what the total update is counted from."""
+        """The step before which the weights are W0; the total update is W - W0."""
         if self.spectrum.since_step is not None:
             return self.spectrum.since_step
         return 0 if self.phases.first == "full_rank" else self.phases.first_steps
@@ -382,5 +385,5 @@ class TrainSpec(Spec):
 
 
 def train_part(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a written spec that concerns the run itself."""
+    """Return a written spec without the fields for the service."""
     return {key: value for key, value in document.items() if key not in SERVICE_FIELDS}

@@ -1,4 +1,4 @@
-"""How a run trains, evaluates, saves and exports."""
+"""The spec of training, schedule, evaluation, spectrum, checkpoints and exports."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
@@ -191,7 +191,7 @@ class CheckpointSpec(Spec):
     )
 
     def expired(self, steps: Sequence[int]) -> list[int]:
-        """Of the checkpoints there are, oldest first, those that make room for the newer."""
+        """Return the steps of the checkpoints to delete. `steps` has all, the oldest first."""
         return [
             step
             for step in steps[: -self.keep_last]

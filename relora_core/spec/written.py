@@ -1,4 +1,4 @@
-"""What a written document may hold at all, whatever its fields mean: checked in one walk."""
+"""Check the size, depth and values of a written document, whatever its fields mean."""
 
 import json
 import math
@@ -13,7 +13,7 @@ _Items = Iterator[tuple[object, object]]
 
 
 class SpecConflict(ValueError):
-    """Fields that do not fit together; `path` is the one to change."""
+    """Fields that do not fit together. `path` is the field to change."""
 
     def __init__(self, path: str, message: str) -> None:
         super().__init__(message)
@@ -21,9 +21,9 @@ class SpecConflict(ValueError):
 
 
 def check_written(document: object) -> None:
-    """Raise `SpecConflict` for what JSON cannot hold, and for a document that is too large.
+    """Raise `SpecConflict` if a document is too large or too deep, or has values not in JSON.
 
-    It stops at the first problem, so no document takes long. Objects of Python count as one value.
+    Stop at the first problem, so that no document takes long. A Python object counts as one value.
     """
     size = 0
     path: list[str] = []

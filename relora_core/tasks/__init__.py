@@ -1,6 +1,6 @@
-"""What a model is trained to do: its data, its model class, its loss and its scores.
+"""The training tasks: data, model class, loss and scores of each.
 
-A new one is a value of `TrainSpec.task`, a module here and a case in `build_task`.
+To add a task, add a value to `TrainSpec.task`, a module here and a case in `build_task`.
 """
 
 from collections.abc import Mapping
@@ -28,10 +28,10 @@ def build_task(
     staged: Mapping[str, str] | None = None,
     resumed: Path | None = None,
 ) -> Task:
-    """Prepare the data that the spec names, or find it in the cache. Raises `DataError`.
+    """Prepare the data of the spec, or find it in the cache. Raise `DataError` if it is not usable.
 
-    `staged` says where the copies of remote sources lie on this node: URI to local URI. `resumed`
-    is the checkpoint that the run goes on from, whose tokenizer is not trained anew.
+    `staged` maps the URIs of remote sources to the local URIs of their copies on this node.
+    `resumed` is the checkpoint from which the run resumes; its tokenizer is used, not a new one.
     """
     match spec.task:
         case "causal_lm":
@@ -50,7 +50,7 @@ class LoadedParts:
 
 
 def load_parts(spec: TrainSpec, folder: Path) -> TaskParts:
-    """The parts of a task whose processor was saved in this folder."""
+    """Return the parts of a task whose processor was saved in this folder."""
     match spec.task:
         case "causal_lm":
             if isinstance(spec.tokenizer, NoTokenizer):

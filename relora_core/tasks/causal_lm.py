@@ -1,4 +1,4 @@
-"""Language modelling: each token is predicted from those before it."""
+"""Language modelling: predict each token from the tokens before it."""
 
 import math
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class CausalLM:
 
     @property
     def evaluation_examples(self) -> int:
-        """As many whole sequences as `evaluation.tokens` holds, at least one."""
+        """The number of whole sequences in `evaluation.tokens`, at least one."""
         wanted = self.spec.evaluation.tokens // self.validation.sequence_length
         return max(1, min(len(self.validation), wanted))
 
@@ -59,7 +59,7 @@ class CausalLM:
         return model
 
     def _has_another_tokenizer(self) -> bool:
-        """Whether the model is a pretrained one whose tokens were other ones."""
+        """Return whether the model is a pretrained model with another tokenizer than this run."""
         match self.spec.model, self.spec.tokenizer:
             case PretrainedModel(pretrained=name), PretrainedTokenizer(pretrained=tokenizer):
                 return name != tokenizer
@@ -96,19 +96,19 @@ class CausalLM:
             )
 
     def example_bytes(self, model: PreTrainedModel) -> int:
-        """The logits of one sequence: with a usual vocabulary they are the largest part."""
+        """Return the bytes of one sequence's logits, usually the largest part of the memory."""
         return 4 * self.spec.data.sequence_length * model.config.vocab_size
 
     def objective(self, model: PreTrainedModel) -> nn.Module:
         return next_token_objective(model, compiled=compiles(self.spec.training, model.device))
 
     def sum_of_losses(self, objective: nn.Module, batch: Batch) -> Tensor:
-        """Cross-entropy of each next token, summed."""
+        """Return the sum of the cross-entropies of all next tokens."""
         losses: Tensor = objective(batch.inputs, batch.targets)
         return losses
 
     def measure(self, objective: nn.Module, batch: Batch) -> Tensor:
-        """The sum of losses and the number of tokens, (2,)."""
+        """Return the sum of losses and the number of tokens, fp64 (2,)."""
         losses = self.sum_of_losses(objective, batch).double()
         return torch.stack([losses, losses.new_full((), batch.targets.numel())])
 
@@ -119,7 +119,7 @@ class CausalLM:
 
 
 def perplexity(loss: float) -> float:
-    """Infinite where it is over what a float holds: a loss of 710 or more."""
+    """Return the perplexity, or infinity if it is too large for a float: at a loss of about 710."""
     try:
         return math.exp(loss)
     except OverflowError:

@@ -1,10 +1,10 @@
-"""The cross-entropy of next tokens without the logits of all of them: head and loss in chunks.
+"""The cross-entropy of next tokens, with head and loss computed in chunks of tokens.
 
-With a usual vocabulary the logits are the largest tensor of a step, and their gradient is as
-large. The loss is one number, so its gradient is known, but for a factor, as soon as it is: each
-chunk of tokens goes through the head, is scored and differentiated, and only the gradients of the
-head's input and weight are kept (Liger Kernel, arXiv 2410.10989, section 3.2). No product is
-computed twice.
+With a usual vocabulary, the logits are the largest tensor of a step, and their gradient has the
+same size. So the logits of all tokens never exist at once. The loss is one number, so its gradient
+is known up to a factor in the forward pass. Each chunk of tokens goes through the head, and its
+loss is computed and differentiated at once. Only the gradients of the head's input and weight are
+kept (Liger Kernel, arXiv 2410.10989, section 3.2). No product is computed twice.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,13 +20,14 @@ from relora_core.models.loss_chunks import number_of_chunks
 from relora_core.tasks.token_loss import compiled_sum_of_cross_entropies, sum_of_cross_entropies
 
 _Score = Callable[[Tensor, Tensor], Tensor]
-_ROWS_AT_ONCE = 1024  # of the head's gradient, on a CPU
+_ROWS_AT_ONCE = 1024  # rows of the head's gradient in a block, on a CPU
 
 
 def head_loss(hidden: Tensor, head: nn.Linear, targets: Tensor, *, compiled: bool) -> Tensor:
-    """The sum over all targets, fp32 (or wider): hidden (n, length, d), targets (n, length).
+    """Return the sum of the losses of all targets, fp32 (or wider).
 
-    Products run in autocast's type or that of `hidden`; all sums are in fp32.
+    Shapes: hidden (n, length, d); targets (n, length). Products run in the type of autocast or of
+    `hidden`. All sums are in fp32.
     """
     hidden, targets = hidden.flatten(0, 1), targets.flatten()  # (M, d), (M,)
     if torch.is_autocast_enabled(hidden.device.type):
@@ -49,7 +50,10 @@ def _score_alone(hidden: Tensor, head: nn.Linear, targets: Tensor, score: _Score
 
 
 class _HeadLoss(torch.autograd.Function):
-    """Differentiated in its forward pass; its backward, which can run once, multiplies."""
+    """The loss in chunks. Forward computes the gradients, and backward multiplies them by a factor.
+
+    Backward works in place, so it can run only once.
+    """
 
     @staticmethod
     def forward(
@@ -86,11 +90,11 @@ class _HeadLoss(torch.autograd.Function):
 
 
 def _add_product(total: Tensor, gradient: Tensor, x: Tensor) -> None:
-    """total (vocabulary, d) += gradient (m, vocabulary) transposed times x (m, d).
+    """Add gradient (m, vocabulary) transposed times x (m, d) to total (vocabulary, d).
 
-    On a CPU by blocks of rows that stay in its caches: the whole product, as large as the head,
-    would go through memory in the type of x and then once more in that of the total. A GPU adds
-    as it reads, and would wait for the launches of so many small kernels.
+    A CPU does this in blocks of rows that stay in its caches. Otherwise the whole product, which
+    is as large as the head, would be written to memory in the type of x and read again to be added.
+    A GPU does it at once, because it would wait for the launches of so many small kernels.
     """
     rows = len(total) if total.is_cuda else _ROWS_AT_ONCE
     for part, of_part in zip(total.split(rows), gradient.split(rows, dim=1), strict=True):
@@ -98,7 +102,7 @@ def _add_product(total: Tensor, gradient: Tensor, x: Tensor) -> None:
 
 
 def _differentiated(score: _Score, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The loss of a chunk and its gradient by the logits, (m, vocabulary)."""
+    """Return the loss of a chunk and its gradient with respect to the logits, (m, vocabulary)."""
     with torch.enable_grad():
         loss = score(logits.requires_grad_(), targets)
     [gradient] = torch.autograd.grad(loss, logits)
@@ -110,7 +114,7 @@ def _logits(x: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _chunks(hidden: Tensor, targets: Tensor, *, outputs: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Of nearly equal size: kernels are compiled for a size."""
+    """Divide the tokens into chunks of nearly equal size: kernels are compiled for a size."""
     count = number_of_chunks(len(hidden) * outputs, itemsize=hidden.itemsize)
     return zip(hidden.chunk(count), targets.chunk(count), strict=True)
 

@@ -1,4 +1,4 @@
-"""Image classification: which of the data's labels an image has."""
+"""Image classification: predict the label of an image."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +39,7 @@ class ImageClassification:
 
     @classmethod
     def of(cls, spec: TrainSpec, *, cache: Path, emit: Emit) -> Self:
-        """Prepare the images at the model's size. Raises `DataError` and `ModelError`."""
+        """Prepare the images at the model's size. Raise `DataError` or `ModelError`."""
         require_pillow()
         config = make_config(spec, {"image_size": spec.data.image_size or DEFAULT_IMAGE_SIZE})
         _check_config(config, spec)
@@ -59,7 +59,7 @@ class ImageClassification:
         return build_model(self.spec, self.auto_model, config)
 
     def example_bytes(self, model: PreTrainedModel) -> int:
-        """What a forward pass of one blank image keeps for the backward pass, measured."""
+        """Measure the bytes that a forward pass of one blank image keeps for the backward pass."""
         parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
         kept: dict[int, int] = {}
 
@@ -73,7 +73,7 @@ class ImageClassification:
         blank = torch.zeros(1, 3, size, size, device=model.device)
         hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
         with torch.compiler.set_stance("force_eager"), hooks:
-            output = model(pixel_values=blank)  # held, so that no storage is used twice
+            output = model(pixel_values=blank)  # kept alive, so that no storage is reused
         del output
         return sum(kept.values())
 
@@ -81,11 +81,11 @@ class ImageClassification:
         return model
 
     def sum_of_losses(self, objective: nn.Module, batch: Batch) -> Tensor:
-        """Cross-entropy of each image's label, summed."""
+        """Return the sum of the cross-entropies of all labels."""
         return _losses(self.logits(objective, batch), batch.targets)
 
     def measure(self, objective: nn.Module, batch: Batch) -> Tensor:
-        """The sum of losses, the images, and how many have their label first and in the first 5."""
+        """Return four sums, fp64 (4,): losses, images, top-1 hits and top-5 hits."""
         logits = self.logits(objective, batch)  # (n, labels)
         ranked = logits.topk(min(TOP, logits.shape[1])).indices == batch.targets[:, None]
         sums = [_losses(logits, batch.targets), ranked[:, 0].sum(), ranked.sum()]
@@ -103,7 +103,7 @@ class ImageClassification:
         )
 
     def logits(self, model: nn.Module, batch: Batch) -> Tensor:
-        """(n, labels), fp32."""
+        """Return the logits, (n, labels), fp32."""
         return model(pixel_values=self.normalize(batch.inputs)).logits.float()
 
 

@@ -1,4 +1,4 @@
-"""What a language model is trained on: from tokens to the loss of those that follow them."""
+"""The objective of a language model: from tokens to the loss of the next tokens."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ from relora_core.tasks.token_loss import compiled_sum_of_cross_entropies, sum_of
 
 
 def next_token_objective(model: PreTrainedModel, *, compiled: bool) -> nn.Module:
-    """A module (inputs, targets) -> sum of losses; both are (n, length).
+    """Return a module (inputs, targets) -> sum of losses. Both arguments are (n, length).
 
-    The loss goes through the head in chunks where the model's logits are what its head makes of
-    its last hidden state. Some families scale or cap them after that, and a sharded model puts
-    its head together only within its own forward pass: these give all logits at once.
+    Head and loss are computed in chunks if the model's logits are its head applied to its last
+    hidden state. Otherwise all logits are computed at once: some families scale or cap the logits,
+    and a sharded model gathers its head only within its own forward pass.
     """
     if not is_fsdp_model(model) and _head_makes_the_logits(model):
         return _InChunks(model, compiled=compiled)
@@ -35,7 +35,7 @@ class _InChunks(nn.Module):
         return head_loss(hidden, head, targets, compiled=self.compiled)
 
     def compile(self, *arguments: Any, **keywords: Any) -> None:
-        """All but the loss, which has kernels of its own."""
+        """Compile everything except the loss, which is compiled separately."""
         self.model.base_model.compile(*arguments, **keywords)
 
 
@@ -54,11 +54,14 @@ class _AllAtOnce(nn.Module):
 
 @torch.no_grad()
 def _head_makes_the_logits(model: PreTrainedModel) -> bool:
-    """Tried on two tokens, because no field of a config says it for all families."""
+    """Return whether the logits are the head applied to the last hidden state.
+
+    Try it on two tokens, because no field of a config says it for all families.
+    """
     head = model.get_output_embeddings()
     if not isinstance(head, nn.Linear):
         return False
-    # the last two, for the first may be padding, which some families embed as zero
+    # the last two ids, because the first may be padding, which some families embed as zero
     tokens = torch.arange(-2, 0, device=model.device)[None] + head.out_features  # (1, 2)
     was_training = model.training
     model.eval()

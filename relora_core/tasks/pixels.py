@@ -1,4 +1,4 @@
-"""From the bytes of a resized image to the numbers that a model sees, in training and export."""
+"""Turn the bytes of a resized image into model inputs, in training and in exported models."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -16,25 +16,28 @@ from relora_core.tasks.task import Processor
 
 @dataclass(frozen=True)
 class Normalization:
-    """Of red, green and blue in [0, 1]; by default the model sees [-1, 1]."""
+    """The normalization of red, green and blue in [0, 1]. By default the result is in [-1, 1]."""
 
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """Of uint8 (n, 3, size, size), on their device."""
+        """Normalize uint8 pixels (n, 3, size, size) on their device. Return fp32."""
         mean, std = (_channels(values, pixels.device) for values in (self.mean, self.std))
         return (pixels.float() / 255 - mean) / std
 
 
-@cache  # once a device: a copy from the host to a GPU is a sync point
+@cache  # once for each device, because a copy from the host to a GPU is a sync point
 def _channels(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """(3, 1, 1)"""
+    """Return the values as a tensor of (3, 1, 1)."""
     return torch.tensor(values, device=device)[:, None, None]
 
 
 def normalization(spec: TrainSpec) -> Normalization:
-    """Pretrained weights go on seeing what they were trained on. Raises `ModelError`."""
+    """Return the normalization of the pretrained weights, or the default for random weights.
+
+    Raise `ModelError` if a pretrained model has no image processor.
+    """
     if not isinstance(spec.model, PretrainedModel) or spec.model.init == "random":
         return Normalization()
     try:
@@ -47,7 +50,7 @@ def normalization(spec: TrainSpec) -> Normalization:
 
 
 def image_processor(size: int, normalization: Normalization) -> Processor:
-    """What makes of a raw image the pixels that training saw."""
+    """Return the processor that turns a raw image into the same pixels as in training."""
     from transformers import ViTImageProcessorPil  # late: it needs Pillow
 
     return ViTImageProcessorPil(

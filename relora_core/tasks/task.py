@@ -1,4 +1,4 @@
-"""What the trainer asks of a task: all that depends on the kind of model it trains."""
+"""The interface of a task: everything in training that depends on the kind of model."""
 
 from pathlib import Path
 from typing import Protocol
@@ -14,20 +14,20 @@ from relora_core.models.build import AutoModel
 
 
 class Processor(Protocol):
-    """What turns raw data into a model's inputs; it is exported beside the model."""
+    """The tokenizer or image processor of a model. It is exported with the model."""
 
     def save_pretrained(self, save_directory: Path) -> object: ...
 
 
 class TaskParts(Protocol):
-    """What an exported model needs of its task; there is no data in it."""
+    """The parts of a task that an exported model needs, without data."""
 
     @property
     def processor(self) -> Processor: ...
 
     @property
     def auto_model(self) -> AutoModel:
-        """The class of transformers that builds the model and loads what is exported."""
+        """The class of transformers that builds the model and loads the exported one."""
 
 
 class Task(TaskParts, Protocol):
@@ -41,33 +41,33 @@ class Task(TaskParts, Protocol):
 
     @property
     def contents(self) -> Contents:
-        """Hashes of the data and of what turns it into a model's inputs."""
+        """The hashes of the data and of the tokenizer or labels."""
 
     @property
     def evaluation_examples(self) -> int:
-        """How many examples an evaluation scores: the first of the validation split."""
+        """The number of examples that an evaluation scores: the first of the validation split."""
 
     def build_model(self, method: Method) -> PreTrainedModel:
-        """The plain model that a run of this method starts from, in fp32 on the CPU.
+        """Return the plain model that a run of this method starts from, in fp32 on the CPU.
 
-        Raises `ModelError` if it is wrong or does not fit the data.
+        Raise `ModelError` if the model is wrong or does not fit the data.
         """
 
     def example_bytes(self, model: PreTrainedModel) -> int:
-        """Roughly the memory that one example takes in a forward pass in fp32."""
+        """Return roughly the bytes that one example takes in a forward pass in fp32."""
 
     def objective(self, model: PreTrainedModel) -> nn.Module:
-        """The module that a step calls, compiles and replicates: the model, or one around it."""
+        """Return the module that a step calls, compiles and replicates: the model or a wrapper."""
 
     def sum_of_losses(self, objective: nn.Module, batch: Batch) -> Tensor:
-        """The loss summed over the batch's targets, with a graph to differentiate."""
+        """Return the loss summed over the batch's targets, with its autograd graph."""
 
     @property
     def num_sums(self) -> int:
-        """How many numbers `measure` returns."""
+        """The number of sums that `measure` returns."""
 
     def measure(self, objective: nn.Module, batch: Batch) -> Tensor:
-        """Score a batch: sums that add up over batches and ranks, fp64 (num_sums,)."""
+        """Score a batch. Return sums that can be added over batches and ranks, fp64 (num_sums,)."""
 
     def evaluated(self, step: int, sums: Tensor) -> Evaluated:
-        """The report of what `measure` returned, added up."""
+        """Return the evaluation event for the added sums of `measure`."""

@@ -1,4 +1,4 @@
-"""`events.jsonl`: the run's events, one JSON object a line, in the order they happened."""
+"""The file `events.jsonl` with the events of a run: one JSON object a line, in order of time."""
 
 import logging
 from contextlib import AbstractContextManager, nullcontext
@@ -13,16 +13,20 @@ logger = logging.getLogger("relora_core")
 
 
 def run_log(workdir: Path, *, is_main: bool) -> AbstractContextManager[Emit]:
-    """The event log of a run; each event goes to the logger too. Other ranks are silent."""
+    """Return the event log of a run, which also sends each event to the logger.
+
+    Ranks other than the main one report nothing.
+    """
     if is_main:
         return EventLog(workdir / EVENTS, also=log_event)
     return nullcontext(silent)
 
 
 class EventLog:
-    """Appends events; safe to use from the writer of checkpoints too.
+    """Appends events to a file. It is thread-safe, because the checkpoint writer uses it too.
 
-    A line that a killed run left torn is ended first, so that readers can skip it.
+    If a killed run left an incomplete last line, it ends that line first, so that readers can skip
+    the line.
     """
 
     def __init__(self, path: Path, also: Emit) -> None:
@@ -35,7 +39,7 @@ class EventLog:
 
     def __call__(self, event: AnyTrainEvent) -> None:
         with self._lock:
-            self._also(event)  # first: a full disk may refuse the line
+            self._also(event)  # first, because writing the line fails on a full disk
             self._file.write(to_line(event).encode() + b"\n")
             self._file.flush()
 
@@ -53,9 +57,9 @@ class EventLog:
 
 
 def log_event(event: AnyTrainEvent) -> None:
-    """A line an event."""
+    """Log an event as one line."""
     logger.info("%s", event)
 
 
 def silent(event: AnyTrainEvent) -> None:
-    """Only the main rank reports."""
+    """Ignore an event, because only the main rank reports."""

@@ -1,17 +1,17 @@
-"""The names of the files and folders of a workdir. Torch-free.
+"""The names of the files and folders of a workdir. No torch needed.
 
-The trainer, its supervisor and the service know each other's files by these names alone. The
-folders that a run fills have the same names in the storage of its job.
+The trainer, its supervisor and the service share files only by these names. The folders of a run
+have the same names in the storage of its job.
 """
 
 import re
 from pathlib import Path
 
 EVENTS = "events.jsonl"
-STOP = "stop"  # created in the workdir, it asks the run to save and leave
+STOP = "stop"  # if this file exists in the workdir, the run saves a checkpoint and stops
 PULSE = ".pulse"
-SPEC = "spec.json"  # in each checkpoint, too
-STATE = "state.json"  # in each checkpoint: its counters, and all else that is not a tensor
+SPEC = "spec.json"  # also in each checkpoint
+STATE = "state.json"  # in each checkpoint: its counters, and all other state except tensors
 STAGED = "staged.json"  # the local copies of the spec's remote sources
 
 CHECKPOINTS = "checkpoints"
@@ -24,39 +24,39 @@ STEP_NAME = r"step-[0-9]{8,}"
 
 
 def step_name(step: int) -> str:
-    """Name a folder after a step: `step-00001000`."""
+    """Return the name of a step's folder: `step-00001000`."""
     return f"step-{step:08d}"
 
 
 def checkpoint_path(step: int) -> str:
-    """Where a checkpoint is, below a workdir and below a job's place in the storage."""
+    """Return the path of a checkpoint, relative to a workdir or to a job's folder in storage."""
     return f"{CHECKPOINTS}/{step_name(step)}"
 
 
 def merged_path(step: int) -> str:
-    """Where the merged model of a step is, as `checkpoint_path`."""
+    """Return the path of the merged model of a step, relative as in `checkpoint_path`."""
     return f"{MERGED}/{step_name(step)}"
 
 
 def attempt_name(attempt: int) -> str:
-    """Name what belongs to an attempt: its workdir and its log."""
+    """Return the name of an attempt's workdir and log."""
     return f"attempt-{attempt}"
 
 
 def log_path(attempt: int) -> str:
-    """Where the log of an attempt is, as `checkpoint_path`."""
+    """Return the path of an attempt's log, relative as in `checkpoint_path`."""
     return f"{LOGS}/{attempt_name(attempt)}.log"
 
 
 def step_folders(parent: Path) -> dict[int, Path]:
-    """List the folders of steps in `parent`, oldest first; their content is not looked at.
+    """Return the folders of steps in `parent`, the oldest first. Their content is not checked.
 
-    Other names, such as that of a copy that a person made, are left out.
+    Other folders are ignored, such as a copy that a person made.
     """
     named = [folder for folder in parent.glob("step-*") if re.fullmatch(STEP_NAME, folder.name)]
     return dict(sorted((int(folder.name.removeprefix("step-")), folder) for folder in named))
 
 
 def unfinished_step_folders(parent: Path) -> list[Path]:
-    """List what a process that was killed left of folders that it wrote or deleted."""
+    """Return the incomplete folders that a killed process was writing or deleting."""
     return list(parent.glob(".step-*"))

@@ -1,7 +1,7 @@
-"""A file whose time says that the run goes on, for who watches it from outside.
+"""A heartbeat file, whose modification time shows a supervisor that the run makes progress.
 
-Steps alone do not tell: before the first one data is prepared and a model compiled, which takes
-long and reports little. So a thread looks whether the main thread moves.
+Steps alone do not show it: before the first step, data is prepared and the model is compiled, which
+takes long and reports little. So a thread checks whether the main thread moves.
 """
 
 import sys
@@ -15,9 +15,10 @@ EVERY_SECONDS = 1.0
 
 
 class Pulse:
-    """Touches the file while the main thread, which makes it, is elsewhere than a moment ago.
+    """Touches the file as long as the thread that created it moves from one place to another.
 
-    One that waits for a lock, a file or another rank for ever stays where it is.
+    A thread that waits forever for a lock, a file or another rank stays in one place, so the file
+    is not touched.
     """
 
     def __init__(self, file: Path, *, every_seconds: float = EVERY_SECONDS) -> None:
@@ -29,7 +30,7 @@ class Pulse:
         self._thread = Thread(target=self._run, name="pulse", daemon=True)
 
     def beat(self) -> None:
-        """The run goes on, even if it is found at the same place each time: in a long step."""
+        """Report progress, in case the thread is found at the same place each time."""
         self._beats += 1
 
     def __enter__(self) -> Self:
@@ -50,12 +51,12 @@ class Pulse:
         while not self._ended.wait(self._every_seconds):
             now = self._place()
             if now != before:
-                with suppress(OSError):  # a full disk is told by what writes to it
+                with suppress(OSError):  # the code that writes data reports a full disk
                     self._file.touch()
             before = now
 
     def _place(self) -> tuple[int, ...]:
-        """The instruction that each call of the watched thread is at, and its beats."""
+        """Return the current instruction of each frame of the watched thread, and its beats."""
         place = [self._beats]
         frame = sys._current_frames().get(self._watched)
         while frame is not None:

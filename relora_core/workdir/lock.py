@@ -1,4 +1,4 @@
-"""One trainer at a time in a workdir: two would write the same checkpoints and events."""
+"""Allow one trainer at a time in a workdir, because two would write the same files."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +13,10 @@ LOCK = ".lock"
 
 @contextmanager
 def only_trainer(workdir: Path, *, is_main: bool) -> Iterator[None]:
-    """Hold the workdir on the main rank, for all of them. Raises `WorkdirInUse`.
+    """Lock the workdir on the main rank, for all ranks. Raise `WorkdirInUse` if it is locked.
 
-    The kernel lets go of it when the process ends, however it ends, so the file that stays means
-    nothing. Who holds it already in this thread may ask again.
+    The kernel releases the lock when the process ends in any way, so a leftover lock file has no
+    meaning. The thread that holds the lock can acquire it again.
     """
     if not is_main:
         yield
