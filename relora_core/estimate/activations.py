@@ -7,7 +7,8 @@ from relora_core.models.loss_chunks import number_of_chunks
 from relora_core.shapes import Linear
 
 _FP32 = 4
-# For each output of the head in eager mode: the softmax in fp32, and two gradients.
+# Bytes for each output of the head in eager mode: the softmax in fp32, its gradient and the
+# gradient of the logits.
 _EAGER_LOSS = 3 * _FP32
 
 

@@ -71,7 +71,7 @@ def _merge(layer: LowRankLinear) -> Tensor:
 
 @torch.no_grad()
 def reinitialize(model: nn.Module, *, step: int, restart: int, seed: int) -> Reinitialized:
-    """In every layer draw A, clear B and, if the scale is trained, reset it to alpha / r."""
+    """Draw A, clear B and, if the scale is trained, reset it to alpha / r, in every layer."""
     square, digest = 0.0, hashlib.sha256()
     for name, layer in low_rank_layers(model):
         layer.reinitialize(seed=seed, restart=restart, name=name)

@@ -1,7 +1,7 @@
 """Learning-rate multipliers as pure functions of the step.
 
-`step` always counts from 0 and is the step about to be taken. 1.0 is the peak. No warm-up step has
-a learning rate of zero.
+`step` always counts from 0 and is the step about to be taken. 1.0 is the peak. No step has a
+learning rate of zero.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""The spec of a run: `TrainSpec` and its parts. Immutable, without torch, and mostly without I/O.
+"""The spec of a run: `TrainSpec` and its parts. They are immutable, and need no torch and no I/O.
 
 The server validates with the same classes that the trainer reads. Steps are optimizer steps. Sizes
 are sequences, tokens or images, as the field says.

@@ -85,7 +85,7 @@ class Stepper:
         counters.micro_batches_fit = self._fit()
 
     def _kept(self, counters: Counters) -> int:
-        """Return the recorded micro-batch size of this phase, or 0 if it has to be searched.
+        """Return the recorded micro-batch size of this phase, or 0 if it must be determined again.
 
         The result is the same on every rank.
         """
@@ -158,7 +158,7 @@ class Stepper:
             self._shrink(model, step)  # outside `except`: its traceback holds the activations
 
     def _may_shrink(self) -> bool:
-        """Whether a smaller micro-batch can be tried. With several ranks it cannot.
+        """Return whether a smaller micro-batch can be tried. With several ranks it cannot.
 
         There, the other ranks already wait for this rank's gradients.
         """

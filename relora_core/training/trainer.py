@@ -147,7 +147,7 @@ class Trainer:
         self.counters.tokens_seen += self.spec.tokens_per_step
 
     def _is_break(self) -> bool:
-        """Whether work that needs all results comes before the next step, such as a checkpoint."""
+        """Return whether work that needs all results, such as a checkpoint, comes next."""
         step, spec = self.counters.step, self.spec
         periods = (
             spec.training.log_every,

@@ -72,7 +72,10 @@ class Integers:
         return _SIDE_OF_GPUS if is_gpu(device) else 1
 
     def by_columns(self, device: torch.device) -> bool:
-        """Return whether the right factor must be column-major: only a GPU requires it."""
+        """Return whether the right factor must be column-major, as on a GPU.
+
+        A CPU packs both layouts equally fast.
+        """
         return is_gpu(device)
 
     def multiply(
