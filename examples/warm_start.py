@@ -18,7 +18,7 @@ TEXT = Path(__file__).parent / "data" / "kjv.jsonl.gz"
 def spec(model: str) -> dict[str, object]:
     return {
         "name": "warm-start",
-        "model": {"pretrained": model, "init": "weights"},  # and its tokenizer
+        "model": {"pretrained": model, "init": "weights"},  # also takes its tokenizer
         "data": {"train": {"uri": str(TEXT.resolve())}, "sequence_length": 128},
         # The weights are already trained, so the run needs no full-rank steps.
         "method": {"name": "relora", "rank": 16, "warm_start_steps": 0, "reset_every": 100},
