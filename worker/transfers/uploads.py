@@ -142,10 +142,7 @@ class Uploads:
             logger.error("job %s: an upload failed\n%s", self._attempt.job.id, trace)
 
     def _keep(self, step: int) -> None:
-        """Keep a checkpoint and submit its upload.
-
-        It is not an error if the trainer has already deleted it to make room for a later one.
-        """
+        """Keep a checkpoint that the trainer has not deleted yet, and submit its upload."""
         try:
             self._passed_over += self._pending.add(step)
         except FileNotFoundError:
@@ -213,11 +210,12 @@ class Uploads:
             self._attempt.warn("checkpoint_not_deleted", message)
 
     def _uploaded_steps(self) -> list[int]:
+        listed = self._listed()
+        return sorted({file.step for file in listed if file.kind == "checkpoint" and file.step})
+
+    def _listed(self) -> list[Artifact]:
         attempt = self._attempt
-        artifacts = attempt.retry_while_leased(
-            partial(attempt.backends.store.artifacts, attempt.job.id)
-        )
-        return sorted({file.step for file in artifacts if file.kind == "checkpoint" and file.step})
+        return attempt.retry_while_leased(partial(attempt.backends.store.artifacts, attempt.job.id))
 
     def _expire(self, steps: Iterable[int]) -> None:
         attempt = self._attempt
@@ -269,11 +267,7 @@ class Uploads:
 
     def _lost_export(self, folder: Path, step: int) -> None:
         path = merged_path(step)
-        attempt = self._attempt
-        files = attempt.retry_while_leased(
-            partial(attempt.backends.store.artifacts, attempt.job.id)
-        )
-        if not any(folder_of(file) == path for file in files):
+        if not any(folder_of(file) == path for file in self._listed()):
             self._folder(folder, path, "merged", step)
 
     def _log(self, workdir: Workdir) -> None:
@@ -310,11 +304,8 @@ class Uploads:
         try:
             with TemporaryDirectory(dir=self._root) as name:
                 root = Path(name)
-                copy = shutil.copytree(
-                    workdir.reports,
-                    root / REPORTS,
-                    ignore=shutil.ignore_patterns(".*", "latest-run"),
-                )
+                ignore = shutil.ignore_patterns(".*", "latest-run")
+                copy = shutil.copytree(workdir.reports, root / REPORTS, ignore=ignore)
                 files = sorted(file for file in copy.rglob("*") if file.is_file())
                 upload = self._begin("report", None)
                 self._list([upload(file, file.relative_to(root).as_posix()) for file in files])

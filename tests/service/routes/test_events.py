@@ -59,7 +59,7 @@ def test_events_are_chosen_by_type(http: httpx.Client, running: Job) -> None:
 
 
 def test_an_unknown_type_is_an_error_that_names_the_known(http: httpx.Client, job: Job) -> None:
-    response = http.get(f"/v1/jobs/{job.id}/events", params={"type": "train.stop"})
+    response = http.get(f"/v1/jobs/{job.id}/events", params={"type": "weather"})
     assert response.status_code == 422
     (error,) = response.json()["errors"]
     assert error["path"] == "type"

@@ -22,7 +22,7 @@ def failed(*, retryable: bool) -> TrainFailed:
 
 
 @pytest.mark.parametrize(
-    ("last", "exit_code", "verdict"),
+    ("last", "exit_code", "outcome"),
     [
         (FINISHED, 0, Succeeded()),
         (FINISHED, 1, Succeeded()),  # the model is complete, whatever failed after it
