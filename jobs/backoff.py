@@ -1,10 +1,11 @@
 """Exponential backoff with jitter: how long to wait before a failed call is tried again."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count, takewhile
 
-_MAX_DOUBLINGS = 64  # far over any longest wait; larger powers overflow
+_MAX_EXPONENT = 64  # far over any longest wait; larger powers overflow
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,12 @@ class Backoff:
 
     def ceiling(self, failures: int) -> float:
         """Return the longest wait that `wait` may give."""
-        growth = self.factor ** min(failures - 1, _MAX_DOUBLINGS)
+        growth = self.factor ** min(failures - 1, _MAX_EXPONENT)
         return min(self.first * growth, self.longest)
+
+    def growing(self) -> Iterator[float]:
+        """Yield the ceilings after 1, 2, ... failures, as long as they are below the longest."""
+        return takewhile(lambda wait: wait < self.longest, map(self.ceiling, count(1)))
 
     def jitter(self) -> float:
         """Return a random factor from 0.5 to 1."""

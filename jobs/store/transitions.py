@@ -49,7 +49,6 @@ JobRow = Row[*tuple[Any, ...]]
 Target = ColumnElement[JobStatus]
 
 BACKOFF = Backoff(first=2.0, longest=300.0)  # the pause before the next attempt
-LONGEST_AFTER = 9  # failures: the wait grows no more
 FULFILLED = {RequestedAction.CANCEL: JobStatus.CANCELLED, RequestedAction.PAUSE: JobStatus.PAUSED}
 
 
@@ -211,8 +210,7 @@ def release(
 
 def _setback(counter: Column[int]) -> dict[str, object]:
     """Return the changes of a failed attempt: count it and set the pause before the next one."""
-    waits = {failed: BACKOFF.ceiling(failed + 1) for failed in range(LONGEST_AFTER)}
-    pause = case(waits, value=counter, else_=BACKOFF.longest)
+    pause = case(dict(enumerate(BACKOFF.growing())), value=counter, else_=BACKOFF.longest)
     return {
         counter.name: counter + 1,
         "failed_on": jobs.c.worker,

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from relora_core.distributed.dtensor import distribute_like, full_tensor, is_fsdp_model, to_local
 from relora_core.distributed.world import World
-from relora_core.lowrank.inject import low_rank_layers, prepare_frozen
+from relora_core.lowrank.inject import prepare_frozen, residuals
 from relora_core.spec import TrainingSpec
 
 Change = Callable[[PreTrainedModel], None]
@@ -72,11 +72,9 @@ class Sharded:
             fully_shard(block, mesh=self.mesh, reshard_after_forward=True)
         # shard the root too, so that its parameters outside of a step are the optimizer's
         fully_shard(model, mesh=self.mesh, reshard_after_forward=True)
-        for _, layer in low_rank_layers(model):
-            residual = layer.frozen.residual
-            if residual is not None:
-                rows = to_local(distribute_like(residual, like=layer.lora_b))
-                layer.frozen.residual = rows.to("cpu")
+        for _, layer, residual in residuals(model):
+            rows = to_local(distribute_like(residual, like=layer.lora_b))
+            layer.frozen.residual = rows.to("cpu")
         return model
 
     @torch.no_grad()

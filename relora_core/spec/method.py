@@ -4,12 +4,12 @@
 """
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, create_model, field_validator
 
 from relora_core.spec.accepted import was_accepted
-from relora_core.spec.part import Spec, SpecWarning, Steps, Text
+from relora_core.spec.part import Spec, SpecWarning, Steps, Text, by_name
 from relora_core.spec.phases import Phases
 
 FrozenDtype = Literal["fp32", "bf16", "int8", "nf4", "fp8"]
@@ -254,9 +254,7 @@ class ReloraMethod(LowRank):
 
 
 _AnyMethod = FullMethod | ControlMethod | LowrankMethod | LoraMethod | ReloraMethod | GaloreMethod
-METHODS: dict[str, type[BaseMethod]] = {
-    method.model_fields["name"].default: method for method in get_args(_AnyMethod)
-}
+METHODS: dict[str, type[BaseMethod]] = by_name(_AnyMethod)
 if TYPE_CHECKING:
     MethodName = str  # a type checker cannot read the names from the union
 else:

@@ -4,11 +4,11 @@
 """
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from relora_core.spec.part import Spec
+from relora_core.spec.part import Spec, by_name
 
 
 class BaseOptimizer(Spec):
@@ -65,10 +65,7 @@ class Adamw8bitOptimizer(BaseOptimizer):
 
 
 _AnyOptimizer = AdamwOptimizer | Adamw8bitOptimizer
-OPTIMIZERS: dict[str, type[BaseOptimizer]] = {
-    get_args(optimizer.model_fields["name"].annotation)[0]: optimizer
-    for optimizer in get_args(_AnyOptimizer)
-}
+OPTIMIZERS: dict[str, type[BaseOptimizer]] = by_name(_AnyOptimizer)
 
 
 def _named(value: object) -> object:

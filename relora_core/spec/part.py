@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import (
     AfterValidator,
@@ -75,6 +75,11 @@ class Spec(BaseModel):
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return without_booleans(handler(source))
+
+
+def by_name(union: object) -> dict[str, Any]:
+    """Return the classes of a union, each by the one value of its field `name`."""
+    return {get_args(each.model_fields["name"].annotation)[0]: each for each in get_args(union)}
 
 
 def one_of(*keys: str) -> Discriminator:

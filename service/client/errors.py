@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import httpx
 from pydantic import ValidationError
 
+from relora_core.spec.error_messages import Problem as SpecProblem
 from service.schemas.responses import ExceededQuota, FieldProblem, Problem
 
 GATEWAY_ERRORS = frozenset({502, 503, 504})
@@ -28,9 +29,7 @@ class ApiError(Exception):
     request_id: str | None = None
 
     def __str__(self) -> str:
-        lines = [
-            ": ".join(filter(None, (problem.path, problem.message))) for problem in self.errors
-        ]
+        lines = [str(SpecProblem(problem.path, problem.message)) for problem in self.errors]
         return "\n  ".join([self.message, *lines])
 
 

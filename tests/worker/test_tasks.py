@@ -46,6 +46,17 @@ def start_worker(settings: Settings, tmp_path: Path) -> Iterator[StartWorker]:
         worker.kill()
 
 
+def start_on(disk: Path, settings: Settings, start_worker: StartWorker) -> None:
+    """Start a worker whose own files are on the disk; database and storage are elsewhere."""
+    start_worker(
+        app=SCRIPTED,
+        data_dir=disk,
+        database_url=settings.database_url,
+        storage_url=settings.storage_url,
+        min_free_disk_bytes=0,
+    )
+
+
 def status(backends: Backends, job_id: str) -> JobStatus:
     return backends.store.progress(job_id).status
 
@@ -149,15 +160,9 @@ def test_a_worker_leaves_a_job_to_those_that_have_its_gpus(
 def test_beside_a_worker_with_a_full_disk_no_job_loses_an_attempt(
     backends: Backends, make_spec: MakeSpec, start_worker: StartWorker, make_disk: MakeDisk
 ) -> None:
-    settings, disk = backends.settings, make_disk(size="300m")
+    disk = make_disk(size="300m")
     fill(disk)
-    start_worker(
-        app=SCRIPTED,
-        data_dir=disk,
-        database_url=settings.database_url,
-        storage_url=settings.storage_url,
-        min_free_disk_bytes=0,
-    )
+    start_on(disk, backends.settings, start_worker)
     ids = [backends.store.create(make_spec()).id for _ in range(3)]
     dispatch(backends.outbox, backends.queue)
     wait_until(lambda: problems(backends) == {WorkerStatus.UNHEALTHY: f"cannot write into {disk}"})
@@ -181,15 +186,9 @@ def test_a_disk_that_fills_in_the_middle_of_an_attempt_costs_the_job_no_attempt(
     make_disk: MakeDisk,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings, disk = backends.settings, make_disk(size="16m")
+    disk = make_disk(size="16m")
     monkeypatch.setenv("SCRIPTED_STEP_SECONDS", SLOW)
-    start_worker(
-        app=SCRIPTED,
-        data_dir=disk,
-        database_url=settings.database_url,
-        storage_url=settings.storage_url,
-        min_free_disk_bytes=0,
-    )
+    start_on(disk, backends.settings, start_worker)
     spec = make_spec(steps=STEPS, retries={"max_attempts": 1})
     job_id = backends.store.create(spec).id
     dispatch(backends.outbox, backends.queue)

@@ -34,6 +34,13 @@ def make(folder: Path, *, old: bool = True) -> Path:
     return folder
 
 
+def begin_with(backends: Backends, spec: JobSpec, staged: str) -> Path:
+    """Return the workdir of an attempt of a new job that has staged its sources as JSON says."""
+    workdir = make(backends.settings.scratch_dir / backends.store.create(spec).id / "attempt-1")
+    (workdir / "staged.json").write_text(staged)
+    return workdir
+
+
 def test_what_nobody_writes_to_any_more_is_removed(backends: Backends, tmp_path: Path) -> None:
     places = {
         "scratch folder": backends.settings.scratch_dir / "job_gone",
@@ -64,9 +71,7 @@ def test_a_copy_that_a_job_still_reads_stays_however_old_it_is(
     backends: Backends, spec: JobSpec
 ) -> None:
     copy = make(backends.settings.cache_dir / "default/staged/0123abcd")
-    job = backends.store.create(spec)
-    workdir = make(backends.settings.scratch_dir / job.id / "attempt-1")
-    (workdir / "staged.json").write_text(f'{{"s3://b/*": "{copy}/*"}}')
+    workdir = begin_with(backends, spec, f'{{"s3://b/*": "{copy}/*"}}')
     assert list(collect_leftovers(backends, dry_run=False)) == []
     shutil.rmtree(workdir)
     (found,) = collect_leftovers(backends, dry_run=False)
@@ -111,9 +116,7 @@ def test_a_copy_of_a_deleted_dataset_stays_while_an_attempt_reads_it(
     backends: Backends, spec: JobSpec
 ) -> None:
     copy = make(backends.settings.cache_dir / "default/staged/ds_gone")
-    job = backends.store.create(spec)
-    workdir = make(backends.settings.scratch_dir / job.id / "attempt-1")
-    (workdir / "staged.json").write_text(f'{{"upload://ds_gone": "{copy}/text.jsonl"}}')
+    begin_with(backends, spec, f'{{"upload://ds_gone": "{copy}/text.jsonl"}}')
     assert list(collect_leftovers(backends, dry_run=False)) == []
     assert copy.exists()
 

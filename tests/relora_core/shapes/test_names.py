@@ -30,6 +30,16 @@ TINY: dict[str, Any] = {
 }
 
 
+def refused_before_and_in_the_run(config: dict[str, Any]) -> str:
+    """Return the message of the refusal, which is the same from both."""
+    with pytest.raises(ModelError) as before:
+        check_names(config, "causal_lm")
+    with pytest.raises(ModelError) as in_the_run:
+        make_config(_spec(config), {})
+    assert str(in_the_run.value) == str(before.value)
+    return str(before.value)
+
+
 def test_the_names_are_those_of_transformers() -> None:
     assert set(MODEL_TYPES["causal_lm"]) == set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
     images = set(MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES)
@@ -59,12 +69,7 @@ def test_the_names_are_those_of_transformers() -> None:
 def test_a_name_that_transformers_does_not_know_is_refused_before_and_in_the_run(
     config: dict[str, Any], reason: str
 ) -> None:
-    with pytest.raises(ModelError) as before:
-        check_names(config, "causal_lm")
-    with pytest.raises(ModelError) as in_the_run:
-        make_config(_spec(config), {})
-    assert str(before.value).startswith(f"model.config: {reason}")
-    assert str(in_the_run.value) == str(before.value)
+    assert refused_before_and_in_the_run(config).startswith(f"model.config: {reason}")
 
 
 def test_the_activations_and_rotary_embeddings_are_those_of_transformers() -> None:
@@ -111,13 +116,8 @@ def test_a_rotary_embedding_with_the_fields_that_it_needs_is_built(rope_type: st
 def test_a_value_that_transformers_does_not_know_is_refused_before_and_in_the_run(
     values: dict[str, Any], reason: str
 ) -> None:
-    config = {**TINY, **values}
-    with pytest.raises(ModelError) as before:
-        check_names(config, "causal_lm")
-    with pytest.raises(ModelError) as in_the_run:
-        make_config(_spec(config), {})
-    assert str(before.value).startswith(f"model.config.{reason}")
-    assert str(in_the_run.value) == str(before.value)
+    message = refused_before_and_in_the_run({**TINY, **values})
+    assert message.startswith(f"model.config.{reason}")
 
 
 def test_an_activation_is_looked_at_in_every_part_of_a_config() -> None:
