@@ -22,8 +22,8 @@ from relora_core.spec import TrainSpec
 from relora_core.tasks import build_task
 from relora_core.training.train import train
 from relora_core.workdir.event_log import log_event, run_log
-from relora_core.workdir.files import PULSE, STOP
-from relora_core.workdir.heartbeat import Pulse
+from relora_core.workdir.files import HEARTBEAT, STOP
+from relora_core.workdir.heartbeat import HeartbeatFile
 from relora_core.workdir.lock import only_trainer
 
 logger = logging.getLogger("relora_core")
@@ -49,9 +49,9 @@ def run(
                 (workdir / STOP).unlink(missing_ok=True)  # it was for the previous run
             with (
                 run_log(workdir, is_main=is_main) as emit,
-                _pulse(workdir, is_main=is_main) as pulse,
+                _heartbeat(workdir, is_main=is_main) as heartbeat,
             ):
-                stop_requested = _stop_requests(workdir, pulse)
+                stop_requested = _stop_requests(workdir, heartbeat)
                 return _train(spec, workdir, emit, stop_requested, cache=cache, staged=staged)
     except WorkdirInUse as error:
         logger.error("%s", error)
@@ -116,9 +116,9 @@ def prepare_data(spec: TrainSpec, *, cache: Path | None) -> int:
     return 0
 
 
-def _pulse(workdir: Path, *, is_main: bool) -> Pulse:
+def _heartbeat(workdir: Path, *, is_main: bool) -> HeartbeatFile:
     """Return the heartbeat. Only the main rank's counts, because it waits for the others."""
-    return Pulse(workdir / PULSE if is_main else Path(os.devnull))
+    return HeartbeatFile(workdir / HEARTBEAT if is_main else Path(os.devnull))
 
 
 def export_model(
@@ -157,7 +157,7 @@ def _watch_parent() -> None:
     Thread(target=_exit_when_parent_ends, daemon=True).start()
 
 
-def _stop_requests(workdir: Path, pulse: Pulse) -> Callable[[], bool]:
+def _stop_requests(workdir: Path, heartbeat: HeartbeatFile) -> Callable[[], bool]:
     """Return a function that says whether a signal came or the stop file exists.
 
     The trainer calls it before each step.
@@ -172,7 +172,7 @@ def _stop_requests(workdir: Path, pulse: Pulse) -> Callable[[], bool]:
     stop_file = workdir / STOP
 
     def stop_requested() -> bool:
-        pulse.beat()
+        heartbeat.beat()
         return asked.is_set() or stop_file.exists()
 
     return stop_requested

@@ -9,7 +9,7 @@ from pathlib import Path
 
 EVENTS = "events.jsonl"
 STOP = "stop"  # if this file exists in the workdir, the run saves a checkpoint and stops
-PULSE = ".pulse"
+HEARTBEAT = ".heartbeat"
 SPEC = "spec.json"  # also in each checkpoint
 STATE = "state.json"  # in each checkpoint: its counters, and all other state except tensors
 STAGED = "staged.json"  # the local copies of the spec's remote sources

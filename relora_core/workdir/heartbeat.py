@@ -14,7 +14,7 @@ from typing import Self
 EVERY_SECONDS = 1.0
 
 
-class Pulse:
+class HeartbeatFile:
     """Touches the file as long as the thread that created it moves from one place to another.
 
     A thread that waits forever for a lock, a file or another rank stays in one place, so the file
@@ -27,7 +27,7 @@ class Pulse:
         self._watched = get_ident()
         self._beats = 0
         self._ended = Event()
-        self._thread = Thread(target=self._run, name="pulse", daemon=True)
+        self._thread = Thread(target=self._run, name="heartbeat", daemon=True)
 
     def beat(self) -> None:
         """Report progress, in case the thread is found at the same place each time."""

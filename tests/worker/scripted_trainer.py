@@ -1,10 +1,10 @@
 """A fake trainer without PyTorch, for tests of the code around the trainer.
 
 It does what `python -m relora_core train` does in a workdir: it resumes from the newest checkpoint
-that verifies, appends events, saves checkpoints with manifests and touches its pulse file. It saves
-and exits when there is a stop file, and exits when its supervisor is gone. The weights of each step
-are computed from those of the step before, and the first ones from the seed. So a run that resumed
-wrongly ends with other weights than `weights(seed, steps)`.
+that verifies, appends events, saves checkpoints with manifests and touches its heartbeat file. It
+saves and exits when there is a stop file, and exits when its supervisor is gone. The weights of
+each step are computed from those of the step before, and the first ones from the seed. So a run
+that resumed wrongly ends with other weights than `weights(seed, steps)`.
 
 `ScriptedLauncher` starts it. `celery -A tests.worker.scripted_worker worker` is a worker with that
 launcher.
@@ -41,7 +41,7 @@ from relora_core.workdir.files import (
     CHECKPOINTS,
     EVENTS,
     FINAL,
-    PULSE,
+    HEARTBEAT,
     SPEC,
     STOP,
     checkpoint_path,
@@ -101,7 +101,7 @@ class _Run:
     def train(self, step_seconds: float) -> None:
         self._started()
         while self.step < self._steps:
-            (self._workdir / PULSE).touch()
+            (self._workdir / HEARTBEAT).touch()
             if (self._workdir / STOP).exists():
                 self._save()
                 self._emit(TrainStopped(step=self.step))

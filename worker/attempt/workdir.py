@@ -8,7 +8,7 @@ from pathlib import Path
 from relora_core.workdir.files import (
     CHECKPOINTS,
     EVENTS,
-    PULSE,
+    HEARTBEAT,
     REPORTS,
     SPEC,
     STAGED,
@@ -58,8 +58,8 @@ class Workdir:
         return self.root / STOP
 
     @property
-    def pulse(self) -> Path:
-        return self.root / PULSE
+    def heartbeat(self) -> Path:
+        return self.root / HEARTBEAT
 
     def checkpoint(self, step: int) -> Path:
         return self.root / checkpoint_path(step)

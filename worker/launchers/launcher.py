@@ -28,7 +28,7 @@ class Trainer(Held, Protocol):
     - A checkpoint or a model is complete when its event is written.
     - When `workdir.stop` exists, the trainer finishes its step, saves a checkpoint, reports
       `train.stopped` and exits with 0.
-    - The trainer touches `workdir.pulse` while it makes progress.
+    - The trainer touches `workdir.heartbeat` while it makes progress.
     - `workdir.log` contains what the processes print. It exists when `launch` returns.
     - The trainer does not outlive its lease. Each process ends by itself when the last moment given
       to `live_until` has passed, and when the worker dies.

@@ -1,4 +1,4 @@
-"""Signs of life of a trainer: it reports an event, prints, or touches its pulse file."""
+"""Signs of life of a trainer: it reports an event, prints, or touches its heartbeat file."""
 
 import time
 from pathlib import Path
@@ -10,7 +10,7 @@ class Liveness:
     """The time since a trainer's last sign of life. Create it when the trainer starts."""
 
     def __init__(self, workdir: Workdir) -> None:
-        self._files = (workdir.events, workdir.log, workdir.pulse)
+        self._files = (workdir.events, workdir.log, workdir.heartbeat)
         self._seen = self._look()
         self._seen_at = time.monotonic()
 

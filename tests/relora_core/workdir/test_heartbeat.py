@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from threading import Event
 
-from relora_core.workdir.heartbeat import Pulse
+from relora_core.workdir.heartbeat import HeartbeatFile
 
 LONG = 0.3  # seconds: many looks of the thread
 
@@ -13,10 +13,10 @@ def touched(file: Path) -> int:
     return file.stat().st_mtime_ns if file.exists() else 0
 
 
-def test_a_thread_that_moves_has_a_pulse(tmp_path: Path) -> None:
-    file = tmp_path / "pulse"
+def test_a_thread_that_moves_has_a_heartbeat(tmp_path: Path) -> None:
+    file = tmp_path / "heartbeat"
     times: set[int] = set()
-    with Pulse(file, every_seconds=0.01):
+    with HeartbeatFile(file, every_seconds=0.01):
         until = time.monotonic() + 5
         while len(times) < 3 and time.monotonic() < until:
             times.add(touched(file))
@@ -25,12 +25,12 @@ def test_a_thread_that_moves_has_a_pulse(tmp_path: Path) -> None:
 
 
 def test_a_thread_that_waits_for_ever_has_none_unless_it_beats(tmp_path: Path) -> None:
-    file = tmp_path / "pulse"
+    file = tmp_path / "heartbeat"
     times = []
-    with Pulse(file, every_seconds=0.01) as pulse:
+    with HeartbeatFile(file, every_seconds=0.01) as heartbeat:
         for beats in (0, 0, 0, 1):  # each waits at the same place
             for _ in range(beats):
-                pulse.beat()
+                heartbeat.beat()
             Event().wait(LONG)
             times.append(touched(file))
     assert 0 < times[0] == times[1] == times[2] < times[3]
