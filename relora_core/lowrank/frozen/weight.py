@@ -18,7 +18,7 @@ from relora_core.lowrank.frozen.codes import FP8, INT8
 from relora_core.lowrank.frozen.floats import Bf16, Fp32
 from relora_core.lowrank.frozen.integers import check_sides
 from relora_core.lowrank.frozen.nf4 import Nf4
-from relora_core.lowrank.frozen.parked import park
+from relora_core.lowrank.frozen.offload import offload_to_disk
 from relora_core.lowrank.frozen.stored_type import Stored, StoredType
 from relora_core.spec import FrozenDtype
 
@@ -70,7 +70,7 @@ class FrozenWeight(nn.Module):
 
     @residual.setter
     def residual(self, residual: Tensor) -> None:
-        self._read_residual = park(residual)
+        self._read_residual = offload_to_disk(residual)
 
     def extra_repr(self) -> str:
         stored = self.named_parameters()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 
-def park(tensor: Tensor) -> Callable[[], Tensor]:
+def offload_to_disk(tensor: Tensor) -> Callable[[], Tensor]:
     """Write a CPU tensor to an unnamed file. Return a function that reads a new copy of it.
 
     The file is in the directory of temporary files (`TMPDIR`). It is deleted with its last reader
