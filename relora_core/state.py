@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 
 from relora_core.events import Phase
 from relora_core.lowrank.spectrum import UpdateSpectrum
-from relora_core.models.parallelize import Layout, Replicated
+from relora_core.models.parallelize import Parallelism, Replicated
 
 
 @dataclass
@@ -52,7 +52,7 @@ class TrainState:
     model: PreTrainedModel
     optimizer: Optimizer
     counters: Counters = field(default_factory=Counters)
-    layout: Layout = field(default_factory=Replicated)
+    parallelism: Parallelism = field(default_factory=Replicated)
     # W0 of the target layers, fp32, on the CPU, read-only; empty without a spectrum
     reference: dict[str, Tensor] = field(default_factory=dict)
     spectra: list[UpdateSpectrum] = field(default_factory=list)  # the spectra of W - W0 so far

@@ -43,7 +43,7 @@ class Lora(Method):
         """Freeze W and add factors with new optimizer state. Other weights keep their moments."""
         kept = state_by_name(state.model, state.optimizer)
         make_low_rank = partial(self._make_low_rank, step=state.counters.step)
-        state.model = state.layout.changed(state.model, make_low_rank)
+        state.model = state.parallelism.rebuild_with(state.model, make_low_rank)
         state.optimizer = build_optimizer(state.model, self.spec.optimizer)
         keep_state(kept, state.model, state.optimizer)
 

@@ -17,13 +17,13 @@ from relora_core.spec import TrainingSpec
 Change = Callable[[PreTrainedModel], None]
 
 
-class Layout(Protocol):
-    """A way to place a model on the devices."""
+class Parallelism(Protocol):
+    """A way to spread a model over the devices."""
 
-    def place(self, model: PreTrainedModel) -> PreTrainedModel:
+    def apply(self, model: PreTrainedModel) -> PreTrainedModel:
         """Move an unsharded model from the CPU to the devices on which it is trained."""
 
-    def changed(self, model: PreTrainedModel, change: Change) -> PreTrainedModel:
+    def rebuild_with(self, model: PreTrainedModel, change: Change) -> PreTrainedModel:
         """Return the placed model after `change` replaced its layers. Do not use the old one."""
 
 
@@ -34,19 +34,21 @@ class Replicated:
         """Place the model on `device`, by default the CPU."""
         self.device = device or torch.device("cpu")
 
-    def place(self, model: PreTrainedModel) -> PreTrainedModel:
+    def apply(self, model: PreTrainedModel) -> PreTrainedModel:
         model.to(self.device)  # type: ignore[arg-type] # transformers wraps `to` without its types
         prepare_frozen(model)
         return model
 
-    def changed(self, model: PreTrainedModel, change: Change) -> PreTrainedModel:
+    def rebuild_with(self, model: PreTrainedModel, change: Change) -> PreTrainedModel:
         change(model)
         prepare_frozen(model)
         return model
 
 
-def layout_of(spec: TrainingSpec, world: World, build: Callable[[], PreTrainedModel]) -> Layout:
-    """Return the layout of `training.parallelism`. A single rank always has the whole model.
+def parallelism_of(
+    spec: TrainingSpec, world: World, build: Callable[[], PreTrainedModel]
+) -> Parallelism:
+    """Return what `training.parallelism` names. A single rank always has the whole model.
 
     `build` makes a plain model of the same shape.
     """
@@ -58,8 +60,8 @@ def layout_of(spec: TrainingSpec, world: World, build: Callable[[], PreTrainedMo
 class Sharded:
     """FSDP2: each rank holds some rows of every tensor. A block is gathered only while it runs.
 
-    The layers of a wrapped model cannot be replaced. So `changed` builds a new model on the CPU of
-    every rank and copies the weights from the old one.
+    The layers of a wrapped model cannot be replaced. So `rebuild_with` builds a new model on the
+    CPU of every rank and copies the weights from the old one.
     """
 
     def __init__(self, mesh: DeviceMesh, build: Callable[[], PreTrainedModel]) -> None:
@@ -67,7 +69,7 @@ class Sharded:
         self.mesh = mesh
         self.build = build
 
-    def place(self, model: PreTrainedModel) -> PreTrainedModel:
+    def apply(self, model: PreTrainedModel) -> PreTrainedModel:
         for block in blocks(model):
             fully_shard(block, mesh=self.mesh, reshard_after_forward=True)
         # shard the root too, so that its parameters outside of a step are the optimizer's
@@ -78,13 +80,13 @@ class Sharded:
         return model
 
     @torch.no_grad()
-    def changed(self, model: PreTrainedModel, change: Change) -> PreTrainedModel:
+    def rebuild_with(self, model: PreTrainedModel, change: Change) -> PreTrainedModel:
         plain = self.build()
         parts = model.state_dict()
         for name, tensor in plain.state_dict().items():
             tensor.copy_(full_tensor(parts[name]))
         change(plain)
-        return self.place(plain)
+        return self.apply(plain)
 
 
 def compiled_parts(model: nn.Module) -> list[nn.Module]:

@@ -24,7 +24,7 @@ from relora_core.lowrank.targets import some
 from relora_core.methods import build_method
 from relora_core.methods.method import Method
 from relora_core.models.attention import one_sequence_a_row
-from relora_core.models.parallelize import layout_of
+from relora_core.models.parallelize import parallelism_of
 from relora_core.optim.timeline import Timeline
 from relora_core.progress_bars import no_progress_bars
 from relora_core.spec import LowRank, Targets, TrainSpec
@@ -156,9 +156,9 @@ def _build_state(
     method.shape(model, checkpoint.counters.phase if checkpoint else None)
     if checkpoint is not None:
         checkpoint.load_model(model)
-    layout = layout_of(spec.training, world, lambda: task.build_model(method))
-    model = layout.place(model)
-    state = TrainState(model, method.optimizer(model, spec.optimizer), layout=layout)
+    parallelism = parallelism_of(spec.training, world, lambda: task.build_model(method))
+    model = parallelism.apply(model)
+    state = TrainState(model, method.optimizer(model, spec.optimizer), parallelism=parallelism)
     if checkpoint is not None:
         checkpoint.load_beside_model(state)
     return state
