@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from relora_core.estimate.layout import ParameterPlan
+from relora_core.estimate.parameter_plan import ParameterPlan
 from relora_core.models.loss_chunks import number_of_chunks
 from relora_core.shapes import Linear
 
@@ -16,7 +16,7 @@ _EAGER_LOSS = 3 * _FP32
 class Pass:
     """One forward and backward pass: its micro-batch and its precision."""
 
-    layout: ParameterPlan
+    plan: ParameterPlan
     sequences: int  # the micro-batch
     sequence_length: int  # in tokens
     compute_bytes: int  # bytes of a number in the compute type
@@ -34,7 +34,7 @@ class Pass:
 
 def block_activations(step: Pass) -> int:
     """Return the bytes of activations of one block, without copies of weights."""
-    shape = step.layout.shape
+    shape = step.plan.shape
     kept = shape.compiled if step.compiled else shape.eager
     if step.autocast:
         normed = step.compute_bytes * (kept.normed if step.compiled else kept.casts)
@@ -46,7 +46,7 @@ def block_activations(step: Pass) -> int:
 
 def _scores(step: Pass) -> int:
     """Return the bytes a token of the softmax and its copy, if attention is not one kernel."""
-    shape = step.layout.shape
+    shape = step.plan.shape
     if not shape.keeps_scores:
         return 0
     copy = step.compute_bytes if step.autocast else 0
@@ -55,9 +55,9 @@ def _scores(step: Pass) -> int:
 
 def _factors(step: Pass) -> int:
     """Return the bytes a token, in all blocks, of A x and of dropout's mask and output."""
-    targets = step.layout.targets
-    apart = (w for w in targets if not step.layout.is_merged(w, tokens=step.tokens))
-    kept = step.layout.rank * sum(linear.count for linear in apart)
+    targets = step.plan.targets
+    apart = (w for w in targets if not step.plan.is_merged(w, tokens=step.tokens))
+    kept = step.plan.rank * sum(linear.count for linear in apart)
     if step.dropout:
         kept += 2 * sum(linear.count * linear.d_in for linear in targets)
     return step.compute_bytes * kept
@@ -65,7 +65,7 @@ def _factors(step: Pass) -> int:
 
 def block_input(step: Pass) -> int:
     """Return the bytes that gradient checkpointing keeps of a block: its input."""
-    return _FP32 * step.layout.shape.hidden * step.tokens
+    return _FP32 * step.plan.shape.hidden * step.tokens
 
 
 def end_activations(step: Pass) -> int:
@@ -74,7 +74,7 @@ def end_activations(step: Pass) -> int:
     They are the input and an inner tensor of the last norm, and the head's input. If the loss is
     computed in chunks, the gradient of the head's input takes the place of that input.
     """
-    return (2 * _FP32 + step.compute_bytes) * step.layout.shape.hidden * step.tokens
+    return (2 * _FP32 + step.compute_bytes) * step.plan.shape.hidden * step.tokens
 
 
 def head_in_chunks(step: Pass) -> Linear | None:
@@ -82,10 +82,10 @@ def head_in_chunks(step: Pass) -> Linear | None:
 
     It is not in an image classifier, or if the head is a target.
     """
-    if step.layout.shape.image_tokens is not None:
+    if step.plan.shape.image_tokens is not None:
         return None
-    heads = (linear for linear in step.layout.shape.linears if not linear.in_block)
-    return next((head for head in heads if head not in step.layout.targets), None)
+    heads = (linear for linear in step.plan.shape.linears if not linear.in_block)
+    return next((head for head in heads if head not in step.plan.targets), None)
 
 
 def around_the_loss(step: Pass) -> int:
@@ -94,7 +94,7 @@ def around_the_loss(step: Pass) -> int:
     In chunks, they are the head's gradient, a copy of the head, and one chunk's logits with their
     gradient.
     """
-    shape = step.layout.shape
+    shape = step.plan.shape
     head = head_in_chunks(step)
     if head is None:
         heads = step.sequences if shape.image_tokens is not None else step.tokens

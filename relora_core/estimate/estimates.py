@@ -161,7 +161,7 @@ class _Run:
     def memory(self, phase: PlannedPhase, micro_batch: int) -> Memory:
         training = self.spec.training
         step = Pass(
-            phase.layout,
+            phase.plan,
             sequences=micro_batch,
             sequence_length=self.sequence_length,
             compute_bytes=2 if training.precision == "bf16" else 4,
@@ -196,7 +196,7 @@ class _Run:
         training = self.spec.training
         tokens = phase.steps * training.global_batch_size * self.sequence_length
         executed = executed_flops(
-            phase.layout,
+            phase.plan,
             self.sequence_length,
             sequences=micro_batch,
             recomputed=training.gradient_checkpointing,
@@ -205,9 +205,9 @@ class _Run:
             phase=phase.phase,
             steps=phase.steps,
             tokens=tokens,
-            parameters=phase.layout.total,
-            trainable_parameters=phase.layout.trained,
-            frozen_parameters=phase.layout.frozen + phase.layout.still,
+            parameters=phase.plan.total,
+            trainable_parameters=phase.plan.trained,
+            frozen_parameters=phase.plan.frozen + phase.plan.still,
             memory=self.memory(phase, micro_batch),
             largest_micro_batch_size=self.largest_micro_batch(phase),
             model_flops_per_token=model_flops(self.shape, self.sequence_length),
@@ -218,7 +218,7 @@ class _Run:
     def _seconds_per_token(self, phase: PlannedPhase, executed: float, micro_batch: int) -> float:
         training, gpu = self.spec.training, self.hardware.gpu
         in_8_bits = flops_in_8_bits(
-            phase.layout,
+            phase.plan,
             tokens=micro_batch * self.sequence_length,
             recomputed=training.gradient_checkpointing,
         )

@@ -9,7 +9,7 @@ forward for each layer and query of width d, and twice that backward (Chowdhery 
 Norms, activation functions, softmax and the optimizer are not counted.
 """
 
-from relora_core.estimate.layout import ParameterPlan
+from relora_core.estimate.parameter_plan import ParameterPlan
 from relora_core.shapes import Linear, ModelShape
 
 
@@ -20,45 +20,45 @@ def model_flops(shape: ModelShape, sequence_length: int) -> float:
 
 
 def executed_flops(
-    layout: ParameterPlan, sequence_length: int, *, sequences: int, recomputed: bool
+    plan: ParameterPlan, sequence_length: int, *, sequences: int, recomputed: bool
 ) -> float:
     """Return the FLOPs that are executed for a token of a micro-batch of `sequences`.
 
     If `recomputed`, gradient checkpointing runs the forward pass of the blocks twice.
     """
-    shape, tokens = layout.shape, sequences * sequence_length
+    shape, tokens = plan.shape, sequences * sequence_length
     forward, backward = (
-        sum(way(linear, layout, tokens) * _share(linear, shape) for linear in shape.linears)
+        sum(way(linear, plan, tokens) * _share(linear, shape) for linear in shape.linears)
         for way in (_forward, _backward)
     )
     attention = _attention(shape, sequence_length)
     again = attention + sum(
-        _forward(linear, layout, tokens) for linear in shape.linears if linear.in_block
+        _forward(linear, plan, tokens) for linear in shape.linears if linear.in_block
     )
     return forward + backward + 3 * attention + (again if recomputed else 0)
 
 
-def flops_in_8_bits(layout: ParameterPlan, *, tokens: int, recomputed: bool) -> float:
+def flops_in_8_bits(plan: ParameterPlan, *, tokens: int, recomputed: bool) -> float:
     """Return the part of `executed_flops` with W as stored: W x and the gradient of x."""
     return sum(
         2 * linear.weights * (3 if recomputed and linear.in_block else 2)
-        for linear in layout.shape.linears
-        if layout.is_in_8_bits(linear, tokens=tokens)
+        for linear in plan.shape.linears
+        if plan.is_in_8_bits(linear, tokens=tokens)
     )
 
 
-def _forward(linear: Linear, layout: ParameterPlan, tokens: int) -> float:
-    if layout.is_merged(linear, tokens=tokens):
-        return 2 * linear.weights * (1 + layout.rank / tokens)
-    return 2 * (linear.weights * layout.is_dense(linear) + layout.factor_elements(linear))
+def _forward(linear: Linear, plan: ParameterPlan, tokens: int) -> float:
+    if plan.is_merged(linear, tokens=tokens):
+        return 2 * linear.weights * (1 + plan.rank / tokens)
+    return 2 * (linear.weights * plan.is_dense(linear) + plan.factor_elements(linear))
 
 
-def _backward(linear: Linear, layout: ParameterPlan, tokens: int) -> float:
-    factors = 4 * layout.factor_elements(linear)  # four products; if merged, one is A x again
-    if layout.is_merged(linear, tokens=tokens):
-        return 2 * linear.weights * (1 + layout.rank / tokens) + factors
-    gradients = 1 if layout.is_frozen(linear) else 2
-    return 2 * linear.weights * gradients * layout.is_dense(linear) + factors
+def _backward(linear: Linear, plan: ParameterPlan, tokens: int) -> float:
+    factors = 4 * plan.factor_elements(linear)  # four products; if merged, one is A x again
+    if plan.is_merged(linear, tokens=tokens):
+        return 2 * linear.weights * (1 + plan.rank / tokens) + factors
+    gradients = 1 if plan.is_frozen(linear) else 2
+    return 2 * linear.weights * gradients * plan.is_dense(linear) + factors
 
 
 def _share(linear: Linear, shape: ModelShape) -> float:

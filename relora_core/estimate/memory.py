@@ -49,24 +49,24 @@ def memory(
 
     If `accumulates`, the gradients of one micro-batch stay in memory while the next one runs.
     """
-    layout = step.layout
-    weights = _FP32 * (layout.trained + layout.still)
+    plan = step.plan
+    weights = _FP32 * (plan.trained + plan.still)
     frozen = sum(
-        stored_bytes(linear, frozen_dtype, as_stored=layout.as_stored)
-        for linear in layout.frozen_linears
+        stored_bytes(linear, frozen_dtype, as_stored=plan.as_stored)
+        for linear in plan.frozen_linears
     )
-    gradients = _FP32 * layout.trained
+    gradients = _FP32 * plan.trained
     buckets = gradients if gpus > 1 else 0
-    state = optimizer.moment_bytes * layout.state
+    state = optimizer.moment_bytes * plan.state
     copies, recomputed = _trained_copies(step), 0
     if checkpointing:
         kept = activations.block_input(step)
         recomputed = activations.block_activations(step)
-        recomputed += _frozen_copies(step, frozen_dtype) // layout.shape.layers
+        recomputed += _frozen_copies(step, frozen_dtype) // plan.shape.layers
     else:
         kept = activations.block_activations(step)
         copies += _frozen_copies(step, frozen_dtype)
-    kept = kept * layout.shape.layers + activations.end_activations(step)
+    kept = kept * plan.shape.layers + activations.end_activations(step)
     loss = activations.around_the_loss(step)
     # At the end of forward, all activations and the loss are in memory. Backward frees them block
     # by block while it creates the gradients.
@@ -81,7 +81,7 @@ def memory(
         activations=kept,
         recomputed=recomputed,
         loss=loss,
-        residual=sum(residual_bytes(linear, frozen_dtype) for linear in layout.frozen_linears),
+        residual=sum(residual_bytes(linear, frozen_dtype) for linear in plan.frozen_linears),
         peak=weights + frozen + buckets + state + max(end_of_forward, gradients + recomputed),
     )
 
@@ -90,18 +90,18 @@ def _trained_copies(step: Pass) -> int:
     """Return the bytes of the copies of trained weights: autocast casts once and keeps the copy."""
     if not step.autocast:
         return 0
-    cast = step.layout.cast(tokens=step.tokens)
+    cast = step.plan.cast(tokens=step.tokens)
     head = activations.head_in_chunks(step)  # its copy is freed after the loss
     return step.compute_bytes * (cast - (head.weights if head else 0))
 
 
 def _frozen_copies(step: Pass, dtype: FrozenDtype) -> int:
-    layout = step.layout
+    plan = step.plan
     frozen = sum(
         linear.weights
-        for linear in layout.frozen_linears
-        if not layout.is_merged(linear, tokens=step.tokens)
+        for linear in plan.frozen_linears
+        if not plan.is_merged(linear, tokens=step.tokens)
     )
-    still = layout.still if step.autocast else 0
+    still = plan.still if step.autocast else 0
     per_number = kept_for_backward_bytes(dtype, compute_bytes=step.compute_bytes)
     return frozen * per_number + still * step.compute_bytes

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from relora_core.estimate.layout import ParameterPlan, factored, full_rank, low_rank
+from relora_core.estimate.parameter_plan import ParameterPlan, factored, full_rank, low_rank
 from relora_core.events import Phase
 from relora_core.shapes import ModelShape
 from relora_core.spec import Factors, LowRank, MethodSpec, TrainSpec
@@ -13,7 +13,7 @@ from relora_core.spec import Factors, LowRank, MethodSpec, TrainSpec
 class PlannedPhase:
     phase: Phase
     steps: int
-    layout: ParameterPlan
+    plan: ParameterPlan
 
 
 def planned_phases(
@@ -21,7 +21,7 @@ def planned_phases(
 ) -> list[PlannedPhase]:
     """Return the phases of the run in order. Raise `ModelError` if the method does not fit."""
     return [
-        PlannedPhase(phase, steps, _layout(shape, spec.method, phase, as_stored=as_stored))
+        PlannedPhase(phase, steps, _plan(shape, spec.method, phase, as_stored=as_stored))
         for phase, steps in _lengths(spec)
     ]
 
@@ -34,9 +34,7 @@ def _lengths(spec: TrainSpec) -> Iterator[tuple[Phase, int]]:
         yield "low_rank", spec.total_steps - first
 
 
-def _layout(
-    shape: ModelShape, method: MethodSpec, phase: Phase, *, as_stored: bool
-) -> ParameterPlan:
+def _plan(shape: ModelShape, method: MethodSpec, phase: Phase, *, as_stored: bool) -> ParameterPlan:
     if phase != "low_rank":
         return full_rank(shape, method)
     if isinstance(method, LowRank):

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from relora_core.estimate.layout import low_rank
+from relora_core.estimate.parameter_plan import low_rank
 from relora_core.estimate.text_table import text_table
 from relora_core.presets.models import MODELS, VISION_MODELS
 from relora_core.presets.recipes import RECIPES

@@ -7,7 +7,7 @@ import pytest
 
 from relora_core.errors import ModelError
 from relora_core.estimate import estimate
-from relora_core.estimate.layout import low_rank
+from relora_core.estimate.parameter_plan import low_rank
 from relora_core.shapes import model_shape
 from relora_core.spec import LowRank, TrainSpec
 
@@ -40,10 +40,10 @@ def test_a_huge_batch_or_a_thousand_blocks_take_no_longer_than_a_blink(
 
 def test_a_pattern_that_names_one_block_is_low_rank_in_that_block_alone() -> None:
     shape = model_shape({"model_type": "llama", **SMALL_LLAMA, "num_hidden_layers": 8})
-    layout = low_rank(shape, LowRank(rank=4, target_modules=["*.3.self_attn.q_proj"]))
-    assert [target.names for target in layout.targets] == [["model.layers.3.self_attn.q_proj"]]
-    assert layout.frozen == 64 * 64
-    assert layout.total == shape.parameters + 4 * (64 + 64)
+    plan = low_rank(shape, LowRank(rank=4, target_modules=["*.3.self_attn.q_proj"]))
+    assert [target.names for target in plan.targets] == [["model.layers.3.self_attn.q_proj"]]
+    assert plan.frozen == 64 * 64
+    assert plan.total == shape.parameters + 4 * (64 + 64)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from typing import get_args
 import pytest
 
 from relora_core.estimate.flops import executed_flops, flops_in_8_bits, model_flops
-from relora_core.estimate.layout import factored, full_rank, low_rank
+from relora_core.estimate.parameter_plan import factored, full_rank, low_rank
 from relora_core.presets import MODELS
 from relora_core.shapes import model_shape
 from relora_core.spec import FullMethod, LowRank, LowrankMethod, Variant
@@ -25,15 +25,15 @@ def test_full_rank_takes_six_flops_for_each_weight_and_those_of_attention() -> N
 
 def test_frozen_weights_have_no_gradient_and_factors_take_six_each() -> None:
     expected = 4 * IN_BLOCKS + 6 * FACTORS + 6 * 32100 * 512 + ATTENTION
-    layout = low_rank(LLAMA_60M, LowRank(rank=128, variant="branches"))
-    assert executed_flops(layout, 512, sequences=1, recomputed=False) == expected
+    plan = low_rank(LLAMA_60M, LowRank(rank=128, variant="branches"))
+    assert executed_flops(plan, 512, sequences=1, recomputed=False) == expected
 
 
 def test_merged_factors_take_four_each_and_the_sum_costs_what_its_micro_batch_shares() -> None:
-    layout = low_rank(LLAMA_60M, LowRank(rank=128, variant="merged"))
+    plan = low_rank(LLAMA_60M, LowRank(rank=128, variant="merged"))
     sums = 4 * 128 * IN_BLOCKS / (16 * 512)
     expected = 4 * IN_BLOCKS + 4 * FACTORS + sums + 6 * 32100 * 512 + ATTENTION
-    assert executed_flops(layout, 512, sequences=16, recomputed=False) == expected
+    assert executed_flops(plan, 512, sequences=16, recomputed=False) == expected
 
 
 def test_auto_is_never_dearer_than_either_way() -> None:
@@ -54,8 +54,8 @@ def test_auto_is_never_dearer_than_either_way() -> None:
 def test_all_products_with_frozen_weights_multiply_them_as_they_are_stored(
     products: int, *, recomputed: bool
 ) -> None:
-    layout = low_rank(LLAMA_60M, LowRank(rank=128, frozen_dtype="int8"), as_stored=True)
-    found = flops_in_8_bits(layout, tokens=10**6, recomputed=recomputed)
+    plan = low_rank(LLAMA_60M, LowRank(rank=128, frozen_dtype="int8"), as_stored=True)
+    found = flops_in_8_bits(plan, tokens=10**6, recomputed=recomputed)
     assert found == 2 * products * IN_BLOCKS
 
 
@@ -67,19 +67,19 @@ def test_all_products_with_frozen_weights_multiply_them_as_they_are_stored(
     ],
 )
 def test_no_other_product_multiplies_w_as_it_is_stored(method: LowRank, *, as_stored: bool) -> None:
-    layout = low_rank(LLAMA_60M, method, as_stored=as_stored)
-    assert flops_in_8_bits(layout, tokens=10**6, recomputed=False) == 0
+    plan = low_rank(LLAMA_60M, method, as_stored=as_stored)
+    assert flops_in_8_bits(plan, tokens=10**6, recomputed=False) == 0
 
 
 def test_factors_alone_take_the_place_of_the_weights() -> None:
     expected = 6 * FACTORS + 6 * 32100 * 512 + ATTENTION
-    layout = factored(LLAMA_60M, LowrankMethod(rank=128))
-    assert executed_flops(layout, 512, sequences=1, recomputed=False) == expected
+    plan = factored(LLAMA_60M, LowrankMethod(rank=128))
+    assert executed_flops(plan, 512, sequences=1, recomputed=False) == expected
 
 
 def test_gradient_checkpointing_runs_the_blocks_forward_once_more() -> None:
-    layout = full_rank(LLAMA_60M, FullMethod())
-    once, again = (executed_flops(layout, 512, sequences=1, recomputed=r) for r in (False, True))
+    plan = full_rank(LLAMA_60M, FullMethod())
+    once, again = (executed_flops(plan, 512, sequences=1, recomputed=r) for r in (False, True))
     assert again - once == 2 * IN_BLOCKS + ATTENTION / 3
 
 

@@ -30,7 +30,7 @@ def test_its_name_alone_trains_what_the_estimate_counts_in_each_phase(
         [event] = method.before_step(state)
         assert isinstance(event, PhaseStarted)
         assert event.phase == planned.phase
-        assert event.trainable_parameters == planned.layout.trained
+        assert event.trainable_parameters == planned.plan.trained
         state.counters.step += planned.steps
 
 

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from relora_core.errors import ModelError
-from relora_core.estimate.layout import full_rank
+from relora_core.estimate.parameter_plan import full_rank
 from relora_core.methods import build_method
 from relora_core.methods.galore import Galore
 from relora_core.optim.galore import GaloreAdamW

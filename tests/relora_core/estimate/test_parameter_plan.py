@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from relora_core.errors import ModelError
-from relora_core.estimate.layout import ParameterPlan, factored, full_rank, low_rank
+from relora_core.estimate.parameter_plan import ParameterPlan, factored, full_rank, low_rank
 from relora_core.lowrank.inject import factorize, inject
 from relora_core.shapes import model_shape
 from relora_core.spec import FullMethod, LowRank, LowrankMethod
@@ -22,8 +22,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }
 
 
-def counted(layout: ParameterPlan) -> tuple[int, int]:
-    return layout.trained, layout.frozen + layout.still
+def counted(plan: ParameterPlan) -> tuple[int, int]:
+    return plan.trained, plan.frozen + plan.still
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
@@ -58,9 +58,9 @@ def test_layers_too_narrow_for_the_rank_are_trained_in_full(make_model: MakeMode
     inject(model, method)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     frozen = sum(p.numel() for p in model.parameters()) - trained
-    layout = low_rank(model_shape(narrow), method)
-    assert counted(layout) == (trained, frozen)
-    assert {linear.shape for linear in layout.narrow} == {(4, 48)}
+    plan = low_rank(model_shape(narrow), method)
+    assert counted(plan) == (trained, frozen)
+    assert {linear.shape for linear in plan.narrow} == {(4, 48)}
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
