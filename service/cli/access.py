@@ -20,7 +20,7 @@ from service.cli.session import (
     print_lines,
     show,
 )
-from service.cli.tables.access import key_sheet, key_table, secret_table
+from service.cli.tables.access import key_details, key_table, secret_table
 
 keys = group("API keys: who may use the service.")
 secrets = group("Values that jobs name and nobody reads back.")
@@ -76,7 +76,7 @@ def get(key_id: KeyId, *, url: Url = URL, json: AsJson = False) -> None:
     """Show a key, without the key itself."""
     with connected(url) as client:
         key = client.keys.get(key_id)
-    print_json(key) if json else show(key_sheet(key))
+    print_json(key) if json else show(key_details(key))
 
 
 @keys.command()

@@ -23,7 +23,7 @@ from service.cli.session import (
     print_lines,
     show,
 )
-from service.cli.tables.files import dataset_sheet, dataset_table
+from service.cli.tables.files import dataset_details, dataset_table
 
 DatasetId = Annotated[str, typer.Argument(metavar="DATASET", help="Its id.")]
 datasets = group("Files to train on: uploaded once, used by many jobs.")
@@ -65,7 +65,7 @@ def get(dataset_id: DatasetId, *, url: Url = URL, json: AsJson = False) -> None:
     """Show a dataset, and what a spec says as data.train.uri."""
     with connected(url) as client:
         dataset = client.datasets.get(dataset_id)
-    print_json(dataset) if json else show(dataset_sheet(dataset))
+    print_json(dataset) if json else show(dataset_details(dataset))
 
 
 @datasets.command()

@@ -36,7 +36,7 @@ from relora_core.events import (
 )
 from service.cli.describe import describe, describe_line, print_event
 from service.cli.loss_curve import LossCurve
-from service.cli.tables.layout import as_of
+from service.cli.tables.table import as_of
 from service.client import Client
 from service.client.feed import Listener
 

@@ -37,7 +37,7 @@ from service.cli.session import (
     tell,
     warn,
 )
-from service.cli.tables.jobs import job_sheet, overview
+from service.cli.tables.jobs import job_details, overview
 from service.client import Client
 from service.client.jobs import LAST_TYPES
 
@@ -304,4 +304,4 @@ def _end_as(job: Job) -> None:
 
 
 def _show(job: Job, *, json: bool) -> None:
-    print_json(job) if json else out.print(job_sheet(job))
+    print_json(job) if json else out.print(job_details(job))

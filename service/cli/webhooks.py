@@ -20,7 +20,7 @@ from service.cli.session import (
     print_lines,
     show,
 )
-from service.cli.tables.webhooks import delivery_table, webhook_sheet, webhook_table
+from service.cli.tables.webhooks import delivery_table, webhook_details, webhook_table
 
 webhooks = group("Other servers that are told of what happens to jobs.")
 
@@ -72,7 +72,7 @@ def get(webhook_id: WebhookId, *, url: Url = URL, json: AsJson = False) -> None:
     """Show a webhook."""
     with connected(url) as client:
         webhook = client.webhooks.get(webhook_id)
-    print_json(webhook) if json else show(webhook_sheet(webhook))
+    print_json(webhook) if json else show(webhook_details(webhook))
 
 
 @webhooks.command()

@@ -8,7 +8,7 @@ from rich.table import Table
 from jobs.schemas.keys import ApiKey
 from jobs.schemas.projects import Project, ProjectReport, Quotas
 from jobs.schemas.secrets import Secret
-from service.cli.tables.layout import Listing, detail_view, line, moment
+from service.cli.tables.table import Listing, details, line, moment
 
 
 def key_table(items: Sequence[ApiKey]) -> Listing:
@@ -25,8 +25,8 @@ def key_table(items: Sequence[ApiKey]) -> Listing:
     return rows
 
 
-def key_sheet(key: ApiKey) -> Table:
-    return detail_view(
+def key_details(key: ApiKey) -> Table:
+    return details(
         [
             ("id", key.id),
             ("name", key.name),

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from jobs.schemas.artifacts import CheckpointEntry
 from jobs.schemas.datasets import Dataset
-from service.cli.tables.layout import Listing, as_of, detail_view, line, moment, number
+from service.cli.tables.table import Listing, as_of, details, line, moment, number
 from service.schemas.responses import StoredArtifact
 
 
@@ -64,8 +64,8 @@ def artifact_table(items: Sequence[StoredArtifact]) -> Listing:
     return rows
 
 
-def dataset_sheet(dataset: Dataset) -> Table:
-    return detail_view(
+def dataset_details(dataset: Dataset) -> Table:
+    return details(
         [
             ("id", dataset.id),
             ("uri", dataset.uri),

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from jobs.schemas.queue import QueuedJob
 from jobs.schemas.workers import Gpu, Worker, WorkerStatus
-from service.cli.tables.layout import Listing, line, moment
+from service.cli.tables.table import Listing, line, moment
 from service.schemas.presets import Preset, RecipeEntry
 
 STYLES = {

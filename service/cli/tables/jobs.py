@@ -13,13 +13,13 @@ from jobs.schemas.status import JobStatus
 from jobs.schemas.sweeps import SweepJob, SweepSummary
 from relora_core.spec import ConfigModel, PresetModel, PretrainedModel
 from service.cli.follow import STYLES
-from service.cli.tables.layout import Fact, Listing, as_of, detail_view, line, moment, number
+from service.cli.tables.table import Fact, Listing, as_of, details, line, moment, number
 
 OF_EACH = ("status", "loss", "ppl", "tokens/s", "memory", "name")  # columns of a comparison
 
 
-def job_sheet(job: Job) -> Table:
-    return detail_view([*_who(job), *_where(job), *_how(job)])
+def job_details(job: Job) -> Table:
+    return details([*_who(job), *_where(job), *_how(job)])
 
 
 def _who(job: Job) -> Iterator[Fact]:

@@ -6,7 +6,7 @@ from rich.text import Text
 
 from jobs.schemas.generations import Generation
 from jobs.schemas.metrics import Curve
-from service.cli.tables.layout import Listing, line
+from service.cli.tables.table import Listing, line
 
 MISSING = "-"
 

@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.schemas.webhooks import Delivery, DeliveryStatus, Webhook
-from service.cli.tables.layout import Listing, detail_view, line, moment
+from service.cli.tables.table import Listing, details, line, moment
 
 STYLES = {
     DeliveryStatus.PENDING: "yellow",
@@ -25,8 +25,8 @@ def webhook_table(items: Sequence[Webhook]) -> Listing:
     return rows
 
 
-def webhook_sheet(webhook: Webhook) -> Table:
-    return detail_view(
+def webhook_details(webhook: Webhook) -> Table:
+    return details(
         [
             ("id", webhook.id),
             ("url", webhook.url),

@@ -15,7 +15,7 @@ import yaml
 from jobs.backends import Backends
 from jobs.schemas.job import Job, JobSpec
 from jobs.schemas.status import JobError, JobStatus, RequestedAction
-from service.cli.tables.layout import moment
+from service.cli.tables.table import moment
 from tests.service.cli.conftest import Relora
 from tests.service.files import AddFile
 

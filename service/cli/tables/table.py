@@ -1,4 +1,4 @@
-"""The layout of output in a terminal: a table of many things, or the details of one."""
+"""Output in a terminal: a table of many things, or the details of one."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -74,7 +74,7 @@ def line(text: str, style: str = "") -> Text:
     return Text(" ".join(text.split()), style=style, no_wrap=True, overflow="ellipsis")
 
 
-def detail_view(facts: Iterable[Fact]) -> Table:
+def details(facts: Iterable[Fact]) -> Table:
     """Return the details of one thing, with one fact per line."""
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="dim")

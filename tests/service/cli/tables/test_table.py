@@ -5,7 +5,7 @@ from io import StringIO
 import pytest
 from rich.console import Console, RenderableType
 
-from service.cli.tables.layout import Listing, line
+from service.cli.tables.table import Listing, line
 
 ID = "job_06c47j38fnjz6besfkfpgrk2wv"
 
