@@ -12,7 +12,7 @@ from pathlib import Path
 
 from jobs.datasets.store import DatasetStore, Part
 from jobs.errors import ChecksumMismatch, DatasetNotFound, OffsetMismatch, StorageError
-from jobs.schemas.datasets import Dataset, DatasetStatus
+from jobs.schemas.datasets import DatasetStatus, UploadedDataset
 from jobs.storage import Storage
 
 logger = logging.getLogger(__name__)
@@ -26,8 +26,8 @@ def folder_of(dataset_id: str) -> str:
 
 
 def append(
-    store: DatasetStore, storage: Storage, project: str, dataset: Dataset, file: Path
-) -> Dataset:
+    store: DatasetStore, storage: Storage, project: str, dataset: UploadedDataset, file: Path
+) -> UploadedDataset:
     """Add the bytes of `file` to the dataset. Raise `OffsetMismatch` if other bytes came first."""
     key = f"{folder_of(dataset.id)}/{dataset.received:020d}-{secrets.token_hex(8)}"
     part = Part(dataset.received, file.stat().st_size, key)
@@ -44,7 +44,9 @@ def read(storage: Storage, parts: Sequence[Part]) -> Iterator[bytes]:
         yield from storage.read(part.key, 0, part.size)
 
 
-def finish(store: DatasetStore, storage: Storage, project: str, dataset: Dataset) -> Dataset:
+def finish(
+    store: DatasetStore, storage: Storage, project: str, dataset: UploadedDataset
+) -> UploadedDataset:
     """Make a dataset ready for jobs if all its bytes are received.
 
     Raise `ChecksumMismatch` if it does not have the announced SHA-256. Then its bytes are deleted,

@@ -29,7 +29,7 @@ from jobs.database.tables.datasets import dataset_parts, datasets
 from jobs.errors import DatasetInUse, DatasetNotFound, OffsetMismatch
 from jobs.inputs import users_of
 from jobs.scheduling.quotas import check_storage
-from jobs.schemas.datasets import SCHEME, Dataset, DatasetStatus, NewDataset
+from jobs.schemas.datasets import SCHEME, DatasetStatus, NewDataset, UploadedDataset
 from jobs.schemas.ids import new_id
 
 
@@ -47,7 +47,7 @@ class DatasetStore:
         self._engine = engine
         self._reads = engine.execution_options(**READ_ONLY)
 
-    def create(self, project: str, new: NewDataset) -> Dataset:
+    def create(self, project: str, new: NewDataset) -> UploadedDataset:
         """Announce a dataset. Its full size counts for the storage quota from now on.
 
         Raise `QuotaExceeded` if the quota has no room for it.
@@ -66,13 +66,13 @@ class DatasetStore:
             check_storage(connection, project, asked=new.size)
             return _dataset_from(connection.execute(statement.returning(datasets)).one())
 
-    def get(self, project: str, dataset_id: str) -> Dataset:
+    def get(self, project: str, dataset_id: str) -> UploadedDataset:
         with self._reads.begin() as connection:
             return _get(connection, project, dataset_id)
 
     def list(
         self, project: str, *, limit: int = 50, before: str | None = None
-    ) -> builtins.list[Dataset]:
+    ) -> builtins.list[UploadedDataset]:
         """Return datasets, the newest first. `before` is the last id of the previous page."""
         query = select(datasets).where(datasets.c.project == project, _VISIBLE)
         if before is not None:
@@ -81,7 +81,7 @@ class DatasetStore:
             rows = connection.execute(query.order_by(datasets.c.id.desc()).limit(limit))
             return [_dataset_from(row) for row in rows]
 
-    def find(self, project: str, ids: Collection[str]) -> builtins.list[Dataset]:
+    def find(self, project: str, ids: Collection[str]) -> builtins.list[UploadedDataset]:
         """Return the datasets of the project that have one of these ids."""
         if not ids:
             return []
@@ -102,7 +102,7 @@ class DatasetStore:
             rows = connection.execute(query.order_by(dataset_parts.c.start))
             return [Part(row.start, row.size, row.key) for row in rows]
 
-    def add_part(self, project: str, dataset_id: str, part: Part) -> Dataset:
+    def add_part(self, project: str, dataset_id: str, part: Part) -> UploadedDataset:
         """Add a part. Raise `OffsetMismatch` unless it begins where the received bytes end."""
         next_one = and_(_UPLOADING, datasets.c.received == part.start)
         with self._engine.begin() as connection:
@@ -116,14 +116,14 @@ class DatasetStore:
             connection.execute(insert(dataset_parts).values(**values, size=part.size, key=part.key))
         return dataset
 
-    def finish(self, dataset: Dataset) -> bool:
+    def finish(self, dataset: UploadedDataset) -> bool:
         """Make a verified dataset ready; return False if it has changed since it was read."""
         with self._engine.begin() as connection:
             unchanged = _unchanged(dataset)
             done = _change(connection, dataset.id, unchanged, status=DatasetStatus.READY)
         return done is not None
 
-    def start_over(self, dataset: Dataset) -> bool:
+    def start_over(self, dataset: UploadedDataset) -> bool:
         """Remove all parts of a dataset with a wrong checksum, so that its upload starts over.
 
         Return False if the dataset has changed since it was read; then nothing is removed.
@@ -155,7 +155,7 @@ class DatasetStore:
         with self._engine.begin() as connection:
             return list(connection.scalars(statement.returning(datasets.c.id)))
 
-    def given_up(self, seconds: float) -> builtins.list[Dataset]:
+    def given_up(self, seconds: float) -> builtins.list[UploadedDataset]:
         """Return the datasets that `expire_uploads` would delete, and the deleted datasets."""
         gone = or_(_abandoned(seconds), datasets.c.status == DatasetStatus.DELETED)
         with self._reads.begin() as connection:
@@ -195,11 +195,11 @@ def _abandoned(seconds: float) -> ColumnElement[bool]:
     return and_(_UPLOADING, datasets.c.updated_at < before)
 
 
-def _unchanged(dataset: Dataset) -> ColumnElement[bool]:
+def _unchanged(dataset: UploadedDataset) -> ColumnElement[bool]:
     return and_(_UPLOADING, datasets.c.updated_at == dataset.updated_at)
 
 
-def _get(connection: Connection, project: str, dataset_id: str) -> Dataset:
+def _get(connection: Connection, project: str, dataset_id: str) -> UploadedDataset:
     mine = and_(datasets.c.id == dataset_id, datasets.c.project == project, _VISIBLE)
     row = connection.execute(select(datasets).where(mine)).one_or_none()
     if row is None:
@@ -209,7 +209,7 @@ def _get(connection: Connection, project: str, dataset_id: str) -> Dataset:
 
 def _change(
     connection: Connection, dataset_id: str, guard: ColumnElement[bool], **values: object
-) -> Dataset | None:
+) -> UploadedDataset | None:
     values = {"updated_at": datetime.now(UTC), **values}
     statement = update(datasets).where(datasets.c.id == dataset_id, guard).values(values)
     row = connection.execute(statement.returning(datasets)).one_or_none()
@@ -220,8 +220,8 @@ def _forget_parts(connection: Connection, dataset_id: str) -> None:
     connection.execute(delete(dataset_parts).where(dataset_parts.c.dataset_id == dataset_id))
 
 
-def _dataset_from(row: Row[*tuple[Any, ...]]) -> Dataset:
-    return Dataset(
+def _dataset_from(row: Row[*tuple[Any, ...]]) -> UploadedDataset:
+    return UploadedDataset(
         id=row.id,
         uri=SCHEME + row.id,
         name=row.name,

@@ -74,7 +74,7 @@ class NewDataset(BaseModel):
         return filename
 
 
-class Dataset(BaseModel):
+class UploadedDataset(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     id: str = Field(examples=["ds_01k3h4v5w6x7y8z9a0b1c2d3e4"])

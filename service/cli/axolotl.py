@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from relora_core.spec import SpecConflict
-from service.cli.axolotl_config import ADAMW_8BIT, Config, Dataset
+from service.cli.axolotl_config import ADAMW_8BIT, Config, DatasetConfig
 
 Part = dict[str, Any]
 
@@ -68,7 +68,7 @@ def _data(config: Config) -> Part:
     }
 
 
-def _source(key: str, datasets: list[Dataset]) -> Part:
+def _source(key: str, datasets: list[DatasetConfig]) -> Part:
     """Return one source of all datasets.
 
     Raise `SpecConflict` if there is none, if one is not plain text, or if their text is in
@@ -90,7 +90,7 @@ def _source(key: str, datasets: list[Dataset]) -> Part:
     return {"uri": uris[0] if len(uris) == 1 else uris, "text_field": fields.pop()}
 
 
-def _uris(dataset: Dataset) -> list[str]:
+def _uris(dataset: DatasetConfig) -> list[str]:
     """Return files and folders as they are, and a dataset of the Hub as hf://OWNER/NAME?..."""
     files, path = dataset.data_files, dataset.path
     if files:

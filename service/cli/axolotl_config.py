@@ -86,7 +86,7 @@ IMPOSSIBLE = {
 Texts = str | list[str]
 
 
-class Dataset(BaseModel):
+class DatasetConfig(BaseModel):
     """The location of a dataset, and the field with its text."""
 
     model_config = ConfigDict(extra="allow")
@@ -113,9 +113,9 @@ class Config(BaseModel):
     base_model: str
     tokenizer_config: str | None = None
     reinit_weights: bool = False
-    datasets: list[Dataset] = []
-    test_datasets: list[Dataset] = []
-    pretraining_dataset: list[Dataset] = []
+    datasets: list[DatasetConfig] = []
+    test_datasets: list[DatasetConfig] = []
+    pretraining_dataset: list[DatasetConfig] = []
     val_set_size: float = 0.0
     sequence_len: int | None = None
     sample_packing: bool = True

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from jobs.schemas.datasets import Dataset
+from jobs.schemas.datasets import UploadedDataset
 from service.client.calls import AnyTransport, Group, answered, iterated, threaded
 from service.client.requests import Listing, Request, at, model, nothing
 from service.client.transport import Transport
@@ -19,7 +19,7 @@ class Datasets(Group[AnyTransport]):
         *,
         name: str | None = None,
         listener: Listener = unnoticed,
-    ) -> Dataset:
+    ) -> UploadedDataset:
         """Upload a file, verified by its sha256. Return the dataset; its `.uri` goes into a spec.
 
         An interrupted upload of the same file continues. A file that was uploaded before is not
@@ -29,13 +29,13 @@ class Datasets(Group[AnyTransport]):
         return Upload(transport, path, listener).send(name or path.name)
 
     @iterated
-    def list(self, *, limit: int | None = None) -> Listing[Dataset]:
+    def list(self, *, limit: int | None = None) -> Listing[UploadedDataset]:
         """Iterate over the datasets, the newest first. Unfinished uploads are included."""
-        return Listing(at("datasets"), model(Page[Dataset]), limit=limit)
+        return Listing(at("datasets"), model(Page[UploadedDataset]), limit=limit)
 
     @answered
-    def get(self, dataset_id: str) -> Request[Dataset]:
-        return Request("GET", at("datasets", dataset_id), model(Dataset))
+    def get(self, dataset_id: str) -> Request[UploadedDataset]:
+        return Request("GET", at("datasets", dataset_id), model(UploadedDataset))
 
     @answered
     def delete(self, dataset_id: str) -> Request[None]:

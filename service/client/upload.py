@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.schemas.datasets import Dataset, DatasetStatus, NewDataset
+from jobs.schemas.datasets import DatasetStatus, NewDataset, UploadedDataset
 from relora_core.files import sha256
 from service.client.errors import ApiError, Unreachable
 from service.client.requests import Listing, Request, at, model, nothing
@@ -30,7 +30,7 @@ class Upload:
     file: Path
     listener: Listener
 
-    def send(self, name: str) -> Dataset:
+    def send(self, name: str) -> UploadedDataset:
         new = NewDataset(
             name=name,
             filename=self.file.name,
@@ -50,7 +50,7 @@ class Upload:
         self.listener(dataset.received)
         return dataset
 
-    def _known(self, new: NewDataset) -> Dataset | None:
+    def _known(self, new: NewDataset) -> UploadedDataset | None:
         """Return the dataset of an earlier upload of the same file, finished or not."""
         for dataset in self._datasets():
             if (dataset.name, dataset.filename, dataset.size, dataset.sha256) == (
@@ -62,22 +62,26 @@ class Upload:
                 return dataset
         return None
 
-    def _datasets(self) -> Iterator[Dataset]:
-        return self.transport.iterate(Listing(at("datasets"), model(Page[Dataset])))
+    def _datasets(self) -> Iterator[UploadedDataset]:
+        return self.transport.iterate(Listing(at("datasets"), model(Page[UploadedDataset])))
 
-    def _announce(self, new: NewDataset) -> Dataset:
+    def _announce(self, new: NewDataset) -> UploadedDataset:
         metadata = new.model_dump(include={"name", "filename", "sha256"})
         headers = {
             tus.RESUMABLE: tus.VERSION,
             tus.LENGTH: str(new.size),
             tus.METADATA: tus.encode_metadata(metadata),
         }
-        return self.transport.send(Request("POST", at("datasets"), model(Dataset), headers=headers))
+        return self.transport.send(
+            Request("POST", at("datasets"), model(UploadedDataset), headers=headers)
+        )
 
-    def _get(self, dataset_id: str) -> Dataset:
-        return self.transport.send(Request("GET", at("datasets", dataset_id), model(Dataset)))
+    def _get(self, dataset_id: str) -> UploadedDataset:
+        return self.transport.send(
+            Request("GET", at("datasets", dataset_id), model(UploadedDataset))
+        )
 
-    def _send_part(self, dataset: Dataset) -> None:
+    def _send_part(self, dataset: UploadedDataset) -> None:
         with self.file.open("rb") as file:
             file.seek(dataset.received)
             content = file.read(PART_BYTES)

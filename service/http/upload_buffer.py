@@ -11,14 +11,16 @@ from starlette.requests import ClientDisconnect
 
 from jobs.errors import UploadTooLarge
 from jobs.garbage.local_disk import SPOOL
-from jobs.schemas.datasets import Dataset
+from jobs.schemas.datasets import UploadedDataset
 from relora_core.counted import counted
 
 PART_BYTES = 64 << 20  # disk space that one upload needs; also what it may have to send again
 BUFFER_BYTES = 1 << 20
 SPOOL_BYTES = 16 * PART_BYTES  # disk space for all uploads of a process together
 
-Keep = Callable[[Dataset, Path], Dataset]  # stores the bytes of a file as the next part
+Keep = Callable[
+    [UploadedDataset, Path], UploadedDataset
+]  # stores the bytes of a file as the next part
 
 
 class SpoolSpace:
@@ -55,8 +57,8 @@ class SpoolSpace:
 
 
 async def receive(
-    body: AsyncIterator[bytes], dataset: Dataset, keep: Keep, space: SpoolSpace
-) -> Dataset:
+    body: AsyncIterator[bytes], dataset: UploadedDataset, keep: Keep, space: SpoolSpace
+) -> UploadedDataset:
     """Append the bytes of `body` to the dataset, and return the dataset.
 
     If the connection breaks, the bytes that arrived are kept. Raise `UploadTooLarge` if there are
@@ -75,7 +77,7 @@ async def receive(
 
 
 class _Spool:
-    def __init__(self, file: Path, dataset: Dataset, keep: Keep, space: SpoolSpace) -> None:
+    def __init__(self, file: Path, dataset: UploadedDataset, keep: Keep, space: SpoolSpace) -> None:
         self.dataset = dataset
         self._file = file
         self._keep = keep

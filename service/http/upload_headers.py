@@ -8,7 +8,7 @@ from fastapi import Depends, Header, HTTPException
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from jobs.schemas.datasets import Dataset, DatasetStatus, NewDataset
+from jobs.schemas.datasets import DatasetStatus, NewDataset, UploadedDataset
 from jobs.schemas.json_numbers import MAX_SAFE_INTEGER
 from service.schemas import tus
 
@@ -101,7 +101,7 @@ def capabilities(max_size: int) -> dict[str, str]:
     return {tus.VERSIONS: tus.VERSION, tus.EXTENSION: tus.EXTENSIONS, tus.MAX_SIZE: str(max_size)}
 
 
-def upload_headers(dataset: Dataset, expires_seconds: float) -> dict[str, str]:
+def upload_headers(dataset: UploadedDataset, expires_seconds: float) -> dict[str, str]:
     """Return the headers that describe an upload and its offset."""
     metadata = {"name": dataset.name, "filename": dataset.filename, "sha256": dataset.sha256}
     return {
@@ -111,7 +111,7 @@ def upload_headers(dataset: Dataset, expires_seconds: float) -> dict[str, str]:
     }
 
 
-def position(dataset: Dataset, expires_seconds: float) -> dict[str, str]:
+def position(dataset: UploadedDataset, expires_seconds: float) -> dict[str, str]:
     """Return the offset where an upload continues, and when it expires if it is unfinished."""
     headers = {tus.OFFSET: str(dataset.received)}
     if dataset.status is DatasetStatus.UPLOADING:

@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from jobs.backends import Backends
 from jobs.datasets import content
 from jobs.errors import OffsetMismatch, UploadTooLarge
-from jobs.schemas.datasets import Dataset
+from jobs.schemas.datasets import UploadedDataset
 from jobs.storage import Storage
 from relora_core.counted import counted
 from service.http.caller_route import CallerRoute
@@ -60,7 +60,7 @@ def get_upload_options(backends: BackendsDep, response: Response) -> None:
 )
 def create_dataset(
     new: NewUpload, backends: BackendsDep, project: ProjectDep, response: Response
-) -> Dataset:
+) -> UploadedDataset:
     """Create an upload by tus 1.0. `PATCH` sends its bytes to the address in `Location`."""
     limit = backends.settings.upload_max_bytes
     if new.size > limit:
@@ -79,10 +79,10 @@ def list_datasets(
     project: ProjectDep,
     limit: PageLimit = 50,
     cursor: Cursor = None,
-) -> Page[Dataset]:
+) -> Page[UploadedDataset]:
     """Return a page of datasets, the newest first. Unfinished uploads are included."""
     found = backends.datasets.list(project, limit=limit + 1, before=cursor)
-    return Page[Dataset].of(found, limit)
+    return Page[UploadedDataset].of(found, limit)
 
 
 @router.get(
@@ -93,7 +93,7 @@ def list_datasets(
 )
 def get_dataset(
     dataset_id: Id, backends: BackendsDep, project: ProjectDep, response: Response
-) -> Dataset:
+) -> UploadedDataset:
     """Return a dataset. The headers tell where its upload continues; `HEAD` returns only them."""
     dataset = backends.datasets.get(project, dataset_id)
     response.headers.update(upload_headers(dataset, backends.settings.upload_expires_seconds))
@@ -136,7 +136,7 @@ async def upload_content(
     response.headers.update(position(dataset, backends.settings.upload_expires_seconds))
 
 
-def _finish(backends: Backends, storage: Storage, project: str, dataset_id: str) -> Dataset:
+def _finish(backends: Backends, storage: Storage, project: str, dataset_id: str) -> UploadedDataset:
     """Verify the whole file, and make the dataset `ready`.
 
     The dataset is read again first: another request may have finished it while this one waited.

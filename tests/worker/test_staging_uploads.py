@@ -7,7 +7,7 @@ import pytest
 
 from jobs.backends import Backends
 from jobs.datasets import content
-from jobs.schemas.datasets import Dataset, NewDataset
+from jobs.schemas.datasets import NewDataset, UploadedDataset
 from jobs.settings import Settings
 from relora_core.data.find import find_files
 from relora_core.errors import DataError
@@ -22,7 +22,7 @@ def settings(request: pytest.FixtureRequest, settings: Settings) -> Settings:
     return settings.model_copy(update={"storage_url": request.getfixturevalue("s3_url")})
 
 
-def upload(backends: Backends, folder: Path, *parts: bytes) -> Dataset:
+def upload(backends: Backends, folder: Path, *parts: bytes) -> UploadedDataset:
     whole = b"".join(parts)
     digest = hashlib.sha256(whole).hexdigest()
     new = NewDataset(name="corpus", filename="corpus.txt", size=len(whole), sha256=digest)

@@ -20,7 +20,7 @@ from filelock import Timeout
 from jobs.errors import DatasetNotFound, JobNotFound
 from jobs.garbage.local_disk import lock_of_copy
 from jobs.schemas.datasets import SCHEME as UPLOAD
-from jobs.schemas.datasets import Dataset
+from jobs.schemas.datasets import UploadedDataset
 from jobs.schemas.job import Artifact, Job
 from jobs.schemas.job_uris import parse, uris_of
 from jobs.storage import StoredFile, open_storage
@@ -207,7 +207,7 @@ def _join_upload(attempt: Attempt, uri: str) -> str:
     return str(folder / dataset.filename)
 
 
-def _write_upload(attempt: Attempt, dataset: Dataset, copy: Path) -> None:
+def _write_upload(attempt: Attempt, dataset: UploadedDataset, copy: Path) -> None:
     storage, parts = attempt.backends.own_storage(), attempt.backends.datasets.parts(dataset.id)
     with copy.open("wb") as file:
         for part in parts:

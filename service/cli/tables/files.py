@@ -6,7 +6,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from jobs.schemas.artifacts import CheckpointEntry
-from jobs.schemas.datasets import Dataset
+from jobs.schemas.datasets import UploadedDataset
 from service.cli.tables.table import Listing, as_of, details, line, moment, number
 from service.schemas.responses import StoredArtifact
 
@@ -31,7 +31,7 @@ def _score(saved: CheckpointEntry) -> float | None:
     return metrics.get("validation_perplexity", metrics.get("validation_accuracy"))
 
 
-def dataset_table(items: Sequence[Dataset]) -> Listing:
+def dataset_table(items: Sequence[UploadedDataset]) -> Listing:
     names = ("name", "file", "status", "size", "created")
     rows = Listing(*names, giving_way="name file", least="created file")
     for item in items:
@@ -46,7 +46,7 @@ def dataset_table(items: Sequence[Dataset]) -> Listing:
     return rows
 
 
-def _here(dataset: Dataset) -> str:
+def _here(dataset: UploadedDataset) -> str:
     is_whole = dataset.received >= dataset.size
     share = "" if is_whole else f" ({dataset.received / dataset.size:.0%})"
     return dataset.status + share
@@ -64,7 +64,7 @@ def artifact_table(items: Sequence[StoredArtifact]) -> Listing:
     return rows
 
 
-def dataset_details(dataset: Dataset) -> Table:
+def dataset_details(dataset: UploadedDataset) -> Table:
     return details(
         [
             ("id", dataset.id),

@@ -12,7 +12,7 @@ from jobs.database.engine import open_engine
 from jobs.datasets import content
 from jobs.datasets.store import DatasetStore
 from jobs.errors import ChecksumMismatch, OffsetMismatch, StorageError
-from jobs.schemas.datasets import Dataset, NewDataset
+from jobs.schemas.datasets import NewDataset, UploadedDataset
 from jobs.storage import Storage, open_storage
 
 BYTES = b"0123456789" * 10
@@ -33,7 +33,7 @@ def datasets(sqlite_store_url: str) -> Iterator[DatasetStore]:
 
 
 @pytest.fixture
-def dataset(datasets: DatasetStore) -> Dataset:
+def dataset(datasets: DatasetStore) -> UploadedDataset:
     digest = hashlib.sha256(BYTES).hexdigest()
     new = NewDataset(name="corpus", filename="corpus.txt", size=len(BYTES), sha256=digest)
     return datasets.create("default", new)
@@ -44,11 +44,11 @@ class Sender:
         self._to = datasets, storage, "default"
         self._file = folder / "part"
 
-    def append(self, dataset: Dataset, sent: bytes) -> Dataset:
+    def append(self, dataset: UploadedDataset, sent: bytes) -> UploadedDataset:
         self._file.write_bytes(sent)
         return content.append(*self._to, dataset, self._file)
 
-    def finish(self, dataset: Dataset) -> Dataset:
+    def finish(self, dataset: UploadedDataset) -> UploadedDataset:
         return content.finish(*self._to, dataset)
 
 
@@ -62,7 +62,7 @@ def stored(storage: Storage) -> list[str]:
 
 
 def test_parts_make_the_whole(
-    sender: Sender, datasets: DatasetStore, storage: Storage, dataset: Dataset
+    sender: Sender, datasets: DatasetStore, storage: Storage, dataset: UploadedDataset
 ) -> None:
     half = sender.append(dataset, BYTES[:60])
     assert sender.finish(half).status == "uploading"
@@ -72,7 +72,7 @@ def test_parts_make_the_whole(
 
 
 def test_of_two_that_send_the_same_bytes_one_is_refused(
-    sender: Sender, datasets: DatasetStore, storage: Storage, dataset: Dataset
+    sender: Sender, datasets: DatasetStore, storage: Storage, dataset: UploadedDataset
 ) -> None:
     sender.append(dataset, BYTES)
     with pytest.raises(OffsetMismatch):
@@ -83,7 +83,7 @@ def test_of_two_that_send_the_same_bytes_one_is_refused(
 
 
 def test_what_was_not_announced_is_not_kept(
-    sender: Sender, datasets: DatasetStore, storage: Storage, dataset: Dataset
+    sender: Sender, datasets: DatasetStore, storage: Storage, dataset: UploadedDataset
 ) -> None:
     wrong = sender.append(dataset, b"x" * 100)
     found = hashlib.sha256(b"x" * 100).hexdigest()
@@ -96,7 +96,7 @@ def test_what_was_not_announced_is_not_kept(
 
 
 def test_bytes_that_left_the_storage_are_told(
-    sender: Sender, storage: Storage, dataset: Dataset
+    sender: Sender, storage: Storage, dataset: UploadedDataset
 ) -> None:
     whole = sender.append(dataset, BYTES)
     storage.delete("uploads")
@@ -105,7 +105,7 @@ def test_bytes_that_left_the_storage_are_told(
 
 
 def test_what_is_deleted_leaves_the_storage(
-    sender: Sender, datasets: DatasetStore, storage: Storage, dataset: Dataset
+    sender: Sender, datasets: DatasetStore, storage: Storage, dataset: UploadedDataset
 ) -> None:
     other = datasets.create(
         "default", NewDataset(name="o", filename="o.txt", size=1, sha256="0" * 64)
@@ -122,13 +122,13 @@ def test_a_part_that_may_have_been_listed_stays_in_the_storage(
     sender: Sender,
     datasets: DatasetStore,
     storage: Storage,
-    dataset: Dataset,
+    dataset: UploadedDataset,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The connection fails during the commit: the part is stored, but the caller gets an error."""
     add_part = DatasetStore.add_part
 
-    def cut(*arguments: Any) -> Dataset:
+    def cut(*arguments: Any) -> UploadedDataset:
         add_part(*arguments)
         raise OperationalError("COMMIT", {}, ConnectionError("cut"))
 

@@ -14,7 +14,7 @@ from jobs.access.projects import ProjectStore
 from jobs.database.engine import open_engine
 from jobs.datasets.store import DatasetStore, Part
 from jobs.errors import DatasetInUse, DatasetNotFound, OffsetMismatch, QuotaExceeded
-from jobs.schemas.datasets import Dataset, DatasetStatus, NewDataset
+from jobs.schemas.datasets import DatasetStatus, NewDataset, UploadedDataset
 from jobs.schemas.job import JobSpec
 from jobs.schemas.projects import NewProject, Quotas
 from jobs.schemas.status import JobStatus, RequestedAction
@@ -32,7 +32,7 @@ def datasets(database_url: str) -> Iterator[DatasetStore]:
 
 
 @pytest.fixture
-def dataset(datasets: DatasetStore) -> Dataset:
+def dataset(datasets: DatasetStore) -> UploadedDataset:
     return datasets.create("default", NEW)
 
 
@@ -40,13 +40,17 @@ def part(start: int, size: int, key: str = "key") -> Part:
     return Part(start, size, key)
 
 
-def test_a_dataset_is_announced_without_a_byte(datasets: DatasetStore, dataset: Dataset) -> None:
+def test_a_dataset_is_announced_without_a_byte(
+    datasets: DatasetStore, dataset: UploadedDataset
+) -> None:
     assert dataset.uri == f"upload://{dataset.id}"
     assert (dataset.status, dataset.received, dataset.size) == ("uploading", 0, 100)
     assert datasets.get("default", dataset.id) == dataset
 
 
-def test_parts_follow_each_other_without_gaps(datasets: DatasetStore, dataset: Dataset) -> None:
+def test_parts_follow_each_other_without_gaps(
+    datasets: DatasetStore, dataset: UploadedDataset
+) -> None:
     datasets.add_part("default", dataset.id, part(0, 60, "a"))
     for start in (0, 59, 61):
         with pytest.raises(OffsetMismatch, match="has 60 bytes; go on from there") as refused:
@@ -56,7 +60,9 @@ def test_parts_follow_each_other_without_gaps(datasets: DatasetStore, dataset: D
     assert datasets.parts(dataset.id) == [part(0, 60, "a"), part(60, 40, "b")]
 
 
-def test_a_dataset_that_is_ready_takes_no_more(datasets: DatasetStore, dataset: Dataset) -> None:
+def test_a_dataset_that_is_ready_takes_no_more(
+    datasets: DatasetStore, dataset: UploadedDataset
+) -> None:
     whole = datasets.add_part("default", dataset.id, part(0, 100))
     assert datasets.finish(whole) is True
     assert datasets.statuses("default", [dataset.id]) == {dataset.id: DatasetStatus.READY}
@@ -65,7 +71,7 @@ def test_a_dataset_that_is_ready_takes_no_more(datasets: DatasetStore, dataset: 
 
 
 def test_what_was_found_counts_only_for_what_was_read(
-    datasets: DatasetStore, dataset: Dataset
+    datasets: DatasetStore, dataset: UploadedDataset
 ) -> None:
     whole = datasets.add_part("default", dataset.id, part(0, 100, "wrong"))
     assert datasets.start_over(whole) is True
@@ -76,7 +82,7 @@ def test_what_was_found_counts_only_for_what_was_read(
     assert datasets.finish(again) is True
 
 
-def test_a_project_sees_its_own_datasets(datasets: DatasetStore, dataset: Dataset) -> None:
+def test_a_project_sees_its_own_datasets(datasets: DatasetStore, dataset: UploadedDataset) -> None:
     newer = datasets.create("default", NEW)
     assert [one.id for one in datasets.list("default")] == [newer.id, dataset.id]
     assert [one.id for one in datasets.list("default", before=newer.id)] == [dataset.id]
@@ -95,7 +101,7 @@ def reading(spec: JobSpec, **data: object) -> JobSpec:
 
 @pytest.mark.parametrize("place", ["train", "one of several", "validation"])
 def test_a_dataset_is_kept_while_a_job_needs_it(
-    datasets: DatasetStore, dataset: Dataset, store: JobStore, spec: JobSpec, place: str
+    datasets: DatasetStore, dataset: UploadedDataset, store: JobStore, spec: JobSpec, place: str
 ) -> None:
     other = {"uri": "/corpus.txt"}
     data: dict[str, Any] = {
@@ -116,7 +122,7 @@ def test_a_dataset_is_kept_while_a_job_needs_it(
 
 
 def test_a_job_whose_dataset_is_gone_is_not_queued(
-    datasets: DatasetStore, dataset: Dataset, store: JobStore, spec: JobSpec
+    datasets: DatasetStore, dataset: UploadedDataset, store: JobStore, spec: JobSpec
 ) -> None:
     asked = reading(spec, train={"uri": dataset.uri})
     job = store.create(asked)
@@ -153,7 +159,7 @@ def test_of_a_submit_and_a_deletion_at_once_one_wins(
 @pytest.mark.parametrize("project", ["default", "stranger"])
 def test_a_text_in_a_name_or_a_label_keeps_no_dataset(
     datasets: DatasetStore,
-    dataset: Dataset,
+    dataset: UploadedDataset,
     store: JobStore,
     projects: ProjectStore,
     spec: JobSpec,
@@ -167,7 +173,7 @@ def test_a_text_in_a_name_or_a_label_keeps_no_dataset(
 
 
 def test_what_is_deleted_is_forgotten_with_its_parts(
-    datasets: DatasetStore, dataset: Dataset
+    datasets: DatasetStore, dataset: UploadedDataset
 ) -> None:
     datasets.add_part("default", dataset.id, part(0, 100))
     datasets.delete("default", dataset.id)
@@ -176,7 +182,9 @@ def test_what_is_deleted_is_forgotten_with_its_parts(
     assert datasets.parts(dataset.id) == []
 
 
-def test_an_upload_that_gets_no_byte_is_given_up(datasets: DatasetStore, dataset: Dataset) -> None:
+def test_an_upload_that_gets_no_byte_is_given_up(
+    datasets: DatasetStore, dataset: UploadedDataset
+) -> None:
     assert datasets.expire_uploads(60) == []
     ready = datasets.add_part("default", datasets.create("default", NEW).id, part(0, 100))
     datasets.finish(ready)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from jobs.schemas.datasets import Dataset, DatasetStatus
+from jobs.schemas.datasets import DatasetStatus, UploadedDataset
 from service.http.upload_buffer import BUFFER_BYTES, SpoolSpace, receive
 
 UPLOADS = 8
 SPACE = 3 * BUFFER_BYTES
 SIZE = 4 * BUFFER_BYTES
-NEW = Dataset.model_validate(
+NEW = UploadedDataset.model_validate(
     {
         "id": "ds_1",
         "uri": "upload://ds_1",
@@ -29,7 +29,7 @@ NEW = Dataset.model_validate(
 )
 
 
-def keep(dataset: Dataset, file: Path) -> Dataset:
+def keep(dataset: UploadedDataset, file: Path) -> UploadedDataset:
     return dataset.model_copy(update={"received": dataset.received + file.stat().st_size})
 
 
@@ -44,7 +44,7 @@ def test_uploads_at_once_share_a_bounded_space_on_the_disk_and_all_end(
             on_disk.append(sum(file.stat().st_size for file in tmp_path.rglob("part")))
             yield bytes(BUFFER_BYTES)
 
-    async def upload() -> list[Dataset]:
+    async def upload() -> list[UploadedDataset]:
         space = SpoolSpace(SPACE)
         uploads = [receive(body(), NEW, keep, space) for _ in range(UPLOADS)]
         return await asyncio.wait_for(asyncio.gather(*uploads), 20)
