@@ -7,8 +7,8 @@ from relora_core.spec import FrozenDtype, LowRank, MethodSpec
 
 _NF4_BLOCK = 64  # numbers of a row that share a scale; the last block of a row is padded
 # the divisors of both sides of the matrices that a GPU multiplies in 8 bits
-_FP8_SIDE = 16
-_INT8_SIDE = 8
+_FP8_ALIGNMENT = 16
+_INT8_ALIGNMENT = 8
 
 
 def frozen_dtype(method: MethodSpec) -> FrozenDtype:
@@ -27,9 +27,9 @@ def stored_bytes(linear: Linear, dtype: FrozenDtype, *, as_stored: bool = False)
         case "bf16":
             return 2 * linear.weights
         case "int8":
-            return _coded_bytes(linear, _INT8_SIDE, by_columns=as_stored)
+            return _coded_bytes(linear, _INT8_ALIGNMENT, transposed_copy=as_stored)
         case "fp8":
-            return _coded_bytes(linear, _FP8_SIDE, by_columns=as_stored)
+            return _coded_bytes(linear, _FP8_ALIGNMENT, transposed_copy=as_stored)
         case "nf4":
             blocks = linear.count * linear.d_out * -(-linear.d_in // _NF4_BLOCK)
             return blocks * (_NF4_BLOCK // 2 + 4)
@@ -37,9 +37,9 @@ def stored_bytes(linear: Linear, dtype: FrozenDtype, *, as_stored: bool = False)
             assert_never(dtype)
 
 
-def _coded_bytes(linear: Linear, divisor: int, *, by_columns: bool) -> int:
+def _coded_bytes(linear: Linear, divisor: int, *, transposed_copy: bool) -> int:
     rows, columns = (side + -side % divisor for side in (linear.d_out, linear.d_in))
-    one = linear.d_out * (linear.d_in + 4) + (rows * columns if by_columns else 0)
+    one = linear.d_out * (linear.d_in + 4) + (rows * columns if transposed_copy else 0)
     return linear.count * one
 
 

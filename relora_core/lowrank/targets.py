@@ -50,7 +50,7 @@ def check_rank(shapes: Mapping[str, Shape], targets: Targets) -> None:
         if targets.rank > smaller:
             raise ModelError(
                 f"method.rank {targets.rank} is over the smaller side of {name}, which is "
-                f"{by(shapes[name])}; take a rank of at most {smaller}"
+                f"{format_shape(shapes[name])}; take a rank of at most {smaller}"
             )
 
 
@@ -61,9 +61,9 @@ def check_untied(names: Iterable[str]) -> None:
     """
     if names := list(names):
         raise ModelError(
-            f"method.target_modules matches {some(names)}, whose weight is tied to the embeddings; "
-            "leave it out of method.target_modules, or set tie_word_embeddings: false in "
-            "model.config"
+            f"method.target_modules matches {abbreviated(names)}, whose weight is tied to "
+            "the embeddings; leave it out of method.target_modules, or set tie_word_embeddings: "
+            "false in model.config"
         )
 
 
@@ -80,21 +80,22 @@ def check_blocks(linears: Iterable[Shape], others: Mapping[str, Shape], *, model
     """Raise `ModelError` if too many entries are in `others`, matrices outside of linear layers."""
     share = _entries(others.values()) / max(1, _entries(linears) + _entries(others.values()))
     if share > SMALL_SHARE:
-        shown = [f"{name} ({by(shape)})" for name, shape in others.items()]
+        shown = [f"{name} ({format_shape(shape)})" for name, shape in others.items()]
         raise ModelError(
             f"{share:.0%} of the numbers in the blocks of {model} are in no linear layer, so no "
-            f"low-rank update belongs to them and they would be trained in full: {some(shown)}. "
-            "Mixtures of experts are such models; take a dense model, or method full"
+            f"low-rank update belongs to them and they would be trained in full: "
+            f"{abbreviated(shown)}. Mixtures of experts are such models; take a dense model, or "
+            "method full"
         )
 
 
-def some(names: list[str], *, shown: int = 3) -> str:
+def abbreviated(names: list[str], *, shown: int = 3) -> str:
     """Return the first names as text, and the number of the others."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more
 
 
-def by(shape: Shape) -> str:
+def format_shape(shape: Shape) -> str:
     return " x ".join(map(str, shape))
 
 

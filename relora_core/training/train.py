@@ -20,7 +20,7 @@ from relora_core.export.checkpoint_files import Description
 from relora_core.lowrank.bitsandbytes_extra import require_bitsandbytes
 from relora_core.lowrank.frozen.codes import FP8, INT8
 from relora_core.lowrank.inject import narrow_layers
-from relora_core.lowrank.targets import some
+from relora_core.lowrank.targets import abbreviated
 from relora_core.methods import build_method
 from relora_core.methods.method import Method
 from relora_core.models.attention import one_sequence_a_row
@@ -171,7 +171,7 @@ def _tell_narrow_layers(spec: TrainSpec, state: TrainState, emit: Emit) -> None:
     if narrow:
         message = (
             f"{len(narrow)} linear layers of the blocks are trained in full, for they have a side "
-            f"below method.rank ({spec.method.rank}): {some(narrow)}"
+            f"below method.rank ({spec.method.rank}): {abbreviated(narrow)}"
         )
         emit(Warned(code="narrow_layers", message=message))
 
@@ -211,7 +211,7 @@ def _check_units(spec: TrainSpec, world: World, emit: Emit) -> None:
         return
     dtype, precision = spec.method.frozen_dtype, spec.training.precision
     numbers = (FP8 if dtype == "fp8" else INT8).numbers
-    if numbers.has_tensor_cores(
+    if numbers.has_fast_matmul(
         world.device, torch.bfloat16 if precision == "bf16" else torch.float32
     ):
         return

@@ -14,7 +14,7 @@ If the hardware needs C column by column in backward, a transposed copy of the c
 for each W and kept. Together they take 2 bytes a weight, as in bf16. Ranks that hold only some of
 the rows transpose them each time instead.
 
-If the hardware has no units for 8-bit products, x and g are rounded in the same way, and the codes
+If the hardware does not multiply 8-bit numbers, x and g are rounded in the same way, and the codes
 are multiplied in the type of x. The factors are equal; only the order of the sums differs.
 """
 
@@ -38,13 +38,13 @@ class Codes:
 
     def __init__(self, numbers: Numbers) -> None:
         self.numbers = numbers
-        self._by_units = scaled_linear(numbers)
-        self._elsewhere = register_linear(numbers.name, self._product, self._gradient)
+        self._scaled_linear = scaled_linear(numbers)
+        self._emulated_linear = register_linear(numbers.name, self._product, self._gradient)
         self._merged = register_merged(numbers.name, self.dequantize)
 
     def quantize(self, weight: Tensor) -> Stored:
         codes, scales = self.numbers.quantize_rows(weight)
-        return codes.view(self.numbers.held), scales
+        return codes.view(self.numbers.storage_dtype), scales
 
     def dequantize(self, stored: Stored, dtype: torch.dtype) -> Tensor:
         codes, scales = stored
@@ -52,19 +52,19 @@ class Codes:
 
     def prepare(self, stored: Stored, /) -> Tensor | None:
         codes, _ = stored
-        held = self.numbers.by_columns(codes.device)
-        if held and self.multiplies_as_stored(stored, torch.bfloat16):
+        column_major = self.numbers.needs_column_major(codes.device)
+        if column_major and self.multiplies_as_stored(stored, torch.bfloat16):
             return transposed(self.numbers, codes)
         return None
 
     def multiplies_as_stored(self, stored: Stored, dtype: torch.dtype, /) -> bool:
-        return self.numbers.has_tensor_cores(stored[0].device, dtype)
+        return self.numbers.has_fast_matmul(stored[0].device, dtype)
 
     def linear(self, x: Tensor, stored: Stored) -> Tensor:
         codes, scales, *columns = stored
         if self.multiplies_as_stored(stored, x.dtype):
-            return self._by_units(x, codes, scales, columns[0] if columns else None)
-        return self._elsewhere(x, codes, scales)
+            return self._scaled_linear(x, codes, scales, columns[0] if columns else None)
+        return self._emulated_linear(x, codes, scales)
 
     def merged(self, x: Tensor, a: Tensor, b: Tensor, stored: Stored, scale: float) -> Tensor:
         return self._merged(x, a, b, list(stored), scale)

@@ -26,12 +26,12 @@ _UP_TO_1_75 = 0x7FFFFF - 0x600000  # carries into the exponent from every larger
 _EXPONENT = 0x7F800000
 _SMALLEST = 0x04800000  # 2^-118
 _ONE_TWICE = 0x7F000000  # the sum of the bits of 2^n and of 2^-n
-_SIDE = 16  # must divide the sides of both factors, except the number of tokens
+_ALIGNMENT = 16  # must divide the sides of both factors, except the number of tokens
 _FIRST_WITH_FP8 = (8, 9)  # compute capability: Ada, then Hopper
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator] # torch's
-def has_fp8_units(device: torch.device) -> bool:
+def has_fp8_matmul(device: torch.device) -> bool:
     """Return whether the device multiplies e4m3 numbers and torch has the kernel for it."""
     if device.type != "cuda" or torch.version.hip is not None:
         return False
@@ -41,7 +41,9 @@ def has_fp8_units(device: torch.device) -> bool:
 class E4m3:
     name: FrozenDtype = "fp8"
     dtype = torch.float8_e4m3fn
-    held = torch.uint8  # `Module.to(dtype)` does not convert it, and every backend can send it
+    storage_dtype = (
+        torch.uint8
+    )  # `Module.to(dtype)` does not convert it, and every backend can send it
 
     def quantize_rows(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return the rows as e4m3, (..., n), and their scales, (..., 1) in fp32.
@@ -56,13 +58,13 @@ class E4m3:
         inverse = (_ONE_TWICE - scales.view(torch.int32)).view(torch.float32)
         return (rows * inverse).to(self.dtype), scales
 
-    def has_tensor_cores(self, device: torch.device, dtype: torch.dtype, /) -> bool:
-        return dtype == torch.bfloat16 and has_fp8_units(device)
+    def has_fast_matmul(self, device: torch.device, dtype: torch.dtype, /) -> bool:
+        return dtype == torch.bfloat16 and has_fp8_matmul(device)
 
-    def side(self, _: torch.device, /) -> int:
-        return _SIDE
+    def alignment(self, _: torch.device, /) -> int:
+        return _ALIGNMENT
 
-    def by_columns(self, _: torch.device, /) -> bool:
+    def needs_column_major(self, _: torch.device, /) -> bool:
         return True
 
     def multiply(

@@ -3,7 +3,7 @@
 -128 is not used, so that the codes of w and -w are opposite. All numbers of a row have the same
 maximal error, half of the scale. So one very large number takes precision from the others.
 
-A product of two rows of codes is an integer. If the device has units for it, the sum is exact in
+A product of two rows of codes is an integer. If the device multiplies them, the sum is exact in
 32 bits, and so it is the same on every device. Otherwise the same codes are multiplied as floats.
 """
 
@@ -18,14 +18,14 @@ _LARGEST = 127
 _SMALLEST = 2.0**-100  # the largest magnitude of a row counts as at least this: 127 / it is finite
 _FIRST_WITH_INT8 = (7, 5)  # compute capability: Turing
 # The limits of `torch._int_mm` on a GPU (torch 2.13, aten/src/ATen/native/cuda/Blas.cpp)
-_SIDE_OF_GPUS = 8  # must divide both sides of the right factor
-_ROWS_OF_GPUS = 17  # the least number of rows of the left factor
+_GPU_ALIGNMENT = 8  # must divide both sides of the right factor
+_GPU_MIN_ROWS = 17  # the least number of rows of the left factor
 
 _LONGEST = (2**31 - 1) // _LARGEST**2  # the sum of more products could overflow 32 bits
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator] # torch's
-def has_int8_units(device: torch.device) -> bool:
+def has_int8_matmul(device: torch.device) -> bool:
     """Return whether the device multiplies 8-bit integers and torch has the kernel for it.
 
     On a CPU without avx512_vnni, `torch._int_mm` is a plain loop and far slower than floats.
@@ -54,7 +54,7 @@ def check_sides(weight: Tensor) -> None:
 class Integers:
     name: FrozenDtype = "int8"
     dtype = torch.int8
-    held = torch.int8
+    storage_dtype = torch.int8
 
     def quantize_rows(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return the rows as int8, (..., n), and their scales, (..., 1).
@@ -65,13 +65,13 @@ class Integers:
         codes = (rows * (_LARGEST / largest)).round()  # in fp32, or wider
         return codes.to(torch.int8), largest / _LARGEST
 
-    def has_tensor_cores(self, device: torch.device, _dtype: torch.dtype, /) -> bool:
-        return has_int8_units(device)
+    def has_fast_matmul(self, device: torch.device, _dtype: torch.dtype, /) -> bool:
+        return has_int8_matmul(device)
 
-    def side(self, device: torch.device) -> int:
-        return _SIDE_OF_GPUS if is_gpu(device) else 1
+    def alignment(self, device: torch.device) -> int:
+        return _GPU_ALIGNMENT if is_gpu(device) else 1
 
-    def by_columns(self, device: torch.device) -> bool:
+    def needs_column_major(self, device: torch.device) -> bool:
         """Return whether the right factor must be column-major, as on a GPU.
 
         A CPU packs both layouts equally fast.
@@ -87,7 +87,7 @@ class Integers:
         *,
         dtype: torch.dtype,
     ) -> Tensor:
-        few = _ROWS_OF_GPUS - left.shape[0] if is_gpu(left.device) else 0
+        few = _GPU_MIN_ROWS - left.shape[0] if is_gpu(left.device) else 0
         enough = F.pad(left, (0, 0, 0, few)) if few > 0 else left
         sums = torch._int_mm(enough, right.T)[: left.shape[0]]  # (m, n) int32
         scaled = sums.to(torch.promote_types(dtype, torch.float32)) * left_scales

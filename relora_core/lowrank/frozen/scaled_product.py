@@ -27,19 +27,19 @@ class Numbers(Protocol):
     def dtype(self) -> torch.dtype: ...
 
     @property
-    def held(self) -> torch.dtype:
+    def storage_dtype(self) -> torch.dtype:
         """The torch type in which a parameter holds the bits."""
 
     def quantize_rows(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return the numbers nearest to rows / scales, (..., n), and the fp32 scales, (..., 1)."""
 
-    def has_tensor_cores(self, device: torch.device, dtype: torch.dtype, /) -> bool:
+    def has_fast_matmul(self, device: torch.device, dtype: torch.dtype, /) -> bool:
         """Return whether `multiply` is fast on the device and can return results of this type."""
 
-    def side(self, device: torch.device, /) -> int:
+    def alignment(self, device: torch.device, /) -> int:
         """Return the divisor that the factors' sides must have, except the number of tokens."""
 
-    def by_columns(self, device: torch.device, /) -> bool:
+    def needs_column_major(self, device: torch.device, /) -> bool:
         """Return whether the right factor must be column-major."""
 
     def multiply(
@@ -92,12 +92,12 @@ def scaled_linear(numbers: Numbers) -> ScaledLinear:
 
 def transposed(numbers: Numbers, codes: Tensor) -> Tensor:
     """Return the transposed codes, padded with zeros to sides that the hardware supports."""
-    columns = _filled_up(codes.T, numbers.side(codes.device))
-    return columns.contiguous() if numbers.by_columns(codes.device) else columns
+    columns = _pad_to_multiple(codes.T, numbers.alignment(codes.device))
+    return columns.contiguous() if numbers.needs_column_major(codes.device) else columns
 
 
 def product(numbers: Numbers, x: Tensor, codes: Tensor, scales: Tensor) -> Tensor:
-    right = _filled_up(codes, numbers.side(codes.device))
+    right = _pad_to_multiple(codes, numbers.alignment(codes.device))
     n = scales.shape[0]
     if right.shape[0] > n:
         scales = F.pad(scales, (0, 0, 0, right.shape[0] - n))
@@ -121,7 +121,7 @@ def _times_rows(
     return result.view(*left.shape[:-1], right.shape[0])
 
 
-def _filled_up(codes: Tensor, divisor: int) -> Tensor:
+def _pad_to_multiple(codes: Tensor, divisor: int) -> Tensor:
     """Pad the sides with zeros to multiples of `divisor`. The copy is cheap beside the product."""
     rows, columns = (-side % divisor for side in codes.shape)
     return F.pad(codes, (0, columns, 0, rows)) if rows or columns else codes

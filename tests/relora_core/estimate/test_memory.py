@@ -72,7 +72,7 @@ def spec_of(
 
 
 def phases_of(spec: TrainSpec) -> tuple[PhaseEstimate, PhaseEstimate]:
-    """Low rank and full rank; on a GPU that has units for integers alone."""
+    """Low rank and full rank; on a GPU that multiplies integers alone."""
     result = estimate(spec, gpu="a100_80gb")
     return result.run.phases[-1], result.full_rank.phases[-1]
 
@@ -141,7 +141,7 @@ def test_frozen_weights_of_every_type_are_as_estimated(
     make_model: MakeModel,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in ("has_int8_units", "is_gpu"):
+    for name in ("has_int8_matmul", "is_gpu"):
         monkeypatch.setattr(integers, name, lambda _: True)
     spec = spec_of(LLAMA, frozen_dtype=frozen_dtype, precision=precision)
     model = make_model(**LLAMA, vocab_size=VOCABULARY)

@@ -57,50 +57,50 @@ def difference(one: Tensor, other: Tensor) -> float:
     return float((one - other).norm() / other.norm())
 
 
-def pretend(monkeypatch: pytest.MonkeyPatch, *, units: bool, gpu: bool = False) -> None:
-    """As if the CPU had units for all numbers, or for none; and they asked for what a GPU's do."""
+def pretend(monkeypatch: pytest.MonkeyPatch, *, fast_matmul: bool, gpu: bool = False) -> None:
+    """Pretend that the CPU multiplies both types, or neither, and asks for what a GPU asks for."""
 
     @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator] # torch's
     def found(_: torch.device) -> bool:
-        return units
+        return fast_matmul
 
     def is_gpu(_: torch.device) -> bool:
         return gpu
 
-    monkeypatch.setattr(e4m3, "has_fp8_units", found)
-    monkeypatch.setattr(integers, "has_int8_units", found)
+    monkeypatch.setattr(e4m3, "has_fp8_matmul", found)
+    monkeypatch.setattr(integers, "has_int8_matmul", found)
     monkeypatch.setattr(integers, "is_gpu", is_gpu)
 
 
 @dataclass(frozen=True)
 class Case:
     dtype: FrozenDtype
-    units: bool
+    fast_matmul: bool
     gpu: bool = False
 
 
 # scaled_mm asks for the same everywhere
 CASES = {
-    "fp8 elsewhere": Case("fp8", units=False),
-    "fp8": Case("fp8", units=True),
-    "int8 elsewhere": Case("int8", units=False),
-    "int8": Case("int8", units=True),
-    "int8 as on a GPU": Case("int8", units=True, gpu=True),
+    "fp8 elsewhere": Case("fp8", fast_matmul=False),
+    "fp8": Case("fp8", fast_matmul=True),
+    "int8 elsewhere": Case("int8", fast_matmul=False),
+    "int8": Case("int8", fast_matmul=True),
+    "int8 as on a GPU": Case("int8", fast_matmul=True, gpu=True),
 }
-GPUS = [case for case in CASES.values() if case.units and (case.gpu or case.dtype == "fp8")]
+GPUS = [case for case in CASES.values() if case.fast_matmul and (case.gpu or case.dtype == "fp8")]
 
 
 @pytest.fixture(params=list(CASES.values()), ids=list(CASES))
 def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Case:
     assert isinstance(request.param, Case)
-    pretend(monkeypatch, units=request.param.units, gpu=request.param.gpu)
+    pretend(monkeypatch, fast_matmul=request.param.fast_matmul, gpu=request.param.gpu)
     return request.param
 
 
 @pytest.fixture(params=GPUS, ids=TYPES)
 def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FrozenDtype:
     """A type that is multiplied as on a GPU."""
-    pretend(monkeypatch, units=True, gpu=True)
+    pretend(monkeypatch, fast_matmul=True, gpu=True)
     assert isinstance(request.param, Case)
     return request.param.dtype
 
@@ -123,7 +123,7 @@ def test_both_directions_multiply_the_rounded_factors(
     }
     y, x_grad = forward_backward(calls[way], x)
     grad = random(*y.shape, seed=2).bfloat16()
-    assert frozen.multiplies_as_stored(x) is case.units
+    assert frozen.multiplies_as_stored(x) is case.fast_matmul
     assert y.dtype == x_grad.dtype == torch.bfloat16
     for mine, expected in zip((y, x_grad), reference(case.dtype, x, weight(), grad), strict=True):
         assert difference(mine, expected) < 2**-8  # a rounding to bf16, elsewhere two
@@ -247,7 +247,7 @@ def test_sides_that_the_kernel_does_not_take_are_filled_up(
 def test_units_for_floats_are_not_for_fp32_and_those_for_integers_are(
     dtype: FrozenDtype, monkeypatch: pytest.MonkeyPatch, *, in_fp32: bool
 ) -> None:
-    pretend(monkeypatch, units=True)
+    pretend(monkeypatch, fast_matmul=True)
     frozen = build_frozen(weight(), dtype)
     x = random(3, D_IN, seed=1)
     assert frozen.multiplies_as_stored(x) is in_fp32
@@ -284,18 +284,20 @@ def test_auto_leaves_w_as_it_is_stored_for_the_units(case: Case) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         y = layer(x)
     rounded, dense = ROUNDED[case.dtype](x)[0], layer.frozen(torch.float64)
-    assert difference(y, (rounded if case.units else x.double()) @ dense.T) < 2**-8
+    assert difference(y, (rounded if case.fast_matmul else x.double()) @ dense.T) < 2**-8
 
 
 @pytest.mark.parametrize(("d_out", "d_in"), [(32, 48), (21, 37)])
 def test_a_gpu_gets_the_floats_that_its_kernel_takes(d_out: int, d_in: int) -> None:
     """Layouts and shapes of both directions, as torch checks them for a GPU: without numbers."""
-    numbers, side = E4m3(), 16
+    numbers, alignment = E4m3(), 16
     with FakeTensorMode(), torch.device("cuda"):
         x = torch.empty(6, 4, d_in, dtype=torch.bfloat16).transpose(0, 1)
         grad = torch.empty(6, 4, d_out, dtype=torch.bfloat16).transpose(0, 1)
-        codes = torch.empty(d_out, d_in, dtype=numbers.held)
-        columns = torch.empty(-d_in % side + d_in, -d_out % side + d_out, dtype=numbers.held)
+        codes = torch.empty(d_out, d_in, dtype=numbers.storage_dtype)
+        columns = torch.empty(
+            -d_in % alignment + d_in, -d_out % alignment + d_out, dtype=numbers.storage_dtype
+        )
         scales = torch.empty(d_out, 1)
         y = product(numbers, x, codes, scales)
         x_grad = gradient(numbers, grad, columns, scales, d_in)
@@ -308,7 +310,7 @@ def test_a_gpu_gets_the_integers_that_its_kernel_takes(
     tokens: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More than 16 rows, sides of eights, the right factor by columns: only a GPU checks it."""
-    pretend(monkeypatch, units=True, gpu=True)
+    pretend(monkeypatch, fast_matmul=True, gpu=True)
     asked: list[tuple[Tensor, Tensor]] = []
     kernel = torch._int_mm
 
@@ -339,7 +341,7 @@ class TestOnAGpu:
     @pytest.fixture(params=[FP8, INT8], ids=TYPES)
     def numbers(self, request: pytest.FixtureRequest, device: torch.device) -> Numbers:
         numbers: Numbers = request.param.numbers
-        if not numbers.has_tensor_cores(device, torch.bfloat16):
+        if not numbers.has_fast_matmul(device, torch.bfloat16):
             pytest.skip(f"needs a GPU that multiplies {numbers.name}")
         return numbers
 

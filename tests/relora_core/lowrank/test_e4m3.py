@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from relora_core.lowrank.frozen.e4m3 import E4m3, has_fp8_units
+from relora_core.lowrank.frozen.e4m3 import E4m3, has_fp8_matmul
 from tests.relora_core.lowrank.rounded import e4m3_rows, random
 
 
@@ -39,4 +39,4 @@ def test_a_rounded_row_is_rounded_no_further() -> None:
 
 
 def test_a_cpu_has_no_units() -> None:
-    assert not has_fp8_units(torch.device("cpu"))
+    assert not has_fp8_matmul(torch.device("cpu"))

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from relora_core.errors import ModelError
 from relora_core.lowrank.frozen import build_frozen
-from relora_core.lowrank.frozen.integers import Integers, check_sides, has_int8_units
+from relora_core.lowrank.frozen.integers import Integers, check_sides, has_int8_matmul
 from tests.relora_core.lowrank.rounded import integer_rows, random
 
 
@@ -43,7 +43,7 @@ def numbers_of(pattern: str, *shape: int) -> Tensor:
     return torch.full(shape, 127 if pattern == "largest" else -127, dtype=torch.int8)
 
 
-@pytest.mark.skipif(not has_int8_units(torch.device("cpu")), reason="they run on others alone")
+@pytest.mark.skipif(not has_int8_matmul(torch.device("cpu")), reason="they run on others alone")
 @pytest.mark.parametrize("left", ["random", "largest", "smallest"])
 @pytest.mark.parametrize("right", ["random", "largest"])
 @pytest.mark.parametrize("shape", [(64, 512, 256), (5, 37, 21), (1, 1024, 64), (3, 133_144, 8)])
@@ -55,7 +55,7 @@ def test_a_sum_of_products_is_exact(shape: tuple[int, int, int], left: str, righ
     assert torch.equal(found.long(), rows.long() @ columns.long().T)
 
 
-@pytest.mark.skipif(not has_int8_units(torch.device("cpu")), reason="they run on others alone")
+@pytest.mark.skipif(not has_int8_matmul(torch.device("cpu")), reason="they run on others alone")
 def test_the_transposed_factor_of_backward_is_multiplied_exactly() -> None:
     rows, columns = numbers_of("random", 64, 256), numbers_of("random", 256, 512)
     found = Integers().multiply(rows, torch.ones(64, 1), columns.T, None, dtype=torch.float64)

@@ -281,7 +281,7 @@ def test_without_units_a_type_says_that_it_is_no_faster_and_trains_as_with_them(
     make_spec: MakeSpec,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(integers, "has_int8_units", lambda _: False)
+    monkeypatch.setattr(integers, "has_int8_matmul", lambda _: False)
     exact = losses(run(make_spec(method={"frozen_dtype": "fp32", "variant": "branches"})))
     spec = make_spec(
         method={"frozen_dtype": frozen_dtype, "variant": "branches"},
