@@ -19,7 +19,7 @@ from jobs.outages import DATABASE_OUTAGES
 from jobs.schemas.keys import ApiKey, Scope
 from service.auth.key_policy import KeyPolicy
 from service.auth.rate_limit import RateLimiter
-from service.auth.ttl_cache import Recent
+from service.auth.ttl_cache import TTLCache
 
 KEY_SECONDS = 5.0  # time to cache a key, so a revocation on another server takes effect this late
 REMEMBERED_KEYS = 10_000
@@ -116,7 +116,9 @@ class Access:
         self._keys = backends.keys
         self._store = backends.store
         self._known = _no_keys()
-        self._projects: Recent[str, str] = Recent(REMEMBERED_JOBS)  # the project of a job is fixed
+        self._projects: TTLCache[str, str] = TTLCache(
+            REMEMBERED_JOBS
+        )  # the project of a job is fixed
 
     async def caller(self, secret: str | None, *, host: str) -> Caller:
         """Return the caller of a request. `host` is its Host header.
@@ -164,8 +166,8 @@ class Access:
             raise JobNotFound(job_id)
 
 
-def _no_keys() -> Recent[str, ApiKey]:
-    return Recent(REMEMBERED_KEYS, KEY_SECONDS)
+def _no_keys() -> TTLCache[str, ApiKey]:
+    return TTLCache(REMEMBERED_KEYS, KEY_SECONDS)
 
 
 def _names_this_machine(host: str) -> bool:

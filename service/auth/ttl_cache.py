@@ -9,7 +9,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Recent(Generic[K, V]):
+class TTLCache(Generic[K, V]):
     """A cache of the `size` newest values, each valid for `seconds`. It is not thread-safe."""
 
     def __init__(self, size: int, seconds: float = float("inf")) -> None:

@@ -55,7 +55,7 @@ class Child:
     def running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def tend(self) -> None:
+    def restart_if_dead(self) -> None:
         """Restart it if it died. The delay grows with the number of deaths."""
         now = time.monotonic()
         if self.running:
@@ -88,7 +88,7 @@ class Child:
             self.process.wait()
 
 
-class Children:
+class Supervisor:
     """Child processes in the order of their start. Each may need those before it."""
 
     def __init__(self) -> None:
@@ -98,9 +98,9 @@ class Children:
         child.start()
         self._children.append(child)
 
-    def tend(self) -> None:
+    def restart_if_dead(self) -> None:
         for child in self._children:
-            child.tend()
+            child.restart_if_dead()
 
     def stop(self) -> None:
         """Stop them in reverse order. Kill the rest if this is interrupted."""

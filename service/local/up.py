@@ -22,7 +22,7 @@ from jobs.backends import open_backends
 from jobs.secrets.vault import key_in
 from jobs.settings import Settings
 from service.auth.key_policy import NoKeys, key_policy
-from service.local.supervisor import Child, Children
+from service.local.supervisor import Child, Supervisor
 from service.server import listen
 
 START_SECONDS = 60.0
@@ -60,24 +60,24 @@ def run_up(
         url = _url(listener)
         migrate(settings.database_url)
         _check_keys(settings, listener)
-        children = Children()
+        supervisor = Supervisor()
         try:
-            _start(children, settings, listener, with_worker=with_worker, stop=stop)
+            _start(supervisor, settings, listener, with_worker=with_worker, stop=stop)
             if not stop.asked:
                 _write_whole(settings.data_dir / "url", url + "\n")
                 console.print(_summary(url, settings, logs))
             while not stop.asked:
                 time.sleep(0.2)
-                children.tend()
+                supervisor.restart_if_dead()
             console.print("stopping; a running job saves a checkpoint first")
         finally:
             (settings.data_dir / "url").unlink(missing_ok=True)
-            children.stop()
+            supervisor.stop()
     console.print("stopped")
 
 
 def _start(
-    children: Children,
+    supervisor: Supervisor,
     settings: Settings,
     listener: socket.socket,
     *,
@@ -95,7 +95,7 @@ def _start(
         port, password = _free_port(), secrets.token_urlsafe(32)
         environment["RELORA_BROKER_URL"] = f"redis://:{password}@127.0.0.1:{port}/0"
         valkey = _valkey(settings.data_dir, port, password)
-        children.start(valkey)
+        supervisor.start(valkey)
         _wait(valkey, lambda: _accepts(port), stop)
 
     def python(name: str, *arguments: str) -> Child:
@@ -105,14 +105,14 @@ def _start(
 
     api = python("api", "service.server", "--fd", str(listener.fileno()))
     api.pass_fds = [listener.fileno()]
-    children.start(api)
+    supervisor.start(api)
     _wait(api, lambda: _healthy(_url(listener)), stop)
-    children.start(python("reaper", "worker.reaper"))
+    supervisor.start(python("reaper", "worker.reaper"))
     if with_worker:
         worker = python("worker", "celery", "-A", "worker.tasks", "worker", "--loglevel", "info")
         worker.grace_seconds = WORKER_GRACE_SECONDS
-        children.start(worker)
-        children.start(python("generator", "worker.generator"))
+        supervisor.start(worker)
+        supervisor.start(python("generator", "worker.generator"))
 
 
 def _secret_keys(settings: Settings) -> str:

@@ -27,7 +27,7 @@ class Program:
     log: Path
     process: subprocess.Popen[bytes] | None = None
 
-    def tend(self) -> None:
+    def restart_if_dead(self) -> None:
         if self.process is None or self.process.poll() is not None:
             with self.log.open("ab") as output:
                 self.process = subprocess.Popen(
@@ -75,9 +75,9 @@ class System:
     def programs(self) -> list[Program]:
         return [self.reaper, *(node.worker for node in self.nodes)]
 
-    def tend(self) -> None:
+    def restart_if_dead(self) -> None:
         for program in self.programs:
-            program.tend()
+            program.restart_if_dead()
 
     def stop(self) -> None:
         for node in self.nodes:

@@ -142,7 +142,7 @@ def _inject(
         KINDS[name](system, random)
         injected[name] += 1
         while time.monotonic() < until:
-            system.tend()
+            system.restart_if_dead()
             _mend(backends, ids, mended)
             time.sleep(0.5)
         if _waiting(backends) < 4:  # there is always work to lose
@@ -174,7 +174,7 @@ def _wait(
     """Until every job is over, or the time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        system.tend()
+        system.restart_if_dead()
         _mend(backends, ids, mended)
         counts = backends.waiting.counts(project="default")
         if not any(count for status, count in counts.items() if status not in FINAL):

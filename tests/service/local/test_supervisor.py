@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from service.local import supervisor
-from service.local.supervisor import Child, Children
+from service.local.supervisor import Child, Supervisor
 
 # Tells its log that it runs, and again when it is asked to end.
 OBEDIENT = """
@@ -64,9 +64,9 @@ def test_a_child_that_dies_is_started_again(child: Child) -> None:
     assert child.process is not None
     child.process.kill()
     child.process.wait()
-    child.tend()
+    child.restart_if_dead()
     assert not child.running
-    wait_until(lambda: child.log.read_text().count("runs") == 2, meanwhile=child.tend)
+    wait_until(lambda: child.log.read_text().count("runs") == 2, meanwhile=child.restart_if_dead)
 
 
 def test_a_child_that_dies_again_and_again_is_started_less_often(
@@ -82,22 +82,22 @@ def test_a_child_that_dies_again_and_again_is_started_less_often(
         assert child.process is not None
         child.process.wait()
         died_at = now
-        child.tend()
+        child.restart_if_dead()
         while child.process is None:
             now += 0.25
-            child.tend()
+            child.restart_if_dead()
         delays.append(now - died_at)
     child.kill()
     assert delays == [0.5, 1, 2, 4, 8, 16, 30]
 
 
 def test_the_last_that_started_is_the_first_to_stop(tmp_path: Path) -> None:
-    children = Children()
+    supervisor = Supervisor()
     for name in "abc":
-        children.start(make(name, OBEDIENT, tmp_path))
+        supervisor.start(make(name, OBEDIENT, tmp_path))
     log = tmp_path / "log"
     wait_until(lambda: log.read_text().count("runs") == 3)
-    children.stop()
+    supervisor.stop()
     ends = [line for line in log.read_text().splitlines() if "ends" in line]
     assert ends == ["c ends", "b ends", "a ends"]
 
