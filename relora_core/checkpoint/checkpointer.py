@@ -25,7 +25,7 @@ from transformers import PreTrainedModel
 
 from relora_core.checkpoint.compatibility import Identity
 from relora_core.checkpoint.manifest import verify, write_manifest
-from relora_core.data.fingerprints import Contents
+from relora_core.data.fingerprints import DataFingerprints
 from relora_core.distributed.dtensor import distribute_like, from_local
 from relora_core.distributed.world import SINGLE_PROCESS, World
 from relora_core.errors import CheckpointError
@@ -101,13 +101,13 @@ class Checkpoints:
         self._pending: Future[None] | None = None
 
     def data_prepared(
-        self, contents: Contents, describe: Describe, *, resumed: Checkpoint | None
+        self, fingerprints: DataFingerprints, describe: Describe, *, resumed: Checkpoint | None
     ) -> None:
-        """Raise `CheckpointError` if `resumed` was trained on data with other contents.
+        """Raise `CheckpointError` if `resumed` was trained on other data.
 
         `describe` adds the files to a checkpoint that are needed to read it without the run.
         """
-        self.identity = replace(self.identity, contents=contents)
+        self.identity = replace(self.identity, fingerprints=fingerprints)
         self.describe = describe
         if resumed is not None:
             self.at(resumed.counters.step)

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from relora_core.data.fingerprints import Contents
+from relora_core.data.fingerprints import DataFingerprints
 from relora_core.errors import CheckpointError
 from relora_core.optim.timeline import Timeline
 from relora_core.spec import (
@@ -24,7 +24,7 @@ from relora_core.spec import (
 
 # The sections that may change when a run is resumed: they do not change the weights.
 MAY_CHANGE_ON_RESUME = {"name", "recipe", "evaluation", "spectrum", "checkpoint", "export"}
-_FREE_IN_TRAINING = {
+_MAY_CHANGE_IN_TRAINING = {
     "log_every",
     "micro_batch_size",
     "compile",
@@ -44,15 +44,15 @@ _UNSET = object()
 class Identity:
     """The identity of a run.
 
-    `contents` maps each place of data in the spec to a hash. It is empty until the data is
+    `fingerprints` maps each place of data in the spec to a hash. It is empty until the data is
     prepared.
     """
 
     spec: TrainSpec
-    contents: Contents = field(default_factory=dict)
+    fingerprints: DataFingerprints = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
-        return {**_fixed(self.spec), "contents": dict(self.contents)}
+        return {**_fixed(self.spec), "contents": dict(self.fingerprints)}
 
     def check(self, saved: Mapping[str, Any], *, step: int = 0) -> None:
         """Raise `CheckpointError` if `saved` is the identity of another run.
@@ -60,7 +60,7 @@ class Identity:
         `saved` may be of an older version of relora. A run may get another length only if that
         does not change its first `step` steps.
         """
-        spec, contents = _read(saved)
+        spec, fingerprints = _read(saved)
         compared = _fixed if spec.total_steps == self.spec.total_steps else _resolved
         if differences := list(_differences(compared(spec), compared(self.spec))):
             raise CheckpointError(
@@ -68,7 +68,7 @@ class Identity:
                 "or the spec that the run was started with"
             )
         self._check_length(spec, step)
-        if changed := self._changed(contents):
+        if changed := self._changed(fingerprints):
             raise CheckpointError(
                 f"changed since the checkpoint: {', '.join(changed)}. The run would go on with "
                 "other data than it began with: bring that back (for hf://, name its revision in "
@@ -91,11 +91,11 @@ class Identity:
                 "until its decay begins"
             )
 
-    def _changed(self, saved: Contents) -> list[str]:
+    def _changed(self, saved: DataFingerprints) -> list[str]:
         changed = [
             name
             for name, value in saved.items()
-            if name in self.contents and self.contents[name] != value
+            if name in self.fingerprints and self.fingerprints[name] != value
         ]
         return list(dict.fromkeys(self._source(name) for name in changed))
 
@@ -113,7 +113,9 @@ class Identity:
 def _fixed(spec: TrainSpec) -> dict[str, Any]:
     document = spec.model_dump(mode="json", exclude=MAY_CHANGE_ON_RESUME)
     document["training"] = {
-        key: value for key, value in document["training"].items() if key not in _FREE_IN_TRAINING
+        key: value
+        for key, value in document["training"].items()
+        if key not in _MAY_CHANGE_IN_TRAINING
     }
     return document
 
@@ -133,15 +135,15 @@ def _resolved(spec: TrainSpec) -> dict[str, Any]:
     return document
 
 
-def _read(saved: Mapping[str, Any]) -> tuple[TrainSpec, Contents]:
+def _read(saved: Mapping[str, Any]) -> tuple[TrainSpec, DataFingerprints]:
     """Read a saved spec. One of an older version gets today's defaults for missing fields."""
-    contents = dict(saved.get("contents", {}))
+    fingerprints = dict(saved.get("contents", {}))
     data = dict(saved["data"])
     if "train_examples" in data:  # older versions saved only this number, and no contents
-        contents["train_examples"] = data.pop("train_examples")
+        fingerprints["train_examples"] = data.pop("train_examples")
     written = {key: value for key, value in saved.items() if key != "contents"}
     try:
-        return read_accepted(TrainSpec, {**written, "data": data}), contents
+        return read_accepted(TrainSpec, {**written, "data": data}), fingerprints
     except ValidationError as error:
         raise CheckpointError(
             f"the checkpoints were saved by a version of relora with another spec: {error}; go on "

@@ -2,4 +2,4 @@
 
 from collections.abc import Mapping
 
-Contents = Mapping[str, str | int]
+DataFingerprints = Mapping[str, str | int]

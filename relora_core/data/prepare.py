@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relora_core.counted import counted
-from relora_core.data.fingerprints import Contents
+from relora_core.data.fingerprints import DataFingerprints
 from relora_core.data.packing import PackedSource, Part, Stream, pack
 from relora_core.data.rows import check_bad_rows
 from relora_core.data.shards import TokenShards
@@ -26,7 +26,7 @@ class PreparedData:
     tokenizer: Tokenization
     train: TokenShards
     validation: TokenShards
-    contents: Contents
+    fingerprints: DataFingerprints
 
 
 def prepare(
@@ -53,12 +53,12 @@ def prepare(
             spec.tokenizer, data.train, held_out=held_out, cache=cache, emit=emit, resumed=resumed
         )
     packed = pack(data.train, tokenizer, held_out=held_out, cache=cache, emit=emit)
-    contents: dict[str, str | int] = {
+    fingerprints: dict[str, str | int] = {
         "tokenizer": vocabulary_hash(tokenizer),
         "train": packed.manifest.kept.sha256,
     }
     train = _open("train", packed, "kept", spec=spec, emit=emit)
-    contents["train_examples"] = len(train)
+    fingerprints["train_examples"] = len(train)
     part: Part = "held_out"
     if isinstance(data.validation, Source):
         part = "kept"
@@ -66,8 +66,8 @@ def prepare(
             data.validation, tokenizer, held_out=0.0, cache=cache, split="validation", emit=emit
         )
     validation = _open("validation", packed, part, spec=spec, emit=emit)
-    contents["validation"] = packed.manifest.stream(part).sha256
-    return PreparedData(tokenizer, train, validation, contents)
+    fingerprints["validation"] = packed.manifest.stream(part).sha256
+    return PreparedData(tokenizer, train, validation, fingerprints)
 
 
 def _local(data: DataSpec, staged: Mapping[str, str]) -> DataSpec:

@@ -10,7 +10,7 @@ from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
 
 from relora_core.counted import counted
 from relora_core.data.batch import Batch
-from relora_core.data.fingerprints import Contents
+from relora_core.data.fingerprints import DataFingerprints
 from relora_core.data.prepare import PreparedData
 from relora_core.data.shards import TokenShards
 from relora_core.data.tokenizer import TokenIds, Tokenization, prompt_tokenizer, vocabulary_size
@@ -33,14 +33,14 @@ class CausalLM:
     processor: Tokenization
     train: TokenShards
     validation: TokenShards
-    contents: Contents
+    fingerprints: DataFingerprints
 
     @classmethod
     def of(cls, spec: TrainSpec, data: PreparedData) -> Self:
         tokenizer = data.tokenizer
         if not isinstance(tokenizer, TokenIds):
             tokenizer = prompt_tokenizer(tokenizer)
-        return cls(spec, tokenizer, data.train, data.validation, data.contents)
+        return cls(spec, tokenizer, data.train, data.validation, data.fingerprints)
 
     @property
     def evaluation_examples(self) -> int:

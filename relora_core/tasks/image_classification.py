@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from relora_core.data.batch import Batch, Dataset
-from relora_core.data.fingerprints import Contents
+from relora_core.data.fingerprints import DataFingerprints
 from relora_core.data.images.decode import require_pillow
 from relora_core.data.images.prepare import prepare_images
 from relora_core.errors import ModelError
@@ -35,7 +35,7 @@ class ImageClassification:
     processor: Processor
     train: Dataset
     validation: Dataset
-    contents: Contents
+    fingerprints: DataFingerprints
 
     @classmethod
     def of(cls, spec: TrainSpec, *, cache: Path, emit: Emit) -> Self:
@@ -48,7 +48,9 @@ class ImageClassification:
         config.id2label = dict(enumerate(data.labels))
         config.label2id = {label: number for number, label in config.id2label.items()}
         processor = image_processor(config.image_size, normalize)
-        return cls(spec, config, normalize, processor, data.train, data.validation, data.contents)
+        return cls(
+            spec, config, normalize, processor, data.train, data.validation, data.fingerprints
+        )
 
     @property
     def evaluation_examples(self) -> int:

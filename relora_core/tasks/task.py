@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from relora_core.data.batch import Batch, Dataset
-from relora_core.data.fingerprints import Contents
+from relora_core.data.fingerprints import DataFingerprints
 from relora_core.events import Evaluated
 from relora_core.methods.method import Method
 from relora_core.models.build import AutoModel
@@ -40,7 +40,7 @@ class Task(TaskParts, Protocol):
     def validation(self) -> Dataset: ...
 
     @property
-    def contents(self) -> Contents:
+    def fingerprints(self) -> DataFingerprints:
         """The hashes of the data and of the tokenizer or labels."""
 
     @property

@@ -91,7 +91,7 @@ def train(
             staged=staged,
             resumed=newest.folder if newest else None,
         )
-        checkpoints.data_prepared(task.contents, Description(spec, task).write, resumed=newest)
+        checkpoints.data_prepared(task.fingerprints, Description(spec, task).write, resumed=newest)
         batches = _batches(spec, task, world)
         with closing(checkpoints), closing(batches):
             timeline = Timeline.of(spec)

@@ -7,7 +7,7 @@ from typing import Literal
 from relora_core.counted import counted
 from relora_core.data.batch import Dataset
 from relora_core.data.cache import digest
-from relora_core.data.fingerprints import Contents
+from relora_core.data.fingerprints import DataFingerprints
 from relora_core.data.images.pack import PackedImages, Part, pack_images
 from relora_core.data.images.shards import Shuffled
 from relora_core.data.rows import check_bad_rows
@@ -28,7 +28,7 @@ class PreparedImages:
     labels: list[str]
     train: Dataset
     validation: Dataset
-    contents: Contents
+    fingerprints: DataFingerprints
 
 
 def prepare_images(spec: TrainSpec, *, size: int, cache: Path, emit: Emit) -> PreparedImages:
@@ -43,7 +43,7 @@ def prepare_images(spec: TrainSpec, *, size: int, cache: Path, emit: Emit) -> Pr
     flip_seed = spec.training.seed if data.augmentation == "flip" else None
     train = packed.shards("kept", flip_seed=flip_seed)
     labels = packed.manifest.labels
-    contents: dict[str, str | int] = {
+    fingerprints: dict[str, str | int] = {
         "labels": digest(labels),
         "train": packed.manifest.sha256["kept"],
         "train_examples": len(train),
@@ -53,8 +53,8 @@ def prepare_images(spec: TrainSpec, *, size: int, cache: Path, emit: Emit) -> Pr
         part = "kept"
         packed = pack_images(data.validation, size=size, held_out=0.0, labels=labels, cache=cache)
     _check("validation", packed, part, spec, emit)
-    contents["validation"] = packed.manifest.sha256[part]
-    return PreparedImages(labels, train, Shuffled(packed.shards(part)), contents)
+    fingerprints["validation"] = packed.manifest.sha256[part]
+    return PreparedImages(labels, train, Shuffled(packed.shards(part)), fingerprints)
 
 
 def _check(split: Split, packed: PackedImages, part: Part, spec: TrainSpec, emit: Emit) -> None:
