@@ -8,7 +8,7 @@ from rich.text import Text
 
 from jobs.schemas import events as job
 from relora_core import events as train
-from service.client.feed import Back, Cut
+from service.client.sse import Disconnected, Reconnected
 
 GOOD, BAD, NOTE, MOVE, RESTART = "green", "red", "yellow", "cyan", "magenta"
 
@@ -49,12 +49,12 @@ def describe(event: job.AnyJobEvent) -> Text:
     return _line(event.time, SIGNS.get(type(event), LESSER), str(event))
 
 
-def describe_line(news: Cut | Back) -> Text:
+def describe_line(news: Disconnected | Reconnected) -> Text:
     """Return a line that says that the stream of events broke or resumed."""
     match news:
-        case Cut():
+        case Disconnected():
             sign, text = ("!", NOTE), f"the stream was cut, connecting again: {news.reason}"
-        case Back():
+        case Reconnected():
             sign, text = ("●", GOOD), f"connected again after {news.seconds:.0f} s"
     return _line(datetime.now().astimezone(), sign, text)
 

@@ -38,7 +38,7 @@ from service.cli.describe import describe, describe_line, print_event
 from service.cli.loss_curve import LossCurve
 from service.cli.tables.table import as_of
 from service.client import Client
-from service.client.feed import Listener
+from service.client.sse import Listener
 
 STATUS_AFTER: dict[type[Event], JobStatus] = {
     JobQueued: JobStatus.QUEUED,

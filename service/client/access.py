@@ -6,15 +6,15 @@ from typing import Any
 from jobs.schemas.keys import ApiKey, CreatedKey, Scope
 from jobs.schemas.projects import Project, ProjectReport, Quotas
 from jobs.schemas.secrets import Secret
-from service.client.calls import AnyTransport, Group, answered, iterated
-from service.client.requests import Listing, Query, Request, at, changes_of, model, nothing
+from service.client.calls import AnyTransport, Group, endpoint, iterable_endpoint
+from service.client.requests import Listing, Query, Request, changes_of, model, nothing, url_path
 from service.schemas.pages import Page
 
 GivenQuotas = Quotas | Mapping[str, Any]
 
 
 class Keys(Group[AnyTransport]):
-    @answered
+    @endpoint
     def create(
         self,
         name: str,
@@ -30,9 +30,9 @@ class Keys(Group[AnyTransport]):
             "expires_in_days": expires_in_days,
             "project": project,
         }
-        return Request("POST", at("keys"), model(CreatedKey), json=document)
+        return Request("POST", url_path("keys"), model(CreatedKey), json=document)
 
-    @iterated
+    @iterable_endpoint
     def list(
         self, *, project: str | None = None, revoked: bool = False, limit: int | None = None
     ) -> Listing[ApiKey]:
@@ -41,52 +41,52 @@ class Keys(Group[AnyTransport]):
         Expired keys are included, and revoked ones with `revoked`.
         """
         query: Query = {"project": project, "revoked": revoked}
-        return Listing(at("keys"), model(Page[ApiKey]), query=query, limit=limit)
+        return Listing(url_path("keys"), model(Page[ApiKey]), query=query, limit=limit)
 
-    @answered
+    @endpoint
     def get(self, key_id: str) -> Request[ApiKey]:
-        return Request("GET", at("keys", key_id), model(ApiKey))
+        return Request("GET", url_path("keys", key_id), model(ApiKey))
 
-    @answered
+    @endpoint
     def revoke(self, key_id: str) -> Request[None]:
         """Revoke a key permanently. It takes effect within seconds."""
-        return Request("DELETE", at("keys", key_id), nothing)
+        return Request("DELETE", url_path("keys", key_id), nothing)
 
 
 class Projects(Group[AnyTransport]):
-    @answered
+    @endpoint
     def create(self, name: str, *, quotas: GivenQuotas | None = None) -> Request[Project]:
         document = {"name": name, "quotas": changes_of(quotas or {})}
-        return Request("POST", at("projects"), model(Project), json=document)
+        return Request("POST", url_path("projects"), model(Project), json=document)
 
-    @iterated
+    @iterable_endpoint
     def list(self, *, limit: int | None = None) -> Listing[Project]:
         """Iterate over the projects, sorted by name."""
-        return Listing(at("projects"), model(Page[Project]), limit=limit)
+        return Listing(url_path("projects"), model(Page[Project]), limit=limit)
 
-    @answered
+    @endpoint
     def get(self, project: str) -> Request[ProjectReport]:
         """Return the quotas of a project and how much of them it uses."""
-        return Request("GET", at("projects", project), model(ProjectReport))
+        return Request("GET", url_path("projects", project), model(ProjectReport))
 
-    @answered
+    @endpoint
     def change(self, project: str, *, quotas: GivenQuotas) -> Request[Project]:
         """Change quotas. Quotas that are left out keep their values."""
         document = {"quotas": changes_of(quotas)}
-        return Request("PATCH", at("projects", project), model(Project), json=document)
+        return Request("PATCH", url_path("projects", project), model(Project), json=document)
 
 
 class Secrets(Group[AnyTransport]):
-    @answered
+    @endpoint
     def put(self, name: str, value: str) -> Request[Secret]:
         """Store a value, which replaces an earlier one. The service never returns it."""
-        return Request("PUT", at("secrets", name), model(Secret), json={"value": value})
+        return Request("PUT", url_path("secrets", name), model(Secret), json={"value": value})
 
-    @iterated
+    @iterable_endpoint
     def list(self, *, limit: int | None = None) -> Listing[Secret]:
         """Iterate over the names of the secrets, sorted, without their values."""
-        return Listing(at("secrets"), model(Page[Secret]), limit=limit)
+        return Listing(url_path("secrets"), model(Page[Secret]), limit=limit)
 
-    @answered
+    @endpoint
     def delete(self, name: str) -> Request[None]:
-        return Request("DELETE", at("secrets", name), nothing)
+        return Request("DELETE", url_path("secrets", name), nothing)

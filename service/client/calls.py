@@ -3,7 +3,7 @@
 A route is described once, by a method that returns a request:
 
     class Jobs(Group[AnyTransport]):
-        @answered
+        @endpoint
         def get(self, job_id: str) -> Request[Job]: ...
 
 For a `Client`, `client.jobs.get` takes an id and returns a `Job`. For an `AsyncClient`, it returns
@@ -15,8 +15,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import partial, update_wrapper
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
-from service.client.feed import Feed
-from service.client.requests import Answer, Item, Listing, Request, Steps
+from service.client.requests import Answer, Item, Listing, Request, RequestSequence
+from service.client.sse import SseStream
 from service.client.transport import AsyncTransport, Transport
 
 P = ParamSpec("P")
@@ -34,11 +34,11 @@ class Group(Generic[AnyTransport]):
         return self._transport
 
 
-class answered(Generic[P, Answer]):  # noqa: N801 # a decorator
+class endpoint(Generic[P, Answer]):  # noqa: N801 # a decorator
     """A decorator for one request, or several dependent requests, with one result."""
 
     def __init__(
-        self, describe: Callable[Concatenate[Any, P], Request[Answer] | Steps[Answer]]
+        self, describe: Callable[Concatenate[Any, P], Request[Answer] | RequestSequence[Answer]]
     ) -> None:
         self._describe = describe
         self.__doc__ = describe.__doc__
@@ -53,10 +53,12 @@ class answered(Generic[P, Answer]):  # noqa: N801 # a decorator
         return self if group is None else _call(group, self._describe, group.transport.answer)
 
 
-class iterated(Generic[P, Item]):  # noqa: N801 # a decorator
+class iterable_endpoint(Generic[P, Item]):  # noqa: N801 # a decorator
     """A decorator for the items of a list with pages, or of a stream that reconnects."""
 
-    def __init__(self, describe: Callable[Concatenate[Any, P], Listing[Item] | Feed[Item]]) -> None:
+    def __init__(
+        self, describe: Callable[Concatenate[Any, P], Listing[Item] | SseStream[Item]]
+    ) -> None:
         self._describe = describe
         self.__doc__ = describe.__doc__
 
@@ -72,7 +74,7 @@ class iterated(Generic[P, Item]):  # noqa: N801 # a decorator
         return self if group is None else _call(group, self._describe, group.transport.iterate)
 
 
-class threaded(Generic[P, Answer]):  # noqa: N801 # a decorator
+class blocking_endpoint(Generic[P, Answer]):  # noqa: N801 # a decorator
     """A decorator for a method that reads or writes files, and so blocks.
 
     An `AsyncClient` runs it in a thread. The decorated method takes a `Transport` as its first

@@ -3,22 +3,22 @@
 from pathlib import Path
 
 from jobs.schemas.datasets import UploadedDataset
-from service.client.calls import AnyTransport, Group, answered, iterated, threaded
-from service.client.requests import Listing, Request, at, model, nothing
+from service.client.calls import AnyTransport, Group, blocking_endpoint, endpoint, iterable_endpoint
+from service.client.requests import Listing, Request, model, nothing, url_path
 from service.client.transport import Transport
-from service.client.upload import Listener, Upload, unnoticed
+from service.client.upload import Listener, Upload, ignore
 from service.schemas.pages import Page
 
 
 class Datasets(Group[AnyTransport]):
-    @threaded
+    @blocking_endpoint
     def upload(
         self,
         transport: Transport,
         file: Path | str,
         *,
         name: str | None = None,
-        listener: Listener = unnoticed,
+        listener: Listener = ignore,
     ) -> UploadedDataset:
         """Upload a file, verified by its sha256. Return the dataset; its `.uri` goes into a spec.
 
@@ -28,16 +28,16 @@ class Datasets(Group[AnyTransport]):
         path = Path(file)
         return Upload(transport, path, listener).send(name or path.name)
 
-    @iterated
+    @iterable_endpoint
     def list(self, *, limit: int | None = None) -> Listing[UploadedDataset]:
         """Iterate over the datasets, the newest first. Unfinished uploads are included."""
-        return Listing(at("datasets"), model(Page[UploadedDataset]), limit=limit)
+        return Listing(url_path("datasets"), model(Page[UploadedDataset]), limit=limit)
 
-    @answered
+    @endpoint
     def get(self, dataset_id: str) -> Request[UploadedDataset]:
-        return Request("GET", at("datasets", dataset_id), model(UploadedDataset))
+        return Request("GET", url_path("datasets", dataset_id), model(UploadedDataset))
 
-    @answered
+    @endpoint
     def delete(self, dataset_id: str) -> Request[None]:
         """Delete a dataset that no job needs anymore, or an unfinished upload."""
-        return Request("DELETE", at("datasets", dataset_id), nothing)
+        return Request("DELETE", url_path("datasets", dataset_id), nothing)

@@ -10,7 +10,7 @@ from typing import BinaryIO
 from relora_core.files import sha256, sync
 from service.client.errors import ApiError, CorruptDownload, Unreachable
 from service.client.requests import Request, nothing
-from service.client.retry import Patience
+from service.client.retry import RetryBudget
 from service.client.transport import Transport
 from service.schemas.responses import StoredArtifact
 
@@ -32,7 +32,7 @@ Listener = Callable[[Received], None]
 """Is told of what arrives, by several threads at once."""
 
 
-def unnoticed(_: Received) -> None:
+def ignore(_: Received) -> None:
     pass
 
 
@@ -148,19 +148,19 @@ class Download:
 
     def _fetch_piece(self, part: Part, piece: Piece) -> None:
         """Fetch a piece. If the connection breaks, the next one asks only for the rest."""
-        patience = Patience()
+        budget = RetryBudget()
         with part.open(piece.start) as output:
             while output.tell() < piece.end and not self._stopped.is_set():
                 error: ApiError | Unreachable | None = None
                 try:
                     for chunk in self._read(part.artifact, output.tell(), piece.end):
                         output.write(chunk)
-                        patience.heard()
+                        budget.reset()
                         self._tell(part.artifact, len(chunk))
-                except (ApiError, Unreachable) as cut:
-                    error = cut
+                except (ApiError, Unreachable) as caught:
+                    error = caught
                 if output.tell() < piece.end:
-                    self._stopped.wait(patience.after(error))
+                    self._stopped.wait(budget.next_delay(error))
             is_whole = output.tell() == piece.end
         if is_whole:
             part.note(piece)

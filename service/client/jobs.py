@@ -12,23 +12,23 @@ from jobs.schemas.job import Job, JobChanges, JobSpec, Progress
 from jobs.schemas.metrics import Metrics
 from jobs.schemas.status import FINAL, JobStatus
 from relora_core.estimate import UTILIZATION
-from service.client import download, feed
-from service.client.calls import AnyTransport, Group, answered, iterated, threaded
+from service.client import download, sse
+from service.client.calls import AnyTransport, Group, blocking_endpoint, endpoint, iterable_endpoint
 from service.client.download import CONNECTIONS, Download
-from service.client.feed import Feed, Frame
 from service.client.requests import (
     Listing,
     Query,
     Request,
-    Steps,
-    at,
-    body,
+    RequestSequence,
     changes_of,
+    idempotency_header,
+    json_body,
     model,
     nothing,
-    once,
     text,
+    url_path,
 )
+from service.client.sse import SseEvent, SseStream
 from service.client.transport import Transport
 from service.schemas.pages import Page
 from service.schemas.responses import (
@@ -45,26 +45,36 @@ LONGEST_WAIT_SECONDS = 30
 
 
 class Jobs(Group[AnyTransport]):
-    @answered
+    @endpoint
     def create(self, spec: Spec) -> Request[SubmittedJob]:
         """Submit a job. A mapping is sent as it is, and the service reports its errors."""
-        return Request("POST", at("jobs"), model(SubmittedJob), json=body(spec), headers=once())
+        return Request(
+            "POST",
+            url_path("jobs"),
+            model(SubmittedJob),
+            json=json_body(spec),
+            headers=idempotency_header(),
+        )
 
-    @answered
+    @endpoint
     def estimate(
         self, spec: Spec, *, gpu: str | None = None, utilization: float = UTILIZATION
     ) -> Request[JobEstimate]:
         """Check a spec as `create` does, and estimate what it would need. Nothing is queued."""
         query: Query = {"gpu": gpu, "utilization": utilization}
         return Request(
-            "POST", at("jobs", "estimate"), model(JobEstimate), json=body(spec), query=query
+            "POST",
+            url_path("jobs", "estimate"),
+            model(JobEstimate),
+            json=json_body(spec),
+            query=query,
         )
 
-    @answered
+    @endpoint
     def get(self, job_id: str) -> Request[Job]:
-        return Request("GET", at("jobs", job_id), model(Job))
+        return Request("GET", url_path("jobs", job_id), model(Job))
 
-    @iterated
+    @iterable_endpoint
     def list(  # noqa: PLR0913 # one parameter for each filter
         self,
         *,
@@ -85,34 +95,34 @@ class Jobs(Group[AnyTransport]):
             "created_after": created_after,
             "created_before": created_before,
         }
-        return Listing(at("jobs"), model(Page[Job]), query=query, limit=limit)
+        return Listing(url_path("jobs"), model(Page[Job]), query=query, limit=limit)
 
-    @answered
+    @endpoint
     def change(self, job_id: str, new: JobChanges | Mapping[str, Any]) -> Request[Job]:
         """Change the name or the labels of a job, or its priority while it is queued."""
-        return Request("PATCH", at("jobs", job_id), model(Job), json=changes_of(new))
+        return Request("PATCH", url_path("jobs", job_id), model(Job), json=changes_of(new))
 
-    @answered
+    @endpoint
     def cancel(self, job_id: str) -> Request[Job]:
         """Ask the job to save a checkpoint and end."""
-        return Request("POST", at("jobs", job_id, "cancel"), model(Job))
+        return Request("POST", url_path("jobs", job_id, "cancel"), model(Job))
 
-    @answered
+    @endpoint
     def pause(self, job_id: str) -> Request[Job]:
         """Ask the job to save a checkpoint and stop until it is resumed."""
-        return Request("POST", at("jobs", job_id, "pause"), model(Job))
+        return Request("POST", url_path("jobs", job_id, "pause"), model(Job))
 
-    @answered
+    @endpoint
     def resume(self, job_id: str) -> Request[Job]:
         """Put a paused job back into the queue."""
-        return Request("POST", at("jobs", job_id, "resume"), model(Job))
+        return Request("POST", url_path("jobs", job_id, "resume"), model(Job))
 
-    @answered
+    @endpoint
     def retry(self, job_id: str) -> Request[Job]:
         """Put a failed or cancelled job back into the queue."""
-        return Request("POST", at("jobs", job_id, "retry"), model(Job))
+        return Request("POST", url_path("jobs", job_id, "retry"), model(Job))
 
-    @answered
+    @endpoint
     def fork(
         self, job_id: str, *, source: str | None = None, changes: Mapping[str, Any] | None = None
     ) -> Request[Job]:
@@ -124,15 +134,19 @@ class Jobs(Group[AnyTransport]):
         """
         document = {"from": source, "changes": dict(changes or {})}
         return Request(
-            "POST", at("jobs", job_id, "fork"), model(Job), json=document, headers=once()
+            "POST",
+            url_path("jobs", job_id, "fork"),
+            model(Job),
+            json=document,
+            headers=idempotency_header(),
         )
 
-    @answered
+    @endpoint
     def delete(self, job_id: str, *, artifacts: bool = False) -> Request[None]:
         """Delete a finished job and, with `artifacts`, also its files in the storage."""
-        return Request("DELETE", at("jobs", job_id), nothing, query={"artifacts": artifacts})
+        return Request("DELETE", url_path("jobs", job_id), nothing, query={"artifacts": artifacts})
 
-    @answered
+    @endpoint
     def progress(
         self, job_id: str, *, wait: float = 0, after: int | None = None
     ) -> Request[Progress]:
@@ -141,59 +155,59 @@ class Jobs(Group[AnyTransport]):
         With `wait`, return when its version differs from `after`, or after `wait` seconds.
         """
         query = {"wait": wait or None, "after": after}
-        path = at("jobs", job_id, "progress")
+        path = url_path("jobs", job_id, "progress")
         return Request("GET", path, model(Progress), query=query, seconds=wait)
 
-    @answered
-    def wait(self, job_id: str) -> Steps[Job]:
+    @endpoint
+    def wait(self, job_id: str) -> RequestSequence[Job]:
         """Wait until the job is over, and return it."""
-        path, version, status = at("jobs", job_id, "progress"), None, JobStatus.QUEUED
+        path, version, status = url_path("jobs", job_id, "progress"), None, JobStatus.QUEUED
         while status not in FINAL:
             query = {"wait": LONGEST_WAIT_SECONDS if version is not None else 0, "after": version}
             progress = yield Request(
                 "GET", path, model(Progress), query=query, seconds=LONGEST_WAIT_SECONDS
             )
             version, status = progress.version, progress.status
-        job: Job = yield Request("GET", at("jobs", job_id), model(Job))
+        job: Job = yield Request("GET", url_path("jobs", job_id), model(Job))
         return job
 
-    @iterated
+    @iterable_endpoint
     def events(
         self, job_id: str, *, after: int = 0, types: Sequence[str] = ()
     ) -> Listing[AnyJobEvent]:
         """Iterate over the events of the job until now."""
         return Listing(
-            at("jobs", job_id, "events"),
+            url_path("jobs", job_id, "events"),
             model(EventPage),
             query={"type": types},
             cursor=str(after),
             page_size=500,
         )
 
-    @iterated
+    @iterable_endpoint
     def stream(
         self,
         job_id: str,
         *,
         after: int = 0,
         types: Sequence[str] = (),
-        listener: feed.Listener = feed.unnoticed,
-    ) -> Feed[AnyJobEvent]:
+        listener: sse.Listener = sse.ignore,
+    ) -> SseStream[AnyJobEvent]:
         """Iterate over the events as they happen, until the last event of the job.
 
         If the connection breaks, try to connect again for five minutes, and resume after the last
         event received. The listener is called when the stream breaks and when it resumes.
         """
-        return Feed(
-            at("jobs", job_id, "events"),
-            read=lambda frame: job_event_adapter.validate_json(frame.data),
-            ends_with=lambda frame: frame.event in LAST_TYPES,
+        return SseStream(
+            url_path("jobs", job_id, "events"),
+            read=lambda event: job_event_adapter.validate_json(event.data),
+            ends_with=lambda event: event.event in LAST_TYPES,
             query={"type": types},
             after=str(after),
             listener=listener,
         )
 
-    @answered
+    @endpoint
     def metrics(
         self,
         job_id: str,
@@ -210,15 +224,15 @@ class Jobs(Group[AnyTransport]):
             "from_step": from_step,
             "to_step": to_step,
         }
-        return Request("GET", at("jobs", job_id, "metrics"), model(Metrics), query=query)
+        return Request("GET", url_path("jobs", job_id, "metrics"), model(Metrics), query=query)
 
-    @answered
+    @endpoint
     def metrics_csv(self, job_id: str, *, names: Sequence[str] = ()) -> Request[str]:
         """Return every point as CSV, in one row for each step."""
         query = {"names": ",".join(names) or None}
-        return Request("GET", at("jobs", job_id, "metrics.csv"), text, query=query)
+        return Request("GET", url_path("jobs", job_id, "metrics.csv"), text, query=query)
 
-    @answered
+    @endpoint
     def logs(
         self, job_id: str, *, attempt: int | None = None, tail: int | None = None
     ) -> Request[str]:
@@ -227,63 +241,66 @@ class Jobs(Group[AnyTransport]):
         The default is the last attempt.
         """
         query = {"attempt": attempt, "tail": tail}
-        return Request("GET", at("jobs", job_id, "logs"), text, query=query)
+        return Request("GET", url_path("jobs", job_id, "logs"), text, query=query)
 
-    @iterated
+    @iterable_endpoint
     def stream_logs(
         self,
         job_id: str,
         *,
         attempt: int | None = None,
         tail: int | None = None,
-        listener: feed.Listener = feed.unnoticed,
-    ) -> Feed[str]:
+        listener: sse.Listener = sse.ignore,
+    ) -> SseStream[str]:
         """Iterate over new lines of the log until the attempt ends.
 
         Each item has one or more lines. The default is the last attempt.
         """
-        return Feed(
-            at("jobs", job_id, "logs"),
+        return SseStream(
+            url_path("jobs", job_id, "logs"),
             read=_log_lines,
-            ends_with=lambda frame: frame.event == "end",
+            ends_with=lambda event: event.event == "end",
             query={"attempt": attempt, "tail": tail},
             listener=listener,
         )
 
-    @answered
+    @endpoint
     def generate(
         self, job_id: str, new: NewGeneration | Mapping[str, Any] | None = None
-    ) -> Steps[Generation]:
+    ) -> RequestSequence[Generation]:
         """Generate text with a model of the job, also while it trains. Wait for the result.
 
         The generation that is returned has succeeded or failed.
         """
         seconds = LONGEST_WAIT_SECONDS
         asked: Generation = yield Request(
-            "POST", at("jobs", job_id, "generate"), model(Generation), json=changes_of(new or {})
+            "POST",
+            url_path("jobs", job_id, "generate"),
+            model(Generation),
+            json=changes_of(new or {}),
         )
         while asked.status not in OVER:
             asked = yield Request(
                 "GET",
-                at("jobs", job_id, "generations", asked.id),
+                url_path("jobs", job_id, "generations", asked.id),
                 model(Generation),
                 query={"wait": seconds},
                 seconds=seconds,
             )
         return asked
 
-    @iterated
+    @iterable_endpoint
     def generations(self, job_id: str, *, limit: int | None = None) -> Listing[Generation]:
         """Iterate over the generated texts, the newest first."""
-        path = at("jobs", job_id, "generations")
+        path = url_path("jobs", job_id, "generations")
         return Listing(path, model(Page[Generation]), limit=limit)
 
-    @iterated
+    @iterable_endpoint
     def checkpoints(self, job_id: str) -> Listing[CheckpointEntry]:
         """Iterate over the checkpoints and merged models of the job, the newest first."""
-        return Listing(at("jobs", job_id, "checkpoints"), model(Page[CheckpointEntry]))
+        return Listing(url_path("jobs", job_id, "checkpoints"), model(Page[CheckpointEntry]))
 
-    @iterated
+    @iterable_endpoint
     def artifacts(
         self,
         job_id: str,
@@ -294,13 +311,13 @@ class Jobs(Group[AnyTransport]):
     ) -> Listing[StoredArtifact]:
         """Iterate over the files of the job, sorted by path."""
         return Listing(
-            at("jobs", job_id, "artifacts"),
+            url_path("jobs", job_id, "artifacts"),
             model(Page[StoredArtifact]),
             query={"kind": kind, "step": step, "prefix": prefix or None},
             page_size=1000,
         )
 
-    @threaded
+    @blocking_endpoint
     def download(
         self,
         transport: Transport,
@@ -309,7 +326,7 @@ class Jobs(Group[AnyTransport]):
         *,
         prefix: str = "",
         connections: int = CONNECTIONS,
-        listener: download.Listener = download.unnoticed,
+        listener: download.Listener = download.ignore,
     ) -> Sequence[Path]:
         """Download the files whose path starts with `prefix`, and verify each by its sha256.
 
@@ -325,5 +342,5 @@ def _several(status: JobStatus | Iterable[JobStatus]) -> Sequence[str]:
     return [status] if isinstance(status, JobStatus) else [*status]
 
 
-def _log_lines(frame: Frame) -> str | None:
-    return None if frame.event == "end" else frame.data + "\n"
+def _log_lines(event: SseEvent) -> str | None:
+    return None if event.event == "end" else event.data + "\n"

@@ -82,27 +82,27 @@ class Listing(Generic[Item]):
         return Request("GET", self.path, self.read, query=query)
 
 
-Steps = Generator[Request[Any], Any, Answer]
+RequestSequence = Generator[Request[Any], Any, Answer]
 """Several requests, of which each may depend on the answers before it."""
 
 
-def at(*parts: str) -> str:
-    """Return the path of a route, such as `at("jobs", job_id, "cancel")`."""
+def url_path(*parts: str) -> str:
+    """Return the path of a route, such as `url_path("jobs", job_id, "cancel")`."""
     return "/v1/" + "/".join(quote(part, safe="") for part in parts)
 
 
-def once() -> dict[str, str]:
+def idempotency_header() -> dict[str, str]:
     """Return an Idempotency-Key header: a request sent twice with it creates only one thing."""
     return {"Idempotency-Key": uuid.uuid4().hex}
 
 
-def body(given: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
+def json_body(given: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
     """Return the JSON body. A mapping is sent as it is, and the service reports its errors."""
     return given.model_dump(mode="json") if isinstance(given, BaseModel) else dict(given)
 
 
 def changes_of(given: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON body like `body`, without the fields of a model that were not set."""
+    """Return the JSON body like `json_body`, without the fields of a model that were not set."""
     if isinstance(given, BaseModel):
         return given.model_dump(mode="json", exclude_unset=True)
     return dict(given)

@@ -14,7 +14,7 @@ BACKOFF = Backoff(first=0.5, longest=8.0)
 LONGEST_ASKED_SECONDS = 60.0  # for a longer `Retry-After`, raise instead of waiting
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 RATE_LIMITED = 429
-PATIENCE_SECONDS = 300.0  # give up after so long without an answer from the service
+BUDGET_SECONDS = 300.0  # give up after so long without an answer from the service
 
 Outcome = httpx.Response | httpx.TransportError
 
@@ -37,17 +37,17 @@ class Retry:
         return BACKOFF.wait(tried)
 
 
-class Patience:
+class RetryBudget:
     """The retry state of a long transfer that can resume after it broke."""
 
     def __init__(self) -> None:
         self._tried = 0
-        self._heard_at = time.monotonic()
+        self._reset_at = time.monotonic()
 
-    def heard(self) -> None:
-        self._tried, self._heard_at = 0, time.monotonic()
+    def reset(self) -> None:
+        self._tried, self._reset_at = 0, time.monotonic()
 
-    def after(self, error: ApiError | Unreachable | None) -> float:
+    def next_delay(self, error: ApiError | Unreachable | None) -> float:
         """Return the seconds to wait before the next try. Raise `error` if it would be useless."""
         if error and not (_may_return(error) and self._is_left):
             raise error
@@ -56,7 +56,7 @@ class Patience:
 
     @property
     def _is_left(self) -> bool:
-        return time.monotonic() - self._heard_at < PATIENCE_SECONDS
+        return time.monotonic() - self._reset_at < BUDGET_SECONDS
 
 
 def _may_return(error: ApiError | Unreachable) -> bool:

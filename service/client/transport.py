@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 
 from service.client.errors import ApiError, InvalidConnection, Unreachable, error_of
-from service.client.feed import Feed, Reception
-from service.client.requests import Answer, Item, Listing, Request, Steps
+from service.client.requests import Answer, Item, Listing, Request, RequestSequence
 from service.client.retry import Outcome, Retry
+from service.client.sse import SseStream, Subscription
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
@@ -119,10 +119,10 @@ class Transport:
         except httpx.TransportError as error:
             return error
 
-    def answer(self, call: Request[Answer] | Steps[Answer]) -> Answer:
+    def answer(self, call: Request[Answer] | RequestSequence[Answer]) -> Answer:
         return self.send(call) if isinstance(call, Request) else self._run(call)
 
-    def iterate(self, call: Listing[Item] | Feed[Item]) -> Iterator[Item]:
+    def iterate(self, call: Listing[Item] | SseStream[Item]) -> Iterator[Item]:
         return self._pages(call) if isinstance(call, Listing) else self._listen(call)
 
     def _pages(self, listing: Listing[Item]) -> Iterator[Item]:
@@ -134,26 +134,26 @@ class Transport:
             if cursor is None:
                 return
 
-    def _run(self, steps: Steps[Answer]) -> Answer:
+    def _run(self, sequence: RequestSequence[Answer]) -> Answer:
         answer: Any = None
         try:
             while True:
-                answer = self.send(steps.send(answer))
+                answer = self.send(sequence.send(answer))
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return] # the value of a generator has no type
 
-    def _listen(self, feed: Feed[Item]) -> Iterator[Item]:
-        reception = Reception(feed)
-        while not reception.over:
+    def _listen(self, stream: SseStream[Item]) -> Iterator[Item]:
+        subscription = Subscription(stream)
+        while not subscription.over:
             error: ApiError | Unreachable | None = None
             try:
-                with self.open(reception.request()) as response:
-                    reception.begin(response.status_code)
+                with self.open(subscription.request()) as response:
+                    subscription.begin(response.status_code)
                     for chunk in response.iter_bytes():
-                        yield from reception.take(chunk)
-            except (ApiError, Unreachable) as cut:
-                error = cut
-            time.sleep(reception.pause(error))
+                        yield from subscription.receive(chunk)
+            except (ApiError, Unreachable) as caught:
+                error = caught
+            time.sleep(subscription.pause(error))
 
     @contextmanager
     def open(self, request: Request[Any]) -> Iterator[httpx.Response]:
@@ -198,10 +198,10 @@ class AsyncTransport:
         except httpx.TransportError as error:
             return error
 
-    async def answer(self, call: Request[Answer] | Steps[Answer]) -> Answer:
+    async def answer(self, call: Request[Answer] | RequestSequence[Answer]) -> Answer:
         return await (self.send(call) if isinstance(call, Request) else self._run(call))
 
-    def iterate(self, call: Listing[Item] | Feed[Item]) -> AsyncIterator[Item]:
+    def iterate(self, call: Listing[Item] | SseStream[Item]) -> AsyncIterator[Item]:
         return self._pages(call) if isinstance(call, Listing) else self._listen(call)
 
     async def _pages(self, listing: Listing[Item]) -> AsyncIterator[Item]:
@@ -214,27 +214,27 @@ class AsyncTransport:
             if cursor is None:
                 return
 
-    async def _run(self, steps: Steps[Answer]) -> Answer:
+    async def _run(self, sequence: RequestSequence[Answer]) -> Answer:
         answer: Any = None
         try:
             while True:
-                answer = await self.send(steps.send(answer))
+                answer = await self.send(sequence.send(answer))
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return] # the value of a generator has no type
 
-    async def _listen(self, feed: Feed[Item]) -> AsyncIterator[Item]:
-        reception = Reception(feed)
-        while not reception.over:
+    async def _listen(self, stream: SseStream[Item]) -> AsyncIterator[Item]:
+        subscription = Subscription(stream)
+        while not subscription.over:
             error: ApiError | Unreachable | None = None
             try:
-                async with self.open(reception.request()) as response:
-                    reception.begin(response.status_code)
+                async with self.open(subscription.request()) as response:
+                    subscription.begin(response.status_code)
                     async for chunk in response.aiter_bytes():
-                        for item in reception.take(chunk):
+                        for item in subscription.receive(chunk):
                             yield item
-            except (ApiError, Unreachable) as cut:
-                error = cut
-            await asyncio.sleep(reception.pause(error))
+            except (ApiError, Unreachable) as caught:
+                error = caught
+            await asyncio.sleep(subscription.pause(error))
 
     @asynccontextmanager
     async def open(self, request: Request[Any]) -> AsyncIterator[httpx.Response]:

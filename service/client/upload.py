@@ -8,8 +8,8 @@ from pathlib import Path
 from jobs.schemas.datasets import DatasetStatus, NewDataset, UploadedDataset
 from relora_core.files import sha256
 from service.client.errors import ApiError, Unreachable
-from service.client.requests import Listing, Request, at, model, nothing
-from service.client.retry import Patience
+from service.client.requests import Listing, Request, model, nothing, url_path
+from service.client.retry import RetryBudget
 from service.client.transport import Transport
 from service.schemas import tus
 from service.schemas.pages import Page
@@ -20,7 +20,7 @@ Listener = Callable[[int], None]
 """Is told how many bytes the service has."""
 
 
-def unnoticed(_: int) -> None:
+def ignore(_: int) -> None:
     pass
 
 
@@ -38,14 +38,14 @@ class Upload:
             sha256=sha256(self.file),
         )
         dataset = self._known(new) or self._announce(new)
-        patience = Patience()
+        budget = RetryBudget()
         while dataset.status is DatasetStatus.UPLOADING:
             self.listener(dataset.received)
             try:
                 self._send_part(dataset)
-                patience.heard()
+                budget.reset()
             except (ApiError, Unreachable) as error:
-                time.sleep(patience.after(None if _is_elsewhere(error) else error))
+                time.sleep(budget.next_delay(None if _is_elsewhere(error) else error))
             dataset = self._get(dataset.id)
         self.listener(dataset.received)
         return dataset
@@ -63,7 +63,7 @@ class Upload:
         return None
 
     def _datasets(self) -> Iterator[UploadedDataset]:
-        return self.transport.iterate(Listing(at("datasets"), model(Page[UploadedDataset])))
+        return self.transport.iterate(Listing(url_path("datasets"), model(Page[UploadedDataset])))
 
     def _announce(self, new: NewDataset) -> UploadedDataset:
         metadata = new.model_dump(include={"name", "filename", "sha256"})
@@ -73,12 +73,12 @@ class Upload:
             tus.METADATA: tus.encode_metadata(metadata),
         }
         return self.transport.send(
-            Request("POST", at("datasets"), model(UploadedDataset), headers=headers)
+            Request("POST", url_path("datasets"), model(UploadedDataset), headers=headers)
         )
 
     def _get(self, dataset_id: str) -> UploadedDataset:
         return self.transport.send(
-            Request("GET", at("datasets", dataset_id), model(UploadedDataset))
+            Request("GET", url_path("datasets", dataset_id), model(UploadedDataset))
         )
 
     def _send_part(self, dataset: UploadedDataset) -> None:
@@ -90,7 +90,7 @@ class Upload:
             tus.OFFSET: str(dataset.received),
             "Content-Type": tus.CONTENT_TYPE,
         }
-        path = at("datasets", dataset.id)
+        path = url_path("datasets", dataset.id)
         self.transport.send(Request("PATCH", path, nothing, headers=headers, content=content))
 
 

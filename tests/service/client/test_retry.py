@@ -9,13 +9,13 @@ import pytest
 
 from jobs.backoff import Backoff
 from service.client import ApiError, Client, Unreachable, retry
-from service.client.requests import Request, nothing, once
+from service.client.requests import Request, idempotency_header, nothing
 from service.client.retry import Retry
 
 Stranger = Callable[..., tuple[str, list[tuple[str, str, dict[str, str]]]]]
 READ = Request("GET", "/", nothing)
 MAKE = Request("POST", "/", nothing)
-MAKE_ONCE = Request("POST", "/", nothing, headers=once())
+MAKE_ONCE = Request("POST", "/", nothing, headers=idempotency_header())
 
 
 @pytest.fixture(autouse=True)

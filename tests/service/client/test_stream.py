@@ -11,7 +11,7 @@ from jobs.schemas.job import Job
 from jobs.schemas.status import JobError, JobStatus
 from relora_core.events import Warned
 from service.client import AsyncClient, Client
-from service.client.feed import Back, Cut, Frame, Frames
+from service.client.sse import Disconnected, Reconnected, SseEvent, SseParser
 from tests.fixtures.reports import step_finished
 from tests.service.process import Service
 from tests.service.serving import serving
@@ -55,7 +55,7 @@ def test_a_job_that_failed_and_was_retried_is_told_to_its_end(
 def test_a_stream_outlives_a_restart_of_the_server_without_loss_or_repetition(
     backends: Backends, running: Job, report: Report
 ) -> None:
-    news: list[Cut | Back] = []
+    news: list[Disconnected | Reconnected] = []
     first = ExitStack()
     url = first.enter_context(serving(backends))
     with Client(url) as client:
@@ -69,15 +69,15 @@ def test_a_stream_outlives_a_restart_of_the_server_without_loss_or_repetition(
             seen += [event.id for event in stream]
     assert seen == [1, 2, 3, 4, 5, 6]
     cut, back = news
-    assert cut == Cut("closed by the service")
-    assert isinstance(back, Back)
+    assert cut == Disconnected("closed by the service")
+    assert isinstance(back, Reconnected)
 
 
 def test_a_stream_that_is_not_cut_tells_its_listener_nothing(
     client: Client, backends: Backends, running: Job
 ) -> None:
     backends.attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
-    news: list[Cut | Back] = []
+    news: list[Disconnected | Reconnected] = []
     assert len(list(client.jobs.stream(running.id, listener=news.append))) == 5
     assert list(client.jobs.stream(running.id, after=5, listener=news.append)) == []
     assert news == []
@@ -115,6 +115,6 @@ def test_a_text_with_separators_of_lines_stays_whole(
 
 def test_frames_are_cut_wherever_the_bytes_are() -> None:
     stream = "retry: 2000\n\n: ping\n\nid: 7\nevent: log\ndata: é\ndata: \n\nid: 8\ndata:x\r\n\r\n"
-    frames = Frames()
-    found = [frame for byte in stream.encode() for frame in frames.cut(bytes([byte]))]
-    assert found == [Frame("7", "log", "é\n"), Frame("8", "", "x")]
+    parser = SseParser()
+    found = [event for byte in stream.encode() for event in parser.parse(bytes([byte]))]
+    assert found == [SseEvent("7", "log", "é\n"), SseEvent("8", "", "x")]

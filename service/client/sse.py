@@ -7,71 +7,71 @@ from typing import Generic
 
 from service.client.errors import ApiError, Unreachable
 from service.client.requests import Item, Query, Request, nothing
-from service.client.retry import Patience
+from service.client.retry import RetryBudget
 
 QUIET_SECONDS = 15.0  # the service sends a comment after so long without an event
 OVER = 204  # do not connect again
 
 
 @dataclass(frozen=True)
-class Frame:
+class SseEvent:
     id: str
     event: str
     data: str
 
 
 @dataclass(frozen=True)
-class Cut:
+class Disconnected:
     """A stream broke before its end. The client tries to reconnect for five minutes."""
 
     reason: str
 
 
 @dataclass(frozen=True)
-class Back:
+class Reconnected:
     """The stream has resumed where it broke."""
 
     seconds: float  # how long it was broken
 
 
-Listener = Callable[[Cut | Back], None]
+Listener = Callable[[Disconnected | Reconnected], None]
 """Is told once of each time that a stream breaks off, and once when it goes on."""
 
 
-def unnoticed(_: Cut | Back) -> None:
+def ignore(_: Disconnected | Reconnected) -> None:
     pass
 
 
 @dataclass(frozen=True)
-class Feed(Generic[Item]):
+class SseStream(Generic[Item]):
     """A stream of items.
 
-    `ends_with` tells if a frame may be the last one. After such a frame there is no wait before
+    `ends_with` tells if an event may be the last one. After such an event there is no wait before
     the next connection.
     """
 
     path: str
-    read: Callable[[Frame], Item | None]
-    ends_with: Callable[[Frame], bool]
+    read: Callable[[SseEvent], Item | None]
+    ends_with: Callable[[SseEvent], bool]
     query: Query = field(default_factory=dict)
     after: str | None = None
-    listener: Listener = unnoticed
+    listener: Listener = ignore
 
 
-class Frames:
-    """A parser of bytes into frames. httpx's `iter_lines` also splits at U+2028 and the like."""
+class SseParser:
+    """A parser of bytes into events. httpx's `iter_lines` also splits at U+2028 and the like."""
 
     def __init__(self) -> None:
         self._rest = b""
         self._fields: dict[str, list[str]] = {}
 
-    def cut(self, chunk: bytes) -> Iterator[Frame]:
+    def parse(self, chunk: bytes) -> Iterator[SseEvent]:
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         for line in lines:
-            if frame := self._line(line.decode(errors="replace").removesuffix("\r")):
-                yield frame
+            if event := self._line(line.decode(errors="replace").removesuffix("\r")):
+                yield event
 
-    def _line(self, line: str) -> Frame | None:
+    def _line(self, line: str) -> SseEvent | None:
         if line:
             name, _, value = line.partition(":")
             self._fields.setdefault(name, []).append(value.removeprefix(" "))
@@ -80,21 +80,21 @@ class Frames:
         if "data" not in fields:  # a comment, or the `retry` field
             return None
         last = {name: values[-1] for name, values in fields.items()}
-        return Frame(last.get("id", ""), last.get("event", ""), "\n".join(fields["data"]))
+        return SseEvent(last.get("id", ""), last.get("event", ""), "\n".join(fields["data"]))
 
 
-class Reception(Generic[Item]):
-    """The state of one feed over all its connections."""
+class Subscription(Generic[Item]):
+    """The state of one stream over all its connections."""
 
-    def __init__(self, feed: Feed[Item]) -> None:
+    def __init__(self, stream: SseStream[Item]) -> None:
         self.over = False
-        self._feed = feed
-        self._position = feed.after
-        self._frames = Frames()
+        self._stream = stream
+        self._position = stream.after
+        self._parser = SseParser()
         self._ending = False
         self._connected = False
-        self._cut_at: float | None = None
-        self._patience = Patience()
+        self._disconnected_at: float | None = None
+        self._budget = RetryBudget()
 
     def request(self) -> Request[None]:
         headers = {"Accept": "text/event-stream"}
@@ -102,27 +102,27 @@ class Reception(Generic[Item]):
             headers["Last-Event-ID"] = self._position
         return Request(
             "GET",
-            self._feed.path,
+            self._stream.path,
             nothing,
-            query=self._feed.query,
+            query=self._stream.query,
             headers=headers,
             seconds=QUIET_SECONDS,
         )
 
     def begin(self, status: int) -> None:
         """Note that a connection is open, with this status."""
-        self._frames, self._connected = Frames(), True
+        self._parser, self._connected = SseParser(), True
         self.over = status == OVER
-        if self._cut_at is not None:
-            self._feed.listener(Back(time.monotonic() - self._cut_at))
-            self._cut_at = None
+        if self._disconnected_at is not None:
+            self._stream.listener(Reconnected(time.monotonic() - self._disconnected_at))
+            self._disconnected_at = None
 
-    def take(self, chunk: bytes) -> Iterator[Item]:
-        self._patience.heard()
-        for frame in self._frames.cut(chunk):
-            self._position = frame.id or self._position
-            self._ending = self._feed.ends_with(frame)
-            if (item := self._feed.read(frame)) is not None:
+    def receive(self, chunk: bytes) -> Iterator[Item]:
+        self._budget.reset()
+        for event in self._parser.parse(chunk):
+            self._position = event.id or self._position
+            self._ending = self._stream.ends_with(event)
+            if (item := self._stream.read(event)) is not None:
                 yield item
 
     def pause(self, error: ApiError | Unreachable | None) -> float:
@@ -134,8 +134,8 @@ class Reception(Generic[Item]):
             raise error
         if self.over or (self._ending and not error):
             return 0.0
-        seconds = self._patience.after(error)
-        if self._cut_at is None:
-            self._cut_at = time.monotonic()
-            self._feed.listener(Cut(str(error) if error else "closed by the service"))
+        seconds = self._budget.next_delay(error)
+        if self._disconnected_at is None:
+            self._disconnected_at = time.monotonic()
+            self._stream.listener(Disconnected(str(error) if error else "closed by the service"))
         return seconds
