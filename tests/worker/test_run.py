@@ -34,7 +34,7 @@ from tests.worker.processes import ranks, trainers, wait_until
 from tests.worker.scripted_trainer import ScriptedLauncher, weights
 from worker.attempt import clock
 from worker.attempt.workdir import Workdir
-from worker.launchers.launcher import Trainer
+from worker.launchers.launcher import TrainerProcess
 from worker.launchers.process import TiedProcess
 from worker.launchers.torchrun import Torchrun
 from worker.node.health import Health
@@ -293,7 +293,9 @@ def test_an_attempt_that_a_full_disk_ends_is_not_counted(
 class CrashingLauncher:
     """A launcher of a program that prints a line and fails."""
 
-    def launch(self, workdir: Workdir, *, environ: Mapping[str, str], **_: object) -> Trainer:
+    def launch(
+        self, workdir: Workdir, *, environ: Mapping[str, str], **_: object
+    ) -> TrainerProcess:
         command = [sys.executable, "-c", "print('no luck'); raise SystemExit(1)"]
         return TiedProcess(command, environ=environ, cwd=workdir.empty, log=workdir.log)
 
@@ -320,7 +322,7 @@ class CountingLauncher:
 
     num_processes: list[int] = field(default_factory=list)
 
-    def launch(self, workdir: Workdir, *, num_processes: int, **options: Any) -> Trainer:
+    def launch(self, workdir: Workdir, *, num_processes: int, **options: Any) -> TrainerProcess:
         self.num_processes.append(num_processes)
         return SCRIPTED.launch(workdir, **options)
 

@@ -18,7 +18,7 @@ LONGEST_PAUSE = 5.0  # seconds; a renewal also fetches a cancel request, which m
 WATCH_SECONDS = 0.25
 
 
-class Held(Protocol):
+class LeasedProcess(Protocol):
     """A process, or a group of processes, that must not outlive the lease."""
 
     def live_until(self, end: float) -> None:
@@ -47,7 +47,7 @@ class Lease:
         self._deadline = claimed_at + seconds
         self._ended = threading.Event()
         self._lost = False
-        self._held: Held | None = None
+        self._process: LeasedProcess | None = None
         self._threads = [
             threading.Thread(target=work, name=f"{name}-{job.id}", daemon=True)
             for name, work in (("lease", self._renew), ("lease-watch", self._watch))
@@ -71,31 +71,31 @@ class Lease:
         if self._is_over():
             raise LeaseLost(self.job_id, self.attempt)
 
-    def hold(self, held: Held) -> None:
-        """Kill `held` when the lease ends, even if the rest of the worker is blocked.
+    def kill_on_expiry(self, process: LeasedProcess) -> None:
+        """Kill `process` when the lease ends, even if the rest of the worker is blocked.
 
-        `held` also gets the new end at each renewal, so that it can end by itself if this process
-        is stopped.
+        `process` also gets the new end at each renewal, so that it can end by itself if this
+        process is stopped.
         """
-        self._held = held
-        held.live_until(self._deadline)
+        self._process = process
+        process.live_until(self._deadline)
         if self._is_over():  # the watch thread may have ended already
-            held.kill(grace_seconds=0)
+            process.kill(grace_seconds=0)
 
     def _is_over(self) -> bool:
         self._lost = self._lost or clock.now() >= self._deadline
         return self._lost
 
     def _watch(self) -> None:
-        """Kill what is held when the lease ends.
+        """Kill the process when the lease ends.
 
         Use nothing that can block, not even the logger. Poll often: a wait does not count the time
         that the host sleeps.
         """
         while not self._ended.wait(WATCH_SECONDS):
             if self._is_over():
-                if self._held is not None:
-                    self._held.kill(grace_seconds=0)
+                if self._process is not None:
+                    self._process.kill(grace_seconds=0)
                 return
 
     def _renew(self) -> None:
@@ -118,5 +118,5 @@ class Lease:
                     return
                 self.requested_action = action
                 self._deadline = asked_at + self._seconds
-                if self._held is not None:
-                    self._held.live_until(self._deadline)
+                if self._process is not None:
+                    self._process.live_until(self._deadline)

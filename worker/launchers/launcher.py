@@ -2,19 +2,19 @@
 
 A launcher decides where the processes of a trainer run and how they find each other. The worker
 does the rest in the same way for every launcher: it prepares the workdir, then reads the files of
-the workdir and calls the methods of `Trainer`.
+the workdir and calls the methods of `TrainerProcess`.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from worker.attempt.lease import Held
+from worker.attempt.lease import LeasedProcess
 from worker.attempt.workdir import Workdir
 from worker.launchers.process import GRACE_SECONDS
 
 
-class Trainer(Held, Protocol):
+class TrainerProcess(LeasedProcess, Protocol):
     """A running trainer, in one process or in several, on one node or on several.
 
     The launcher guarantees the following:
@@ -50,7 +50,7 @@ class Trainer(Held, Protocol):
 class Launcher(Protocol):
     def launch(
         self, workdir: Workdir, *, cache: Path, num_processes: int, environ: Mapping[str, str]
-    ) -> Trainer:
+    ) -> TrainerProcess:
         """Start a trainer in `num_processes` processes, and return without waiting for it.
 
         The processes get `environ` as their environment: nothing else of the worker's environment

@@ -8,7 +8,7 @@ from jobs.outages import DATABASE_OUTAGES, FailureLog
 from relora_core.counted import counted
 from relora_core.events import AnyTrainEvent, TrainFailed, TrainFinished, TrainStopped
 from worker.attempt.attempt import Attempt
-from worker.launchers.launcher import Trainer
+from worker.launchers.launcher import TrainerProcess
 from worker.launchers.process import log_tail
 from worker.supervision.live_log import LiveLog
 from worker.supervision.liveness import Liveness
@@ -80,14 +80,14 @@ class Recorder:
 
 
 def supervise(
-    trainer: Trainer, attempt: Attempt, recorder: Recorder, live_log: LiveLog
+    trainer: TrainerProcess, attempt: Attempt, recorder: Recorder, live_log: LiveLog
 ) -> TrainerExit:
     """Wait until the trainer has ended and its events are stored. Return how it ended.
 
     Kill a trainer that gives no sign of life for `retries.stalled_after`. If the lease is lost,
     kill the trainer and raise `LeaseLost`.
     """
-    attempt.lease.hold(trainer)
+    attempt.lease.kill_on_expiry(trainer)
     liveness, patience = Liveness(attempt.workdir), attempt.job.spec.retries.stalled_after
     stalled = False
     try:

@@ -77,7 +77,7 @@ def test_it_is_renewed_while_it_is_held(backends: Backends, make_spec: MakeSpec)
 def test_what_it_holds_is_told_of_each_renewal(long_lease: Lease) -> None:
     held = HeldThing()
     with long_lease:
-        long_lease.hold(held)
+        long_lease.kill_on_expiry(held)
         wait_until(lambda: len(held.ends) > 3)
         first, *renewed, last = held.ends
     assert first < last
@@ -129,7 +129,7 @@ def test_an_error_that_nobody_thought_of_is_waited_out_too(
 
     monkeypatch.setattr(backends.attempts, "renew", failing)
     with long_lease:
-        long_lease.hold(held)
+        long_lease.kill_on_expiry(held)
         wait_until(lambda: len(held.ends) > 1)
         long_lease.check()
 
@@ -157,7 +157,7 @@ def test_its_end_is_told_whatever_the_store_waits_for(
     held, answer = HeldThing(), threading.Event()
     monkeypatch.setattr(backends.attempts, "renew", lambda *_, **__: answer.wait(30))
     with lease:
-        lease.hold(held)
+        lease.kill_on_expiry(held)
         assert held.killed.wait(30)
     answer.set()
 
@@ -167,7 +167,7 @@ def test_who_asks_after_its_end_is_told_at_once(
 ) -> None:
     monkeypatch.setattr(clock, "now", lambda: time.monotonic() + 1e9)
     held = HeldThing()
-    lease.hold(held)
+    lease.kill_on_expiry(held)
     assert held.killed.is_set()
 
 

@@ -1,4 +1,4 @@
-"""The guarantees of `worker.launchers.launcher.Trainer`, tested with each launcher."""
+"""The guarantees of `worker.launchers.launcher.TrainerProcess`, tested with each launcher."""
 
 import json
 from collections.abc import Callable
@@ -14,12 +14,12 @@ from tests.worker.conftest import BeginAttempt, MakeSpec
 from tests.worker.processes import ranks, trainers, wait_until
 from tests.worker.scripted_trainer import ScriptedLauncher
 from worker.attempt.attempt import Attempt
-from worker.launchers.launcher import Launcher, Trainer
+from worker.launchers.launcher import Launcher, TrainerProcess
 from worker.launchers.torchrun import Torchrun
 
 pytestmark = pytest.mark.integration
 
-Start = Callable[[], Trainer]
+Start = Callable[[], TrainerProcess]
 Event = TypeVar("Event", bound=AnyTrainEvent)
 
 
@@ -52,14 +52,14 @@ def attempt(begin_attempt: BeginAttempt, make_spec: MakeSpec) -> Attempt:
 def start(launcher: Launcher, attempt: Attempt) -> Start:
     """Return a function that starts a trainer under the attempt's lease."""
 
-    def start() -> Trainer:
+    def start() -> TrainerProcess:
         trainer = launcher.launch(
             attempt.workdir,
             cache=attempt.cache,
             num_processes=1,
             environ={**attempt.environ(), "GREETING": "hello"},
         )
-        attempt.lease.hold(trainer)
+        attempt.lease.kill_on_expiry(trainer)
         return trainer
 
     return start
