@@ -17,14 +17,14 @@ from jobs.store.artifacts import Selection
 from jobs.trainable import file_problems, model_problems
 from jobs.webhooks.signature import InvalidSigningSecret, signing_keys
 from relora_core.data.epochs import Size, guessed_epochs
-from relora_core.spec.error_messages import Problem
+from relora_core.spec.error_messages import FieldError
 
 UNKNOWN_NAME = "the project has no secret of this name; store it under this name first"
 
 
 def problems_of(
     spec: JobSpec, backends: Backends, *, project: str, locations: Locations | None = None
-) -> list[Problem]:
+) -> list[FieldError]:
     """Return why this service cannot run a valid spec: a problem for each field to change.
 
     The list is empty if it can. `locations` are the access rules of this process; by default they
@@ -55,20 +55,20 @@ def epochs_of(spec: JobSpec, backends: Backends, *, project: str) -> float | Non
     return guessed_epochs(spec, {one.uri: Size(one.filename, one.size) for one in found})
 
 
-def priority_problems(priority: int, backends: Backends) -> list[Problem]:
+def priority_problems(priority: int, backends: Backends) -> list[FieldError]:
     """Return why no job may have this priority in this service."""
     highest = backends.settings.max_priority
     if priority <= highest:
         return []
-    return [Problem(path="priority", message=f"must be {highest} or less here; got {priority}")]
+    return [FieldError(path="priority", message=f"must be {highest} or less here; got {priority}")]
 
 
-def webhook_problems(webhook: WebhookSpec, backends: Backends, *, project: str) -> list[Problem]:
+def webhook_problems(webhook: WebhookSpec, backends: Backends, *, project: str) -> list[FieldError]:
     """Return why nothing can be sent to a webhook. Paths are the fields of the webhook."""
     refused = Locations.of(backends.settings).webhook_problem(webhook.url)
     problems = [refused] if refused else []
     if message := _signing_problem(webhook.secret, backends, project):
-        problems.append(Problem(path="secret", message=message))
+        problems.append(FieldError(path="secret", message=message))
     return problems
 
 
@@ -82,13 +82,13 @@ def _signing_problem(name: str, backends: Backends, project: str) -> str | None:
     return None
 
 
-def _refused_webhooks(spec: JobSpec, backends: Backends, project: str) -> Iterator[Problem]:
+def _refused_webhooks(spec: JobSpec, backends: Backends, project: str) -> Iterator[FieldError]:
     for number, webhook in enumerate(spec.webhooks):
         for problem in webhook_problems(webhook, backends, project=project):
-            yield Problem(path=f"webhooks.{number}.{problem.path}", message=problem.message)
+            yield FieldError(path=f"webhooks.{number}.{problem.path}", message=problem.message)
 
 
-def _unknown_secrets(spec: JobSpec, backends: Backends, project: str) -> Iterator[Problem]:
+def _unknown_secrets(spec: JobSpec, backends: Backends, project: str) -> Iterator[FieldError]:
     """Yield a problem for each secret that the project does not have.
 
     The message does not repeat the name, because it may be a secret value written by mistake.
@@ -98,29 +98,29 @@ def _unknown_secrets(spec: JobSpec, backends: Backends, project: str) -> Iterato
     missing = backends.secrets.missing(project, set(spec.secrets.values()))
     for variable, name in spec.secrets.items():
         if name in missing:
-            yield Problem(path=f"secrets.{variable}", message=UNKNOWN_NAME)
+            yield FieldError(path=f"secrets.{variable}", message=UNKNOWN_NAME)
 
 
-def _unusable_datasets(spec: JobSpec, backends: Backends, project: str) -> Iterator[Problem]:
+def _unusable_datasets(spec: JobSpec, backends: Backends, project: str) -> Iterator[FieldError]:
     named = dict(uploads_of(spec))
     statuses = backends.datasets.statuses(project, set(named.values()))
     for path, dataset_id in named.items():
         if dataset_id not in statuses:
             message = f"there is no dataset {dataset_id!r}; list the datasets to see their ids"
-            yield Problem(path=path, message=message)
+            yield FieldError(path=path, message=message)
         elif statuses[dataset_id] is not DatasetStatus.READY:
             message = f"dataset {dataset_id} is not here to its last byte; go on with its upload"
-            yield Problem(path=path, message=message)
+            yield FieldError(path=path, message=message)
 
 
-def _unknown_jobs(spec: JobSpec, backends: Backends, project: str) -> Iterator[Problem]:
+def _unknown_jobs(spec: JobSpec, backends: Backends, project: str) -> Iterator[FieldError]:
     for path, uri in uris_of(spec):
         named = parse(uri)
         if named is None:
             message = f"write job://JOB_ID/final, …/merged/STEP or …/checkpoints/STEP; got {uri!r}"
-            yield Problem(path=path, message=message)
+            yield FieldError(path=path, message=message)
         elif not _has_files(backends, project, *named):
-            yield Problem(path=path, message=f"there is no {named[1]} of a job {named[0]!r}")
+            yield FieldError(path=path, message=f"there is no {named[1]} of a job {named[0]!r}")
 
 
 def _has_files(backends: Backends, project: str, job_id: str, folder: str) -> bool:

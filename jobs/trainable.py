@@ -12,11 +12,11 @@ from relora_core.estimate.phases import planned_phases
 from relora_core.estimate.shape_of import needs_trainer, shape_of
 from relora_core.shapes.names import check_names
 from relora_core.spec import ConfigModel
-from relora_core.spec.error_messages import Problem
+from relora_core.spec.error_messages import FieldError
 from relora_core.spec.file_uris import existing_path, is_pattern
 
 
-def model_problems(spec: JobSpec) -> Iterator[Problem]:
+def model_problems(spec: JobSpec) -> Iterator[FieldError]:
     """Yield invalid names and sizes of the model, and a method that does not fit the model."""
     try:
         shape = None if needs_trainer(spec) else shape_of(spec)
@@ -32,17 +32,17 @@ def model_problems(spec: JobSpec) -> Iterator[Problem]:
         yield _problem("method", error)
 
 
-def _problem(part: str, error: ModelError) -> Problem:
+def _problem(part: str, error: ModelError) -> FieldError:
     """Return the problem of an error; its path is the field that the message begins with, if any.
 
     The field must be in `part`; otherwise the path is `part`.
     """
     named = re.match(rf"({re.escape(part)}[\w.]*):? ", str(error))
     path = named[1] if named else part
-    return Problem(path, str(error)[named.end() if named else 0 :])
+    return FieldError(path, str(error)[named.end() if named else 0 :])
 
 
-def file_problems(spec: JobSpec) -> Iterator[Problem]:
+def file_problems(spec: JobSpec) -> Iterator[FieldError]:
     """Yield data files with an unknown format, and files that are missing from existing folders.
 
     A folder that does not exist on this machine may exist on the workers, so its files are not
@@ -52,7 +52,7 @@ def file_problems(spec: JobSpec) -> Iterator[Problem]:
         return
     for path, uri in spec.data.places():
         if reason := _unreadable(uri):
-            yield Problem(path, reason)
+            yield FieldError(path, reason)
 
 
 def _unreadable(uri: str) -> str | None:

@@ -16,7 +16,7 @@ from relora_core.estimate import DEFAULT, GPUS, UTILIZATION, estimate, presets_t
 from relora_core.estimate.report import as_json, as_text
 from relora_core.spec import TrainSpec, read_accepted, train_part, with_absolute_paths
 from relora_core.spec.documents import read_document
-from relora_core.spec.error_messages import explain
+from relora_core.spec.error_messages import readable_errors
 
 logger = logging.getLogger("relora_core")
 
@@ -121,7 +121,7 @@ def read_spec(file: Path) -> TrainSpec:
     try:
         return TrainSpec.model_validate(document)
     except ValidationError as error:
-        problems = explain(error, document, TrainSpec)
+        problems = readable_errors(error, document, TrainSpec)
         lines = [f"  {problem}" for problem in problems]
         raise ValueError("\n".join([f"{file} is not a valid spec:", *lines])) from error
 

@@ -16,7 +16,7 @@ from jobs.database.tables.jobs import DEFAULT_PROJECT
 from jobs.errors import JobsError
 from jobs.schemas.keys import ApiKey, NewKey, Scope
 from jobs.settings import Settings
-from relora_core.spec.error_messages import explain
+from relora_core.spec.error_messages import readable_errors
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -54,7 +54,7 @@ def _new_key(asked: argparse.Namespace) -> NewKey:
     try:
         return NewKey.model_validate(fields)
     except ValidationError as error:
-        raise ValueError("\n".join(map(str, explain(error, fields, NewKey)))) from None
+        raise ValueError("\n".join(map(str, readable_errors(error, fields, NewKey)))) from None
 
 
 def _line(key: ApiKey) -> str:

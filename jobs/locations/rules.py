@@ -24,7 +24,7 @@ from jobs.schemas.trackers import MlflowTracker
 from jobs.settings import Settings
 from jobs.storage.addresses import S3, bucket_and_key
 from relora_core.spec import LowRank, PretrainedModel, PretrainedTokenizer, is_hub_dataset
-from relora_core.spec.error_messages import Problem
+from relora_core.spec.error_messages import FieldError
 from relora_core.spec.file_uris import readings
 
 ALLOW_PRIVATE = "an operator may allow it with RELORA_WEBHOOK_ALLOW_PRIVATE=true"
@@ -114,7 +114,7 @@ class Locations:
         """Whether the name of a tracker's server must resolve to public addresses."""
         return self.with_keys and not self.trackers
 
-    def webhook_problem(self, url: str) -> Problem | None:
+    def webhook_problem(self, url: str) -> FieldError | None:
         """Return why no event may be sent to `url`, or None if events may be sent there.
 
         The path of the problem is the field of the webhook.
@@ -122,10 +122,10 @@ class Locations:
         try:
             check_url(url, only_public=self.only_public_webhooks)
         except AddressRefused as error:
-            return Problem(path="url", message=f"{error}; {ALLOW_PRIVATE}")
+            return FieldError(path="url", message=f"{error}; {ALLOW_PRIVATE}")
         return None
 
-    def problems(self, spec: JobSpec) -> Iterator[Problem]:
+    def problems(self, spec: JobSpec) -> Iterator[FieldError]:
         """Yield why a job may not access what its spec names."""
         own_credentials = S3_KEY_ID in spec.secrets
         if spec.output_uri is not None:
@@ -149,38 +149,38 @@ class Locations:
 
     def _output_problems(
         self, path: str, uri: str, output: Place, written: list[Place], *, own_credentials: bool
-    ) -> Iterator[Problem]:
+    ) -> Iterator[FieldError]:
         if any(w.is_inside(own) or own.is_inside(w) for own in self.ours for w in written):
             message = (
                 f"{uri!r} is inside of the service's own storage; leave it out for a place of the "
                 "job's own there, or name one outside of it"
             )
-            yield Problem(path=path, message=message)
+            yield FieldError(path=path, message=message)
         elif not self._allows(output, self.outputs, own_credentials=own_credentials):
             message = _not_allowed(uri, output, self.outputs, "output")
-            yield Problem(path=path, message=message)
+            yield FieldError(path=path, message=message)
 
     def _source_problems(
         self, path: str, uri: str, place: Place, *, own_credentials: bool
-    ) -> Iterator[Problem]:
+    ) -> Iterator[FieldError]:
         if place.bucket is None and not _paths_of(uri)[0].startswith("/"):
             message = (
                 f"{uri!r} is neither on the Hub nor an absolute path; write a path from / on, name "
                 "what a job saved as job://JOB_ID/final, or upload data with `relora datasets "
                 "upload`"
             )
-            yield Problem(path=path, message=message)
+            yield FieldError(path=path, message=message)
         elif any(place.reaches(own) for own in self.ours):
             message = (
                 f"{uri!r} leads into the service's own storage; name what a job saved as "
                 "job://JOB_ID/final, and uploaded data as upload://DATASET_ID"
             )
-            yield Problem(path=path, message=message)
+            yield FieldError(path=path, message=message)
         elif not self._allows(place, self.sources, own_credentials=own_credentials):
             message = _not_allowed(uri, place, self.sources, "source")
-            yield Problem(path=path, message=message)
+            yield FieldError(path=path, message=message)
 
-    def _tracker_problems(self, path: str, uri: str) -> Iterator[Problem]:
+    def _tracker_problems(self, path: str, uri: str) -> Iterator[FieldError]:
         if uri.startswith(_SQLITE):
             file = Place.on_this_machine("/" + uri.removeprefix(_SQLITE).lstrip("/"))
             yield from self._output_problems(path, uri, file, [file], own_credentials=False)
@@ -189,7 +189,7 @@ class Locations:
             if not {server.netloc, server.hostname} & set(self.trackers):
                 allowed = ", ".join(self.trackers)
                 message = f"is none of the servers that RELORA_ALLOWED_TRACKERS allows: {allowed}"
-                yield Problem(path=path, message=message)
+                yield FieldError(path=path, message=message)
         elif self.with_keys:
             try:
                 check_url(uri, only_public=True)
@@ -198,7 +198,7 @@ class Locations:
                     "is not on the public internet; ask an operator to allow its server in "
                     "RELORA_ALLOWED_TRACKERS"
                 )
-                yield Problem(path=path, message=message)
+                yield FieldError(path=path, message=message)
 
     def _allows(self, place: Place, prefixes: tuple[str, ...], *, own_credentials: bool) -> bool:
         if place.leads_back:

@@ -35,7 +35,7 @@ from relora_core.spec import (
     read_accepted,
     was_accepted,
 )
-from relora_core.spec.error_messages import explain
+from relora_core.spec.error_messages import readable_errors
 
 LabelKey = Annotated[
     str,
@@ -231,7 +231,7 @@ class UnreadableSpec(JobSpec):
         kept = {key: written[key] for key in _READ_ALONE & written.keys() - wrong}
         spec = read_accepted(cls, {**_LEAST, **kept})
         spec._stored = stored
-        spec._problem = "; ".join(map(str, explain(error, stored, JobSpec)))
+        spec._problem = "; ".join(map(str, readable_errors(error, stored, JobSpec)))
         return spec
 
     @property

@@ -11,7 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from jobs.schemas.job import JobSpec
-from relora_core.spec.error_messages import MAX_PROBLEMS, Problem, explain, first
+from relora_core.spec.error_messages import MAX_PROBLEMS, FieldError, first, readable_errors
 
 MAX_JOBS = 200
 MAX_NAME = 200  # characters in the name of a job
@@ -20,7 +20,7 @@ MAX_NAME = 200  # characters in the name of a job
 class InvalidSweep(Exception):
     """A grid or some of its combinations are invalid. `problems` says which fields, and why."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[FieldError]) -> None:
         super().__init__("; ".join(map(str, problems)))
         self.problems = problems
 
@@ -41,10 +41,10 @@ class _Axis:
 
 
 _Combination = Mapping[_Axis, Any]
-Check = Callable[[JobSpec], Iterable[Problem]]
+Check = Callable[[JobSpec], Iterable[FieldError]]
 
 
-def _any_spec(_: JobSpec) -> Iterable[Problem]:
+def _any_spec(_: JobSpec) -> Iterable[FieldError]:
     return ()
 
 
@@ -58,7 +58,7 @@ def plan(
     """
     axes = [_axis(written, values) for written, values in _flat(grid)]
     planned: dict[str, Planned] = {}
-    wrong: dict[Problem, list[_Combination]] = {}
+    wrong: dict[FieldError, list[_Combination]] = {}
     tried = 0
     for chosen in _combinations(axes):
         tried += 1
@@ -66,7 +66,7 @@ def plan(
         try:
             spec = JobSpec.model_validate(document)
         except ValidationError as error:
-            problems: Iterable[Problem] = explain(error, document, JobSpec)
+            problems: Iterable[FieldError] = readable_errors(error, document, JobSpec)
         else:
             planned.setdefault(spec.model_dump_json(exclude={"name"}), _planned(spec, chosen))
             problems = check(spec)
@@ -128,12 +128,12 @@ def _combinations(axes: list[_Axis]) -> Iterator[_Combination]:
     size = math.prod(len(axis.values) for axis in axes)
     if size > MAX_JOBS:
         message = f"{size:,} combinations; a sweep has at most {MAX_JOBS}"
-        raise InvalidSweep([Problem(path="grid", message=message)])
+        raise InvalidSweep([FieldError(path="grid", message=message)])
     every = product(*(axis.values for axis in axes))
     return (dict(zip(axes, values, strict=True)) for values in every)
 
 
-def _as_written(problem: Problem, chosen: list[_Combination], *, of_all: int) -> Problem:
+def _as_written(problem: FieldError, chosen: list[_Combination], *, of_all: int) -> FieldError:
     """Return the problem with the field name that the person wrote.
 
     If only some combinations have the problem, the message names the values that these share.
@@ -144,7 +144,7 @@ def _as_written(problem: Problem, chosen: list[_Combination], *, of_all: int) ->
         if len(chosen) < of_all and all(other[axis] == value for other in chosen)
     }
     where = f"with {', '.join(_assigned(common))}: " if common else ""
-    return Problem(_written_path(problem.path, chosen[0]), f"{where}{problem.message}")
+    return FieldError(_written_path(problem.path, chosen[0]), f"{where}{problem.message}")
 
 
 def _written_path(path: str, axes: Iterable[_Axis]) -> str:
@@ -209,4 +209,4 @@ def _shown(value: Any) -> str:
 
 
 def _wrong(written: str, message: str) -> InvalidSweep:
-    return InvalidSweep([Problem(path=f"grid.{written}", message=message)])
+    return InvalidSweep([FieldError(path=f"grid.{written}", message=message)])

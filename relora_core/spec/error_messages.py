@@ -78,7 +78,7 @@ _OTHER_NAMES = {
 
 
 @dataclass(frozen=True)
-class Problem:
+class FieldError:
     path: str
     message: str
 
@@ -86,14 +86,16 @@ class Problem:
         return f"{self.path}: {self.message}" if self.path else self.message
 
 
-def explain(error: ValidationError, document: object, model: type[BaseModel]) -> list[Problem]:
+def readable_errors(
+    error: ValidationError, document: object, model: type[BaseModel]
+) -> list[FieldError]:
     """Return the problems of `document`, which is not a valid `model`. See `in_words`."""
     return in_words(error.errors(include_url=False), document, model)
 
 
 def in_words(
     errors: Sequence[Mapping[str, Any]], document: object, model: type[BaseModel] | None = None
-) -> list[Problem]:
+) -> list[FieldError]:
     """Return messages for the first 20 of pydantic's errors, and the number of the others.
 
     `model` is the model that the document should match. Its fields are suggested for unknown
@@ -106,18 +108,18 @@ def in_words(
         reasons.setdefault(path, {})[_reason(item, path, model)] = None  # one a union variant
         endings.setdefault(path, {}).update(dict.fromkeys(_endings(item, model)))
     problems = [
-        Problem(path, ", or ".join(reasons[path]) + "".join(endings[path])) for path in reasons
+        FieldError(path, ", or ".join(reasons[path]) + "".join(endings[path])) for path in reasons
     ]
     return [*problems, *_more(len(errors) - MAX_PROBLEMS)]
 
 
-def first(problems: Sequence[Problem]) -> list[Problem]:
+def first(problems: Sequence[FieldError]) -> list[FieldError]:
     """Return the first 20 problems, and the number of the others."""
     return [*problems[:MAX_PROBLEMS], *_more(len(problems) - MAX_PROBLEMS)]
 
 
-def _more(number: int) -> list[Problem]:
-    return [Problem("", f"and {counted(number, 'more problem')}")] if number > 0 else []
+def _more(number: int) -> list[FieldError]:
+    return [FieldError("", f"and {counted(number, 'more problem')}")] if number > 0 else []
 
 
 def _path(item: Mapping[str, Any], document: object) -> str:

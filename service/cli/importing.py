@@ -10,7 +10,7 @@ from rich.text import Text
 
 from jobs.schemas.job import JobSpec
 from relora_core.spec import SpecConflict
-from relora_core.spec.error_messages import explain
+from relora_core.spec.error_messages import readable_errors
 from service.cli.axolotl import convert
 from service.cli.axolotl_config import Config
 from service.cli.documents import read_document
@@ -47,4 +47,4 @@ def import_config(
 
 
 def _told(error: ValidationError, document: object, model: type[BaseModel]) -> list[str]:
-    return [str(problem) for problem in explain(error, document, model)]
+    return [str(problem) for problem in readable_errors(error, document, model)]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import httpx
 from pydantic import ValidationError
 
-from relora_core.spec.error_messages import Problem as SpecProblem
+from relora_core.spec.error_messages import FieldError
 from service.schemas.responses import ExceededQuota, FieldProblem, Problem
 
 GATEWAY_ERRORS = frozenset({502, 503, 504})
@@ -29,7 +29,7 @@ class ApiError(Exception):
     request_id: str | None = None
 
     def __str__(self) -> str:
-        lines = [str(SpecProblem(problem.path, problem.message)) for problem in self.errors]
+        lines = [str(FieldError(problem.path, problem.message)) for problem in self.errors]
         return "\n  ".join([self.message, *lines])
 
 

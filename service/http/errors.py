@@ -14,8 +14,7 @@ from starlette.exceptions import HTTPException
 
 from jobs.errors import Invalid, JobsError, OffsetMismatch, QuotaExceeded
 from jobs.outages import DATABASE_OUTAGES
-from relora_core.spec.error_messages import Problem as SpecProblem
-from relora_core.spec.error_messages import in_words
+from relora_core.spec.error_messages import FieldError, in_words
 from service.auth.access import KeyRequired, NotAuthenticated, ScopeMissing
 from service.auth.rate_limit import RateLimited
 from service.http.json_body import BodyRefused
@@ -39,7 +38,7 @@ class InvalidSpec(Invalid):
 
     code = "invalid_spec"
 
-    def __init__(self, problems: list[SpecProblem]) -> None:
+    def __init__(self, problems: list[FieldError]) -> None:
         super().__init__("; ".join(map(str, problems)))
         self.problems = problems
 
@@ -134,7 +133,7 @@ def invalid_request(request: Request, error: RequestValidationError) -> JSONResp
     return respond(request, 422, "invalid_request", detail, errors=_fields(_problems(error)))
 
 
-def _problems(error: RequestValidationError) -> list[SpecProblem]:
+def _problems(error: RequestValidationError) -> list[FieldError]:
     """Return the problems with the names of fields or parameters, without `body` or `query`."""
     details = error.errors()
     named = [{**item, "loc": item["loc"][1:]} for item in details]
@@ -142,7 +141,7 @@ def _problems(error: RequestValidationError) -> list[SpecProblem]:
     return in_words(named, sent | dict(error.body) if isinstance(error.body, Mapping) else sent)
 
 
-def _fields(problems: list[SpecProblem]) -> list[FieldProblem]:
+def _fields(problems: list[FieldError]) -> list[FieldProblem]:
     return [FieldProblem(path=item.path, message=item.message) for item in problems]
 
 

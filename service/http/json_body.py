@@ -9,7 +9,7 @@ from fastapi import HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 
 from relora_core.spec import SpecConflict, check_written
-from relora_core.spec.error_messages import Problem
+from relora_core.spec.error_messages import FieldError
 from relora_core.spec.written import TOO_DEEP
 
 _MAX_DIGITS = 400  # Python is slow to read more digits, and no field allows so large a number
@@ -18,7 +18,7 @@ _MAX_DIGITS = 400  # Python is slow to read more digits, and no field allows so 
 class BodyRefused(HTTPException):
     """The body is JSON, but it has values that cannot be stored as they were sent."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: FieldError) -> None:
         super().__init__(422)
         self.problem = problem
 
@@ -47,9 +47,9 @@ def read_document(body: bytes) -> object:
     except UnicodeDecodeError as error:
         raise json.JSONDecodeError("It is not UTF-8", "", error.start) from None
     except RecursionError:
-        raise BodyRefused(Problem(path="", message=TOO_DEEP)) from None
+        raise BodyRefused(FieldError(path="", message=TOO_DEEP)) from None
     except SpecConflict as conflict:
-        raise BodyRefused(Problem(path=conflict.path, message=str(conflict))) from None
+        raise BodyRefused(FieldError(path=conflict.path, message=str(conflict))) from None
     return document
 
 

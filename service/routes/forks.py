@@ -7,7 +7,7 @@ from jobs.schemas.forks import Fork, forked
 from jobs.schemas.job import Job, JobSpec
 from jobs.store.artifacts import Selection
 from relora_core.spec import LowRank, names_of
-from relora_core.spec.error_messages import Problem
+from relora_core.spec.error_messages import FieldError
 from relora_core.workdir.files import CHECKPOINTS
 from service.http.caller_route import CallerRoute
 from service.http.errors import InvalidSpec, documented
@@ -66,11 +66,11 @@ def _check(job: Job, fork: Fork, spec: JobSpec) -> None:
     """
     if spec.output is not None and spec.output == job.spec.output:
         message = f"job {job.id} writes there; give another place in `changes`"
-        raise InvalidSpec([Problem(path="output.uri", message=message)])
+        raise InvalidSpec([FieldError(path="output.uri", message=message)])
     from_checkpoint = fork.source is not None and fork.source.startswith(CHECKPOINTS)
     if from_checkpoint and not isinstance(spec.method, LowRank):
         message = (
             f"a checkpoint starts {names_of(LowRank)}, not {spec.method.name}; "
             "begin with `final` or a merged model"
         )
-        raise InvalidSpec([Problem(path="from", message=message)])
+        raise InvalidSpec([FieldError(path="from", message=message)])

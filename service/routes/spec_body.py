@@ -15,7 +15,7 @@ from jobs.schemas.job import JobSpec
 from jobs.store.origin import Origin
 from relora_core.data.epochs import many_epochs
 from relora_core.spec import TextPattern
-from relora_core.spec.error_messages import Problem, explain
+from relora_core.spec.error_messages import FieldError, readable_errors
 from service.http.errors import InvalidSpec
 from service.routes.dependencies import BackendsDep, ProjectDep
 from service.schemas.responses import FieldWarning
@@ -103,7 +103,7 @@ def spec_of(document: object) -> JobSpec:
     try:
         return JobSpec.model_validate(document)
     except ValidationError as error:
-        raise InvalidSpec(explain(error, document, JobSpec)) from None
+        raise InvalidSpec(readable_errors(error, document, JobSpec)) from None
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Admission:
         """Return where the new job comes from."""
         return Origin(forked_from, with_keys=self.locations.with_keys)
 
-    def problems(self, spec: JobSpec) -> list[Problem]:
+    def problems(self, spec: JobSpec) -> list[FieldError]:
         return problems_of(spec, self.backends, project=self.project, locations=self.locations)
 
     def check(self, spec: JobSpec) -> None:

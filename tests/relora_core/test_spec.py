@@ -7,7 +7,7 @@ import yaml
 from pydantic import ValidationError
 
 from relora_core.spec import MagnitudeReset, PretrainedModel, TrainSpec
-from relora_core.spec.error_messages import Problem, explain
+from relora_core.spec.error_messages import FieldError, readable_errors
 
 MINIMAL: dict[str, Any] = {
     "model": {"preset": "llama_130m"},
@@ -20,11 +20,11 @@ def spec(**changes: Any) -> TrainSpec:
     return TrainSpec.model_validate({**MINIMAL, **changes})
 
 
-def problems(**changes: Any) -> list[Problem]:
+def problems(**changes: Any) -> list[FieldError]:
     document = {**MINIMAL, **changes}
     with pytest.raises(ValidationError) as caught:
         TrainSpec.model_validate(document)
-    return explain(caught.value, document, TrainSpec)
+    return readable_errors(caught.value, document, TrainSpec)
 
 
 def test_model_data_and_steps_are_enough() -> None:

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from jobs.schemas.job import JobSpec
 from jobs.schemas.secret_names import S3_VARIABLES
-from relora_core.spec.error_messages import Problem, explain
+from relora_core.spec.error_messages import FieldError, readable_errors
 
 
 @pytest.fixture
@@ -15,11 +15,11 @@ def document(spec: JobSpec) -> dict[str, Any]:
     return spec.model_dump(mode="json", exclude_defaults=True)
 
 
-def problems(document: dict[str, Any], **secrets: str) -> list[Problem]:
+def problems(document: dict[str, Any], **secrets: str) -> list[FieldError]:
     document["secrets"] = secrets
     with pytest.raises(ValidationError) as refused:
         JobSpec.model_validate(document)
-    return explain(refused.value, document, JobSpec)
+    return readable_errors(refused.value, document, JobSpec)
 
 
 def test_a_spec_names_secrets_by_the_variable_that_holds_each(document: dict[str, Any]) -> None:

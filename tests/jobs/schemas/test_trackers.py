@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from jobs.schemas.job import JobSpec
-from relora_core.spec.error_messages import explain
+from relora_core.spec.error_messages import readable_errors
 
 
 @pytest.fixture
@@ -43,6 +43,6 @@ def test_what_cannot_work_is_refused_by_its_field(
     document["trackers"] = trackers
     with pytest.raises(ValidationError) as refused:
         JobSpec.model_validate(document)
-    (problem,) = explain(refused.value, document, JobSpec)
+    (problem,) = readable_errors(refused.value, document, JobSpec)
     assert problem.path == path
     assert message in problem.message

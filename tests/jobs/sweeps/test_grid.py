@@ -7,7 +7,7 @@ import pytest
 
 from jobs.schemas.job import JobSpec
 from jobs.sweeps.grid import InvalidSweep, plan
-from relora_core.spec.error_messages import Problem
+from relora_core.spec.error_messages import FieldError
 
 BASE: dict[str, Any] = {
     "name": "base",
@@ -114,16 +114,16 @@ def test_what_is_wrong_in_the_base_is_told_once_by_its_path_there() -> None:
 
 
 def test_what_is_wrong_in_some_combinations_names_the_values_that_they_share() -> None:
-    def check(spec: JobSpec) -> Iterator[Problem]:
+    def check(spec: JobSpec) -> Iterator[FieldError]:
         method = spec.model_dump()["method"]
         if (method["name"], method["rank"]) == ("lora", 16):
-            yield Problem("resources.gpus", "too few")
+            yield FieldError("resources.gpus", "too few")
 
     grid = {"method": ["lora", "relora"], "rank": [8, 16], "seed": [0, 1]}
     with pytest.raises(InvalidSweep) as caught:
         plan(BASE, grid, check)
     assert caught.value.problems == [
-        Problem("base.resources.gpus", "with method=lora, rank=16: too few")
+        FieldError("base.resources.gpus", "with method=lora, rank=16: too few")
     ]
 
 
