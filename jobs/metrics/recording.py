@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, and_, delete, insert, or_, select
 
 from jobs.database.tables.metrics import curves, markers
-from jobs.metrics.pyramid import Point
+from jobs.metrics.rollups import Point
 from jobs.metrics.writing import cut, extend
 from jobs.schemas.events import Lines
 from jobs.schemas.metric_names import measured

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select
 
 from jobs.database.tables.metrics import buckets, points
-from jobs.metrics.pyramid import Bucket, Point, Span
+from jobs.metrics.rollups import Bucket, Point, Span
 
 Read = dict[int, list[tuple[int, Bucket]]]  # by curve: levels and buckets, sorted by step
 

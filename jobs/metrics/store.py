@@ -13,7 +13,7 @@ from jobs.database.engine import READ_ONLY
 from jobs.database.tables.jobs import jobs
 from jobs.database.tables.metrics import curves, markers, points
 from jobs.errors import JobNotFound
-from jobs.metrics.pyramid import FANOUT, Bucket, Point, cover, thinned
+from jobs.metrics.rollups import FANOUT, Bucket, Point, cover, thinned
 from jobs.metrics.rows import read
 from jobs.schemas.metric_names import METRICS
 from jobs.schemas.metrics import Curve, Marker, Metrics

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 from jobs.database.tables.metrics import buckets, curves, points
-from jobs.metrics.pyramid import FANOUT, OpenEnd, Point, levels
+from jobs.metrics.rollups import FANOUT, OpenEnd, Point, levels
 from jobs.metrics.rows import bucket_row, read
 
 CurveRow = Row[*tuple[Any, ...]]

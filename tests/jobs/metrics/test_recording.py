@@ -9,7 +9,7 @@ from sqlalchemy import Engine, delete, func, select
 from jobs.database.tables.jobs import events, jobs, outbox
 from jobs.database.tables.metrics import buckets, curves, markers, points
 from jobs.errors import JobNotFound
-from jobs.metrics.pyramid import FANOUT, levels
+from jobs.metrics.rollups import FANOUT, levels
 from jobs.metrics.store import MetricStore, Steps, TableRow
 from jobs.schemas.job import Job
 from jobs.schemas.metrics import MarkerKind, Metrics

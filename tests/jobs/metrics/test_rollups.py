@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from jobs.metrics.pyramid import Bucket, OpenEnd, Point, Span, cover, joined, levels, thinned
+from jobs.metrics.rollups import Bucket, OpenEnd, Point, Span, cover, joined, levels, thinned
 
 
 def curve(length: int) -> list[Point]:

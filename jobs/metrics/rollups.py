@@ -1,4 +1,4 @@
-"""A pyramid of buckets, to read a curve at many scales.
+"""Rollups of a curve: levels of buckets, to read it at many scales.
 
 Every four points make a bucket, and every four buckets make a bucket of the next level. A bucket
 has the first, the last, the lowest and the highest of its points. So a chart of any width reads
