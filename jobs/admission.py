@@ -13,7 +13,7 @@ from jobs.schemas.datasets import DatasetStatus
 from jobs.schemas.job import JobSpec
 from jobs.schemas.job_uris import parse, uris_of
 from jobs.schemas.webhooks import WebhookSpec
-from jobs.store.artifacts import Selection
+from jobs.store.artifacts import ArtifactSelection
 from jobs.trainable import file_problems, model_problems
 from jobs.webhooks.signature import InvalidSigningSecret, signing_keys
 from relora_core.data.epochs import Size, guessed_epochs
@@ -127,6 +127,6 @@ def _has_files(backends: Backends, project: str, job_id: str, folder: str) -> bo
     try:
         if backends.store.project_of(job_id) != project:
             return False
-        return bool(backends.files.list(job_id, Selection(prefix=f"{folder}/"), limit=1))
+        return bool(backends.files.list(job_id, ArtifactSelection(prefix=f"{folder}/"), limit=1))
     except JobNotFound:
         return False

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from jobs.datasets.store import DatasetStore, Part
+from jobs.datasets.store import DatasetStore, UploadPart
 from jobs.errors import ChecksumMismatch, DatasetNotFound, OffsetMismatch, StorageError
 from jobs.schemas.datasets import DatasetStatus, UploadedDataset
 from jobs.storage import Storage
@@ -30,7 +30,7 @@ def append(
 ) -> UploadedDataset:
     """Add the bytes of `file` to the dataset. Raise `OffsetMismatch` if other bytes came first."""
     key = f"{folder_of(dataset.id)}/{dataset.received:020d}-{secrets.token_hex(8)}"
-    part = Part(dataset.received, file.stat().st_size, key)
+    part = UploadPart(dataset.received, file.stat().st_size, key)
     storage.upload(file, key)
     try:
         return store.add_part(project, dataset.id, part)
@@ -39,7 +39,7 @@ def append(
         raise
 
 
-def read(storage: Storage, parts: Sequence[Part]) -> Iterator[bytes]:
+def read(storage: Storage, parts: Sequence[UploadPart]) -> Iterator[bytes]:
     for part in parts:
         yield from storage.read(part.key, 0, part.size)
 

@@ -34,7 +34,7 @@ from jobs.schemas.ids import new_id
 
 
 @dataclass(frozen=True)
-class Part:
+class UploadPart:
     """A part of a dataset: `size` bytes from offset `start`, in the storage under `key`."""
 
     start: int
@@ -95,14 +95,14 @@ class DatasetStore:
         """Return the statuses of those datasets that the project has, by id."""
         return {dataset.id: dataset.status for dataset in self.find(project, ids)}
 
-    def parts(self, dataset_id: str) -> builtins.list[Part]:
+    def parts(self, dataset_id: str) -> builtins.list[UploadPart]:
         """Return the parts of a dataset in the order of their bytes."""
         query = select(dataset_parts).where(dataset_parts.c.dataset_id == dataset_id)
         with self._reads.begin() as connection:
             rows = connection.execute(query.order_by(dataset_parts.c.start))
-            return [Part(row.start, row.size, row.key) for row in rows]
+            return [UploadPart(row.start, row.size, row.key) for row in rows]
 
-    def add_part(self, project: str, dataset_id: str, part: Part) -> UploadedDataset:
+    def add_part(self, project: str, dataset_id: str, part: UploadPart) -> UploadedDataset:
         """Add a part. Raise `OffsetMismatch` unless it begins where the received bytes end."""
         next_one = and_(_UPLOADING, datasets.c.received == part.start)
         with self._engine.begin() as connection:

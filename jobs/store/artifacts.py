@@ -22,7 +22,7 @@ MODELS = ("final", "merged")  # in order of preference
 
 
 @dataclass(frozen=True)
-class Selection:
+class ArtifactSelection:
     """Conditions on the files of a job. A file must meet all that are given."""
 
     kind: ArtifactKind | None = None
@@ -39,7 +39,7 @@ class JobFiles:
     def list(
         self,
         job_id: str,
-        which: Selection,
+        which: ArtifactSelection,
         *,
         limit: int = 100,
         after: str = "",

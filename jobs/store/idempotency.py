@@ -17,14 +17,14 @@ REMEMBERED = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
-class Request:
+class IdempotentRequest:
     """An idempotency key and the fingerprint of the request body."""
 
     key: str
     fingerprint: str
 
     @classmethod
-    def of(cls, key: str | None, *parts: str) -> "Request | None":
+    def of(cls, key: str | None, *parts: str) -> "IdempotentRequest | None":
         """Return the request, or None without a key.
 
         `parts` are all the values that decide what the request creates.
@@ -34,7 +34,7 @@ class Request:
         return cls(key, hashlib.sha256("\0".join(parts).encode()).hexdigest())
 
 
-def made_before(connection: Connection, project: str, request: Request) -> str | None:
+def made_before(connection: Connection, project: str, request: IdempotentRequest) -> str | None:
     """Return the id of what an earlier request with this key created, or None.
 
     Delete the project's keys that are older than a day. Raise `IdempotencyConflict` if the key
@@ -54,7 +54,7 @@ def made_before(connection: Connection, project: str, request: Request) -> str |
     return made
 
 
-def remember(connection: Connection, project: str, request: Request, made: str) -> None:
+def remember(connection: Connection, project: str, request: IdempotentRequest, made: str) -> None:
     connection.execute(
         insert(idempotency_keys).values(
             project=project,

@@ -34,7 +34,7 @@ from jobs.schemas.status import FINAL, JobStatus, RequestedAction
 from jobs.store import event_log
 from jobs.store.deleted_jobs import remember_files
 from jobs.store.filters import ALL_JOBS, JobFilter, within_a_page
-from jobs.store.idempotency import Request, forget, made_before, remember
+from jobs.store.idempotency import IdempotentRequest, forget, made_before, remember
 from jobs.store.labels import set_labels
 from jobs.store.origin import DIRECT, Origin
 from jobs.store.submit import Submitted, enqueue
@@ -72,7 +72,7 @@ class JobStore:
         The same `key` and spec within a day return the job that was created first. Raise
         `IdempotencyConflict` for the same key with another spec.
         """
-        request = Request.of(key, "job", origin.forked_from or "", spec.model_dump_json())
+        request = IdempotentRequest.of(key, "job", origin.forked_from or "", spec.model_dump_json())
         with self._engine.begin() as connection:
             lock_project(connection, project)
             if request and (made := made_before(connection, project, request)):

@@ -27,7 +27,7 @@ class LeasedJob:
 
 
 @dataclass(frozen=True)
-class Uploads:
+class UploadTotals:
     """The totals of all uploads of one kind, such as checkpoints or merged models."""
 
     count: int
@@ -40,7 +40,7 @@ class JobStats:
     jobs: Mapping[JobStatus, int]
     leased: tuple[LeasedJob, ...]
     unsent_messages: int
-    uploads: Mapping[str, Uploads]
+    uploads: Mapping[str, UploadTotals]
 
 
 class StatsStore:
@@ -95,8 +95,8 @@ def _leased(connection: Connection, ours: ColumnElement[bool]) -> tuple[LeasedJo
     )
 
 
-def _uploads(connection: Connection) -> dict[str, Uploads]:
+def _uploads(connection: Connection) -> dict[str, UploadTotals]:
     return {
-        row.kind: Uploads(row.uploads, row.bytes, row.seconds)
+        row.kind: UploadTotals(row.uploads, row.bytes, row.seconds)
         for row in connection.execute(select(upload_totals))
     }

@@ -19,7 +19,7 @@ from jobs.scheduling.quotas import lock_project
 from jobs.schemas.ids import new_id
 from jobs.schemas.status import JobError, JobStatus, RequestedAction
 from jobs.schemas.sweeps import NewSweep, Sweep, SweepJob, SweepSummary
-from jobs.store.idempotency import Request, made_before, remember
+from jobs.store.idempotency import IdempotentRequest, made_before, remember
 from jobs.store.origin import DIRECT, Origin
 from jobs.store.submit import enqueue
 from jobs.store.transitions import request_action
@@ -53,7 +53,7 @@ class SweepStore:
         Raise `QuotaExceeded` if a quota is reached, and `IdempotencyConflict` if the key was used
         for another sweep.
         """
-        request = Request.of(key, "sweep", new.model_dump_json())
+        request = IdempotentRequest.of(key, "sweep", new.model_dump_json())
         with self._engine.begin() as connection:
             lock_project(connection, project)
             made = made_before(connection, project, request) if request else None

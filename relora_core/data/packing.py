@@ -42,7 +42,7 @@ class Stream(BaseModel):
     sha256: str
 
 
-class Manifest(BaseModel):
+class PackedManifest(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     rows: int
@@ -61,7 +61,7 @@ class Manifest(BaseModel):
 class PackedSource:
     source: Source
     folder: Path
-    manifest: Manifest
+    manifest: PackedManifest
     reused: bool
 
     def shards(self, part: Part, *, sequence_length: int) -> TokenShards:
@@ -115,7 +115,7 @@ def _tokenize(
     held_out: float,
     folder: Path,
     report: ProgressReport,
-) -> Manifest:
+) -> PackedManifest:
     vocab_size = vocabulary_size(tokenizer)
     dtype: TokenType = "<u2" if vocab_size <= 2**16 else "<u4"
     tally = Tally()
@@ -125,7 +125,7 @@ def _tokenize(
             writers[is_held_out(content, held_out)].write(ids, tokenizer.eos_token_id)
             made = sum(writer.documents for writer in writers)
             report.tell(tally, documents=made, tokens=sum(writer.tokens for writer in writers))
-    return Manifest(
+    return PackedManifest(
         rows=tally.rows,
         bad_rows=tally.bad_rows,
         examples=tally.examples,
@@ -208,8 +208,8 @@ def _is_whole(folder: Path) -> bool:
         return False
 
 
-def _read_manifest(folder: Path) -> Manifest:
-    return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+def _read_manifest(folder: Path) -> PackedManifest:
+    return PackedManifest.model_validate_json((folder / MANIFEST).read_bytes())
 
 
 def _file(folder: Path, part: Part) -> Path:

@@ -8,7 +8,7 @@ from relora_core.counted import counted
 from relora_core.errors import ModelError
 from relora_core.estimate.activations import Pass
 from relora_core.estimate.flops import executed_flops, flops_in_8_bits, model_flops
-from relora_core.estimate.gpus import DEFAULT, Gpu, gpu_named
+from relora_core.estimate.gpus import DEFAULT, GpuModel, gpu_named
 from relora_core.estimate.memory import Memory, memory
 from relora_core.estimate.phases import PlannedPhase, planned_phases
 from relora_core.estimate.shape_of import shape_of
@@ -24,7 +24,7 @@ UTILIZATION = 0.4
 
 @dataclass(frozen=True)
 class Hardware:
-    gpu: Gpu
+    gpu: GpuModel
     gpus: int = 1
     utilization: float = UTILIZATION
 
@@ -234,7 +234,7 @@ def _divisors(number: int) -> set[int]:
     return {*smaller, *(number // n for n in smaller)}
 
 
-def _flops_as_stored(spec: TrainSpec, gpu: Gpu) -> float | None:
+def _flops_as_stored(spec: TrainSpec, gpu: GpuModel) -> float | None:
     """Return the FLOPs per second with frozen weights as stored, or None if not supported."""
     match frozen_dtype(spec.method):
         case "int8":

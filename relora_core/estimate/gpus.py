@@ -8,7 +8,7 @@ from relora_core.suggestions import no_such
 
 
 @dataclass(frozen=True)
-class Gpu:
+class GpuModel:
     name: str
     memory_gib: int
     bf16_flops: float  # per second, dense, summed in fp32
@@ -28,12 +28,12 @@ USABLE = 0.92  # an assumption
 GPUS = {
     gpu.name: gpu
     for gpu in (
-        Gpu("h100", 80, 989e12, 67e12, 1979e12, 1979e12, "NVIDIA H100 datasheet, SXM"),
-        Gpu("h200", 141, 989e12, 67e12, 1979e12, 1979e12, "NVIDIA H200 datasheet, SXM"),
-        Gpu("a100_80gb", 80, 312e12, 19.5e12, None, 624e12, "NVIDIA A100 datasheet"),
-        Gpu("a100_40gb", 40, 312e12, 19.5e12, None, 624e12, "NVIDIA A100 datasheet"),
-        Gpu("l40s", 48, 362e12, 91.6e12, 733e12, 733e12, "NVIDIA L40S datasheet"),
-        Gpu(
+        GpuModel("h100", 80, 989e12, 67e12, 1979e12, 1979e12, "NVIDIA H100 datasheet, SXM"),
+        GpuModel("h200", 141, 989e12, 67e12, 1979e12, 1979e12, "NVIDIA H200 datasheet, SXM"),
+        GpuModel("a100_80gb", 80, 312e12, 19.5e12, None, 624e12, "NVIDIA A100 datasheet"),
+        GpuModel("a100_40gb", 40, 312e12, 19.5e12, None, 624e12, "NVIDIA A100 datasheet"),
+        GpuModel("l40s", 48, 362e12, 91.6e12, 733e12, 733e12, "NVIDIA L40S datasheet"),
+        GpuModel(
             "l4",
             24,
             121e12,
@@ -42,9 +42,13 @@ GPUS = {
             242e12,
             "NVIDIA L4 datasheet, half of the sparse peak",
         ),
-        Gpu("a10", 24, 125e12, 31.2e12, None, 250e12, "NVIDIA A10 datasheet"),
-        Gpu("rtx_4090", 24, 165e12, 82.6e12, 330e12, 661e12, "NVIDIA Ada architecture whitepaper"),
-        Gpu("rtx_3090", 24, 71e12, 35.6e12, None, 284e12, "NVIDIA GA102 architecture whitepaper"),
+        GpuModel("a10", 24, 125e12, 31.2e12, None, 250e12, "NVIDIA A10 datasheet"),
+        GpuModel(
+            "rtx_4090", 24, 165e12, 82.6e12, 330e12, 661e12, "NVIDIA Ada architecture whitepaper"
+        ),
+        GpuModel(
+            "rtx_3090", 24, 71e12, 35.6e12, None, 284e12, "NVIDIA GA102 architecture whitepaper"
+        ),
     )
 }
 
@@ -58,7 +62,7 @@ def known_gpu(product: str) -> str | None:
     return next((name for name in GPUS if words.issuperset(name.split("_"))), None)
 
 
-def gpu_named(name: str) -> Gpu:
+def gpu_named(name: str) -> GpuModel:
     """Return the GPU of this name. Raise `ModelError` with the known names if there is none."""
     if name not in GPUS:
         raise ModelError(no_such("GPU", name, GPUS))

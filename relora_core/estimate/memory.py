@@ -1,7 +1,7 @@
 """Estimate the bytes that one phase needs on one device, part by part.
 
 The estimate counts the tensors of the run itself: parameters, gradients, moments, activations and
-the loss. It does not count the CUDA context, libraries and fragmentation (`Gpu.usable_bytes`
+the loss. It does not count the CUDA context, libraries and fragmentation (`GpuModel.usable_bytes`
 leaves room for them), the batch of token ids, dropout masks in the blocks, workspaces of kernels,
 and restarts, whose merge needs less memory than the step before it.
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import WithJsonSchema
 
 # A number that is not finite is written as a word, because JSON has no such number.
-Number = Annotated[
+JsonFloat = Annotated[
     float,
     WithJsonSchema(
         {"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]},

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from relora_core.counted import counted
 from relora_core.events.event import Event
-from relora_core.events.json_float import Number
+from relora_core.events.json_float import JsonFloat
 
 _SEEN = 0.02  # a smaller drop, as a share, is the decay of the schedule itself
 
@@ -18,9 +18,9 @@ class Merged(Event):
     step: int
     restart: int = Field(description="1 for the first.")
     layers: int
-    update_norm: Number = Field(description="Frobenius norm of the merged update, all layers.")
-    weight_norm: Number = Field(description="Frobenius norm of the weights after it.")
-    residual_norm: Number = Field(description="Norm of what the frozen type could not hold.")
+    update_norm: JsonFloat = Field(description="Frobenius norm of the merged update, all layers.")
+    weight_norm: JsonFloat = Field(description="Frobenius norm of the weights after it.")
+    residual_norm: JsonFloat = Field(description="Norm of what the frozen type could not hold.")
 
     def __str__(self) -> str:
         return (
@@ -36,7 +36,7 @@ class Reinitialized(Event):
     type: Literal["train.reinit"] = "train.reinit"
     step: int
     restart: int
-    factors_norm: Number
+    factors_norm: JsonFloat
     factors_hash: str = Field(description="sha256 of all A; the same on every rank.")
 
     def __str__(self) -> str:

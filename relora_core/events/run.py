@@ -7,7 +7,7 @@ from pydantic import Field
 
 from relora_core.counted import counted, in_epochs
 from relora_core.events.event import Event, Phase, Unit
-from relora_core.events.json_float import Number
+from relora_core.events.json_float import JsonFloat
 
 
 class TrainStarted(Event):
@@ -78,11 +78,11 @@ class StepFinished(Event):
     step: int
     total_steps: int
     phase: Phase
-    loss: Number
+    loss: JsonFloat
     learning_rate: float
-    grad_norm: Number
+    grad_norm: JsonFloat
     tokens_seen: int
-    tokens_per_second: Number
+    tokens_per_second: JsonFloat
     unit: Unit = Field(default="tokens", description="What the two above count.")
     epoch: float | None = Field(
         default=None, description="How often the training data was read by then: 1.5 epochs."
@@ -102,8 +102,8 @@ class Evaluated(Event):
 
     type: Literal["train.eval"] = "train.eval"
     step: int
-    loss: Number
-    perplexity: Number | None = Field(default=None, description="Of language models.")
+    loss: JsonFloat
+    perplexity: JsonFloat | None = Field(default=None, description="Of language models.")
     tokens: int | None = Field(default=None, description="How many were scored.")
     accuracy: float | None = Field(
         default=None, description="Of image classifiers: share of images with the right label."
@@ -163,10 +163,10 @@ class LossSpiked(Event):
 
     type: Literal["train.loss_spike"] = "train.loss_spike"
     step: int
-    loss: Number
-    mean: Number = Field(description="Of the steps before.")
-    deviation: Number = Field(description="Their standard deviation.")
-    z_score: Number
+    loss: JsonFloat
+    mean: JsonFloat = Field(description="Of the steps before.")
+    deviation: JsonFloat = Field(description="Their standard deviation.")
+    z_score: JsonFloat
 
     def __str__(self) -> str:
         return (
@@ -199,8 +199,8 @@ class TrainFinished(Event):
     restarts: int
     skipped_steps: int
     seconds: float
-    loss: Number | None = Field(default=None, description="Validation loss at the end.")
-    perplexity: Number | None = None
+    loss: JsonFloat | None = Field(default=None, description="Validation loss at the end.")
+    perplexity: JsonFloat | None = None
     accuracy: float | None = None
     peak_memory_bytes: int | None = Field(
         default=None, description="Of a GPU or, on a CPU, of the process; in this attempt."

@@ -19,7 +19,7 @@ from relora_core.workdir.files import SPEC
 
 
 @dataclass(frozen=True)
-class Description:
+class CheckpointMetadata:
     """The spec of a run and the parts of its task, as a checkpoint has them."""
 
     spec: TrainSpec
@@ -34,7 +34,7 @@ class Description:
 
     @classmethod
     def read(cls, folder: Path) -> tuple[Self, PreTrainedConfig]:
-        """Read the description and the model's config from the folder of a checkpoint.
+        """Read the metadata and the model's config from the folder of a checkpoint.
 
         Raise `CheckpointError` if its spec is missing or cannot be read.
         """

@@ -12,7 +12,7 @@ from relora_core.checkpoint.manifest import verify
 from relora_core.errors import CheckpointError, ExportError
 from relora_core.errors.unexpected import as_train_error
 from relora_core.events import Exported
-from relora_core.export.checkpoint_files import Description
+from relora_core.export.checkpoint_files import CheckpointMetadata
 from relora_core.export.hf_model import DTYPES, export
 from relora_core.methods import build_method
 from relora_core.optim.timeline import Timeline
@@ -36,25 +36,25 @@ def export_checkpoint(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ExportError(f"{folder} is not empty; name a new folder")
     checkpoint = _find(workdir, step)
-    description, model = load_model(checkpoint)
-    spec, counters = description.spec, checkpoint.counters
+    metadata, model = load_model(checkpoint)
+    spec, counters = metadata.spec, checkpoint.counters
     if dtype is not None:
         spec = _with_dtype(spec, dtype)
     with no_progress_bars():
-        size = export(model, description.task, folder, spec=spec, counters=counters)
+        size = export(model, metadata.task, folder, spec=spec, counters=counters)
     return Exported(step=counters.step, path=str(folder), bytes=size)
 
 
-def load_model(checkpoint: Checkpoint) -> tuple[Description, PreTrainedModel]:
+def load_model(checkpoint: Checkpoint) -> tuple[CheckpointMetadata, PreTrainedModel]:
     """Return the model of a checkpoint, on the CPU and with the layers of its phase."""
-    description, config = Description.read(checkpoint.folder)
-    spec = description.spec
-    model = description.task.auto_model.from_config(config, dtype=torch.float32)
+    metadata, config = CheckpointMetadata.read(checkpoint.folder)
+    spec = metadata.spec
+    model = metadata.task.auto_model.from_config(config, dtype=torch.float32)
     if (checkpoint.folder / GENERATION_CONFIG_NAME).is_file():  # older checkpoints have none
         model.generation_config = GenerationConfig.from_pretrained(checkpoint.folder)
     build_method(spec, Timeline.of(spec)).shape(model, checkpoint.counters.phase)
     checkpoint.load_model(model)
-    return description, model.eval()
+    return metadata, model.eval()
 
 
 def _find(workdir: Path, step: int | None) -> Checkpoint:

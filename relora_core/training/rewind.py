@@ -25,7 +25,7 @@ ADVICE = (
 
 
 @dataclass(frozen=True)
-class Recovery:
+class Rewinder:
     """Decide whether a run has to rewind, choose the checkpoint and load it."""
 
     spec: TrainingSpec

@@ -16,7 +16,7 @@ from relora_core.distributed.world import World, init_distributed
 from relora_core.errors import ModelError
 from relora_core.errors.unexpected import Callbacks, as_train_error
 from relora_core.events import Emit, Warned
-from relora_core.export.checkpoint_files import Description
+from relora_core.export.checkpoint_files import CheckpointMetadata
 from relora_core.lowrank.bitsandbytes_extra import require_bitsandbytes
 from relora_core.lowrank.frozen.codes import FP8, INT8
 from relora_core.lowrank.inject import narrow_layers
@@ -32,7 +32,7 @@ from relora_core.spec.local_copies import with_copies
 from relora_core.state import TrainState
 from relora_core.tasks import build_task
 from relora_core.tasks.task import Task
-from relora_core.training.rewind import Recovery, main_rank_choice
+from relora_core.training.rewind import Rewinder, main_rank_choice
 from relora_core.training.spectrum_report import SpectrumReport
 from relora_core.training.stepper import Stepper
 from relora_core.training.trainer import Trainer
@@ -91,7 +91,9 @@ def train(
             staged=staged,
             resumed=newest.folder if newest else None,
         )
-        checkpoints.data_prepared(task.fingerprints, Description(spec, task).write, resumed=newest)
+        checkpoints.data_prepared(
+            task.fingerprints, CheckpointMetadata(spec, task).write, resumed=newest
+        )
         batches = _batches(spec, task, world)
         with closing(checkpoints), closing(batches):
             timeline = Timeline.of(spec)
@@ -112,7 +114,7 @@ def train(
                 batches=batches,
                 task=task,
                 checkpoints=checkpoints,
-                recovery=Recovery(spec.training, checkpoints, world, build),
+                rewinder=Rewinder(spec.training, checkpoints, world, build),
                 spectrum=SpectrumReport(spec, state, workdir=workdir, world=world, emit=report),
                 workdir=workdir,
                 world=world,

@@ -38,7 +38,7 @@ from relora_core.state import Counters, TrainState
 from relora_core.tasks.task import Task
 from relora_core.training.evaluate import evaluate
 from relora_core.training.loss_spikes import find_spike
-from relora_core.training.rewind import Recovery
+from relora_core.training.rewind import Rewinder
 from relora_core.training.spectrum_report import SpectrumReport
 from relora_core.training.step_result import PendingResult, StepResult
 from relora_core.training.stepper import Stepper
@@ -59,7 +59,7 @@ class Trainer:
     batches: BatchLoader
     task: Task
     checkpoints: Checkpoints
-    recovery: Recovery
+    rewinder: Rewinder
     spectrum: SpectrumReport
     workdir: Path
     world: World
@@ -167,7 +167,7 @@ class Trainer:
         while len(self.pending) > unread:
             result = self.pending.popleft().read()
             self._count(result)
-            if self.recovery.is_due(self.counters):
+            if self.rewinder.is_due(self.counters):
                 return result
         return None
 
@@ -196,10 +196,10 @@ class Trainer:
         counters = self.counters
         counters.step = result.step  # the steps begun after it are undone too
         self.pending.clear()
-        checkpoint = self.recovery.target(counters, result)
+        checkpoint = self.rewinder.target(counters, result)
         del self.state  # frees its memory before the new state is loaded
         self.stepper.release()
-        self.state, event = self.recovery.rewound(checkpoint, counters)
+        self.state, event = self.rewinder.rewound(checkpoint, counters)
         self.emit(event)
         self.step_seconds, self.reported_step = 0.0, self.counters.step
         self._check_replicas()

@@ -73,8 +73,8 @@ def load_warm_start(model: PreTrainedModel, source: str, task: Task, world: Worl
 
 def _ours(folder: Path) -> Earlier:
     """Load a checkpoint of relora. Merge low-rank layers in the full precision of W + residual."""
-    description, model = load_model(read_checkpoint(folder))
-    return Earlier(merged_state(model), model.config.to_dict(), description.task.processor)
+    metadata, model = load_model(read_checkpoint(folder))
+    return Earlier(merged_state(model), model.config.to_dict(), metadata.task.processor)
 
 
 def _hugging_face(name: str, auto_model: AutoModel) -> Earlier:

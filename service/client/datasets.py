@@ -6,7 +6,7 @@ from jobs.schemas.datasets import UploadedDataset
 from service.client.calls import AnyTransport, Group, blocking_endpoint, endpoint, iterable_endpoint
 from service.client.requests import Listing, Request, model, nothing, url_path
 from service.client.transport import Transport
-from service.client.upload import Listener, Upload, ignore
+from service.client.upload import DatasetUpload, Listener, ignore
 from service.schemas.pages import Page
 
 
@@ -26,7 +26,7 @@ class Datasets(Group[AnyTransport]):
         sent again.
         """
         path = Path(file)
-        return Upload(transport, path, listener).send(name or path.name)
+        return DatasetUpload(transport, path, listener).send(name or path.name)
 
     @iterable_endpoint
     def list(self, *, limit: int | None = None) -> Listing[UploadedDataset]:

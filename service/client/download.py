@@ -43,7 +43,7 @@ class Piece:
     end: int
 
 
-class Part:
+class PartialFile:
     """An incomplete file, and a journal beside it with the numbers of the pieces that are here.
 
     If the sha256 of the file has changed, the download starts over.
@@ -132,21 +132,21 @@ class Download:
         if file.is_file() and sha256(file) == artifact.sha256:
             self._tell(artifact, artifact.size)
             return
-        part = Part(artifact, file)
+        part = PartialFile(artifact, file)
         part.begin()
         tasks = [pool.submit(self._fetch_piece, part, piece) for piece in self._missing(part)]
         for task in tasks:
             task.result()
         part.finish()
 
-    def _missing(self, part: Part) -> Iterator[Piece]:
+    def _missing(self, part: PartialFile) -> Iterator[Piece]:
         for piece, is_here in part.pieces:
             if is_here:
                 self._tell(part.artifact, piece.end - piece.start)
             else:
                 yield piece
 
-    def _fetch_piece(self, part: Part, piece: Piece) -> None:
+    def _fetch_piece(self, part: PartialFile, piece: Piece) -> None:
         """Fetch a piece. If the connection breaks, the next one asks only for the rest."""
         budget = RetryBudget()
         with part.open(piece.start) as output:

@@ -25,7 +25,7 @@ def ignore(_: int) -> None:
 
 
 @dataclass(frozen=True)
-class Upload:
+class DatasetUpload:
     transport: Transport
     file: Path
     listener: Listener

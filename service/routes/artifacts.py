@@ -12,7 +12,7 @@ from jobs.schemas.artifacts import ArtifactKind, CheckpointEntry
 from jobs.schemas.job import Artifact
 from jobs.schemas.json_numbers import MAX_SAFE_INTEGER
 from jobs.storage import Storage
-from jobs.store.artifacts import Selection, folder_of
+from jobs.store.artifacts import ArtifactSelection, folder_of
 from relora_core.spec import TextPattern
 from service.http.caller_route import CallerRoute
 from service.http.downloads import ConditionsDep, Content, not_modified, send
@@ -74,8 +74,8 @@ def _selection(
     prefix: Annotated[
         str, Query(max_length=MAX_PATH, description="Only files whose path starts with this.")
     ] = "",
-) -> Selection:
-    return Selection(kind=kind, step=step, prefix=prefix)
+) -> ArtifactSelection:
+    return ArtifactSelection(kind=kind, step=step, prefix=prefix)
 
 
 @router.get(
@@ -83,7 +83,7 @@ def _selection(
 )
 def list_artifacts(
     job_id: Id,
-    selection: Annotated[Selection, Depends(_selection)],
+    selection: Annotated[ArtifactSelection, Depends(_selection)],
     backends: BackendsDep,
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
     cursor: Annotated[str, Query(max_length=MAX_PATH, description=CURSOR)] = "",

@@ -48,7 +48,7 @@ EventType = Annotated[
 
 
 @dataclass(frozen=True)
-class Selection:
+class EventSelection:
     """The events that a request asks for."""
 
     after: int
@@ -75,10 +75,10 @@ def _selection(
         ),
         WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_SAFE_INTEGER}),
     ] = None,
-) -> Selection:
+) -> EventSelection:
     if cursor is not None:
         after = int(cursor)
-    return Selection(
+    return EventSelection(
         after=after if last_event_id is None else last_event_id,
         limit=limit,
         types=frozenset(type) if type else None,
@@ -102,7 +102,7 @@ def _selection(
 def get_events(
     job_id: Id,
     request: Request,
-    selection: Annotated[Selection, Depends(_selection)],
+    selection: Annotated[EventSelection, Depends(_selection)],
     store: StoreDep,
     hub: HubDep,
     stays_allowed: StaysAllowedDep,

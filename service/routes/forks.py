@@ -5,7 +5,7 @@ from fastapi import APIRouter, Response
 from jobs.errors import ArtifactNotFound
 from jobs.schemas.forks import Fork, forked
 from jobs.schemas.job import Job, JobSpec
-from jobs.store.artifacts import Selection
+from jobs.store.artifacts import ArtifactSelection
 from relora_core.spec import LowRank, names_of
 from relora_core.spec.error_messages import FieldError
 from relora_core.workdir.files import CHECKPOINTS
@@ -55,7 +55,7 @@ def fork_job(  # noqa: PLR0913 # FastAPI passes each part of the request
 
 
 def _has(backends: BackendsDep, job_id: str, folder: str) -> bool:
-    return bool(backends.files.list(job_id, Selection(prefix=f"{folder}/"), limit=1))
+    return bool(backends.files.list(job_id, ArtifactSelection(prefix=f"{folder}/"), limit=1))
 
 
 def _check(job: Job, fork: Fork, spec: JobSpec) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from jobs.backoff import Backoff
 from relora_core.errors.failures import summary
-from worker.trackers.points import Point, ResumedAt
+from worker.trackers.points import ResumedAt, TrackedPoint
 from worker.trackers.tracker import Outcome, Tracker
 
 logger = logging.getLogger(__name__)
@@ -30,12 +30,12 @@ class Feed:
         self.lost = False
         self._open_run = open_run
         self._tracker: Tracker | None = None
-        self._waiting: list[Point | ResumedAt] = []
+        self._waiting: list[TrackedPoint | ResumedAt] = []
         self._failures = 0
         self._backoff = backoff
         self._wait_until = 0.0
 
-    def take(self, news: Iterable[Point | ResumedAt]) -> None:
+    def take(self, news: Iterable[TrackedPoint | ResumedAt]) -> None:
         if not self.lost:
             self._waiting += news
 

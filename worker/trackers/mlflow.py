@@ -14,7 +14,7 @@ from urllib3.util import connection
 
 from jobs.locations.servers import addresses_of
 from jobs.schemas.trackers import MlflowTracker
-from worker.trackers.points import AppendOnly, Point, ResumedAt
+from worker.trackers.points import AppendOnly, ResumedAt, TrackedPoint
 from worker.trackers.tracker import Outcome, Tracked
 
 JOB_TAG = "relora.job_id"
@@ -36,11 +36,11 @@ class MlflowRun:
         metrics = self._client.get_run(self._id).data.to_proto().metrics
         self._new = AppendOnly({metric.key: metric.step for metric in metrics})
 
-    def draw(self, news: Sequence[Point | ResumedAt]) -> None:
+    def draw(self, news: Sequence[TrackedPoint | ResumedAt]) -> None:
         metrics = (
             Metric(curve, value, int(new.time.timestamp() * 1000), new.step)
             for new in news
-            if isinstance(new, Point)
+            if isinstance(new, TrackedPoint)
             for curve, value in self._new.of(new).items()
         )
         while batch := list(islice(metrics, MAX_METRICS)):

@@ -27,7 +27,7 @@ _DRAWN = {
 
 
 @dataclass(frozen=True)
-class Point:
+class TrackedPoint:
     """Values at a step, by the names of their curves."""
 
     step: int
@@ -53,7 +53,7 @@ class AppendOnly:
 
     drawn_until: dict[str, int] = field(default_factory=dict)
 
-    def of(self, point: Point) -> dict[str, float]:
+    def of(self, point: TrackedPoint) -> dict[str, float]:
         new = {
             curve: value
             for curve, value in point.values.items()
@@ -63,7 +63,7 @@ class AppendOnly:
         return new
 
 
-def read(event: AnyTrainEvent) -> Point | ResumedAt | None:
+def read(event: AnyTrainEvent) -> TrackedPoint | ResumedAt | None:
     match event:
         case TrainStarted(step=step) if step > 0:
             return ResumedAt(step, event.time)
@@ -71,9 +71,9 @@ def read(event: AnyTrainEvent) -> Point | ResumedAt | None:
             return ResumedAt(step, event.time)
         case Evaluated():
             scores = {f"eval/{name}": value for name, value in event.scores.items()}
-            return Point(event.step, event.time, scores)
+            return TrackedPoint(event.step, event.time, scores)
         case StepFinished() | Merged() | OptimizerReset() | SpectrumMeasured():
             group, names = _DRAWN[type(event)]
             values = {f"{group}/{name}": float(getattr(event, name)) for name in names}
-            return Point(event.step, event.time, values)
+            return TrackedPoint(event.step, event.time, values)
     return None

@@ -6,7 +6,7 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from worker.trackers.points import Point, ResumedAt
+from worker.trackers.points import ResumedAt, TrackedPoint
 from worker.trackers.tracker import Outcome, Tracked
 
 
@@ -21,7 +21,7 @@ class TensorboardRun:
         folder = str(run.reports / "tensorboard")
         self._writer = EventFileWriter(folder, filename_suffix=f".attempt-{run.attempt}")
 
-    def draw(self, news: Sequence[Point | ResumedAt]) -> None:
+    def draw(self, news: Sequence[TrackedPoint | ResumedAt]) -> None:
         for new in news:
             self._writer.add_event(_event(new))
         self._writer.flush()
@@ -30,7 +30,7 @@ class TensorboardRun:
         self._writer.close()
 
 
-def _event(new: Point | ResumedAt) -> Event:
+def _event(new: TrackedPoint | ResumedAt) -> Event:
     at = new.time.timestamp()
     if isinstance(new, ResumedAt):
         start = SessionLog(status=SessionLog.START)

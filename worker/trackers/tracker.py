@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from jobs.schemas.trackers import TrackerSpec
 from relora_core.workdir.files import REPORTS
-from worker.trackers.points import Point, ResumedAt
+from worker.trackers.points import ResumedAt, TrackedPoint
 
 FAILURES = "trackers-failed.log"
 Outcome = Literal["finished", "failed", "stopped"]
@@ -45,7 +45,7 @@ class Tracker(Protocol):
     Every method may raise an error. After an error `draw` is called again with the same points.
     """
 
-    def draw(self, news: Sequence[Point | ResumedAt]) -> None: ...
+    def draw(self, news: Sequence[TrackedPoint | ResumedAt]) -> None: ...
 
     def finish(self, outcome: Outcome) -> None:
         """Close the run. If the outcome is `stopped`, another attempt may resume it."""

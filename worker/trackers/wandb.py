@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import wandb
 
 from jobs.schemas.trackers import WandbTracker
-from worker.trackers.points import AppendOnly, Point, ResumedAt
+from worker.trackers.points import AppendOnly, ResumedAt, TrackedPoint
 from worker.trackers.tracker import Outcome, Tracked
 
 
@@ -41,9 +41,9 @@ class WandbRun:
         self._next_step = self._run.step if self._run.resumed else 0
         self._new = AppendOnly()
 
-    def draw(self, news: Sequence[Point | ResumedAt]) -> None:
+    def draw(self, news: Sequence[TrackedPoint | ResumedAt]) -> None:
         for new in news:
-            if not isinstance(new, Point) or new.step < self._next_step:
+            if not isinstance(new, TrackedPoint) or new.step < self._next_step:
                 continue
             if values := self._new.of(new):
                 self._run.log(values, step=new.step)

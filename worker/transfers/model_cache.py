@@ -15,7 +15,7 @@ from jobs.backends import Backends
 from jobs.errors import ModelNotFound, StorageError
 from jobs.schemas.job import Artifact, Job
 from jobs.storage import Storage
-from jobs.store.artifacts import Selection, digest, folder_of
+from jobs.store.artifacts import ArtifactSelection, digest, folder_of
 from relora_core.checkpoint.manifest import verify
 from relora_core.files import sha256
 from relora_core.workdir.files import checkpoint_path
@@ -81,7 +81,9 @@ def _model(backends: Backends, job_id: str, step: int) -> list[Artifact]:
 
 
 def _checkpoint(backends: Backends, job_id: str, step: int) -> list[Artifact]:
-    files = backends.files.list(job_id, Selection(kind="checkpoint", step=step), limit=100_000)
+    files = backends.files.list(
+        job_id, ArtifactSelection(kind="checkpoint", step=step), limit=100_000
+    )
     if not files:
         raise _gone(job_id, step)
     return files

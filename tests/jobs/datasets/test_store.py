@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from jobs.access.projects import ProjectStore
 from jobs.database.engine import open_engine
-from jobs.datasets.store import DatasetStore, Part
+from jobs.datasets.store import DatasetStore, UploadPart
 from jobs.errors import DatasetInUse, DatasetNotFound, OffsetMismatch, QuotaExceeded
 from jobs.schemas.datasets import DatasetStatus, NewDataset, UploadedDataset
 from jobs.schemas.job import JobSpec
@@ -36,8 +36,8 @@ def dataset(datasets: DatasetStore) -> UploadedDataset:
     return datasets.create("default", NEW)
 
 
-def part(start: int, size: int, key: str = "key") -> Part:
-    return Part(start, size, key)
+def part(start: int, size: int, key: str = "key") -> UploadPart:
+    return UploadPart(start, size, key)
 
 
 def test_a_dataset_is_announced_without_a_byte(

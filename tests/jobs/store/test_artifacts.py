@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from jobs.errors import JobNotFound, ModelNotFound
 from jobs.schemas.artifacts import ArtifactKind
 from jobs.schemas.job import Artifact, Job
-from jobs.store.artifacts import JobFiles, Selection
+from jobs.store.artifacts import ArtifactSelection, JobFiles
 from jobs.store.attempts import AttemptStore
 from relora_core.events import Evaluated, StepFinished
 
@@ -47,16 +47,16 @@ def paths(files: list[Artifact]) -> list[str]:
 
 
 def test_files_are_found_by_kind_step_and_prefix(files: JobFiles, saved: Job) -> None:
-    assert paths(files.list(saved.id, Selection(kind="merged"))) == paths(MERGED)
-    assert paths(files.list(saved.id, Selection(step=40))) == paths(CHECKPOINTS[2:])
-    assert paths(files.list(saved.id, Selection(prefix="logs/"))) == [LOG.path]
-    assert files.list(saved.id, Selection(prefix="log%")) == []
-    assert files.list(saved.id, Selection(kind="final")) == []
+    assert paths(files.list(saved.id, ArtifactSelection(kind="merged"))) == paths(MERGED)
+    assert paths(files.list(saved.id, ArtifactSelection(step=40))) == paths(CHECKPOINTS[2:])
+    assert paths(files.list(saved.id, ArtifactSelection(prefix="logs/"))) == [LOG.path]
+    assert files.list(saved.id, ArtifactSelection(prefix="log%")) == []
+    assert files.list(saved.id, ArtifactSelection(kind="final")) == []
 
 
 def test_files_come_page_by_page(files: JobFiles, saved: Job) -> None:
-    first = files.list(saved.id, Selection(), limit=4)
-    rest = files.list(saved.id, Selection(), limit=4, after=first[-1].path)
+    first = files.list(saved.id, ArtifactSelection(), limit=4)
+    rest = files.list(saved.id, ArtifactSelection(), limit=4, after=first[-1].path)
     assert paths(first + rest) == sorted(paths([*MERGED, *CHECKPOINTS, LOG]))
 
 
@@ -110,7 +110,7 @@ def test_a_model_that_is_not_there_says_how_to_get_one(files: JobFiles, saved: J
 
 def test_a_job_that_is_not_there_has_no_files(files: JobFiles) -> None:
     for ask in (
-        lambda: files.list("job_none", Selection()),
+        lambda: files.list("job_none", ArtifactSelection()),
         lambda: files.checkpoints("job_none"),
         lambda: files.model("job_none"),
     ):

@@ -7,7 +7,7 @@ from jobs.schemas.job import Job, JobSpec
 from jobs.schemas.status import JobStatus
 from jobs.store.attempts import AttemptStore
 from jobs.store.jobs import JobStore
-from jobs.store.stats import StatsStore, Uploads
+from jobs.store.stats import StatsStore, UploadTotals
 from tests.jobs.conftest import LEASE
 from tests.jobs.samples import StepMaker
 
@@ -67,6 +67,6 @@ def test_uploads_add_up_by_kind(stats: StatsStore) -> None:
     stats.add_upload("checkpoint", num_bytes=50, seconds=0.5)
     stats.add_upload("final", num_bytes=7, seconds=0.25)
     assert stats.read().uploads == {
-        "checkpoint": Uploads(2, 150, 2.0),
-        "final": Uploads(1, 7, 0.25),
+        "checkpoint": UploadTotals(2, 150, 2.0),
+        "final": UploadTotals(1, 7, 0.25),
     }

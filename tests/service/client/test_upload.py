@@ -71,6 +71,6 @@ def test_an_upload_outlives_a_server_that_is_killed(service: Service, file: Path
 def test_a_part_that_another_sent_is_not_sent_again(client: Client, file: Path) -> None:
     def send_between(there: int) -> None:
         if there == 10_000:
-            upload.Upload(client.datasets.transport, file, upload.ignore).send(file.name)
+            upload.DatasetUpload(client.datasets.transport, file, upload.ignore).send(file.name)
 
     assert client.datasets.upload(file, listener=send_between).status is DatasetStatus.READY

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 from jobs.schemas.trackers import TrackerSpec
-from worker.trackers.points import Point, ResumedAt
+from worker.trackers.points import ResumedAt, TrackedPoint
 from worker.trackers.tracker import Tracked
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
-News = Sequence[Point | ResumedAt]
+News = Sequence[TrackedPoint | ResumedAt]
 
 
-def points(*steps: int) -> list[Point]:
+def points(*steps: int) -> list[TrackedPoint]:
     """Return the points of some steps. An exactly resumed run repeats the same values."""
-    return [Point(step, NOW, {"train/loss": 1 / step}) for step in steps]
+    return [TrackedPoint(step, NOW, {"train/loss": 1 / step}) for step in steps]
 
 
 FIRST: News = points(1, 2, 3, 4)

@@ -14,7 +14,7 @@ from tests.worker.trackers.conftest import points
 from worker.supervision.tail import Tail
 from worker.trackers.__main__ import follow
 from worker.trackers.feed import MAX_FAILURES, Feed
-from worker.trackers.points import Point, ResumedAt
+from worker.trackers.points import ResumedAt, TrackedPoint
 from worker.trackers.tracker import Outcome
 
 
@@ -26,7 +26,7 @@ class Recording:
         self.steps: list[int] = []
         self.outcome: Outcome | None = None
 
-    def draw(self, news: Sequence[Point | ResumedAt]) -> None:
+    def draw(self, news: Sequence[TrackedPoint | ResumedAt]) -> None:
         if self.refuse:
             self.refuse -= 1
             raise ConnectionError("nobody there")

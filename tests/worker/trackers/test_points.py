@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from relora_core.events import Evaluated, Merged, Rewound, TrainStarted, TrainStopped
 from tests.fixtures.reports import step_finished
-from worker.trackers.points import AppendOnly, Point, ResumedAt, read
+from worker.trackers.points import AppendOnly, ResumedAt, TrackedPoint, read
 
 NOW = datetime.now(UTC)
 
@@ -17,7 +17,7 @@ def started(step: int) -> TrainStarted:
 
 def test_a_step_is_a_point_of_each_of_its_curves() -> None:
     point = read(step_finished(5))
-    assert isinstance(point, Point)
+    assert isinstance(point, TrackedPoint)
     assert point.step == 5
     assert point.values == {
         "train/loss": 4.0,
@@ -31,11 +31,11 @@ def test_a_step_is_a_point_of_each_of_its_curves() -> None:
 
 def test_scores_and_restarts_are_drawn() -> None:
     scores = read(Evaluated(step=5, loss=2.0, perplexity=7.4))
-    assert isinstance(scores, Point)
+    assert isinstance(scores, TrackedPoint)
     assert scores.values == {"eval/loss": 2.0, "eval/perplexity": 7.4}
     merged = Merged(step=6, restart=1, layers=2, update_norm=1, weight_norm=2, residual_norm=0)
     point = read(merged)
-    assert isinstance(point, Point)
+    assert isinstance(point, TrackedPoint)
     assert point.values == {
         "restart/update_norm": 1.0,
         "restart/weight_norm": 2.0,
@@ -56,6 +56,8 @@ def test_a_resume_and_a_rewind_say_from_where_the_run_goes_on() -> None:
 
 def test_a_curve_that_can_only_grow_takes_no_step_twice() -> None:
     new = AppendOnly({"train/loss": 20})
-    assert new.of(Point(20, NOW, {"train/loss": 1.0, "eval/loss": 2.0})) == {"eval/loss": 2.0}
-    assert new.of(Point(21, NOW, {"train/loss": 1.0})) == {"train/loss": 1.0}
-    assert new.of(Point(21, NOW, {"train/loss": 9.0})) == {}
+    assert new.of(TrackedPoint(20, NOW, {"train/loss": 1.0, "eval/loss": 2.0})) == {
+        "eval/loss": 2.0
+    }
+    assert new.of(TrackedPoint(21, NOW, {"train/loss": 1.0})) == {"train/loss": 1.0}
+    assert new.of(TrackedPoint(21, NOW, {"train/loss": 9.0})) == {}

@@ -11,7 +11,7 @@ from wandb.proto import wandb_internal_pb2 as protocol
 
 from jobs.schemas.trackers import WandbTracker
 from tests.worker.trackers.conftest import FIRST, NOW, News, points
-from worker.trackers.points import Point, ResumedAt
+from worker.trackers.points import ResumedAt, TrackedPoint
 from worker.trackers.tracker import Tracked
 from worker.trackers.wandb import WandbRun
 
@@ -53,7 +53,7 @@ def test_a_run_has_the_jobs_id_its_spec_and_its_curves(tracked: Callable[..., Tr
     run = tracked(SPEC)
     tracker = WandbRun(SPEC, run)
     tracker.draw(FIRST)
-    rewound: News = [ResumedAt(3, NOW), Point(4, NOW, {"train/loss": 9.0}), *points(5)]
+    rewound: News = [ResumedAt(3, NOW), TrackedPoint(4, NOW, {"train/loss": 9.0}), *points(5)]
     tracker.draw(rewound)
     tracker.finish("finished")
 
