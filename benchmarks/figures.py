@@ -160,18 +160,18 @@ FIGURES = (
         _packing,
     ),
     Figure(
-        "data_growth",
+        "data_scaling",
         "time to pack an MB, at 4x the data / at 1x; 1 is linear",
         AtMost(1),
         "cpu",
-        lambda results: results.growth.data if results.growth else None,
+        lambda results: results.scaling.data if results.scaling else None,
     ),
     Figure(
-        "layers_growth",
+        "layers_scaling",
         "time of a step, at 4x the layers / at 1x; 4 is linear",
         AtMost(4),
         "cpu",
-        lambda results: results.growth.layers if results.growth else None,
+        lambda results: results.scaling.layers if results.scaling else None,
     ),
     Figure("mfu_1b", "full rank, llama_1b: MFU", AtLeast(0.45), "cuda", _utilization, ".1%"),
     Figure(

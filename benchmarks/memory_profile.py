@@ -17,12 +17,12 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from benchmarks.contenders import Ours, silent
+from benchmarks.interleaved import WARM_UP_STEPS, RunOver
 from benchmarks.machine import Machine, describe_machine, fastest_precision, matrix_flags
 from benchmarks.memory import peak_of, reset_peak_of, resident_of
 from benchmarks.profile import METHODS
 from benchmarks.report import PAGE, TITLES, with_measured
 from benchmarks.results import FOLDER
-from benchmarks.turns import WARM_UP_STEPS, TurnsOver
 from benchmarks.workloads import MethodName, Workload, preset
 from relora_core.estimate import estimate
 from relora_core.estimate.memory import Memory
@@ -101,9 +101,9 @@ def _train(
         if steps == WARM_UP_STEPS + 1 + STEPS:
             process = Process(peak=peak_of("self"), resting=_resting_bytes())
             found.send(process.model_dump_json())
-            raise TurnsOver
+            raise RunOver
 
-    with suppress(TurnsOver):
+    with suppress(RunOver):
         Ours(method, workload, method, cache).train(between_steps)
 
 

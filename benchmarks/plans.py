@@ -10,12 +10,12 @@ import torch
 
 from benchmarks.contenders import Ours, PeftCompiled, PeftTrainer, silent
 from benchmarks.figures import Device
-from benchmarks.growth import TIMES, Growth, measure_growth
+from benchmarks.interleaved import Contender, run_interleaved
 from benchmarks.machine import describe_machine, fastest_precision, load_average, matrix_flags
 from benchmarks.packing import measure_packing
 from benchmarks.pauses import measure_pauses
 from benchmarks.results import Comparison, Results
-from benchmarks.turns import Contender, take_turns
+from benchmarks.scaling import TIMES, Scaling, measure_scaling
 from benchmarks.workloads import MethodName, Workload, narrow, preset
 from relora_core.tasks import build_task
 
@@ -42,7 +42,7 @@ class Plan:
     contests: Sequence[Contest]
     pauses: Workload | None = None
     packing_copies: int = 0  # copies of the corpus; 0: not measured
-    growth: Sequence[Workload] = ()
+    scaling: Sequence[Workload] = ()
     rounds: int = 3  # of the measurements that are no contest
 
 
@@ -63,7 +63,7 @@ def cpu_plan(*, quick: bool, rounds: int | None = None) -> Plan:
         ],
         pauses=replace(speed, compile=False),
         packing_copies=3 if quick else 10,
-        growth=[slim, _deeper(slim)],
+        scaling=[slim, _deeper(slim)],
         rounds=3 if quick else 5,
     )
 
@@ -91,7 +91,7 @@ def measure(plan: Plan, *, cache: Path, progress: Progress) -> Results:
     if plan.packing_copies:
         progress("tokenize and pack ...")
         packing = measure_packing(copies=plan.packing_copies, rounds=plan.rounds, cache=cache)
-    growth = _growth(plan, cache, progress)
+    scaling = _scaling(plan, cache, progress)
     return Results(
         machine=machine,
         measured_at=now,
@@ -101,17 +101,17 @@ def measure(plan: Plan, *, cache: Path, progress: Progress) -> Results:
         comparisons=comparisons,
         pauses=pauses,
         packing=packing,
-        growth=growth,
+        scaling=scaling,
     )
 
 
-def _growth(plan: Plan, cache: Path, progress: Progress) -> Growth | None:
-    if not plan.growth:
+def _scaling(plan: Plan, cache: Path, progress: Progress) -> Scaling | None:
+    if not plan.scaling:
         return None
     progress("four times the data, four times the layers ...")
     copies = max(1, plan.packing_copies // TIMES)
-    return measure_growth(
-        plan.growth, copies=copies, device=plan.device, rounds=plan.rounds, cache=cache
+    return measure_scaling(
+        plan.scaling, copies=copies, device=plan.device, rounds=plan.rounds, cache=cache
     )
 
 
@@ -119,7 +119,7 @@ def _compare(contest: Contest, device: Device, cache: Path) -> Comparison:
     workload = contest.workload
     build_task(workload.spec("full"), cache=cache, emit=silent)  # prepare the data once
     contenders = [_contender(name, workload, device, cache) for name in contest.contenders]
-    turns = take_turns(contenders, device=device, rounds=contest.rounds, steps=contest.steps)
+    turns = run_interleaved(contenders, device=device, rounds=contest.rounds, steps=contest.steps)
     gpu = torch.cuda.get_device_name() if device == "cuda" else None
     return Comparison.of(workload, turns, steps=contest.steps, gpu=gpu)
 

@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.contenders import Ours
+from benchmarks.interleaved import WARM_UP_STEPS, RunOver
 from benchmarks.machine import Machine, describe_machine, fastest_precision, matrix_flags
 from benchmarks.report import PAGE, TITLES, with_measured
 from benchmarks.results import FOLDER
-from benchmarks.turns import WARM_UP_STEPS, TurnsOver
 from benchmarks.workloads import MethodName, Workload, narrow
 
 FILE = FOLDER / "profile.json"
@@ -71,9 +71,9 @@ def _profiled(workload: Workload, method: MethodName, cache: Path) -> dict[str, 
             profiler.__enter__()
         if steps == WARM_UP_STEPS + 1 + STEPS:
             profiler.__exit__(None, None, None)
-            raise TurnsOver
+            raise RunOver
 
-    with suppress(TurnsOver):
+    with suppress(RunOver):
         Ours(method, workload, method, cache).train(between_steps)
     seconds = dict.fromkeys(PARTS, 0.0)
     for event in profiler.key_averages():

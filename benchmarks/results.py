@@ -8,11 +8,11 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
-from benchmarks.growth import Growth
+from benchmarks.interleaved import TimedSteps
 from benchmarks.machine import Machine, Precision
 from benchmarks.packing import Packing
 from benchmarks.pauses import Pauses
-from benchmarks.turns import Turn
+from benchmarks.scaling import Scaling
 from benchmarks.workloads import Workload
 from relora_core.estimate import GPUS, estimate
 
@@ -59,7 +59,7 @@ class Comparison(BaseModel):
     def of(
         cls,
         workload: Workload,
-        turns: dict[str, list[Turn]],
+        turns: dict[str, list[TimedSteps]],
         *,
         steps: int,
         gpu: str | None = None,
@@ -124,7 +124,7 @@ class Results(BaseModel):
     comparisons: dict[str, Comparison]
     pauses: Pauses | None = None
     packing: Packing | None = None
-    growth: Growth | None = None
+    scaling: Scaling | None = None
 
     def write(self, file: Path) -> None:
         file.write_text(self.model_dump_json(indent=1) + "\n")
@@ -141,7 +141,7 @@ def gpu_key(name: str | None) -> str | None:
 
 
 def _measured(
-    name: str, turns: Sequence[Turn], workload: Workload, *, steps: int, gpu: str | None
+    name: str, turns: Sequence[TimedSteps], workload: Workload, *, steps: int, gpu: str | None
 ) -> Measured:
     speeds = [steps * workload.tokens / turn.seconds for turn in turns]
     measured = Measured(tokens_per_second=speeds, peak_bytes=max(turn.peak_bytes for turn in turns))

@@ -1,4 +1,4 @@
-"""Turns of contenders: each contender is a process that trains only during its turn.
+"""Train contenders in turns: each is a process that trains only during its turn.
 
 All prepare at the same time: they build the model, compile and warm up. After that at most one of
 them computes. So each keeps its compiled code and its caches in memory and has its own memory peak,
@@ -20,16 +20,16 @@ import torch
 from benchmarks.memory import peak_bytes, reset_peak
 
 WARM_UP_STEPS = 3
-_PATIENCE = 1800.0  # seconds to build, compile and warm up, on a slow machine
+_TIMEOUT_SECONDS = 1800.0  # to build, compile and warm up, on a slow machine
 
 
 @dataclass(frozen=True)
-class Turn:
+class TimedSteps:
     seconds: float  # of the timed steps
     peak_bytes: int  # of all turns so far
 
 
-class TurnsOver(BaseException):
+class RunOver(BaseException):
     """Raised in the contender's training loop after the last step.
 
     It is not an `Exception`, because it is not an error. So a trainer that catches errors does not
@@ -61,7 +61,7 @@ class _Script:
 
     def __call__(self) -> None:
         if next(self._lines, "over") == "over":
-            raise TurnsOver
+            raise RunOver
 
     def _run(self) -> Iterator[None]:
         """Control the training loop: each `yield` lets it take one step."""
@@ -73,7 +73,7 @@ class _Script:
             yield  # one untimed step fills the caches again
             started = self._now()
             yield from repeat(None, steps)
-            turn = Turn(self._now() - started, peak_bytes(self._device))
+            turn = TimedSteps(self._now() - started, peak_bytes(self._device))
             self._rest()
             self._connection.send(turn)
 
@@ -93,14 +93,14 @@ def _perform(contender: Contender, connection: Connection, device: str, threads:
     torch.set_num_threads(threads)
     try:
         contender.train(_Script(connection, device))
-    except TurnsOver:
+    except RunOver:
         return
     except Exception as error:
         connection.send(f"{type(error).__name__}: {error}")
         raise
 
 
-class Player:
+class ContenderProcess:
     """A handle of a contender's process, for the process that assigns the turns."""
 
     def __init__(self, contender: Contender, *, device: str, threads: int) -> None:
@@ -116,15 +116,17 @@ class Player:
     def wait_until_ready(self) -> None:
         self._receive()
 
-    def turn(self, steps: int) -> Turn:
+    def turn(self, steps: int) -> TimedSteps:
         self._connection.send(steps)
         answer = self._receive()
-        assert isinstance(answer, Turn)
+        assert isinstance(answer, TimedSteps)
         return answer
 
     def _receive(self) -> object:
         try:
-            answer = self._connection.recv() if self._connection.poll(_PATIENCE) else "no answer"
+            answer = (
+                self._connection.recv() if self._connection.poll(_TIMEOUT_SECONDS) else "no answer"
+            )
         except EOFError:
             self._process.join()
             answer = f"ended with exit code {self._process.exitcode}"
@@ -144,26 +146,28 @@ class Player:
 
 
 @contextmanager
-def players(contenders: Sequence[Contender], *, device: str) -> Iterator[list[Player]]:
+def contender_processes(
+    contenders: Sequence[Contender], *, device: str
+) -> Iterator[list[ContenderProcess]]:
     """Start a process for each contender. Yield them when all are ready."""
     threads = torch.get_num_threads()
     with ExitStack() as stack:
         started = [
-            stack.enter_context(Player(contender, device=device, threads=threads))
+            stack.enter_context(ContenderProcess(contender, device=device, threads=threads))
             for contender in contenders
         ]
-        for player in started:
-            player.wait_until_ready()
+        for process in started:
+            process.wait_until_ready()
         yield started
 
 
-def take_turns(
+def run_interleaved(
     contenders: Sequence[Contender], *, device: str, rounds: int, steps: int
-) -> dict[str, list[Turn]]:
+) -> dict[str, list[TimedSteps]]:
     """Return the turns of each contender, one per round. Every second round is reversed."""
-    turns: dict[str, list[Turn]] = {contender.name: [] for contender in contenders}
-    with players(contenders, device=device) as ready:
+    turns: dict[str, list[TimedSteps]] = {contender.name: [] for contender in contenders}
+    with contender_processes(contenders, device=device) as ready:
         for number in range(rounds):
-            for player in ready if number % 2 == 0 else reversed(ready):
-                turns[player.name].append(player.turn(steps))
+            for process in ready if number % 2 == 0 else reversed(ready):
+                turns[process.name].append(process.turn(steps))
     return turns

@@ -1,4 +1,4 @@
-"""The growth of time with four times the data, and with four times the layers."""
+"""How time scales with four times the data, and with four times the layers."""
 
 import tempfile
 from collections.abc import Sequence
@@ -7,15 +7,15 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from benchmarks.contenders import Ours
+from benchmarks.interleaved import run_interleaved
 from benchmarks.packing import pack_seconds, train_tokenizer
-from benchmarks.turns import take_turns
 from benchmarks.workloads import Workload, plain_corpus
 from relora_core.spec import Source
 
 TIMES = 4
 
 
-class Growth(BaseModel):
+class Scaling(BaseModel):
     """The time per MB or per token at four times the size, divided by that at the base size.
 
     There is one number for each round. For data, 1.0 is linear. For layers, 4.0 is linear; less is
@@ -28,20 +28,20 @@ class Growth(BaseModel):
     layers: list[float]
 
 
-def measure_growth(
+def measure_scaling(
     models: Sequence[Workload], *, copies: int, device: str, rounds: int, cache: Path
-) -> Growth:
-    """Measure the growth with the data and with the layers.
+) -> Scaling:
+    """Measure how time scales with the data and with the layers.
 
     `models` are two models: one with few layers and one with four times as many.
     """
-    return Growth(
-        data=[_data_growth(copies, cache) for _ in range(rounds)],
-        layers=_layer_growth(models, device=device, rounds=rounds, cache=cache),
+    return Scaling(
+        data=[_data_scaling(copies, cache) for _ in range(rounds)],
+        layers=_layer_scaling(models, device=device, rounds=rounds, cache=cache),
     )
 
 
-def _data_growth(copies: int, cache: Path) -> float:
+def _data_scaling(copies: int, cache: Path) -> float:
     tokenizer = train_tokenizer(cache)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -55,10 +55,10 @@ def _data_growth(copies: int, cache: Path) -> float:
     return seconds[1] / seconds[0]
 
 
-def _layer_growth(
+def _layer_scaling(
     models: Sequence[Workload], *, device: str, rounds: int, cache: Path
 ) -> list[float]:
     few, many = (Ours(workload.name, workload, "relora", cache) for workload in models)
-    turns = take_turns([few, many], device=device, rounds=rounds, steps=5)
+    turns = run_interleaved([few, many], device=device, rounds=rounds, steps=5)
     pairs = zip(turns[many.name], turns[few.name], strict=True)
     return [large.seconds / small.seconds for large, small in pairs]

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.turns import WARM_UP_STEPS, ContenderFailed, take_turns
+from benchmarks.interleaved import WARM_UP_STEPS, ContenderFailed, run_interleaved
 from tests.benchmarks.contenders import STEP_SECONDS, Counting, Failing
 
 pytestmark = pytest.mark.slow
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 def test_one_trains_at_a_time_and_every_second_round_goes_backwards(tmp_path: Path) -> None:
     log = tmp_path / "steps"
     contenders = [Counting("first", log), Counting("second", log)]
-    turns = take_turns(contenders, device="cpu", rounds=2, steps=3)
+    turns = run_interleaved(contenders, device="cpu", rounds=2, steps=3)
     names = log.read_text().split()
     taken = names[2 * WARM_UP_STEPS :]  # they warm up side by side
     turn = 1 + 3  # the first is not timed
@@ -27,4 +27,4 @@ def test_one_trains_at_a_time_and_every_second_round_goes_backwards(tmp_path: Pa
 @pytest.mark.integration
 def test_a_contender_that_fails_says_why() -> None:
     with pytest.raises(ContenderFailed, match="bad: ValueError: no such layer"):
-        take_turns([Failing("bad")], device="cpu", rounds=1, steps=1)
+        run_interleaved([Failing("bad")], device="cpu", rounds=1, steps=1)
