@@ -1,0 +1,62 @@
+"""Build the text of the lab from packages of Debian: `python -m benchmarks.lab.text`."""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.lab.text.build import Text, build
+from benchmarks.lab.text.packages import PackagesError
+from benchmarks.lab.text.sources import SOURCES
+from benchmarks.machine import ROOT
+from relora_core.estimate.text_table import text_table
+
+FOLDER = ROOT / ".lab"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser("python -m benchmarks.lab.text", description=__doc__)
+    parser.add_argument(
+        "--packages",
+        type=Path,
+        default=FOLDER / "packages",
+        help="the folder of the .deb files; those that it lacks are downloaded with apt-get",
+    )
+    parser.add_argument("--out", type=Path, default=FOLDER / "text", help="where the text goes")
+    options = parser.parse_args(arguments)
+    started = time.monotonic()
+    try:
+        text = build(SOURCES, packages=options.packages, folder=options.out)
+    except PackagesError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print("\n".join(_told(text)))
+    print(f"{text.bytes / 1e6:.1f} MB in {time.monotonic() - started:.0f} s, in {options.out}")
+    return 0
+
+
+def _told(text: Text) -> Iterator[str]:
+    for package in text.packages:
+        yield f"{package.name} {package.version}, sha256 {package.sha256}"
+    yield ""
+    yield text_table(
+        ["source", "licence", "documents", "held out", "MB", "held out"],
+        [
+            [
+                part.source,
+                part.licence,
+                f"{part.documents:,}",
+                f"{part.validation_documents:,}",
+                f"{part.bytes / 1e6:.2f}",
+                f"{part.validation_bytes / 1e6:.2f}",
+            ]
+            for part in text.parts
+        ],
+    )
+    yield ""
+    yield f"text: sha256 {text.sha256}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
