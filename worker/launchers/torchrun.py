@@ -1,4 +1,4 @@
-"""A launcher for one node: torchrun with one process for each GPU."""
+"""A launcher for one node: one process for each GPU, by torchrun if there are several."""
 
 import sys
 from collections.abc import Mapping
@@ -15,8 +15,7 @@ class Torchrun:
         self, workdir: Workdir, *, cache: Path, num_processes: int, environ: Mapping[str, str]
     ) -> TiedProcess:
         command = [
-            *(sys.executable, "-m", "worker.launchers.ranks"),
-            *("--standalone", "--nproc-per-node", str(num_processes)),
+            *(sys.executable, "-m", "worker.launchers.ranks", str(num_processes)),
             *("-m", "relora_core", "train", str(workdir.spec)),
             *("--workdir", str(workdir.root), "--cache", str(cache)),
             *("--staged", str(workdir.staged), "--supervised"),

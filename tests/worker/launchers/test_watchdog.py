@@ -56,25 +56,24 @@ def test_a_trainer_outlives_any_number_of_leases_that_its_worker_renews(
     assert (job.status, job.attempt) == (JobStatus.SUCCEEDED, 1)
 
 
-def test_all_ranks_end_with_the_lease(tmp_path: Path) -> None:
-    (tmp_path / "rank.py").write_text(RANK)
+@pytest.mark.parametrize("num_processes", [1, 2])
+def test_all_ranks_end_with_the_lease(tmp_path: Path, num_processes: int) -> None:
+    program = tmp_path / "rank.py"
+    program.write_text(RANK)
     log = tmp_path / "trainer.log"
     trainer = TiedProcess(
-        [
-            *(sys.executable, "-m", "worker.launchers.ranks", "--standalone"),
-            *("--nproc-per-node", "2", str(tmp_path / "rank.py")),
-        ],
+        [sys.executable, "-m", "worker.launchers.ranks", str(num_processes), str(program)],
         environ=os.environ,
         cwd=tmp_path / "empty",
         log=log,
     )
     trainer.live_until(clock.now() + 60)
-    wait_until(lambda: log.read_text().count("rank") == 2)
-    ranks = [int(pid) for pid in log.read_text().split()[1::2]]
+    wait_until(lambda: log.read_text().count("\n") == num_processes)
+    processes = [trainer.pid, *(int(pid) for pid in log.read_text().split()[1::2])]
 
-    assert [is_alive(pid) for pid in (trainer.pid, *ranks)] == [True, True, True]
+    assert all(map(is_alive, processes))
     trainer.live_until(clock.now() + 0.5)
-    wait_until(lambda: not any(map(is_alive, (trainer.pid, *ranks))), seconds=30)
+    wait_until(lambda: not any(map(is_alive, processes)), seconds=30)
     assert trainer.exit_code() == -signal.SIGKILL
     trainer.kill()
 
