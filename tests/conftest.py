@@ -1,13 +1,20 @@
 """Fixtures of all tests."""
 
 import gc
+import os
 
 pytest_plugins = [
     "tests.fixtures.tiers",
     "tests.fixtures.cgroups",
     "tests.fixtures.disks",
+    "tests.fixtures.openapi",
     "tests.fixtures.servers",
 ]
+
+# Each client of httpx loads the certificates of all authorities, which takes 0.1 s. The tests and
+# the processes that they start trust none, because they reach no server on the internet.
+os.environ.pop("SSL_CERT_FILE", None)
+os.environ["SSL_CERT_DIR"] = os.devnull
 
 
 def pytest_collection_finish() -> None:

@@ -1,21 +1,18 @@
 """The docs say what is true: their commands, links, routes, settings and events exist."""
 
 import re
-from contextlib import closing
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from typer.core import TyperGroup
 from typer.main import get_group
 
-from jobs.backends import open_backends
 from jobs.schemas.events import AnyJobEvent
 from jobs.schemas.metric_names import METRICS
 from jobs.schemas.metrics import MarkerKind
 from jobs.settings import Settings
 from relora_core.events import Event
-from service.app import create_app
 from service.cli import app as command_line
 from service.http.errors import HTTP_CODES
 from service.http.openapi import EXAMPLES
@@ -85,12 +82,9 @@ def test_a_command_of_relora_exists(page: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def routes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+def routes(openapi: dict[str, Any]) -> dict[str, set[str]]:
     """The methods that each path of the API knows."""
-    settings = Settings(data_dir=tmp_path_factory.mktemp("data"))
-    with closing(open_backends(settings)) as backends:
-        paths = create_app(backends).openapi()["paths"]
-    return {path: {method.upper() for method in item} for path, item in paths.items()}
+    return {path: {method.upper() for method in item} for path, item in openapi["paths"].items()}
 
 
 @each_page

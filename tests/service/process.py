@@ -1,41 +1,52 @@
 """The service in a process of its own."""
 
-import os
-import subprocess
-import sys
+import logging
+import resource
 import time
+from multiprocessing import get_context
 
 import httpx
 
 from jobs.settings import Settings
-from service.server import listen
+from service.server import listen, serve
+
+# A server is forked from a process that has imported the service, which takes seconds.
+_processes = get_context("forkserver")
+_processes.set_forkserver_preload([__name__])
+
+
+def _serve(settings: Settings, port: int, open_files: int | None) -> None:
+    """Run a server that prints nothing."""
+    if open_files is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, hard))
+    logging.disable()
+    with listen("127.0.0.1", port) as listener:
+        serve(settings, listener)
 
 
 class Service:
-    """A service in a process of its own, on one port, that is killed and comes back."""
+    """A service in a process of its own, on one port, that is killed and comes back.
 
-    def __init__(self, settings: Settings) -> None:
+    It starts with `open_files` as the soft limit of open files.
+    """
+
+    def __init__(self, settings: Settings, open_files: int | None = None) -> None:
         with listen("127.0.0.1", 0) as probe:
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self._environment = {
-            **os.environ,
-            "RELORA_DATA_DIR": str(settings.data_dir),
-            "RELORA_BROKER_URL": settings.broker_url,
-        }
+        self._arguments = (settings, self.port, open_files)
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "service.server", "--port", str(self.port)]
-        self._process = subprocess.Popen(
-            command, env=self._environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
+        self._process = _processes.Process(target=_serve, args=self._arguments)
+        self._process.start()
         while not self._answers():
-            assert self._process.poll() is None
+            assert self._process.is_alive()
             time.sleep(0.05)
 
     def kill(self) -> None:
         self._process.kill()
-        self._process.wait()
+        self._process.join()
 
     def _answers(self) -> bool:
         try:

@@ -14,12 +14,6 @@ from service.routes.spec_body import EXAMPLES
 from tests.service.serving import serving
 
 
-@pytest.fixture
-def openapi(http: httpx.Client) -> dict[str, Any]:
-    document: dict[str, Any] = http.get("/openapi.json").json()
-    return document
-
-
 def test_every_operation_documents_its_answer(openapi: dict[str, Any]) -> None:
     for path, operations in openapi["paths"].items():
         for method, operation in operations.items():

@@ -5,11 +5,9 @@ from typing import Any
 
 import pytest
 
-from jobs.backends import Backends
 from jobs.schemas.forks import Fork
 from jobs.schemas.job import JobChanges, JobSpec
 from jobs.schemas.sweeps import NewSweep
-from service.app import create_app
 
 LOWEST, HIGHEST = {"minimum", "exclusiveMinimum"}, {"maximum", "exclusiveMaximum"}
 CHOSEN = {"enum", "const", "$ref"}
@@ -51,11 +49,9 @@ def test_everything_that_a_body_may_hold_has_a_bound(model: Any) -> None:
     assert list(endless(model.model_json_schema())) == []
 
 
-@pytest.mark.slow
-def test_every_parameter_and_body_of_every_operation_has_a_bound(backends: Backends) -> None:
-    document = create_app(backends).openapi()
-    schemas = document["components"]["schemas"]
-    for path, operations in document["paths"].items():
+def test_every_parameter_and_body_of_every_operation_has_a_bound(openapi: dict[str, Any]) -> None:
+    schemas = openapi["components"]["schemas"]
+    for path, operations in openapi["paths"].items():
         for method, operation in operations.items():
             for parameter in operation.get("parameters", ()):
                 assert list(endless(parameter["schema"], parameter["name"])) == [], (method, path)

@@ -2,8 +2,7 @@
 
 import resource
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import pytest
 
@@ -30,23 +29,13 @@ def test_the_hard_limit_is_wanted_where_there_is_one(soft: int, hard: int, wante
     assert wanted_of(soft, hard) == wanted
 
 
-@contextmanager
-def soft_limit(files: int) -> Iterator[None]:
-    """Of this process, and of those that it starts."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
 @pytest.mark.slow
 @pytest.mark.integration
 def test_more_listen_than_the_soft_limit_that_the_server_was_started_with(
     settings: Settings, job: Job
 ) -> None:
-    service = Service(settings)
-    with soft_limit(FEW):
-        service.start()
+    service = Service(settings, open_files=FEW)
+    service.start()
     with ExitStack() as listeners:
         listeners.callback(service.kill)
         for _ in range(FEW + 50):

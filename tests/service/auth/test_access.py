@@ -160,9 +160,9 @@ def test_a_key_that_only_reads_changes_nothing(
 
 
 def test_another_projects_job_looks_as_if_it_were_not_there_at_every_route(
-    http: httpx.Client, key: Callable[..., CreatedKey], job: Job
+    http: httpx.Client, key: Callable[..., CreatedKey], job: Job, openapi: dict[str, Any]
 ) -> None:
-    paths = http.get("/openapi.json").json()["paths"]
+    paths = openapi["paths"]
     below = [(method, path) for path in paths if "{job_id}" in path for method in paths[path]]
     assert {("get", "/v1/jobs/{job_id}"), ("post", "/v1/jobs/{job_id}/cancel")} <= set(below)
     http.headers = httpx.Headers(bearing(key(Scope.OPERATOR, project="other")))
@@ -233,14 +233,19 @@ def test_where_no_key_is_needed_the_description_asks_for_none(open_url: str) -> 
     )
 
 
-def test_every_operation_but_the_health_asks_for_a_key(http: httpx.Client) -> None:
-    document = http.get("/openapi.json").json()
-    (scheme,) = document["components"]["securitySchemes"].items()
+def test_where_a_key_is_needed_the_description_is_that_of_the_module(
+    http: httpx.Client, openapi: dict[str, Any]
+) -> None:
+    assert http.get("/openapi.json").json() == openapi
+
+
+def test_every_operation_but_the_health_asks_for_a_key(openapi: dict[str, Any]) -> None:
+    (scheme,) = openapi["components"]["securitySchemes"].items()
     assert scheme[1]["type"] == "http"
     assert scheme[1]["scheme"] == "bearer"
     open_to_all = {
         path
-        for path, operations in document["paths"].items()
+        for path, operations in openapi["paths"].items()
         for operation in operations.values()
         if operation.get("security") != [{scheme[0]: []}]
         or not {"401", "403"} <= operation["responses"].keys()
