@@ -1,6 +1,7 @@
 """The docs say what is true: their commands, links, routes, settings and events exist."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any, get_args
 
@@ -164,6 +165,13 @@ def test_every_promise_of_reliability_has_a_test_that_exists() -> None:
     assert len(rows) > 20
     for promise, held_by in rows:
         assert_tests_exist(held_by, promise)
+
+
+def test_the_newest_release_of_the_changelog_is_the_version_of_the_project() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    sections = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert sections[0] == "Unreleased"
+    assert re.fullmatch(rf"{re.escape(version)} \(\d{{4}}-\d\d-\d\d\)", sections[1])
 
 
 def assert_tests_exist(held_by: str, what: str) -> None:
