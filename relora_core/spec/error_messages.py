@@ -85,28 +85,36 @@ class FieldError:
     def __str__(self) -> str:
         return f"{self.path}: {self.message}" if self.path else self.message
 
+    def under(self, parent: str) -> "FieldError":
+        """Return the error with the path in a document that has this one as `parent`."""
+        return FieldError(f"{parent}.{self.path}".rstrip("."), self.message)
+
 
 def readable_errors(
     error: ValidationError, document: object, model: type[BaseModel]
 ) -> list[FieldError]:
     """Return the problems of `document`, which is not a valid `model`. See `in_words`."""
-    return in_words(error.errors(include_url=False), document, model)
+    return in_words(error.errors(include_url=False), document, model, with_values=True)
 
 
 def in_words(
-    errors: Sequence[Mapping[str, Any]], document: object, model: type[BaseModel] | None = None
+    errors: Sequence[Mapping[str, Any]],
+    document: object,
+    model: type[BaseModel] | None = None,
+    *,
+    with_values: bool = False,
 ) -> list[FieldError]:
     """Return messages for the first 20 of pydantic's errors, and the number of the others.
 
     `model` is the model that the document should match. Its fields are suggested for unknown
-    fields. Without `model`, no message repeats a value, because a value may be a secret.
+    fields. `with_values` repeats wrong values, so they must not be secrets.
     """
     reasons: dict[str, dict[str, None]] = {}
     endings: dict[str, dict[str, None]] = {}
     for item in errors[:MAX_PROBLEMS]:
         path = _path(item, document)
         reasons.setdefault(path, {})[_reason(item, path, model)] = None  # one a union variant
-        endings.setdefault(path, {}).update(dict.fromkeys(_endings(item, model)))
+        endings.setdefault(path, {}).update(dict.fromkeys(_endings(item, with_values=with_values)))
     problems = [
         FieldError(path, ", or ".join(reasons[path]) + "".join(endings[path])) for path in reasons
     ]
@@ -175,10 +183,10 @@ def _some_fields(path: str, model: type[BaseModel]) -> str:
     return f" such as {', '.join(f'`{name}`' for name in names[:3])}" if names else ""
 
 
-def _endings(item: Mapping[str, Any], model: type[BaseModel] | None) -> Iterator[str]:
+def _endings(item: Mapping[str, Any], *, with_values: bool) -> Iterator[str]:
     """Yield the value that was written, and the choice that was probably meant."""
     kind, value = item["type"], item.get("input")
-    if model is not None and kind in _WORDS and kind not in _ABSENT:
+    if with_values and kind in _WORDS and kind not in _ABSENT:
         yield f"; got {_shown(value)}"
     if kind in {"enum", "literal_error"} and isinstance(value, str):
         meant = nearest(value, re.findall(r"'(.+?)'", item["ctx"]["expected"]))
@@ -232,7 +240,8 @@ def _parts(model: type[BaseModel]) -> dict[str, tuple[str, ...]]:
 def _fields(annotation: Any, path: str) -> Iterator[tuple[str, str]]:
     """Yield the path and the name of each field, also of fields in unions and containers."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        for name, field in annotation.model_fields.items():
+        for attribute, field in annotation.model_fields.items():
+            name = field.alias or attribute
             yield path, name
             yield from _fields(field.annotation, f"{path}.{name}".removeprefix("."))
     for part in get_args(annotation):

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated, NoReturn
 
 import typer
@@ -14,13 +15,15 @@ from relora_core.suggestions import nearest
 from service.cli.follow import told_on
 from service.client import ApiError, Client, CorruptDownload, InvalidConnection, Unreachable
 from service.client.transport import DEFAULT_URL as URL
-from service.schemas.responses import FieldWarning
+from service.schemas.responses import FieldProblem, FieldWarning
 
 RETRIES = 2  # few retries of a request without an answer, because a person waits
 PIPE_WIDTH = 4000  # width of a table that is not printed to a terminal
 UNAUTHORIZED = 401
 LAST = "@last"
 RECENT = 100  # newest jobs whose names are compared with a wrong id
+# Specs and changes are in a file or in `--set`, and the grid of a sweep is in options.
+_TYPED = {"base.": "", "changes.": "", "grid.": "--grid "}
 _WHOLE_ID = re.compile(r"job_[0-9a-z]{26}")
 FAILED, REFUSED, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 
@@ -53,7 +56,7 @@ def connected(url: str) -> Iterator[Client]:
             yield client
     except ApiError as error:
         hint = "\n  Set RELORA_API_KEY to your key." if error.status == UNAUTHORIZED else ""
-        fail(f"{error}{hint}", REFUSED if error.status < 500 else UNREACHABLE)
+        fail(f"{_as_typed(error)}{hint}", REFUSED if error.status < 500 else UNREACHABLE)
     except InvalidConnection as error:
         fail(str(error), REFUSED)
     except Unreachable as error:
@@ -61,6 +64,17 @@ def connected(url: str) -> Iterator[Client]:
         fail(f"{error}\n  {hint}", UNREACHABLE)
     except CorruptDownload as error:
         fail(str(error), FAILED)
+
+
+def _as_typed(error: ApiError) -> ApiError:
+    """Return the error with the fields named as a person types them, not as in the body."""
+
+    def typed(path: str) -> str:
+        part, dot, rest = path.partition(".")
+        return _TYPED.get(part + dot, part + dot) + rest
+
+    problems = [FieldProblem(path=typed(one.path), message=one.message) for one in error.errors]
+    return replace(error, errors=problems)
 
 
 @contextmanager

@@ -1,8 +1,5 @@
 """`relora sweep`, `relora compare`: submit and compare many jobs."""
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -26,23 +23,10 @@ from service.cli.session import (
     show,
 )
 from service.cli.tables.jobs import comparison_table, sweep_table
-from service.client import ApiError
 
 sweeps = group("Many jobs from one spec and a grid of changes.")
 
 SweepId = Annotated[str, typer.Argument(metavar="SWEEP", help="The id of the sweep.")]
-
-
-@contextmanager
-def _as_typed() -> Iterator[None]:
-    """Make errors name a field as the user gave it: by its path in the file, or as an option."""
-    try:
-        yield
-    except ApiError as error:
-        for problem in error.errors:
-            path = problem.path.removeprefix("base.")
-            problem.path = re.sub(r"^grid\.", "--grid ", path)
-        raise
 
 
 @sweeps.command()
@@ -58,7 +42,7 @@ def submit(
 ) -> None:
     """Submit a job for each combination of the grid: all of them or, if one is wrong, none."""
     new = {"base": read_spec(spec), "grid": parse_grid(grid), "name": name}
-    with connected(url) as client, _as_typed():
+    with connected(url) as client:
         sweep = client.sweeps.create(new)
     if json:
         print_json(sweep)

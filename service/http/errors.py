@@ -1,7 +1,8 @@
 """The error responses of the API. A `JobsError` has its HTTP status and code."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -9,6 +10,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import iter_route_contexts
+from pydantic import BaseModel
 from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
@@ -41,6 +43,15 @@ class InvalidSpec(Invalid):
     def __init__(self, problems: list[FieldError]) -> None:
         super().__init__("; ".join(map(str, problems)))
         self.problems = problems
+
+
+@contextmanager
+def errors_under(field: str) -> Iterator[None]:
+    """Name the wrong fields of a spec by their paths in a body that has the spec in this field."""
+    try:
+        yield
+    except InvalidSpec as error:
+        raise InvalidSpec([problem.under(field) for problem in error.problems]) from None
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -130,15 +141,25 @@ def invalid_request(request: Request, error: RequestValidationError) -> JSONResp
     if details[0]["type"] == "missing" and details[0]["loc"] == ("body",):
         return respond(request, 422, "invalid_request", "The request needs a body, as JSON.")
     detail = "The request was not accepted."
-    return respond(request, 422, "invalid_request", detail, errors=_fields(_problems(error)))
+    problems = _problems(error, _body_model(request))
+    return respond(request, 422, "invalid_request", detail, errors=_fields(problems))
 
 
-def _problems(error: RequestValidationError) -> list[FieldError]:
+def _problems(
+    error: RequestValidationError, body_model: type[BaseModel] | None
+) -> list[FieldError]:
     """Return the problems with the names of fields or parameters, without `body` or `query`."""
     details = error.errors()
     named = [{**item, "loc": item["loc"][1:]} for item in details]
     sent = {item["loc"][0]: None for item in named if item["loc"]}
-    return in_words(named, sent | dict(error.body) if isinstance(error.body, Mapping) else sent)
+    body = error.body if isinstance(error.body, Mapping) else {}
+    return in_words(named, sent | dict(body), body_model)
+
+
+def _body_model(request: Request) -> type[BaseModel] | None:
+    """Return the model of the body that the route reads, if it reads one."""
+    field = request.scope["route"].body_field
+    return field.field_info.annotation if field is not None else None
 
 
 def _fields(problems: list[FieldError]) -> list[FieldProblem]:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from jobs.schemas.datasets import DatasetStatus, NewDataset, UploadedDataset
 from jobs.schemas.json_numbers import MAX_SAFE_INTEGER
+from relora_core.spec.error_messages import in_words
 from service.schemas import tus
 
 _VERSION = Header(
@@ -89,8 +90,13 @@ def _new_dataset(length: Length, metadata: Metadata) -> NewDataset:
     try:
         return NewDataset.model_validate(document)
     except ValidationError as error:
-        problems = [{**item, "loc": ("header", *item["loc"])} for item in error.errors()]
-        raise RequestValidationError(problems, body=document) from None
+        problems = in_words(error.errors(), document, NewDataset)
+        raise RequestValidationError(
+            [
+                {"type": "value_error", "loc": ("header", item.path), "msg": item.message}
+                for item in problems
+            ]
+        ) from None
 
 
 NewUpload = Annotated[NewDataset, Depends(_new_dataset)]

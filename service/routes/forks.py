@@ -10,7 +10,7 @@ from relora_core.spec import LowRank, names_of
 from relora_core.spec.error_messages import FieldError
 from relora_core.workdir.files import CHECKPOINTS
 from service.http.caller_route import CallerRoute
-from service.http.errors import InvalidSpec, documented
+from service.http.errors import InvalidSpec, documented, errors_under
 from service.routes.dependencies import BackendsDep, DispatcherDep, Id
 from service.routes.jobs import CREATED, located
 from service.routes.spec_body import AdmissionDep, IdempotencyKey, spec_of
@@ -41,9 +41,11 @@ def fork_job(  # noqa: PLR0913 # FastAPI passes each part of the request
     job = backends.store.get(job_id)
     if fork.source is not None and not _has(backends, job_id, fork.source):
         raise ArtifactNotFound(job_id, fork.source)
-    spec = spec_of(forked(job, fork))
-    _check(job, fork, spec)
-    admission.check(spec)
+    with errors_under("changes"):
+        spec = spec_of(forked(job, fork))
+        _check_output(job, spec)
+        admission.check(spec)
+    _check_source(fork, spec)
     submitted = backends.store.submit(
         spec,
         project=admission.project,
@@ -58,15 +60,15 @@ def _has(backends: BackendsDep, job_id: str, folder: str) -> bool:
     return bool(backends.files.list(job_id, ArtifactSelection(prefix=f"{folder}/"), limit=1))
 
 
-def _check(job: Job, fork: Fork, spec: JobSpec) -> None:
-    """Raise `InvalidSpec` for an error that shows only beside the other job.
-
-    Such an error is the same output as that job's, or a checkpoint for a method that cannot use
-    it.
-    """
+def _check_output(job: Job, spec: JobSpec) -> None:
+    """Raise `InvalidSpec` if the fork would write where the other job writes."""
     if spec.output is not None and spec.output == job.spec.output:
-        message = f"job {job.id} writes there; give another place in `changes`"
+        message = f"job {job.id} writes there; give another place"
         raise InvalidSpec([FieldError(path="output.uri", message=message)])
+
+
+def _check_source(fork: Fork, spec: JobSpec) -> None:
+    """Raise `InvalidSpec` for a checkpoint and a method that cannot start from one."""
     from_checkpoint = fork.source is not None and fork.source.startswith(CHECKPOINTS)
     if from_checkpoint and not isinstance(spec.method, LowRank):
         message = (

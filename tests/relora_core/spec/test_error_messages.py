@@ -7,7 +7,7 @@ import pytest
 from pydantic import AwareDatetime, BaseModel, Field, SecretStr, ValidationError
 
 from relora_core.spec import TextPattern
-from relora_core.spec.error_messages import in_words
+from relora_core.spec.error_messages import in_words, readable_errors
 
 SENTENCES: list[tuple[Any, Any, str]] = [
     (bool, 3, "must be true or false"),
@@ -63,7 +63,7 @@ def test_the_value_is_repeated_and_the_nearest_choice_is_named() -> None:
 
     with pytest.raises(ValidationError) as caught:
         Body.model_validate({"enabled": "aut"})
-    (problem,) = in_words(caught.value.errors(), {"enabled": "aut"}, Body)
+    (problem,) = readable_errors(caught.value, {"enabled": "aut"}, Body)
     assert problem.message == (
         'must be auto, or must be true or false; got "aut"; did you mean `auto`?'
     )

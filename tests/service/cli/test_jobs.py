@@ -366,6 +366,14 @@ def test_a_wrong_change_is_refused(relora: Relora, job: Job, setting: str) -> No
     assert repr(setting) in result.stderr
 
 
+def test_a_wrong_field_of_a_fork_is_named_as_it_was_typed(relora: Relora, job: Job) -> None:
+    result = relora("jobs", "fork", job.id, "--set", "training.steps=-1")
+    assert (result.exit_code, result.stderr.splitlines()[1:]) == (
+        2,
+        ["  training.steps: must be at least 1; got -1"],
+    )
+
+
 def test_an_estimate_says_what_a_spec_costs(relora: Relora, spec_file: Path) -> None:
     assert "memory" in relora("estimate", spec_file).stdout
     assert json.loads(relora("estimate", spec_file, "--json").stdout)["estimate"]["name"] == "tiny"

@@ -164,3 +164,31 @@ def test_a_value_that_no_person_would_send_is_refused_and_no_error_of_the_servic
 ) -> None:
     response = http.get(path.format(job=running.id), headers=headers)
     assert (response.status_code, response.json()["code"]) == (422, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "field", "suggestion"),
+    [
+        ("PATCH", "/v1/jobs/{id}", {"lables": {}}, "lables", "labels"),
+        ("POST", "/v1/jobs/{id}/fork", {"form": "final"}, "form", "from"),
+        ("POST", "/v1/jobs/{id}/generate", {"promt": "Once"}, "promt", "prompt"),
+        ("POST", "/v1/projects", {"name": "a", "quotas": {"gpu": 8}}, "quotas.gpu", "gpus"),
+        ("PATCH", "/v1/projects/default", {"quota": {}}, "quota", "quotas"),
+        ("POST", "/v1/webhooks", {"uri": "https://example.org"}, "uri", "url"),
+        ("POST", "/v1/keys", {"nmae": "ci"}, "nmae", "name"),
+        ("POST", "/v1/sweeps", {"base": {}, "grids": {}}, "grids", "grid"),
+        ("PUT", "/v1/secrets/HF_TOKEN", {"vlaue": "hf_0123"}, "vlaue", "value"),
+    ],
+)
+def test_an_unknown_field_of_any_body_is_answered_with_the_nearest_field(
+    http: httpx.Client, job: Job, method: str, path: str, body: object, field: str, suggestion: str
+) -> None:
+    response = http.request(method, path.format(id=job.id), json=body)
+    messages = {error["path"]: error["message"] for error in response.json()["errors"]}
+    assert messages[field] == f"unknown field; did you mean `{suggestion}`?"
+
+
+def test_a_wrong_value_of_a_secret_is_not_repeated(http: httpx.Client) -> None:
+    response = http.put("/v1/secrets/HF_TOKEN", json={"value": ["hf_0123"]})
+    assert response.status_code == 422
+    assert "hf_0123" not in response.text

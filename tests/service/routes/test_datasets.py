@@ -228,6 +228,15 @@ def test_what_cannot_be_a_dataset_is_refused_by_field(
     assert [error["path"] for error in response.json()["errors"]] == [field]
 
 
+def test_an_unknown_key_of_an_upload_is_answered_with_the_nearest_one(http: httpx.Client) -> None:
+    headers = {**NEW, "Upload-Metadata": written({**METADATA, "file_name": "a.txt"})}
+    (error,) = http.post("/v1/datasets", headers=headers).json()["errors"]
+    assert error == {
+        "path": "file_name",
+        "message": "unknown field; did you mean `filename`?",
+    }
+
+
 @pytest.mark.parametrize(
     ("header", "value"),
     [

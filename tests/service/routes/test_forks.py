@@ -82,6 +82,22 @@ def test_a_fork_that_cannot_run_is_refused(
     assert len(backends.store.list()) == 1
 
 
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"training": {"steps": -1}}, "changes.training.steps"),
+        ({"training": None, "unheard": 1}, "changes.unheard"),
+        ({"data": {"train": {"uri": "upload://ds_1"}}}, "changes.data.train.uri"),
+    ],
+    ids=["a wrong value", "an unknown field", "a dataset that does not exist"],
+)
+def test_a_wrong_change_is_named_by_its_path_in_the_body(
+    http: httpx.Client, job: Job, changes: dict[str, Any], path: str
+) -> None:
+    errors = http.post(f"/v1/jobs/{job.id}/fork", json={"changes": changes}).json()["errors"]
+    assert path in [error["path"] for error in errors]
+
+
 def test_a_job_that_a_fork_waits_for_is_not_deleted(
     http: httpx.Client, backends: Backends, saved: Job
 ) -> None:
@@ -102,7 +118,7 @@ def test_a_fork_does_not_write_where_its_parent_writes(
     document["output"] = {"uri": "s3://models/run"}
     job = backends.store.create(JobSpec.model_validate(document))
     errors = http.post(f"/v1/jobs/{job.id}/fork", json={}).json()["errors"]
-    assert [error["path"] for error in errors] == ["output.uri"]
+    assert [error["path"] for error in errors] == ["changes.output.uri"]
     elsewhere = {"changes": {"output": {"uri": "s3://models/fork"}}}
     assert http.post(f"/v1/jobs/{job.id}/fork", json=elsewhere).status_code == 201
 
