@@ -11,13 +11,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 
+from jobs.backoff import Backoff
 from jobs.database.engine import READ_ONLY, database_now
 from jobs.database.row_mapping import spec_from
 from jobs.database.tables.deleted_jobs import deleted_jobs
 from jobs.schemas.job import JobSpec
 
 LEASE_SECONDS = 3600.0  # then another process may claim the deletion
-LONGEST_RETRY_SECONDS = 3600.0
+BACKOFF = Backoff(first=30.0, longest=3600.0)
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class DeletedJob:
     project: str
     spec: JobSpec
     keys: tuple[str, ...]  # the storage keys of its listed files
-    retry_seconds: float  # the pause before the next try if the files cannot be deleted now
+    failures: int  # how often in a row its files could not be deleted
 
 
 def remember_files(
@@ -76,13 +77,14 @@ class DeletedJobStore:
         return None if row is None else _deleted_job_from(row)
 
     def retry_later(self, job: DeletedJob) -> None:
-        """Release a claimed job whose storage failed. The pause before the next try doubles."""
+        """Release a claimed job whose storage failed. It is due again after a pause."""
+        failures = job.failures + 1
         statement = (
             update(deleted_jobs)
             .where(deleted_jobs.c.job_id == job.id)
             .values(
-                due_at=database_now() + job.retry_seconds,
-                retry_seconds=min(2 * job.retry_seconds, LONGEST_RETRY_SECONDS),
+                due_at=database_now() + BACKOFF.wait(failures),
+                failures=failures,
                 leased_until=0,
             )
         )
@@ -101,5 +103,5 @@ def _deleted_job_from(row: Row[*tuple[Any, ...]]) -> DeletedJob:
         project=row.project,
         spec=spec_from(row.spec),
         keys=tuple(json.loads(row.keys)),
-        retry_seconds=row.retry_seconds,
+        failures=row.failures,
     )

@@ -1,6 +1,6 @@
 """The table of deleted jobs whose files are not deleted yet."""
 
-from sqlalchemy import Column, Float, Table, Text
+from sqlalchemy import Column, Float, Integer, Table, Text
 
 from jobs.database.columns import BytewiseString, metadata
 
@@ -12,6 +12,6 @@ deleted_jobs = Table(
     Column("spec", Text, nullable=False),  # it names the location of the files
     Column("keys", Text, nullable=False),  # the storage keys of the listed files
     Column("due_at", Float(53), nullable=False, server_default="0"),
-    Column("retry_seconds", Float(53), nullable=False, server_default="30"),  # the next pause
+    Column("failures", Integer, nullable=False, server_default="0"),  # in a row
     Column("leased_until", Float(53), nullable=False, server_default="0"),  # by one process
 )

@@ -16,12 +16,14 @@ from jobs.admin.migrate import migrate
 from jobs.database.engine import open_engine
 from jobs.database.row_mapping import event_from
 from jobs.database.schema import metadata
+from jobs.database.tables.deleted_jobs import deleted_jobs
 from jobs.database.tables.job_inputs import job_inputs
 from jobs.database.tables.jobs import events, jobs
 from jobs.database.tables.webhooks import deliveries, webhooks
 from jobs.schemas.events import ActionRequested
 from jobs.schemas.job import JobSpec, Resources
 from jobs.schemas.status import RequestedAction
+from jobs.store.deleted_jobs import BACKOFF
 from relora_core.events import Warned
 
 INSERT_AS_0001 = text("""
@@ -39,6 +41,10 @@ INSERT_DATASET = text("""
     INSERT INTO datasets (id, project, name, filename, size, sha256, status, received, created_at,
         updated_at)
     VALUES (:id, :project, '', '', 1, '', 'ready', 1, '2026-11-24', '2026-11-24')
+""")
+INSERT_DELETED_JOB = text("""
+    INSERT INTO deleted_jobs (job_id, project, spec, keys, retry_seconds)
+    VALUES (:id, 'default', '{}', '[]', :pause)
 """)
 
 
@@ -150,6 +156,23 @@ def test_what_earlier_versions_called_otherwise_has_the_names_of_today(
     assert json.loads(patterns) == ["job.action_requested", "train.eval"]
     told = {"type": "job.action_requested", "action": "pause"}
     assert (delivery[0], json.loads(delivery[1])["event"]) == ("job.action_requested", told)
+
+
+def test_the_pauses_of_deletions_become_counts_of_failures(empty_database_url: str) -> None:
+    migrate(empty_database_url, revision="0026")
+    pauses = [30, 60, 120, 240, 480, 960, 1920, 3600]
+    engine = open_engine(empty_database_url)
+    with engine.begin() as connection:
+        for number, pause in enumerate(pauses):
+            values = {"id": f"job_{number}", "pause": pause}
+            connection.execute(INSERT_DELETED_JOB, values)
+    migrate(empty_database_url)
+    with engine.begin() as connection:
+        query = select(deleted_jobs.c.failures).order_by(deleted_jobs.c.job_id)
+        counts = list(connection.scalars(query))
+    engine.dispose()
+    assert counts == list(range(8))
+    assert [BACKOFF.ceiling(count + 1) for count in counts] == pauses
 
 
 @pytest.mark.integration

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from jobs.schemas.job import Job, JobSpec
 from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.settings import Settings
 from jobs.storage import open_storage
+from jobs.store.deleted_jobs import BACKOFF
 from tests.fixtures.servers import READ_ONLY_CREDENTIALS
 from tests.jobs.samples import artifact
 
@@ -164,8 +166,9 @@ def test_a_folder_of_output_that_a_person_deleted_is_nothing_to_wait_for(
 
 
 def test_a_deletion_that_fails_is_tried_less_and_less_often(
-    backends: Backends, job_with_file: MakeJob, tmp_path: Path
+    backends: Backends, job_with_file: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("jobs.store.deleted_jobs.BACKOFF", replace(BACKOFF, chance=lambda: 1.0))
     job = job_with_file()
     backends.store.delete(job.id, with_files=True)
     assert backends.deleted_jobs.due() == [job.id]
