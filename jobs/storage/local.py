@@ -29,13 +29,22 @@ class LocalStorage:
             raise StorageError(f"The storage failed at {self.root}: {there} cannot be written to.")
 
     def check_mounted(self) -> None:
-        """Raise `StorageError` if the parent of the root is missing: its disk is not mounted."""
+        """Raise `StorageError` if the root may be empty because its disk is not mounted.
+
+        So it may be if the parent of the root is missing, or if the root is an empty folder that is
+        no mount point now.
+        """
         parent = self.root.parent
         with _named_errors(parent):
             if not parent.is_dir():
                 raise StorageError(
                     f"The storage failed at {self.root}: {parent} is no folder. Mount its disk, or "
                     "make the folder if it was deleted."
+                )
+            if self.root.is_dir() and not self.root.is_mount() and _is_empty(self.root):
+                raise StorageError(
+                    f"The storage failed: {self.root} is empty. Mount its disk, or delete the "
+                    "folder too if you deleted its files."
                 )
 
     def upload(self, file: Path, key: str) -> None:
@@ -120,6 +129,10 @@ class LocalStorage:
 
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)
+
+
+def _is_empty(folder: Path) -> bool:
+    return next(folder.iterdir(), None) is None
 
 
 def _copy_whole(source: Path, target: Path) -> None:

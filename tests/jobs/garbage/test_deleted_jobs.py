@@ -145,6 +145,25 @@ def test_files_on_a_disk_that_is_not_mounted_are_deleted_once_it_is(
     assert backends.deleted_jobs.list() == []
 
 
+def test_an_output_that_is_an_empty_mount_point_is_not_taken_for_deleted(
+    backends: Backends, job_with_file: MakeJob, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    job = job_with_file(output={"uri": disk.as_uri()})
+    backends.store.delete(job.id, with_files=True)
+    disk.rename(tmp_path / "unmounted")
+    disk.mkdir()
+    with pytest.raises(StorageError, match=f"{disk} is empty. Mount its disk"):
+        delete_files(backends, job.id)
+
+    disk.rmdir()
+    (tmp_path / "unmounted").rename(disk)
+    all_are_due(backends)
+    delete_due_files(backends)
+    assert files(disk) == []
+    assert backends.deleted_jobs.list() == []
+
+
 def test_a_job_that_wrote_nothing_leaves_nothing_to_delete(
     backends: Backends, spec: JobSpec
 ) -> None:
