@@ -1,6 +1,5 @@
 """The program `relora` with all its commands."""
 
-import re
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,17 +45,18 @@ class Program(TyperGroup):
             return super().invoke(ctx)
         except typer.BadParameter as error:
             if isinstance(error.__cause__, ValidationError):
-                problems = in_words(error.__cause__.errors(), {})
-                error.message = "; ".join(problem.message for problem in problems)
-            error.message += _suggestion(error.message)
+                error.message = _in_our_words(error, error.__cause__)
             raise
 
 
-def _suggestion(message: str) -> str:
-    """Return a suggestion of the nearest choice if an option has an unknown choice."""
-    refused = re.match(r"'(.*?)' is not one of (.*)", message)
-    close = nearest(refused[1], re.findall(r"'(.*?)'", refused[2])) if refused else None
-    return f" Did you mean '{close}'?" if close else ""
+def _in_our_words(error: typer.BadParameter, cause: ValidationError) -> str:
+    """Return the problems of an option, and the choice that was probably meant."""
+    problems = "; ".join(problem.message for problem in in_words(cause.errors(), {}))
+    if error.param is None or error.ctx is None:
+        return problems
+    choices = [item.value for item in error.param.shell_complete(error.ctx, "")]
+    close = nearest(str(cause.errors()[0]["input"]), choices)
+    return f"{problems} Did you mean '{close}'?" if close else problems
 
 
 app = typer.Typer(cls=Program, help=ABOUT, epilog=EXIT_CODES, no_args_is_help=True)
