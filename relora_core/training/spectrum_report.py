@@ -1,8 +1,9 @@
 """Report how the total update W - W0 of a run grows, as JSON and as a picture.
 
-The report measures at restarts and at the end. The initial weights W0 and all measurements so
-far are part of the run's state and of its checkpoints, because a resumed run needs them, also on
-another machine.
+The report measures at restarts and at the end. The picture is drawn only at the end, because
+drawing takes the time of many steps. The initial weights W0 and all measurements so far are part
+of the run's state and of its checkpoints, because a resumed run needs them, also on another
+machine.
 """
 
 import time
@@ -96,7 +97,10 @@ class SpectrumReport:
             self._warn(step, str(error))
             return
         state.spectra.append(spectrum)
-        self._write(state.spectra)
+        file = self._file(state.spectra)
+        publish_file(self.workdir / REPORT, file.model_dump_json().encode())
+        if step == self.spec.total_steps:
+            publish_file(self.workdir / PICTURE, picture(file))
         self.emit(_event(spectrum, seconds=time.perf_counter() - started))
 
     def _updates(self, state: TrainState) -> Iterator[tuple[str, Tensor]]:
@@ -104,16 +108,14 @@ class SpectrumReport:
             weight = exact_weight(layer)
             yield name, weight - state.reference[name].to(weight.device)  # (d_out, d_in)
 
-    def _write(self, spectra: list[UpdateSpectrum]) -> None:
+    def _file(self, spectra: list[UpdateSpectrum]) -> SpectrumFile:
         method = self.spec.method
-        file = SpectrumFile(
+        return SpectrumFile(
             method=method.name,
             rank=method.rank if isinstance(method, Factors) else None,
             since_step=self.spec.spectrum_since_step,
             spectra=tuple(spectra),
         )
-        publish_file(self.workdir / REPORT, file.model_dump_json().encode())
-        publish_file(self.workdir / PICTURE, picture(file))
 
     def _warn(self, step: int, reason: str) -> None:
         message = f"no spectrum of the update before step {step}: {reason}"

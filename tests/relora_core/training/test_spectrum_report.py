@@ -165,6 +165,14 @@ def test_each_measurement_is_an_event_with_its_means_beside_the_file_and_the_pic
     assert (relora.workdir / "reports" / "spectrum.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_picture_is_drawn_only_at_the_end_of_the_run(
+    spec_of: MakeSpec, tmp_path: Path, cache: Path
+) -> None:
+    run(spec_of("relora"), tmp_path, cache, stop_after=WARM + EVERY + 1)
+    assert [spectrum.step for spectrum in report(tmp_path).spectra] == [WARM + EVERY]
+    assert [file.name for file in (tmp_path / "reports").iterdir()] == ["spectrum.json"]
+
+
 @pytest.mark.slow
 def test_auto_leaves_large_models_out(
     spec_of: MakeSpec, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
