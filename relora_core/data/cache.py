@@ -13,6 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from relora_core.data.content import file_errors
+from relora_core.errors import DataUnavailable
 from relora_core.files import new_folder, sha256
 
 MANIFEST = "manifest.json"  # lists the content of a folder
@@ -48,6 +49,19 @@ def build_once(
         with new_folder(folder) as partial:
             build(partial)
     return False
+
+
+def check_unchanged(source: str, before: str, now: str) -> None:
+    """Compare the fingerprints of a source before and after it was read.
+
+    Raise `DataUnavailable` if they differ. What was made of the source would otherwise be kept
+    under the fingerprint of another content.
+    """
+    if now != before:
+        raise DataUnavailable(
+            f"{source} was changed or replaced while it was read; data must stay as it is until a "
+            "run has read it"
+        )
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from relora_core.data.cache import MANIFEST, build_once, digest
+from relora_core.data.cache import MANIFEST, build_once, check_unchanged, digest
 from relora_core.data.progress import ProgressReport
 from relora_core.data.shards import TokenShards
 from relora_core.data.sources import Tally, documents, fingerprint, source_bytes, token_source_files
@@ -95,6 +95,7 @@ def pack(
 
     def build(partial: Path) -> None:
         manifest = _tokenize(source, tokenizer, held_out=held_out, folder=partial, report=report)
+        check_unchanged(source.name, content, fingerprint(source, cache=cache))
         (partial / MANIFEST).write_text(manifest.model_dump_json(indent=1))
         report.end()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from relora_core.data.cache import build_once, digest
+from relora_core.data.cache import build_once, check_unchanged, digest
 from relora_core.data.progress import ProgressReport
 from relora_core.data.sources import Tally, documents, fingerprint, source_bytes, token_source_files
 from relora_core.data.split import is_held_out
@@ -143,15 +143,17 @@ def _trained(
             "that made them: tokenizer: {pretrained: NAME}"
         )
 
-    name = digest(RECIPE, fingerprint(source, cache=cache), held_out, size)
-    folder = cache / "tokenizers" / name
+    content = fingerprint(source, cache=cache)
+    folder = cache / "tokenizers" / digest(RECIPE, content, held_out, size)
     begun = DataProgress(split="train", making="tokenizer", bytes_total=source_bytes(source))
     report = ProgressReport(folder, begun, emit)
 
     def build(partial: Path) -> None:
         tally = Tally()
         texts = report.counted(_training_text(source, held_out, tally), tally)
-        _train_bpe(texts, vocab_size=size).save_pretrained(partial)
+        tokenizer = _train_bpe(texts, vocab_size=size)
+        check_unchanged(source.name, content, fingerprint(source, cache=cache))
+        tokenizer.save_pretrained(partial)
         report.end()
 
     def is_whole(folder: Path) -> bool:

@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from relora_core.data.cache import MANIFEST, build_once, digest
+from relora_core.data.cache import MANIFEST, build_once, check_unchanged, digest
 from relora_core.data.images.decode import BadImage, Decoded, decode
 from relora_core.data.images.labels import Labels
 from relora_core.data.images.shards import ImageShards
@@ -74,14 +74,15 @@ def pack_images(
     `labels` are the labels of the training data if this source is not the training data. Raise
     `DataError` if the source has another label.
     """
-    name = digest(LAYOUT, fingerprint(source, cache=cache), size, held_out, labels)
-    folder = cache / "images" / name
+    content = fingerprint(source, cache=cache)
+    folder = cache / "images" / digest(LAYOUT, content, size, held_out, labels)
 
     def build(partial: Path) -> None:
         rows = image_rows(source)
         writer = _Writer(partial, Labels(labels or rows.labels), held_out)
         tally = Tally()
         writer.write_all(_decoded(rows.rows, tally, source, size))
+        check_unchanged(source.name, content, fingerprint(source, cache=cache))
         manifest = writer.manifest(tally, size)
         (partial / MANIFEST).write_text(manifest.model_dump_json(indent=1))
 

@@ -6,6 +6,7 @@ import pytest
 
 from relora_core.data import packing, progress
 from relora_core.data.packing import PackedSource, Part, pack
+from relora_core.errors import DataUnavailable
 from relora_core.events import AnyTrainEvent, DataProgress
 from relora_core.spec import Source
 from tests.relora_core.data.conftest import LETTERS, letter_tokenizer
@@ -50,6 +51,25 @@ def test_progress_is_told_of_documents_tokens_and_bytes(
     ] == [(1, 3, size, size), (2, 5, size, size)]
     assert str(told[-1]) == "train data, tokenizing: 2 documents, 5 tokens, 100% of 0.0 MB"
     assert not list(tmp_path.rglob("*.progress"))
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_not_kept_as_what_it_was(
+    write_rows: WriteRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_rows("rows.jsonl", ["ab", "c"])
+    before = file.stat().st_size
+
+    def replace(*_: object) -> bool:
+        write_rows("rows.jsonl", ["ba", "d"])
+        return False
+
+    with monkeypatch.context() as patched:
+        patched.setattr(packing, "is_held_out", replace)
+        with pytest.raises(DataUnavailable, match=f"{file} was changed or replaced while"):
+            pack(Source(uri=str(file)), letter_tokenizer(), held_out=0.0, cache=tmp_path)
+    assert file.stat().st_size == before
+    packed = pack(Source(uri=str(file)), letter_tokenizer(), held_out=0.0, cache=tmp_path)
+    assert tokens(packed, "kept") == [2, 1, 0, 4, 0]
 
 
 def test_batches_join_without_a_seam(

@@ -5,6 +5,7 @@ import pytest
 from tokenizers import Tokenizer, models
 from transformers import AutoTokenizer, LlamaTokenizer, PreTrainedTokenizerFast, T5Tokenizer
 
+from relora_core.data import tokenizer as tokenizers_module
 from relora_core.data.split import is_held_out
 from relora_core.data.tokenizer import (
     make_tokenizer,
@@ -12,7 +13,7 @@ from relora_core.data.tokenizer import (
     text_encoder,
     vocabulary_size,
 )
-from relora_core.errors import DataError
+from relora_core.errors import DataError, DataUnavailable
 from relora_core.spec import PretrainedTokenizer, Source, TokenizerTraining, TrainedTokenizer
 
 WriteRows = Callable[[str, Iterable[object]], Path]
@@ -51,6 +52,19 @@ def test_the_smallest_vocabulary_is_the_bytes_and_the_end(file: Path, tmp_path: 
 def test_the_same_text_gives_the_same_tokenizer(file: Path, tmp_path: Path) -> None:
     first, second = (train(file, tmp_path / name).backend_tokenizer.to_str() for name in "ab")
     assert first == second
+
+
+def test_a_tokenizer_of_text_that_is_replaced_while_it_is_read_is_not_kept(
+    file: Path, write_rows: WriteRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replace(*_: object) -> bool:
+        write_rows(file.name, reversed(TEXTS))
+        return False
+
+    monkeypatch.setattr(tokenizers_module, "is_held_out", replace)
+    with pytest.raises(DataUnavailable, match=f"{file} was changed or replaced while"):
+        train(file, tmp_path / "cache")
+    assert not list((tmp_path / "cache" / "tokenizers").glob("*/tokenizer.json"))
 
 
 def test_the_held_out_text_does_not_shape_the_tokenizer(

@@ -6,8 +6,9 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Image, Value
 from PIL import Image as PILImage
 
+from relora_core.data.images import pack
 from relora_core.data.images.prepare import PreparedImages, prepare_images
-from relora_core.errors import DataError
+from relora_core.errors import DataError, DataUnavailable
 from relora_core.events import DataPrepared, Event
 from relora_core.spec import TrainSpec
 from tests.relora_core.data.images.conftest import WriteImages, noise
@@ -53,6 +54,21 @@ def test_the_second_run_finds_it_all_and_reports_the_same(
     _, again = run(spec, tmp_path / "cache")
     assert [event.reused for event in (*first, *again)] == [False, False, True, True]
     assert [event.images for event in again] == [event.images for event in first]
+
+
+def test_images_that_are_replaced_while_they_are_read_are_not_kept(
+    write_images: WriteImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_images(cat=2, dog=2)
+
+    def replace(*_: object) -> bool:
+        write_images(first=1, cat=2, dog=2)
+        return False
+
+    monkeypatch.setattr(pack, "is_held_out", replace)
+    with pytest.raises(DataUnavailable, match=f"{root} was changed or replaced while"):
+        run(make_spec(root), tmp_path / "cache")
+    assert not list((tmp_path / "cache" / "images").glob("*/manifest.json"))
 
 
 def test_an_image_that_changed_makes_other_data(write_images: WriteImages, tmp_path: Path) -> None:
