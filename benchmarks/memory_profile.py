@@ -3,10 +3,8 @@
 `python -m benchmarks.memory_profile --save` writes the table to docs/performance.md.
 """
 
-import argparse
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -20,8 +18,9 @@ from benchmarks.contenders import Ours, silent
 from benchmarks.interleaved import WARM_UP_STEPS, RunOver
 from benchmarks.machine import Machine, describe_machine, fastest_precision, matrix_flags
 from benchmarks.memory import peak_of, reset_peak_of, resident_of
+from benchmarks.page_table import PageTable
 from benchmarks.profile import METHODS
-from benchmarks.report import PAGE, TITLES, with_measured
+from benchmarks.report import PAGE, TITLES
 from benchmarks.results import FOLDER
 from benchmarks.workloads import MethodName, Workload, preset
 from relora_core.estimate import estimate
@@ -29,7 +28,6 @@ from relora_core.estimate.memory import Memory
 from relora_core.host_memory import return_freed_memory
 from relora_core.tasks import build_task
 
-FILE = FOLDER / "memory.json"
 STEPS = 2
 MIB = 1024**2
 
@@ -157,26 +155,13 @@ def _row(part: str, full: int, relora: int) -> str:
     return f"| {part} | {full / MIB:,.0f} | {relora / MIB:,.0f} | {ratio} |"
 
 
-def write_page() -> None:
-    measured = StepMemory.model_validate_json(FILE.read_text())
-    PAGE.write_text(with_measured(PAGE.read_text(), "\n".join(table(measured)), "memory"))
+TABLE = PageTable("memory", PAGE, FOLDER / "memory.json", StepMemory, table)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser("python -m benchmarks.memory_profile", description=__doc__)
-    parser.add_argument(
-        "--save", action="store_true", help="write benchmarks/results/ and docs/performance.md"
-    )
-    options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="relora-bench-") as cache:
-        workload = preset("llama_130m", sequences=4, precision=fastest_precision(matrix_flags()))
-        measured = StepMemory.measure(workload, Path(cache))
-    if options.save:
-        FILE.write_text(measured.model_dump_json(indent=1) + "\n")
-        write_page()
-    print("\n".join(table(measured)))
-    return 0
+def measure(cache: Path) -> StepMemory:
+    workload = preset("llama_130m", sequences=4, precision=fastest_precision(matrix_flags()))
+    return StepMemory.measure(workload, cache)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(TABLE.run(measure))

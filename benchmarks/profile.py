@@ -3,10 +3,8 @@
 `python -m benchmarks.profile --save` writes the table to docs/performance.md.
 """
 
-import argparse
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -17,11 +15,11 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.contenders import Ours
 from benchmarks.interleaved import WARM_UP_STEPS, RunOver
 from benchmarks.machine import Machine, describe_machine, fastest_precision, matrix_flags
-from benchmarks.report import PAGE, TITLES, with_measured
+from benchmarks.page_table import PageTable
+from benchmarks.report import PAGE, TITLES
 from benchmarks.results import FOLDER
 from benchmarks.workloads import MethodName, Workload, narrow
 
-FILE = FOLDER / "profile.json"
 STEPS = 5
 METHODS: tuple[MethodName, MethodName] = ("full", "relora")
 # The parts by the profiler's names; the first match counts. The rest of a step is "other".
@@ -104,26 +102,13 @@ def _row(part: str, full: float, relora: float) -> str:
     return f"| {part} | {full:.3f} | {relora:.3f} | {full / relora:.2f} |"
 
 
-def write_page() -> None:
-    measured = StepProfile.model_validate_json(FILE.read_text())
-    PAGE.write_text(with_measured(PAGE.read_text(), "\n".join(table(measured)), "profile"))
+TABLE = PageTable("profile", PAGE, FOLDER / "profile.json", StepProfile, table)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser("python -m benchmarks.profile", description=__doc__)
-    parser.add_argument(
-        "--save", action="store_true", help="write benchmarks/results/ and docs/performance.md"
-    )
-    options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="relora-bench-") as cache:
-        workload = narrow(4, precision=fastest_precision(matrix_flags()))
-        measured = StepProfile.measure(workload, Path(cache))
-    if options.save:
-        FILE.write_text(measured.model_dump_json(indent=1) + "\n")
-        write_page()
-    print("\n".join(table(measured)))
-    return 0
+def measure(cache: Path) -> StepProfile:
+    workload = narrow(4, precision=fastest_precision(matrix_flags()))
+    return StepProfile.measure(workload, cache)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(TABLE.run(measure))

@@ -3,10 +3,9 @@
 `python -m benchmarks.quality --save` writes the table to docs/quality.md.
 """
 
-import argparse
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -15,15 +14,12 @@ from typing import Any, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict
 
 from benchmarks.machine import ROOT, Machine, describe_machine
-from benchmarks.report import with_measured
+from benchmarks.page_table import PageTable
 from benchmarks.results import FOLDER
 from benchmarks.workloads import CORPUS
 from relora_core.events import AnyTrainEvent, Evaluated, PhaseStarted
 from relora_core.spec import TrainSpec
 from relora_core.training.train import train
-
-FILE = FOLDER / "quality.json"
-PAGE = ROOT / "docs" / "quality.md"
 
 Contender = Literal["full", "control", "lowrank", "lora", "relora", "relora_often"]
 CONTENDERS: tuple[Contender, ...] = get_args(Contender)
@@ -186,25 +182,12 @@ def table(measured: Quality) -> Iterator[str]:
         )
 
 
-def write_page() -> None:
-    measured = Quality.model_validate_json(FILE.read_text())
-    PAGE.write_text(with_measured(PAGE.read_text(), "\n".join(table(measured)), "quality"))
+TABLE = PageTable("quality", ROOT / "docs" / "quality.md", FOLDER / "quality.json", Quality, table)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser("python -m benchmarks.quality", description=__doc__)
-    parser.add_argument(
-        "--save", action="store_true", help="write benchmarks/results/ and docs/quality.md"
-    )
-    options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="relora-bench-") as cache:
-        measured = Quality.measure(Comparison(), cache=Path(cache))
-    if options.save:
-        FILE.write_text(measured.model_dump_json(indent=1) + "\n")
-        write_page()
-    print("\n".join(table(measured)))
-    return 0
+def measure(cache: Path) -> Quality:
+    return Quality.measure(Comparison(), cache=cache)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(TABLE.run(measure))

@@ -4,10 +4,9 @@
 minutes.
 """
 
-import argparse
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean
 
@@ -17,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from benchmarks.machine import ROOT, Machine, describe_machine
-from benchmarks.report import with_measured
+from benchmarks.page_table import PageTable
 from benchmarks.results import FOLDER
 from benchmarks.workloads import CORPUS, narrow
 from relora_core.events import AnyTrainEvent, Evaluated
@@ -25,8 +24,6 @@ from relora_core.lowrank.frozen import FrozenWeight, build_frozen
 from relora_core.spec import FrozenDtype, TrainSpec, Variant
 from relora_core.training.train import train
 
-FILE = FOLDER / "rounding.json"
-PAGE = ROOT / "docs" / "method.md"
 SEEDS = (0, 1)
 STEPS, LAYERS, VALIDATION_TOKENS = 300, 2, 16_384
 TYPES: tuple[FrozenDtype, ...] = ("bf16", "int8", "fp8")
@@ -166,25 +163,14 @@ def table(measured: Rounding) -> Iterator[str]:
         yield f"| {name} | {cells} |"
 
 
-def write_page() -> None:
-    measured = Rounding.model_validate_json(FILE.read_text())
-    PAGE.write_text(with_measured(PAGE.read_text(), "\n".join(table(measured)), "rounding"))
+TABLE = PageTable(
+    "rounding", ROOT / "docs" / "method.md", FOLDER / "rounding.json", Rounding, table
+)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser("python -m benchmarks.rounding", description=__doc__)
-    parser.add_argument(
-        "--save", action="store_true", help="write benchmarks/results/ and docs/method.md"
-    )
-    options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="relora-bench-") as cache:
-        measured = Rounding.measure(steps=STEPS, cache=Path(cache))
-    if options.save:
-        FILE.write_text(measured.model_dump_json(indent=1) + "\n")
-        write_page()
-    print("\n".join(table(measured)))
-    return 0
+def measure(cache: Path) -> Rounding:
+    return Rounding.measure(steps=STEPS, cache=cache)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(TABLE.run(measure))

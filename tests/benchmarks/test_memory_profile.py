@@ -3,16 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.memory_profile import FILE, StepMemory, table
+from benchmarks.memory_profile import TABLE, StepMemory
 from benchmarks.profile import METHODS
-from benchmarks.report import PAGE, with_measured
 from benchmarks.workloads import narrow
 
 
 def test_the_page_shows_the_committed_profile_of_memory() -> None:
-    page = PAGE.read_text()
-    measured = StepMemory.model_validate_json(FILE.read_text())
-    assert page == with_measured(page, "\n".join(table(measured)), "memory")
+    assert TABLE.page.read_text() == TABLE.page_text()
 
 
 @pytest.mark.slow

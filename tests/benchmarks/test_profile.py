@@ -4,17 +4,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks import profile
-from benchmarks.profile import FILE, METHODS, PARTS, StepProfile, table
-from benchmarks.report import PAGE, with_measured
+from benchmarks.profile import METHODS, PARTS, TABLE, StepProfile
 from benchmarks.workloads import narrow
 
 ATTENTION = "attention, without its softmax"
 
 
 def test_the_page_shows_the_committed_profile() -> None:
-    page = PAGE.read_text()
-    measured = StepProfile.model_validate_json(FILE.read_text())
-    assert page == with_measured(page, "\n".join(table(measured)), "profile")
+    assert TABLE.page.read_text() == TABLE.page_text()
 
 
 @pytest.mark.parametrize(

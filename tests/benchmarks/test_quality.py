@@ -8,27 +8,22 @@ from benchmarks import quality
 from benchmarks.machine import describe_machine
 from benchmarks.quality import (
     CONTENDERS,
-    FILE,
     LEARNING_RATES,
-    PAGE,
     SEEDS,
+    TABLE,
     Comparison,
     Contender,
     Quality,
     Run,
-    table,
 )
-from benchmarks.report import with_measured
 
 
 def test_the_page_shows_the_committed_runs() -> None:
-    page = PAGE.read_text()
-    measured = Quality.model_validate_json(FILE.read_text())
-    assert page == with_measured(page, "\n".join(table(measured)), "quality")
+    assert TABLE.page.read_text() == TABLE.page_text()
 
 
 def test_the_committed_runs_are_those_that_the_bench_makes() -> None:
-    measured = Quality.model_validate_json(FILE.read_text())
+    measured = TABLE.read_results()
     comparison = Comparison()
     assert (measured.steps, measured.tokens) == (comparison.steps, comparison.tokens)
     for contender in CONTENDERS:

@@ -3,14 +3,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks import rounding
-from benchmarks.report import with_measured
-from benchmarks.rounding import FILE, PAGE, Rounding, _inputs, _loss, table
+from benchmarks.rounding import TABLE, _inputs, _loss
 
 
 def test_the_page_shows_the_committed_measurement() -> None:
-    page = PAGE.read_text()
-    measured = Rounding.model_validate_json(FILE.read_text())
-    assert page == with_measured(page, "\n".join(table(measured)), "rounding")
+    assert TABLE.page.read_text() == TABLE.page_text()
 
 
 def test_only_one_input_has_columns_far_above_the_others() -> None:
