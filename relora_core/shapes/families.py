@@ -83,11 +83,7 @@ def _gpt_neox(config: Config) -> ModelShape:
     }
     residuals = 1 if config["use_parallel_residual"] else 2
     return ModelShape(
-        hidden=hidden,
-        layers=config["num_hidden_layers"],
-        heads=heads,
-        head_dim=hidden // heads,
-        outputs=config["vocab_size"],
+        **_dimensions(config),
         linears=(*_in_blocks("gpt_neox.layers", block, config), _head(hidden, config)),
         embeddings=config["vocab_size"] * hidden,
         norms=_layer_norms(2 * config["num_hidden_layers"] + 1, hidden),
@@ -104,11 +100,7 @@ def _gpt2(config: Config) -> ModelShape:
         "mlp.c_proj": (hidden, inner, True),
     }
     return ModelShape(
-        hidden=hidden,
-        layers=config["num_hidden_layers"],
-        heads=heads,
-        head_dim=hidden // heads,
-        outputs=config["vocab_size"],
+        **_dimensions(config),
         linears=(*_in_blocks("transformer.h", block, config), _head(hidden, config)),
         embeddings=(config["vocab_size"] + config["max_position_embeddings"]) * hidden,
         norms=_layer_norms(2 * config["num_hidden_layers"] + 1, hidden),
@@ -140,11 +132,7 @@ def _opt(config: Config) -> ModelShape:
     last_norm = config["do_layer_norm_before"] and not config["_remove_final_layer_norm"]
     norms = 2 * config["num_hidden_layers"] + int(last_norm)
     return ModelShape(
-        hidden=hidden,
-        layers=config["num_hidden_layers"],
-        heads=heads,
-        head_dim=hidden // heads,
-        outputs=config["vocab_size"],
+        **_dimensions(config),
         linears=(
             *_in_blocks("model.decoder.layers", block, config),
             *(projections if width != hidden else []),
@@ -165,11 +153,7 @@ def _bloom(config: Config) -> ModelShape:
         "mlp.dense_4h_to_h": (hidden, 4 * hidden, True),
     }
     return ModelShape(
-        hidden=hidden,
-        layers=config["num_hidden_layers"],
-        heads=heads,
-        head_dim=hidden // heads,
-        outputs=config["vocab_size"],
+        **_dimensions(config),
         linears=(*_in_blocks("transformer.h", block, config), _head(hidden, config)),
         embeddings=config["vocab_size"] * hidden,
         norms=_layer_norms(2 * config["num_hidden_layers"] + 2, hidden),
@@ -193,11 +177,7 @@ def _vit(config: Config) -> ModelShape:
     tokens = (config["image_size"] // patch) ** 2 + 1  # one is the class token
     patches = (config["num_channels"] * patch**2 + 1) * hidden
     return ModelShape(
-        hidden=hidden,
-        layers=config["num_hidden_layers"],
-        heads=heads,
-        head_dim=hidden // heads,
-        outputs=config["num_labels"],
+        **_dimensions(config, outputs="num_labels"),
         linears=(
             *_in_blocks("vit.layers", block, config),
             Linear("classifier", config["num_labels"], hidden, bias=True),
@@ -213,6 +193,26 @@ def _sizes(config: Config) -> tuple[int, int, int]:
     """Return the hidden size, the inner size of the MLP, and the number of heads."""
     hidden = config["hidden_size"]
     return hidden, config["intermediate_size"] or 4 * hidden, config["num_attention_heads"]
+
+
+class _Dimensions(TypedDict):
+    hidden: int
+    layers: int
+    heads: int
+    head_dim: int
+    outputs: int
+
+
+def _dimensions(config: Config, *, outputs: str = "vocab_size") -> _Dimensions:
+    """Return the dimensions of a model whose heads divide the hidden size."""
+    hidden, heads = config["hidden_size"], config["num_attention_heads"]
+    return {
+        "hidden": hidden,
+        "layers": config["num_hidden_layers"],
+        "heads": heads,
+        "head_dim": hidden // heads,
+        "outputs": config[outputs],
+    }
 
 
 def _in_blocks(prefix: str, block: Block, config: Config) -> list[Linear]:
