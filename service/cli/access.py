@@ -15,9 +15,9 @@ from service.cli.session import (
     err,
     group,
     out,
+    print_all,
     print_gone,
     print_json,
-    print_lines,
     show,
 )
 from service.cli.tables.access import key_details, key_table, secret_table
@@ -68,7 +68,7 @@ def list_keys(
     """List a project's keys, the newest first."""
     with connected(url) as client:
         found = client.keys.list(project=project, revoked=revoked, limit=limit)
-        print_lines(found) if json else show(key_table(list(found)))
+        print_all(found, key_table, json=json)
 
 
 @keys.command()
@@ -105,7 +105,7 @@ def list_secrets(*, limit: Limit = 50, url: Url = URL, json: AsJson = False) -> 
     """List the names of the secrets."""
     with connected(url) as client:
         found = client.secrets.list(limit=limit)
-        print_lines(found) if json else show(secret_table(list(found)))
+        print_all(found, secret_table, json=json)
 
 
 @secrets.command()

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from service.cli.session import URL, AsJson, Url, connected, group, print_json, print_lines, show
+from service.cli.session import URL, AsJson, Url, connected, group, print_all, print_json
 from service.cli.tables.installation import preset_table, recipe_table
 
 presets = group("Model shapes that a spec may name: model: {preset: NAME}.")
@@ -21,7 +21,7 @@ def list_presets(*, url: Url = URL, json: AsJson = False) -> None:
     """List the model shapes."""
     with connected(url) as client:
         found = client.presets.list()
-        print_lines(found) if json else show(preset_table(list(found)))
+        print_all(found, preset_table, json=json)
 
 
 @presets.command("show")
@@ -41,7 +41,7 @@ def list_recipes(*, url: Url = URL, json: AsJson = False) -> None:
     """List the runs of the paper."""
     with connected(url) as client:
         found = client.recipes.list()
-        print_lines(found) if json else show(recipe_table(list(found)))
+        print_all(found, recipe_table, json=json)
 
 
 @recipes.command("show")

@@ -18,9 +18,9 @@ from service.cli.session import (
     fail,
     group,
     out,
+    print_all,
     print_gone,
     print_json,
-    print_lines,
     show,
 )
 from service.cli.tables.files import dataset_details, dataset_table
@@ -57,7 +57,7 @@ def list_datasets(*, limit: Limit = 50, url: Url = URL, json: AsJson = False) ->
     """List the datasets, the newest first."""
     with connected(url) as client:
         found = client.datasets.list(limit=limit)
-        print_lines(found) if json else show(dataset_table(list(found)))
+        print_all(found, dataset_table, json=json)
 
 
 @datasets.command()

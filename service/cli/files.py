@@ -26,9 +26,8 @@ from service.cli.session import (
     err,
     fail,
     out,
+    print_all,
     print_line,
-    print_lines,
-    show,
     tell,
 )
 from service.cli.tables.files import artifact_table, checkpoint_table
@@ -111,7 +110,7 @@ def list_files(
     """List a job's files, by path; `download` fetches them."""
     with connected(url) as client:
         found = client.jobs.artifacts(job_id, kind=kind, step=step, prefix=prefix)
-        print_lines(found) if json else show(artifact_table(list(found)))
+        print_all(found, artifact_table, json=json)
 
 
 @files.command()
@@ -119,7 +118,7 @@ def checkpoints(job_id: JobId, *, url: Url = URL, json: AsJson = False) -> None:
     """List what a job saved, the newest first: checkpoints and merged models."""
     with connected(url) as client:
         found = client.jobs.checkpoints(job_id)
-        print_lines(found) if json else show(checkpoint_table(list(found)))
+        print_all(found, checkpoint_table, json=json)
 
 
 @files.command()

@@ -16,9 +16,8 @@ from service.cli.session import (
     connected,
     fail,
     out,
+    print_all,
     print_json,
-    print_lines,
-    show,
 )
 from service.cli.tables.results import generation_table
 
@@ -73,4 +72,4 @@ def list_generations(
     """List what a job's models wrote, the newest first."""
     with connected(url) as client:
         found = client.jobs.generations(job_id, limit=limit)
-        print_lines(found) if json else show(generation_table(list(found)))
+        print_all(found, generation_table, json=json)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.session import URL, AsJson, Url, connected, out, print_json, print_lines, show
+from service.cli.session import URL, AsJson, Url, connected, out, print_all, print_json, show
 from service.cli.tables.installation import queue_table, worker_table
 
 
@@ -33,4 +33,4 @@ def workers(*, url: Url = URL, json: AsJson = False) -> None:
     """List the workers that gave a sign of life within the last minute."""
     with connected(url) as client:
         found = client.workers.list()
-        print_lines(found) if json else show(worker_table(list(found)))
+        print_all(found, worker_table, json=json)

@@ -29,11 +29,10 @@ from service.cli.session import (
     fail,
     group,
     out,
+    print_all,
     print_gone,
     print_json,
     print_line,
-    print_lines,
-    show,
     tell,
     warn,
 )
@@ -107,7 +106,7 @@ def list_jobs(  # noqa: PLR0913 # one parameter for each option
             created_before=created_before and created_before.astimezone(),
             limit=limit,
         )
-        print_lines(found) if json else show(overview(list(found)))
+        print_all(found, overview, json=json)
 
 
 @jobs.command()

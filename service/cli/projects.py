@@ -12,8 +12,8 @@ from service.cli.session import (
     connected,
     group,
     out,
+    print_all,
     print_json,
-    print_lines,
     show,
 )
 from service.cli.tables.access import project_table, quota_table
@@ -51,7 +51,7 @@ def list_projects(
     """List the projects with their quotas."""
     with connected(url) as client:
         found = client.projects.list(limit=limit)
-        print_lines(found) if json else show(project_table(list(found)))
+        print_all(found, project_table, json=json)
 
 
 @projects.command()

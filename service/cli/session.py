@@ -1,10 +1,10 @@
 """Code that all commands share: their options, their output and their exit codes."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, TypeVar
 
 import typer
 from pydantic import BaseModel
@@ -37,6 +37,7 @@ Url = Annotated[  # eager: `job_named` needs it
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, for programs.")]
 Limit = Annotated[int, typer.Option(min=1, help="How many, the newest first.")]
+Model = TypeVar("Model", bound=BaseModel)
 __all__ = ["URL", "AsJson", "JobId", "Limit", "Url"]
 
 
@@ -156,9 +157,15 @@ def print_line(model: BaseModel) -> None:
     typer.echo(model.model_dump_json())
 
 
-def print_lines(models: Iterable[BaseModel]) -> None:
-    for model in models:
-        print_line(model)
+def print_all(
+    found: Iterable[Model], table: Callable[[Sequence[Model]], RenderableType], *, json: bool
+) -> None:
+    """Print a list: as one JSON object per line, each as soon as it is here, or as a table."""
+    if json:
+        for model in found:
+            print_line(model)
+    else:
+        show(table(list(found)))
 
 
 class Gone(BaseModel):

@@ -18,8 +18,8 @@ from service.cli.session import (
     group,
     jobs_named,
     out,
+    print_all,
     print_json,
-    print_lines,
     show,
 )
 from service.cli.tables.jobs import comparison_table, sweep_table
@@ -58,7 +58,7 @@ def list_sweeps(*, limit: Limit = 20, url: Url = URL, json: AsJson = False) -> N
     """List the sweeps, the newest first."""
     with connected(url) as client:
         found = client.sweeps.list(limit=limit)
-        print_lines(found) if json else show(sweep_table(list(found)))
+        print_all(found, sweep_table, json=json)
 
 
 @sweeps.command()
@@ -91,4 +91,4 @@ def compare(
     """Show jobs side by side: loss, perplexity, pace, memory."""
     with connected(url) as client:
         found = [compared(client, job_id) for job_id in job_ids]
-    print_lines(found) if json else show(comparison_table(found))
+    print_all(found, comparison_table, json=json)

@@ -15,9 +15,9 @@ from service.cli.session import (
     group,
     job_named,
     out,
+    print_all,
     print_gone,
     print_json,
-    print_lines,
     show,
 )
 from service.cli.tables.webhooks import delivery_table, webhook_details, webhook_table
@@ -64,7 +64,7 @@ def list_webhooks(
     """List the project's webhooks, the newest first."""
     with connected(url) as client:
         found = client.webhooks.list(job_id=job, limit=limit)
-        print_lines(found) if json else show(webhook_table(list(found)))
+        print_all(found, webhook_table, json=json)
 
 
 @webhooks.command()
@@ -87,7 +87,7 @@ def deliveries(
     """List what was sent or waits to be sent, the newest first, and what the server answered."""
     with connected(url) as client:
         found = client.webhooks.deliveries(webhook_id, status=status, limit=limit)
-        print_lines(found) if json else show(delivery_table(list(found)))
+        print_all(found, delivery_table, json=json)
 
 
 @webhooks.command("test")
