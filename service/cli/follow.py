@@ -106,14 +106,13 @@ def told_on(console: Console) -> Listener:
 
 
 def _print_plainly(client: Client, job_id: str, console: Console, notices: Console) -> None:
-    last: datetime | None = None
+    drawn_at: datetime | None = None  # when an event of `DRAWN` was last printed
     for event in client.jobs.stream(job_id, listener=told_on(notices)):
-        due = last is None or event.time - last >= PLAIN_EVERY
-        if isinstance(event, DRAWN) and due:
-            last = event.time
-            print_event(console, describe(event))
-        elif not isinstance(event, UNTOLD):
-            print_event(console, describe(event))
+        if isinstance(event, DRAWN) and (drawn_at is None or event.time - drawn_at >= PLAIN_EVERY):
+            drawn_at = event.time
+        elif isinstance(event, UNTOLD):
+            continue
+        print_event(console, describe(event))
 
 
 class Now:
