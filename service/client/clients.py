@@ -1,7 +1,6 @@
 """The two clients, blocking and asynchronous. They share one description of the routes."""
 
 from abc import ABC, abstractmethod
-from types import TracebackType
 from typing import Generic, Self
 
 from service.client.access import Keys, Projects, Secrets
@@ -66,12 +65,7 @@ class Client(_Groups[Transport]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
@@ -88,10 +82,5 @@ class AsyncClient(_Groups[AsyncTransport]):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.close()

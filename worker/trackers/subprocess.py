@@ -1,7 +1,6 @@
 """The trackers of an attempt, in a separate process. Their failures are only warnings."""
 
 import sys
-from types import TracebackType
 from typing import Self
 
 from relora_core.events import AnyTrainEvent
@@ -28,12 +27,7 @@ class Tracking:
             self._process = self._start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._process is not None:
             self._process.kill()
 

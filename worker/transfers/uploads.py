@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from traceback import format_exception
-from types import TracebackType
 from typing import Self
 
 from jobs.errors import LeaseLost, StorageError, StorageRefused
@@ -67,12 +66,7 @@ class Uploads:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def take_place(self) -> None:
