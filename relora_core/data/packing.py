@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from relora_core.data.cache import MANIFEST, build_once, check_unchanged, digest
+from relora_core.data.packed import Part, RowCounts
 from relora_core.data.progress import ProgressReport
 from relora_core.data.shards import TokenShards
 from relora_core.data.sources import Tally, documents, fingerprint, source_bytes, token_source_files
@@ -30,7 +31,6 @@ LAYOUT = 1  # raise it when the same source would give other files
 BATCH_CHARACTERS = 4_000_000  # tokenized at once, on all cores
 
 TokenType = Literal["<u2", "<u4"]
-Part = Literal["kept", "held_out"]
 
 
 class Stream(BaseModel):
@@ -42,12 +42,7 @@ class Stream(BaseModel):
     sha256: str
 
 
-class PackedManifest(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-    rows: int
-    bad_rows: int
-    examples: list[str]
+class PackedManifest(RowCounts):
     vocab_size: int
     dtype: TokenType
     kept: Stream

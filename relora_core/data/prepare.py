@@ -6,11 +6,10 @@ from pathlib import Path
 
 from relora_core.counted import counted
 from relora_core.data.fingerprints import DataFingerprints
-from relora_core.data.packing import PackedSource, Part, Stream, pack
-from relora_core.data.rows import check_bad_rows
+from relora_core.data.packed import Part, check_size, report_part
+from relora_core.data.packing import PackedSource, pack
 from relora_core.data.shards import TokenShards
 from relora_core.data.tokenizer import Tokenization, make_tokenizer, token_ids, vocabulary_hash
-from relora_core.errors import DataError
 from relora_core.events import DataPrepared, Emit, Split
 from relora_core.spec import DataSpec, HeldOut, NoTokenizer, Source, TrainSpec
 
@@ -89,36 +88,13 @@ def _open(
     emit: Emit,
 ) -> TokenShards:
     """Report a split, raise `DataError` if it is bad or too small, and memory-map it."""
-    manifest, stream = packed.manifest, packed.manifest.stream(part)
-    whole = part == "kept"  # bad rows belong to no part; report them once
-    emit(
-        DataPrepared(
-            split=split,
-            documents=stream.documents,
-            tokens=stream.tokens,
-            bad_rows=manifest.bad_rows if whole else 0,
-            examples=manifest.examples if whole else [],
-            reused=packed.reused,
-        )
-    )
-    check_bad_rows(
-        packed.source.name,
-        rows=manifest.rows,
-        bad_rows=manifest.bad_rows,
-        examples=manifest.examples,
-        allowed=spec.data.max_bad_rows,
-    )
-    _check_size(split, stream, spec)
-    return packed.shards(part, sequence_length=spec.data.sequence_length)
-
-
-def _check_size(split: Split, stream: Stream, spec: TrainSpec) -> None:
-    length = spec.data.sequence_length
+    stream, length = packed.manifest.stream(part), spec.data.sequence_length
+    prepared = DataPrepared(split=split, documents=stream.documents, tokens=stream.tokens)
+    report_part(packed, part, prepared, allowed=spec.data.max_bad_rows, emit=emit)
     sequences = max(0, (stream.tokens - 1) // length)
-    needed = spec.training.global_batch_size if split == "train" else 1
-    if sequences < needed:
-        raise DataError(
-            f"the {split} data is too small: {counted(stream.tokens, 'token')} in "
-            f"{counted(stream.documents, 'document')} make {counted(sequences, 'sequence')} of "
-            f"{length}, and {needed:,} are needed; {ADVICE[split]}"
-        )
+    contents = (
+        f"{counted(stream.tokens, 'token')} in {counted(stream.documents, 'document')} make "
+        f"{counted(sequences, 'sequence')} of {length}"
+    )
+    check_size(split, sequences, contents=contents, spec=spec, advice=ADVICE[split])
+    return packed.shards(part, sequence_length=length)

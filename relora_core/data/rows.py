@@ -3,9 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from relora_core.counted import counted
-from relora_core.errors import DataError
-
 
 @dataclass(frozen=True)
 class BadRow:
@@ -44,14 +41,3 @@ def _has_lone_surrogate(text: str) -> bool:
     except UnicodeEncodeError:
         return True
     return False
-
-
-def check_bad_rows(
-    uri: str, *, rows: int, bad_rows: int, examples: list[str], allowed: float
-) -> None:
-    """Raise `DataError` if the share of bad rows of a source is larger than `allowed`."""
-    if bad_rows > allowed * rows:
-        raise DataError(
-            f"{bad_rows:,} of {counted(rows, 'row')} of {uri} cannot be read, more than the share "
-            f"of {allowed:g} that data.max_bad_rows allows: " + "; ".join(examples)
-        )

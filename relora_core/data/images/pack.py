@@ -13,16 +13,16 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from relora_core.data.cache import MANIFEST, build_once, check_unchanged, digest
 from relora_core.data.images.decode import BadImage, Decoded, decode
 from relora_core.data.images.labels import Labels
 from relora_core.data.images.shards import ImageShards
 from relora_core.data.images.sources import EncodedImage, fingerprint, image_rows
+from relora_core.data.packed import PARTS, Part, RowCounts
 from relora_core.data.rows import BadRow
 from relora_core.data.sources import Tally
 from relora_core.data.split import is_held_out
@@ -31,16 +31,8 @@ from relora_core.spec import Source
 LAYOUT = 1  # raise it when the same source would give other files
 DECODED_AT_ONCE = 512
 
-Part = Literal["kept", "held_out"]
-PARTS: tuple[Part, ...] = ("kept", "held_out")
 
-
-class ImageManifest(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-    rows: int
-    bad_rows: int
-    examples: list[str]
+class ImageManifest(RowCounts):
     size: int
     labels: list[str]
     kept: list[int]  # images of each label

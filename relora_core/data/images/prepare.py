@@ -2,20 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from relora_core.counted import counted
 from relora_core.data.batch import Dataset
 from relora_core.data.cache import digest
 from relora_core.data.fingerprints import DataFingerprints
-from relora_core.data.images.pack import PackedImages, Part, pack_images
+from relora_core.data.images.pack import PackedImages, pack_images
 from relora_core.data.images.shards import Shuffled
-from relora_core.data.rows import check_bad_rows
+from relora_core.data.packed import Part, check_size, report_part
 from relora_core.errors import DataError
-from relora_core.events import DataPrepared, Emit
+from relora_core.events import DataPrepared, Emit, Split
 from relora_core.spec import HeldOut, Source, TrainSpec
-
-Split = Literal["train", "validation"]
 
 ADVICE: dict[Split, str] = {
     "train": "add images or lower training.global_batch_size",
@@ -59,31 +56,11 @@ def prepare_images(spec: TrainSpec, *, size: int, cache: Path, emit: Emit) -> Pr
 
 def _check(split: Split, packed: PackedImages, part: Part, spec: TrainSpec, emit: Emit) -> None:
     """Report a split, and raise `DataError` if it is bad or too small."""
-    manifest, whole = packed.manifest, part == "kept"  # bad rows belong to no part; report once
-    images = manifest.images(part)
-    emit(
-        DataPrepared(
-            split=split,
-            images=images,
-            labels=len(manifest.labels),
-            bad_rows=manifest.bad_rows if whole else 0,
-            examples=manifest.examples if whole else [],
-            reused=packed.reused,
-        )
-    )
-    check_bad_rows(
-        packed.source.name,
-        rows=manifest.rows,
-        bad_rows=manifest.bad_rows,
-        examples=manifest.examples,
-        allowed=spec.data.max_bad_rows,
-    )
-    needed = spec.training.global_batch_size if split == "train" else 1
-    if images < needed:
-        raise DataError(
-            f"the {split} data is too small: {counted(images, 'image')}, and {needed:,} "
-            "are needed; " + ADVICE[split]
-        )
+    images = packed.manifest.images(part)
+    prepared = DataPrepared(split=split, images=images, labels=len(packed.manifest.labels))
+    report_part(packed, part, prepared, allowed=spec.data.max_bad_rows, emit=emit)
+    contents = counted(images, "image")
+    check_size(split, images, contents=contents, spec=spec, advice=ADVICE[split])
     if split == "train":
         _check_labels(packed)
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from relora_core.data import packing, progress
-from relora_core.data.packing import PackedSource, Part, pack
+from relora_core.data.packed import Part
+from relora_core.data.packing import PackedSource, pack
 from relora_core.errors import DataUnavailable
 from relora_core.events import AnyTrainEvent, DataProgress
 from relora_core.spec import Source

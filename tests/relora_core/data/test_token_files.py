@@ -7,7 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from relora_core.data import token_files
-from relora_core.data.packing import PackedSource, Part, pack
+from relora_core.data.packed import Part
+from relora_core.data.packing import PackedSource, pack
 from relora_core.data.prepare import prepare
 from relora_core.data.tokenizer import TokenIds
 from relora_core.errors import DataError
