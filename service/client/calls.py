@@ -11,6 +11,7 @@ an awaitable `Job`. Type checkers know both types.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import partial, update_wrapper
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
@@ -34,14 +35,12 @@ class Group(Generic[AnyTransport]):
         return self._transport
 
 
-class endpoint(Generic[P, Answer]):  # noqa: N801 # a decorator
-    """A decorator for one request, or several dependent requests, with one result."""
+class _Call(ABC, Generic[P, Answer]):
+    """A method with one result: for an `AsyncClient`, an awaitable one."""
 
-    def __init__(
-        self, describe: Callable[Concatenate[Any, P], Request[Answer] | RequestSequence[Answer]]
-    ) -> None:
-        self._describe = describe
-        self.__doc__ = describe.__doc__
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self.__doc__ = function.__doc__
 
     @overload
     def __get__(self, group: Group[Transport], owner: object = None) -> Callable[P, Answer]: ...
@@ -50,7 +49,40 @@ class endpoint(Generic[P, Answer]):  # noqa: N801 # a decorator
         self, group: Group[AsyncTransport], owner: object = None
     ) -> Callable[P, Coroutine[Any, Any, Answer]]: ...
     def __get__(self, group: Group[Any] | None, owner: object = None) -> Any:
-        return self if group is None else _call(group, self._describe, group.transport.answer)
+        return self if group is None else self._bind(group)
+
+    @abstractmethod
+    def _bind(self, group: Group[Any]) -> Callable[..., Any]: ...
+
+
+class endpoint(_Call[P, Answer]):  # noqa: N801 # a decorator
+    """A decorator for one request, or several dependent requests, with one result."""
+
+    def __init__(
+        self,
+        describe: Callable[Concatenate[Any, P], Request[Answer] | RequestSequence[Answer]],
+    ) -> None:
+        super().__init__(describe)
+
+    def _bind(self, group: Group[Any]) -> Callable[..., Any]:
+        return _call(group, self._function, group.transport.answer)
+
+
+class blocking_endpoint(_Call[P, Answer]):  # noqa: N801 # a decorator
+    """A decorator for a method that reads or writes files, and so blocks.
+
+    An `AsyncClient` runs it in a thread. The decorated method takes a `Transport` as its first
+    argument, which its callers do not pass.
+    """
+
+    def __init__(self, work: Callable[Concatenate[Any, Transport, P], Answer]) -> None:
+        super().__init__(work)
+
+    def _bind(self, group: Group[Any]) -> Callable[..., Any]:
+        transport, work = group.transport, partial(self._function, group)
+        if isinstance(transport, Transport):
+            return update_wrapper(partial(work, transport), self._function)
+        return update_wrapper(partial(_in_a_thread, transport, work), self._function)
 
 
 class iterable_endpoint(Generic[P, Item]):  # noqa: N801 # a decorator
@@ -72,32 +104,6 @@ class iterable_endpoint(Generic[P, Item]):  # noqa: N801 # a decorator
     ) -> Callable[P, AsyncIterator[Item]]: ...
     def __get__(self, group: Group[Any] | None, owner: object = None) -> Any:
         return self if group is None else _call(group, self._describe, group.transport.iterate)
-
-
-class blocking_endpoint(Generic[P, Answer]):  # noqa: N801 # a decorator
-    """A decorator for a method that reads or writes files, and so blocks.
-
-    An `AsyncClient` runs it in a thread. The decorated method takes a `Transport` as its first
-    argument, which its callers do not pass.
-    """
-
-    def __init__(self, work: Callable[Concatenate[Any, Transport, P], Answer]) -> None:
-        self._work = work
-        self.__doc__ = work.__doc__
-
-    @overload
-    def __get__(self, group: Group[Transport], owner: object = None) -> Callable[P, Answer]: ...
-    @overload
-    def __get__(
-        self, group: Group[AsyncTransport], owner: object = None
-    ) -> Callable[P, Coroutine[Any, Any, Answer]]: ...
-    def __get__(self, group: Group[Any] | None, owner: object = None) -> Any:
-        if group is None:
-            return self
-        transport, work = group.transport, partial(self._work, group)
-        if isinstance(transport, Transport):
-            return update_wrapper(partial(work, transport), self._work)
-        return update_wrapper(partial(_in_a_thread, transport, work), self._work)
 
 
 def _call(

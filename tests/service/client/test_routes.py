@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from service.client import Client
-from service.client.calls import Group
+from service.client.calls import Group, endpoint, iterable_endpoint
 from service.client.requests import Listing, Request
 
 GIVEN: dict[str, Any] = {"spec": {}, "new": {}, "sweep": {}, "quotas": {}}
@@ -41,8 +41,8 @@ def all_requests() -> list[Request[Any]]:
     with Client("http://nowhere") as client:
         groups = [group for group in vars(client).values() if isinstance(group, Group)]
     for group in groups:
-        for name, described in vars(type(group)).items():
-            if hasattr(described, "_describe"):
+        for name, method in vars(type(group)).items():
+            if isinstance(method, endpoint | iterable_endpoint):
                 call = getattr(type(group)(recorder), name)
                 call(**{one: GIVEN.get(one, "x") for one in required(call)})
     return recorder.requests
