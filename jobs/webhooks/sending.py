@@ -88,7 +88,7 @@ class DeliveryQueue:
             partition_by=webhooks.c.project, order_by=(webhooks.c.tried_at, webhooks.c.id)
         )
         waiting = (
-            select(webhooks.c.id, webhooks.c.tried_at, (place + _held()).label("place"))
+            select(webhooks.c.id, webhooks.c.tried_at, (place + _leased()).label("place"))
             .where(free, webhooks.c.id.in_(due))
             .subquery()
         )
@@ -147,7 +147,7 @@ class DeliveryQueue:
             connection.execute(delete(deliveries).where(old))
 
 
-def _held() -> ScalarSelect[int]:
+def _leased() -> ScalarSelect[int]:
     """Return the SQL count of the webhooks of the same project that senders hold now."""
     others = webhooks.alias("others")
     mine = others.c.project == webhooks.c.project

@@ -143,15 +143,15 @@ def _written_path(location: Sequence[int | str], kind: str, document: object) ->
     path, current = [], document
     is_missing = kind == "missing"
     for key in location[:-1] if is_missing else location:
-        if _holds(current, key):
+        if _contains(current, key):
             path.append(str(key))
-            current = current[key]  # type: ignore[index] # `_holds` says that it can
+            current = current[key]  # type: ignore[index] # `_contains` says that it can
     if is_missing:
         path += map(str, location[-1:])
     return ".".join(path).encode(errors="replace").decode()
 
 
-def _holds(value: object, key: int | str) -> bool:
+def _contains(value: object, key: int | str) -> bool:
     if isinstance(value, list):
         return isinstance(key, int) and key < len(value)
     return isinstance(value, Mapping) and key in value
