@@ -35,7 +35,7 @@ UNBUFFERED = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 @dataclass(frozen=True)
-class Part:
+class LogSelection:
     """The part of a log that a request asks for."""
 
     tail: Annotated[
@@ -78,7 +78,7 @@ def get_log(  # noqa: PLR0913 # FastAPI passes each part of the request
     request: Request,
     backends: BackendsDep,
     hub: HubDep,
-    part: Annotated[Part, Depends()],
+    part: Annotated[LogSelection, Depends()],
     stays_allowed: StaysAllowedDep,
     attempt: Annotated[
         int | None, Query(ge=1, le=2**31 - 1, description="Default: the last.")
@@ -105,7 +105,7 @@ def get_log(  # noqa: PLR0913 # FastAPI passes each part of the request
     return EventStream(while_allowed(lines, stays_allowed), media_type=kind, headers=UNBUFFERED)
 
 
-def _text(log: Log, part: Part) -> Response:
+def _text(log: Log, part: LogSelection) -> Response:
     if part.tail is not None:
         return StreamingResponse(log.read(log.line_start(part.tail), log.end), media_type=TEXT)
     asked = _range(log, part.range)
