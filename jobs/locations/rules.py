@@ -10,7 +10,6 @@ only to the public internet, unless the operator allows private networks.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -127,78 +126,78 @@ class Locations:
 
     def problems(self, spec: JobSpec) -> Iterator[FieldError]:
         """Yield why a job may not access what its spec names."""
+        for path, reason in self._refusals(spec):
+            if reason is not None:
+                yield FieldError(path, reason)
+
+    def _refusals(self, spec: JobSpec) -> Iterator[tuple[str, str | None]]:
+        """Yield each field that names a location, and why it is refused, or None."""
         own_credentials = S3_KEY_ID in spec.secrets
         if spec.output_uri is not None:
             output = place_of(spec.output_uri)
             written = [output.below(name) for name in JOB_FOLDERS]
-            yield from self._output_problems(
-                "output.uri", spec.output_uri, output, written, own_credentials=own_credentials
+            yield (
+                "output.uri",
+                self._output_refusal(
+                    spec.output_uri, output, written, own_credentials=own_credentials
+                ),
             )
         for path, uri, places in _sources(spec):
-            found = (
-                problem
+            reasons = (
+                self._source_refusal(uri, place, own_credentials=own_credentials)
                 for place in places
-                for problem in self._source_problems(
-                    path, uri, place, own_credentials=own_credentials
-                )
             )
-            yield from islice(found, 1)
+            yield path, next(filter(None, reasons), None)
         for number, tracker in enumerate(spec.trackers):
             if isinstance(tracker, MlflowTracker):
-                yield from self._tracker_problems(f"trackers.{number}.uri", tracker.uri)
+                yield f"trackers.{number}.uri", self._tracker_refusal(tracker.uri)
 
-    def _output_problems(
-        self, path: str, uri: str, output: Place, written: list[Place], *, own_credentials: bool
-    ) -> Iterator[FieldError]:
+    def _output_refusal(
+        self, uri: str, output: Place, written: list[Place], *, own_credentials: bool
+    ) -> str | None:
         if any(w.is_inside(own) or own.is_inside(w) for own in self.ours for w in written):
-            message = (
+            return (
                 f"{uri!r} is inside of the service's own storage; leave it out for a place of the "
                 "job's own there, or name one outside of it"
             )
-            yield FieldError(path=path, message=message)
-        elif not self._allows(output, self.outputs, own_credentials=own_credentials):
-            message = _not_allowed(uri, output, self.outputs, "output")
-            yield FieldError(path=path, message=message)
+        if not self._allows(output, self.outputs, own_credentials=own_credentials):
+            return _not_allowed(uri, output, self.outputs, "output")
+        return None
 
-    def _source_problems(
-        self, path: str, uri: str, place: Place, *, own_credentials: bool
-    ) -> Iterator[FieldError]:
+    def _source_refusal(self, uri: str, place: Place, *, own_credentials: bool) -> str | None:
         if place.bucket is None and not _paths_of(uri)[0].startswith("/"):
-            message = (
+            return (
                 f"{uri!r} is neither on the Hub nor an absolute path; write a path from / on, name "
                 "what a job saved as job://JOB_ID/final, or upload data with `relora datasets "
                 "upload`"
             )
-            yield FieldError(path=path, message=message)
-        elif any(place.reaches(own) for own in self.ours):
-            message = (
+        if any(place.reaches(own) for own in self.ours):
+            return (
                 f"{uri!r} leads into the service's own storage; name what a job saved as "
                 "job://JOB_ID/final, and uploaded data as upload://DATASET_ID"
             )
-            yield FieldError(path=path, message=message)
-        elif not self._allows(place, self.sources, own_credentials=own_credentials):
-            message = _not_allowed(uri, place, self.sources, "source")
-            yield FieldError(path=path, message=message)
+        if not self._allows(place, self.sources, own_credentials=own_credentials):
+            return _not_allowed(uri, place, self.sources, "source")
+        return None
 
-    def _tracker_problems(self, path: str, uri: str) -> Iterator[FieldError]:
+    def _tracker_refusal(self, uri: str) -> str | None:
         if uri.startswith(_SQLITE):
             file = Place.on_this_machine("/" + uri.removeprefix(_SQLITE).lstrip("/"))
-            yield from self._output_problems(path, uri, file, [file], own_credentials=False)
-        elif self.trackers:
+            return self._output_refusal(uri, file, [file], own_credentials=False)
+        if self.trackers:
             server = urlsplit(uri)
             if not {server.netloc, server.hostname} & set(self.trackers):
                 allowed = ", ".join(self.trackers)
-                message = f"is none of the servers that RELORA_ALLOWED_TRACKERS allows: {allowed}"
-                yield FieldError(path=path, message=message)
+                return f"is none of the servers that RELORA_ALLOWED_TRACKERS allows: {allowed}"
         elif self.with_keys:
             try:
                 check_url(uri, only_public=True)
             except AddressRefused:
-                message = (
+                return (
                     "is not on the public internet; ask an operator to allow its server in "
                     "RELORA_ALLOWED_TRACKERS"
                 )
-                yield FieldError(path=path, message=message)
+        return None
 
     def _allows(self, place: Place, prefixes: tuple[str, ...], *, own_credentials: bool) -> bool:
         if place.leads_back:
