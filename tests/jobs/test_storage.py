@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from botocore.loaders import JSONFileLoader
 
 from jobs.errors import StorageError
 from jobs.schemas.job import Job, JobSpec
@@ -203,6 +204,13 @@ def test_a_link_to_a_bucket_needs_no_credentials(s3_url: str, tmp_path: Path) ->
     assert (answer.status_code, answer.content) == (206, b"23")
     assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''a%20b.json"
     assert answer.headers["content-type"] == "application/json"
+
+
+def test_the_description_of_s3_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    open_storage("s3://bucket")
+    monkeypatch.delattr(JSONFileLoader, "load_file")
+    open_storage("s3://bucket")
 
 
 @pytest.mark.slow

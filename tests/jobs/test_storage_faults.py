@@ -1,5 +1,6 @@
 """The errors of an S3 storage when the server, the network or a permission fails."""
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,7 +25,7 @@ CONTENT = bytes(range(256)) * 4
 @pytest.fixture
 def proxy(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:  # noqa: ARG001 # it sets what boto3 reads
     """Start a proxy in front of the S3 server of `s3_url`."""
-    endpoint = boto3.client("s3").meta.endpoint_url
+    endpoint = os.environ["AWS_ENDPOINT_URL"]
     with Proxy.to(endpoint) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url(endpoint))
         yield proxy
