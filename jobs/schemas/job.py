@@ -283,6 +283,9 @@ class Progress(BaseModel):
     tokens_seen: int = 0
     loss: float | None = None
     learning_rate: float | None = None
+    factor_learning_rate: float | None = Field(
+        default=None, description="Of A and B, if they have their own rate."
+    )
     tokens_per_second: float | None = Field(
         default=None, description="At the last report; null while no trainer is at work."
     )

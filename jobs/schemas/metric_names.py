@@ -16,6 +16,11 @@ class Metric:
 OF_STEPS = (
     Metric("loss", "loss", "Training loss; the mean over the steps since the point before."),
     Metric("learning_rate", "learning_rate", "Of the step that was just taken."),
+    Metric(
+        "factor_learning_rate",
+        "factor_learning_rate",
+        "Of A and B in that step, if they have their own; the highest of all layers.",
+    ),
     Metric("grad_norm", "grad_norm", "Norm of the gradients, before they are clipped."),
     Metric("tokens_seen", "tokens_seen", "Tokens trained on so far; images, of a classifier."),
     Metric("tokens_per_second", "tokens_per_second", "The pace; images, of a classifier."),

@@ -73,6 +73,7 @@ def _told_by_step(event: StepFinished) -> dict[str, object]:
         "tokens_seen": event.tokens_seen,
         "loss": _finite(event.loss),
         "learning_rate": event.learning_rate,
+        "factor_learning_rate": event.factor_learning_rate,
         "tokens_per_second": _finite(event.tokens_per_second),
         "restarts": event.restarts,
         "eta_seconds": _seconds_left(event),

@@ -66,6 +66,10 @@ class LearningRateRestarted(Event):
     learning_rate_before: float
     learning_rate: float = Field(description="Of the step about to be taken.")
     learning_rate_target: float = Field(description="Reached after `warmup_steps`.")
+    factor_learning_rate_target: float | None = Field(
+        default=None,
+        description="The same for A and B, if they have their own rate; the highest of all layers.",
+    )
 
     def __str__(self) -> str:
         lowest_drop = (1 - _SEEN) * self.learning_rate_before
@@ -73,5 +77,10 @@ class LearningRateRestarted(Event):
             return f"  learning rate: {self.learning_rate:.2e}, which the restart does not lower"
         return (
             f"  learning rate: {self.learning_rate_before:.2e} -> {self.learning_rate:.2e}, "
-            f"up to {self.learning_rate_target:.2e} in {counted(self.warmup_steps, 'step')}"
+            f"up to {self.learning_rate_target:.2e}{self._of_factors()} in "
+            f"{counted(self.warmup_steps, 'step')}"
         )
+
+    def _of_factors(self) -> str:
+        target = self.factor_learning_rate_target
+        return "" if target is None else f" (A and B {target:.2e})"

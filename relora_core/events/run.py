@@ -80,6 +80,10 @@ class StepFinished(Event):
     phase: Phase
     loss: JsonFloat
     learning_rate: float
+    factor_learning_rate: float | None = Field(
+        default=None,
+        description="Of A and B, if they have their own; the highest of all layers.",
+    )
     grad_norm: JsonFloat
     tokens_seen: int
     tokens_per_second: JsonFloat
@@ -90,9 +94,11 @@ class StepFinished(Event):
     restarts: int
 
     def __str__(self) -> str:
+        factors = self.factor_learning_rate
         return (
             f"step {self.step}/{self.total_steps} {self.phase.replace('_', ' ')}: "
             f"loss {self.loss:.4f}, lr {self.learning_rate:.2e}, "
+            f"{'' if factors is None else f'of A and B {factors:.2e}, '}"
             f"{self.tokens_per_second:,.0f} {self.unit}/s"
         )
 

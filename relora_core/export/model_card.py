@@ -91,6 +91,8 @@ def _optimizer(spec: TrainSpec) -> str:
     rates = f"{optimizer.learning_rate:g}"
     if "low_rank" in (spec.phases.first, spec.phases.at(spec.total_steps - 1)):
         rates += f", in low rank {spec.low_rank_learning_rate:g}"
+        if optimizer.factor_learning_rate is not None:
+            rates += f", of A and B {_in_words(optimizer.factor_learning_rate)}"
     betas = ", ".join(f"{beta:g}" for beta in optimizer.betas)
     decay = f"{optimizer.weight_decay:g}"
     return f"{optimizer.title}, learning rate {rates}, betas {betas}, weight decay {decay}"

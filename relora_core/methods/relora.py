@@ -1,11 +1,13 @@
 """ReLoRA (arXiv 2307.05695): cycles of low-rank updates, each merged into W at its end."""
 
+from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
 from relora_core.events import AnyTrainEvent, LearningRateRestarted, Phase
 from relora_core.lowrank.restart import restart
 from relora_core.methods.lora import Lora
 from relora_core.methods.method import Method
+from relora_core.optim.optimizers import factor_learning_rate
 from relora_core.optim.timeline import Timeline
 from relora_core.spec import TrainSpec
 from relora_core.spec.method import ReloraMethod
@@ -34,16 +36,20 @@ class Relora(Method):
         events = restart(
             state.model, state.optimizer, self.method, step=step, number=number, seed=self.seed
         )
-        return [*events, self._learning_rate_restarted(step, number)]
+        return [*events, self._learning_rate_restarted(state.optimizer, step, number)]
 
-    def _learning_rate_restarted(self, step: int, number: int) -> LearningRateRestarted:
+    def _learning_rate_restarted(
+        self, optimizer: Optimizer, step: int, number: int
+    ) -> LearningRateRestarted:
         timeline = self.timeline
         reached = min(step + timeline.restart_warmup_steps, timeline.total_steps - 1)
+        target = timeline.learning_rate_at(reached)
         return LearningRateRestarted(
             step=step,
             restart=number,
             warmup_steps=timeline.restart_warmup_steps,
             learning_rate_before=timeline.learning_rate_at(step - 1),
             learning_rate=timeline.learning_rate_at(step),
-            learning_rate_target=timeline.learning_rate_at(reached),
+            learning_rate_target=target,
+            factor_learning_rate_target=factor_learning_rate(optimizer, target),
         )

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from relora_core.optim.parameter_groups import decay_groups
+from relora_core.optim.parameter_groups import parameter_groups
 from relora_core.spec import BaseOptimizer
 
 
@@ -21,8 +21,7 @@ def build_optimizer(model: nn.Module, spec: BaseOptimizer) -> Optimizer:
     Raise `ModelError` if the optimizer needs a package that is not installed.
     """
     module = import_module(f"relora_core.optim.{spec.name}")
-    groups = decay_groups([p for p in model.parameters() if p.requires_grad], spec)
-    optimizer: Optimizer = module.build(groups, spec)
+    optimizer: Optimizer = module.build(parameter_groups(model, spec), spec)
     return optimizer
 
 
@@ -52,5 +51,15 @@ def step_if(finite: Tensor, optimizer: Optimizer) -> None:
 
 
 def set_learning_rate(optimizer: Optimizer, learning_rate: float) -> None:
+    """Set the rate of the next step. A and B get it times their ratio, if they have their own."""
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate
+        group["lr"] = learning_rate * group.get("lr_ratio", 1.0)
+
+
+def factor_learning_rate(optimizer: Optimizer, learning_rate: float) -> float | None:
+    """Return the rate of A and B beside `learning_rate`: the highest of all layers.
+
+    Return None if they have no rate of their own.
+    """
+    ratios = [group["lr_ratio"] for group in optimizer.param_groups if "lr_ratio" in group]
+    return learning_rate * max(ratios) if ratios else None

@@ -121,6 +121,13 @@ RECIPES: dict[str, Recipe] = {
 # Parts that are unions: the written part replaces the recipe's part completely.
 _VARIANTS = frozenset({"model", "tokenizer", "train", "validation", "optimizer_reset"})
 
+# Fields of which a spec takes one: the written one replaces the other one of the recipe.
+_ALTERNATIVES = {
+    "tokens": "steps",
+    "warm_start_from": "warm_start_steps",
+    "factor_learning_rate": "low_rank_learning_rate",
+}
+
 
 def expand_recipe(document: Mapping[str, Any]) -> dict[str, Any]:
     """Fill in the recipe that `document` names. The fields of `document` override it."""
@@ -132,8 +139,7 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
     for key, value in above.items():
         mixes = key not in _VARIANTS and isinstance(merged.get(key), Mapping)
         merged[key] = _merge(merged[key], value) if mixes and isinstance(value, Mapping) else value
-    if above.get("tokens") is not None and above.get("steps") is None and "steps" in below:
-        merged.pop("steps")  # `training` takes one of the two
-    if above.get("warm_start_from") is not None and "warm_start_steps" not in above:
-        merged.pop("warm_start_steps", None)  # `method` takes one of the two
+    for written, other in _ALTERNATIVES.items():
+        if above.get(written) is not None and above.get(other) is None:
+            merged.pop(other, None)
     return merged

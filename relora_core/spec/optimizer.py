@@ -30,7 +30,14 @@ class BaseOptimizer(Spec):
         default=None,
         gt=0,
         le=1e6,
-        description="Peak learning rate of the low-rank phase. Default: twice `learning_rate`.",
+        description="Peak learning rate of the low-rank phase, for all that it trains. Default: "
+        "twice `learning_rate`, or `learning_rate` with `factor_learning_rate`.",
+    )
+    factor_learning_rate: Annotated[float, Field(gt=0, le=1e6)] | Literal["auto"] | None = Field(
+        default=None,
+        description="Peak learning rate of A and B alone; all else keeps `learning_rate` in the "
+        "low-rank phase too. `auto`: in each layer, the one with which a step moves W as far as "
+        "full-rank Adam does. Give this or `low_rank_learning_rate`. Default: that of the phase.",
     )
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
         default=(0.9, 0.95), description="Decay rates of the first and the second moment of Adam."

@@ -300,12 +300,18 @@ class TrainSpec(Spec):
             )
 
     def _check_optimizer(self) -> None:
+        optimizer = self.optimizer
+        if None not in (optimizer.factor_learning_rate, optimizer.low_rank_learning_rate):
+            raise SpecConflict(
+                "optimizer.factor_learning_rate",
+                "is the rate of A and B alone, low_rank_learning_rate that of all that the "
+                "low-rank phase trains; give one of the two",
+            )
         possible = self.method.optimizers
-        if possible is not None and self.optimizer.name not in possible:
+        if possible is not None and optimizer.name not in possible:
             raise SpecConflict(
                 "optimizer.name",
-                f"{self.method.name} runs with {' or '.join(possible)} alone; "
-                f"got {self.optimizer.name}",
+                f"{self.method.name} runs with {' or '.join(possible)} alone; got {optimizer.name}",
             )
 
     @property
@@ -381,6 +387,9 @@ class TrainSpec(Spec):
 
     @property
     def low_rank_learning_rate(self) -> float:
+        """The peak rate of the low-rank phase, except for factors with a rate of their own."""
+        if self.optimizer.factor_learning_rate is not None:
+            return self.optimizer.learning_rate
         return self.optimizer.low_rank_learning_rate or 2 * self.optimizer.learning_rate
 
 

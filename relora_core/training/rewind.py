@@ -19,7 +19,7 @@ from relora_core.state import Counters, TrainState
 from relora_core.training.step_result import StepResult
 
 ADVICE = (
-    "lower optimizer.learning_rate or low_rank_learning_rate, or lengthen "
+    "lower optimizer.learning_rate, low_rank_learning_rate or factor_learning_rate, or lengthen "
     "schedule.restart_warmup_steps"
 )
 

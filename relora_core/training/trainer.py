@@ -32,6 +32,7 @@ from relora_core.events import (
 )
 from relora_core.export.hf_model import export
 from relora_core.methods.method import Method
+from relora_core.optim.optimizers import factor_learning_rate
 from relora_core.optim.timeline import Timeline
 from relora_core.spec import TrainSpec
 from relora_core.state import Counters, TrainState
@@ -221,6 +222,7 @@ class Trainer:
         counters = self.counters
         assert counters.phase is not None
         steps = counters.step - self.reported_step
+        learning_rate = self.timeline.learning_rate_at(counters.step - 1)
         if counters.loss_count:
             self.emit(
                 StepFinished(
@@ -228,7 +230,8 @@ class Trainer:
                     total_steps=self.spec.total_steps,
                     phase=counters.phase,
                     loss=counters.loss_sum / counters.loss_count,
-                    learning_rate=self.timeline.learning_rate_at(counters.step - 1),
+                    learning_rate=learning_rate,
+                    factor_learning_rate=factor_learning_rate(self.state.optimizer, learning_rate),
                     grad_norm=counters.grad_norm,
                     tokens_seen=counters.tokens_seen,
                     tokens_per_second=steps * self.spec.tokens_per_step / self.step_seconds,

@@ -176,7 +176,7 @@ class Now:
             return Text(str(self._data or "no step yet"), style="dim")
         values = {
             "loss": f"{self._step.loss:.3f}",
-            "lr": f"{self._step.learning_rate:.2e}",
+            **self._learning_rates(self._step),
             **self._score(),
             **self._how_far(self._step),
             f"{self._step.unit}/s": f"{self._step.tokens_per_second:,.0f}",
@@ -187,6 +187,10 @@ class Now:
             for name, value in values.items()
         ]
         return Columns(parts, padding=(0, 2, 0, 0))
+
+    def _learning_rates(self, step: StepFinished) -> dict[str, str]:
+        rates = {"lr": step.learning_rate, "lr of A and B": step.factor_learning_rate}
+        return {name: f"{rate:.2e}" for name, rate in rates.items() if rate is not None}
 
     def _score(self) -> dict[str, str]:
         if self._job.spec.task == "image_classification":

@@ -24,6 +24,11 @@ OF_PROGRESS = (
     ("step", "step", "Steps that are done."),
     ("loss", "loss", "Training loss of the last report."),
     ("learning_rate", "learning_rate", "Of the last report."),
+    (
+        "factor_learning_rate",
+        "factor_learning_rate",
+        "Of A and B at the last report, if they have their own.",
+    ),
     ("tokens_per_second", "tokens_per_second", "Of the last report; images, of a classifier."),
     ("restarts", "restarts", "ReLoRA restarts that are done."),
     ("eta_seconds", "eta_seconds", "Time left, at the pace of the last report."),

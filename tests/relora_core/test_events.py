@@ -11,6 +11,7 @@ from relora_core.events import (
     from_line,
     to_line,
 )
+from tests.fixtures.reports import step_finished
 
 KINDS: tuple[type[Event], ...] = get_args(AnyTrainEvent)
 
@@ -59,3 +60,19 @@ def test_a_restart_in_the_warm_up_promises_no_climb(rate: float, words: str) -> 
         learning_rate_target=2.0e-3,
     )
     assert str(event) == words
+
+
+def test_a_rate_of_the_factors_is_told_beside_the_rate_of_the_rest() -> None:
+    restarted = LearningRateRestarted(
+        step=20,
+        restart=1,
+        warmup_steps=20,
+        learning_rate_before=1.99e-3,
+        learning_rate=1e-4,
+        learning_rate_target=2.0e-3,
+        factor_learning_rate_target=2.8e-2,
+    )
+    assert str(restarted).endswith("up to 2.00e-03 (A and B 2.80e-02) in 20 steps")
+    assert "lr 1.00e-03, of A and B 1.40e-02, " in str(
+        step_finished(5, factor_learning_rate=1.4e-2)
+    )

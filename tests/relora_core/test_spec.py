@@ -301,6 +301,16 @@ def test_a_recipe_fills_in_and_what_is_written_wins() -> None:
             "model.init: method.warm_start_from gives the weights already; set it to random",
         ),
         (
+            {"optimizer": {"low_rank_learning_rate": 1e-3, "factor_learning_rate": "auto"}},
+            "optimizer.factor_learning_rate: is the rate of A and B alone, low_rank_learning_rate "
+            "that of all that the low-rank phase trains; give one of the two",
+        ),
+        (
+            {"optimizer": {"factor_learning_rate": "aut"}},
+            'optimizer.factor_learning_rate: must be a number, or must be auto; got "aut"',
+        ),
+        ({"optimizer": {"factor_learning_rate": 0}}, "optimizer.factor_learning_rate: must be gr"),
+        (
             {"method": {"name": "galore"}, "optimizer": {"name": "adamw_8bit"}},
             "optimizer.name: galore runs with adamw alone; got adamw_8bit",
         ),

@@ -18,7 +18,15 @@ from relora_core.events import (
 _DRAWN = {
     StepFinished: (
         "train",
-        ("loss", "learning_rate", "grad_norm", "tokens_seen", "tokens_per_second", "restarts"),
+        (
+            "loss",
+            "learning_rate",
+            "factor_learning_rate",
+            "grad_norm",
+            "tokens_seen",
+            "tokens_per_second",
+            "restarts",
+        ),
     ),
     Merged: ("restart", ("update_norm", "weight_norm", "residual_norm")),
     OptimizerReset: ("restart", ("kept",)),
@@ -74,6 +82,7 @@ def read(event: AnyTrainEvent) -> TrackedPoint | ResumedAt | None:
             return TrackedPoint(event.step, event.time, scores)
         case StepFinished() | Merged() | OptimizerReset() | SpectrumMeasured():
             group, names = _DRAWN[type(event)]
-            values = {f"{group}/{name}": float(getattr(event, name)) for name in names}
+            told = {f"{group}/{name}": getattr(event, name) for name in names}
+            values = {curve: float(value) for curve, value in told.items() if value is not None}
             return TrackedPoint(event.step, event.time, values)
     return None

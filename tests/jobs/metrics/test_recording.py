@@ -116,6 +116,13 @@ def test_each_number_of_a_step_and_of_an_evaluation_has_a_curve(
     }
 
 
+def test_a_rate_of_the_factors_has_a_curve_where_there_is_one(
+    metrics: MetricStore, running: Job, report: Trainer, step: StepOf
+) -> None:
+    report(step(1), step(2, factor_learning_rate=1.4e-2))
+    assert curve(metrics.get(running.id), "factor_learning_rate") == [(2, 1.4e-2)]
+
+
 def test_names_and_a_range_of_steps_choose(
     metrics: MetricStore, running: Job, report: Trainer, step: StepOf
 ) -> None:

@@ -69,3 +69,5 @@ def test_a_reader_learns_data_recipe_restarts_and_metrics(make_spec: MakeSpec) -
     assert table.items() >= expected.items()
     full = rows(card(make_spec, method={"name": "full"}))
     assert "in low rank" not in full["optimizer"]
+    own = rows(card(make_spec, optimizer={"factor_learning_rate": "auto"}))
+    assert "learning rate 0.003, in low rank 0.003, of A and B auto" in own["optimizer"]

@@ -170,6 +170,19 @@ def test_each_phase_has_its_own_peak(make_spec: MakeSpec) -> None:
     assert timeline.learning_rate_at(4) == pytest.approx(6e-3)  # twice, unless the spec says
 
 
+@pytest.mark.parametrize("rate", [0.25, "auto"])
+def test_with_a_rate_for_the_factors_all_else_keeps_the_peak_of_full_rank(
+    rate: float | str, make_spec: MakeSpec
+) -> None:
+    timeline = Timeline.of(
+        make_spec(
+            optimizer={"learning_rate": 3e-3, "factor_learning_rate": rate},
+            schedule={"name": "linear", "min_lr_ratio": 1.0},
+        )
+    )
+    assert [timeline.learning_rate_at(step) for step in (3, 4, 11)] == [3e-3, 3e-3, 3e-3]
+
+
 @pytest.mark.parametrize("name", ["full", "control"])
 def test_a_full_rank_method_has_one_phase_and_its_own_rate(name: str, timeline_of: Any) -> None:
     timeline = timeline_of({"name": name, "rank": 4})

@@ -39,3 +39,24 @@ def test_what_is_written_beside_a_recipe_wins(
     for key in path:
         value = value[key]
     assert value == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "left_out"),
+    [
+        ({"training": {"tokens": 10**9}}, ("training", "steps")),
+        ({"method": {"warm_start_from": "run"}}, ("method", "warm_start_steps")),
+        (
+            {"optimizer": {"factor_learning_rate": "auto"}},
+            ("optimizer", "low_rank_learning_rate"),
+        ),
+    ],
+)
+def test_of_two_fields_that_exclude_each_other_the_written_one_is_left(
+    written: dict[str, Any], left_out: tuple[str, str]
+) -> None:
+    part, field = left_out
+    spec = expand_recipe({"recipe": "relora_60m", **written})
+    assert field not in spec[part]
+    assert TrainSpec.model_validate(spec)
+    assert field in expand_recipe({"recipe": "relora_60m"})[part]

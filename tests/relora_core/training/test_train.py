@@ -202,6 +202,35 @@ def test_a_stopped_run_resumes_to_the_same_bits(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("stop_after", [2, 6, 8])
+def test_a_rate_of_the_factors_resumes_to_the_same_bits(
+    stop_after: int, run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
+) -> None:
+    spec = make_spec(optimizer={"factor_learning_rate": "auto"})
+    whole = Run(tmp_path / "whole", cache)
+    expected = whole(spec)
+    both = [*run(spec, stop_after=stop_after).of(StepFinished), *run(spec).of(StepFinished)]
+    assert [event.loss for event in both] == losses(expected)
+    assert_same_weights(whole.weights(), run.weights())
+    rates = [event.factor_learning_rate for event in both]
+    assert rates == [event.factor_learning_rate for event in expected.of(StepFinished)]
+    assert rates[:4] == 4 * [None]  # the warm start
+    highest = math.sqrt(3 * 64 / 4) / (32 / 4)  # the ratio of the widest layer
+    assert rates[4:] == pytest.approx([event.learning_rate * highest for event in both[4:]])
+
+
+@pytest.mark.slow
+def test_one_rate_for_factors_and_rest_trains_as_one_rate_of_the_phase(
+    run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
+) -> None:
+    one = make_spec(optimizer={"learning_rate": 3e-3, "low_rank_learning_rate": 3e-3})
+    two = make_spec(optimizer={"learning_rate": 3e-3, "factor_learning_rate": 3e-3})
+    whole = Run(tmp_path / "whole", cache)
+    assert losses(run(two)) == losses(whole(one))
+    assert_same_weights(whole.weights(), run.weights())
+
+
+@pytest.mark.slow
 def test_a_finished_run_started_again_only_exports_again(run: Run, make_spec: MakeSpec) -> None:
     run(make_spec())
     before = run.weights()

@@ -78,6 +78,13 @@ def test_a_running_job_shows_its_numbers_and_how_long_it_will_take(job: Job) -> 
     ]
 
 
+def test_a_rate_of_the_factors_is_shown_beside_that_of_the_rest(job: Job) -> None:
+    numbers = "  ".join(
+        shown(job, JobStarted(worker="w1"), step_finished(40, factor_learning_rate=1.4e-2))
+    )
+    assert {"lr 1.00e-03", "lr of A and B 1.40e-02"} <= set(re.split(" {2,}", numbers))
+
+
 def test_an_image_classifier_shows_its_accuracy_and_counts_images(job: Job) -> None:
     images = TrainSpec.model_validate(
         {

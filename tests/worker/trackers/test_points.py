@@ -29,6 +29,12 @@ def test_a_step_is_a_point_of_each_of_its_curves() -> None:
     }
 
 
+def test_a_rate_of_the_factors_is_drawn_where_there_is_one() -> None:
+    point = read(step_finished(5, factor_learning_rate=1.4e-2))
+    assert isinstance(point, Point)
+    assert point.values["train/factor_learning_rate"] == 1.4e-2
+
+
 def test_scores_and_restarts_are_drawn() -> None:
     scores = read(Evaluated(step=5, loss=2.0, perplexity=7.4))
     assert isinstance(scores, TrackedPoint)
