@@ -31,7 +31,7 @@ def test_a_step_is_a_point_of_each_of_its_curves() -> None:
 
 def test_a_rate_of_the_factors_is_drawn_where_there_is_one() -> None:
     point = read(step_finished(5, factor_learning_rate=1.4e-2))
-    assert isinstance(point, Point)
+    assert isinstance(point, TrackedPoint)
     assert point.values["train/factor_learning_rate"] == 1.4e-2
 
 
