@@ -5,7 +5,7 @@ import re
 import yaml
 
 from relora_core.counted import counted
-from relora_core.spec import NoTokenizer, PretrainedModel, Source, TaskName, TrainSpec
+from relora_core.spec import NoTokenizer, Phases, PretrainedModel, Source, TaskName, TrainSpec
 from relora_core.state import Counters
 
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")  # neither a folder's path nor a URI
@@ -108,7 +108,9 @@ def _batch(spec: TrainSpec) -> str:
 def _method_rows(spec: TrainSpec, counters: Counters) -> dict[str, str]:
     """Return table rows with the method's fields and the values that its defaults resolve to."""
     phases = spec.phases
-    written = spec.method.model_dump(exclude={"name", "warm_start_steps", "reset_every"})
+    written = spec.method.model_dump(
+        exclude={"name", "warm_start_steps", "reset_every", "reset_growth"}
+    )
     rows = {
         field.replace("_", " "): _in_words(value)
         for field, value in written.items()
@@ -117,8 +119,16 @@ def _method_rows(spec: TrainSpec, counters: Counters) -> dict[str, str]:
     if phases.first == "warm_start" and phases.first_steps:
         rows["warm start"] = counted(phases.first_steps, "full-rank step")
     if phases.reset_every is not None:
-        rows["restarts"] = f"{counters.restarts}, one every {counted(phases.reset_every, 'step')}"
+        rows["restarts"] = f"{counters.restarts}, {_cycles(phases)}"
     return rows
+
+
+def _cycles(phases: Phases) -> str:
+    assert phases.reset_every is not None
+    length = counted(phases.reset_every, "step")
+    if phases.reset_growth == 1:
+        return f"one every {length}"
+    return f"the first cycle of {length}, each {phases.reset_growth:g} times as long as before"
 
 
 def _in_words(value: object) -> str:

@@ -1,8 +1,9 @@
 """The timeline of a run: phases, restarts and the learning rate as functions of the step."""
 
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Self, assert_never
 
 from relora_core.events import Phase
@@ -39,14 +40,8 @@ class Timeline:
         return self.phases.at(step)
 
     def is_restart(self, step: int) -> bool:
-        """Return whether a restart comes before this step.
-
-        Restarts are at the multiples of `reset_every` after the first low-rank step.
-        """
-        reset_every = self.phases.reset_every
-        if reset_every is None or not self.phases.first_steps < step < self.total_steps:
-            return False
-        return step % reset_every == 0
+        """Return whether a restart comes before this step."""
+        return step > self.phases.first_steps and step == self._last_start(step)
 
     def is_change(self, step: int) -> bool:
         """Return whether a phase switch or a restart comes before this step."""
@@ -67,8 +62,12 @@ class Timeline:
         """Return the last step up to `step` that began with new factors: a switch or a restart."""
         if self.phase(step) != "low_rank":
             return 0
-        switch, reset_every = self.phases.first_steps, self.phases.reset_every
-        return switch if reset_every is None else max(switch, step // reset_every * reset_every)
+        before = bisect_right(self._restarts, step)
+        return self._restarts[before - 1] if before else self.phases.first_steps
+
+    @cached_property
+    def _restarts(self) -> Sequence[int]:
+        return self.phases.restarts(self.total_steps)
 
 
 def _envelope(spec: TrainSpec) -> Callable[[int], float]:

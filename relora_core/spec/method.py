@@ -236,13 +236,20 @@ class ReloraMethod(LowRank):
         description="Steps between two restarts: one comes at each multiple of it after the warm "
         "start. Default: a quarter of the steps, at most 5000.",
     )
+    reset_growth: float = Field(
+        default=1.0,
+        ge=1,
+        le=100,
+        description="Each cycle is this many times as long as the one before; the first has "
+        "`reset_every` steps. A length is rounded to the nearest step. 1: all are equally long.",
+    )
     optimizer_reset: OptimizerReset = Field(
         default=MagnitudeReset(),
         description="What a restart clears of the optimizer state of the factors.",
     )
 
     def phases(self, total_steps: int) -> Phases:
-        """Return a warm start and a low-rank phase with a restart every `reset_every` steps.
+        """Return a warm start and a low-rank phase in cycles, the first of `reset_every` steps.
 
         The paper's values (arXiv 2307.05695, appendix A) are for runs of 20,000 steps. Shorter runs
         use the same shares of their steps.
@@ -250,7 +257,7 @@ class ReloraMethod(LowRank):
         share = min(5000, total_steps // 4)
         default = share if self.warm_start_from is None else 0
         steps = default if self.warm_start_steps is None else self.warm_start_steps
-        return Phases("warm_start", steps, self.reset_every or max(1, share))
+        return Phases("warm_start", steps, self.reset_every or max(1, share), self.reset_growth)
 
 
 _AnyMethod = FullMethod | ControlMethod | LowrankMethod | LoraMethod | ReloraMethod | GaloreMethod

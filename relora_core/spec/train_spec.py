@@ -220,12 +220,12 @@ class TrainSpec(Spec):
     def _find_warnings(self, written: Mapping[str, Any]) -> Iterator[SpecWarning]:
         """Yield warnings about settings that are valid but probably not intended."""
         yield from ignored_fields(written.get("method"), self.method)
-        every, hidden = self.reset_every, self._hidden_size()
-        if every is not None and (self.warm_start_steps // every + 1) * every >= self.total_steps:
+        first, hidden = self.phases.first_restart(), self._hidden_size()
+        if first is not None and first >= self.total_steps:
             yield SpecWarning(
                 "method.reset_every",
                 f"leaves no restart: the first would come after the "
-                f"{counted(self.total_steps, 'step')} of training; it is {every}",
+                f"{counted(self.total_steps, 'step')} of training; it is {self.reset_every}",
                 code="no_restart",
             )
         method = self.method if "rank" in self.method.model_fields_set else None

@@ -71,3 +71,5 @@ def test_a_reader_learns_data_recipe_restarts_and_metrics(make_spec: MakeSpec) -
     assert "in low rank" not in full["optimizer"]
     own = rows(card(make_spec, optimizer={"factor_learning_rate": "auto"}))
     assert "learning rate 0.003, in low rank 0.003, of A and B auto" in own["optimizer"]
+    growing = rows(card(make_spec, method={"reset_growth": 1.5}))
+    assert growing["restarts"] == "1, the first cycle of 4 steps, each 1.5 times as long as before"

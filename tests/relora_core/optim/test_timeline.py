@@ -47,6 +47,14 @@ def test_a_warm_start_between_multiples_shortens_the_first_cycle(timeline_of: An
     assert [step for step in range(101) if timeline.is_restart(step)] == [40, 60, 80]
 
 
+def test_growing_cycles_move_restarts_and_climbs_together(timeline_of: Any) -> None:
+    timeline = timeline_of({**RELORA, "reset_growth": 1.5, "reset_every": 15})
+    assert [step for step in range(101) if timeline.is_restart(step)] == [30, 52, 86]
+    assert [step for step in range(101) if timeline.is_change(step)] == [20, 30, 52, 86]
+    rates = [timeline.learning_rate_at(step) for step in range(100)]
+    assert [k for k in range(6, 100) if rates[k] < rates[k - 1] / 2] == [20, 30, 52, 86]
+
+
 def test_the_phase_changes_after_the_warm_start(timeline_of: Any) -> None:
     timeline = timeline_of(RELORA)
     assert (timeline.phase(19), timeline.phase(20)) == ("warm_start", "low_rank")

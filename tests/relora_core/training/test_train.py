@@ -220,6 +220,19 @@ def test_a_rate_of_the_factors_resumes_to_the_same_bits(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("stop_after", [5, 6, 9])
+def test_growing_cycles_resume_to_the_same_bits_inside_of_a_cycle_and_at_its_start(
+    stop_after: int, run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
+) -> None:
+    spec = make_spec(method={"warm_start_steps": 2, "reset_every": 3, "reset_growth": 1.5})
+    whole = Run(tmp_path / "whole", cache)
+    expected = whole(spec)
+    assert [event.step for event in expected.of(Merged)] == [3, 7]
+    assert losses(run(spec, stop_after=stop_after)) + losses(run(spec)) == losses(expected)
+    assert_same_weights(whole.weights(), run.weights())
+
+
+@pytest.mark.slow
 def test_one_rate_for_factors_and_rest_trains_as_one_rate_of_the_phase(
     run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
 ) -> None:
