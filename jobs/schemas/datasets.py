@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from jobs.schemas.json_numbers import MAX_SAFE_INTEGER, json_integer
+from jobs.schemas.body import MAX_SAFE_INTEGER, Body
 from relora_core.data.file_formats import COMPRESSED, READABLE, TABLES, TEXTS, TOKENS
 from relora_core.spec import TextPattern
 
@@ -36,12 +36,10 @@ class DatasetStatus(StrEnum):
     DELETED = "deleted"  # the API hides it; the garbage collection removes its bytes
 
 
-class NewDataset(BaseModel):
+class NewDataset(Body):
     """A file that will be uploaded."""
 
     model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
         json_schema_extra={
             "example": {
                 "name": "wiki-2026",
@@ -58,9 +56,7 @@ class NewDataset(BaseModel):
         json_schema_extra={"pattern": FILENAME},
         description=f"Its extension says what it holds: {READABLE}.",
     )
-    size: Annotated[int, Field(ge=1, le=MAX_SAFE_INTEGER), json_integer] = Field(
-        description="In bytes."
-    )
+    size: Annotated[int, Field(ge=1, le=MAX_SAFE_INTEGER)] = Field(description="In bytes.")
     sha256: Sha256 = Field(description="Of the whole file, as `sha256sum` prints it.")
 
     @field_validator("filename")

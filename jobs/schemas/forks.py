@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from jobs.schemas.body import Body
 from jobs.schemas.job import Job, JobSpec
 from jobs.schemas.job_uris import FOLDER, job_uri
 from relora_core.spec import Document, TextPattern
@@ -16,12 +17,10 @@ _FOLDER = TextPattern(
 )
 
 
-class Fork(BaseModel):
+class Fork(Body):
     """The weights that the new job starts from, and the changes of its spec."""
 
     model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
         json_schema_extra={
             "example": {"from": "final", "changes": {"optimizer": {"learning_rate": 1e-4}}}
         },

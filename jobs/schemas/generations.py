@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from jobs.schemas.json_numbers import MAX_SAFE_INTEGER, json_integer, json_number
+from jobs.schemas.body import MAX_SAFE_INTEGER, Body
 from jobs.schemas.status import JobError
 from relora_core.spec import TextPattern
 
@@ -15,12 +15,10 @@ Prompt = Annotated[
 ]
 
 
-class NewGeneration(BaseModel):
+class NewGeneration(Body):
     """A request to sample text from a model of the job."""
 
     model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
         json_schema_extra={
             "example": {"prompt": "In the beginning", "max_new_tokens": 64, "temperature": 0.8}
         },
@@ -29,18 +27,18 @@ class NewGeneration(BaseModel):
     prompt: Prompt = Field(
         default="", description="The beginning of a document, which the model continues."
     )
-    max_new_tokens: Annotated[int, Field(ge=1, le=2048), json_integer] = 64
-    temperature: Annotated[float, Field(ge=0, le=5), json_number] = Field(
+    max_new_tokens: Annotated[int, Field(ge=1, le=2048)] = 64
+    temperature: Annotated[float, Field(ge=0, le=5)] = Field(
         default=1.0, description="0 takes the likeliest token each time."
     )
-    top_p: Annotated[float, Field(gt=0, le=1), json_number] = Field(
+    top_p: Annotated[float, Field(gt=0, le=1)] = Field(
         default=1.0,
         description="Sample only from the likeliest tokens that together have this probability.",
     )
-    seed: Annotated[int, Field(ge=0, le=2**32 - 1), json_integer] = Field(
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = Field(
         default=0, description="The same one gives the same text."
     )
-    step: Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER), json_integer] | None = Field(
+    step: Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER)] | None = Field(
         default=None,
         description="The step of the model or checkpoint that writes; default the final model or, "
         "until there is one, the newest of either.",

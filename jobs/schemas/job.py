@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from jobs.schemas.artifacts import ArtifactKind
-from jobs.schemas.json_numbers import json_integer
+from jobs.schemas.body import Body
 from jobs.schemas.secret_names import HUB_TOKEN, SecretNames, check_s3_variables
 from jobs.schemas.status import JobError, JobStatus, RequestedAction
 from jobs.schemas.trackers import TrackerSpec, check_each_once
@@ -51,7 +51,7 @@ Labels = Annotated[
     Field(json_schema_extra={"additionalProperties": False}),  # only keys that match the pattern
 ]
 MAX_LABELS = 64
-Priority = Annotated[int, Field(ge=-100, le=100), json_integer]
+Priority = Annotated[int, Field(ge=-100, le=100)]
 
 
 class Resources(Spec):
@@ -334,12 +334,10 @@ class Job(BaseModel):
     finished_at: datetime | None
 
 
-class JobChanges(BaseModel):
+class JobChanges(Body):
     """The changes of a job. A field that is left out stays as it is."""
 
     model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
         json_schema_extra={"example": {"labels": {"team": "research"}, "priority": 10}},
     )
 

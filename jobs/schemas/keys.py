@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from jobs.schemas.json_numbers import json_number
+from jobs.schemas.body import Body
 from jobs.schemas.projects import ProjectName
 from relora_core.spec import TextPattern
 
@@ -27,12 +27,10 @@ class Scope(StrEnum):
 _ONE_LINE = TextPattern(r"^[^\x00-\x1f\x7f]+$", "one line of text, without control characters")
 
 
-class NewKey(BaseModel):
+class NewKey(Body):
     """A request for a new key."""
 
     model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
         json_schema_extra={
             "example": {"name": "nightly sweep", "scope": "write", "expires_in_days": 90}
         },
@@ -46,7 +44,7 @@ class NewKey(BaseModel):
         description="`read`; `write` reads, too; `admin` also manages the project's keys; "
         "`operator` also manages projects and their quotas.",
     )
-    expires_in_days: Annotated[float, Field(gt=0, le=36_500), json_number] | None = Field(
+    expires_in_days: Annotated[float, Field(gt=0, le=36_500)] | None = Field(
         default=None, description="Default: it does not expire."
     )
     project: ProjectName | None = Field(

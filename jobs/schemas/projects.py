@@ -5,15 +5,15 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from jobs.schemas.json_numbers import json_integer
+from jobs.schemas.body import Body
 from relora_core.spec import TextPattern
 
 DEFAULT_QUEUED_JOBS = 10_000  # the limit if the quota of the project is null
 _MAX_COUNT = 2**31 - 1  # the largest integer of the database
 _MAX_BYTES = 2**53  # up to here every JSON reader represents integers exactly
 
-Count = Annotated[int, Field(ge=0, le=_MAX_COUNT), json_integer]
-Bytes = Annotated[int, Field(ge=0, le=_MAX_BYTES), json_integer]
+Count = Annotated[int, Field(ge=0, le=_MAX_COUNT)]
+Bytes = Annotated[int, Field(ge=0, le=_MAX_BYTES)]
 ProjectName = Annotated[
     str,
     Field(
@@ -28,10 +28,8 @@ ProjectName = Annotated[
 ]
 
 
-class Quotas(BaseModel):
+class Quotas(Body):
     """The most that a project may have at the same time. Null means no limit."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     queued_jobs: Count | None = Field(
         default=None,
@@ -57,12 +55,10 @@ class Usage(BaseModel):
     storage_bytes: int
 
 
-class NewProject(BaseModel):
+class NewProject(Body):
     """A request for a new project."""
 
     model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
         json_schema_extra={"example": {"name": "speech-team", "quotas": {"gpus": 8}}},
     )
 
@@ -70,12 +66,10 @@ class NewProject(BaseModel):
     quotas: Quotas = Quotas()
 
 
-class ProjectChanges(BaseModel):
+class ProjectChanges(Body):
     """The changes of a project. A quota that is left out stays as it is."""
 
     model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
         json_schema_extra={"example": {"quotas": {"gpus": 16, "storage_bytes": None}}},
     )
 

@@ -5,14 +5,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from jobs.schemas.body import Body
 from jobs.schemas.status import JobError, JobStatus
 from relora_core.spec import Document, Line
 
 
-class NewSweep(BaseModel):
+class NewSweep(Body):
     """A base spec and a grid of values. The sweep has a job for each combination."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Line | None = Field(
         default=None, max_length=100, description="Default: that of the base."

@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from relora_core.spec.accepted import was_accepted
-from relora_core.spec.numbers import without_booleans
+from relora_core.spec.numbers import refusing
 from relora_core.spec.written import MAX_BYTES, MAX_DEPTH, check_written
 
 # The bounds are far above what a run needs. They only keep sums and products small.
@@ -74,7 +74,7 @@ class Spec(BaseModel):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return without_booleans(handler(source))
+        return refusing(handler(source), bool)
 
 
 def by_name(union: object) -> dict[str, Any]:

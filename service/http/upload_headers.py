@@ -8,8 +8,8 @@ from fastapi import Depends, Header, HTTPException
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
+from jobs.schemas.body import MAX_SAFE_INTEGER
 from jobs.schemas.datasets import DatasetStatus, NewDataset, UploadedDataset
-from jobs.schemas.json_numbers import MAX_SAFE_INTEGER
 from relora_core.spec.error_messages import in_words
 from service.schemas import tus
 

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from jobs.errors import ArtifactNotFound
 from jobs.schemas.artifacts import ArtifactKind, CheckpointEntry
+from jobs.schemas.body import MAX_SAFE_INTEGER
 from jobs.schemas.job import Artifact
-from jobs.schemas.json_numbers import MAX_SAFE_INTEGER
 from jobs.storage import Storage
 from jobs.store.artifacts import ArtifactSelection, folder_of
 from relora_core.spec import TextPattern

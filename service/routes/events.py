@@ -13,8 +13,8 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pydantic import AfterValidator, Field, WithJsonSchema
 from starlette.types import Message, Send
 
+from jobs.schemas.body import MAX_SAFE_INTEGER
 from jobs.schemas.events import AnyJobEvent
-from jobs.schemas.json_numbers import MAX_SAFE_INTEGER
 from jobs.schemas.status import FINAL
 from relora_core.spec import TextPattern
 from relora_core.suggestions import no_such

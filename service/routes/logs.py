@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pydantic import WithJsonSchema
 
-from jobs.schemas.json_numbers import MAX_SAFE_INTEGER
+from jobs.schemas.body import MAX_SAFE_INTEGER
 from relora_core.counted import counted
 from service.auth.access import StaysAllowedDep
 from service.http.byte_ranges import RangeNotSatisfiable, parse_range

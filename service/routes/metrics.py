@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, WithJsonSchema
 
 from jobs.metrics.store import Steps, TableRow
-from jobs.schemas.json_numbers import MAX_SAFE_INTEGER
+from jobs.schemas.body import MAX_SAFE_INTEGER
 from jobs.schemas.metric_names import METRICS
 from jobs.schemas.metrics import Metrics
 from relora_core.suggestions import no_such

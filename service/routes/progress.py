@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 
+from jobs.schemas.body import MAX_SAFE_INTEGER
 from jobs.schemas.job import Progress
-from jobs.schemas.json_numbers import MAX_SAFE_INTEGER
 from jobs.schemas.status import FINAL
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented

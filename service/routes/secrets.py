@@ -3,8 +3,9 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import ConfigDict, Field, SecretStr, field_validator
 
+from jobs.schemas.body import Body
 from jobs.schemas.secret_names import SecretName
 from jobs.schemas.secrets import Secret
 from service.http.caller_route import CallerRoute
@@ -18,10 +19,8 @@ router = APIRouter(prefix="/v1/secrets", tags=["secrets"], route_class=CallerRou
 Name = Annotated[SecretName, Path(max_length=MAX_NAME, examples=["my-hf-token"])]
 
 
-class SecretValue(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"example": {"value": "hf_0123456789abcdef"}}
-    )
+class SecretValue(Body):
+    model_config = ConfigDict(json_schema_extra={"example": {"value": "hf_0123456789abcdef"}})
 
     # Logs are masked line by line, so a value must be one line. A value of fewer than four
     # characters would be found in many words.
