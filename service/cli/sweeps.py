@@ -7,6 +7,7 @@ import typer
 from rich.text import Text
 
 from relora_core.counted import counted
+from service.cli import budgets
 from service.cli.comparison import compared
 from service.cli.documents import parse_grid, read_spec
 from service.cli.session import (
@@ -85,10 +86,17 @@ def compare(
         ),
     ],
     *,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write a file in Markdown: perplexity at equal tokens, FLOPs and time."),
+    ] = None,
     url: Url = URL,
     json: AsJson = False,
 ) -> None:
     """Show jobs side by side: loss, perplexity, pace, memory."""
     with connected(url) as client:
         found = [compared(client, job_id) for job_id in job_ids]
+        if report is not None:
+            entries = [budgets.entry(client, job_id) for job_id in job_ids]
+            report.write_text("\n".join(budgets.report(entries)) + "\n")
     print_all(found, comparison_table, json=json)
