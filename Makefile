@@ -11,7 +11,7 @@ PIN_AND_HASH = $(BIN)/uv pip compile --no-config --quiet --generate-hashes --no-
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-all test-system soak audit requirements lint format docs bench bench-gpu bench-api bench-quality clean
+.PHONY: help install demo test test-all test-system soak audit requirements lint format docs bench bench-gpu bench-api bench-quality lab lab-quick clean
 .NOTPARALLEL: # one pip at a time, also with `make -j`
 
 help: ## List the targets.
@@ -73,6 +73,12 @@ bench-api: $(VENV)/installed-bench ## Measure the HTTP API on this machine, in m
 
 bench-quality: $(VENV)/installed-bench ## Train a small model by each method, in an hour; writes docs/quality.md.
 	$(BIN)/python -m benchmarks.quality --save
+
+lab: $(VENV)/installed-bench ## Run the experiment LAB (s) of the lab, or go on with it: hours; writes docs/lab.md.
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.lab $${LAB:-s}
+
+lab-quick: $(VENV)/installed-bench ## The same with two arms and two seeds, in under 12 minutes.
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.lab quick
 
 clean: ## Remove .venv, caches and what the demo made.
 	rm -rf $(VENV) .demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

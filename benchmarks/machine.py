@@ -82,7 +82,7 @@ def _commit() -> str:
     Results and the pages that show them do not count: they change with every run.
     """
     commit = _git("rev-parse", "--short=12", "HEAD")
-    code = (":!benchmarks/results", ":!docs/performance.md", ":!docs/pictures")
+    code = (":!benchmarks/results", ":!docs/lab.md", ":!docs/performance.md", ":!docs/pictures")
     return commit + ("+" if _git("status", "--porcelain", "--", ".", *code) else "")
 
 

@@ -7,12 +7,7 @@ The exit code is 0 if the perplexity fell to a tenth and the run restarted at le
 
 import math
 import os
-import signal
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,11 +22,10 @@ from jobs.schemas.status import JobStatus
 from relora_core.events import Evaluated, LearningRateRestarted, Merged, OptimizerReset
 from service.cli.follow import follow
 from service.client import Client
+from service.local.process import NotStarted, running
 
 ROOT = Path(__file__).resolve().parent.parent
 SPEC = ROOT / "examples" / "demo.yaml"
-START_SECONDS = 90.0
-STOP_SECONDS = 150.0
 PROMPTS = ("In the beginning", "And the king said", "Blessed are")
 
 console = Console(highlight=False)
@@ -40,8 +34,11 @@ console = Console(highlight=False)
 def main() -> int:
     data_dir = Path(os.environ.get("DEMO_DATA_DIR", ".demo")).resolve()
     try:
-        with service(data_dir) as url, Client(url) as client:
+        step("Start the service", "relora up")
+        with running(data_dir) as url, Client(url) as client:
             return 0 if demo(client, url, data_dir) else 1
+    except NotStarted as error:
+        sys.exit(str(error))
     except KeyboardInterrupt:
         console.print("interrupted")
         return 130
@@ -174,34 +171,6 @@ def step(title: str, command: str) -> None:
     console.print()
     console.rule(Text(title, style="bold cyan"), align="left")
     console.print(Text(f"$ {command}", style="dim"), soft_wrap=True)
-
-
-@contextmanager
-def service(data_dir: Path) -> Iterator[str]:
-    """Run `relora up` on a free port until the end of the block. Yield its URL."""
-    step("Start the service", "relora up")
-    data_dir.mkdir(parents=True, exist_ok=True)
-    address = data_dir / "url"
-    address.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "service.cli", "up"]
-    command += ["--port", "0", "--data-dir", str(data_dir)]
-    # In a new session, so that a Ctrl-C reaches only this process, which then stops the service.
-    process = subprocess.Popen(command, start_new_session=True)
-    try:
-        yield wait_for(address, process)
-    finally:
-        console.print()
-        process.send_signal(signal.SIGTERM)
-        process.wait(STOP_SECONDS)
-
-
-def wait_for(address: Path, process: subprocess.Popen[bytes]) -> str:
-    deadline = time.monotonic() + START_SECONDS
-    while not address.exists():
-        if process.poll() is not None or time.monotonic() > deadline:
-            sys.exit("the service did not start")
-        time.sleep(0.1)
-    return address.read_text().strip()
 
 
 if __name__ == "__main__":

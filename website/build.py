@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = (
     *("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "LICENSE"),
     *("docs", "examples", "k8s", "benchmarks/METHOD.md", "benchmarks/quality.py"),
+    "benchmarks/lab/experiments.py",
 )
 
 

@@ -3,16 +3,13 @@
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.lab.text.build import Text, build
+from benchmarks.lab.text.build import FOLDER, build
+from benchmarks.lab.text.described import described
 from benchmarks.lab.text.packages import PackagesError
 from benchmarks.lab.text.sources import SOURCES
-from benchmarks.machine import ROOT
-from relora_core.estimate.text_table import text_table
-
-FOLDER = ROOT / ".lab"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,31 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PackagesError as error:
         print(error, file=sys.stderr)
         return 1
-    print("\n".join(_told(text)))
+    print("\n".join(described(text)))
     print(f"{text.bytes / 1e6:.1f} MB in {time.monotonic() - started:.0f} s, in {options.out}")
     return 0
-
-
-def _told(text: Text) -> Iterator[str]:
-    for package in text.packages:
-        yield f"{package.name} {package.version}, sha256 {package.sha256}"
-    yield ""
-    yield text_table(
-        ["source", "licence", "documents", "held out", "MB", "held out"],
-        [
-            [
-                part.source,
-                part.licence,
-                f"{part.documents:,}",
-                f"{part.validation_documents:,}",
-                f"{part.bytes / 1e6:.2f}",
-                f"{part.validation_bytes / 1e6:.2f}",
-            ]
-            for part in text.parts
-        ],
-    )
-    yield ""
-    yield f"text: sha256 {text.sha256}"
 
 
 if __name__ == "__main__":

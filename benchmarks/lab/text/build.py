@@ -13,9 +13,11 @@ from pydantic import BaseModel, ConfigDict
 from benchmarks.lab.text.cleaning import cleaned, is_prose, paragraph_key
 from benchmarks.lab.text.packages import Package, files_of, unpack
 from benchmarks.lab.text.sources import Document, Source
+from benchmarks.machine import ROOT
 
-VALIDATION_SHARE = 0.03  # of the bytes of each source
+VALIDATION_SHARE = 0.015  # of the bytes of each source
 DESCRIPTION = "text.json"
+FOLDER = ROOT / ".lab"  # packages, text, and the data of the service of the lab
 
 
 class Part(BaseModel):

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.lab.text import packages
 from benchmarks.lab.text.build import build, train_file
 from benchmarks.lab.text.packages import Package, PackagesError, files_of
 from benchmarks.lab.text.sources import Source, pages
@@ -49,7 +48,7 @@ def test_a_damaged_package_is_named(package: Path) -> None:
 def test_without_apt_the_missing_files_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packages.shutil, "which", lambda _: None)
+    monkeypatch.setattr("shutil.which", lambda _: None)
     (tmp_path / "one_1_all.deb").touch()
     with pytest.raises(PackagesError, match=r"put the \.deb files of two, three of Debian 12"):
         files_of(["one", "two", "three"], tmp_path)

@@ -1,0 +1,62 @@
+"""The pictures of an experiment: every seed's result, and the curves of loss and rank."""
+
+import math
+from collections.abc import Sequence
+from io import StringIO
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmarks.lab.experiments import Experiment
+from benchmarks.lab.page import Results, of_arm
+from benchmarks.lab.records import Record
+
+
+def picture(experiment: Experiment, results: Results) -> str:
+    """Return the pictures as one SVG. The same results give the same bytes."""
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    seeds, losses, ranks = figure.subplots(1, 3)
+    for place, arm in enumerate(experiment.arms):
+        records = [r for r in of_arm(experiment, arm, results) if not r.diverged]
+        color = f"C{place}"
+        _points(seeds, place, records, color)
+        _losses(losses, records, color)
+        _ranks(ranks, records, color, arm.name)
+    seeds.set_yticks(range(len(experiment.arms)), [arm.name for arm in experiment.arms])
+    seeds.invert_yaxis()
+    seeds.set(xlabel="validation perplexity (one mark: one seed)")
+    losses.set(xlabel="step", ylabel="validation perplexity", yscale="log")
+    ranks.set(xlabel="step", ylabel="effective rank of the update")
+    if ranks.lines:
+        ranks.legend(fontsize="small")
+    return _svg(figure)
+
+
+def _points(axes: Axes, place: int, records: Sequence[Record], color: str) -> None:
+    perplexities = [math.exp(record.loss) for record in records]
+    axes.plot(perplexities, [place] * len(records), "|", color=color, markersize=14)
+
+
+def _losses(axes: Axes, records: Sequence[Record], color: str) -> None:
+    for record in records:
+        later = [each for each in record.evaluations if each.step]
+        steps = [each.step for each in later]
+        axes.plot(steps, [math.exp(each.loss) for each in later], color=color, linewidth=1)
+
+
+def _ranks(axes: Axes, records: Sequence[Record], color: str, name: str) -> None:
+    for number, record in enumerate(records):
+        if record.ranks:
+            steps = [each.step for each in record.ranks]
+            values = [each.effective_rank for each in record.ranks]
+            label = None if number else name
+            axes.plot(steps, values, ".-", color=color, linewidth=1, label=label)
+
+
+def _svg(figure: Figure) -> str:
+    out = StringIO()
+    # Without the salt, each drawing has other ids.
+    with mpl.rc_context({"svg.hashsalt": "relora", "svg.fonttype": "none"}):
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
