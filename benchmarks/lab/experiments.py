@@ -13,7 +13,7 @@ from relora_core.spec import TrainSpec
 
 Stage = Literal["rates", "seeds"]
 LEARNING_RATE = "optimizer.learning_rate"
-LOW_RANK_RATE = "optimizer.low_rank_learning_rate"
+FACTOR_RATE = "optimizer.factor_learning_rate"
 SEED = "training.seed"
 
 
@@ -163,11 +163,11 @@ MODEL_S = Model(
     vocabulary=1024,
 )
 FULL_RATES = Rates((2e-3, 4e-3, 8e-3, 16e-3))
-LOW_RANK_RATES = Rates((1, 2, 4, 8), field=LOW_RANK_RATE, base="full")
+FACTOR_RATES = Rates((2, 4, 8, 16), field=FACTOR_RATE, base="full")
 FULL = Arm("full", "`full`: every weight", {"name": "full"}, FULL_RATES)
 
 
-def low_rank_arms(rank: int, rates: Rates = LOW_RANK_RATES) -> tuple[Arm, ...]:
+def low_rank_arms(rank: int, rates: Rates = FACTOR_RATES) -> tuple[Arm, ...]:
     factors = {"rank": rank, "alpha": rank}
     return (
         Arm(
@@ -220,7 +220,7 @@ EXPERIMENTS = {
                     "relora_16",
                     "`relora`, rank 16: a warm start of 25%, then 3 cycles",
                     {"name": "relora", "rank": 16, "alpha": 16},
-                    Rates((1, 2), field=LOW_RANK_RATE, base="full"),
+                    Rates((2, 4), field=FACTOR_RATE, base="full"),
                     warm_start=0.25,
                     cycles=3,
                 ),

@@ -37,7 +37,7 @@ EXPERIMENT = Experiment(
             "relora",
             "restarts",
             {"name": "relora", "rank": 2, "alpha": 2},
-            Rates((1, 2), field="optimizer.low_rank_learning_rate", base="full"),
+            Rates((1, 2), field="optimizer.factor_learning_rate", base="full"),
             warm_start=0.1,
             cycles=3,
         ),

@@ -68,7 +68,7 @@ def test_every_try_of_a_rate_is_shown_with_the_best_one() -> None:
     full, relora = rows(lines, "arm | rate that is tried")
     # 0.5 was tried because the best rate was at the edge of the grid
     assert full[2:] == ["3", "0.5: 1.65, 1: 1.00, 2: 2.72", "1"]
-    assert relora[:3] == ["restarts", "`optimizer.low_rank_learning_rate`", "3"]
+    assert relora[:3] == ["restarts", "`optimizer.factor_learning_rate`", "3"]
 
 
 def test_every_seed_is_shown_with_the_mean_and_its_interval() -> None:
