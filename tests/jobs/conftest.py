@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -18,8 +19,11 @@ from jobs.store.attempts import AttemptStore
 from jobs.store.jobs import JobStore
 from relora_core.events import StepFinished
 from tests.fixtures import reports
+from tests.fixtures.forking import FORKING, preload
 
 LEASE = 60.0
+NUM_PROCESSES = 4
+preload("jobs.backends", "jobs.admin.migrate")
 
 
 BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.integration)]
@@ -127,6 +131,14 @@ def running(store: JobStore, attempts: AttemptStore, job: Job) -> Job:
     assert claimed is not None
     attempts.started(job.id, claimed.attempt, resumed_from=None)
     return store.get(job.id)
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[ProcessPoolExecutor]:
+    """Other processes that use the same database."""
+    with pytest.MonkeyPatch.context() as patch, ProcessPoolExecutor(NUM_PROCESSES, FORKING) as pool:
+        patch.syspath_prepend(Path(__file__).parents[2])  # they find the functions of a test there
+        yield pool
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 """Many processes on one database: each job is claimed once, and no event is lost."""
 
-import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import repeat
-from pathlib import Path
 
 import pytest
 
@@ -17,18 +15,9 @@ from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.store.attempts import AttemptStore
 from jobs.store.jobs import JobStore
 from relora_core.events import Warned
+from tests.jobs.conftest import NUM_PROCESSES
 
 pytestmark = pytest.mark.integration
-
-NUM_PROCESSES = 4
-
-
-@pytest.fixture(scope="module")
-def processes() -> Iterator[ProcessPoolExecutor]:
-    spawn = multiprocessing.get_context("spawn")
-    with pytest.MonkeyPatch.context() as patch, ProcessPoolExecutor(NUM_PROCESSES, spawn) as pool:
-        patch.syspath_prepend(Path(__file__).parents[2])  # the processes find this module there
-        yield pool
 
 
 @contextmanager

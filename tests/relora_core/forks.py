@@ -9,18 +9,15 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from relora_core.__main__ import main
 from relora_core.spec import TrainSpec
+from tests.fixtures.forking import FORKING, preload
 from tests.fixtures.servers import free_ports
 
-_context = get_context("forkserver")
-_context.set_forkserver_preload(
-    [__name__, "relora_core.process", "transformers.models.llama.modeling_llama"]
-)
+preload(__name__, "relora_core.process", "transformers.models.llama.modeling_llama")
 
 
 class Forked:
@@ -64,7 +61,7 @@ def forking(folder: Path, cache: Path) -> Iterator[Fork]:
         file.write_text(spec.model_dump_json())
         command = ["train", str(file), "--workdir", str(folder / name), "--cache", str(cache)]
         ranks = [
-            _context.Process(target=_train, args=(command, {**os.environ, **rank}, fault))
+            FORKING.Process(target=_train, args=(command, {**os.environ, **rank}, fault))
             for rank in (_environments(processes) if processes else [{}])
         ]
         for rank in ranks:

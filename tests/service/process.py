@@ -3,16 +3,14 @@
 import logging
 import resource
 import time
-from multiprocessing import get_context
 
 import httpx
 
 from jobs.settings import Settings
 from service.server import listen, serve
+from tests.fixtures.forking import FORKING, preload
 
-# A server is forked from a process that has imported the service, which takes seconds.
-_processes = get_context("forkserver")
-_processes.set_forkserver_preload([__name__])
+preload("service.server")
 
 
 def _serve(settings: Settings, port: int, open_files: int | None) -> None:
@@ -38,7 +36,7 @@ class Service:
         self._arguments = (settings, self.port, open_files)
 
     def start(self) -> None:
-        self._process = _processes.Process(target=_serve, args=self._arguments)
+        self._process = FORKING.Process(target=_serve, args=self._arguments)
         self._process.start()
         while not self._answers():
             assert self._process.is_alive()

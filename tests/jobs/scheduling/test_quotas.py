@@ -1,10 +1,8 @@
 """Quotas in both databases: at the submission, at the claim, and under concurrency."""
 
-import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import repeat
-from pathlib import Path
 
 import pytest
 
@@ -17,9 +15,8 @@ from jobs.schemas.projects import NewProject, ProjectChanges, Quotas, Usage
 from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.store.attempts import AttemptStore
 from jobs.store.jobs import JobStore
+from tests.jobs.conftest import NUM_PROCESSES
 from tests.jobs.samples import artifact, types
-
-NUM_PROCESSES = 4
 
 
 @pytest.fixture
@@ -205,14 +202,6 @@ def test_the_bell_rings_in_order_and_passes_by_what_can_never_run(
 
 
 # --- concurrency ---------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def processes() -> Iterator[ProcessPoolExecutor]:
-    spawn = multiprocessing.get_context("spawn")
-    with pytest.MonkeyPatch.context() as patch, ProcessPoolExecutor(NUM_PROCESSES, spawn) as pool:
-        patch.syspath_prepend(Path(__file__).parents[2])  # the processes find this module there
-        yield pool
 
 
 def claim_each(database_url: str, ids: list[str]) -> int:
