@@ -6,6 +6,7 @@ import os
 pytest_plugins = [
     "tests.fixtures.tiers",
     "tests.fixtures.cgroups",
+    "tests.fixtures.databases",
     "tests.fixtures.disks",
     "tests.fixtures.openapi",
     "tests.fixtures.servers",

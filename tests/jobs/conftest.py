@@ -1,6 +1,5 @@
 """Fixtures: stores on both databases, and jobs and events to fill them with."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -19,6 +18,7 @@ from jobs.store.attempts import AttemptStore
 from jobs.store.jobs import JobStore
 from relora_core.events import StepFinished
 from tests.fixtures import reports
+from tests.fixtures.databases import MakeTables
 from tests.fixtures.forking import FORKING, preload
 
 LEASE = 60.0
@@ -45,16 +45,9 @@ def database_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
-@pytest.fixture(scope="session")
-def _migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("sqlite") / "relora.db"
-    migrate(f"sqlite:///{file}")
-    return file
-
-
 @pytest.fixture
-def sqlite_store_url(_migrated_sqlite: Path, tmp_path: Path) -> str:
-    shutil.copy(_migrated_sqlite, tmp_path / "relora.db")
+def sqlite_store_url(make_tables: MakeTables, tmp_path: Path) -> str:
+    make_tables(tmp_path)
     return f"sqlite:///{tmp_path}/relora.db"
 
 

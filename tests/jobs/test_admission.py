@@ -8,19 +8,19 @@ import pytest
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
-from jobs.admin.migrate import migrate
 from jobs.admission import problems_of
 from jobs.backends import Backends, open_backends
 from jobs.schemas.job import JobSpec
 from jobs.schemas.projects import NewProject
 from jobs.settings import Settings
+from tests.fixtures.databases import MakeTables
 
 
 @pytest.fixture
-def backends(tmp_path: Path) -> Iterator[Backends]:
+def backends(tmp_path: Path, make_tables: MakeTables) -> Iterator[Backends]:
     keys = SecretStr(Fernet.generate_key().decode())
     settings = Settings(data_dir=tmp_path / "data", secret_keys=keys)
-    migrate(settings.database_url)
+    make_tables(settings.data_dir)
     with closing(open_backends(settings)) as opened:
         yield opened
 

@@ -15,12 +15,12 @@ import pytest
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
-from jobs.admin.migrate import migrate
 from jobs.backends import Backends, open_backends
 from jobs.schemas.job import Artifact, Job, JobSpec
 from jobs.settings import Settings
 from relora_core.events import AnyTrainEvent
 from service.client import Client
+from tests.fixtures.databases import MakeTables
 from tests.fixtures.reports import step_finished
 from tests.service.files import AddFile
 from tests.service.process import Service
@@ -44,19 +44,10 @@ def document(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("database") / "relora.db"
-    migrate(f"sqlite:///{file}")
-    return file
-
-
 @pytest.fixture
-def settings(tmp_path: Path, empty_database: Path) -> Settings:
-    settings = Settings(data_dir=tmp_path / "relora", broker_url=NOBODY, secret_keys=SECRET_KEY)
-    settings.data_dir.mkdir()
-    (settings.data_dir / "relora.db").write_bytes(empty_database.read_bytes())
-    return settings
+def settings(tmp_path: Path, make_tables: MakeTables) -> Settings:
+    make_tables(tmp_path / "relora")
+    return Settings(data_dir=tmp_path / "relora", broker_url=NOBODY, secret_keys=SECRET_KEY)
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from jobs.admin.keys import main
-from jobs.admin.migrate import migrate
 from jobs.backends import open_backends
 from jobs.schemas.keys import Scope
 from jobs.settings import Settings
+from tests.fixtures.databases import MakeTables
 
 
 @pytest.fixture
@@ -23,8 +23,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 @pytest.fixture
-def database(settings: Settings) -> None:
-    migrate(settings.database_url)
+def database(settings: Settings, make_tables: MakeTables) -> None:
+    make_tables(settings.data_dir)
 
 
 @pytest.mark.usefixtures("database")

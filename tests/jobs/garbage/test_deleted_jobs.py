@@ -13,7 +13,6 @@ from cryptography.fernet import Fernet
 from pydantic import SecretStr
 from sqlalchemy import select, update
 
-from jobs.admin.migrate import migrate
 from jobs.backends import Backends, open_backends
 from jobs.database.engine import database_now
 from jobs.database.tables.deleted_jobs import deleted_jobs
@@ -26,6 +25,7 @@ from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.settings import Settings
 from jobs.storage import open_storage
 from jobs.store.deleted_jobs import BACKOFF
+from tests.fixtures.databases import MakeTables
 from tests.fixtures.servers import READ_ONLY_CREDENTIALS
 from tests.jobs.samples import artifact
 
@@ -34,13 +34,13 @@ MakeJob = Callable[..., Job]
 
 
 @pytest.fixture
-def backends(tmp_path: Path) -> Backends:
+def backends(tmp_path: Path, make_tables: MakeTables) -> Backends:
     settings = Settings(
         data_dir=tmp_path / "data",
         broker_url="redis://127.0.0.1:9/0",
         secret_keys=SecretStr(Fernet.generate_key().decode()),
     )
-    migrate(settings.database_url)
+    make_tables(settings.data_dir)
     return open_backends(settings)
 
 

@@ -7,21 +7,21 @@ from pathlib import Path
 import pytest
 from filelock import Timeout
 
-from jobs.admin.migrate import migrate
 from jobs.backends import Backends, open_backends
 from jobs.garbage import local_disk
 from jobs.garbage.local_disk import collect_leftovers, lock_of_copy, needless_copies
 from jobs.schemas.job import JobSpec
 from jobs.schemas.status import JobError, JobStatus
 from jobs.settings import Settings
+from tests.fixtures.databases import MakeTables
 
 
 @pytest.fixture
-def backends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Backends:
+def backends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_tables: MakeTables) -> Backends:
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr(local_disk, "gettempdir", lambda: str(tmp_path / "tmp"))
     settings = Settings(data_dir=tmp_path / "data", broker_url="redis://127.0.0.1:9/0")
-    migrate(settings.database_url)
+    make_tables(settings.data_dir)
     return open_backends(settings)
 
 

@@ -10,7 +10,6 @@ import boto3
 import pytest
 from sqlalchemy import update
 
-from jobs.admin.migrate import migrate
 from jobs.backends import Backends, open_backends
 from jobs.database.tables.datasets import datasets
 from jobs.datasets import content
@@ -21,18 +20,19 @@ from jobs.schemas.job import Artifact, Job, JobSpec
 from jobs.schemas.status import JobStatus
 from jobs.settings import Settings
 from jobs.storage import Storage
+from tests.fixtures.databases import MakeTables
 from tests.jobs.store.test_artifacts import artifact
 
 Old = Callable[[], None]
 
 
 @pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.integration)])
-def backends(request: pytest.FixtureRequest, tmp_path: Path) -> Backends:
+def backends(request: pytest.FixtureRequest, tmp_path: Path, make_tables: MakeTables) -> Backends:
     settings = Settings(data_dir=tmp_path / "data", broker_url="redis://127.0.0.1:9/0")
     if request.param == "s3":
         url = request.getfixturevalue("s3_url")
         settings = settings.model_copy(update={"storage_url": url})
-    migrate(settings.database_url)
+    make_tables(settings.data_dir)
     return open_backends(settings)
 
 
@@ -173,9 +173,11 @@ def test_a_part_that_a_killed_server_did_not_list_is_removed_after_a_day(
     assert keys(storage) == [part.key for part in store.parts(dataset.id)]
 
 
-def test_an_upload_that_was_killed_a_day_ago_is_removed(tmp_path: Path) -> None:
+def test_an_upload_that_was_killed_a_day_ago_is_removed(
+    tmp_path: Path, make_tables: MakeTables
+) -> None:
     settings = Settings(data_dir=tmp_path / "data", broker_url="redis://127.0.0.1:9/0")
-    migrate(settings.database_url)
+    make_tables(settings.data_dir)
     folder = tmp_path / "data/storage/jobs/job_1/attempts/1/a"
     folder.mkdir(parents=True)
     for name in ("old", "new"):
@@ -188,12 +190,12 @@ def test_an_upload_that_was_killed_a_day_ago_is_removed(tmp_path: Path) -> None:
 
 @pytest.mark.integration
 def test_parts_of_large_files_that_s3_still_holds_are_removed_after_a_day(
-    s3_url: str, tmp_path: Path, all_is_old: Old
+    s3_url: str, tmp_path: Path, all_is_old: Old, make_tables: MakeTables
 ) -> None:
     settings = Settings(
         data_dir=tmp_path / "data", broker_url="redis://127.0.0.1:9/0", storage_url=s3_url
     )
-    migrate(settings.database_url)
+    make_tables(settings.data_dir)
     backends = open_backends(settings)
     client, (bucket, _, prefix) = boto3.client("s3"), s3_url.removeprefix("s3://").partition("/")
     for folder in ("uploads/ds_1", "elsewhere"):
