@@ -1,65 +1,29 @@
 """The programs of examples/, each against the whole service on a free port, in fewer steps."""
 
 import os
-import re
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from jobs.webhooks.signature import signed_headers, signing_keys
+from tests.e2e.conftest import ROOT, shortened
 from tests.fixtures.servers import free_ports
 from tests.service.receiver import SIGNING_SECRET
-
-ROOT = Path(__file__).parents[2]
-START_SECONDS = 90
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture
-def examples(tmp_path: Path) -> Path:
-    """Copies of the programs that train for a fiftieth of the steps."""
-    folder = tmp_path / "examples"
-    folder.mkdir()
-    (folder / "data").symlink_to(ROOT / "examples" / "data")
+def examples(folder: Path) -> Path:
+    """Return a folder with copies of the programs, which train for a fiftieth of the steps."""
+    copies = folder / "examples"
     for file in (ROOT / "examples").glob("*.py"):
-        steps = r'("steps"|"warm_start_steps"|"reset_every"|"every"): (\d+)00'
-        text = re.sub(steps, lambda found: f"{found[1]}: {2 * int(found[2])}", file.read_text())
-        (folder / file.name).write_text(text)
-    return folder
-
-
-@pytest.fixture
-def url(tmp_path: Path, s3_url: str) -> Iterator[str]:  # noqa: ARG001 # it finds S3 by AWS_*
-    data_dir = tmp_path / "relora"
-    command = [
-        sys.executable,
-        "-m",
-        "service.cli",
-        "up",
-        "--port",
-        "0",
-        "--data-dir",
-        str(data_dir),
-    ]
-    with (tmp_path / "up.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT)
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while not (data_dir / "url").exists():
-            assert process.poll() is None, (tmp_path / "up.log").read_text()
-            assert time.monotonic() < deadline, "relora up is not up"
-            time.sleep(0.1)
-        yield (data_dir / "url").read_text().strip()
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(150)
+        (copies / file.name).write_text(shortened(file.read_text()))
+    return copies
 
 
 def run(program: Path, *arguments: str) -> str:
@@ -69,7 +33,7 @@ def run(program: Path, *arguments: str) -> str:
         cwd=program.parent.parent,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
