@@ -4,22 +4,28 @@
 its MODULE knows it. `fill:FOLDER:MODULE:FUNCTION:N` leaves no room on the folder's disk before that
 call. `diverge:factors` lets rank 1 draw other factors at the first restart,
 `diverge:weights` lets it learn a little faster. `ask:N` asks rank 1 alone to stop, before the
-N-th step and from then on.
+N-th step and from then on. `poison:FILE` lets the loss of each sequence in a JSON file be NaN.
 """
 
 import importlib
 import itertools
+import json
+import math
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor, nn
+
 from relora_core import process
 from relora_core.__main__ import main
+from relora_core.data.batch import Batch
 from relora_core.lowrank.linear import LowRankLinear
+from relora_core.tasks.causal_lm import CausalLM
 from relora_core.training.step_result import PendingResult
 from relora_core.training.stepper import Stepper
 from tests.fixtures.disks import fill
@@ -78,11 +84,30 @@ def ask(number: str) -> None:
     process._stop_requests = lambda *_: stop_requested  # one for all
 
 
+def poison(file: str) -> None:
+    CausalLM.sum_of_losses = poisoned(json.loads(Path(file).read_text()))  # type: ignore[assignment, method-assign]
+
+
+def poisoned(
+    sequences: Iterable[Iterable[int]], *, times: float = math.nan
+) -> Callable[[CausalLM, nn.Module, Batch], Tensor]:
+    """Return a sum of losses that is `times` what it is, where one of the sequences is read."""
+    bad = set(map(tuple, sequences))
+    healthy = CausalLM.sum_of_losses
+
+    def loss(task: CausalLM, model: nn.Module, batch: Batch) -> Tensor:
+        total = healthy(task, model, batch)
+        return total * times if bad & set(map(tuple, batch.inputs.tolist())) else total
+
+    return loss
+
+
 FAULTS: dict[str, Callable[..., None]] = {
     "kill": kill,
     "fill": fill_disk,
     "diverge": diverge,
     "ask": ask,
+    "poison": poison,
 }
 
 

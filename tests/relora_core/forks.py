@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -17,14 +18,20 @@ from relora_core.spec import TrainSpec
 from tests.fixtures.forking import FORKING, preload
 from tests.fixtures.servers import free_ports
 
-preload(__name__, "relora_core.process", "transformers.models.llama.modeling_llama")
+preload(
+    __name__,
+    "relora_core.process",
+    "transformers.models.llama.modeling_llama",
+    "transformers.models.vit.modeling_vit",
+)
 
 
 class Forked:
     """A run in one process, or in as many as it has ranks."""
 
-    def __init__(self, ranks: list[ForkServerProcess]) -> None:
+    def __init__(self, ranks: list[ForkServerProcess], supervisor: Connection) -> None:
         self._ranks = ranks
+        self._supervisor = supervisor
 
     def wait(self, seconds: float | None = None) -> int:
         """Return the exit code: that of the first rank that failed, as torchrun does, or 0."""
@@ -36,7 +43,16 @@ class Forked:
                 return rank.exitcode
         return 0
 
+    @property
+    def runs(self) -> bool:
+        return all(rank.is_alive() for rank in self._ranks)
+
+    def lose_supervisor(self) -> None:
+        """Close its standard input, as happens when the process that started it ends."""
+        self._supervisor.close()
+
     def kill(self) -> None:
+        self._supervisor.close()
         for rank in self._ranks:
             rank.kill()
             rank.join()
@@ -47,7 +63,10 @@ Fork = Callable[..., Forked]
 
 @contextmanager
 def forking(folder: Path, cache: Path) -> Iterator[Fork]:
-    """Train in `folder / name`; what still runs at the end is killed."""
+    """Train in `folder / name`; what still runs at the end is killed.
+
+    What it prints is in `folder / NAME.log`.
+    """
     started = []
 
     def fork(
@@ -55,18 +74,25 @@ def forking(folder: Path, cache: Path) -> Iterator[Fork]:
         name: str = "run",
         *,
         processes: int = 0,
+        supervised: bool = False,
         fault: str | None = None,  # of `tests.relora_core.faults`
     ) -> Forked:
         file = folder / f"{name}.json"
         file.write_text(spec.model_dump_json())
         command = ["train", str(file), "--workdir", str(folder / name), "--cache", str(cache)]
+        command += ["--supervised"] if supervised else []
+        log = folder / f"{Path(name).name}.log"
+        standard_input, supervisor = FORKING.Pipe(duplex=False)
         ranks = [
-            FORKING.Process(target=_train, args=(command, {**os.environ, **rank}, fault))
+            FORKING.Process(
+                target=_train, args=(command, {**os.environ, **rank}, standard_input, log, fault)
+            )
             for rank in (_environments(processes) if processes else [{}])
         ]
         for rank in ranks:
             rank.start()
-        started.append(Forked(ranks))
+        standard_input.close()
+        started.append(Forked(ranks, supervisor))
         return started[-1]
 
     try:
@@ -87,13 +113,20 @@ def _environments(processes: int) -> list[dict[str, str]]:
     return [{**shared, "RANK": str(r), "LOCAL_RANK": str(r)} for r in range(processes)]
 
 
-def _train(command: list[str], environment: Mapping[str, str], fault: str | None) -> None:
+def _train(
+    command: list[str],
+    environment: Mapping[str, str],
+    standard_input: Connection,
+    log: Path,
+    fault: str | None,
+) -> None:
     gc.freeze()  # as in the tests' own process
     os.environ.clear()
     os.environ.update(environment)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.dup2(nowhere, sys.stderr.fileno())
+    os.dup2(standard_input.fileno(), sys.stdin.fileno())
+    with log.open("ab") as output:
+        os.dup2(output.fileno(), sys.stdout.fileno())
+        os.dup2(output.fileno(), sys.stderr.fileno())
     if fault:
         from tests.relora_core.faults import inject
 

@@ -24,6 +24,7 @@ LONG: dict[str, Any] = {
     "method": {"warm_start_steps": 100, "reset_every": 50},
     "checkpoint": {"every": 25},
 }
+ENDLESS = {**LONG, "training": {"steps": 100_000}}
 
 
 @contextmanager

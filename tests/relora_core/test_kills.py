@@ -22,7 +22,6 @@ from tests.relora_core.forks import Fork, forking
 from tests.relora_core.processes import (
     LONG,
     LONGEST_RUN,
-    Start,
     assert_same_bits,
     events_in,
     steps_of,
@@ -133,20 +132,20 @@ def test_killed_while_it_replaces_its_final_model(
 
 
 def test_a_disk_that_something_else_fills_ends_the_run_and_loses_nothing(
-    start: Start, tmp_path: Path, whole: Path, make_spec: MakeSpec, make_disk: MakeDisk
+    fork: Fork, tmp_path: Path, whole: Path, make_spec: MakeSpec, make_disk: MakeDisk
 ) -> None:
     spec, disk = make_spec(**SHORT), make_disk(size="8m")
     name, workdir = f"{disk.name}/run", disk / "run"
     second_save = "relora_core.checkpoint.checkpointer:save_file:3"
 
-    assert start(spec, name, fault=f"fill:{disk}:{second_save}").wait(LONGEST_RUN) == 1
+    assert fork(spec, name, fault=f"fill:{disk}:{second_save}").wait(LONGEST_RUN) == 1
     assert_nothing_is_half_visible(workdir)
     printed = (tmp_path / "run.log").read_text()  # no event can be written
     assert "training failed (disk_error): " in printed
     assert "look whether the disk is full" in printed
 
     (disk / "filler").unlink()
-    assert start(spec, name).wait(LONGEST_RUN) == 0
+    assert fork(spec, name).wait(LONGEST_RUN) == 0
     assert resumed_steps(workdir) == [0, 3]
     assert_same_bits(whole, workdir)
 

@@ -22,62 +22,89 @@ from relora_core.events import (
 )
 from relora_core.training.train import train
 from tests.relora_core.conftest import MakeSpec, Recorder
-from tests.relora_core.processes import LONG, LONGEST_RUN, Start, events_in, steps_of, wait_for
+from tests.relora_core.forks import Fork
+from tests.relora_core.processes import (
+    ENDLESS,
+    LONGEST_RUN,
+    Start,
+    events_in,
+    steps_of,
+    wait_for,
+)
 
 pytestmark = pytest.mark.integration
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("how", ["signal", "file"])
-def test_asked_to_stop_it_saves_and_leaves_cleanly(
-    how: str, start: Start, tmp_path: Path, make_spec: MakeSpec
-) -> None:
-    process = start(make_spec(**{**LONG, "training": {"steps": 100_000}}))
-    wait_for(lambda: len(steps_of(tmp_path / "run")) > 5)
-    if how == "signal":
-        process.send_signal(signal.SIGTERM)
-    else:
-        (tmp_path / "run" / "stop").touch()
-    assert process.wait(30) == 0
-    *_, saved, stopped = events_in(tmp_path / "run")
+def assert_saved_and_stopped(workdir: Path) -> CheckpointSaved:
+    """Check the last two events, and return the first of them."""
+    *_, saved, stopped = events_in(workdir)
     assert isinstance(saved, CheckpointSaved)
     assert isinstance(stopped, TrainStopped)
     assert saved.step == stopped.step
+    return saved
+
+
+@pytest.mark.slow
+def test_asked_by_a_signal_to_stop_it_saves_and_leaves_cleanly(
+    start: Start, tmp_path: Path, make_spec: MakeSpec
+) -> None:
+    process = start(make_spec(**ENDLESS))
+    wait_for(lambda: len(steps_of(tmp_path / "run")) > 5)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(LONGEST_RUN) == 0
+    assert_saved_and_stopped(tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_asked_by_a_file_to_stop_it_saves_and_leaves_cleanly(
+    fork: Fork, tmp_path: Path, make_spec: MakeSpec
+) -> None:
+    process = fork(make_spec(**ENDLESS))
+    wait_for(lambda: len(steps_of(tmp_path / "run")) > 5)
+    (tmp_path / "run" / "stop").touch()
+    assert process.wait(LONGEST_RUN) == 0
+    assert_saved_and_stopped(tmp_path / "run")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("log_every", "stops_at"), [(1, 7), (50, 8)])
 def test_all_ranks_stop_at_the_step_at_which_they_hear_that_one_was_asked(
-    log_every: int, stops_at: int, start: Start, tmp_path: Path, make_spec: MakeSpec
+    log_every: int, stops_at: int, fork: Fork, tmp_path: Path, make_spec: MakeSpec
 ) -> None:
     spec = make_spec(training={"steps": 100, "log_every": log_every}, checkpoint={"every": 50})
-    assert start(spec, processes=2, fault="ask:7").wait(LONGEST_RUN) == 0
-    *_, saved, stopped = events_in(tmp_path / "run")
-    assert isinstance(saved, CheckpointSaved)
-    assert isinstance(stopped, TrainStopped)
-    assert saved.step == stopped.step == stops_at
+    assert fork(spec, processes=2, fault="ask:7").wait(LONGEST_RUN) == 0
+    assert assert_saved_and_stopped(tmp_path / "run").step == stops_at
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", [0, 2])
 def test_a_run_whose_supervisor_is_gone_exits_at_once(
-    processes: int, start: Start, tmp_path: Path, make_spec: MakeSpec
+    fork: Fork, tmp_path: Path, make_spec: MakeSpec
 ) -> None:
-    spec = make_spec(**{**LONG, "training": {"steps": 100_000}})
-    process = start(spec, processes=processes, supervised=True)
+    process = fork(make_spec(**ENDLESS), supervised=True)
+    wait_for(lambda: len(steps_of(tmp_path / "run")) > 5)
+    process.lose_supervisor()
+    assert process.wait(LONGEST_RUN) == 3
+    assert not isinstance(events_in(tmp_path / "run")[-1], TrainFinished | TrainStopped)
+
+
+@pytest.mark.slow
+def test_all_ranks_of_a_run_whose_supervisor_is_gone_exit_at_once(
+    start: Start, tmp_path: Path, make_spec: MakeSpec
+) -> None:
+    process = start(make_spec(**ENDLESS), processes=2, supervised=True)
     wait_for(lambda: len(steps_of(tmp_path / "run")) > 5)
     assert process.stdin is not None
     process.stdin.close()
-    assert process.wait(30) != 0
+    assert process.wait(LONGEST_RUN) != 0
     assert not isinstance(events_in(tmp_path / "run")[-1], TrainFinished | TrainStopped)
 
 
 @pytest.mark.slow
 def test_a_run_that_cannot_work_says_why_in_its_last_event(
-    start: Start, tmp_path: Path, make_spec: MakeSpec
+    fork: Fork, tmp_path: Path, make_spec: MakeSpec
 ) -> None:
     spec = make_spec(data={"train": {"uri": "/no/such/file.jsonl"}})
-    assert start(spec).wait(60) == 1
+    assert fork(spec).wait(LONGEST_RUN) == 1
     failed = events_in(tmp_path / "run")[-1]
     assert isinstance(failed, TrainFailed)
     assert (failed.code, failed.retryable) == ("data_error", False)

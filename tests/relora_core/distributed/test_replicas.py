@@ -6,7 +6,8 @@ import pytest
 
 from relora_core.events import CheckpointSaved, StepFinished, TrainFailed
 from tests.relora_core.conftest import MakeSpec
-from tests.relora_core.processes import LONGEST_RUN, Start, events_in
+from tests.relora_core.forks import Fork
+from tests.relora_core.processes import LONGEST_RUN, events_in
 
 pytestmark = pytest.mark.integration
 
@@ -32,13 +33,12 @@ def test_a_rank_that_goes_off_fails_the_run_at_once(
     steps: int,
     checkpoints: list[int],
     message: str,
-    start: Start,
+    fork: Fork,
     tmp_path: Path,
     make_spec: MakeSpec,
 ) -> None:
-    assert (
-        start(make_spec(checkpoint={"every": 3}), processes=2, fault=fault).wait(LONGEST_RUN) != 0
-    )
+    spec = make_spec(checkpoint={"every": 3})
+    assert fork(spec, processes=2, fault=fault).wait(LONGEST_RUN) == 1
     events = events_in(tmp_path / "run")
     failed = events[-1]
     assert isinstance(failed, TrainFailed)

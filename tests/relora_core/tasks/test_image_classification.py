@@ -32,7 +32,8 @@ from relora_core.tasks.image_classification import ImageClassification
 from relora_core.tasks.pixels import Normalization, image_processor
 from relora_core.training.train import train
 from tests.relora_core.conftest import Recorder, assert_same_weights
-from tests.relora_core.processes import LONGEST_RUN, Start, events_in, steps_of
+from tests.relora_core.forks import Fork
+from tests.relora_core.processes import LONGEST_RUN, events_in, steps_of
 from tests.relora_core.tasks.conftest import TINY_VIT, MakeImageSpec, stripes
 
 
@@ -283,10 +284,10 @@ def test_the_phases_split_the_model_as_for_language(
 @pytest.mark.slow
 @pytest.mark.integration
 def test_two_processes_train_like_one(
-    start: Start, tmp_path: Path, make_image_spec: MakeImageSpec
+    fork: Fork, tmp_path: Path, make_image_spec: MakeImageSpec
 ) -> None:
     spec = make_image_spec()
-    one, two = start(spec, "one"), start(spec, "two", processes=2)
+    one, two = fork(spec, "one"), fork(spec, "two", processes=2)
     assert (one.wait(LONGEST_RUN), two.wait(LONGEST_RUN)) == (0, 0)
     assert steps_of(tmp_path / "two") == pytest.approx(steps_of(tmp_path / "one"), rel=1e-5)
     accuracies = [

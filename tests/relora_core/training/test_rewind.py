@@ -1,9 +1,6 @@
 import itertools
 import json
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -28,13 +25,15 @@ from relora_core.events import (
     TrainStarted,
     TrainStopped,
     Warned,
-    from_line,
 )
 from relora_core.spec import TrainSpec
 from relora_core.tasks.causal_lm import CausalLM
 from relora_core.training import trainer
 from relora_core.training.train import train
-from tests.relora_core.conftest import ROOT, MakeSpec, Recorder, assert_same_weights
+from tests.relora_core.conftest import MakeSpec, Recorder, assert_same_weights
+from tests.relora_core.faults import poisoned
+from tests.relora_core.forks import Fork
+from tests.relora_core.processes import LONGEST_RUN, events_in
 
 Poison = Callable[..., None]
 healthy_loss = CausalLM.sum_of_losses
@@ -55,12 +54,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Poison:
     """Let the losses of what a run reads at these positions be `times` what they are."""
 
     def begin(spec: TrainSpec, positions: Collection[int], *, times: float = math.nan) -> None:
-        bad = batches_of(spec, cache, positions)
-
-        def loss(task: CausalLM, model: nn.Module, batch: Batch) -> Tensor:
-            total = healthy_loss(task, model, batch)
-            return total * times if bad & set(map(tuple, batch.inputs.tolist())) else total
-
+        loss = poisoned(batches_of(spec, cache, positions), times=times)
         monkeypatch.setattr(CausalLM, "sum_of_losses", loss)
 
     return begin
@@ -366,44 +360,17 @@ def test_a_spike_is_reported_and_its_step_taken_in_a_resumed_run_too(
 
 
 @pytest.mark.slow
-@pytest.mark.integration
-def test_all_ranks_rewind_together(tmp_path: Path, cache: Path, make_spec: MakeSpec) -> None:
+def test_all_ranks_rewind_together(
+    fork: Fork, tmp_path: Path, cache: Path, make_spec: MakeSpec
+) -> None:
     spec = make_spec(training=REWINDING)
-    (tmp_path / "spec.json").write_text(spec.model_dump_json())
     bad = sorted(batches_of(spec, cache, {8, 9}))
     (tmp_path / "bad.json").write_text(json.dumps(bad[::2]))  # of some ranks, not of all
-    program = tmp_path / "program.py"
-    program.write_text(
-        """
-import json, math, sys
-from pathlib import Path
-from relora_core.__main__ import main
-from relora_core.tasks.causal_lm import CausalLM
-folder = Path(sys.argv[1])
-bad = set(map(tuple, json.loads((folder / "bad.json").read_text())))
-healthy = CausalLM.sum_of_losses
-def loss(task, model, batch):
-    total = healthy(task, model, batch)
-    return total * math.nan if bad & set(map(tuple, batch.inputs.tolist())) else total
-CausalLM.sum_of_losses = loss
-sys.exit(main(["train", str(folder / "spec.json"), "--workdir", sys.argv[2],
-               "--cache", sys.argv[3]]))
-"""
-    )
-    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node"]
     losses = []
-    for processes in ("1", "2"):
-        workdir = tmp_path / processes
-        command = [sys.executable, "-m", *torchrun, processes, str(program), str(tmp_path)]
-        result = subprocess.run(
-            [*command, str(workdir), str(cache)],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=200,
-        )
-        assert result.returncode == 0, result.stderr
-        events = [from_line(line) for line in (workdir / "events.jsonl").read_text().splitlines()]
+    for processes in (1, 2):
+        run = fork(spec, f"{processes}", processes=processes, fault=f"poison:{tmp_path}/bad.json")
+        assert run.wait(LONGEST_RUN) == 0
+        events = events_in(tmp_path / f"{processes}")
         assert [e.to_step for e in events if isinstance(e, Rewound)] == [5]
         losses.append([e.loss for e in events if isinstance(e, StepFinished)])
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)

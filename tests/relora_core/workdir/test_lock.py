@@ -8,7 +8,8 @@ from relora_core.events import StepFinished
 from relora_core.training.train import train
 from relora_core.workdir.lock import only_trainer
 from tests.relora_core.conftest import MakeSpec
-from tests.relora_core.processes import LONG, Start, events_in, steps_of, wait_for
+from tests.relora_core.forks import Fork
+from tests.relora_core.processes import ENDLESS, LONGEST_RUN, events_in, steps_of, wait_for
 
 
 def ask_for(workdir: Path, refused: list[str], *, is_main: bool = True) -> None:
@@ -43,18 +44,17 @@ def test_a_workdir_is_held_until_its_trainer_ends(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.integration
 def test_a_second_trainer_leaves_the_first_one_s_run_alone_and_a_killed_one_holds_nothing(
-    start: Start, tmp_path: Path, cache: Path, make_spec: MakeSpec
+    fork: Fork, tmp_path: Path, cache: Path, make_spec: MakeSpec
 ) -> None:
-    spec, workdir = make_spec(**{**LONG, "training": {"steps": 100_000}}), tmp_path / "run"
-    first = start(spec)
+    spec, workdir = make_spec(**ENDLESS), tmp_path / "run"
+    first = fork(spec)
     wait_for(lambda: bool(steps_of(workdir)))
-    assert start(spec).wait(60) == 1
+    assert fork(spec).wait(LONGEST_RUN) == 1
     with pytest.raises(WorkdirInUse):
         train(spec, workdir, cache=cache)
     first.kill()
-    first.wait()
     steps = [event.step for event in events_in(workdir) if isinstance(event, StepFinished)]
     assert steps == list(range(1, len(steps) + 1))
-    again = start(spec)
+    again = fork(spec)
     wait_for(lambda: len(steps_of(workdir)) > len(steps))
-    assert again.poll() is None
+    assert again.runs
