@@ -1,6 +1,5 @@
-import subprocess
-import sys
 from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +8,12 @@ import pytest
 from relora_core.data.prepare import PreparedData, prepare
 from relora_core.data.tokenizer import TokenIds
 from relora_core.errors import DataError
-from relora_core.events import DataPrepared, Event, from_line
+from relora_core.events import DataPrepared, Event
 from relora_core.spec import TrainSpec
+from tests.fixtures.forking import FORKING, preload
+from tests.relora_core.processes import LONGEST_RUN
+
+preload("relora_core.data.prepare")
 
 WriteRows = Callable[[str, Iterable[object]], Path]
 SHIPPED = Path(__file__).parents[3] / "examples" / "data" / "kjv.jsonl.gz"
@@ -155,21 +158,13 @@ def test_the_shipped_text_is_ready_for_a_run(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.integration
 def test_two_processes_at_once_do_the_work_once(file: Path, tmp_path: Path) -> None:
-    spec = tmp_path / "spec.json"
-    spec.write_text(make_spec(file).model_dump_json())
-    program = """
-import sys
-from pathlib import Path
-from relora_core.data.prepare import prepare
-from relora_core.events import to_line
-from relora_core.spec import TrainSpec
-spec = TrainSpec.model_validate_json(Path(sys.argv[1]).read_text())
-prepare(spec, cache=Path(sys.argv[2]), emit=lambda event: print(to_line(event)))
-"""
-    command = [sys.executable, "-c", program, str(spec), str(tmp_path / "cache")]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
-    events = [[from_line(line) for line in output.splitlines()] for output in outputs]
-    reused = [event.reused for run in events for event in run if isinstance(event, DataPrepared)]
+    spec = make_spec(file)
+    with ProcessPoolExecutor(2, mp_context=FORKING, max_tasks_per_child=1) as pool:
+        runs = [pool.submit(what_is_reused, spec, tmp_path / "cache") for _ in range(2)]
+        reused = [split for run in runs for split in run.result(timeout=LONGEST_RUN)]
     assert sorted(reused) == [False, False, True, True]
+
+
+def what_is_reused(spec: TrainSpec, cache: Path) -> list[bool]:
+    _, events = run(spec, cache)
+    return [event.reused for event in events]

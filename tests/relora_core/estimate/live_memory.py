@@ -15,12 +15,9 @@ class LiveMemory(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # torch's, without types
-        self.live: dict[int, int] = {}
+        self._counted: set[int] = set()
+        self.now = 0
         self.peak = 0
-
-    @property
-    def now(self) -> int:
-        return sum(self.live.values())
 
     def __torch_dispatch__(
         self,
@@ -38,10 +35,18 @@ class LiveMemory(TorchDispatchMode):
     def track(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
         key = storage._cdata
-        if key not in self.live:
-            self.live[key] = storage.nbytes()
-            self.peak = max(self.peak, self.now)
-            weakref.finalize(storage, self.live.pop, key)
+        if key not in self._counted:
+            self._counted.add(key)
+            self._add(storage.nbytes())
+            weakref.finalize(storage, self._forget, key, storage.nbytes())
+
+    def _add(self, bytes_: int) -> None:
+        self.now += bytes_
+        self.peak = max(self.peak, self.now)
+
+    def _forget(self, key: int, bytes_: int) -> None:
+        self._counted.remove(key)
+        self.now -= bytes_
 
 
 def bytes_of(tensors: Any) -> int:

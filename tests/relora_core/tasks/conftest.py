@@ -64,6 +64,7 @@ def make_image_spec(folder: Path) -> MakeImageSpec:
             },
             "optimizer": {"learning_rate": 3e-3},
             "evaluation": {"every": None},
+            "spectrum": {"enabled": False},  # it has tests of its own, and takes its time
             "checkpoint": {"every": 5},
             "export": {"dtype": "fp32"},
         }

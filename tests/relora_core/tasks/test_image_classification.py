@@ -66,6 +66,7 @@ def test_relora_learns_to_tell_images_apart(
         training={"steps": 60, "global_batch_size": 16},
         method={"rank": 8, "warm_start_steps": 20, "reset_every": 20},
         optimizer={"learning_rate": 5e-3},
+        spectrum={"enabled": "auto"},
     )
     recorder = run(spec, tmp_path, cache)
     first, last = recorder.of(Evaluated)

@@ -25,6 +25,12 @@ class Run:
     events: list[AnyTrainEvent]
 
 
+@pytest.fixture
+def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the drawing, which takes a second; the run `relora` has its pictures."""
+    monkeypatch.setattr("relora_core.training.spectrum_report.picture", lambda _: b"no picture")
+
+
 @pytest.fixture(scope="module")
 def relora(spec_of: MakeSpec, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The run of ReLoRA that the others are compared with."""
@@ -86,6 +92,7 @@ def test_the_update_of_relora_gains_a_rank_r_with_each_restart(relora: Run) -> N
     assert_each_cycle_adds_a_rank_r(relora.workdir)
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_the_update_of_relora_gains_a_rank_r_with_each_restart_in_bf16(
     spec_of: MakeSpec, tmp_path: Path, cache: Path
 ) -> None:
@@ -95,6 +102,7 @@ def test_the_update_of_relora_gains_a_rank_r_with_each_restart_in_bf16(
     assert_each_cycle_adds_a_rank_r(tmp_path)
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_the_update_of_lora_keeps_its_rank(spec_of: MakeSpec, tmp_path: Path, cache: Path) -> None:
     run(spec_of("lora", every=6), tmp_path, cache)
     file = report(tmp_path)
@@ -113,6 +121,7 @@ def test_the_update_of_full_rank_training_is_full(
     assert ranks(tmp_path) == [[SMALLER_SIDE] * LAYERS]
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_methods_agree_up_to_where_they_part(
     relora: Run, spec_of: MakeSpec, tmp_path: Path, cache: Path
 ) -> None:
@@ -125,6 +134,7 @@ def test_methods_agree_up_to_where_they_part(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [3, 6, 9, 12, 20])
+@pytest.mark.usefixtures("no_picture")
 def test_a_resumed_run_reports_the_same_to_the_bit(
     stop_after: int, relora: Run, spec_of: MakeSpec, tmp_path: Path, cache: Path
 ) -> None:
@@ -174,6 +184,7 @@ def test_the_picture_is_drawn_only_at_the_end_of_the_run(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_picture")
 def test_auto_leaves_large_models_out(
     spec_of: MakeSpec, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
