@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_image_spec(folder: Path) -> MakeImageSpec:
     """A run of 12 steps with a warm start of 4 and restarts at 8; keywords replace its parts."""
 

@@ -1,4 +1,5 @@
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,23 @@ def run(spec: TrainSpec, workdir: Path, cache: Path, *, stop_after: int | None =
     return recorder
 
 
+@dataclass(frozen=True)
+class Whole:
+    """A run that went from its first step to its last."""
+
+    workdir: Path
+    recorder: Recorder
+
+
+@pytest.fixture(scope="module")
+def whole(
+    tmp_path_factory: pytest.TempPathFactory, cache: Path, make_image_spec: MakeImageSpec
+) -> Whole:
+    """The run of the spec as it is, for the tests that only read it."""
+    workdir = tmp_path_factory.mktemp("whole")
+    return Whole(workdir, run(make_image_spec(), workdir, cache))
+
+
 def losses(recorder: Recorder) -> list[float]:
     return [event.loss for event in recorder.of(StepFinished)]
 
@@ -95,16 +113,15 @@ def test_the_other_methods_run_from_the_same_spec(
 @pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [3, 8])
 def test_a_stopped_run_resumes_to_the_same_bits(
-    stop_after: int, tmp_path: Path, cache: Path, make_image_spec: MakeImageSpec
+    stop_after: int, whole: Whole, tmp_path: Path, cache: Path, make_image_spec: MakeImageSpec
 ) -> None:
     spec = make_image_spec()
-    expected = losses(run(spec, tmp_path / "whole", cache))
-    first = run(spec, tmp_path / "run", cache, stop_after=stop_after)
-    second = run(spec, tmp_path / "run", cache)
+    first = run(spec, tmp_path, cache, stop_after=stop_after)
+    second = run(spec, tmp_path, cache)
     assert second.of(TrainStarted)[0].step == stop_after
-    assert losses(first) + losses(second) == expected
+    assert losses(first) + losses(second) == losses(whole.recorder)
     weights = [
-        load_file(tmp_path / name / "final" / "model.safetensors") for name in ("whole", "run")
+        load_file(workdir / "final" / "model.safetensors") for workdir in (whole.workdir, tmp_path)
     ]
     assert_same_weights(*weights)
 
@@ -146,19 +163,18 @@ def test_low_rank_layers_replace_the_linears_of_the_blocks_alone(
 
 @pytest.mark.slow
 def test_the_exported_folder_does_with_a_raw_image_what_training_did(
-    tmp_path: Path, cache: Path, make_image_spec: MakeImageSpec
+    whole: Whole, cache: Path, make_image_spec: MakeImageSpec
 ) -> None:
-    spec = make_image_spec()
-    run(spec, tmp_path, cache)
-    model = AutoModelForImageClassification.from_pretrained(tmp_path / "final").eval()
+    final = whole.workdir / "final"
+    model = AutoModelForImageClassification.from_pretrained(final).eval()
     assert isinstance(model, ViTForImageClassification)
     assert model.config.id2label == {0: "crossed", 1: "lying", 2: "standing"}
     assert not any("lora" in name for name, _ in model.named_parameters())
 
-    task = open_task(spec, cache)
+    task = open_task(make_image_spec(), cache)
     everything = np.arange(len(task.validation))
     held_out = task.validation.examples(everything, everything)
-    processor = AutoImageProcessor.from_pretrained(tmp_path / "final")
+    processor = AutoImageProcessor.from_pretrained(final)
     raw = [stripes(label, n) for n, label in enumerate(["lying", "standing", "crossed"] * 80)]
     ours = {image.numpy().tobytes(): number for number, image in enumerate(held_out.inputs)}
     matched = 0
@@ -174,18 +190,16 @@ def test_the_exported_folder_does_with_a_raw_image_what_training_did(
     assert matched == len(held_out)
 
 
-def test_the_card_says_what_it_is(
-    tmp_path: Path, cache: Path, make_image_spec: MakeImageSpec
-) -> None:
-    run(make_image_spec(), tmp_path, cache)
-    card = (tmp_path / "final" / "README.md").read_text()
+def test_the_card_says_what_it_is(whole: Whole) -> None:
+    final = whole.workdir / "final"
+    card = (final / "README.md").read_text()
     assert "pipeline_tag: image-classification" in card
     assert "| global batch size | 8 images |" in card
     assert "| images seen | 96 |" in card
     assert "| validation_accuracy | " in card
     code = card.partition("```python\n")[2].partition("```")[0]
     loaded: dict[str, Any] = {}
-    exec(code.replace('"."', repr(str(tmp_path / "final"))), loaded)  # noqa: S102 - our own card
+    exec(code.replace('"."', repr(str(final))), loaded)  # noqa: S102 - our own card
     assert isinstance(loaded["model"], ViTForImageClassification)
     assert loaded["processor"].size == {"height": 16, "width": 16}
 
@@ -272,10 +286,8 @@ def test_a_model_that_does_not_fit_fails_before_training(
 
 
 @pytest.mark.slow
-def test_the_phases_split_the_model_as_for_language(
-    tmp_path: Path, cache: Path, make_image_spec: MakeImageSpec
-) -> None:
-    phases = run(make_image_spec(), tmp_path, cache).of(PhaseStarted)
+def test_the_phases_split_the_model_as_for_language(whole: Whole) -> None:
+    phases = whole.recorder.of(PhaseStarted)
     assert [(event.step, event.phase) for event in phases] == [(0, "warm_start"), (4, "low_rank")]
     assert phases[0].frozen_parameters == 0
     # the six linears of two blocks: 4 of 32 x 32, and 32 x 64 and 64 x 32

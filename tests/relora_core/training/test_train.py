@@ -1,6 +1,8 @@
 import json
 import math
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -64,6 +66,32 @@ def run(tmp_path: Path, cache: Path) -> Run:
     return Run(tmp_path / "run", cache)
 
 
+@dataclass(frozen=True)
+class Whole:
+    """A run that went from its first step to its last."""
+
+    recorder: Recorder
+    run: Run
+
+
+TrainOnce = Callable[[TrainSpec], Whole]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> TrainOnce:
+    """Return the run of a spec, which is trained once for all tests; they only read it."""
+    trained: dict[str, Whole] = {}
+
+    def train_once(spec: TrainSpec) -> Whole:
+        key = spec.model_dump_json()
+        if key not in trained:
+            run = Run(tmp_path_factory.mktemp("whole"), cache)
+            trained[key] = Whole(run(spec), run)
+        return trained[key]
+
+    return train_once
+
+
 def losses(recorder: Recorder) -> list[float]:
     return [event.loss for event in recorder.of(StepFinished)]
 
@@ -80,9 +108,9 @@ def score(spec: TrainSpec, folder: Path, cache: Path) -> float:
 
 @pytest.mark.slow
 def test_relora_goes_through_its_phases_and_restarts_in_order(
-    run: Run, make_spec: MakeSpec
+    whole: TrainOnce, make_spec: MakeSpec
 ) -> None:
-    recorder = run(make_spec())
+    recorder = whole(make_spec()).recorder
     phases = recorder.of(PhaseStarted)
     assert [(event.step, event.phase) for event in phases] == [(0, "warm_start"), (4, "low_rank")]
     assert phases[0].frozen_parameters == 0 < phases[1].frozen_parameters
@@ -98,8 +126,10 @@ def test_relora_goes_through_its_phases_and_restarts_in_order(
 
 
 @pytest.mark.slow
-def test_validation_improves_and_the_reported_loss_is_finite(run: Run, make_spec: MakeSpec) -> None:
-    recorder = run(make_spec())
+def test_validation_improves_and_the_reported_loss_is_finite(
+    whole: TrainOnce, make_spec: MakeSpec
+) -> None:
+    recorder = whole(make_spec()).recorder
     first, last = recorder.of(Evaluated)
     assert (first.step, last.step) == (0, 12)
     assert first.perplexity == pytest.approx(300, rel=0.1)
@@ -113,8 +143,10 @@ METHODS = ["full", "control", "lowrank", "lora", "relora", "galore"]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_runs_from_the_same_spec(method: str, run: Run, make_spec: MakeSpec) -> None:
-    recorder = run(make_spec(method={"name": method}))
+def test_every_method_runs_from_the_same_spec(
+    method: str, whole: TrainOnce, make_spec: MakeSpec
+) -> None:
+    recorder = whole(make_spec(method={"name": method})).recorder
     assert len(recorder.of(Merged)) == (1 if method == "relora" else 0)
     assert recorder.of(TrainFinished)[0].step == 12
 
@@ -136,14 +168,15 @@ def test_the_exported_model_is_plain_and_scores_the_same(
 
 @pytest.mark.slow
 def test_a_run_from_pretrained_weights_reads_with_their_tokenizer(
-    run: Run, make_spec: MakeSpec, tmp_path: Path, cache: Path
+    whole: TrainOnce, run: Run, make_spec: MakeSpec
 ) -> None:
-    ended = run(make_spec()).of(TrainFinished)[0]
+    before = whole(make_spec())
+    [ended] = before.recorder.of(TrainFinished)
     written = make_spec(training={"steps": 1}, method={"name": "full"}).model_dump(mode="json")
     del written["tokenizer"]
-    written["model"] = {"pretrained": str(run.workdir / "final"), "init": "weights"}
+    written["model"] = {"pretrained": str(before.run.workdir / "final"), "init": "weights"}
 
-    recorder = Run(tmp_path / "next", cache)(TrainSpec.model_validate(written))
+    recorder = run(TrainSpec.model_validate(written))
     assert recorder.of(Evaluated)[0].loss == pytest.approx(ended.loss, abs=2e-3)  # bf16
 
 
@@ -174,11 +207,11 @@ def test_every_method_resumes_to_the_same_bits_and_exports_what_it_trained(
 
 @pytest.mark.slow
 def test_a_control_says_how_near_it_comes_to_what_relora_trains(
-    run: Run, make_spec: MakeSpec
+    whole: TrainOnce, make_spec: MakeSpec
 ) -> None:
-    [phase] = run(make_spec(method={"name": "control"})).of(PhaseStarted)
+    [phase] = whole(make_spec(method={"name": "control"})).recorder.of(PhaseStarted)
     assert (phase.phase, phase.frozen_parameters) == ("full_rank", 0)
-    relora = Run(run.workdir.with_name("relora"), run.cache)(make_spec()).of(PhaseStarted)[-1]
+    relora = whole(make_spec()).recorder.of(PhaseStarted)[-1]
     assert phase.target_parameters == relora.trainable_parameters
     assert phase.trainable_parameters == pytest.approx(relora.trainable_parameters, rel=0.01)
     assert "of the 0.02M that ReLoRA trains" in str(phase)
@@ -187,18 +220,17 @@ def test_a_control_says_how_near_it_comes_to_what_relora_trains(
 @pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [2, 4, 7, 8, 11])
 def test_a_stopped_run_resumes_to_the_same_bits(
-    stop_after: int, run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
+    stop_after: int, whole: TrainOnce, run: Run, make_spec: MakeSpec
 ) -> None:
     spec = make_spec(method={"optimizer_reset": {"mode": "random", "ratio": 0.5}})
-    whole = Run(tmp_path / "whole", cache)
-    expected = losses(whole(spec))
+    expected = whole(spec)
     first = run(spec, stop_after=stop_after)
     assert first.of(TrainStopped)[0].step == stop_after
     second = run(spec)
     assert second.of(TrainStarted)[0].step == stop_after
-    assert losses(first) + losses(second) == expected
+    assert losses(first) + losses(second) == losses(expected.recorder)
     assert len(first.of(Merged) + second.of(Merged)) == 1
-    assert_same_weights(whole.weights(), run.weights())
+    assert_same_weights(expected.run.weights(), run.weights())
 
 
 @pytest.mark.slow
@@ -256,7 +288,7 @@ def test_a_finished_run_started_again_only_exports_again(run: Run, make_spec: Ma
 @pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [2, 6, 9])
 def test_8_bit_optimizer_state_resumes_to_the_same_bits_too(
-    stop_after: int, run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
+    stop_after: int, whole: TrainOnce, run: Run, make_spec: MakeSpec
 ) -> None:
     # wide enough for 8-bit states beside 32-bit ones: they begin at 4096 elements
     spec = make_spec(
@@ -264,22 +296,22 @@ def test_8_bit_optimizer_state_resumes_to_the_same_bits_too(
         optimizer={"name": "adamw_8bit"},
         method={"rank": 64},
     )
-    whole = Run(tmp_path / "whole", cache)
-    expected = losses(whole(spec))
-    assert losses(run(spec, stop_after=stop_after)) + losses(run(spec)) == expected
-    assert_same_weights(whole.weights(), run.weights())
+    expected = whole(spec)
+    resumed = losses(run(spec, stop_after=stop_after)) + losses(run(spec))
+    assert resumed == losses(expected.recorder)
+    assert_same_weights(expected.run.weights(), run.weights())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [4, 6])
 def test_galore_resumes_to_the_same_bits_where_the_projection_is_new_and_where_it_is_old(
-    stop_after: int, run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
+    stop_after: int, whole: TrainOnce, run: Run, make_spec: MakeSpec
 ) -> None:
     spec = make_spec(method={"name": "galore", "update_projection_every": 4})
-    whole = Run(tmp_path / "whole", cache)
-    expected = losses(whole(spec))
-    assert losses(run(spec, stop_after=stop_after)) + losses(run(spec)) == expected
-    assert_same_weights(whole.weights(), run.weights())
+    expected = whole(spec)
+    resumed = losses(run(spec, stop_after=stop_after)) + losses(run(spec))
+    assert resumed == losses(expected.recorder)
+    assert_same_weights(expected.run.weights(), run.weights())
 
 
 @pytest.mark.slow
@@ -420,18 +452,18 @@ def test_gradient_checkpointing_does_not_change_the_numbers(
 
 @pytest.mark.slow
 def test_sharding_with_one_process_says_that_it_shards_nothing(
-    run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
+    whole: TrainOnce, run: Run, make_spec: MakeSpec
 ) -> None:
-    expected = losses(run(make_spec()))
-    recorder = Run(tmp_path / "fsdp", cache)(make_spec(training={"parallelism": "fsdp"}))
+    expected = losses(whole(make_spec()).recorder)
+    recorder = run(make_spec(training={"parallelism": "fsdp"}))
     assert [event.code for event in recorder.of(Warned)] == ["not_sharded"]
     assert losses(recorder) == expected
 
 
 @pytest.mark.slow
-def test_bf16_is_close_to_fp32(run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec) -> None:
-    exact = losses(run(make_spec()))
-    rounded = losses(Run(tmp_path / "bf16", cache)(make_spec(training={"precision": "bf16"})))
+def test_bf16_is_close_to_fp32(whole: TrainOnce, run: Run, make_spec: MakeSpec) -> None:
+    exact = losses(whole(make_spec()).recorder)
+    rounded = losses(run(make_spec(training={"precision": "bf16"})))
     assert rounded == pytest.approx(exact, rel=1e-2)
     assert rounded != exact
 
