@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from itertools import repeat
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
 from typing import Protocol, Self
 
 import torch
@@ -20,6 +21,8 @@ import torch
 from benchmarks.memory import peak_bytes, reset_peak
 
 WARM_UP_STEPS = 3
+# Each contender has a new interpreter, so that it shares no memory and no CUDA with this process.
+PROCESSES: SpawnContext | ForkServerContext = get_context("spawn")
 _TIMEOUT_SECONDS = 1800.0  # to build, compile and warm up, on a slow machine
 
 
@@ -104,10 +107,9 @@ class ContenderProcess:
     """A handle of a contender's process, for the process that assigns the turns."""
 
     def __init__(self, contender: Contender, *, device: str, threads: int) -> None:
-        spawn = get_context("spawn")
         self.name = contender.name
-        self._connection, theirs = spawn.Pipe()
-        self._process: SpawnProcess = spawn.Process(
+        self._connection, theirs = PROCESSES.Pipe()
+        self._process: BaseProcess = PROCESSES.Process(
             target=_perform, args=(contender, theirs, device, threads), daemon=True
         )
         self._process.start()

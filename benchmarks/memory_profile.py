@@ -6,7 +6,6 @@
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Self
@@ -15,7 +14,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from benchmarks.contenders import Ours, silent
-from benchmarks.interleaved import WARM_UP_STEPS, RunOver
+from benchmarks.interleaved import PROCESSES, WARM_UP_STEPS, RunOver
 from benchmarks.machine import Machine, describe_machine, fastest_precision, matrix_flags
 from benchmarks.memory import peak_of, reset_peak_of, resident_of
 from benchmarks.page_table import PageTable
@@ -72,10 +71,11 @@ class StepMemory(BaseModel):
 
 def _alone(workload: Workload, method: MethodName, cache: Path) -> Process:
     """Measure a method in a new process, which ends when it has sent its result."""
-    spawn = get_context("spawn")
-    found, sent = spawn.Pipe(duplex=False)
+    found, sent = PROCESSES.Pipe(duplex=False)
     threads = torch.get_num_threads()
-    child = spawn.Process(target=_train, args=(workload, method, cache, threads, sent), daemon=True)
+    child = PROCESSES.Process(
+        target=_train, args=(workload, method, cache, threads, sent), daemon=True
+    )
     child.start()
     sent.close()
     try:

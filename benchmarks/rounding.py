@@ -25,7 +25,7 @@ from relora_core.spec import FrozenDtype, TrainSpec, Variant
 from relora_core.training.train import train
 
 SEEDS = (0, 1)
-STEPS, LAYERS, VALIDATION_TOKENS = 300, 2, 16_384
+STEPS, LAYERS, SEQUENCES, VALIDATION_TOKENS = 300, 2, 8, 16_384
 TYPES: tuple[FrozenDtype, ...] = ("bf16", "int8", "fp8")
 RUNS: dict[str, tuple[FrozenDtype, Variant]] = {
     "bf16": ("bf16", "auto"),
@@ -130,8 +130,8 @@ def _spec(dtype: FrozenDtype, variant: Variant, *, seed: int, steps: int) -> Tra
             "training": {
                 "steps": steps,
                 "seed": seed,
-                "global_batch_size": 8,
-                "micro_batch_size": 8,
+                "global_batch_size": SEQUENCES,
+                "micro_batch_size": SEQUENCES,
                 "precision": "bf16",
                 "compile": False,
             },

@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.workloads import CORPUS
+from tests.fixtures.forking import FORKING, preload
+
+preload("benchmarks.contenders", "transformers.models.llama.modeling_llama")
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +17,10 @@ def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with gzip.open(CORPUS, "rt") as documents:
         file.write_text("".join(islice(documents, 40)))
     return file
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork the processes of the benchmarks from one that has loaded torch and transformers."""
+    for module in ("interleaved", "memory_profile"):
+        monkeypatch.setattr(f"benchmarks.{module}.PROCESSES", FORKING)

@@ -8,6 +8,7 @@ from tests.benchmarks.contenders import STEP_SECONDS, Counting, Failing
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.usefixtures("forked")
 @pytest.mark.integration
 def test_one_trains_at_a_time_and_every_second_round_goes_backwards(tmp_path: Path) -> None:
     log = tmp_path / "steps"

@@ -13,6 +13,7 @@ def test_the_page_shows_the_committed_profile_of_memory() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 @pytest.mark.integration
 def test_the_parts_add_up_to_the_peak_of_each_process(small_corpus: Path, tmp_path: Path) -> None:
     one_layer = narrow(1, precision="bf16", hidden=256, sequences=1)

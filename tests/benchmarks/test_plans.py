@@ -41,6 +41,7 @@ def tiny_plan(corpus: Path, *contenders: str) -> Plan:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 @pytest.mark.integration
 def test_a_run_gives_every_figure_that_it_measured(small_corpus: Path, tmp_path: Path) -> None:
     results = measure(tiny_plan(small_corpus, "full", "relora"), cache=tmp_path, progress=print)
@@ -57,6 +58,7 @@ def test_a_run_gives_every_figure_that_it_measured(small_corpus: Path, tmp_path:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 @pytest.mark.integration
 @pytest.mark.skipif(find_spec("peft") is None, reason='needs the extra "bench": make bench')
 def test_peft_takes_its_turns_beside_ours(small_corpus: Path, tmp_path: Path) -> None:

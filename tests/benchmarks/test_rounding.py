@@ -20,7 +20,7 @@ def test_only_one_input_has_columns_far_above_the_others() -> None:
 def test_a_loss_is_that_of_a_whole_run(
     small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rounding, "VALIDATION_TOKENS", 1024)
-    monkeypatch.setattr(rounding, "LAYERS", 1)
+    for name, least in {"VALIDATION_TOKENS": 128, "LAYERS": 1, "SEQUENCES": 1}.items():
+        monkeypatch.setattr(rounding, name, least)
     monkeypatch.setattr(rounding, "CORPUS", small_corpus)
     assert 7 < _loss("int8", "branches", seed=0, steps=4, cache=tmp_path) < 8
