@@ -32,6 +32,7 @@ from tests.worker.attempts import (
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import ranks, trainers, wait_until
 from tests.worker.scripted_trainer import ScriptedLauncher, weights
+from tests.worker.test_stalls import hurry
 from worker.attempt import clock
 from worker.attempt.workdir import Workdir
 from worker.launchers.launcher import TrainerProcess
@@ -235,14 +236,15 @@ def test_a_model_that_cannot_be_uploaded_is_kept(
 
 @pytest.mark.slow
 def test_a_trainer_that_hangs_is_ended_and_the_next_one_goes_on(
-    backends: Backends, make_spec: MakeSpec
+    backends: Backends, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = make_spec(steps=LONG, retries={"stalled_after": 20})
     job = backends.store.create(spec)
 
-    with attempt_in_background(backends, job.id):
+    with monkeypatch.context() as patched, attempt_in_background(backends, job.id):
         for pid in trainers(backends.settings.data_dir):
             os.kill(pid, signal.SIGSTOP)
+        hurry(patched)
 
     assert trainers(backends.settings.data_dir) == []
     retrying = backends.store.events(job.id, types={"job.retrying"})[-1]

@@ -20,7 +20,7 @@ from worker.reaper import reap
 
 pytestmark = pytest.mark.integration
 
-STEPS = 400
+STEPS = 200
 
 
 @pytest.fixture
