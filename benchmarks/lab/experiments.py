@@ -102,7 +102,8 @@ class Experiment:
     tuning_share: float = 0.5  # of the steps, in the stage of the rates
     warmup_steps: int = 100
     restart_warmup_steps: int = 20
-    evaluations: int = 8  # in a run, beside that of the start
+    evaluations: int = 4  # in a run, beside that of the start
+    evaluation_tokens: int = 1_000_000  # more than the held-out text has
     growths: int = 2  # how often a grid of rates may grow by one value
 
     def __post_init__(self) -> None:
@@ -143,7 +144,10 @@ class Experiment:
                 "warmup_steps": self.warmup_steps,
                 "restart_warmup_steps": self.restart_warmup_steps,
             },
-            "evaluation": {"every": max(1, steps // self.evaluations)},
+            "evaluation": {
+                "every": max(1, steps // self.evaluations),
+                "tokens": self.evaluation_tokens,
+            },
             "checkpoint": {"every": steps, "keep_last": 1},
         }
         return document
@@ -213,7 +217,7 @@ EXPERIMENTS = {
         Experiment(
             name="quick",
             model=MODEL_S,
-            steps=200,
+            steps=120,
             arms=(
                 Arm(FULL.name, FULL.title, FULL.method, Rates((4e-3, 8e-3))),
                 Arm(
@@ -227,9 +231,10 @@ EXPERIMENTS = {
             ),
             seeds=(1, 2),
             hypotheses=(Hypothesis("relora_16", "full", "equivalent"),),
-            warmup_steps=20,
-            restart_warmup_steps=5,
-            evaluations=4,
+            warmup_steps=12,
+            restart_warmup_steps=3,
+            evaluations=1,
+            evaluation_tokens=100_000,
             growths=1,
         ),
     )

@@ -40,7 +40,8 @@ class Record(BaseModel):
     run: Run
     spec_sha256: str  # of what the experiment says of the run
     text_sha256: str
-    text_validation_bytes: int
+    validation_bytes: int  # of the whole held-out text
+    validation_tokens: int
     machine: Machine
     diverged: bool
     evaluations: list[Evaluation]
@@ -59,9 +60,8 @@ class Record(BaseModel):
 
     @property
     def bits_per_byte(self) -> float:
-        """The same in bits for each byte of the validation text, all of which is scored."""
-        bits = self.loss * self.evaluations[-1].tokens / math.log(2)
-        return bits / self.text_validation_bytes
+        """The same in bits for each byte of the held-out text."""
+        return self.loss / math.log(2) * self.validation_tokens / self.validation_bytes
 
 
 def spec_hash(experiment: Experiment, run: Run) -> str:

@@ -20,6 +20,7 @@ from jobs.schemas.status import JobStatus
 from jobs.schemas.sweeps import SweepJob
 from relora_core.estimate import estimate
 from relora_core.events import (
+    DataPrepared,
     Evaluated,
     Event,
     PhaseStarted,
@@ -110,7 +111,8 @@ class Laboratory:
             run=run,
             spec_sha256=spec_hash(self.experiment, run),
             text_sha256=self.text.sha256,
-            text_validation_bytes=sum(part.validation_bytes for part in self.text.parts),
+            validation_bytes=sum(part.validation_bytes for part in self.text.parts),
+            validation_tokens=_validation_tokens(events),
             machine=self.machine,
             diverged=diverged,
             evaluations=_evaluations(events),
@@ -133,6 +135,11 @@ def _evaluations(events: Iterable[AnyJobEvent]) -> list[Evaluation]:
         Evaluation(step=event.step, loss=event.loss, tokens=event.tokens or 0)
         for event in _of(events, Evaluated)
     ]
+
+
+def _validation_tokens(events: Iterable[AnyJobEvent]) -> int:
+    prepared = _of(events, DataPrepared)
+    return next(event.tokens for event in prepared if event.split == "validation")
 
 
 def _ranks(events: Iterable[AnyJobEvent]) -> list[Ranks]:

@@ -55,7 +55,8 @@ def record(run: Run, loss: float | None) -> Record:
         run=run,
         spec_sha256=spec_hash(EXPERIMENT, run),
         text_sha256="f" * 64,
-        text_validation_bytes=1000,
+        validation_bytes=1000,
+        validation_tokens=500,
         machine=MACHINE,
         diverged=loss is None,
         evaluations=[

@@ -16,7 +16,14 @@ from benchmarks.lab.records import Records
 from benchmarks.lab.runner import Laboratory, RunFailed
 from benchmarks.lab.text.build import Part, Text
 from jobs.schemas.status import JobError, JobStatus
-from relora_core.events import Evaluated, Event, PhaseStarted, StepFinished, TrainStarted
+from relora_core.events import (
+    DataPrepared,
+    Evaluated,
+    Event,
+    PhaseStarted,
+    StepFinished,
+    TrainStarted,
+)
 from service.client import Client
 from tests.benchmarks.lab.made_up import EXPERIMENT, MACHINE
 
@@ -63,7 +70,8 @@ def events(loss: float) -> list[Event]:
         device="cpu",
     )
     scored = Evaluated(time=START + timedelta(seconds=10), step=10, loss=loss, tokens=400)
-    return [started, phase, step, scored]
+    prepared = DataPrepared(time=START, split="validation", tokens=500)
+    return [prepared, started, phase, step, scored]
 
 
 class Sweeps:
