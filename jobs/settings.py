@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from jobs.schemas.storage_url import FORMS, is_storage_url
+
 Authentication = Literal["auto", "required", "off"]
 Prefixes = Annotated[tuple[str, ...], NoDecode]  # separated by commas in the variable
 
@@ -34,12 +36,12 @@ class Settings(BaseSettings):
     )
     storage_url: str = Field(
         default_factory=_storage_in,
-        description="s3://bucket/prefix or file:///folder; default: in the data folder. S3 reads "
+        description=f"{FORMS}; default: in the data folder. S3 reads "
         "its endpoint and credentials from the usual AWS variables.",
     )
     allowed_outputs: Prefixes = Field(
         default_factory=tuple,
-        description="Where jobs may write, between commas: s3://bucket/prefix, file:///folder. "
+        description=f"Where jobs may write, between commas: {FORMS}. "
         "Empty: anywhere but, where keys are asked for, on the service's machines.",
     )
     allowed_sources: Prefixes = Field(
@@ -132,8 +134,8 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute_prefixes(cls, prefixes: tuple[str, ...]) -> tuple[str, ...]:
         for prefix in prefixes:
-            if not prefix.startswith(("s3://", "file:///", "/")):
-                raise ValueError(f"use s3://bucket/prefix or file:///folder; got {prefix!r}")
+            if not (is_storage_url(prefix) or prefix.startswith("/")):
+                raise ValueError(f"use {FORMS}; got {prefix!r}")
         return prefixes
 
     @property

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Self
 
-from jobs.storage.addresses import S3, bucket_and_key
+from jobs.schemas.storage_url import S3, bucket_and_key
 from relora_core.spec.file_uris import is_pattern, local_path
 from relora_core.workdir.files import CHECKPOINTS, FINAL, LOGS, MERGED, REPORTS
 

@@ -19,9 +19,9 @@ from jobs.schemas.job import JobSpec
 from jobs.schemas.job_uris import SCHEME
 from jobs.schemas.secret_names import S3_KEY_ID
 from jobs.schemas.server_url import AddressRefused
+from jobs.schemas.storage_url import S3, bucket_and_key
 from jobs.schemas.trackers import MlflowTracker
 from jobs.settings import Settings
-from jobs.storage.addresses import S3, bucket_and_key
 from relora_core.spec import LowRank, PretrainedModel, PretrainedTokenizer, is_hub_dataset
 from relora_core.spec.error_messages import FieldError
 from relora_core.spec.file_uris import readings

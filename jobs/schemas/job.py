@@ -22,6 +22,7 @@ from jobs.schemas.artifacts import ArtifactKind
 from jobs.schemas.body import Body
 from jobs.schemas.secret_names import HUB_TOKEN, SecretNames, check_s3_variables
 from jobs.schemas.status import JobError, JobStatus, RequestedAction
+from jobs.schemas.storage_url import FORMS, is_storage_url
 from jobs.schemas.trackers import TrackerSpec, check_each_once
 from jobs.schemas.webhooks import WebhookSpec, warn_of_old_names
 from relora_core.events import Phase
@@ -91,8 +92,8 @@ class Output(Spec):
     uri: str | None = Field(
         default=None,
         max_length=4096,
-        description="Where checkpoints and models are stored: s3://bucket/prefix or "
-        "file:///folder. Default: the service's own storage.",
+        description=f"Where checkpoints and models are stored: {FORMS}. Default: the service's own "
+        "storage.",
     )
     hub: HubRepo | None = Field(
         default=None,
@@ -106,8 +107,8 @@ class Output(Spec):
         if uri is None:
             return None
         place = uri.rstrip("/")
-        if not place.startswith(("s3://", "file:///")):
-            raise ValueError(f"cannot write to {uri!r}; use s3://bucket/prefix or file:///folder")
+        if not is_storage_url(place):
+            raise ValueError(f"cannot write to {uri!r}; use {FORMS}")
         return place
 
 

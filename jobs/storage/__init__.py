@@ -4,7 +4,7 @@ from pathlib import Path
 
 from jobs.errors import StorageRefused
 from jobs.schemas.job import JobSpec
-from jobs.storage.addresses import S3, bucket_and_key
+from jobs.schemas.storage_url import FORMS, S3, bucket_and_key
 from jobs.storage.credentials import S3Credentials
 from jobs.storage.local import LocalStorage
 from jobs.storage.protocol import Storage, StoredFile
@@ -26,7 +26,7 @@ def open_storage(url: str, credentials: S3Credentials | None = None) -> Storage:
         from jobs.storage.s3 import S3Storage  # slow to import, and not always needed
 
         return S3Storage(bucket, bucket_and_key(url)[1], credentials)
-    raise StorageRefused(f"{url!r} is no storage; use s3://bucket/prefix or file:///folder.")
+    raise StorageRefused(f"{url!r} is no storage; use {FORMS}.")
 
 
 def job_storage(

@@ -23,13 +23,13 @@ from jobs.schemas.datasets import SCHEME as UPLOAD
 from jobs.schemas.datasets import UploadedDataset
 from jobs.schemas.job import Artifact, Job
 from jobs.schemas.job_uris import parse, uris_of
+from jobs.schemas.storage_url import S3, bucket_and_key
 from jobs.storage import StoredFile, open_storage
 from relora_core.errors import DataError, DataUnavailable, ModelError
 from relora_core.files import new_folder, publish_file, sha256
 from relora_core.spec import STAGED_SCHEMES
 from worker.attempt.attempt import Attempt
 
-SCHEME = "s3://"
 WILDCARDS = "*?["
 
 
@@ -124,15 +124,15 @@ def _is_whole(folder: Path, files: Sequence[Remote], record: Path) -> bool:
 
 
 def _copy(attempt: Attempt, uri: str) -> str:
-    bucket, _, pattern = uri.removeprefix(SCHEME).partition("/")
-    storage = open_storage(SCHEME + bucket, attempt.secrets.s3)
+    bucket, pattern = bucket_and_key(uri)
+    storage = open_storage(S3 + bucket, attempt.secrets.s3)
     listed = attempt.retry_while_leased(lambda: list(storage.list(_folder(pattern))))
     files = [file for file in listed if matches(file.key, pattern)]
     if not files:
         raise DataError(f"no object matches {uri!r}")
     wanted = [
         Remote(
-            label=f"{SCHEME}{bucket}/{file.key}",
+            label=f"{S3}{bucket}/{file.key}",
             name=f"{number:05d}-{Path(file.key).name}",  # keeps the order of the keys
             size=file.size,
             sha256=None,
@@ -144,7 +144,7 @@ def _copy(attempt: Attempt, uri: str) -> str:
         folder = whole_copy(attempt, _name(bucket, files), wanted)
     except FileNotFoundError as error:
         raise DataUnavailable(
-            f"{SCHEME}{bucket}/{error} was replaced or deleted while it was copied; data must stay "
+            f"{S3}{bucket}/{error} was replaced or deleted while it was copied; data must stay "
             "as it is until a job has read it"
         ) from error
     return f"{glob.escape(str(folder))}/*"
