@@ -27,7 +27,7 @@ class TrainStarted(Event):
         how = f"resuming at step {self.step}" if self.step else "starting"
         epochs = "" if self.epochs is None else f", {in_epochs(self.epochs)} of the data"
         return (
-            f"{how}: {self.parameters / 1e6:.1f}M parameters on {self.world_size} x {self.device}, "
+            f"{how}: {self.parameters / 1e6:.2f}M parameters on {self.world_size} x {self.device}, "
             f"{counted(self.total_steps, 'step')} of {self.tokens_per_step:,} {self.unit}{epochs}"
         )
 

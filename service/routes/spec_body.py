@@ -46,20 +46,8 @@ EXAMPLES: dict[str, Any] = {
         },
     },
     "relora_130m": {
-        "summary": "130M parameters, 20,000 steps: your own text in a bucket",
-        "value": {
-            "name": "relora-130m",
-            "model": {"preset": "llama_130m"},
-            "tokenizer": {"train": {"vocab_size": 8192}},
-            "data": {"train": {"uri": "s3://corpus/c4/*.jsonl.gz"}, "sequence_length": 512},
-            "method": {
-                "name": "relora",
-                "rank": 128,
-                "warm_start_steps": 5000,
-                "reset_every": 5000,
-            },
-            "training": {"steps": 20000, "global_batch_size": 1152},
-        },
+        "summary": "130M parameters, 20,000 steps: a run of the paper, on C4 from the Hub",
+        "value": {"name": "relora-130m", "recipe": "relora_130m"},
     },
 }
 

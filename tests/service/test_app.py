@@ -44,14 +44,16 @@ def test_an_example_is_a_spec_without_a_warning(name: str, steps: int) -> None:
 
 
 @pytest.mark.integration
-def test_the_first_example_of_a_submission_is_accepted_as_it_is_by_a_new_service_on_loopback(
+def test_each_example_of_a_submission_is_accepted_as_it_is_by_a_new_service_on_loopback(
     openapi: dict[str, Any], open_url: str
 ) -> None:
     submission = openapi["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]
-    first = next(iter(submission["application/json"]["examples"].values()))["value"]
-    accepted = httpx.post(f"{open_url}/v1/jobs", json=first, timeout=60)
-    assert accepted.status_code == 201, accepted.text
-    assert accepted.json()["warnings"] == []
+    examples = [one["value"] for one in submission["application/json"]["examples"].values()]
+    for example in examples:
+        accepted = httpx.post(f"{open_url}/v1/jobs", json=example, timeout=60)
+        assert accepted.status_code == 201, accepted.text
+        assert accepted.json()["warnings"] == []
+    first = examples[0]
     assert Path(first["data"]["train"]["uri"]).is_file()  # in a clone; else on the Hub
 
 

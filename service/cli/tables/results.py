@@ -16,21 +16,21 @@ def metric_table(curves: Sequence[Curve]) -> Listing:
 
     A curve with fewer points than were measured still has these two points.
     """
-    rows = Listing("points", "least", "at step", "greatest", "at step", first="metric")
+    rows = Listing("points", "least", "greatest", first="metric", least="points")
     for curve in curves:
         rows.add_row(
-            curve.name, f"{curve.num_points:,}", *_extreme(curve, min), *_extreme(curve, max)
+            curve.name, f"{curve.num_points:,}", _extreme(curve, min), _extreme(curve, max)
         )
     return rows
 
 
-def _extreme(curve: Curve, of: Callable[[list[tuple[float, int]]], tuple[float, int]]) -> list[str]:
+def _extreme(curve: Curve, of: Callable[[list[tuple[float, int]]], tuple[float, int]]) -> str:
     pairs = zip(curve.values, curve.steps, strict=True)
     finite = [(value, step) for value, step in pairs if value is not None]
     if not finite:
-        return [MISSING, MISSING]
+        return MISSING
     value, step = of(finite)
-    return [f"{value:,.6g}", f"{step:,}"]
+    return f"{value:,.6g} (step {step:,})"
 
 
 def generation_table(items: Sequence[Generation]) -> Listing:

@@ -18,7 +18,7 @@ class Listing:
 
     If the terminal is too narrow, the columns in `giving_way` are truncated; their cells are
     `line`s. If it is still too narrow, columns are left out and named below the table: first
-    those in `least`, in this order, then the others from the right.
+    those in `least`, in this order, then the others from the right. A table of nothing is `none`.
     """
 
     def __init__(
@@ -35,6 +35,9 @@ class Listing:
         self._rows.append([Text(cell) if isinstance(cell, str) else cell for cell in cells])
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if not self._rows:
+            yield Text("none", style="dim")
+            return
         left_out = self._left_out(options.max_width)
         yield self._table([i for i in range(len(self._names)) if i not in left_out])
         if left_out:

@@ -22,11 +22,11 @@ def measured(running: Job, report: Report) -> Job:
 
 def test_each_curve_is_told_by_its_least_and_its_greatest(relora: Relora, measured: Job) -> None:
     _, row = relora("jobs", "metrics", measured.id, "--name", "loss").stdout.splitlines()
-    assert row.split() == ["loss", "3", "3.5", "3", "5", "2"]
+    assert row.split() == ["loss", "3", "3.5", "(step", "3)", "5", "(step", "2)"]
     _, row = relora(
         "jobs", "metrics", measured.id, "--name", "loss", "--to-step", "2"
     ).stdout.splitlines()
-    assert row.split() == ["loss", "2", "4", "1", "5", "2"]
+    assert row.split() == ["loss", "2", "4", "(step", "1)", "5", "(step", "2)"]
 
 
 def test_every_point_is_a_row_of_csv(relora: Relora, measured: Job) -> None:

@@ -50,6 +50,10 @@ def test_an_id_is_whole_where_nothing_else_has_room(jobs: Listing) -> None:
     assert printed(jobs, 30)[1] == ID
 
 
+def test_a_table_of_nothing_says_so() -> None:
+    assert printed(Listing("name", "status"), 80) == ["none"]
+
+
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_no_line_is_wider_than_the_terminal(jobs: Listing, width: int) -> None:
     assert all(len(one) <= width for one in printed(jobs, width))
