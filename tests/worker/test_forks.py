@@ -17,9 +17,9 @@ from tests.jobs.samples import CRASH
 from tests.worker.attempts import attempt
 from tests.worker.checkpoints import save_checkpoint
 from tests.worker.conftest import BeginAttempt, MakeSpec
+from tests.worker.forked_trainer import ForkedLauncher
 from tests.worker.transfers.test_uploads import steps, stored, upload
 from worker.attempt.attempt import Attempt
-from worker.launchers.torchrun import Torchrun
 from worker.transfers.staging import stage
 
 pytestmark = pytest.mark.integration
@@ -31,7 +31,7 @@ def fork(backends: Backends, job: Job, source: str, **changes: Any) -> Job:
         job, Fork.model_validate({"from": source, "changes": {"training": training, **changes}})
     )
     job = backends.store.create(JobSpec.model_validate(document))
-    return attempt(backends, job.id, launcher=Torchrun())
+    return attempt(backends, job.id, launcher=ForkedLauncher())
 
 
 def losses(backends: Backends, job: Job) -> list[float]:
@@ -44,7 +44,7 @@ def test_forks_go_on_from_a_model_and_from_a_checkpoint(
     backends: Backends, make_spec: MakeSpec
 ) -> None:
     parent = backends.store.create(make_spec(steps=40))
-    parent = attempt(backends, parent.id, launcher=Torchrun())
+    parent = attempt(backends, parent.id, launcher=ForkedLauncher())
     untrained, trained = losses(backends, parent)[0], losses(backends, parent)[-1]
     assert trained < untrained - 0.1
 

@@ -30,6 +30,7 @@ from tests.worker.attempts import (
     starts,
 )
 from tests.worker.conftest import MakeSpec
+from tests.worker.forked_trainer import ForkedLauncher
 from tests.worker.processes import ranks, trainers, wait_until
 from tests.worker.scripted_trainer import ScriptedLauncher, weights
 from tests.worker.test_stalls import hurry
@@ -264,7 +265,9 @@ def test_data_that_is_not_there_fails_the_job_at_once(
 ) -> None:
     data = {"train": {"uri": f"{tmp_path}/*.jsonl"}}
 
-    job = attempt(backends, backends.store.create(make_spec(data=data)).id, launcher=Torchrun())
+    job = attempt(
+        backends, backends.store.create(make_spec(data=data)).id, launcher=ForkedLauncher()
+    )
 
     assert job.status is JobStatus.FAILED
     assert job.error is not None
