@@ -302,9 +302,7 @@ def _locked_spec(connection: Connection, job_id: str) -> str:
 def _locked_over(connection: Connection, job_id: str) -> JobRow:
     row = change(connection, job_id, jobs.c.status.in_(FINAL))
     if row is None:
-        advice = (
-            f"Cancel it first, with `relora jobs cancel {job_id}` or POST /v1/jobs/{job_id}/cancel."
-        )
+        advice = f"Cancel it first, with `relora jobs cancel {job_id}`."
         raise _illegal(connection, job_id, "deleted", advice=advice)
     return row
 

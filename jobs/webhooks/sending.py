@@ -220,6 +220,6 @@ def _warn(connection: Connection, job_id: str, endpoint: Endpoint) -> None:
     if row is not None:
         message = (
             f"the webhook {endpoint.id} has failed {WARN_AFTER} times in a row; "
-            f"GET /v1/webhooks/{endpoint.id}/deliveries says why"
+            f"`relora webhooks deliveries {endpoint.id}` says why"
         )
         announce(connection, row, JobWarned(code="webhook_failing", message=message))
