@@ -40,15 +40,16 @@ class Packed(Protocol):
 
 
 def report_part(
-    packed: Packed, part: Part, prepared: DataPrepared, *, allowed: float, emit: Emit
+    packed: Packed, prepared: DataPrepared, *, with_rows: bool, allowed: float, emit: Emit
 ) -> None:
-    """Emit `prepared`, completed by the rows of the source.
+    """Emit `prepared`, with the bad rows of the source if `with_rows`.
 
-    Raise `DataError` if the share of its bad rows is larger than `allowed`.
+    A source with two splits reports its bad rows with one of them. Raise `DataError` if the share
+    of its bad rows is larger than `allowed`.
     """
     counts = packed.manifest
     told: dict[str, object] = {"reused": packed.reused}
-    if part == "kept":  # so that bad rows are reported only once
+    if with_rows:
         told |= {"bad_rows": counts.bad_rows, "examples": counts.examples}
     emit(prepared.model_copy(update=told))
     if counts.bad_rows > allowed * counts.rows:

@@ -12,7 +12,7 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from relora_core.data.cache import MANIFEST, build_once, check_unchanged, digest
 from relora_core.data.packed import Part, RowCounts
@@ -94,7 +94,7 @@ def pack(
         (partial / MANIFEST).write_text(manifest.model_dump_json(indent=1))
         report.end()
 
-    reused = build_once(folder, build, is_whole=_is_whole, waiting=report.tell_of_another)
+    reused = build_once(folder, build, cache=cache, waiting=report.tell_of_another)
     return PackedSource(source, folder, _read_manifest(folder), reused)
 
 
@@ -191,17 +191,6 @@ class _StreamWriter:
             bytes=self._bytes,
             sha256=self._hash.hexdigest(),
         )
-
-
-def _is_whole(folder: Path) -> bool:
-    try:
-        manifest = _read_manifest(folder)
-        return all(
-            _file(folder, part).stat().st_size == manifest.stream(part).bytes
-            for part in ("kept", "held_out")
-        )
-    except (FileNotFoundError, ValidationError):
-        return False
 
 
 def _read_manifest(folder: Path) -> PackedManifest:

@@ -1,7 +1,9 @@
 """Packed tokens, memory-mapped, so that any sequence can be read by its number."""
 
+from copy import copy
 from mmap import ACCESS_READ, MADV_RANDOM, mmap
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -28,6 +30,12 @@ class TokenShards:
         self.num_documents = num_documents
         self.vocab_size = vocab_size
         self.sequence_length = sequence_length
+
+    def between(self, begin: int, end: int) -> Self:
+        """Return the tokens [begin, end) of the stream as a stream."""
+        piece = copy(self)
+        piece._tokens = self._tokens[begin:end]
+        return piece
 
     @property
     def num_tokens(self) -> int:

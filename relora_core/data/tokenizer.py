@@ -82,7 +82,7 @@ def make_tokenizer(
         case TrainedTokenizer():
             tokenizer = _trained(spec, source, held_out=held_out, cache=cache, emit=emit)
         case PretrainedTokenizer():
-            tokenizer = _pretrained(spec.pretrained)
+            tokenizer = _pretrained(spec.pretrained, spec.eos_token)
     tokenizer.bos_token = tokenizer.bos_token or tokenizer.eos_token
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     return tokenizer
@@ -156,10 +156,7 @@ def _trained(
         tokenizer.save_pretrained(partial)
         report.end()
 
-    def is_whole(folder: Path) -> bool:
-        return (folder / "tokenizer.json").is_file()
-
-    build_once(folder, build, is_whole=is_whole, waiting=report.tell_of_another)
+    build_once(folder, build, cache=cache, waiting=report.tell_of_another)
     return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
@@ -185,15 +182,41 @@ def _training_text(source: Source, held_out: float, tally: Tally) -> Iterator[st
             characters += len(text)
             if characters >= TRAINING_CHARACTERS:
                 return
+    if characters == 0 and held_out > 0:  # few documents are split by tokens
+        yield from _training_text(source, 0.0, tally)
 
 
-def _pretrained(name: str) -> PreTrainedTokenizerFast:
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot load the tokenizer {name!r}: {reason(error)}") from error
+def _pretrained(name: str, eos_token: str | None) -> PreTrainedTokenizerFast:
+    tokenizer = _load(name)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise DataError(f"the tokenizer {name!r} is not a fast one (it has no tokenizer.json)")
+    if eos_token is not None:
+        if eos_token not in tokenizer.get_vocab():
+            raise DataError(
+                f"the tokenizer {name!r} has no token {eos_token!r}, which tokenizer.eos_token "
+                f"names. {_special_tokens(tokenizer)}"
+            )
+        tokenizer.eos_token = eos_token
     if tokenizer.eos_token_id is None:
-        raise DataError(f"the tokenizer {name!r} has no EOS token, which must end each document")
+        raise DataError(
+            f"the tokenizer {name!r} has no EOS token, which must end each document; name one of "
+            f"its tokens in tokenizer.eos_token. {_special_tokens(tokenizer)}"
+        )
     return tokenizer
+
+
+def _load(name: str) -> object:
+    path = Path(name)
+    if path.is_absolute() and not path.exists():
+        raise DataError(f"cannot load the tokenizer {name!r}: there is no such file or folder")
+    try:
+        if path.is_file():
+            return PreTrainedTokenizerFast(tokenizer_file=name)
+        return AutoTokenizer.from_pretrained(name)
+    except Exception as error:  # for a damaged file, `tokenizers` raises a plain Exception
+        raise DataError(f"cannot load the tokenizer {name!r}: {reason(error)}") from error
+
+
+def _special_tokens(tokenizer: PreTrainedTokenizerFast) -> str:
+    special = [t.content for t in tokenizer.added_tokens_decoder.values() if t.special]
+    return f"Its special tokens are: {', '.join(special[:20]) or 'none'}."

@@ -44,6 +44,11 @@ class DataPrepared(Event):
     split: Split
     documents: int = 0
     tokens: int = 0
+    split_by: Literal["documents", "tokens"] = Field(
+        default="documents",
+        description="What was divided into training and validation data: whole documents or, if "
+        "there are too few of them, the stream of tokens.",
+    )
     images: int | None = Field(default=None, description="Of image classification.")
     labels: int | None = Field(default=None, description="How many classes the images have.")
     bad_rows: int = 0
@@ -58,4 +63,5 @@ class DataPrepared(Event):
             made = "resized"
             what = f"{counted(self.images, 'image')}, {counted(self.labels or 0, 'label')}"
         how = "found in the cache" if self.reused else made
-        return f"{self.split} data {how}: {what}{bad}"
+        by = ", split by tokens" if self.split_by == "tokens" else ""
+        return f"{self.split} data {how}: {what}{by}{bad}"

@@ -7,7 +7,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from relora_core.presets import VISION_MODELS, preset_config, preset_names
 from relora_core.spec.accepted import was_accepted
-from relora_core.spec.part import Document, Spec, Text, having, one_of
+from relora_core.spec.part import Document, Line, Spec, Text, having, one_of
 from relora_core.spec.task import TaskName
 from relora_core.suggestions import no_such
 
@@ -95,7 +95,15 @@ class TrainedTokenizer(Spec):
 
 
 class PretrainedTokenizer(Spec):
-    pretrained: Text = Field(description="The name or folder of a Hugging Face tokenizer.")
+    pretrained: Text = Field(
+        description="The name or folder of a Hugging Face tokenizer, or the tokenizer.json file of "
+        "one."
+    )
+    eos_token: Line | None = Field(
+        default=None,
+        description="The token that ends a document, for example </s>. Default: that of the "
+        "tokenizer.",
+    )
 
 
 class NoTokenizer(Spec):

@@ -15,7 +15,6 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
 
 from relora_core.data.cache import MANIFEST, build_once, check_unchanged, digest
 from relora_core.data.images.decode import BadImage, Decoded, decode
@@ -78,7 +77,7 @@ def pack_images(
         manifest = writer.manifest(tally, size)
         (partial / MANIFEST).write_text(manifest.model_dump_json(indent=1))
 
-    reused = build_once(folder, build, is_whole=_is_whole)
+    reused = build_once(folder, build, cache=cache)
     return PackedImages(source, folder, _read_manifest(folder), reused)
 
 
@@ -141,18 +140,6 @@ class _Writer:
             sha256={part: each.hexdigest() for part, each in self._hashes.items()},
             **counts,
         )
-
-
-def _is_whole(folder: Path) -> bool:
-    try:
-        manifest = _read_manifest(folder)
-        return all(
-            _pixels(folder, part).stat().st_size == 3 * manifest.size**2 * manifest.images(part)
-            and _labels(folder, part).stat().st_size == 4 * manifest.images(part)
-            for part in PARTS
-        )
-    except (FileNotFoundError, ValidationError):
-        return False
 
 
 def _read_manifest(folder: Path) -> ImageManifest:

@@ -58,7 +58,8 @@ def _check(split: Split, packed: PackedImages, part: Part, spec: TrainSpec, emit
     """Report a split, and raise `DataError` if it is bad or too small."""
     images = packed.manifest.images(part)
     prepared = DataPrepared(split=split, images=images, labels=len(packed.manifest.labels))
-    report_part(packed, part, prepared, allowed=spec.data.max_bad_rows, emit=emit)
+    with_rows, allowed = part == "kept", spec.data.max_bad_rows
+    report_part(packed, prepared, with_rows=with_rows, allowed=allowed, emit=emit)
     contents = counted(images, "image")
     check_size(split, images, contents=contents, spec=spec, advice=ADVICE[split])
     if split == "train":

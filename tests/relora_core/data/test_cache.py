@@ -1,3 +1,4 @@
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -7,11 +8,7 @@ import pytest
 from filelock import FileLock
 
 from relora_core.data import cache
-from relora_core.data.cache import build_once, digest, file_digest
-
-
-def is_whole(folder: Path) -> bool:
-    return (folder / "result").is_file()
+from relora_core.data.cache import build_once, digest, file_digest, remembered
 
 
 def test_who_waits_for_another_process_is_called_meanwhile(
@@ -27,7 +24,7 @@ def test_who_waits_for_another_process_is_called_meanwhile(
         if len(waited) == 3:
             other.release()
 
-    build_once(tmp_path / "made", lambda _: None, is_whole=Path.is_dir, waiting=waiting)
+    build_once(tmp_path / "made", lambda _: None, cache=tmp_path, waiting=waiting)
     assert len(waited) == 3
     assert (tmp_path / "made").is_dir()
 
@@ -42,8 +39,7 @@ def test_of_many_at_once_one_builds_and_the_others_find(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         runs = [
-            pool.submit(build_once, tmp_path / "a" / "b", build, is_whole=is_whole)
-            for _ in range(4)
+            pool.submit(build_once, tmp_path / "a" / "b", build, cache=tmp_path) for _ in range(4)
         ]
     assert sorted(run.result() for run in runs) == [False, True, True, True]
     assert len(built_by) == 1
@@ -60,19 +56,50 @@ def test_a_build_that_fails_leaves_nothing_to_find(tmp_path: Path) -> None:
         (folder / "result").write_text("whole")
 
     with pytest.raises(RuntimeError):
-        build_once(tmp_path / "a", fail, is_whole=is_whole)
+        build_once(tmp_path / "a", fail, cache=tmp_path)
     assert not (tmp_path / "a").exists()
-    assert not build_once(tmp_path / "a", build, is_whole=is_whole)
+    assert not build_once(tmp_path / "a", build, cache=tmp_path)
     assert (tmp_path / "a" / "result").read_text() == "whole"
 
 
-def test_a_damaged_folder_is_built_again(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
+@pytest.mark.parametrize("damaged", ["result", "SHA256SUMS"])
+def test_each_changed_byte_is_found_and_the_folder_is_built_again(
+    tmp_path: Path, damaged: str
+) -> None:
+    def build(folder: Path) -> None:
+        (folder / "result").write_text("whole")
+
+    assert not build_once(tmp_path / "a", build, cache=tmp_path)
+    file = tmp_path / "a" / damaged
+    original = file.read_bytes()
+    for place in range(len(original)):
+        file.write_bytes(original[:place] + bytes([original[place] ^ 1]) + original[place + 1 :])
+        os.utime(file, ns=(place, place))  # the clock of the file system is coarse
+        assert not build_once(tmp_path / "a", build, cache=tmp_path)
+        assert file.read_bytes() == original
+    assert build_once(tmp_path / "a", build, cache=tmp_path)
+
+
+def test_a_folder_with_a_file_too_few_or_too_many_is_built_again(tmp_path: Path) -> None:
+    def build(folder: Path) -> None:
+        (folder / "result").touch()
+
+    build_once(tmp_path / "a", build, cache=tmp_path)
+    (tmp_path / "a" / "result").unlink()
+    assert not build_once(tmp_path / "a", build, cache=tmp_path)
     (tmp_path / "a" / "rest").touch()
-    assert not build_once(
-        tmp_path / "a", lambda folder: (folder / "result").touch(), is_whole=is_whole
-    )
-    assert [file.name for file in (tmp_path / "a").iterdir()] == ["result"]
+    assert not build_once(tmp_path / "a", build, cache=tmp_path)
+    assert sorted(file.name for file in (tmp_path / "a").iterdir()) == ["SHA256SUMS", "result"]
+
+
+@pytest.mark.parametrize("damaged", [b"", b"12\0"])
+def test_a_remembered_value_that_is_damaged_is_computed_again(
+    tmp_path: Path, damaged: bytes
+) -> None:
+    assert remembered(lambda: "ab12", "key", cache=tmp_path) == "ab12"
+    (file,) = tmp_path.glob("digests/*/sha256")
+    file.write_bytes(damaged)
+    assert remembered(lambda: "ab12", "key", cache=tmp_path) == "ab12"
 
 
 def test_digests_differ_as_their_parts_do() -> None:

@@ -1,10 +1,12 @@
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator
+from errno import EIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from relora_core.data import packing, progress
+from relora_core.data import content, packing, progress
 from relora_core.data.packed import Part
 from relora_core.data.packing import PackedSource, pack
 from relora_core.errors import DataUnavailable
@@ -128,14 +130,31 @@ def test_another_split_or_tokenizer_or_text_is_packed_anew(
     assert len(folders) == 4
 
 
-@pytest.mark.parametrize("damaged", ["kept.bin", "manifest.json"])
+@pytest.mark.parametrize("damaged", ["kept.bin", "held_out.bin", "manifest.json"])
 def test_a_damaged_cache_is_built_again(
     write_rows: WriteRows, tmp_path: Path, damaged: str
 ) -> None:
     source = Source(uri=str(write_rows("rows.jsonl", ["ab", "c"])))
     first = pack(source, letter_tokenizer(), held_out=0.0, cache=tmp_path)
     file = first.folder / damaged
-    file.write_bytes(file.read_bytes()[:-2])
+    file.write_bytes(b"x" + file.read_bytes()[1:])
+    os.utime(file, ns=(0, 0))  # the clock of the file system is coarse
     again = pack(source, letter_tokenizer(), held_out=0.0, cache=tmp_path)
     assert not again.reused
     assert tokens(again, "kept") == [1, 2, 0, 3, 0]
+
+
+def test_nothing_of_a_source_that_failed_is_kept(
+    write_rows: WriteRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> Iterator[bytes]:
+        yield b'{"text": "ab"}\n'
+        raise OSError(EIO, "Input/output error")
+
+    source = Source(uri=str(write_rows("rows.jsonl", ["ab", "c"])))
+    with monkeypatch.context() as patched:
+        patched.setattr(content, "_read_on", fail)
+        with pytest.raises(DataUnavailable):
+            pack(source, letter_tokenizer(), held_out=0.0, cache=tmp_path)
+    whole = pack(source, letter_tokenizer(), held_out=0.0, cache=tmp_path)
+    assert (whole.reused, whole.manifest.kept.documents) == (False, 2)

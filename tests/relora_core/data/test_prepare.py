@@ -125,12 +125,6 @@ def test_more_bad_rows_fail_with_counts_and_examples(file: Path, tmp_path: Path)
             r"the train data is too small: \d+ tokens in 3 documents make 1 sequence of 4, and 4 "
             "are needed; add data, or lower training.global_batch_size or data.sequence_length",
         ),
-        (
-            ["a document of the pile"] * 100,
-            {"validation": {"fraction": 0.0001}},
-            "the validation data is too small: 0 tokens in 0 documents make 0 sequences of 16, and "
-            "1 are needed; raise data.validation.fraction",
-        ),
         (["same text"] * 100, {"validation": {"fraction": 0.9999}}, "the train data is too small"),
     ],
 )
@@ -144,6 +138,31 @@ def test_too_little_data_is_refused_with_numbers_and_advice(
     file = write_rows("rows.jsonl", rows)
     with pytest.raises(DataError, match=message):
         run(make_spec(file, **data), tmp_path / "cache")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_single_text_is_split_by_tokens(tmp_path: Path, seed: int) -> None:
+    """Its hash puts it on one side or the other, whatever the fraction."""
+    words = [f"word {seed} {number}" for number in range(500)]
+    file = tmp_path / "book.txt"
+    file.write_text(" ".join(words))
+    data, (train, validation) = run(make_spec(file, validation={"fraction": 0.5}), tmp_path / "c")
+    assert (train.split_by, validation.split_by) == ("tokens", "tokens")
+    assert abs(len(data.train) - len(data.validation)) <= 1
+    assert not isinstance(data.tokenizer, TokenIds)
+    last = data.tokenizer.decode(data.validation.sequences(np.array([len(data.validation) - 1]))[0])
+    assert str(last).endswith(f"{words[-1]}<|endoftext|>")
+    assert str(validation).endswith(" tokens, split by tokens")
+
+
+def test_few_documents_are_split_by_tokens_at_any_fraction(
+    write_rows: WriteRows, tmp_path: Path
+) -> None:
+    file = write_rows("rows.jsonl", ["a document of the pile"] * 100)
+    spec = make_spec(file, validation={"fraction": 0.0001})
+    data, (train, validation) = run(spec, tmp_path / "cache")
+    assert (len(data.validation), validation.tokens) == (1, 17)
+    assert train.split_by == validation.split_by == "tokens"
 
 
 @pytest.mark.slow

@@ -146,5 +146,54 @@ def test_a_tokenizer_without_an_end_is_refused(tmp_path: Path) -> None:
 
 def test_a_tokenizer_that_is_not_there_is_said(tmp_path: Path) -> None:
     spec = PretrainedTokenizer(pretrained=str(tmp_path / "none"))
-    with pytest.raises(DataError, match=r"cannot load the tokenizer '.*none'"):
+    with pytest.raises(DataError, match=r"'.*none': there is no such file or folder"):
+        make_tokenizer(spec, Source(uri="unused"), held_out=0.0, cache=tmp_path)
+
+
+def test_a_damaged_tokenizer_json_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "tokenizer.json"
+    file.write_text("{")
+    with pytest.raises(DataError, match=r"cannot load the tokenizer '.*tokenizer.json'"):
+        make_tokenizer(
+            PretrainedTokenizer(pretrained=str(file)),
+            Source(uri="unused"),
+            held_out=0.0,
+            cache=tmp_path,
+        )
+
+
+def test_a_damaged_tokenizer_of_the_cache_is_trained_again(file: Path, tmp_path: Path) -> None:
+    before = train(file, tmp_path / "cache").get_vocab()
+    (saved,) = (tmp_path / "cache" / "tokenizers").glob("*/tokenizer.json")
+    saved.write_text(saved.read_text().replace("at", "ut", 1))
+    assert train(file, tmp_path / "cache").get_vocab() == before
+
+
+@pytest.mark.parametrize("name", ["", "tokenizer.json"])
+def test_a_tokenizer_json_works_with_a_named_end(tmp_path: Path, name: str) -> None:
+    plain = Tokenizer(models.WordLevel({"</s>": 0, "cat": 1, "[UNK]": 2}, unk_token="[UNK]"))
+    plain.save(str(tmp_path / "tokenizer.json"))
+    loaded = make_tokenizer(
+        PretrainedTokenizer(pretrained=str(tmp_path / name), eos_token="</s>"),
+        Source(uri="unused"),
+        held_out=0.0,
+        cache=tmp_path,
+    )
+    assert (loaded.eos_token_id, loaded.encode("cat")) == (0, [1])
+    loaded.save_pretrained(tmp_path / "saved")
+    assert AutoTokenizer.from_pretrained(tmp_path / "saved").eos_token_id == 0
+
+
+@pytest.mark.parametrize(
+    ("eos_token", "message"),
+    [(None, "name one of its tokens in tokenizer.eos_token"), ("<end>", "has no token '<end>'")],
+)
+def test_an_end_that_is_unknown_is_said(
+    tmp_path: Path, eos_token: str | None, message: str
+) -> None:
+    Tokenizer(models.WordLevel({"</s>": 0}, unk_token="</s>")).save(
+        str(tmp_path / "tokenizer.json")
+    )
+    spec = PretrainedTokenizer(pretrained=str(tmp_path), eos_token=eos_token)
+    with pytest.raises(DataError, match=message):
         make_tokenizer(spec, Source(uri="unused"), held_out=0.0, cache=tmp_path)
