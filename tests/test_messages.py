@@ -25,7 +25,8 @@ def test_no_message_names_a_request_of_the_api() -> None:
     found = [
         f"{file.relative_to(ROOT)}: {text}"
         for file in files
-        for text in texts(file.read_text())
+        if REQUEST.search(source := file.read_text())  # parsing all modules takes seconds
+        for text in texts(source)
         if REQUEST.search(text)
     ]
     assert found == []
