@@ -1,4 +1,4 @@
-"""Statistics of the service for operators, read from the store in four queries."""
+"""Statistics of jobs and of the service, read from the store in four queries."""
 
 import json
 from collections.abc import Mapping
@@ -37,8 +37,16 @@ class UploadTotals:
 
 @dataclass(frozen=True)
 class JobStats:
+    """The jobs of one project, or of all projects."""
+
     jobs: Mapping[JobStatus, int]
     leased: tuple[LeasedJob, ...]
+
+
+@dataclass(frozen=True)
+class ServiceStats:
+    """What belongs to no project."""
+
     unsent_messages: int
     uploads: Mapping[str, UploadTotals]
 
@@ -48,16 +56,15 @@ class StatsStore:
         self._engine = engine
         self._reads = engine.execution_options(**READ_ONLY)
 
-    def read(self, project: str | None = None) -> JobStats:
-        """Return the statistics of one project's jobs, or of all jobs.
-
-        The unsent messages and the uploads are always those of the whole service.
-        """
+    def of_jobs(self, project: str | None = None) -> JobStats:
+        """Return the statistics of one project's jobs, or of all jobs."""
         ours = true() if project is None else jobs.c.project == project
         with self._reads.begin() as connection:
-            return JobStats(
-                jobs=_count(connection, ours),
-                leased=_leased(connection, ours),
+            return JobStats(_count(connection, ours), _leased(connection, ours))
+
+    def of_service(self) -> ServiceStats:
+        with self._reads.begin() as connection:
+            return ServiceStats(
                 unsent_messages=connection.scalar(select(func.count()).select_from(outbox)) or 0,
                 uploads=_uploads(connection),
             )

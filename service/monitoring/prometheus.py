@@ -14,7 +14,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from jobs.store.stats import JobStats, LeasedJob
+from jobs.store.stats import JobStats, LeasedJob, ServiceStats
 
 NO_ROUTE = "none"  # the label of all requests for paths that do not exist
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -42,18 +42,17 @@ class HttpLatency:
     """
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self._seconds = Histogram(
+        self.seconds = Histogram(
             "relora_http_request_seconds",
             "Until the first byte of the answer.",
             ["method", "route", "status"],
-            registry=self.registry,
+            registry=None,
         )
 
     def observe(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", NO_ROUTE)
         method = scope["method"] if scope["method"] in METHODS else "other"
-        self._seconds.labels(method, route, status).observe(seconds)
+        self.seconds.labels(method, route, status).observe(seconds)
 
 
 class Timing:
@@ -86,20 +85,14 @@ class Timing:
 
 @dataclass(frozen=True, eq=False)  # a registry compares by identity
 class JobFigures(Collector):
-    """The statistics of the store as metrics of Prometheus."""
+    """The statistics of jobs as metrics of Prometheus."""
 
     stats: JobStats
     lease_seconds: float
 
     def collect(self) -> Iterator[Metric]:
         yield self._by_status()
-        yield GaugeMetricFamily(
-            "relora_unsent_messages",
-            "Messages to workers that wait for the broker.",
-            value=self.stats.unsent_messages,
-        )
         yield from self._held_jobs()
-        yield from self._uploads()
 
     def _by_status(self) -> Metric:
         family = GaugeMetricFamily(
@@ -146,6 +139,21 @@ class JobFigures(Collector):
                 family.add_metric([job.id, job.project], value)
         return family
 
+
+@dataclass(frozen=True, eq=False)
+class ServiceFigures(Collector):
+    """The statistics of the whole service as metrics of Prometheus."""
+
+    stats: ServiceStats
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "relora_unsent_messages",
+            "Messages to workers that wait for the broker.",
+            value=self.stats.unsent_messages,
+        )
+        yield from self._uploads()
+
     def _uploads(self) -> Iterator[Metric]:
         seconds = SummaryMetricFamily(
             "relora_upload_seconds", "How long workers took to upload.", labels=["kind"]
@@ -164,8 +172,9 @@ def _steps_per_second(job: LeasedJob) -> float | None:
     return pace * step / seen if pace and seen and step else None
 
 
-def exposition(figures: JobFigures, latency: HttpLatency) -> bytes:
-    """Return all metrics in the text format of Prometheus."""
-    jobs = CollectorRegistry()
-    jobs.register(figures)
-    return generate_latest(jobs) + generate_latest(latency.registry)
+def exposition(*collectors: Collector) -> bytes:
+    """Return the metrics in the text format of Prometheus."""
+    registry = CollectorRegistry()
+    for collector in collectors:
+        registry.register(collector)
+    return generate_latest(registry)

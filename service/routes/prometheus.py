@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from jobs.schemas.keys import Scope
 from service.auth.access import CallerDep
 from service.http.caller_route import CallerRoute
-from service.monitoring.prometheus import HttpLatency, JobFigures, exposition
+from service.monitoring.prometheus import HttpLatency, JobFigures, ServiceFigures, exposition
 from service.routes.dependencies import BackendsDep
 
 router = APIRouter(tags=["health"], route_class=CallerRoute)
@@ -21,12 +21,19 @@ router = APIRouter(tags=["health"], route_class=CallerRoute)
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 def get_prometheus_metrics(request: Request, backends: BackendsDep, caller: CallerDep) -> Response:
-    """Return jobs by status, jobs leased by workers, uploads and HTTP latency as text.
+    """Return metrics as text: jobs by status and jobs leased by workers.
 
-    An operator's key shows the jobs of all projects, any other key those of its own project.
+    An operator's key shows the jobs of all projects, and also unsent messages, uploads and HTTP
+    latency. Any other key shows the jobs of its own project alone.
     """
-    everyone = caller.scope.includes(Scope.OPERATOR)
-    stats = backends.stats.read(None if everyone else caller.project)
-    latency = cast(HttpLatency, request.app.state.latency)
-    figures = JobFigures(stats, backends.settings.lease_seconds)
-    return Response(exposition(figures, latency), media_type=CONTENT_TYPE_LATEST)
+    lease_seconds = backends.settings.lease_seconds
+    if not caller.scope.includes(Scope.OPERATOR):
+        text = exposition(JobFigures(backends.stats.of_jobs(caller.project), lease_seconds))
+    else:
+        latency = cast(HttpLatency, request.app.state.latency)
+        text = exposition(
+            JobFigures(backends.stats.of_jobs(), lease_seconds),
+            ServiceFigures(backends.stats.of_service()),
+            latency.seconds,
+        )
+    return Response(text, media_type=CONTENT_TYPE_LATEST)

@@ -22,13 +22,13 @@ def test_jobs_are_counted_by_status(
 ) -> None:
     store.create(spec)
     store.create(spec)
-    counted = stats.read()
+    counted = stats.of_jobs()
     assert {status: count for status, count in counted.jobs.items() if count} == {
         JobStatus.QUEUED: 2,
         JobStatus.RUNNING: 1,
     }
     assert counted.jobs.keys() == set(JobStatus)
-    assert counted.unsent_messages == 3
+    assert stats.of_service().unsent_messages == 3
     assert [job.id for job in counted.leased] == [running.id]
 
 
@@ -36,7 +36,7 @@ def test_a_held_job_tells_of_its_lease_and_its_progress(
     stats: StatsStore, attempts: AttemptStore, running: Job, step_finished: StepMaker
 ) -> None:
     attempts.append(running.id, 1, [(1, step_finished(7))])
-    (leased,) = stats.read().leased
+    (leased,) = stats.of_jobs().leased
     assert (leased.id, leased.project, leased.attempt, leased.failed_attempts) == (
         running.id,
         "default",
@@ -51,22 +51,22 @@ def test_a_job_whose_trainer_is_not_at_work_tells_of_no_progress(
     stats: StatsStore, attempts: AttemptStore, job: Job
 ) -> None:
     attempts.claim(job.id, worker="w1", lease_seconds=LEASE)
-    (leased,) = stats.read().leased
+    (leased,) = stats.of_jobs().leased
     assert leased.progress == {}
 
 
 def test_a_project_sees_its_own_jobs(stats: StatsStore, running: Job) -> None:
-    assert [job.id for job in stats.read("default").leased] == [running.id]
-    another = stats.read("another")
+    assert [job.id for job in stats.of_jobs("default").leased] == [running.id]
+    another = stats.of_jobs("another")
     assert (another.leased, sum(another.jobs.values())) == ((), 0)
 
 
 def test_uploads_add_up_by_kind(stats: StatsStore) -> None:
-    assert stats.read().uploads == {}
+    assert stats.of_service().uploads == {}
     stats.add_upload("checkpoint", num_bytes=100, seconds=1.5)
     stats.add_upload("checkpoint", num_bytes=50, seconds=0.5)
     stats.add_upload("final", num_bytes=7, seconds=0.25)
-    assert stats.read().uploads == {
+    assert stats.of_service().uploads == {
         "checkpoint": UploadTotals(2, 150, 2.0),
         "final": UploadTotals(1, 7, 0.25),
     }

@@ -51,6 +51,29 @@ def test_a_key_opens_its_project(
     }
 
 
+@pytest.mark.usefixtures("job")
+def test_only_an_operator_sees_the_metrics_of_other_projects_and_of_the_service(
+    http: httpx.Client, key: Callable[..., CreatedKey]
+) -> None:
+    def metrics(scope: Scope) -> str:
+        other = key(scope, project="another")
+        return http.get("/metrics", headers=bearing(other)).text
+
+    def names(text: str) -> set[str]:
+        return set(re.findall(r"# TYPE (\w+)", text))
+
+    own, everything = metrics(Scope.ADMIN), metrics(Scope.OPERATOR)
+    assert 'relora_jobs{status="queued"} 0.0' in own
+    assert 'relora_jobs{status="queued"} 1.0' in everything
+    assert names(everything) - names(own) == {
+        "relora_unsent_messages",
+        "relora_upload_seconds",
+        "relora_uploaded_bytes_total",
+        "relora_http_request_seconds",
+        "relora_http_request_seconds_created",
+    }
+
+
 def test_a_job_keeps_that_the_service_which_accepted_it_asks_for_keys(
     http: httpx.Client,
     key: Callable[..., CreatedKey],
