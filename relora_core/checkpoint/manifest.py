@@ -5,7 +5,7 @@ It is the last file that is written, so a folder without it is not a checkpoint.
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from relora_core.errors import CheckpointError
 from relora_core.files import sha256
@@ -24,7 +24,7 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     step: int
-    files: dict[str, ManifestFile]
+    files: dict[str, ManifestFile] = Field(min_length=1)
 
     @property
     def bytes(self) -> int:
@@ -49,8 +49,11 @@ def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of a checkpoint. Raise `CheckpointError` if it is missing or not valid."""
     try:
         return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
-    except (OSError, ValidationError) as error:
-        raise CheckpointError(f"{folder.name} has no readable manifest: {error}") from error
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}"
+        raise CheckpointError(f"{folder.name}/{MANIFEST} {reason}") from error
+    except ValidationError as error:
+        raise CheckpointError(f"{folder.name}/{MANIFEST} is damaged") from error
 
 
 def verify(folder: Path) -> Manifest:

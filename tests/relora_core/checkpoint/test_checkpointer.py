@@ -187,6 +187,35 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
     assert warning.code == "checkpoint_damaged"
 
 
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        b"",
+        b"\x00" * 8,
+        b'{"step": 6, "files": {"state.json": {"si',
+        b"[]",
+        b"6",
+        b'{"files": []}',
+        b'{"step": 6, "files": {"state.json": 1}}',
+        b'{"step": 6, "files": {}}',
+        b'{"step": 6, "files": {"state.json": {"size": 1, "sha256": "0"}}}',
+        b'{"step": 6, "files": {"\\u0000": {"size": 1, "sha256": "0"}}}',
+    ],
+)
+def test_a_checkpoint_with_garbage_for_a_manifest_is_passed_over(
+    manifest: bytes, tmp_path: Path, make_model: MakeModel, recorder: Recorder
+) -> None:
+    checkpoints = save(trained_state(make_model), tmp_path, recorder, [5, 6])
+    (tmp_path / "checkpoints" / "step-00000006" / "manifest.json").write_bytes(manifest)
+    checkpoint = checkpoints.newest()
+    assert checkpoint is not None
+    assert checkpoint.counters.step == 5
+    [warning] = recorder.of(Warned)
+    assert warning.code == "checkpoint_damaged"
+    assert warning.message.startswith("step-00000006")
+    assert "validation error" not in warning.message
+
+
 def test_what_a_killed_writer_left_is_no_checkpoint(
     tmp_path: Path, make_model: MakeModel, recorder: Recorder
 ) -> None:
