@@ -50,7 +50,7 @@ def test_a_fork_begins_with_a_model(job: Job) -> None:
     document = spec_of(job, **{"from": "final"}).model_dump()
     uri = f"job://{job.id}/final"
     assert document["model"] == {"pretrained": uri, "init": "weights"}
-    assert document["tokenizer"] == {"pretrained": uri}
+    assert document["tokenizer"] == {"pretrained": uri, "eos_token": None}
 
 
 def test_a_fork_begins_with_a_checkpoint(job: Job) -> None:
