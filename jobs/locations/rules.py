@@ -22,7 +22,7 @@ from jobs.schemas.server_url import AddressRefused
 from jobs.schemas.storage_url import S3, bucket_and_key
 from jobs.schemas.trackers import MlflowTracker
 from jobs.settings import Settings
-from relora_core.spec import LowRank, PretrainedModel, PretrainedTokenizer, is_hub_dataset
+from relora_core.spec import is_hub_dataset
 from relora_core.spec.error_messages import FieldError
 from relora_core.spec.file_uris import readings
 
@@ -68,17 +68,8 @@ def _sources(spec: JobSpec) -> Iterator[tuple[str, str, list[Place]]]:
     """Yield the fields that name inputs of a job: the field, its value, the places it may mean."""
     for path, uri in spec.data.places():
         yield path, uri, _data_places(uri)
-    for path, name in _pretrained(spec):
+    for path, name in spec.pretrained():
         yield path, name, _pretrained_places(name)
-
-
-def _pretrained(spec: JobSpec) -> Iterator[tuple[str, str]]:
-    if isinstance(spec.model, PretrainedModel):
-        yield "model.pretrained", spec.model.pretrained
-    if isinstance(spec.tokenizer, PretrainedTokenizer):
-        yield "tokenizer.pretrained", spec.tokenizer.pretrained
-    if isinstance(spec.method, LowRank) and spec.method.warm_start_from is not None:
-        yield "method.warm_start_from", spec.method.warm_start_from
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 
 from jobs.schemas.job import JobSpec
-from relora_core.spec import LowRank, PretrainedModel, PretrainedTokenizer
 from relora_core.workdir.files import CHECKPOINTS, FINAL, MERGED, STEP_NAME
 
 SCHEME = "job://"
@@ -27,15 +26,4 @@ def parse(uri: str) -> tuple[str, str] | None:
 
 def uris_of(spec: JobSpec) -> Iterator[tuple[str, str]]:
     """Yield the fields of a spec that name files of another job, with their URIs."""
-    for path, name in _names(spec):
-        if name is not None and name.startswith(SCHEME):
-            yield path, name
-
-
-def _names(spec: JobSpec) -> Iterator[tuple[str, str | None]]:
-    if isinstance(spec.model, PretrainedModel):
-        yield "model.pretrained", spec.model.pretrained
-    if isinstance(spec.tokenizer, PretrainedTokenizer):
-        yield "tokenizer.pretrained", spec.tokenizer.pretrained
-    if isinstance(spec.method, LowRank):
-        yield "method.warm_start_from", spec.method.warm_start_from
+    return ((path, name) for path, name in spec.pretrained() if name.startswith(SCHEME))

@@ -39,13 +39,62 @@ def test_brackets_in_the_name_of_a_folder_make_no_pattern(spec: JobSpec, tmp_pat
     (folder / "there.jsonl").write_text("")
     document = spec.model_dump(mode="json")
     document["data"]["train"]["uri"] = [
-        f"{folder}/{name}" for name in ("there.jsonl", "part-*.jsonl", "missing.jsonl")
+        f"{folder}/{name}" for name in ("there.jsonl", "the*.jsonl", "missing.jsonl")
     ]
 
     (problem,) = file_problems(JobSpec.model_validate(document))
 
     assert problem.path == "data.train.uri.2"
     assert problem.message == f"there is no file '{folder}/missing.jsonl'"
+
+
+def test_a_pattern_that_matches_nothing_in_its_folder_is_a_problem(
+    spec: JobSpec, tmp_path: Path
+) -> None:
+    (tmp_path / "part-1.jsonl").write_text("")
+    document = spec.model_dump(mode="json")
+    document["data"]["train"]["uri"] = [
+        f"{tmp_path}/part-*.jsonl",
+        f"{tmp_path}/**",
+        f"file://{tmp_path}/%70art-?.jsonl",
+        f"{tmp_path}/of-the-worker/*.jsonl",
+        f"{tmp_path}/*/*.jsonl",
+        f"{tmp_path}/text-*.jsonl",
+    ]
+
+    [problem] = file_problems(JobSpec.model_validate(document))
+
+    assert problem.path == "data.train.uri.5"
+    assert problem.message == f"no file matches '{tmp_path}/text-*.jsonl'"
+
+
+def test_a_missing_model_tokenizer_or_folder_of_images_is_a_problem(
+    spec: JobSpec, tmp_path: Path
+) -> None:
+    def problems(name: str) -> list[tuple[str, str]]:
+        text = {
+            "model": {"pretrained": name, "init": "random"},
+            "tokenizer": {"pretrained": name},
+            "method": {"name": "relora", "warm_start_from": name, "reset_every": 10},
+        }
+        images = {
+            "task": "image_classification",
+            "model": {"preset": "vit_tiny"},
+            "data": {"train": {"uri": name}},
+        }
+        document = spec.model_dump(mode="json", exclude_unset=True)
+        return [
+            (problem.path, problem.message)
+            for changes in (text, images)
+            for problem in file_problems(JobSpec.model_validate({**document, **changes}))
+        ]
+
+    missing = f"there is no file or folder '{tmp_path}/missing'"
+    fields = ("model.pretrained", "tokenizer.pretrained", "method.warm_start_from")
+    for name in (f"{tmp_path}/missing", f"file://{tmp_path}/missin%67"):
+        assert problems(name) == [(field, missing) for field in (*fields, "data.train.uri")]
+    assert problems(str(tmp_path)) == []
+    assert problems(f"{tmp_path}/of-the-worker/model") == []
 
 
 def test_a_folder_that_no_dataset_was_saved_in_is_a_problem(spec: JobSpec, tmp_path: Path) -> None:
