@@ -54,6 +54,14 @@ def test_a_storage_that_answers_to_a_ping_can_be_empty(storage: Storage) -> None
     assert list(storage.list("")) == []
 
 
+@pytest.mark.parametrize("name", ["run#1", "run?v=2", "a b", "[1]"])
+def test_the_address_of_a_folder_is_read_as_it_is_written(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"1")
+    open_storage(f"file://{tmp_path}/{name}").upload(tmp_path / "file", "final/a")
+    assert (tmp_path / name / "final" / "a").read_bytes() == b"1"
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(["file", name])
+
+
 def test_a_folder_that_cannot_be_made_fails_a_ping(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(StorageError, match="cannot be written to"):

@@ -1,11 +1,15 @@
 """What a job made, on the command line."""
 
 import json
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from jobs.schemas.job import Job
+from jobs.backends import Backends
+from jobs.schemas.job import Artifact, Job
+from relora_core.events import Evaluated
 from tests.service.cli.conftest import Relora
 from tests.service.files import AddFile
 
@@ -50,6 +54,27 @@ def test_what_was_saved_is_listed(relora: Relora, running: Job, add_file: AddFil
     add_file("final/config.json", b"{}")
     _, row = relora("jobs", "checkpoints", running.id).stdout.splitlines()
     assert row.split() == ["final", "final", "0", "1", "2", "bytes", "-"]
+
+
+def test_a_score_that_was_measured_before_the_checkpoint_shows_its_step(
+    relora: Relora, running: Job, report: Callable[..., None], backends: Backends
+) -> None:
+    report(running, Evaluated(step=30, loss=3.0, perplexity=20.1, tokens=1000))
+    saved = [
+        Artifact(
+            path=f"checkpoints/step-000000{step}/manifest.json",
+            kind="checkpoint",
+            step=step,
+            size=2,
+            sha256="0" * 64,
+            created_at=datetime.now(UTC),
+        )
+        for step in (30, 40)
+    ]
+    backends.attempts.add_artifacts(running.id, 1, saved)
+    _, stale, fresh = relora("jobs", "checkpoints", running.id).stdout.splitlines()
+    assert stale.endswith("20.100 (step 30)")
+    assert fresh.rstrip().endswith("20.100")
 
 
 @pytest.mark.parametrize("follow", [(), ("--follow",)])

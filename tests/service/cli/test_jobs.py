@@ -15,7 +15,9 @@ import yaml
 from jobs.backends import Backends
 from jobs.schemas.job import Job, JobSpec
 from jobs.schemas.status import JobError, JobStatus, RequestedAction
+from relora_core.events import Evaluated
 from service.cli.tables.table import moment
+from tests.fixtures.reports import step_finished
 from tests.service.cli.conftest import Relora
 from tests.service.files import AddFile
 
@@ -132,6 +134,19 @@ def test_a_job_is_shown(relora: Relora, running: Job) -> None:
     assert facts["model"].strip() == "llama_9m"
     assert facts["tokens/s"].strip() == "500"
     assert facts["started"].strip() == moment(running.started_at)
+
+
+def test_a_score_that_was_measured_before_the_last_step_shows_its_step(
+    relora: Relora, running: Job, report: Callable[..., None]
+) -> None:
+    def perplexity() -> str:
+        lines = relora("jobs", "get", running.id).stdout.splitlines()
+        return next(line.split(maxsplit=1)[1].strip() for line in lines if "perplexity" in line)
+
+    report(running, Evaluated(step=1, loss=3.0, perplexity=20.1, tokens=1000))
+    assert perplexity() == "20.100"
+    report(running, step_finished(90), first=3)
+    assert perplexity() == "20.100 (step 1)"
 
 
 def test_a_job_is_named_by_the_beginning_of_its_id_or_as_the_last(

@@ -1,11 +1,15 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from tests.worker.processes import wait_until
+from worker import celery_worker, generator, init
+from worker.celery_worker import CeleryWorker
 from worker.launchers.process import TiedProcess, log_tail
 
 # As under torchrun, the rank has its own session. A signal to its parent does not reach it.
@@ -124,3 +128,29 @@ def test_a_child_reads_neither_the_environment_nor_the_memory_of_a_hidden_parent
         check=True,
     )
     assert said.stdout.splitlines() == [f"{answer} {file}" for file in ("environ", "mem", "fd/0")]
+
+
+class Hidden(BaseException):
+    """Ends a program as soon as it hides itself."""
+
+
+@pytest.mark.parametrize(
+    ("module", "begin"),
+    [
+        (celery_worker, lambda: object.__new__(CeleryWorker)._start()),
+        (generator, generator.main),
+        (init, init.main),
+    ],
+    ids=["worker", "generator", "init"],
+)
+def test_a_program_that_starts_others_hides_itself_before(
+    module: ModuleType, begin: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hide() -> None:
+        raise Hidden
+
+    monkeypatch.setattr(module, "forbid_inspection", hide)
+    monkeypatch.setattr(sys, "argv", [module.__name__])
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # a worker sets it
+    with pytest.raises(Hidden):
+        begin()
