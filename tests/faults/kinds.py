@@ -1,20 +1,25 @@
 """The kinds of faults that the soak injects, each with how it is healed."""
 
 import signal
+import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
 from redis import Redis
 
+from tests.faults.mixed_worker import GPU_LOST, MEMINFO
 from tests.faults.system import Node, System, kill
-from tests.fixtures.disks import fill
+from tests.fixtures.cgroups import new_memory_cgroup
+from tests.fixtures.disks import fill, read_only
 from tests.fixtures.proxy import Answer, Proxy
 
 Inject = Callable[[System, Random], None]
 KINDS: dict[str, Inject] = {}
 FIRST_CHECKPOINT_SECONDS = 10.0
+GARBAGE = b"\0garbage"
 
 
 def kind(name: str) -> Callable[[Inject], Inject]:
@@ -51,10 +56,21 @@ def _(system: System, random: Random) -> None:
     _node(system, random).worker.signal(signal.SIGKILL)
 
 
-@kind("trainer killed, as when memory runs out")
+@kind("trainer killed")
 def _(system: System, random: Random) -> None:
     for pid in _node(system, random).trainers():
         kill(pid, signal.SIGKILL)
+
+
+@kind("trainer killed by the kernel, as its container has no more memory")
+def _(system: System, random: Random) -> None:
+    with new_memory_cgroup() as cgroup:
+        for pid in _node(system, random).trainers():
+            with suppress(OSError):  # it has ended
+                Path(f"/proc/{pid}/oom_score_adj").write_text("1000")  # killed before the others
+                cgroup.add(pid)
+        cgroup.allow_no_more()
+        subprocess.run(cgroup.allocate_until_one_is_killed())
 
 
 @kind("worker and trainer killed, as when a node is lost")
@@ -177,6 +193,27 @@ def _(system: System, random: Random) -> None:
     _heal(system.storage, after=random.uniform(3, 10))
 
 
+# --- nodes -----------------------------------------------------------------------------------
+
+
+def _lacks(name: str, content: str) -> Inject:
+    """A file on the node's disk says what it lacks. Its attempt ends, and it takes no job."""
+
+    def inject(system: System, random: Random) -> None:
+        node = _node(system, random)
+        (node.data_dir / name).write_text(content)
+        for pid in node.trainers():
+            kill(pid, signal.SIGKILL)
+        time.sleep(random.uniform(4, 8))
+        (node.data_dir / name).unlink()
+
+    return inject
+
+
+kind("node without memory")(_lacks(MEMINFO, "MemAvailable: 100000 kB\n"))
+kind("GPU of a node that torch cannot use")(_lacks(GPU_LOST, ""))
+
+
 # --- disks and files -------------------------------------------------------------------------
 
 
@@ -188,6 +225,12 @@ def _(system: System, random: Random) -> None:
     (disk / "filler").unlink()
 
 
+@kind("disk of a node read-only")
+def _(system: System, random: Random) -> None:
+    with read_only(_node(system, random).data_dir):
+        time.sleep(random.uniform(4, 8))
+
+
 @kind("events of a run corrupted")
 def _(system: System, random: Random) -> None:
     for workdir in _node(system, random).workdirs():
@@ -196,13 +239,14 @@ def _(system: System, random: Random) -> None:
 
 @kind("newest checkpoint on a node corrupted, and its worker killed")
 def _(system: System, random: Random) -> None:
-    node = _node(system, random)
-    deadline = time.monotonic() + FIRST_CHECKPOINT_SECONDS
-    while not (found := _checkpoints(node)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    _kill_all(node)
-    for manifest in found[-1:]:
-        _flip(manifest.parent / "state.json")
+    for folder in _newest_checkpoint(_node(system, random)):
+        _flip(folder / "state.json")
+
+
+@kind("manifest of the newest checkpoint on a node is garbage, and its worker killed")
+def _(system: System, random: Random) -> None:
+    for folder in _newest_checkpoint(_node(system, random)):
+        _overwrite(folder / "manifest.json", GARBAGE)
 
 
 @kind("cached tokens of a node cut, and its worker killed")
@@ -214,9 +258,26 @@ def _(system: System, random: Random) -> None:
         file.write_bytes(content[: len(content) // 2])
 
 
+@kind("manifests of the cached tokens of a node are garbage, and its worker killed")
+def _(system: System, random: Random) -> None:
+    node = _node(system, random)
+    _kill_all(node)
+    for file in (node.data_dir / "cache").rglob("manifest.json"):
+        _overwrite(file, GARBAGE)
+
+
+def _newest_checkpoint(node: Node) -> list[Path]:
+    """The last one's folder, if there is one soon, when its worker and trainer are killed."""
+    deadline = time.monotonic() + FIRST_CHECKPOINT_SECONDS
+    while not (found := _checkpoints(node)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    _kill_all(node)
+    return found[-1:]
+
+
 def _checkpoints(node: Node) -> list[Path]:
     return [
-        manifest
+        manifest.parent
         for workdir in node.workdirs()
         for manifest in sorted(workdir.glob("checkpoints/step-*/manifest.json"))
     ]
@@ -228,6 +289,11 @@ def _append(file: Path, content: bytes) -> None:
             writer.write(content)
     except OSError:
         return
+
+
+def _overwrite(file: Path, content: bytes) -> None:
+    if file.exists():
+        file.write_bytes(content)
 
 
 def _flip(file: Path) -> None:

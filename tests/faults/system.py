@@ -103,11 +103,14 @@ def build(
         "database_url": database.url(settings.database_url),
         "broker_url": broker.url(settings.broker_url),
     }
-    endpoint = {"AWS_ENDPOINT_URL": storage.url(os.environ["AWS_ENDPOINT_URL"])}
+    variables = {
+        "AWS_ENDPOINT_URL": storage.url(os.environ["AWS_ENDPOINT_URL"]),
+        "CUDA_VISIBLE_DEVICES": "",  # torch finds no GPU
+    }
 
     def program(name: str, arguments: Sequence[str], data_dir: Path) -> Program:
         own = settings.model_copy(update={**through, "data_dir": data_dir})
-        return Program(name, arguments, environ(own) | endpoint, folder / f"{name}.log")
+        return Program(name, arguments, environ(own) | variables, folder / f"{name}.log")
 
     nodes = [
         Node(disk, program(f"worker-{number}", WORKER, disk))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jobs.settings import Settings
-from tests.fixtures.disks import MakeDisk, fill, make_read_only
+from tests.fixtures.disks import MakeDisk, fill, read_only
 from worker.node import health as module
 from worker.node.health import Health, disk_problem, gpu_problem, is_node_error, memory_problem
 
@@ -25,10 +25,11 @@ def test_a_full_disk_is_a_problem_of_the_node(make_disk: MakeDisk) -> None:
 
 def test_a_read_only_cache_is_a_problem_of_the_node(make_disk: MakeDisk) -> None:
     disk = make_disk()
-    make_read_only(disk)
-    assert disk_problem(disk / "cache", 0) == (
-        f"cannot write into {disk}/cache: Read-only file system"
-    )
+    with read_only(disk):
+        assert disk_problem(disk / "cache", 0) == (
+            f"cannot write into {disk}/cache: Read-only file system"
+        )
+    assert disk_problem(disk / "cache", 0) is None
 
 
 def test_a_disk_with_too_little_room_is_a_problem_that_names_the_setting(
