@@ -15,6 +15,7 @@ from relora_core.shapes.names import check_names
 from relora_core.spec import ConfigModel
 from relora_core.spec.error_messages import FieldError
 from relora_core.spec.file_uris import existing_path, is_pattern, readings
+from relora_core.spec.local_copies import pretrained
 
 
 def model_problems(spec: JobSpec) -> Iterator[FieldError]:
@@ -53,7 +54,7 @@ def file_problems(spec: JobSpec) -> Iterator[FieldError]:
     for path, uri in spec.data.places():
         if reason := data_problem(uri):
             yield FieldError(path, reason)
-    for path, name in spec.pretrained():
+    for path, name in pretrained(spec):
         if reason := _missing(name):
             yield FieldError(path, reason)
 

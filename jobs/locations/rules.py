@@ -25,6 +25,7 @@ from jobs.settings import Settings
 from relora_core.spec import is_hub_dataset
 from relora_core.spec.error_messages import FieldError
 from relora_core.spec.file_uris import readings
+from relora_core.spec.local_copies import pretrained
 
 ALLOW_PRIVATE = "an operator may allow it with RELORA_WEBHOOK_ALLOW_PRIVATE=true"
 _HUB = "hf://"
@@ -68,7 +69,7 @@ def _sources(spec: JobSpec) -> Iterator[tuple[str, str, list[Place]]]:
     """Yield the fields that name inputs of a job: the field, its value, the places it may mean."""
     for path, uri in spec.data.places():
         yield path, uri, _data_places(uri)
-    for path, name in spec.pretrained():
+    for path, name in pretrained(spec):
         yield path, name, _pretrained_places(name)
 
 

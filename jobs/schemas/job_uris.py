@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from jobs.schemas.job import JobSpec
+from relora_core.spec.local_copies import pretrained
 from relora_core.workdir.files import CHECKPOINTS, FINAL, MERGED, STEP_NAME
 
 SCHEME = "job://"
@@ -26,4 +27,4 @@ def parse(uri: str) -> tuple[str, str] | None:
 
 def uris_of(spec: JobSpec) -> Iterator[tuple[str, str]]:
     """Yield the fields of a spec that name files of another job, with their URIs."""
-    return ((path, name) for path, name in spec.pretrained() if name.startswith(SCHEME))
+    return ((path, name) for path, name in pretrained(spec) if name.startswith(SCHEME))

@@ -1,9 +1,19 @@
-"""Replace the models and tokenizers of a spec by the local copies that were fetched for the run."""
+"""The models and tokenizers that a spec names, and their local copies, fetched for the run."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from relora_core.spec import LowRank, PretrainedModel, PretrainedTokenizer, TrainSpec
 from relora_core.spec.file_uris import local_path
+
+
+def pretrained(spec: TrainSpec) -> Iterator[tuple[str, str]]:
+    """Yield the path of each field that names a model or a tokenizer, and the name."""
+    if isinstance(spec.model, PretrainedModel):
+        yield "model.pretrained", spec.model.pretrained
+    if isinstance(spec.tokenizer, PretrainedTokenizer):
+        yield "tokenizer.pretrained", spec.tokenizer.pretrained
+    if isinstance(spec.method, LowRank) and spec.method.warm_start_from is not None:
+        yield "method.warm_start_from", spec.method.warm_start_from
 
 
 def with_copies(spec: TrainSpec, staged: Mapping[str, str]) -> TrainSpec:

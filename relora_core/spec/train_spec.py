@@ -17,7 +17,6 @@ from relora_core.spec.model import (
     NoTokenizer,
     PresetModel,
     PretrainedModel,
-    PretrainedTokenizer,
     TokenizerSpec,
     TrainedTokenizer,
     with_own_tokenizer,
@@ -327,15 +326,6 @@ class TrainSpec(Spec):
     def starts_from_weights(self) -> bool:
         """Whether the model starts from pretrained weights. A warm start does not count."""
         return isinstance(self.model, PretrainedModel) and self.model.init == "weights"
-
-    def pretrained(self) -> Iterator[tuple[str, str]]:
-        """Yield the path of each field that names a model or a tokenizer, and the name."""
-        if isinstance(self.model, PretrainedModel):
-            yield "model.pretrained", self.model.pretrained
-        if isinstance(self.tokenizer, PretrainedTokenizer):
-            yield "tokenizer.pretrained", self.tokenizer.pretrained
-        if isinstance(self.method, LowRank) and self.method.warm_start_from is not None:
-            yield "method.warm_start_from", self.method.warm_start_from
 
     @property
     def unit(self) -> Unit:
