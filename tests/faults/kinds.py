@@ -18,7 +18,7 @@ from tests.fixtures.proxy import Answer, Proxy
 
 Inject = Callable[[System, Random], None]
 KINDS: dict[str, Inject] = {}
-FIRST_CHECKPOINT_SECONDS = 10.0
+SOON_SECONDS = 60.0
 GARBAGE = b"\0garbage"
 
 
@@ -30,10 +30,17 @@ def kind(name: str) -> Callable[[Inject], Inject]:
     return register
 
 
-def _node(system: System, random: Random) -> Node:
-    """One that trains, if any does."""
-    busy = [node for node in system.nodes if node.trainers()]
-    return random.choice(busy or system.nodes)
+def _trains(node: Node) -> bool:
+    return bool(node.trainers())
+
+
+def _node(system: System, random: Random, *, ready: Callable[[Node], bool] = _trains) -> Node:
+    """One that trains, if any does soon."""
+    deadline = time.monotonic() + SOON_SECONDS
+    while not (found := list(filter(ready, system.nodes))) and time.monotonic() < deadline:
+        system.restart_if_dead()
+        time.sleep(0.1)
+    return random.choice(found or system.nodes)
 
 
 def _heal(proxy: Proxy, *, after: float) -> None:
@@ -239,13 +246,13 @@ def _(system: System, random: Random) -> None:
 
 @kind("newest checkpoint on a node corrupted, and its worker killed")
 def _(system: System, random: Random) -> None:
-    for folder in _newest_checkpoint(_node(system, random)):
+    for folder in _newest_checkpoint(system, random):
         _flip(folder / "state.json")
 
 
 @kind("manifest of the newest checkpoint on a node is garbage, and its worker killed")
 def _(system: System, random: Random) -> None:
-    for folder in _newest_checkpoint(_node(system, random)):
+    for folder in _newest_checkpoint(system, random):
         _overwrite(folder / "manifest.json", GARBAGE)
 
 
@@ -266,13 +273,11 @@ def _(system: System, random: Random) -> None:
         _overwrite(file, GARBAGE)
 
 
-def _newest_checkpoint(node: Node) -> list[Path]:
-    """The last one's folder, if there is one soon, when its worker and trainer are killed."""
-    deadline = time.monotonic() + FIRST_CHECKPOINT_SECONDS
-    while not (found := _checkpoints(node)) and time.monotonic() < deadline:
-        time.sleep(0.05)
+def _newest_checkpoint(system: System, random: Random) -> list[Path]:
+    """The folder of a node's newest one, when the node's worker and trainer are killed."""
+    node = _node(system, random, ready=lambda node: _trains(node) and bool(_checkpoints(node)))
     _kill_all(node)
-    return found[-1:]
+    return _checkpoints(node)[-1:]
 
 
 def _checkpoints(node: Node) -> list[Path]:
