@@ -1,5 +1,6 @@
 """The state of a run: everything that a checkpoint needs, except the spec."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -56,3 +57,5 @@ class TrainState:
     # W0 of the target layers, fp32, on the CPU, read-only; empty without a spectrum
     reference: dict[str, Tensor] = field(default_factory=dict)
     spectra: list[UpdateSpectrum] = field(default_factory=list)  # the spectra of W - W0 so far
+    # sets every A by the gradient on the batches from this number on
+    follow_gradient: Callable[[PreTrainedModel, int], None] | None = None

@@ -207,7 +207,7 @@ class _Run:
             tokens=tokens,
             parameters=phase.plan.total,
             trainable_parameters=phase.plan.trained,
-            frozen_parameters=phase.plan.frozen + phase.plan.still,
+            frozen_parameters=phase.plan.total - phase.plan.trained,
             memory=self.memory(phase, micro_batch),
             largest_micro_batch_size=self.largest_micro_batch(phase),
             model_flops_per_token=model_flops(self.shape, self.sequence_length),

@@ -23,7 +23,7 @@ _FP32 = 4
 class Memory:
     """The bytes on one device. `residual` is on the host, or in a file if the CPU is the device."""
 
-    weights: int  # fp32: all trained weights, and frozen weights that are not targets
+    weights: int  # fp32: all trained weights, frozen weights that are not targets, A
     frozen: int  # W of the targets in its storage type, with its scales
     gradients: int
     buckets: int  # copies of the gradients that ranks send to average them
@@ -50,7 +50,7 @@ def memory(
     If `accumulates`, the gradients of one micro-batch stay in memory while the next one runs.
     """
     plan = step.plan
-    weights = _FP32 * (plan.trained + plan.still)
+    weights = _FP32 * (plan.trained + plan.still + plan.fixed)
     frozen = sum(
         stored_bytes(linear, frozen_dtype, as_stored=plan.as_stored)
         for linear in plan.frozen_linears

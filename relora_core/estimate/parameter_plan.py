@@ -20,13 +20,15 @@ class ParameterPlan:
     """The numbers of parameters of a model in one phase.
 
     `trained` are fp32 with a gradient. `frozen` are the targets' weights in the storage type.
-    `still` are the other frozen linear layers of the blocks: fp32, without a gradient.
+    `still` are the other frozen linear layers of the blocks: fp32, without a gradient. `fixed` is A
+    if it is not trained, likewise.
     """
 
     shape: ModelShape
     trained: int
     frozen: int = 0
     still: int = 0
+    fixed: int = 0
     rank: int = 0
     targets: frozenset[Linear] = frozenset()
     narrow: frozenset[Linear] = frozenset()  # too narrow for the rank: trained in full
@@ -38,7 +40,7 @@ class ParameterPlan:
 
     @property
     def total(self) -> int:
-        return self.trained + self.frozen + self.still
+        return self.trained + self.frozen + self.still + self.fixed
 
     @property
     def state(self) -> int:
@@ -50,9 +52,9 @@ class ParameterPlan:
         return frozenset() if self.factored else self.targets
 
     def cast(self, *, tokens: int) -> int:
-        """Return the number of trained matrix entries that autocast copies to bf16.
+        """Return the number of entries of trained matrices that autocast copies to bf16.
 
-        Factors that are merged with W are not copied.
+        A counts too if it is not trained. Factors that are merged with W are not copied.
         """
         return sum(
             (w.weights if self.is_dense(w) and not self.is_frozen(w) else 0)
@@ -116,11 +118,13 @@ def low_rank(shape: ModelShape, method: LowRank, *, as_stored: bool = False) -> 
     narrow = frozenset(w for w in shape.linears if is_below_rank(w.names[0], w.shape, method))
     still = sum(w.weights for w in shape.linears if w.in_block and w not in targets | narrow)
     frozen = sum(linear.weights for linear in targets)
+    fixed = 0 if method.train_a else sum(w.count * method.rank * w.d_in for w in targets)
     return ParameterPlan(
         shape,
-        trained=shape.parameters - frozen - still + _update_elements(targets, method),
+        trained=shape.parameters - frozen - still + _update_elements(targets, method) - fixed,
         frozen=frozen,
         still=still,
+        fixed=fixed,
         rank=method.rank,
         targets=targets,
         narrow=narrow,

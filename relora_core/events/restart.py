@@ -49,7 +49,7 @@ class OptimizerReset(Event):
     type: Literal["train.optimizer_reset"] = "train.optimizer_reset"
     step: int
     restart: int
-    mode: Literal["magnitude", "random", "zero"]
+    mode: Literal["magnitude", "random", "zero", "keep", "rotate"]
     kept: float = Field(description="Share of the entries that kept their state.")
 
     def __str__(self) -> str:

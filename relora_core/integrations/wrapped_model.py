@@ -19,7 +19,8 @@ from relora_core.lowrank.inject import (
     prepare_frozen,
     residuals,
 )
-from relora_core.lowrank.restart import reinitialize, restart
+from relora_core.lowrank.optimizer_reset import can_rotate
+from relora_core.lowrank.restart import NewFactors, reinitialize, restart
 from relora_core.spec import FrozenDtype, OptimizerReset, ReloraMethod, Variant
 
 
@@ -36,6 +37,8 @@ class ReLoRAOptions(TypedDict, total=False):
     trainable_scaling: bool
     frozen_dtype: FrozenDtype  # default: bf16 if the model's weights are bf16, else fp32
     variant: Variant
+    factor_init: Literal["random", "orthogonal"]  # without batches there is no gradient
+    train_a: bool
     optimizer_reset: OptimizerReset
 
 
@@ -63,6 +66,7 @@ class ReLoRA(nn.Module):
             )
         own_dtype: FrozenDtype = "bf16" if model.dtype == torch.bfloat16 else "fp32"
         self.method = ReloraMethod.model_validate({"frozen_dtype": own_dtype, **options})
+        _check_factors(self.method)
         self.seed = seed
         self.__class__ = _class_for(type(model))
         inject(model, self.method)
@@ -106,7 +110,7 @@ class ReLoRA(nn.Module):
             self.method,
             step=step,
             number=int(self.restarts),
-            seed=self.seed,
+            new=NewFactors(self.seed),
         )
 
     def merged(self, dtype: torch.dtype | None = None) -> PreTrainedModel:
@@ -123,11 +127,20 @@ class ReLoRA(nn.Module):
         return plain.push_to_hub(name, **options)
 
 
+def _check_factors(method: ReloraMethod) -> None:
+    if method.factor_init == "gradient":
+        raise ModelError(
+            "ReLoRA has no batches to compute a gradient on; take factor_init random or orthogonal"
+        )
+    if method.rotation_conflict is not None:
+        raise ModelError(f"optimizer_reset {method.rotation_conflict}")
+
+
 def check_optimizer(model: ReLoRA, optimizer: Optimizer) -> None:
     """Raise `ModelError` if the optimizer misses a factor, or if a restart cannot reset it."""
     groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
     for name, layer in low_rank_layers(model):
-        for factor in (layer.lora_a, layer.lora_b):
+        for factor in layer.trained_factors:
             if id(factor) not in groups:
                 raise ModelError(
                     f"the optimizer does not train the factors of {name}: make it after ReLoRA, "
@@ -138,6 +151,11 @@ def check_optimizer(model: ReLoRA, optimizer: Optimizer) -> None:
                     "a restart resets the moments of Adam, and this optimizer has no betas: take "
                     "torch.optim.AdamW, or AdamW8bit of bitsandbytes"
                 )
+        if model.method.optimizer_reset.mode == "rotate" and not can_rotate(optimizer, layer):
+            raise ModelError(
+                f"optimizer_reset rotate needs moments in fp32, and this optimizer has those of "
+                f"{name} in 8 bits: take torch.optim.AdamW, or another mode"
+            )
 
 
 def _class_for(model_class: type[PreTrainedModel]) -> type[ReLoRA]:

@@ -47,6 +47,10 @@ class PlainMoment:
     def clear(self) -> None:
         self.tensor.zero_()
 
+    def set(self, values: Tensor) -> None:
+        """Replace all values. They have the parameter's whole shape."""
+        to_local(self.tensor).copy_(to_local(distribute_like(values, like=self.tensor)))
+
 
 @dataclass(frozen=True)
 class CodedMoment:

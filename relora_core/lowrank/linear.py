@@ -22,6 +22,8 @@ class LowRankUpdate(nn.Module):
     learning, unlike the tanh of a number that is reset to zero.
     """
 
+    orthonormal: bool = False  # whether A starts with orthonormal rows, or Kaiming-uniform
+
     def __init__(self, d_out: int, d_in: int, method: Factors, *, device: torch.device) -> None:
         super().__init__()
         self.alpha_over_rank = method.alpha / method.rank
@@ -31,6 +33,10 @@ class LowRankUpdate(nn.Module):
         self.lora_gain = (
             nn.Parameter(torch.ones(1, device=device)) if method.trainable_scaling else None
         )
+
+    @property
+    def trained_factors(self) -> list[nn.Parameter]:
+        return [factor for factor in (self.lora_a, self.lora_b) if factor.requires_grad]
 
     @property
     def scale(self) -> Tensor | float:
@@ -57,7 +63,7 @@ class LowRankUpdate(nn.Module):
     @torch.no_grad()
     def start(self, *, generator: Generator) -> None:
         """Draw A, clear B and set s to alpha / r. Then the update is zero, and B has a gradient."""
-        _draw(self.lora_a, generator)
+        _draw(self.lora_a, generator, orthonormal=self.orthonormal)
         self.lora_b.zero_()
         if self.lora_gain is not None:
             self.lora_gain.fill_(1)
@@ -67,8 +73,9 @@ class LowRankLinear(LowRankUpdate):
     """The layer y = W x + s B A x + bias, with W frozen.
 
     Source: arXiv 2307.05695, equation 2. Shapes: x (..., d_in); W (d_out, d_in), as stored.
-    A starts Kaiming-uniform and B zero, so the update starts at zero and B has a gradient from
-    the first step on. `method.variant` selects how it is computed (see `lowrank.variant`).
+    B starts at zero, so the update does too. `method.factor_init` says how A starts. A is not zero,
+    so B has a gradient from the first step on. `method.variant` selects how the layer is computed
+    (see `lowrank.variant`).
     """
 
     def __init__(
@@ -81,6 +88,8 @@ class LowRankLinear(LowRankUpdate):
     ) -> None:
         d_out, d_in = weight.shape
         super().__init__(d_out, d_in, method, device=weight.device)
+        self.orthonormal = method.factor_init != "random"
+        self.lora_a.requires_grad = method.train_a
         self.transposed = transposed  # whether the plain layer stored W as (d_in, d_out)
         self.frozen = build_frozen(weight, method.frozen_dtype)
         self.bias = bias
@@ -148,10 +157,24 @@ class FactoredLinear(LowRankUpdate):
 
 
 @torch.no_grad()
-def _draw(factor: Tensor, generator: Generator) -> None:
-    bound = 1 / math.sqrt(factor.shape[1])  # kaiming_uniform_ with a = sqrt(5)
-    drawn = torch.empty(factor.shape).uniform_(-bound, bound, generator=generator)
+def _draw(factor: Tensor, generator: Generator, *, orthonormal: bool = False) -> None:
+    if orthonormal:
+        drawn = _orthonormal_rows(factor.shape, generator)
+    else:
+        bound = 1 / math.sqrt(factor.shape[1])  # kaiming_uniform_ with a = sqrt(5)
+        drawn = torch.empty(factor.shape).uniform_(-bound, bound, generator=generator)
     to_local(factor).copy_(to_local(distribute_like(drawn, like=factor)))
+
+
+def _orthonormal_rows(shape: torch.Size, generator: Generator) -> Tensor:
+    """Return a matrix with orthonormal rows, all equally likely.
+
+    It is computed in fp64, so that the rounding of another CPU seldom reaches the fp32 numbers.
+    """
+    rows, columns = shape
+    normal = torch.randn(columns, rows, dtype=torch.float64, generator=generator)
+    q, triangle = torch.linalg.qr(normal)
+    return (q * triangle.diagonal().sign()).T.float()
 
 
 def _generator(seed: int, restart: int, name: str) -> Generator:

@@ -20,8 +20,17 @@ import torch
 from torch import Generator, Tensor
 from torch.optim import Optimizer
 
-from relora_core.lowrank.adam_state import AdamState
-from relora_core.spec import MagnitudeReset, OptimizerReset, RandomReset, ZeroReset
+from relora_core.distributed.dtensor import full_tensor
+from relora_core.lowrank.adam_state import AdamState, PlainMoment
+from relora_core.lowrank.linear import LowRankLinear
+from relora_core.spec import (
+    KeepReset,
+    MagnitudeReset,
+    OptimizerReset,
+    RandomReset,
+    RotateReset,
+    ZeroReset,
+)
 
 
 @torch.no_grad()
@@ -37,7 +46,7 @@ def reset_optimizer_state(
     `generator` (on the CPU) decides what the mode `random` keeps. All ranks seed it alike, so
     that they keep the same entries.
     """
-    betas = {id(p): group["betas"] for group in optimizer.param_groups for p in group["params"]}
+    betas = _betas(optimizer)
     kept = total = 0
     for parameter in parameters:
         total += parameter.numel()
@@ -53,6 +62,8 @@ def _reset(
     match reset:
         case ZeroReset():
             return _clear(state)
+        case KeepReset() | RotateReset():
+            return state.first.values().numel()
         case MagnitudeReset():
             keep = _largest(state.first.values(), 1 - reset.ratio)
         case RandomReset():
@@ -62,6 +73,47 @@ def _reset(
         case _:
             assert_never(reset)
     return _prune(state, keep, betas)
+
+
+def can_rotate(optimizer: Optimizer, layer: LowRankLinear) -> bool:
+    """Return whether the moments of B can be written: codes of 8 bits cannot."""
+    state = optimizer.state.get(layer.lora_b)
+    return not state or isinstance(AdamState(state).first, PlainMoment)
+
+
+@torch.no_grad()
+def rotate_state(optimizer: Optimizer, layer: LowRankLinear, old_a: Tensor) -> None:
+    """Express the moments of B in the rows of the new A. The rows of both A are orthonormal.
+
+    With G the gradient of W, the gradient of B is s G Aᵀ. So a first moment m becomes m Q with
+    Q = A_old A_newᵀ; what lies outside of the rows of A_old is taken as zero. The second moment is
+    that of LDAdam (arXiv 2410.16103, algorithm 1): with independent entries of a row, the variances
+    v̂ - m̂² add up with the squares of Q, and, with squares of each entry,
+
+        v = (1 - β₂ᵗ) max(|(v̂ - m̂²) Q² + (m̂ Q)²|, (m̂ Q)² (1 - β₂) / (1 - β₁))
+
+    The second term is not LDAdam's. It keeps the bound: v̂ - m̂² can be negative, and the sum zero
+    where m̂ Q is not. Without a rotation it changes nothing, because Adam is within the bound.
+    """
+    state = optimizer.state.get(layer.lora_b)
+    if not state or not AdamState(state).step:  # no step has been taken yet
+        return
+    adam = AdamState(state)
+    assert isinstance(adam.first, PlainMoment)
+    assert isinstance(adam.second, PlainMoment)
+    beta1, beta2 = _betas(optimizer)[id(layer.lora_b)]
+    correction1, correction2 = 1 - beta1**adam.step, 1 - beta2**adam.step
+    q = old_a @ full_tensor(layer.lora_a).T  # (r, r)
+    first, second = adam.first.values() / correction1, adam.second.values() / correction2
+    rotated = first @ q  # (d_out, r)
+    adam.first.set(correction1 * rotated)
+    variance = (second - first.square()) @ q.square()
+    least = rotated.square() * (1 - beta2) / (1 - beta1)
+    adam.second.set(correction2 * (variance + rotated.square()).abs().maximum(least))
+
+
+def _betas(optimizer: Optimizer) -> dict[int, tuple[float, float]]:
+    return {id(p): group["betas"] for group in optimizer.param_groups for p in group["params"]}
 
 
 def _clear(state: AdamState) -> int:

@@ -4,6 +4,8 @@ The learning rate warms up again after it (`relora_core.optim.timeline`).
 """
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +15,17 @@ from relora_core.distributed.dtensor import full_tensor, sum_over_shards, to_loc
 from relora_core.events import AnyTrainEvent, Merged, OptimizerReset, Reinitialized
 from relora_core.lowrank.inject import low_rank_layers
 from relora_core.lowrank.linear import LowRankLinear
-from relora_core.lowrank.optimizer_reset import reset_optimizer_state
+from relora_core.lowrank.optimizer_reset import reset_optimizer_state, rotate_state
 from relora_core.seeds import generator_seed
-from relora_core.spec import ReloraMethod, ZeroReset
+from relora_core.spec import ReloraMethod, RotateReset, ZeroReset
+
+
+@dataclass(frozen=True)
+class NewFactors:
+    """Where the factors of a new cycle come from."""
+
+    seed: int
+    directions: Callable[[], None] | None = None  # sets A after the draw, for `gradient`
 
 
 def restart(
@@ -25,14 +35,18 @@ def restart(
     *,
     step: int,
     number: int,
-    seed: int,
+    new: NewFactors,
 ) -> list[AnyTrainEvent]:
     """Restart before the step `step`. `number` is 1 for the first restart."""
     merged = merge(model, step=step, restart=number)
-    drawn = reinitialize(model, step=step, restart=number, seed=seed)
-    generator = torch.Generator().manual_seed(generator_seed(seed * 1_000_003 + number))
     layers = [layer for _, layer in low_rank_layers(model)]
-    factors = [p for layer in layers for p in (layer.lora_a, layer.lora_b)]
+    rotates = isinstance(method.optimizer_reset, RotateReset)
+    old = {layer: full_tensor(layer.lora_a).clone() for layer in layers} if rotates else {}
+    drawn = reinitialize(model, step=step, restart=number, seed=new.seed, directions=new.directions)
+    for layer, old_a in old.items():
+        rotate_state(optimizer, layer, old_a)
+    generator = torch.Generator().manual_seed(generator_seed(new.seed * 1_000_003 + number))
+    factors = [factor for layer in layers for factor in layer.trained_factors]
     kept = reset_optimizer_state(optimizer, factors, method.optimizer_reset, generator=generator)
     # the gain is one number, of which no share can be kept: clear its state in every mode
     gains = [layer.lora_gain for layer in layers if layer.lora_gain is not None]
@@ -70,11 +84,25 @@ def _merge(layer: LowRankLinear) -> Tensor:
 
 
 @torch.no_grad()
-def reinitialize(model: nn.Module, *, step: int, restart: int, seed: int) -> Reinitialized:
-    """Draw A, clear B and, if the scale is trained, reset it to alpha / r, in every layer."""
-    square, digest = 0.0, hashlib.sha256()
+def reinitialize(
+    model: nn.Module,
+    *,
+    step: int,
+    restart: int,
+    seed: int,
+    directions: Callable[[], None] | None = None,
+) -> Reinitialized:
+    """Draw A, clear B and, if the scale is trained, reset it to alpha / r, in every layer.
+
+    `directions`, if given, then sets every A.
+    """
     for name, layer in low_rank_layers(model):
         layer.reinitialize(seed=seed, restart=restart, name=name)
+    if directions is not None:
+        with torch.enable_grad():
+            directions()
+    square, digest = 0.0, hashlib.sha256()
+    for _, layer in low_rank_layers(model):
         drawn = full_tensor(layer.lora_a).float().cpu()
         square += float(drawn.double().square().sum())
         digest.update(drawn.numpy().tobytes())

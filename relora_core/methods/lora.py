@@ -1,5 +1,6 @@
 """LoRA (arXiv 2106.09685): one low-rank update, after an optional full-rank warm start."""
 
+from collections.abc import Callable
 from functools import partial
 
 from transformers import PreTrainedModel
@@ -44,9 +45,19 @@ class Lora(Method):
         kept = state_by_name(state.model, state.optimizer)
         make_low_rank = partial(self._make_low_rank, step=state.counters.step)
         state.model = state.parallelism.rebuild_with(state.model, make_low_rank)
+        if directions := gradient_directions(state, self.method):
+            directions()
         state.optimizer = build_optimizer(state.model, self.spec.optimizer)
         keep_state(kept, state.model, state.optimizer)
 
     def _make_low_rank(self, model: PreTrainedModel, *, step: int) -> None:
         inject(model, self.method)
         reinitialize(model, step=step, restart=0, seed=self.spec.training.seed)
+
+
+def gradient_directions(state: TrainState, method: LowRank) -> Callable[[], None] | None:
+    """Return what sets every A by the gradient on the batches that come next, if it is wanted."""
+    if method.factor_init != "gradient":
+        return None
+    assert state.follow_gradient is not None
+    return partial(state.follow_gradient, state.model, state.counters.next_batch)

@@ -4,8 +4,8 @@ from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
 from relora_core.events import AnyTrainEvent, LearningRateRestarted, Phase
-from relora_core.lowrank.restart import restart
-from relora_core.methods.lora import Lora
+from relora_core.lowrank.restart import NewFactors, restart
+from relora_core.methods.lora import Lora, gradient_directions
 from relora_core.methods.method import Method
 from relora_core.optim.optimizers import factor_learning_rate
 from relora_core.optim.timeline import Timeline
@@ -34,7 +34,12 @@ class Relora(Method):
         step = state.counters.step
         number = state.counters.restarts = state.counters.restarts + 1
         events = restart(
-            state.model, state.optimizer, self.method, step=step, number=number, seed=self.seed
+            state.model,
+            state.optimizer,
+            self.method,
+            step=step,
+            number=number,
+            new=NewFactors(self.seed, gradient_directions(state, self.method)),
         )
         return [*events, self._learning_rate_restarted(state.optimizer, step, number)]
 

@@ -40,11 +40,11 @@ def decay_groups(trainable: list[nn.Parameter], spec: BaseOptimizer) -> Groups:
 
 
 def _factors(model: nn.Module, spec: BaseOptimizer) -> dict[float, list[nn.Parameter]]:
-    """Return all A and B by the ratio of their learning rate to that of the other parameters."""
+    """Return the trained A and B by the ratio of their learning rate to that of the rest."""
     factors: dict[float, list[nn.Parameter]] = defaultdict(list)
     for layer in model.modules():
         if isinstance(layer, LowRankUpdate):
-            factors[_ratio(layer, spec)] += [layer.lora_a, layer.lora_b]
+            factors[_ratio(layer, spec)] += layer.trained_factors
     return factors
 
 

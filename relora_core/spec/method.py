@@ -14,6 +14,7 @@ from relora_core.spec.phases import Phases
 
 FrozenDtype = Literal["fp32", "bf16", "int8", "nf4", "fp8"]
 Variant = Literal["auto", "branches", "merged"]
+FactorInit = Literal["random", "orthogonal", "gradient"]
 Patterns = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=200)]], Field(min_length=1, max_length=100)
 ]
@@ -45,7 +46,27 @@ class ZeroReset(Spec):
     )
 
 
-OptimizerReset = Annotated[MagnitudeReset | RandomReset | ZeroReset, Field(discriminator="mode")]
+class KeepReset(Spec):
+    """Keep all of the state."""
+
+    mode: Literal["keep"] = Field(default="keep", description="Keep all of the state.")
+
+
+class RotateReset(Spec):
+    """Rotate the moments of B into the rows of the new A (arXiv 2410.16103, LDAdam)."""
+
+    mode: Literal["rotate"] = Field(
+        default="rotate",
+        description="Rotate the moments of B into the rows of the new A and keep the step count. "
+        "It needs rows of A that are orthonormal and stay so: `factor_init` orthogonal or "
+        "gradient, and `train_a: false`.",
+    )
+
+
+OptimizerReset = Annotated[
+    MagnitudeReset | RandomReset | ZeroReset | KeepReset | RotateReset,
+    Field(discriminator="mode"),
+]
 
 
 class BaseMethod(Spec):
@@ -122,6 +143,17 @@ class LowRank(Factors):
         description="How a layer is computed. `branches`: W x and B A x, then their sum. "
         "`merged`: W + B A first, then its product with x. `auto` takes the cheaper one for the "
         "layer's shape.",
+    )
+    factor_init: FactorInit = Field(
+        default="random",
+        description="What A is at the switch to low rank and after each restart; B is zero. "
+        "`random`: Kaiming-uniform. `orthogonal`: random orthonormal rows. `gradient`: the first "
+        "right singular vectors of the gradient of W on the next four batches.",
+    )
+    train_a: bool = Field(
+        default=True,
+        description="Whether A is trained. If not, B alone is, and A has neither gradient nor "
+        "optimizer state.",
     )
     warm_start_steps: int | None = Field(
         default=None,
@@ -247,6 +279,18 @@ class ReloraMethod(LowRank):
         default=MagnitudeReset(),
         description="What a restart clears of the optimizer state of the factors.",
     )
+
+    @property
+    def rotation_conflict(self) -> str | None:
+        """Why `optimizer_reset` cannot rotate moments, if it should and cannot."""
+        if self.optimizer_reset.mode != "rotate":
+            return None
+        if self.factor_init != "random" and not self.train_a:
+            return None
+        return (
+            "rotate needs rows of A that are orthonormal and stay so; set factor_init to "
+            "orthogonal or gradient and train_a to false, or take another mode"
+        )
 
     def phases(self, total_steps: int) -> Phases:
         """Return a warm start and a low-rank phase in cycles, the first of `reset_every` steps.

@@ -10,6 +10,7 @@ from relora_core.events import Unit
 from relora_core.presets import RECIPES, expand_recipe, preset_config
 from relora_core.spec.accepted import was_accepted
 from relora_core.spec.data import STAGED_SCHEMES, DataSpec
+from relora_core.spec.factors import check_factors
 from relora_core.spec.method import LowRank, MethodSpec, ReloraMethod, Targets, ignored_fields
 from relora_core.spec.model import (
     ConfigModel,
@@ -126,6 +127,7 @@ class TrainSpec(Spec):
             )
         self._check_rank()
         self._check_variant()
+        check_factors(self.method, self.optimizer, self.training)
         self._check_tokenizer()
         self._check_start()
         self._check_optimizer()

@@ -1,7 +1,7 @@
 """One optimizer step on this rank: forward, backward, averaging, clipping, update."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -141,6 +141,28 @@ class Stepper:
                 return_freed_memory()
         return result
 
+    def backpropagate(self, model: PreTrainedModel, batch: Batch, number: int) -> None:
+        """Run backward from the mean loss of this rank's part of the batch to the embeddings.
+
+        No parameter gets a gradient; hooks of layers see those of their outputs. The model runs as
+        in a step, with gradient checkpointing and with dropout, which the batch's number seeds. But
+        it runs uncompiled, because a compiled one ignores new hooks. Its activations are larger
+        then, so the micro-batches are smaller.
+        """
+        size = max(1, self.micro_batch_size // 2)
+        objective = self.task.objective(model).train()
+        trained = [p for p in model.parameters() if p.requires_grad]
+        self.world.reseed(self.spec.training.seed, number)
+        model.enable_input_require_grads()
+        try:
+            _require_gradients(trained, wanted=False)
+            with torch.compiler.set_stance("force_eager"):
+                for micro_batch in batch.split(size):
+                    self._backward(objective, micro_batch, batch.targets.numel())
+        finally:
+            model.disable_input_require_grads()
+            _require_gradients(trained, wanted=True)
+
     def autocast(self) -> AbstractContextManager[None]:
         if self.spec.training.precision == "bf16":
             return torch.autocast(self.world.device.type, dtype=torch.bfloat16)
@@ -224,3 +246,8 @@ class Stepper:
 
         budget = self.world.minimum(int(_SHARE_TO_FILL * torch.cuda.mem_get_info()[0]))
         return largest_within(budget, self.sequences_per_rank, memory_of)
+
+
+def _require_gradients(parameters: Iterable[nn.Parameter], *, wanted: bool) -> None:
+    for parameter in parameters:
+        parameter.requires_grad = wanted

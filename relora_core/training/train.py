@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from transformers import PreTrainedModel
 
 from relora_core.checkpoint.checkpointer import Checkpoint, Checkpoints
 from relora_core.checkpoint.compatibility import Identity
@@ -19,6 +21,7 @@ from relora_core.events import Emit, Warned
 from relora_core.export.checkpoint_files import CheckpointMetadata
 from relora_core.lowrank.bitsandbytes_extra import require_bitsandbytes
 from relora_core.lowrank.frozen.codes import FP8, INT8
+from relora_core.lowrank.gradient_directions import follow_the_gradient
 from relora_core.lowrank.inject import narrow_layers
 from relora_core.lowrank.targets import abbreviated
 from relora_core.methods import build_method
@@ -45,6 +48,8 @@ _NEEDS = {
     "fp8": "training.precision bf16 and a GPU with fp8 matrix units (Ada, Hopper or newer)",
     "int8": "an NVIDIA GPU (Turing or newer) or a CPU with avx512_vnni",
 }
+
+GRADIENT_BATCHES = 4  # how many of the next batches decide on A, for method.factor_init gradient
 
 
 def train(
@@ -98,9 +103,12 @@ def train(
         with closing(checkpoints), closing(batches):
             timeline = Timeline.of(spec)
             method = build_method(spec, timeline)
+            stepper = Stepper(spec, task, world, report)
+            follow_gradient = _gradient_follower(stepper, batches, world)
 
             def build(checkpoint: Checkpoint | None) -> TrainState:
-                return _build_state(local, method, task, checkpoint, world, report)
+                state = _build_state(local, method, task, checkpoint, world, report)
+                return replace(state, follow_gradient=follow_gradient)
 
             state = build(newest)
             _tell_narrow_layers(spec, state, report)
@@ -110,7 +118,7 @@ def train(
                 state=state,
                 timeline=timeline,
                 method=method,
-                stepper=Stepper(spec, task, world, report),
+                stepper=stepper,
                 batches=batches,
                 task=task,
                 checkpoints=checkpoints,
@@ -141,6 +149,21 @@ def _batches(spec: TrainSpec, task: Task, world: World) -> BatchLoader:
         world_size=world.size,
         device=world.device,
     )
+
+
+def _gradient_follower(
+    stepper: Stepper, batches: BatchLoader, world: World
+) -> Callable[[PreTrainedModel, int], None]:
+    """Return what sets every A by the gradient on the batches from a number on."""
+
+    def follow(model: PreTrainedModel, first: int) -> None:
+        def backward(model: PreTrainedModel) -> None:
+            for number in range(first, first + GRADIENT_BATCHES):
+                stepper.backpropagate(model, batches.batch(number), number)
+
+        follow_the_gradient(model, backward, world)
+
+    return follow
 
 
 def _build_state(

@@ -118,6 +118,26 @@ def test_two_processes_train_like_one(
 
 
 @pytest.mark.parametrize(
+    ("parallelism", "factor_init"), [("ddp", "gradient"), ("fsdp", "orthogonal")]
+)
+def test_two_processes_follow_and_rotate_directions_like_one(
+    parallelism: str, factor_init: str, fork: Fork, tmp_path: Path, make_spec: MakeSpec
+) -> None:
+    spec = spec_of(
+        make_spec,
+        parallelism,
+        frozen_dtype="fp32",
+        factor_init=factor_init,
+        train_a=False,
+        optimizer_reset={"mode": "rotate"},
+    )
+    assert fork(spec, "one").wait(LONGEST_RUN) == 0
+    # the ranks compare the hashes of their factors after each restart
+    assert fork(spec, "two", processes=2).wait(LONGEST_RUN) == 0
+    assert_close(tmp_path / "one", tmp_path / "two", rel=1e-3)
+
+
+@pytest.mark.parametrize(
     ("before", "after"),
     [
         pytest.param(("ddp", 0), ("ddp", 2), id="one to two"),

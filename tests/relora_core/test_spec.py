@@ -100,8 +100,11 @@ WRITTEN = {
     "target_modules": ["*.q_proj"],
     "trainable_scaling": True,
     "frozen_dtype": "fp32",
+    "factor_init": "orthogonal",
+    "train_a": False,
     "warm_start_steps": 10,
     "reset_every": 20,
+    "reset_growth": 1.5,
     "optimizer_reset": {"mode": "zero"},
     "update_projection_every": 50,
     "scale": 0.5,
@@ -110,8 +113,8 @@ OWN_FIELDS = {
     "full": 0,
     "control": 2,  # rank and target_modules, of the run that it is the control of
     "lowrank": 5,
-    "lora": 7,
-    "relora": 9,
+    "lora": 9,
+    "relora": 12,
     "galore": 4,
 }
 
@@ -310,6 +313,30 @@ def test_a_recipe_fills_in_and_what_is_written_wins() -> None:
             'optimizer.factor_learning_rate: must be a number, or must be auto; got "aut"',
         ),
         ({"optimizer": {"factor_learning_rate": 0}}, "optimizer.factor_learning_rate: must be gr"),
+        (
+            {"method": {"name": "relora", "optimizer_reset": {"mode": "rotate"}}},
+            "method.optimizer_reset: rotate needs rows of A that are orthonormal and stay so; set "
+            "factor_init to orthogonal or gradient and train_a to false, or take another mode",
+        ),
+        (
+            {
+                "method": {
+                    "name": "relora",
+                    "optimizer_reset": {"mode": "rotate"},
+                    "factor_init": "gradient",
+                    "train_a": False,
+                },
+                "optimizer": {"name": "adamw_8bit"},
+            },
+            "method.optimizer_reset: rotate needs moments in fp32, and adamw_8bit has them in 8 bi",
+        ),
+        (
+            {
+                "method": {"name": "lora", "factor_init": "gradient"},
+                "training": {"steps": 100, "parallelism": "fsdp"},
+            },
+            "method.factor_init: gradient needs the whole gradient of a layer, which no rank has",
+        ),
         (
             {"method": {"name": "galore"}, "optimizer": {"name": "adamw_8bit"}},
             "optimizer.name: galore runs with adamw alone; got adamw_8bit",

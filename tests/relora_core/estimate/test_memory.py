@@ -15,7 +15,7 @@ from relora_core.estimate import estimate
 from relora_core.estimate.estimates import PhaseEstimate
 from relora_core.events import AnyTrainEvent, PhaseStarted, StepFinished
 from relora_core.lowrank.frozen import integers
-from relora_core.lowrank.inject import inject, low_rank_layers
+from relora_core.lowrank.inject import frozen_parameters, inject, low_rank_layers
 from relora_core.optim.optimizers import build_optimizer
 from relora_core.spec import FrozenDtype, LoraMethod, TrainingSpec, TrainSpec
 from relora_core.tasks.next_token import next_token_objective
@@ -131,6 +131,20 @@ def check_step(
     assert memory.activations + memory.weight_copies + of_the_head == pytest.approx(
         kept, rel=within
     )
+
+
+def test_an_a_that_is_not_trained_costs_its_weights_alone(make_model: MakeModel) -> None:
+    spec = spec_of(LLAMA)
+    fixed = spec.model_copy(update={"method": spec.method.model_copy(update={"train_a": False})})
+    [low, _], [trained, _] = phases_of(fixed), phases_of(spec)
+    model = make_model(**LLAMA, vocab_size=VOCABULARY)
+    make_low_rank(model, fixed)
+    a = sum(layer.lora_a.numel() for _, layer in low_rank_layers(model))
+    assert low.trainable_parameters == sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert low.frozen_parameters == frozen_parameters(model)
+    assert low.memory.weights == trained.memory.weights
+    assert low.memory.gradients == trained.memory.gradients - 4 * a
+    assert low.memory.optimizer == trained.memory.optimizer - 8 * a
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

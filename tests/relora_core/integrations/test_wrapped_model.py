@@ -16,7 +16,7 @@ from relora_core.errors import ModelError
 from relora_core.events import Merged, OptimizerReset, Reinitialized
 from relora_core.integrations.wrapped_model import ReLoRAOptions
 from relora_core.lowrank.inject import low_rank_layers
-from relora_core.spec import ReloraMethod, ZeroReset
+from relora_core.spec import ReloraMethod, RotateReset, ZeroReset
 from tests.relora_core.conftest import TINY_LLAMA, MakeModel, assert_same_weights
 
 TOKENS = torch.arange(32).view(2, 16)
@@ -202,6 +202,44 @@ def test_patterns_that_match_nothing_are_told_with_the_layers_there_are(
         ModelError, match=r"take all_linear, or some of \*\.q_proj, .*\*\.down_proj"
     ):
         ReLoRA(make_model(), rank=4, target_modules=["*.query"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"factor_init": "gradient"}, "no batches to compute a gradient on"),
+        ({"optimizer_reset": {"mode": "rotate"}}, "rotate needs rows of A that are orthonormal"),
+        (
+            {"optimizer_reset": {"mode": "rotate"}, "factor_init": "orthogonal"},
+            "train_a to false",
+        ),
+    ],
+)
+def test_directions_that_a_loop_of_ones_own_cannot_have_are_refused(
+    options: Any, message: str, make_model: MakeModel
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        ReLoRA(make_model(), rank=4, **options)
+
+
+def test_moments_in_8_bits_are_refused_where_a_restart_would_rotate_them(
+    make_model: MakeModel,
+) -> None:
+    model = ReLoRA(
+        make_model(),
+        rank=4,
+        factor_init="orthogonal",
+        train_a=False,
+        optimizer_reset=RotateReset(),
+    )
+    optimizer = optimizer_of(model)
+    _, layer = next(low_rank_layers(model))
+    codes = torch.zeros_like(layer.lora_b, dtype=torch.uint8)
+    moments = {f"state{i}": codes for i in (1, 2)}
+    scales = {f"{part}{i}": torch.zeros(1) for part in ("absmax", "qmap") for i in (1, 2)}
+    optimizer.state[layer.lora_b] = {"step": 1, **moments, **scales}
+    with pytest.raises(ModelError, match=r"rotate needs moments in fp32.*another mode"):
+        model.restart(optimizer)
 
 
 def test_what_is_no_model_of_transformers_is_refused() -> None:

@@ -8,9 +8,17 @@ from torch import Generator, Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from relora_core.lowrank.adam_state import AdamState
-from relora_core.lowrank.optimizer_reset import reset_optimizer_state
+from relora_core.lowrank.linear import LowRankLinear
+from relora_core.lowrank.optimizer_reset import reset_optimizer_state, rotate_state
 from relora_core.optim.optimizers import build_optimizer, step_if
-from relora_core.spec import OPTIMIZERS, MagnitudeReset, OptimizerReset, RandomReset, ZeroReset
+from relora_core.spec import (
+    OPTIMIZERS,
+    MagnitudeReset,
+    OptimizerReset,
+    RandomReset,
+    ReloraMethod,
+    ZeroReset,
+)
 
 METHOD_PAGE = Path(__file__).parents[3] / "docs/method.md"
 LEARNING_RATE = 1e-3
@@ -115,6 +123,29 @@ def test_the_bound_holds_for_gradients_that_try_to_break_it(
         factor.size = 1e3
         largest = max(float(updates.max()), float(factor.train(100).max()))
         assert largest < bound * 1.001
+
+
+def test_the_bound_holds_after_the_rotation_that_makes_the_second_moment_of_ldadam_zero() -> None:
+    """There is one if v̂ < m̂², as after ten loud gradients that follow quiet ones."""
+    method = ReloraMethod(rank=2, frozen_dtype="fp32", factor_init="orthogonal", train_a=False)
+    layer = LowRankLinear(torch.zeros(1, 3), None, method, transposed=False)
+    old_a = torch.eye(2, 3)
+    optimizer = AdamW([layer.lora_b], lr=LEARNING_RATE, betas=(0.9, 0.999), weight_decay=0)
+    for size in [0.0] * 50 + [1.0] * 10:
+        layer.lora_b.grad = size * torch.tensor([[1.0, -1.0]])
+        optimizer.step()
+    state = AdamState(optimizer.state[layer.lora_b])
+    m = state.first.values()[0, 0] / (1 - 0.9**60)
+    v = state.second.values()[0, 0] / (1 - 0.999**60)
+    angle = math.asin(v / m**2) / 2
+    q = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    layer.lora_a.data = torch.cat([q.T, torch.zeros(2, 1)], dim=1)
+    rotate_state(optimizer, layer, old_a)
+    before = layer.lora_b.detach().clone()
+    layer.lora_b.grad = torch.zeros(1, 2)
+    optimizer.step()
+    largest = float((layer.lora_b.detach() - before).abs().max()) / LEARNING_RATE
+    assert 1 < largest < math.sqrt((1 - 0.9) / (1 - 0.999)) * 1.001
 
 
 def documented(mode: OptimizerReset) -> dict[str, list[float]]:

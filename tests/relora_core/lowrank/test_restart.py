@@ -3,11 +3,19 @@ from typing import get_args
 import pytest
 import torch
 from torch.optim import AdamW
+from transformers import PreTrainedModel
 
 from relora_core.events import Merged, OptimizerReset, Reinitialized
 from relora_core.lowrank.inject import inject, low_rank_layers, merged_state
-from relora_core.lowrank.restart import merge, reinitialize, restart
-from relora_core.spec import FrozenDtype, ReloraMethod, ZeroReset
+from relora_core.lowrank.restart import NewFactors, merge, reinitialize, restart
+from relora_core.spec import (
+    FactorInit,
+    FrozenDtype,
+    KeepReset,
+    ReloraMethod,
+    RotateReset,
+    ZeroReset,
+)
 from tests.relora_core.conftest import MakeModel
 
 METHOD = ReloraMethod(rank=4, frozen_dtype="fp32", optimizer_reset=ZeroReset())
@@ -26,7 +34,7 @@ def test_a_restart_leaves_the_function_and_renews_everything_else(make_model: Ma
     before = model(TOKENS).logits.detach()
     first_a = [layer.lora_a.detach().clone() for _, layer in low_rank_layers(model)]
 
-    merged, drawn, pruned = restart(model, optimizer, METHOD, step=5, number=1, seed=0)
+    merged, drawn, pruned = restart(model, optimizer, METHOD, step=5, number=1, new=NewFactors(0))
 
     assert torch.allclose(model(TOKENS).logits, before, atol=1e-5)
     for (_, layer), a in zip(low_rank_layers(model), first_a, strict=True):
@@ -40,6 +48,117 @@ def test_a_restart_leaves_the_function_and_renews_everything_else(make_model: Ma
     assert drawn.restart == 1
     assert isinstance(pruned, OptimizerReset)
     assert pruned.kept == 0.0
+
+
+def begun(make_model: MakeModel, method: ReloraMethod) -> tuple[PreTrainedModel, AdamW]:
+    """A model after three steps of its first cycle."""
+    model = make_model()
+    inject(model, method)
+    reinitialize(model, step=0, restart=0, seed=0)
+    optimizer = AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    for _ in range(3):
+        model(TOKENS).logits.square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return model, optimizer
+
+
+@pytest.mark.parametrize("factor_init", ["orthogonal", "gradient"])
+def test_orthogonal_factors_start_with_other_orthonormal_rows_in_each_cycle(
+    factor_init: FactorInit, make_model: MakeModel
+) -> None:
+    method = METHOD.model_copy(update={"factor_init": factor_init})
+    model, optimizer = begun(make_model, method)
+    first_a = [layer.lora_a.detach().clone() for _, layer in low_rank_layers(model)]
+    restart(model, optimizer, method, step=5, number=1, new=NewFactors(0))
+    for (_, layer), a in zip(low_rank_layers(model), first_a, strict=True):
+        identity = layer.lora_a.detach() @ layer.lora_a.detach().T
+        torch.testing.assert_close(identity, torch.eye(4), rtol=0, atol=1e-6)
+        assert not torch.equal(layer.lora_a, a)
+
+
+def test_an_a_that_is_not_trained_has_no_gradient_no_state_and_no_step(
+    make_model: MakeModel,
+) -> None:
+    method = METHOD.model_copy(update={"train_a": False})
+    model, optimizer = begun(make_model, method)
+    fresh = make_model()
+    inject(fresh, method)
+    reinitialize(fresh, step=0, restart=0, seed=0)
+    for (_, layer), (_, untouched) in zip(
+        low_rank_layers(model), low_rank_layers(fresh), strict=True
+    ):
+        assert torch.equal(layer.lora_a, untouched.lora_a)
+        assert layer.lora_a not in optimizer.state
+        assert layer.lora_b.any()
+    *_, cleared = restart(model, optimizer, method, step=5, number=1, new=NewFactors(0))
+    assert isinstance(cleared, OptimizerReset)
+    assert cleared.kept == 0.0
+
+
+def test_keep_leaves_the_state_of_the_factors_as_it_is(make_model: MakeModel) -> None:
+    method = METHOD.model_copy(update={"optimizer_reset": KeepReset()})
+    model, optimizer = begun(make_model, method)
+    before = {p: {k: v.clone() for k, v in s.items()} for p, s in optimizer.state.items()}
+    *_, kept = restart(model, optimizer, method, step=5, number=1, new=NewFactors(0))
+    assert isinstance(kept, OptimizerReset)
+    assert (kept.mode, kept.kept) == ("keep", 1.0)
+    for parameter, state in before.items():
+        for key, value in state.items():
+            assert torch.equal(optimizer.state[parameter][key], value)
+
+
+ROTATING = METHOD.model_copy(
+    update={"optimizer_reset": RotateReset(), "factor_init": "orthogonal", "train_a": False}
+)
+
+
+def test_rotate_moves_the_moments_with_rows_of_a_that_change_places(make_model: MakeModel) -> None:
+    model, optimizer = begun(make_model, ROTATING)
+    layers = [layer for _, layer in low_rank_layers(model)]
+    before = [optimizer.state[layer.lora_b] for layer in layers]
+    moments = [(s["exp_avg"].clone(), s["exp_avg_sq"].clone()) for s in before]
+    old = [layer.lora_a.detach().clone() for layer in layers]
+
+    def turn() -> None:
+        with torch.no_grad():
+            for layer, a in zip(layers, old, strict=True):
+                layer.lora_a.copy_(a[[2, 0, 3, 1]])
+
+    *_, event = restart(model, optimizer, ROTATING, step=5, number=1, new=NewFactors(0, turn))
+    assert isinstance(event, OptimizerReset)
+    assert (event.mode, event.kept) == ("rotate", 1.0)
+    for layer, (first, second) in zip(layers, moments, strict=True):
+        state = optimizer.state[layer.lora_b]
+        assert int(state["step"]) == 3
+        size = float(first.abs().max())
+        torch.testing.assert_close(
+            state["exp_avg"], first[:, [2, 0, 3, 1]], rtol=1e-4, atol=1e-5 * size
+        )
+        torch.testing.assert_close(
+            state["exp_avg_sq"], second[:, [2, 0, 3, 1]], rtol=1e-3, atol=1e-5 * size**2
+        )
+
+
+def test_rotate_follows_the_formula_for_any_new_rows(make_model: MakeModel) -> None:
+    model, optimizer = begun(make_model, ROTATING)
+    layer = dict(low_rank_layers(model))["model.layers.0.mlp.down_proj"]
+    state = optimizer.state[layer.lora_b]
+    correction1, correction2 = 1 - 0.9**3, 1 - 0.999**3
+    m, v = state["exp_avg"].double() / correction1, state["exp_avg_sq"].double() / correction2
+    old = layer.lora_a.detach().double()
+    restart(model, optimizer, ROTATING, step=5, number=1, new=NewFactors(0))
+    q = old @ layer.lora_a.detach().double().T
+    variance = (v - m**2) @ q**2
+    torch.testing.assert_close(
+        state["exp_avg"].double(), correction1 * m @ q, rtol=1e-3, atol=1e-6 * float(m.abs().max())
+    )
+    torch.testing.assert_close(
+        state["exp_avg_sq"].double(),
+        correction2 * (variance + (m @ q) ** 2).abs().maximum((m @ q) ** 2 * 0.001 / 0.1),
+        rtol=1e-3,
+        atol=1e-5 * float(v.max()),
+    )
 
 
 def test_the_rank_of_the_total_update_grows_with_each_cycle(make_model: MakeModel) -> None:

@@ -9,7 +9,7 @@ from torch.optim import AdamW
 
 from relora_core.lowrank.inject import inject, low_rank_layers
 from relora_core.lowrank.linear import LowRankLinear
-from relora_core.lowrank.restart import merge, reinitialize, restart
+from relora_core.lowrank.restart import NewFactors, merge, reinitialize, restart
 from relora_core.optim.optimizers import build_optimizer
 from relora_core.spec import AdamwOptimizer, MagnitudeReset, RandomReset, ReloraMethod, ZeroReset
 from tests.relora_core.conftest import MakeModel
@@ -72,7 +72,7 @@ def test_everything_learns_before_and_after_each_merge() -> None:
         train(layer, optimizer, 10)
         after = [layer.lora_a, layer.lora_b, gain_of(layer)]
         assert not any(torch.equal(a, b) for a, b in zip(before, after, strict=True))
-        restart(model, optimizer, METHOD, step=number, number=number, seed=0)
+        restart(model, optimizer, METHOD, step=number, number=number, new=NewFactors(0))
 
 
 def test_the_merge_is_exact_whatever_the_scale_has_become() -> None:
@@ -96,7 +96,7 @@ def test_a_restart_sets_the_scale_and_its_optimizer_state_back(reset: Any) -> No
     optimizer = AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
     train(layer, optimizer, 10)
     method = METHOD.model_copy(update={"optimizer_reset": reset})
-    restart(model, optimizer, method, step=10, number=1, seed=0)
+    restart(model, optimizer, method, step=10, number=1, new=NewFactors(0))
     assert torch.equal(torch.as_tensor(layer.scale), torch.tensor([0.25]))
     state = optimizer.state[gain_of(layer)]
     assert not any(state[key].any() for key in ("exp_avg", "exp_avg_sq", "step"))

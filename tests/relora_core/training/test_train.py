@@ -265,6 +265,31 @@ def test_growing_cycles_resume_to_the_same_bits_inside_of_a_cycle_and_at_its_sta
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("stop_after", [4, 6, 8])
+@pytest.mark.parametrize(
+    "method",
+    [
+        {"factor_init": "orthogonal", "optimizer_reset": {"mode": "keep"}},
+        {"factor_init": "gradient", "train_a": False, "optimizer_reset": {"mode": "rotate"}},
+    ],
+    ids=["keep", "rotate"],
+)
+def test_chosen_directions_resume_to_the_same_bits_at_the_switch_in_a_cycle_and_at_a_restart(
+    method: dict[str, Any],
+    stop_after: int,
+    run: Run,
+    tmp_path: Path,
+    cache: Path,
+    make_spec: MakeSpec,
+) -> None:
+    spec = make_spec(method=method)
+    whole = Run(tmp_path / "whole", cache)
+    expected = whole(spec)
+    assert losses(run(spec, stop_after=stop_after)) + losses(run(spec)) == losses(expected)
+    assert_same_weights(whole.weights(), run.weights())
+
+
+@pytest.mark.slow
 def test_one_rate_for_factors_and_rest_trains_as_one_rate_of_the_phase(
     run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
 ) -> None:
