@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,8 @@ def test_only_one_input_has_columns_far_above_the_others() -> None:
 def test_a_loss_is_that_of_a_whole_run(
     small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, least in {"VALIDATION_TOKENS": 128, "LAYERS": 1, "SEQUENCES": 1}.items():
+    for name, least in {"VALIDATION_TOKENS": 128, "LAYERS": 1, "SEQUENCES": 2}.items():
         monkeypatch.setattr(rounding, name, least)
     monkeypatch.setattr(rounding, "CORPUS", small_corpus)
-    assert 7 < _loss("int8", "branches", seed=0, steps=4, cache=tmp_path) < 8
+    loss = _loss("int8", "branches", seed=0, steps=8, cache=tmp_path)
+    assert 6 < loss < math.log(2048)  # what a model that has learned nothing has
