@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -29,18 +29,23 @@ preload(
 class Forked:
     """A run in one process, or in as many as it has ranks."""
 
-    def __init__(self, ranks: list[ForkServerProcess], supervisor: Connection) -> None:
+    def __init__(self, ranks: list[ForkServerProcess], supervisor: Connection, log: Path) -> None:
         self._ranks = ranks
         self._supervisor = supervisor
+        self._log = log
 
     def wait(self, seconds: float | None = None) -> int:
         """Return the exit code: that of the first rank that failed, as torchrun does, or 0."""
-        for rank in self._ranks:
-            rank.join(seconds)
-            assert rank.exitcode is not None, "it did not end in time"
-            if rank.exitcode:
-                self.kill()
-                return rank.exitcode
+        running = list(self._ranks)
+        while running:
+            ended = wait([rank.sentinel for rank in running], seconds)
+            assert ended, f"it did not end in time: {self._log.read_text()}"
+            for rank in [rank for rank in running if rank.sentinel in ended]:
+                running.remove(rank)
+                rank.join()
+                if rank.exitcode:
+                    self.kill()
+                    return rank.exitcode
         return 0
 
     @property
@@ -92,7 +97,7 @@ def forking(folder: Path, cache: Path) -> Iterator[Fork]:
         for rank in ranks:
             rank.start()
         standard_input.close()
-        started.append(Forked(ranks, supervisor))
+        started.append(Forked(ranks, supervisor, log))
         return started[-1]
 
     try:
