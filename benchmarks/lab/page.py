@@ -46,8 +46,7 @@ def page(experiment: Experiment, results: Results) -> Iterator[str]:
 
 def of_arm(experiment: Experiment, arm: Arm, results: Results) -> list[Record]:
     """Return the results of an arm with its best rate, in the order of the seeds."""
-    runs = (run for run in seed_runs(experiment, results) if run.arm == arm.name)
-    return [results[run] for run in runs if run in results]
+    return [results[run] for run in seed_runs(experiment, arm, results) if run in results]
 
 
 def outcomes(experiment: Experiment, results: Results) -> list[Outcome]:

@@ -28,16 +28,13 @@ class Tuned:
 def next_runs(experiment: Experiment, results: Results) -> list[Run]:
     """Return the runs that can start now; none when the experiment is complete."""
     tries = [run for arm in experiment.arms for run in tuned(experiment, arm, results).tries]
-    return _missing(tries, results) or _missing(seed_runs(experiment, results), results)
+    seeds = [run for arm in experiment.arms for run in seed_runs(experiment, arm, results)]
+    return _missing(tries, results) or _missing(seeds, results)
 
 
-def seed_runs(experiment: Experiment, results: Results) -> list[Run]:
-    """Return the runs with the best rate of each arm for which it is known."""
-    best = (tuned(experiment, arm, results).best for arm in experiment.arms)
-    return [run for each in best for run in _seed_runs(experiment, each)]
-
-
-def _seed_runs(experiment: Experiment, best: Run | None) -> list[Run]:
+def seed_runs(experiment: Experiment, arm: Arm, results: Results) -> list[Run]:
+    """Return the runs of an arm with its best rate; none if that is not known yet."""
+    best = tuned(experiment, arm, results).best
     if best is None:
         return []
     return [replace(best, stage="seeds", seed=seed) for seed in experiment.seeds]
@@ -69,7 +66,7 @@ def fewest_and_most_runs(experiment: Experiment, results: Results) -> tuple[int,
         found = tuned(experiment, arm, results)
         tries = max(len(found.tries), len(arm.rates.values))
         tried = len(found.tries) - len(_missing(found.tries, results))
-        seeds = _seed_runs(experiment, found.best)
+        seeds = seed_runs(experiment, arm, results)
         left = len(_missing(seeds, results)) if seeds else len(experiment.seeds)
         fewest += tries - tried + left
         growths = 0 if found.best else len(arm.rates.values) + experiment.growths - tries

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from benchmarks.lab.experiments import Experiment, Run
 from benchmarks.machine import Machine
 from benchmarks.results import FOLDER
+from relora_core.files import publish_file
 
 RESULTS = FOLDER / "lab"
 
@@ -82,11 +83,8 @@ class Records:
         return {record.run: record for record in records if self._holds(record)}
 
     def write(self, record: Record) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        file = self._folder / f"{record.run.name}.json"
-        part = file.with_suffix(".part")
-        part.write_text(record.model_dump_json(indent=1) + "\n")
-        part.replace(file)
+        content = record.model_dump_json(indent=1) + "\n"
+        publish_file(self._folder / f"{record.run.name}.json", content.encode())
 
     def _holds(self, record: Record) -> bool:
         known = record.run.arm in {arm.name for arm in self._experiment.arms}

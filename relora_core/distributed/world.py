@@ -36,11 +36,13 @@ class World:
 
     def broadcast(self, value: int) -> int:
         """Return the main rank's value, on every rank."""
-        if self.size == 1:
-            return value
-        values = torch.tensor(value, device=self.device)
-        dist.broadcast(values, src=0)
-        return int(values)
+        return int(self.copy_from_main(torch.tensor(value, device=self.device)))
+
+    def copy_from_main(self, values: Tensor) -> Tensor:
+        """Replace the values by those of the main rank, in place."""
+        if self.size > 1:
+            dist.broadcast(values, src=0)
+        return values
 
     def all_gather(self, values: Tensor) -> Tensor:
         """Return the values of all ranks, (ranks, *shape), on every rank."""

@@ -85,6 +85,4 @@ def _set_directions(layer: LowRankLinear, gradient: Tensor, world: World) -> Non
     if world.is_main:  # alone, so that no rank can round in another way
         right = torch.linalg.svd(gradient, full_matrices=False)[2]
         layer.lora_a.copy_(right[:rank])
-    else:
-        layer.lora_a.zero_()
-    world.sum(layer.lora_a)
+    world.copy_from_main(layer.lora_a)

@@ -13,7 +13,7 @@ learning rate. This holds for all gradients and modes if beta1 <= beta2, up to t
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import assert_never
 
 import torch
@@ -82,8 +82,10 @@ def can_rotate(optimizer: Optimizer, layer: LowRankLinear) -> bool:
 
 
 @torch.no_grad()
-def rotate_state(optimizer: Optimizer, layer: LowRankLinear, old_a: Tensor) -> None:
-    """Express the moments of B in the rows of the new A. The rows of both A are orthonormal.
+def rotate_state(optimizer: Optimizer, old: Mapping[LowRankLinear, Tensor]) -> None:
+    """Express the moments of each B in the rows of its new A.
+
+    `old` has the A of each layer before. The rows of both A are orthonormal.
 
     With G the gradient of W, the gradient of B is s G Aᵀ. So a first moment m becomes m Q with
     Q = A_old A_newᵀ; what lies outside of the rows of A_old is taken as zero. The second moment is
@@ -95,15 +97,19 @@ def rotate_state(optimizer: Optimizer, layer: LowRankLinear, old_a: Tensor) -> N
     The second term is not LDAdam's. It keeps the bound: v̂ - m̂² can be negative, and the sum zero
     where m̂ Q is not. Without a rotation it changes nothing, because Adam is within the bound.
     """
-    state = optimizer.state.get(layer.lora_b)
-    if not state or not AdamState(state).step:  # no step has been taken yet
-        return
-    adam = AdamState(state)
+    betas = _betas(optimizer)
+    for layer, old_a in old.items():
+        state = optimizer.state.get(layer.lora_b)
+        if state and AdamState(state).step:  # otherwise no step has been taken yet
+            q = old_a @ full_tensor(layer.lora_a).T  # (r, r)
+            _rotate(AdamState(state), q, betas[id(layer.lora_b)])
+
+
+def _rotate(adam: AdamState, q: Tensor, betas: tuple[float, float]) -> None:
     assert isinstance(adam.first, PlainMoment)
     assert isinstance(adam.second, PlainMoment)
-    beta1, beta2 = _betas(optimizer)[id(layer.lora_b)]
+    beta1, beta2 = betas
     correction1, correction2 = 1 - beta1**adam.step, 1 - beta2**adam.step
-    q = old_a @ full_tensor(layer.lora_a).T  # (r, r)
     first, second = adam.first.values() / correction1, adam.second.values() / correction2
     rotated = first @ q  # (d_out, r)
     adam.first.set(correction1 * rotated)

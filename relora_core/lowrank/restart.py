@@ -43,8 +43,7 @@ def restart(
     rotates = isinstance(method.optimizer_reset, RotateReset)
     old = {layer: full_tensor(layer.lora_a).clone() for layer in layers} if rotates else {}
     drawn = reinitialize(model, step=step, restart=number, seed=new.seed, directions=new.directions)
-    for layer, old_a in old.items():
-        rotate_state(optimizer, layer, old_a)
+    rotate_state(optimizer, old)
     generator = torch.Generator().manual_seed(generator_seed(new.seed * 1_000_003 + number))
     factors = [factor for layer in layers for factor in layer.trained_factors]
     kept = reset_optimizer_state(optimizer, factors, method.optimizer_reset, generator=generator)

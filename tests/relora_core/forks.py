@@ -4,7 +4,6 @@ Loading them takes seconds of a core. Where a test is about what a run computes 
 and not about how a person or torchrun starts it, a fork does as well as a new interpreter.
 """
 
-import gc
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from relora_core.__main__ import main
 from relora_core.spec import TrainSpec
-from tests.fixtures.forking import FORKING, preload
+from tests.fixtures.forking import FORKING, begin, preload
 from tests.fixtures.servers import free_ports
 
 preload(
@@ -125,13 +124,8 @@ def _train(
     log: Path,
     fault: str | None,
 ) -> None:
-    gc.freeze()  # as in the tests' own process
-    os.environ.clear()
-    os.environ.update(environment)
+    begin(environment, log)
     os.dup2(standard_input.fileno(), sys.stdin.fileno())
-    with log.open("ab") as output:
-        os.dup2(output.fileno(), sys.stdout.fileno())
-        os.dup2(output.fileno(), sys.stderr.fileno())
     if fault:
         from tests.relora_core.faults import inject
 

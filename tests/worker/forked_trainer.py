@@ -4,7 +4,6 @@ It forks the trainer from a process that has already loaded torch and transforme
 takes seconds of a core.
 """
 
-import gc
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from relora_core.__main__ import main
-from tests.fixtures.forking import FORKING, preload
+from tests.fixtures.forking import FORKING, begin, preload
 from worker.attempt.workdir import Workdir
 from worker.launchers.process import GRACE_SECONDS
 
@@ -53,11 +52,6 @@ class ForkedLauncher:
 
 
 def _run(command: Sequence[str], environ: Mapping[str, str], workdir: Workdir) -> None:
-    gc.freeze()  # as in the tests' own process
-    os.environ.clear()
-    os.environ.update(environ)
+    begin(environ, workdir.log)
     os.chdir(workdir.empty)
-    with workdir.log.open("ab") as output:
-        os.dup2(output.fileno(), sys.stdout.fileno())
-        os.dup2(output.fileno(), sys.stderr.fileno())
     sys.exit(main(command))

@@ -3,11 +3,12 @@
 import shutil
 import subprocess
 from collections.abc import Iterable
-from hashlib import file_digest
 from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict
+
+from relora_core.files import sha256
 
 
 class PackagesError(Exception):
@@ -24,10 +25,7 @@ class Package(BaseModel):
     @classmethod
     def of(cls, file: Path) -> Self:
         name, version = (_dpkg_deb("--field", file, key) for key in ("Package", "Version"))
-        with file.open("rb") as content:
-            return cls(
-                name=name, version=version, sha256=file_digest(content, "sha256").hexdigest()
-            )
+        return cls(name=name, version=version, sha256=sha256(file))
 
 
 def files_of(names: Iterable[str], folder: Path) -> dict[str, Path]:

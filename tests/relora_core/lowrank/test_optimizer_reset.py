@@ -140,7 +140,7 @@ def test_the_bound_holds_after_the_rotation_that_makes_the_second_moment_of_ldad
     angle = math.asin(v / m**2) / 2
     q = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     layer.lora_a.data = torch.cat([q.T, torch.zeros(2, 1)], dim=1)
-    rotate_state(optimizer, layer, old_a)
+    rotate_state(optimizer, {layer: old_a})
     before = layer.lora_b.detach().clone()
     layer.lora_b.grad = torch.zeros(1, 2)
     optimizer.step()

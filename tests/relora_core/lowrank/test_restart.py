@@ -22,15 +22,21 @@ METHOD = ReloraMethod(rank=4, frozen_dtype="fp32", optimizer_reset=ZeroReset())
 TOKENS = torch.arange(16).unsqueeze(0)
 
 
-def test_a_restart_leaves_the_function_and_renews_everything_else(make_model: MakeModel) -> None:
+def begun(make_model: MakeModel, method: ReloraMethod) -> tuple[PreTrainedModel, AdamW]:
+    """A model after three steps of its first cycle."""
     model = make_model()
-    inject(model, METHOD)
+    inject(model, method)
     reinitialize(model, step=0, restart=0, seed=0)
     optimizer = AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1)
     for _ in range(3):
         model(TOKENS).logits.square().mean().backward()
         optimizer.step()
         optimizer.zero_grad()
+    return model, optimizer
+
+
+def test_a_restart_leaves_the_function_and_renews_everything_else(make_model: MakeModel) -> None:
+    model, optimizer = begun(make_model, METHOD)
     before = model(TOKENS).logits.detach()
     first_a = [layer.lora_a.detach().clone() for _, layer in low_rank_layers(model)]
 
@@ -48,19 +54,6 @@ def test_a_restart_leaves_the_function_and_renews_everything_else(make_model: Ma
     assert drawn.restart == 1
     assert isinstance(pruned, OptimizerReset)
     assert pruned.kept == 0.0
-
-
-def begun(make_model: MakeModel, method: ReloraMethod) -> tuple[PreTrainedModel, AdamW]:
-    """A model after three steps of its first cycle."""
-    model = make_model()
-    inject(model, method)
-    reinitialize(model, step=0, restart=0, seed=0)
-    optimizer = AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1)
-    for _ in range(3):
-        model(TOKENS).logits.square().mean().backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    return model, optimizer
 
 
 @pytest.mark.parametrize("factor_init", ["orthogonal", "gradient"])
