@@ -132,7 +132,10 @@ class Evaluated(Event):
 
 
 class SpectrumMeasured(Event):
-    """The singular values of the total update, W before this step minus W0; means over layers."""
+    """The singular values of the total update, W before this step minus W0; means over layers.
+
+    The means of condition numbers are geometric.
+    """
 
     type: Literal["train.spectrum"] = "train.spectrum"
     step: int
@@ -141,6 +144,13 @@ class SpectrumMeasured(Event):
     effective_rank: float
     stable_rank: float
     numerical_rank: float
+    condition_number: float | None = Field(
+        default=None,
+        description="The largest over the smallest singular value that the numerical rank counts; "
+        "null if not all were computed.",
+    )
+    weight_effective_rank: float | None = Field(default=None, description="Of W itself.")
+    weight_condition_number: float | None = Field(default=None, description="Of W itself.")
     path: str = Field(description="Relative to the workdir; the picture lies beside it.")
     seconds: float = Field(description="How long the step loop waited.")
 
@@ -148,8 +158,12 @@ class SpectrumMeasured(Event):
         return (
             f"step {self.step}: the update of {counted(self.layers, 'layer')} has rank "
             f"{self.numerical_rank:.1f}, effective rank {self.effective_rank:.1f}, "
-            f"stable rank {self.stable_rank:.1f}"
+            f"stable rank {self.stable_rank:.1f}{self._condition()}"
         )
+
+    def _condition(self) -> str:
+        number = self.condition_number
+        return "" if number is None else f", condition number {number:,.3g}"
 
 
 class Warned(Event):

@@ -5,7 +5,7 @@ sum of k updates has a rank of up to k r (arXiv 2307.05695, section 3).
 """
 
 from collections.abc import Iterable
-from statistics import mean
+from statistics import geometric_mean, mean
 from typing import Literal
 
 import torch
@@ -32,6 +32,23 @@ class Spectrum(BaseModel):
     effective_rank: float
     stable_rank: float
     numerical_rank: int
+    # of the values that the numerical rank counts: the largest over the smallest
+    condition_number: float | None = None  # None for zeros, or if not all values were computed
+
+    @property
+    def conditioning(self) -> "Conditioning":
+        return Conditioning(
+            effective_rank=self.effective_rank, condition_number=self.condition_number
+        )
+
+
+class Conditioning(BaseModel):
+    """How evenly a matrix scales the directions that it does not map to zero."""
+
+    model_config = ConfigDict(frozen=True)
+
+    effective_rank: float
+    condition_number: float | None
 
 
 class UpdateSpectrum(BaseModel):
@@ -42,6 +59,7 @@ class UpdateSpectrum(BaseModel):
     step: int
     restart: int  # the number of restarts so far, including one right before this step
     layers: dict[str, Spectrum]
+    weights: dict[str, Conditioning] = {}  # of W itself; empty in files of older versions
 
     def mean(self, measure: Measure) -> float:
         return mean(float(getattr(layer, measure)) for layer in self.layers.values())
@@ -63,9 +81,10 @@ def spectrum_of(matrix: Tensor, *, seed: int = 0) -> Spectrum:
 
     The effective rank is the exponential of the entropy of the normalized singular values (Roy and
     Vetterli 2007). The stable rank is the squared Frobenius norm over the squared spectral norm.
-    The numerical rank is the number of values over eps * sigma_max * max(m, n) with fp32's eps. If
-    both sides are over `LARGEST_EXACT`, compute only the first `MAX_VALUES` values, with a
-    randomized method that is seeded with `seed`.
+    The numerical rank is the number of values over eps * sigma_max * max(m, n) with fp32's eps. The
+    condition number is the largest of these values over the smallest. If both sides are over
+    `LARGEST_EXACT`, compute only the first `MAX_VALUES` values, with a randomized method that is
+    seeded with `seed`.
     """
     matrix = matrix.detach().float()
     m, n = matrix.shape
@@ -74,6 +93,7 @@ def spectrum_of(matrix: Tensor, *, seed: int = 0) -> Spectrum:
     values = found.double().cpu()  # (min(m, n) or MAX_VALUES,)
     norm = float(torch.linalg.vector_norm(matrix, dtype=torch.float64))
     largest = float(values[0])
+    rank = int((values > _EPS * largest * max(m, n)).sum())
     return Spectrum(
         shape=(m, n),
         singular_values=tuple(float(f"{value:.6g}") for value in values[:MAX_VALUES].tolist()),
@@ -81,15 +101,27 @@ def spectrum_of(matrix: Tensor, *, seed: int = 0) -> Spectrum:
         norm=norm,
         effective_rank=_effective_rank(values),
         stable_rank=(norm / largest) ** 2 if largest else 0.0,
-        numerical_rank=int((values > _EPS * largest * max(m, n)).sum()),
+        numerical_rank=rank,
+        condition_number=largest / float(values[rank - 1]) if rank and exact else None,
     )
 
 
 def update_spectrum(
-    updates: Iterable[tuple[str, Tensor]], *, step: int, restart: int
+    layers: Iterable[tuple[str, Tensor, Tensor]], *, step: int, restart: int
 ) -> UpdateSpectrum:
-    layers = {name: spectrum_of(update) for name, update in updates}
-    return UpdateSpectrum(step=step, restart=restart, layers=layers)
+    """Measure layers given as name, update W - W0 and weight W."""
+    updates, weights = {}, {}
+    for name, update, weight in layers:
+        updates[name] = spectrum_of(update)
+        weights[name] = spectrum_of(weight).conditioning
+    return UpdateSpectrum(step=step, restart=restart, layers=updates, weights=weights)
+
+
+def mean_condition(matrices: Iterable[Spectrum | Conditioning]) -> float | None:
+    """Return the geometric mean of the condition numbers, or None if one is not known."""
+    numbers = [matrix.condition_number for matrix in matrices]
+    known = [number for number in numbers if number is not None]
+    return geometric_mean(known) if known and len(known) == len(numbers) else None
 
 
 def _effective_rank(values: Tensor) -> float:

@@ -9,6 +9,7 @@ machine.
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import mean
 
 from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined] # its stubs leave it out
@@ -18,7 +19,12 @@ from relora_core.distributed.world import World
 from relora_core.events import Emit, SpectrumMeasured, Warned
 from relora_core.files import publish_file
 from relora_core.lowrank.inject import exact_weight, num_weights, target_layers
-from relora_core.lowrank.spectrum import SpectrumFile, UpdateSpectrum, update_spectrum
+from relora_core.lowrank.spectrum import (
+    SpectrumFile,
+    UpdateSpectrum,
+    mean_condition,
+    update_spectrum,
+)
 from relora_core.lowrank.spectrum_picture import picture
 from relora_core.optim.timeline import Timeline
 from relora_core.spec import Factors, Targets, TrainSpec
@@ -92,7 +98,7 @@ class SpectrumReport:
             self._warn(step, "the checkpoint does not hold the weights that it is counted from")
             return
         try:
-            spectrum = update_spectrum(self._updates(state), step=step, restart=restart)
+            spectrum = update_spectrum(self._layers(state), step=step, restart=restart)
         except LinAlgError as error:  # a failed report must not end the run
             self._warn(step, str(error))
             return
@@ -103,10 +109,11 @@ class SpectrumReport:
             publish_file(self.workdir / PICTURE, picture(file))
         self.emit(_event(spectrum, seconds=time.perf_counter() - started))
 
-    def _updates(self, state: TrainState) -> Iterator[tuple[str, Tensor]]:
+    def _layers(self, state: TrainState) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """Yield the name, the update and the weight, both (d_out, d_in), of every target layer."""
         for name, layer in target_layers(state.model, self._targets):
             weight = exact_weight(layer)
-            yield name, weight - state.reference[name].to(weight.device)  # (d_out, d_in)
+            yield name, weight - state.reference[name].to(weight.device), weight
 
     def _file(self, spectra: list[UpdateSpectrum]) -> SpectrumFile:
         method = self.spec.method
@@ -130,6 +137,9 @@ def _event(spectrum: UpdateSpectrum, *, seconds: float) -> SpectrumMeasured:
         effective_rank=spectrum.mean("effective_rank"),
         stable_rank=spectrum.mean("stable_rank"),
         numerical_rank=spectrum.mean("numerical_rank"),
+        condition_number=mean_condition(spectrum.layers.values()),
+        weight_effective_rank=mean(weight.effective_rank for weight in spectrum.weights.values()),
+        weight_condition_number=mean_condition(spectrum.weights.values()),
         path=REPORT,
         seconds=seconds,
     )

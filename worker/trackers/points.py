@@ -30,7 +30,17 @@ _DRAWN = {
     ),
     Merged: ("restart", ("update_norm", "weight_norm", "residual_norm")),
     OptimizerReset: ("restart", ("kept",)),
-    SpectrumMeasured: ("spectrum", ("effective_rank", "stable_rank", "numerical_rank")),
+    SpectrumMeasured: (
+        "spectrum",
+        (
+            "effective_rank",
+            "stable_rank",
+            "numerical_rank",
+            "condition_number",
+            "weight_effective_rank",
+            "weight_condition_number",
+        ),
+    ),
 }
 
 

@@ -3,7 +3,13 @@ import math
 import pytest
 import torch
 
-from relora_core.lowrank.spectrum import MAX_VALUES, UpdateSpectrum, spectrum_of
+from relora_core.lowrank.spectrum import (
+    MAX_VALUES,
+    UpdateSpectrum,
+    mean_condition,
+    spectrum_of,
+    update_spectrum,
+)
 
 
 def matrix_with(values: list[float], rows: int, columns: int) -> torch.Tensor:
@@ -47,6 +53,13 @@ def test_a_matrix_of_zeros_has_no_rank() -> None:
     spectrum = spectrum_of(torch.zeros(4, 3))
     ranks = (spectrum.effective_rank, spectrum.stable_rank, spectrum.numerical_rank)
     assert ranks == (0.0, 0.0, 0)
+    assert spectrum.condition_number is None
+
+
+def test_the_condition_number_leaves_out_what_fp32_cannot_tell_from_zero() -> None:
+    assert spectrum_of(torch.diag(torch.tensor([3.0, 2.0]))).condition_number == 1.5
+    of_rank_2 = spectrum_of(matrix_with([6.0, 2.0], 40, 30))
+    assert of_rank_2.condition_number == pytest.approx(3, rel=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
@@ -59,6 +72,7 @@ def test_of_a_large_matrix_the_first_values_are_found_by_a_random_range() -> Non
     matrix = matrix_with(values, 1100, 1030)
     spectrum = spectrum_of(matrix)
     assert not spectrum.exact
+    assert spectrum.condition_number is None  # the smallest value is not known
     assert len(spectrum.singular_values) == MAX_VALUES
     assert spectrum.singular_values[:100] == pytest.approx(values, rel=1e-4)
     assert spectrum.numerical_rank == 100
@@ -77,3 +91,18 @@ def test_a_model_is_the_mean_over_its_layers() -> None:
     spectrum = UpdateSpectrum(step=3, restart=1, layers=layers)
     assert spectrum.mean("numerical_rank") == 6
     assert UpdateSpectrum.model_validate_json(spectrum.model_dump_json()) == spectrum
+
+
+def test_the_weight_of_a_layer_is_measured_beside_its_update() -> None:
+    update, weight = torch.diag(torch.tensor([4.0, 0.0])), torch.diag(torch.tensor([5.0, 1.0]))
+    spectrum = update_spectrum([("layer", update, weight)], step=3, restart=1)
+    assert spectrum.layers["layer"] == spectrum_of(update)
+    assert spectrum.weights["layer"].condition_number == 5
+    assert spectrum.weights["layer"].effective_rank == spectrum_of(weight).effective_rank
+
+
+def test_condition_numbers_have_a_geometric_mean_if_all_are_known() -> None:
+    matrices = [spectrum_of(torch.diag(torch.tensor([last, 1.0]))) for last in (2.0, 8.0)]
+    assert mean_condition(matrices) == pytest.approx(4)
+    assert mean_condition([*matrices, spectrum_of(torch.zeros(2, 2))]) is None
+    assert mean_condition([]) is None

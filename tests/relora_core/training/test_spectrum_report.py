@@ -8,7 +8,7 @@ import torch
 from torch.linalg import LinAlgError  # type: ignore[attr-defined] # its stubs leave it out
 
 from relora_core.events import AnyTrainEvent, SpectrumMeasured, StepFinished, Warned
-from relora_core.lowrank.spectrum import SpectrumFile
+from relora_core.lowrank.spectrum import SpectrumFile, mean_condition
 from relora_core.spec import TrainSpec
 from relora_core.training.train import train
 from tests.relora_core.conftest import MakeSpec, Recorder
@@ -168,6 +168,10 @@ def test_each_measurement_is_an_event_with_its_means_beside_the_file_and_the_pic
         assert (event.step, event.restart, event.layers) == (spectrum.step, spectrum.restart, 14)
         assert event.numerical_rank == spectrum.mean("numerical_rank")
         assert event.stable_rank == spectrum.mean("stable_rank")
+        assert event.condition_number == mean_condition(spectrum.layers.values())
+        assert event.weight_condition_number == mean_condition(spectrum.weights.values())
+        assert event.weight_effective_rank is not None
+        assert event.weight_effective_rank > SMALLER_SIDE / 2  # W has full rank, its update has not
         assert (relora.workdir / event.path).is_file()
         assert event.seconds > 0
     names = {file.name for file in (relora.workdir / "reports").iterdir()}
