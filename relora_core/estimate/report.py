@@ -82,7 +82,7 @@ def _summary(estimate: Estimate) -> Iterator[str]:
     yield f"Time {_duration(run.seconds)}{whole}, for {run.executed_flops:.3g} FLOPs."
     yield (
         f"Assumed: {estimate.hardware.utilization:.0%} of the peak ({gpu.source}); no time for "
-        "data, evaluation, checkpoints and sending gradients."
+        "data, evaluation, restarts, checkpoints and sending gradients."
     )
 
 

@@ -1,4 +1,4 @@
-"""The four events of a restart, in their order."""
+"""The events of a restart, in their order. A rolling restart has no `LearningRateRestarted`."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ _SEEN = 0.02  # a smaller drop, as a share, is the decay of the schedule itself
 
 
 class Merged(Event):
-    """B A was merged into W before this step. First part of a restart."""
+    """B A, or a component of it, was merged into W before this step. First part of a restart."""
 
     type: Literal["train.merge"] = "train.merge"
     step: int
@@ -21,25 +21,33 @@ class Merged(Event):
     update_norm: JsonFloat = Field(description="Frobenius norm of the merged update, all layers.")
     weight_norm: JsonFloat = Field(description="Frobenius norm of the weights after it.")
     residual_norm: JsonFloat = Field(description="Norm of what the frozen type could not hold.")
+    component: int | None = Field(
+        default=None, description="Which one, from 0, if restarts are rolling."
+    )
 
     def __str__(self) -> str:
         return (
             f"restart {self.restart} before step {self.step}: "
-            f"merged {counted(self.layers, 'layer')}, "
+            f"merged {_component_of(self.component)}{counted(self.layers, 'layer')}, "
             f"|BA| {self.update_norm:.3g} into |W| {self.weight_norm:.3g}"
         )
 
 
 class Reinitialized(Event):
-    """A was drawn again, and B is zero. Second part of a restart."""
+    """A was drawn again, and B is zero; or a component of them. Second part of a restart."""
 
     type: Literal["train.reinit"] = "train.reinit"
     step: int
     restart: int
     factors_norm: JsonFloat
     factors_hash: str = Field(description="sha256 of all A; the same on every rank.")
+    component: int | None = Field(
+        default=None, description="Which one, from 0, if restarts are rolling."
+    )
 
     def __str__(self) -> str:
+        if self.component is not None:
+            return f"  component {self.component} drawn anew: |A| {self.factors_norm:.3g}"
         return f"  factors drawn anew: |A| {self.factors_norm:.3g}, B = 0"
 
 
@@ -57,7 +65,7 @@ class OptimizerReset(Event):
 
 
 class LearningRateRestarted(Event):
-    """The learning rate warms up again. Last part of a restart."""
+    """The learning rate warms up again. Last part of a restart that is not rolling."""
 
     type: Literal["train.lr_restart"] = "train.lr_restart"
     step: int
@@ -84,3 +92,7 @@ class LearningRateRestarted(Event):
     def _of_factors(self) -> str:
         target = self.factor_learning_rate_target
         return "" if target is None else f" (A and B {target:.2e})"
+
+
+def _component_of(component: int | None) -> str:
+    return "" if component is None else f"component {component} of "

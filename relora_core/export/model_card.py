@@ -126,6 +126,8 @@ def _method_rows(spec: TrainSpec, counters: Counters) -> dict[str, str]:
 def _cycles(phases: Phases) -> str:
     assert phases.reset_every is not None
     length = counted(phases.reset_every, "step")
+    if phases.is_rolling:
+        return f"each of one component; all {phases.restarts_per_cycle} in {length}"
     if phases.reset_growth == 1:
         return f"one every {length}"
     return f"the first cycle of {length}, each {phases.reset_growth:g} times as long as before"

@@ -12,6 +12,8 @@ from relora_core.lowrank.frozen import build_frozen
 from relora_core.lowrank.variant import is_merged
 from relora_core.spec import Factors, LowRank
 
+ALL = slice(None)  # of the components of B A: its rank-one terms, a column of B times a row of A
+
 
 class LowRankUpdate(nn.Module):
     """The update s B A x, with s = alpha / r, times a trained gain if `trainable_scaling` is set.
@@ -55,10 +57,10 @@ class LowRankUpdate(nn.Module):
         return F.linear(low, self.lora_b.to(low.dtype), bias)  # (..., d_out)
 
     @torch.no_grad()
-    def update(self) -> Tensor:
-        """Return s B A in fp32, (d_out, d_in)."""
-        rows = self.scale * (to_local(self.lora_b).float() @ full_tensor(self.lora_a).float())
-        return from_local(rows, like=self.lora_b)
+    def update(self, components: slice = ALL) -> Tensor:
+        """Return s B A in fp32, (d_out, d_in), or the part of it that is of some components."""
+        b, a = to_local(self.lora_b)[:, components], full_tensor(self.lora_a)[components]
+        return from_local(self.scale * (b.float() @ a.float()), like=self.lora_b)
 
     @torch.no_grad()
     def start(self, *, generator: Generator) -> None:
@@ -123,6 +125,22 @@ class LowRankLinear(LowRankUpdate):
         """Reinitialize the factors. The random draw is the same on every rank and every machine."""
         self.start(generator=_generator(seed, restart, name))
 
+    @torch.no_grad()
+    def renew(self, component: int, *, seed: int, restart: int, name: str) -> None:
+        """Draw a row of A and clear its column of B. The scale stays: other components have it.
+
+        With orthonormal rows, the new one is orthogonal to the others.
+        """
+        a = full_tensor(self.lora_a).clone()
+        generator = _generator(seed, restart, name)
+        if self.orthonormal:
+            others = torch.cat([a[:component], a[component + 1 :]])
+            a[component] = _orthogonal_row(others.cpu(), generator)
+        else:
+            a[component] = _kaiming_uniform(a[component : component + 1].shape, generator)
+        to_local(self.lora_a).copy_(to_local(distribute_like(a, like=self.lora_a)))
+        to_local(self.lora_b)[:, component] = 0
+
 
 class FactoredLinear(LowRankUpdate):
     """The layer y = s B A x + bias, without W. Source: arXiv 2307.05695, table 1, the row LoRA.
@@ -158,12 +176,14 @@ class FactoredLinear(LowRankUpdate):
 
 @torch.no_grad()
 def _draw(factor: Tensor, generator: Generator, *, orthonormal: bool = False) -> None:
-    if orthonormal:
-        drawn = _orthonormal_rows(factor.shape, generator)
-    else:
-        bound = 1 / math.sqrt(factor.shape[1])  # kaiming_uniform_ with a = sqrt(5)
-        drawn = torch.empty(factor.shape).uniform_(-bound, bound, generator=generator)
+    draw = _orthonormal_rows if orthonormal else _kaiming_uniform
+    drawn = draw(factor.shape, generator)
     to_local(factor).copy_(to_local(distribute_like(drawn, like=factor)))
+
+
+def _kaiming_uniform(shape: torch.Size, generator: Generator) -> Tensor:
+    bound = 1 / math.sqrt(shape[1])  # kaiming_uniform_ with a = sqrt(5)
+    return torch.empty(shape).uniform_(-bound, bound, generator=generator)
 
 
 def _orthonormal_rows(shape: torch.Size, generator: Generator) -> Tensor:
@@ -175,6 +195,13 @@ def _orthonormal_rows(shape: torch.Size, generator: Generator) -> Tensor:
     normal = torch.randn(columns, rows, dtype=torch.float64, generator=generator)
     q, triangle = torch.linalg.qr(normal)
     return (q * triangle.diagonal().sign()).T.float()
+
+
+def _orthogonal_row(others: Tensor, generator: Generator) -> Tensor:
+    """Return a row of length 1, (n,), that is orthogonal to `others` (k, n) with k < n."""
+    normal = torch.randn(others.shape[1], 1, dtype=torch.float64, generator=generator)
+    q, triangle = torch.linalg.qr(torch.cat([others.T.double(), normal], dim=1))
+    return (q[:, -1] * triangle[-1, -1].sign()).float()
 
 
 def _generator(seed: int, restart: int, name: str) -> Generator:

@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 
 from relora_core.distributed.dtensor import full_tensor
 from relora_core.lowrank.adam_state import AdamState, PlainMoment
-from relora_core.lowrank.linear import LowRankLinear
+from relora_core.lowrank.linear import LowRankLinear, LowRankUpdate
 from relora_core.spec import (
     KeepReset,
     MagnitudeReset,
@@ -73,6 +73,27 @@ def _reset(
         case _:
             assert_never(reset)
     return _prune(state, keep, betas)
+
+
+@torch.no_grad()
+def clear_component(optimizer: Optimizer, layers: Iterable[LowRankUpdate], component: int) -> float:
+    """Clear both moments of a row of every A and of its column of every B.
+
+    Return the share of entries that keep their state. The step counts stay: Adam has one for a
+    whole factor, not for each entry.
+    """
+    kept = total = 0
+    for layer in layers:
+        for factor in layer.trained_factors:
+            total += factor.numel()
+            if state := optimizer.state.get(factor):
+                keep = torch.ones(factor.shape, dtype=torch.bool, device=factor.device)
+                keep.select(0 if factor is layer.lora_a else 1, component).fill_(False)
+                adam = AdamState(state)
+                adam.first.prune(keep, scale=1)
+                adam.second.prune(keep, scale=1)
+                kept += int(keep.sum())
+    return kept / total
 
 
 def can_rotate(optimizer: Optimizer, layer: LowRankLinear) -> bool:

@@ -14,8 +14,12 @@ from torch.optim import Optimizer
 from relora_core.distributed.dtensor import full_tensor, sum_over_shards, to_local
 from relora_core.events import AnyTrainEvent, Merged, OptimizerReset, Reinitialized
 from relora_core.lowrank.inject import low_rank_layers
-from relora_core.lowrank.linear import LowRankLinear
-from relora_core.lowrank.optimizer_reset import reset_optimizer_state, rotate_state
+from relora_core.lowrank.linear import ALL, LowRankLinear
+from relora_core.lowrank.optimizer_reset import (
+    clear_component,
+    reset_optimizer_state,
+    rotate_state,
+)
 from relora_core.seeds import generator_seed
 from relora_core.spec import ReloraMethod, RotateReset, ZeroReset
 
@@ -37,7 +41,12 @@ def restart(
     number: int,
     new: NewFactors,
 ) -> list[AnyTrainEvent]:
-    """Restart before the step `step`. `number` is 1 for the first restart."""
+    """Restart before the step `step`. `number` is 1 for the first restart.
+
+    `method.reset` says whether all of B A is renewed or one component.
+    """
+    if method.reset == "rolling":
+        return _renew_component(model, optimizer, method.rank, step=step, number=number, new=new)
     merged = merge(model, step=step, restart=number)
     layers = [layer for _, layer in low_rank_layers(model)]
     rotates = isinstance(method.optimizer_reset, RotateReset)
@@ -55,12 +64,32 @@ def restart(
     return [merged, drawn, OptimizerReset(step=step, restart=number, mode=mode, kept=kept)]
 
 
+def _renew_component(
+    model: nn.Module, optimizer: Optimizer, rank: int, *, step: int, number: int, new: NewFactors
+) -> list[AnyTrainEvent]:
+    """Restart one component of every layer. The components take turns."""
+    component = (number - 1) % rank
+    merged = merge(model, step=step, restart=number, component=component)
+    for name, layer in low_rank_layers(model):
+        layer.renew(component, seed=new.seed, restart=number, name=name)
+    kept = clear_component(optimizer, (layer for _, layer in low_rank_layers(model)), component)
+    return [
+        merged,
+        _reinitialized(model, step=step, restart=number, component=component),
+        OptimizerReset(step=step, restart=number, mode="zero", kept=kept),
+    ]
+
+
 @torch.no_grad()
-def merge(model: nn.Module, *, step: int, restart: int) -> Merged:
-    """Add the update to W in every layer. A and B must be reinitialized before the next step."""
+def merge(model: nn.Module, *, step: int, restart: int, component: int | None = None) -> Merged:
+    """Add the update, or one component of it, to W in every layer.
+
+    It must be reinitialized before the next step.
+    """
+    components = ALL if component is None else slice(component, component + 1)
     layers = [layer for _, layer in low_rank_layers(model)]
     # squares of updates, weights and residuals, read once: the host does not wait for each layer
-    squares = torch.stack([_merge(layer) for layer in layers]).sum(dim=0)
+    squares = torch.stack([_merge(layer, components) for layer in layers]).sum(dim=0)
     squares = sum_over_shards(squares, like=layers[0].lora_b)
     update_norm, weight_norm, residual_norm = squares.sqrt().tolist()
     return Merged(
@@ -70,12 +99,13 @@ def merge(model: nn.Module, *, step: int, restart: int) -> Merged:
         update_norm=update_norm,
         weight_norm=weight_norm,
         residual_norm=residual_norm,
+        component=component,
     )
 
 
-def _merge(layer: LowRankLinear) -> Tensor:
+def _merge(layer: LowRankLinear, components: slice) -> Tensor:
     """Merge one layer. Return the squared norms of update, new weight and residual, fp64 (3,)."""
-    update = layer.update()
+    update = layer.update(components)
     weight = layer.frozen.add(update)
     residual = weight - layer.frozen(torch.float32)
     parts = (to_local(update), weight, residual)
@@ -100,11 +130,21 @@ def reinitialize(
     if directions is not None:
         with torch.enable_grad():
             directions()
+    return _reinitialized(model, step=step, restart=restart)
+
+
+def _reinitialized(
+    model: nn.Module, *, step: int, restart: int, component: int | None = None
+) -> Reinitialized:
     square, digest = 0.0, hashlib.sha256()
     for _, layer in low_rank_layers(model):
-        drawn = full_tensor(layer.lora_a).float().cpu()
+        drawn = full_tensor(layer.lora_a).detach().float().cpu()
         square += float(drawn.double().square().sum())
         digest.update(drawn.numpy().tobytes())
     return Reinitialized(
-        step=step, restart=restart, factors_norm=square**0.5, factors_hash=digest.hexdigest()
+        step=step,
+        restart=restart,
+        factors_norm=square**0.5,
+        factors_hash=digest.hexdigest(),
+        component=component,
     )

@@ -41,6 +41,8 @@ class Relora(Method):
             number=number,
             new=NewFactors(self.seed, gradient_directions(state, self.method)),
         )
+        if self.timeline.phases.is_rolling:
+            return events
         return [*events, self._learning_rate_restarted(state.optimizer, step, number)]
 
     def _learning_rate_restarted(

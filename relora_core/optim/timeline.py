@@ -1,6 +1,6 @@
 """The timeline of a run: phases, restarts and the learning rate as functions of the step."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -41,7 +41,16 @@ class Timeline:
 
     def is_restart(self, step: int) -> bool:
         """Return whether a restart comes before this step."""
-        return step > self.phases.first_steps and step == self._last_start(step)
+        place = bisect_left(self._restarts, step)
+        return place < len(self._restarts) and self._restarts[place] == step
+
+    def ends_cycle(self, step: int) -> bool:
+        """Return whether a restart before this step completes a cycle.
+
+        A whole restart does. Rolling restarts do at multiples of `reset_every`.
+        """
+        whole = not self.phases.is_rolling or step % (self.phases.reset_every or 1) == 0
+        return whole and self.is_restart(step)
 
     def is_change(self, step: int) -> bool:
         """Return whether a phase switch or a restart comes before this step."""
@@ -59,9 +68,14 @@ class Timeline:
         return rewarmed(self.envelope, step, since=since, warmup_steps=self.restart_warmup_steps)
 
     def _last_start(self, step: int) -> int:
-        """Return the last step up to `step` that began with new factors: a switch or a restart."""
+        """Return the last step up to `step` that began with all factors new, or 0.
+
+        It is the switch to low rank or a restart. Rolling restarts never renew all at once.
+        """
         if self.phase(step) != "low_rank":
             return 0
+        if self.phases.is_rolling:
+            return self.phases.first_steps
         before = bisect_right(self._restarts, step)
         return self._restarts[before - 1] if before else self.phases.first_steps
 

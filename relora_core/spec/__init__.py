@@ -23,20 +23,14 @@ from relora_core.spec.method import (
     FrozenDtype,
     FullMethod,
     GaloreMethod,
-    KeepReset,
     LoraMethod,
     LowRank,
     LowrankMethod,
-    MagnitudeReset,
     MethodName,
     MethodSpec,
-    OptimizerReset,
-    RandomReset,
     ReloraMethod,
-    RotateReset,
     Targets,
     Variant,
-    ZeroReset,
     names_of,
 )
 from relora_core.spec.model import (
@@ -58,6 +52,14 @@ from relora_core.spec.optimizer import (
     AdamwOptimizer,
     BaseOptimizer,
     OptimizerSpec,
+)
+from relora_core.spec.optimizer_reset import (
+    KeepReset,
+    MagnitudeReset,
+    OptimizerReset,
+    RandomReset,
+    RotateReset,
+    ZeroReset,
 )
 from relora_core.spec.part import Document, Line, Spec, SpecWarning, Steps
 from relora_core.spec.paths import with_absolute_paths

@@ -6,66 +6,26 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, create_model, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from relora_core.spec.accepted import was_accepted
+from relora_core.spec.optimizer_reset import MagnitudeReset, OptimizerReset, ZeroReset
 from relora_core.spec.part import Spec, SpecWarning, Steps, Text, by_name
 from relora_core.spec.phases import Phases
 
 FrozenDtype = Literal["fp32", "bf16", "int8", "nf4", "fp8"]
 Variant = Literal["auto", "branches", "merged"]
 FactorInit = Literal["random", "orthogonal", "gradient"]
+Reset = Literal["whole", "rolling"]
 Patterns = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=200)]], Field(min_length=1, max_length=100)
-]
-
-
-class MagnitudeReset(Spec):
-    """Keep the entries with the largest first moment (arXiv 2307.05695, section 3)."""
-
-    mode: Literal["magnitude"] = Field(
-        default="magnitude", description="Keep the entries with the largest first moment."
-    )
-    ratio: float = Field(default=0.9, gt=0, lt=1, description="Share of the state that is cleared.")
-
-
-class RandomReset(Spec):
-    """Keep a random part of the entries."""
-
-    mode: Literal["random"] = Field(
-        default="random", description="Keep a random part of the entries."
-    )
-    ratio: float = Field(default=0.9, gt=0, lt=1, description="Share of the state that is cleared.")
-
-
-class ZeroReset(Spec):
-    """Clear both moments and the step count."""
-
-    mode: Literal["zero"] = Field(
-        default="zero", description="Clear both moments and the step count."
-    )
-
-
-class KeepReset(Spec):
-    """Keep all of the state."""
-
-    mode: Literal["keep"] = Field(default="keep", description="Keep all of the state.")
-
-
-class RotateReset(Spec):
-    """Rotate the moments of B into the rows of the new A (arXiv 2410.16103, LDAdam)."""
-
-    mode: Literal["rotate"] = Field(
-        default="rotate",
-        description="Rotate the moments of B into the rows of the new A and keep the step count. "
-        "It needs rows of A that are orthonormal and stay so: `factor_init` orthogonal or "
-        "gradient, and `train_a: false`.",
-    )
-
-
-OptimizerReset = Annotated[
-    MagnitudeReset | RandomReset | ZeroReset | KeepReset | RotateReset,
-    Field(discriminator="mode"),
 ]
 
 
@@ -275,10 +235,25 @@ class ReloraMethod(LowRank):
         description="Each cycle is this many times as long as the one before; the first has "
         "`reset_every` steps. A length is rounded to the nearest step. 1: all are equally long.",
     )
+    reset: Reset = Field(
+        default="whole",
+        description="What a restart renews. `whole`: A and B. `rolling`: one component of B A in "
+        "turn, a column of B and its row of A. Then a restart comes each `reset_every` / `rank` "
+        "steps, rounded up, and the learning rate does not warm up again.",
+    )
     optimizer_reset: OptimizerReset = Field(
         default=MagnitudeReset(),
-        description="What a restart clears of the optimizer state of the factors.",
+        description="What a restart clears of the optimizer state of the factors. Default: "
+        "`magnitude`; with `reset: rolling` it is `zero`, for the component that is renewed.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _clear_components(cls, data: object) -> object:
+        """Set the mode that rolling restarts have, if the data name none."""
+        if isinstance(data, Mapping) and data.get("reset") == "rolling":
+            return {"optimizer_reset": ZeroReset(), **data}
+        return data
 
     @property
     def rotation_conflict(self) -> str | None:
@@ -301,7 +276,13 @@ class ReloraMethod(LowRank):
         share = min(5000, total_steps // 4)
         default = share if self.warm_start_from is None else 0
         steps = default if self.warm_start_steps is None else self.warm_start_steps
-        return Phases("warm_start", steps, self.reset_every or max(1, share), self.reset_growth)
+        return Phases(
+            "warm_start",
+            steps,
+            self.reset_every or max(1, share),
+            self.reset_growth,
+            restarts_per_cycle=self.rank if self.reset == "rolling" else 1,
+        )
 
 
 _AnyMethod = FullMethod | ControlMethod | LowrankMethod | LoraMethod | ReloraMethod | GaloreMethod

@@ -15,24 +15,45 @@ class Phases:
     first_steps: int  # the steps after these are low rank
     reset_every: int | None = None  # steps of the first cycle; None: there are no restarts
     reset_growth: float = 1.0  # each later cycle is this many times as long as the one before
+    # the restarts that renew the factors once: 1, or the rank if each renews one component
+    restarts_per_cycle: int = 1
 
     def at(self, step: int) -> Phase:
         return self.first if step < self.first_steps else "low_rank"
 
+    @property
+    def is_rolling(self) -> bool:
+        """Whether a restart renews one component of the factors, and not all of them."""
+        return self.restarts_per_cycle > 1
+
     def first_restart(self) -> int | None:
-        """Return the first multiple of `reset_every` after the first low-rank step."""
+        """Return the first multiple of the distance of restarts after the first low-rank step.
+
+        The distance is `reset_every` / `restarts_per_cycle`. Its multiples are rounded up.
+        """
         if self.reset_every is None:
             return None
-        return (self.first_steps // self.reset_every + 1) * self.reset_every
+        return self._multiple(self._multiples_up_to(self.first_steps) + 1)
 
     def restarts(self, total_steps: int) -> Sequence[int]:
         """Return the steps before which a restart comes, in a run of `total_steps`."""
         first = self.first_restart()
-        if first is None or self.reset_every is None:
+        if first is None:
             return ()
-        if self.reset_growth == 1:
-            return range(first, total_steps, self.reset_every)
-        return tuple(takewhile(lambda step: step < total_steps, self._growing(first)))
+        if self.reset_growth != 1:
+            return tuple(takewhile(lambda step: step < total_steps, self._growing(first)))
+        numbers = range(
+            self._multiples_up_to(self.first_steps) + 1, self._multiples_up_to(total_steps - 1) + 1
+        )
+        return tuple(self._multiple(number) for number in numbers)
+
+    def _multiple(self, number: int) -> int:
+        assert self.reset_every is not None
+        return -(-number * self.reset_every // self.restarts_per_cycle)
+
+    def _multiples_up_to(self, step: int) -> int:
+        assert self.reset_every is not None
+        return step * self.restarts_per_cycle // self.reset_every
 
     def _growing(self, restart: int) -> Iterator[int]:
         """Yield the restarts from the first one on. A cycle is rounded to the nearest step."""

@@ -26,6 +26,7 @@ from relora_core.spec.model import (
 from relora_core.spec.optimizer import AdamwOptimizer, OptimizerSpec
 from relora_core.spec.part import Line, Spec, SpecWarning, SpecWarnings
 from relora_core.spec.phases import Phases, default_restart_warmup
+from relora_core.spec.restarts import check_restarts
 from relora_core.spec.task import TaskName, check_fields
 from relora_core.spec.training import (
     CheckpointSpec,
@@ -138,12 +139,7 @@ class TrainSpec(Spec):
                 f"must be less than the {length} of training, or nothing is "
                 f"left for low rank; got {self.warm_start_steps}",
             )
-        if self.reset_every is not None and self.restart_warmup_steps >= self.reset_every:
-            raise SpecConflict(
-                "schedule.restart_warmup_steps",
-                f"must be less than method.reset_every ({self.reset_every}); "
-                f"got {self.restart_warmup_steps}",
-            )
+        check_restarts(self.method, self.phases, restart_warmup_steps=self.restart_warmup_steps)
         return self
 
     def _check_tokenizer(self) -> None:

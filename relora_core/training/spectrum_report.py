@@ -89,7 +89,7 @@ class SpectrumReport:
         every = self.spec.spectrum.every
         if step < self.spec.spectrum_since_step:
             return False
-        return self.timeline.is_restart(step) or (every is not None and step % every == 0)
+        return self.timeline.ends_cycle(step) or (every is not None and step % every == 0)
 
     def _measure(self, state: TrainState, restart: int) -> None:
         started = time.perf_counter()

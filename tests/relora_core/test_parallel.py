@@ -52,14 +52,14 @@ def keep_until(step: int, workdir: Path, copy: Path) -> None:
             shutil.rmtree(folder)
 
 
-def assert_close(one: Path, other: Path, *, rel: float) -> None:
+def assert_close(one: Path, other: Path, *, rel: float, restarts: int = 2) -> None:
     """That two runs report the same."""
     assert steps_of(other) == pytest.approx(steps_of(one), rel=rel)
     first, second = events_in(one), events_in(other)
     assert isinstance(second[-1], TrainFinished)
     for before, after in zip(of(Evaluated, first), of(Evaluated, second), strict=True):
         assert after.scores == pytest.approx(before.scores, rel=rel)
-    assert len(of(Merged, first)) == 2
+    assert len(of(Merged, first)) == restarts
     for mine, theirs in zip(of(Merged, first), of(Merged, second), strict=True):
         assert theirs.update_norm == pytest.approx(mine.update_norm, rel=10 * rel)
         assert theirs.weight_norm == pytest.approx(mine.weight_norm, rel=rel)
@@ -135,6 +135,23 @@ def test_two_processes_follow_and_rotate_directions_like_one(
     # the ranks compare the hashes of their factors after each restart
     assert fork(spec, "two", processes=2).wait(LONGEST_RUN) == 0
     assert_close(tmp_path / "one", tmp_path / "two", rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("parallelism", "frozen_dtype"),
+    [("ddp", "fp32"), ("fsdp", "bf16"), ("fsdp", "int8"), ("ddp", "fp8")],
+)
+def test_two_processes_restart_one_component_at_a_time_like_one(
+    parallelism: str, frozen_dtype: str, fork: Fork, tmp_path: Path, make_spec: MakeSpec
+) -> None:
+    rel, weights_rel = TOLERANCES[frozen_dtype]
+    method = {"reset": "rolling", "reset_every": 8, "frozen_dtype": frozen_dtype}
+    spec = spec_of(make_spec, parallelism, factor_init="orthogonal", **method)
+    assert fork(spec, "one").wait(LONGEST_RUN) == 0
+    assert fork(spec, "two", processes=2).wait(LONGEST_RUN) == 0
+    assert_close(tmp_path / "one", tmp_path / "two", rel=rel, restarts=5)
+    final = (tmp_path / name / "final" for name in ("one", "two"))
+    assert_close_weights(*final, rel=weights_rel)
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,7 @@ WRITTEN = {
     "warm_start_steps": 10,
     "reset_every": 20,
     "reset_growth": 1.5,
+    "reset": "whole",
     "optimizer_reset": {"mode": "zero"},
     "update_projection_every": 50,
     "scale": 0.5,
@@ -114,7 +115,7 @@ OWN_FIELDS = {
     "control": 2,  # rank and target_modules, of the run that it is the control of
     "lowrank": 5,
     "lora": 9,
-    "relora": 12,
+    "relora": 13,
     "galore": 4,
 }
 
@@ -336,6 +337,41 @@ def test_a_recipe_fills_in_and_what_is_written_wins() -> None:
                 "training": {"steps": 100, "parallelism": "fsdp"},
             },
             "method.factor_init: gradient needs the whole gradient of a layer, which no rank has",
+        ),
+        (
+            {"method": {"name": "relora", "reset": "rolling", "rank": 1}},
+            "method.reset: rolling needs a rank of at least 2; raise method.rank or take whole",
+        ),
+        (
+            {"method": {"name": "relora", "reset": "rolling", "rank": 8, "reset_every": 7}},
+            "method.reset_every: rolling renews one of 8 components at a restart, so a cycle needs "
+            "at least 8 steps (method.rank); got 7",
+        ),
+        (
+            {"method": {"name": "relora", "reset": "rolling", "rank": 8, "reset_growth": 2}},
+            "method.reset_growth: rolling restarts come at equal distances; set it to 1",
+        ),
+        (
+            {
+                "method": {
+                    "name": "relora",
+                    "reset": "rolling",
+                    "rank": 8,
+                    "factor_init": "gradient",
+                }
+            },
+            "method.factor_init: gradient runs four batches at each restart, and a rolling cycle",
+        ),
+        (
+            {
+                "method": {
+                    "name": "relora",
+                    "reset": "rolling",
+                    "rank": 8,
+                    "optimizer_reset": {"mode": "magnitude"},
+                }
+            },
+            "method.optimizer_reset: rolling clears the state of the component that it renews",
         ),
         (
             {"method": {"name": "galore"}, "optimizer": {"name": "adamw_8bit"}},

@@ -55,6 +55,21 @@ def test_growing_cycles_move_restarts_and_climbs_together(timeline_of: Any) -> N
     assert [k for k in range(6, 100) if rates[k] < rates[k - 1] / 2] == [20, 30, 52, 86]
 
 
+def test_rolling_restarts_move_no_rate_but_that_of_the_switch(timeline_of: Any) -> None:
+    timeline = timeline_of({**RELORA, "reset": "rolling", "warm_start_steps": 22})
+    restarts = [step for step in range(101) if timeline.is_restart(step)]
+    assert restarts == list(range(25, 100, 5))
+    assert [step for step in restarts if timeline.ends_cycle(step)] == [40, 60, 80]
+    lora = timeline_of({"name": "lora", "rank": 4, "warm_start_steps": 22})
+    rates = [timeline.learning_rate_at(step) for step in range(100)]
+    assert rates == [lora.learning_rate_at(step) for step in range(100)]
+
+
+def test_each_whole_restart_ends_a_cycle(timeline_of: Any) -> None:
+    timeline = timeline_of({**RELORA, "reset_growth": 1.5, "reset_every": 15})
+    assert [step for step in range(101) if timeline.ends_cycle(step)] == [30, 52, 86]
+
+
 def test_the_phase_changes_after_the_warm_start(timeline_of: Any) -> None:
     timeline = timeline_of(RELORA)
     assert (timeline.phase(19), timeline.phase(20)) == ("warm_start", "low_rank")

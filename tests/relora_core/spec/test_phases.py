@@ -44,3 +44,26 @@ def test_a_method_without_restarts_has_none() -> None:
 @pytest.mark.parametrize("growth", [1.0, 1.2])
 def test_a_run_of_a_billion_steps_is_asked_for_its_first_restart_at_once(growth: float) -> None:
     assert Phases("warm_start", 0, 1, growth).first_restart() == 1
+
+
+def rolling(warm: int, every: int, rank: int, total: int) -> list[int]:
+    phases = Phases("warm_start", warm, every, restarts_per_cycle=rank)
+    found = list(phases.restarts(total))
+    assert phases.first_restart() == found[0]
+    return found
+
+
+def test_rolling_restarts_come_at_each_later_part_of_a_cycle() -> None:
+    assert rolling(0, 8, 4, total=12) == [2, 4, 6, 8, 10]
+    assert rolling(5, 8, 4, total=12) == [6, 8, 10]
+    assert rolling(4, 8, 8, total=10) == [5, 6, 7, 8, 9]
+
+
+def test_rolling_restarts_between_two_steps_come_before_the_next_and_keep_their_number() -> None:
+    found = rolling(0, 10, 4, total=41)
+    assert found == [3, 5, 8, 10, 13, 15, 18, 20, 23, 25, 28, 30, 33, 35, 38, 40]
+    assert rolling(13, 10, 4, total=41) == found[5:]
+
+
+def test_a_run_of_a_billion_steps_is_asked_for_its_first_rolling_restart_at_once() -> None:
+    assert Phases("warm_start", 7, 8, restarts_per_cycle=4).first_restart() == 8

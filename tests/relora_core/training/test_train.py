@@ -265,6 +265,30 @@ def test_growing_cycles_resume_to_the_same_bits_inside_of_a_cycle_and_at_its_sta
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("stop_after", [4, 7, 8])
+@pytest.mark.parametrize("frozen_dtype", ["fp32", "bf16", "int8"])
+def test_rolling_restarts_resume_to_the_same_bits_at_the_switch_in_a_cycle_and_at_a_restart(
+    stop_after: int,
+    frozen_dtype: str,
+    run: Run,
+    tmp_path: Path,
+    cache: Path,
+    make_spec: MakeSpec,
+) -> None:
+    spec = make_spec(method={"reset": "rolling", "reset_every": 8, "frozen_dtype": frozen_dtype})
+    whole = Run(tmp_path / "whole", cache)
+    expected = whole(spec)
+    assert [(event.step, event.restart) for event in expected.of(Merged)] == [
+        (6, 1),
+        (8, 2),
+        (10, 3),
+    ]
+    assert not expected.of(LearningRateRestarted)
+    assert losses(run(spec, stop_after=stop_after)) + losses(run(spec)) == losses(expected)
+    assert_same_weights(whole.weights(), run.weights())
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [4, 6, 8])
 @pytest.mark.parametrize(
     "method",
