@@ -27,11 +27,20 @@ LABEL org.opencontainers.image.title="relora" \
       org.opencontainers.image.licenses="Apache-2.0"
 WORKDIR /build
 
+# The page that the server shows. Only the built files go on: no image has Node.
+FROM node:22-slim AS dashboard
+WORKDIR /build/dashboard
+COPY dashboard/package.json dashboard/package-lock.json dashboard/.npmrc ./
+RUN --mount=type=cache,target=/root/.npm npm ci
+COPY dashboard .
+RUN npm run build
+
 FROM base AS wheel
 COPY requirements/build.txt ./
 RUN --mount=type=cache,target=/var/cache/pip \
     pip install --require-hashes --requirement build.txt
 COPY . .
+COPY --from=dashboard /build/service/dashboard service/dashboard
 RUN pip wheel --no-build-isolation --no-deps --wheel-dir /wheels .
 
 # Packages whose hashes are known, and those alone, in layers that a change of the source leaves as

@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $${TEST_PROCESSES:-3} --dist worksteal
+NPM = dashboard/npm $(BIN)/python
+PAGE_SOURCES = $(shell find dashboard/src dashboard/index.html dashboard/vite.config.ts -type f ! -name schema.d.ts)
 # For the platform of the images, with the hashes that PyPI has, whatever this machine's settings are.
 PIN_AND_HASH = $(BIN)/uv pip compile --no-config --quiet --generate-hashes --no-annotate \
 	--constraint constraints.txt --custom-compile-command 'make requirements' \
@@ -11,7 +13,7 @@ PIN_AND_HASH = $(BIN)/uv pip compile --no-config --quiet --generate-hashes --no-
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-all test-system soak audit requirements lint format docs bench bench-gpu bench-api bench-quality lab lab-quick clean
+.PHONY: help install dashboard demo test test-all test-system soak audit requirements lint format docs bench bench-gpu bench-api bench-quality lab lab-quick clean
 .NOTPARALLEL: # one pip at a time, also with `make -j`
 
 help: ## List the targets.
@@ -21,16 +23,22 @@ help: ## List the targets.
 
 install: $(VENV)/installed-dev ## Make .venv with all that development needs.
 
+dashboard: service/dashboard/index.html ## Build the dashboard, which the server shows at its address.
+
 demo: $(VENV)/installed-local ## Run the whole service on this machine and train a small model.
+	@$(MAKE) --no-print-directory dashboard \
+		|| echo "The dashboard could not be built; does this machine reach the npm registry? The demo goes on without it." >&2
 	$(BIN)/python examples/demo.py
 
-test: lint ## Check the code and run the tests that are fast, TEST_PROCESSES (3) at once.
+test: lint dashboard ## Check the code and run the tests that are fast, TEST_PROCESSES (3) at once.
+	$(NPM) --silent test
 	$(PYTEST) -m "not slow and not system"
 
-test-all: lint ## Check the code and run all tests that need neither root nor Debian's packages.
+test-all: lint dashboard ## Check the code and run all tests that need neither root nor Debian's packages.
+	$(NPM) --silent test
 	$(PYTEST) -m "not system" --durations=15
 
-test-system: $(VENV)/installed-system ## Run the tests that need root or Debian's packages; elsewhere they are skipped.
+test-system: $(VENV)/installed-system dashboard ## Run the tests that need root or Debian's packages; elsewhere they are skipped.
 	$(PYTEST) -m system
 
 soak: $(VENV)/installed-dev ## Run jobs under faults for SOAK_MINUTES (15); nothing may be lost.
@@ -48,7 +56,8 @@ requirements: | $(BIN)/python ## Pin and hash anew what the images install, afte
 	echo torch | $(PIN_AND_HASH) --excludes /dev/stdin --output-file requirements/worker.txt pyproject.toml \
 		--extra worker --extra quantization --extra trackers --extra vision
 
-lint: $(VENV)/installed-dev ## Check format, style, types and import rules.
+lint: $(VENV)/installed-dev dashboard/node_modules/.package-lock.json ## Check format, style, types and import rules.
+	$(NPM) --silent run check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -81,7 +90,7 @@ lab-quick: $(VENV)/installed-bench ## The same with two arms and two seeds, in u
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.lab quick
 
 clean: ## Remove .venv, caches and what the demo made.
-	rm -rf $(VENV) .demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .demo build dashboard/node_modules service/dashboard dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # A stamp is newer than the last successful install; it waits for a change of what it depends on.
@@ -103,6 +112,14 @@ $(VENV)/installed-bench: $(VENV)/installed-local
 $(VENV)/installed-local: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing relora into $(VENV); the first time this takes some minutes ..."
 	$(PIP_INSTALL) --editable '.[local]'
+	@touch $@
+
+service/dashboard/index.html: dashboard/node_modules/.package-lock.json $(PAGE_SOURCES)
+	$(NPM) --silent run build -- --logLevel warn
+
+dashboard/node_modules/.package-lock.json: dashboard/package-lock.json | $(BIN)/python
+	@echo "Installing what builds the dashboard into dashboard/node_modules ..."
+	$(NPM) --silent ci
 	@touch $@
 
 $(BIN)/python:

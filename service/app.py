@@ -15,7 +15,8 @@ from service.auth.key_policy import KeyPolicy
 from service.auth.rate_limit import RateLimiter
 from service.background.dispatcher import Dispatcher
 from service.background.webhook_sender import WebhookSender
-from service.http.docs_page import add_pages
+from service.http.dashboard import add_dashboard
+from service.http.docs_page import add_docs
 from service.http.errors import HANDLERS, documented
 from service.http.middleware import BodyLimit, HeadAsGet, RequestId, Tus
 from service.http.openapi import customize_openapi
@@ -111,7 +112,8 @@ def create_app(backends: Backends, policy: KeyPolicy = KeyPolicy.REQUIRED) -> Fa
             responses=documented(401, 403, 429),
         )
     app.include_router(health.router, dependencies=[Depends(refuse_unknown_query)])
-    add_pages(app)
+    add_dashboard(app)
+    add_docs(app)
     customize_openapi(app, policy)
     return app
 

@@ -16,6 +16,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+OUT = "service/dashboard"
+OLDEST_NODE = 20
 SUPPORTED = SpecifierSet(PYPROJECT["project"]["requires-python"])
 
 
@@ -85,7 +87,7 @@ def values(name: str, stage: str) -> list[str]:
 
 def test_there_is_a_target_for_each_image() -> None:
     stages = [i.stage for i in INSTRUCTIONS if i.name == "FROM"]
-    assert stages == ["base", "wheel", "server", "worker"]
+    assert stages == ["base", "dashboard", "wheel", "server", "worker"]
 
 
 def test_a_stage_builds_on_a_supported_python_or_on_a_stage_before_it() -> None:
@@ -94,17 +96,31 @@ def test_a_stage_builds_on_a_supported_python_or_on_a_stage_before_it() -> None:
         if instruction.name == "FROM":
             source, _, stage = instruction.value.split()
             python = re.fullmatch(r"python:([\d.]+)-slim", source)
-            assert source in known or (python and python[1] in SUPPORTED)
+            node = re.fullmatch(r"node:(\d+)-slim", source)
+            assert (
+                source in known
+                or (python and python[1] in SUPPORTED)
+                or (node and int(node[1]) >= OLDEST_NODE)
+            )
             known.add(stage)
-        for mounted in re.findall(r"--mount=type=bind,from=(\w+)", instruction.value):
+        for mounted in re.findall(r"(?:--mount=type=bind,|--)from=(\w+)", instruction.value):
             assert mounted in known
 
 
 def test_what_is_copied_exists() -> None:
     for instruction in INSTRUCTIONS:
         if instruction.name == "COPY":
-            for source in instruction.value.split()[:-1]:
+            options, *sources = instruction.value.split()[:-1]
+            for source in () if options.startswith("--from=") else (options, *sources):
                 assert (ROOT / source).exists()
+
+
+def test_the_built_dashboard_is_part_of_the_wheel() -> None:
+    assert "npm run build" in values("RUN", "dashboard")
+    assert f"--from=dashboard /build/{OUT} {OUT}" in values("COPY", "wheel")
+    built_into = re.search(r'outDir: "(\S+)"', (ROOT / "dashboard/vite.config.ts").read_text())
+    assert built_into
+    assert (ROOT / "dashboard" / built_into[1]).resolve() == ROOT / OUT
 
 
 def test_the_context_holds_what_the_wheel_is_built_from_and_no_more() -> None:
@@ -119,7 +135,10 @@ def test_the_context_holds_what_the_wheel_is_built_from_and_no_more() -> None:
         "requirements",
         "README.md",
         "LICENSE",
+        "dashboard",
     }
+    # What this machine built and installed stays here.
+    assert {"service/dashboard", "**/node_modules"} <= set(lines)
 
 
 @pytest.mark.parametrize("stage", ["wheel", "server", "worker"])

@@ -1,7 +1,7 @@
-"""The web pages: the home page, and the API in Swagger UI, without files from other hosts.
+"""The page `/docs`: the API in Swagger UI, without files from other hosts.
 
 The files of Swagger UI come from the package `fastapi_swagger`. Links are relative, so that the
-pages also work behind a proxy that adds a path.
+page also works behind a proxy that adds a path.
 """
 
 from fastapi import FastAPI
@@ -9,26 +9,6 @@ from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 FILES = ("fastapi_swagger", "resources")
-HOME = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>relora</title>
-<link rel="icon" href="docs/files/favicon-32x32.png">
-</head>
-<body>
-<h1>relora</h1>
-<p>This server pretrains language models with ReLoRA.</p>
-<ul>
-<li><a href="docs">The HTTP API</a>, which you can try here.</li>
-<li>At a terminal: <code>relora --help</code> lists the commands; <code>relora jobs list</code>
-shows the jobs.</li>
-<li><a href="readyz">Whether the server is ready</a>.</li>
-</ul>
-</body>
-</html>
-"""
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -63,13 +43,9 @@ POLICY = (
 )
 
 
-def add_pages(app: FastAPI) -> None:
-    """Add the pages `/` and `/docs`. OpenAPI does not list them."""
+def add_docs(app: FastAPI) -> None:
+    """Add the page `/docs`. OpenAPI does not list it."""
     app.mount("/docs/files", StaticFiles(packages=[FILES]))
-
-    @app.get("/", include_in_schema=False)
-    def home() -> Response:
-        return HTMLResponse(HOME, headers={"Content-Security-Policy": POLICY})
 
     @app.get("/docs", include_in_schema=False)
     def page() -> Response:

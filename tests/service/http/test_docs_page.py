@@ -22,15 +22,6 @@ def test_all_that_the_page_loads_is_on_the_server(http: httpx.Client, page: http
         assert len(answer.content) > 100, link
 
 
-def test_the_address_of_the_server_says_what_it_is_and_where_to_go(http: httpx.Client) -> None:
-    home = http.get("/")
-    assert home.status_code == 200
-    assert "pretrains language models" in home.text
-    links = re.findall(r'href="([^"]*)"', home.text)
-    assert {"docs", "readyz"} <= set(links)
-    assert all(http.get(f"/{link}").status_code == 200 for link in links if link != "readyz")
-
-
 def test_the_page_shows_the_description_of_this_server(http: httpx.Client) -> None:
     start = http.get("/docs/start.js")
     assert 'url: "openapi.json"' in start.text

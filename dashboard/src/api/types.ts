@@ -1,0 +1,23 @@
+/** Names for the types of the API, which are generated from its OpenAPI document. */
+
+import type { components } from "./schema";
+
+type Schemas = components["schemas"];
+
+export type Job = Schemas["Job"];
+export type JobStatus = Schemas["JobStatus"];
+export type Progress = Schemas["Progress"];
+export type Metrics = Schemas["Metrics"];
+export type Curve = Schemas["Curve"];
+export type Marker = Schemas["Marker"];
+export type Queue = Schemas["Queue"];
+export type Worker = Schemas["Worker"];
+export type Problem = Schemas["Problem"];
+export type Artifact = Schemas["StoredArtifact"];
+export type Checkpoint = Schemas["CheckpointEntry"];
+export type JobEvent = Schemas["EventPage"]["items"][number];
+
+export interface Page<T> {
+  items: T[];
+  next: string | null;
+}

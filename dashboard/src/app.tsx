@@ -1,0 +1,38 @@
+/** The view that the address names, or the sign-in where the server wants a key. */
+
+import { useEffect } from "preact/hooks";
+
+import { keyWanted } from "./api/client";
+import { Shell } from "./parts/shell";
+import { href, route } from "./router";
+import { Jobs } from "./views/jobs";
+import { SignIn } from "./views/sign-in";
+
+export function App() {
+  useEffect(() => {
+    if (keyWanted.value !== null) document.title = "Sign in · relora";
+  });
+  if (keyWanted.value !== null) return <SignIn />;
+  return (
+    <Shell>
+      <View />
+    </Shell>
+  );
+}
+
+function View() {
+  const { view } = route.value;
+  switch (view) {
+    case "jobs":
+      return <Jobs />;
+    default:
+      return (
+        <div class="page notice">
+          <h2>There is nothing at this address</h2>
+          <a class="link" href={href("jobs")} data-view="jobs">
+            Jobs
+          </a>
+        </div>
+      );
+  }
+}

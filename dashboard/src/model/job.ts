@@ -1,0 +1,97 @@
+/** What a row or a head says of a job. */
+
+import type { Job, JobStatus } from "../api/types";
+import { ordinal } from "./format";
+
+export const STATUSES: JobStatus[] = [
+  "running",
+  "starting",
+  "queued",
+  "paused",
+  "succeeded",
+  "failed",
+  "cancelled",
+];
+export const METHODS = ["full", "control", "lowrank", "lora", "relora", "galore"] as const;
+
+const FINAL: ReadonlySet<JobStatus> = new Set(["succeeded", "failed", "cancelled"]);
+const ORDER: Record<JobStatus, number> = {
+  running: 0,
+  starting: 1,
+  queued: 2,
+  paused: 3,
+  succeeded: 4,
+  failed: 4,
+  cancelled: 4,
+};
+
+export function isFinal(status: JobStatus): boolean {
+  return FINAL.has(status);
+}
+
+export function isActive(status: JobStatus): boolean {
+  return status === "running" || status === "starting" || status === "queued";
+}
+
+/** Active jobs first, in the order in which they get on; then the newest. */
+export function activeFirst(jobs: readonly Job[]): Job[] {
+  return jobs.toSorted(
+    (one, other) =>
+      ORDER[one.status] - ORDER[other.status] ||
+      Date.parse(other.created_at) - Date.parse(one.created_at),
+  );
+}
+
+export function methodOf(job: Job): string {
+  const method = job.spec.method as { name?: string } | null | undefined;
+  return method?.name ?? "";
+}
+
+/** The name of the model's preset, of the weights it starts from, or of its family. */
+export function modelOf(job: Job): string {
+  const model = (job.spec.model ?? {}) as Record<string, unknown>;
+  const config = (model.config ?? {}) as Record<string, unknown>;
+  return String(model.preset ?? model.pretrained ?? config.model_type ?? "");
+}
+
+/** How much of the run is done, from 0 to 1. */
+export function doneShare(job: Job): number {
+  const { step, total_steps: total } = job.progress;
+  return total ? Math.min(1, step / total) : 0;
+}
+
+/** What a person asked for and the worker has not done yet. */
+export function asked(job: Job): string | null {
+  switch (job.requested_action) {
+    case "cancel":
+      return "Cancelling, after this step's checkpoint";
+    case "pause":
+      return "Pausing, after this step's checkpoint";
+    default:
+      return null;
+  }
+}
+
+/** Why a job has no numbers yet, or null if it has some. */
+export function whyNoNumbers(job: Job): { text: string; bad: boolean } | null {
+  const { progress } = job;
+  if (job.status === "queued") {
+    if (progress.unschedulable_reason) return { text: progress.unschedulable_reason, bad: true };
+    const place = progress.queue_position;
+    return { text: place ? `${ordinal(place)} in the queue` : "In the queue", bad: false };
+  }
+  if (job.status === "starting" || (job.status === "running" && progress.step === 0)) {
+    return { text: progress.preparing ?? "Starting the trainer", bad: false };
+  }
+  return null;
+}
+
+/** Whether a job has all the words of a search in its name, id, labels, method or model. */
+export function matches(job: Job, search: string): boolean {
+  const labels = Object.entries(job.labels).map(([key, value]) => `${key}=${value}`);
+  const text = [job.name, job.id, methodOf(job), modelOf(job), ...labels].join(" ").toLowerCase();
+  return search
+    .toLowerCase()
+    .split(/\s+/)
+    .every((word) => text.includes(word));
+}

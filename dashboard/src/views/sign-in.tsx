@@ -1,0 +1,74 @@
+/** Sign in with an API key. The key stays in this tab and ends with it. */
+
+import { useState } from "preact/hooks";
+
+import { keyWanted, send, signIn } from "../api/client";
+import { Mark } from "../parts/icon";
+import { LearningRate } from "../parts/learning-rate";
+import { root } from "../root";
+
+const COMMAND = "python -m jobs.admin.keys create --name laptop --scope write";
+
+export function SignIn() {
+  const [refusal, setRefusal] = useState("");
+  const [asking, setAsking] = useState(false);
+
+  async function submit(event: SubmitEvent): Promise<void> {
+    event.preventDefault();
+    const form = event.currentTarget as HTMLFormElement;
+    const key = String(new FormData(form).get("key")).trim();
+    setAsking(true);
+    try {
+      await send("v1/queue", { query: { limit: 1 }, key });
+      signIn(key);
+      keyWanted.value = null;
+    } catch (error) {
+      setRefusal((error as Error).message);
+      form.querySelector("input")?.focus();
+    } finally {
+      setAsking(false);
+    }
+  }
+
+  return (
+    <div class="sign-in">
+      <form onSubmit={submit}>
+        <div class="brand">
+          <Mark />
+          relora
+        </div>
+        <h1>Sign in</h1>
+        <p>
+          With an API key of this service, <code>{new URL(root).host}</code>
+        </p>
+        <label for="key">API key</label>
+        <input
+          id="key"
+          name="key"
+          type="password"
+          class={refusal ? "mono wrong" : "mono"}
+          placeholder="rlk_…"
+          autocomplete="current-password"
+          required
+          autofocus
+          aria-invalid={!!refusal}
+          aria-describedby="refusal"
+        />
+        <p id="refusal" class="refusal" role="alert">
+          {refusal}
+        </p>
+        <button class="button primary large" disabled={asking}>
+          Sign in
+        </button>
+        <div class="hint">
+          <p>The key stays in this tab and is forgotten when you close it.</p>
+          <p>No key yet? Ask who runs the service, or on its machine:</p>
+          <code class="block">{COMMAND}</code>
+        </div>
+      </form>
+      <div class="motif" aria-hidden="true">
+        <LearningRate />
+      </div>
+    </div>
+  );
+}
