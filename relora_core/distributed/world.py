@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
+from weakref import WeakSet
 
 import torch
 import torch.distributed as dist
@@ -20,6 +21,8 @@ from relora_core.seeds import generator_seed
 
 # Longer than any checkpoint or export takes, because the other ranks wait for it.
 _TIMEOUT = timedelta(hours=2)
+
+_replicas: WeakSet[DistributedDataParallel] = WeakSet()
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,9 @@ class World:
         """Return a module that averages the trainable gradients over all ranks in backward."""
         if self.size == 1 or is_fsdp_model(model):  # FSDP averages by itself
             return model
-        return DistributedDataParallel(model)
+        replica = DistributedDataParallel(model)
+        _replicas.add(replica)
+        return replica
 
     def no_sync(self, model: nn.Module) -> AbstractContextManager[None]:
         """Do not average gradients in this backward, for gradient accumulation; a later one does.
@@ -154,4 +159,17 @@ def init_distributed() -> Iterator[World]:
         yield World(rank, size, device)
     finally:
         if size > 1:
-            dist.destroy_process_group()
+            leave_process_group()
+
+
+def leave_process_group() -> None:
+    """Destroy the process group. The replicas of models cannot be trained any more.
+
+    The C++ part of DDP holds the group too. If it were the last to let go of it, it would wait for
+    the group's threads without releasing the GIL, and such a thread may wait for the GIL to free a
+    tensor. So the replicas let go of the group first.
+    """
+    for replica in _replicas:
+        del replica.reducer, replica.logger, replica.process_group
+    _replicas.clear()
+    dist.destroy_process_group()

@@ -6,20 +6,24 @@ and not about how a person or torchrun starts it, a fork does as well as a new i
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+import pytest
+
 from relora_core.__main__ import main
 from relora_core.spec import TrainSpec
-from tests.fixtures.forking import FORKING, begin, preload
+from tests.fixtures.forking import FORKING, TELL_PLACES, begin, preload
 from tests.fixtures.servers import free_ports
 
 preload(
     __name__,
     "relora_core.process",
+    "torch._dynamo",  # which DDP imports in seconds
     "transformers.models.llama.modeling_llama",
     "transformers.models.vit.modeling_vit",
 )
@@ -38,7 +42,8 @@ class Forked:
         running = list(self._ranks)
         while running:
             ended = wait([rank.sentinel for rank in running], seconds)
-            assert ended, f"it did not end in time: {self._log.read_text()}"
+            if not ended:
+                pytest.fail(f"it did not end in time; {self._places(running)}")
             for rank in [rank for rank in running if rank.sentinel in ended]:
                 running.remove(rank)
                 rank.join()
@@ -46,6 +51,15 @@ class Forked:
                     self.kill()
                     return rank.exitcode
         return 0
+
+    def _places(self, running: list[ForkServerProcess]) -> str:
+        """Return where the threads of the ranks that still run are, and what the run printed."""
+        for rank in running:
+            if rank.pid and rank.is_alive():
+                os.kill(rank.pid, TELL_PLACES)
+        time.sleep(1)
+        numbers = [self._ranks.index(rank) for rank in running]
+        return f"still running: ranks {numbers}\n{self._log.read_text()}"
 
     @property
     def runs(self) -> bool:

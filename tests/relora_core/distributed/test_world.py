@@ -6,15 +6,17 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
+import torch.distributed.nn.functional  # if imported later, its defaults would hold the group
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
-from relora_core.distributed.world import World
+from relora_core.distributed.world import World, leave_process_group
 from relora_core.lowrank.inject import inject
 from relora_core.lowrank.restart import reinitialize
 from relora_core.spec import ReloraMethod
 from tests.relora_core.conftest import MakeModel
+from tests.relora_core.processes import wait_for
 
 
 @pytest.fixture
@@ -24,7 +26,8 @@ def world(tmp_path: Path) -> Iterator[World]:
         "gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1
     )
     yield World(rank=0, size=2, device=torch.device("cpu"))
-    dist.destroy_process_group()
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 @pytest.fixture
@@ -79,3 +82,19 @@ def test_gradients_travel_once_for_all_micro_batches_of_a_step(
     assert sent == []
     backward(replica)
     assert sum(sent) == trainable_bytes(model)
+
+
+def gloo_threads() -> int:
+    names = (task / "comm" for task in Path("/proc/self/task").iterdir())
+    return sum("gloo" in name.read_text() for name in names)
+
+
+def test_the_threads_of_the_process_group_end_although_a_replica_is_still_held(
+    world: World, model: PreTrainedModel
+) -> None:
+    replica = world.replicate(model)
+    backward(replica)
+    assert gloo_threads() > 0
+    leave_process_group()
+    wait_for(lambda: gloo_threads() == 0, seconds=10)
+    assert replica.training
