@@ -3,6 +3,7 @@
 Each error names the file.
 """
 
+import errno
 import gzip
 import zlib
 from collections.abc import Callable, Iterator
@@ -20,6 +21,16 @@ _LONGEST_WINDOW = 2**31  # the window of `zstd --long=31`
 # A zstandard block of 4 bytes may decompress to 128 KiB, so this chunk to at most 128 MiB.
 _ZSTANDARD_CHUNK = 2**12
 
+# The user cannot read the file, or no file can have this path. Any other error may pass.
+_NO_ACCESS = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+}
+
 Count = Callable[[int], None]
 
 
@@ -32,9 +43,9 @@ def file_errors(file: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (PermissionError, FileNotFoundError) as error:
-        raise DataError(f"no access to {error.filename or file}: {error.strerror}") from error
     except OSError as error:
+        if error.errno in _NO_ACCESS:
+            raise DataError(f"no access to {error.filename or file}: {error.strerror}") from error
         if error.errno is None:  # gzip or pyarrow raised it because of the content
             raise damaged(file, error) from error
         raise DataUnavailable(f"cannot read {file} at the moment: {error.strerror}") from error

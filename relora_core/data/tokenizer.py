@@ -22,6 +22,7 @@ from relora_core.spec import (
     TrainedTokenizer,
     written_vocab_size,
 )
+from relora_core.spec.file_uris import is_missing
 from relora_core.workdir.event_log import silent
 
 END_OF_TEXT = "<|endoftext|>"
@@ -206,11 +207,10 @@ def _pretrained(name: str, eos_token: str | None) -> PreTrainedTokenizerFast:
 
 
 def _load(name: str) -> object:
-    path = Path(name)
-    if path.is_absolute() and not path.exists():
+    if is_missing(name):
         raise DataError(f"cannot load the tokenizer {name!r}: there is no such file or folder")
     try:
-        if path.is_file():
+        if Path(name).is_file():
             return PreTrainedTokenizerFast(tokenizer_file=name)
         return AutoTokenizer.from_pretrained(name)
     except Exception as error:  # for a damaged file, `tokenizers` raises a plain Exception

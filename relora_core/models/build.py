@@ -29,6 +29,7 @@ from relora_core.spec import (
     TrainSpec,
     check_no_kernels,
 )
+from relora_core.spec.file_uris import is_missing
 
 AutoModel = type[_BaseAutoModelClass]  # the type of the auto classes below
 
@@ -78,9 +79,11 @@ def _config(spec: TrainSpec, of_the_data: Mapping[str, Any]) -> PreTrainedConfig
             _check_fields(config, spec.model.config)
             check_direction(spec.model.config, spec.task)
             return config
-        case PretrainedModel():
+        case PretrainedModel(pretrained=name):
+            if is_missing(name):
+                raise ModelError(f"model.pretrained: there is no file or folder {name!r}")
             try:
-                return AutoConfig.from_pretrained(spec.model.pretrained)
+                return AutoConfig.from_pretrained(name)
             except (OSError, ValueError) as error:
                 raise ModelError(f"cannot load model.pretrained: {reason(error)}") from error
         case _:

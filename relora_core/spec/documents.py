@@ -1,9 +1,10 @@
 """Read documents that people write, in YAML or JSON, with clear error messages."""
 
+import json
 from collections.abc import Hashable
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -13,7 +14,19 @@ _MAX_BYTES = 262_144  # with its comments
 
 
 class _Loader(yaml.SafeLoader):
-    """A loader that refuses duplicate keys, because YAML would silently drop one of the values."""
+    """A loader that refuses duplicate keys, because YAML would silently drop one of the values.
+
+    It says in which line a number or a date is not valid.
+    """
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - as the library calls it
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:
+            if not isinstance(node, yaml.ScalarNode):
+                raise
+            line = node.start_mark.line + 1
+            raise ValueError(f"the number or date in line {line} is not valid") from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - as the library calls it
         seen: set[str] = set()
@@ -46,7 +59,7 @@ def read_document(file: Path) -> object:
 def parse(text: str) -> object:
     """Return the value of a YAML or JSON text. Raise `ValueError` if it cannot be parsed."""
     try:
-        document = yaml.load(text, _Loader)  # noqa: S506 # a safe loader
+        document = _load(text)
     except yaml.MarkedYAMLError as error:
         where = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ValueError(f"it is neither YAML nor JSON: {error.problem}{where}") from error
@@ -56,6 +69,27 @@ def parse(text: str) -> object:
         raise ValueError("it is nested too deep") from error
     _check_values(document)
     return document
+
+
+def _load(text: str) -> object:
+    """Load JSON by its own parser, which is much faster and reads 1e-3 as a number.
+
+    YAML is a superset of JSON. So its parser says what is wrong with either.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_json)
+    except ValueError:
+        return yaml.load(text, _Loader)  # noqa: S506 # a safe loader
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(document := dict(pairs)) < len(pairs):
+        raise ValueError("a key is written twice")
+    return document
+
+
+def _no_json(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _check_values(document: object) -> None:

@@ -36,6 +36,11 @@ def is_pattern(path: Path) -> bool:
     return not _WILDCARDS.isdisjoint(path.name) and not os.path.lexists(path)
 
 
+def is_missing(name: str) -> bool:
+    """Return whether the name is an absolute path that does not exist, so no name on the Hub."""
+    return os.path.isabs(name) and not os.path.exists(name)  # noqa: PTH110, PTH117 # never raises
+
+
 def existing_path(uri: str) -> str:
     """Return the first path of `readings` that exists, or the correct one if none exists."""
     found = (path for path in readings(uri) if os.path.lexists(Path(path).expanduser()))

@@ -17,6 +17,8 @@ from relora_core.data.loader import BatchLoader
 from relora_core.distributed.world import World, init_distributed
 from relora_core.errors import ModelError
 from relora_core.errors.unexpected import Callbacks, as_train_error
+from relora_core.estimate.phases import planned_phases
+from relora_core.estimate.shape_of import needs_trainer, shape_of
 from relora_core.events import Emit, Warned
 from relora_core.export.checkpoint_files import CheckpointMetadata
 from relora_core.lowrank.bitsandbytes_extra import require_bitsandbytes
@@ -27,6 +29,7 @@ from relora_core.lowrank.targets import abbreviated
 from relora_core.methods import build_method
 from relora_core.methods.method import Method
 from relora_core.models.attention import one_sequence_a_row
+from relora_core.models.build import make_config
 from relora_core.models.parallelize import parallelism_of
 from relora_core.optim.timeline import Timeline
 from relora_core.progress_bars import no_progress_bars
@@ -39,7 +42,7 @@ from relora_core.training.rewind import Rewinder, main_rank_choice
 from relora_core.training.spectrum_report import SpectrumReport
 from relora_core.training.stepper import Stepper
 from relora_core.training.trainer import Trainer
-from relora_core.training.warm_start import load_warm_start
+from relora_core.training.warm_start import check_warm_start, load_warm_start
 from relora_core.workdir.event_log import run_log, silent
 from relora_core.workdir.lock import only_trainer
 
@@ -89,6 +92,8 @@ def train(
             workdir, spec.checkpoint, report, identity=Identity(spec), world=world
         )
         newest = main_rank_choice(world, checkpoints, checkpoints.newest)
+        if newest is None:
+            _check_model(local)
         task = build_task(
             local,
             cache=cache or default_cache(),
@@ -218,6 +223,19 @@ def _check_parallelism(spec: TrainSpec, world: World, emit: Emit) -> None:
     if spec.training.parallelism == "fsdp" and world.size == 1:
         message = "training.parallelism fsdp with one process: it holds the whole model"
         emit(Warned(code="not_sharded", message=message))
+
+
+def _check_model(spec: TrainSpec) -> None:
+    """Raise `ModelError` if the model, the method or the warm start shows an error by itself.
+
+    Call it early, because preparing the data takes long.
+    """
+    if needs_trainer(spec):
+        make_config(spec, {})
+    else:
+        planned_phases(spec, shape_of(spec))
+    if isinstance(spec.method, LowRank) and spec.method.warm_start_from:
+        check_warm_start(spec.method.warm_start_from)
 
 
 def _check_extras(spec: TrainSpec) -> None:

@@ -21,7 +21,7 @@ from relora_core.events import WarmStarted
 from relora_core.export.from_checkpoint import load_model
 from relora_core.lowrank.inject import merged_state
 from relora_core.models.build import AutoModel
-from relora_core.spec.file_uris import existing_path
+from relora_core.spec.file_uris import existing_path, is_missing
 from relora_core.tasks.task import Task
 from relora_core.workdir.files import CHECKPOINTS, STATE, checkpoint_path, step_folders
 
@@ -49,12 +49,28 @@ class Earlier:
     tokenizer: object  # None if the model has no tokenizer
 
 
+def check_warm_start(source: str) -> None:
+    """Raise `ModelError` if `source` is a folder that does not exist or has no model.
+
+    A name on the Hub is not a folder.
+    """
+    folder = _folder(source)
+    if is_missing(str(folder)):
+        raise ModelError(f"method.warm_start_from: there is no file or folder {str(folder)!r}")
+    known = (STATE, CHECKPOINTS, "config.json")
+    if folder.is_dir() and not any((folder / name).exists() for name in known):
+        raise ModelError(
+            f"method.warm_start_from {str(folder)!r} is neither a Hugging Face model (it has no "
+            "config.json) nor a checkpoint (no state.json) nor a workdir (no checkpoints)"
+        )
+
+
 def load_warm_start(model: PreTrainedModel, source: str, task: Task, world: World) -> WarmStarted:
     """Load the weights that `method.warm_start_from` names into the plain model of a spec.
 
     Raise `ModelError` if they cannot be found or do not fit the spec.
     """
-    folder = Path(existing_path(source)).expanduser()
+    folder = _folder(source)
     checkpoint = _find_checkpoint(folder, world)
     earlier = (
         _hugging_face(str(folder), task.auto_model) if checkpoint is None else _ours(checkpoint)
@@ -69,6 +85,10 @@ def load_warm_start(model: PreTrainedModel, source: str, task: Task, world: Worl
         )
     model.load_state_dict(earlier.state)
     return WarmStarted(source=source, checkpoint=checkpoint.name if checkpoint else None)
+
+
+def _folder(source: str) -> Path:
+    return Path(existing_path(source)).expanduser()
 
 
 def _ours(folder: Path) -> Earlier:
@@ -125,7 +145,6 @@ def _find_checkpoint(folder: Path, world: World) -> Path | None:
         _check_whole(folder, world)
         return folder
     if not (folder / CHECKPOINTS).is_dir():
-        _check_is_model(folder)
         return None
     step = world.broadcast(_newest_whole(folder / CHECKPOINTS) if world.is_main else -1)
     if step < 0:
@@ -148,12 +167,3 @@ def _check_whole(folder: Path, world: World) -> None:
             verify(folder)
     except CheckpointError as error:
         raise ModelError(f"method.warm_start_from cannot be used: {error}") from error
-
-
-def _check_is_model(folder: Path) -> None:
-    """Raise `ModelError` for a folder without a model. A name on the Hub is not a folder."""
-    if folder.is_dir() and not (folder / "config.json").is_file():
-        raise ModelError(
-            f"method.warm_start_from {str(folder)!r} is neither a Hugging Face model (it has no "
-            "config.json) nor a checkpoint (no state.json) nor a workdir (no checkpoints)"
-        )

@@ -19,7 +19,12 @@ from tests.fixtures.proxy import Answer, Proxy
 Inject = Callable[[System, Random], None]
 KINDS: dict[str, Inject] = {}
 SOON_SECONDS = 60.0
+START_SECONDS = 180.0  # until a job with two ranks has saved a checkpoint
 GARBAGE = b"\0garbage"
+
+
+class NotYetPossible(Exception):
+    """There is nothing now that the fault could meet."""
 
 
 def kind(name: str) -> Callable[[Inject], Inject]:
@@ -34,13 +39,21 @@ def _trains(node: Node) -> bool:
     return bool(node.trainers())
 
 
-def _node(system: System, random: Random, *, ready: Callable[[Node], bool] = _trains) -> Node:
-    """One that trains, if any does soon."""
-    deadline = time.monotonic() + SOON_SECONDS
-    while not (found := list(filter(ready, system.nodes))) and time.monotonic() < deadline:
+def _node(
+    system: System,
+    random: Random,
+    *,
+    ready: Callable[[Node], bool] = _trains,
+    within: float = SOON_SECONDS,
+) -> Node:
+    """One that trains. Raise `NotYetPossible` if none does soon."""
+    deadline = time.monotonic() + within
+    while not (found := list(filter(ready, system.nodes))):
+        if time.monotonic() > deadline:
+            raise NotYetPossible
         system.restart_if_dead()
         time.sleep(0.1)
-    return random.choice(found or system.nodes)
+    return random.choice(found)
 
 
 def _heal(proxy: Proxy, *, after: float) -> None:
@@ -102,6 +115,17 @@ def _(system: System, random: Random) -> None:
 def _(system: System, random: Random) -> None:
     for pid in _node(system, random).trainers():
         kill(pid, signal.SIGSTOP)
+
+
+@kind("one rank of two stopped")
+def _(system: System, random: Random) -> None:
+    system.jobs.submit_real(ranks=2, priority=100)  # the next one that a worker takes
+
+    def trains(node: Node) -> bool:
+        return len(node.ranks()) == 2 and bool(_checkpoints(node))
+
+    node = _node(system, random, ready=trains, within=START_SECONDS)
+    kill(random.choice(node.ranks()), signal.SIGSTOP)
 
 
 @kind("host asleep for two leases")

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.settings import Settings
+from tests.faults.jobs import Jobs
 from tests.fixtures.proxy import Proxy
-from tests.worker.processes import environ, trainers
+from tests.worker.processes import environ, ranks, trainers
 
 WORKER = ["-m", "celery", "-A", "tests.faults.mixed_worker", "worker", "-l", "info"]
 REAPER = ["-m", "worker.reaper"]
@@ -58,6 +59,10 @@ class Node:
         """The trainer's processes, if it has an attempt."""
         return trainers(self.data_dir)
 
+    def ranks(self) -> list[int]:
+        """The trainer's processes but torchrun."""
+        return ranks(self.data_dir)
+
     def workdirs(self) -> list[Path]:
         return sorted((self.data_dir / "scratch").glob("*/attempt-*"))
 
@@ -69,6 +74,7 @@ class System:
     broker: Proxy
     nodes: list[Node]
     reaper: Program
+    jobs: Jobs
     settings: Settings  # of who reaches the servers without the proxies
 
     @property
@@ -95,7 +101,7 @@ def kill(pid: int, number: signal.Signals) -> None:
 
 
 def build(
-    settings: Settings, folder: Path, disks: Sequence[Path], proxies: Sequence[Proxy]
+    settings: Settings, jobs: Jobs, folder: Path, disks: Sequence[Path], proxies: Sequence[Proxy]
 ) -> System:
     """`settings` reach the servers through the proxies: database, storage, broker."""
     database, storage, broker = proxies
@@ -117,4 +123,4 @@ def build(
         for number, disk in enumerate(disks, start=1)
     ]
     reaper = program("reaper", REAPER, folder / "reaper")
-    return System(database, storage, broker, nodes, reaper, settings)
+    return System(database, storage, broker, nodes, reaper, jobs, settings)

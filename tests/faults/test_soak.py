@@ -23,13 +23,13 @@ from safetensors.torch import load_file
 from torch import equal
 
 from jobs.backends import Backends
-from jobs.garbage.local_disk import NOT_UPLOADED
 from jobs.garbage.storage import collect_garbage
-from jobs.schemas.job import Job, JobSpec
-from jobs.schemas.status import FINAL, JobStatus
+from jobs.schemas.job import Job
+from jobs.schemas.status import JobStatus
 from jobs.settings import Settings
 from relora_core.events import StepFinished
-from tests.faults.kinds import KINDS
+from tests.faults.jobs import LOG_EVERY, STEPS, Jobs
+from tests.faults.kinds import KINDS, NotYetPossible
 from tests.faults.mixed_worker import SCRIPTED_FROM
 from tests.faults.system import System, build
 from tests.fixtures.disks import MakeDisk
@@ -40,11 +40,7 @@ from tests.worker.scripted_trainer import weights
 MINUTES = float(os.environ.get("SOAK_MINUTES", "15"))
 SEED = int(os.environ.get("SOAK_SEED", "20261128"))
 SETTLE_SECONDS = 300.0
-STEPS, LOG_EVERY = 60, 5
 SCRIPTED_JOBS, REAL_JOBS = round(10 * MINUTES), max(1, round(0.8 * MINUTES))
-REAL_SEED = 7
-# A person mends the credentials and retries the job; everything else mends itself.
-MENDED_BY_A_PERSON = {"storage_refused", NOT_UPLOADED}
 
 logger = logging.getLogger(__name__)
 
@@ -65,70 +61,58 @@ def settings(valkey_url: str, postgres_url: str, s3_url: str, tmp_path: Path) ->
         outage_seconds=60,
         min_free_disk_bytes=1_000_000,
         secret_keys=SecretStr(Fernet.generate_key().decode()),
+        processes_without_gpus=True,  # a job for two GPUs has two ranks
     )
 
 
 @pytest.fixture
-def system(settings: Settings, tmp_path: Path, make_disk: MakeDisk) -> Iterator[System]:
+def system(
+    settings: Settings,
+    backends: Backends,
+    make_spec: MakeSpec,
+    tmp_path: Path,
+    make_disk: MakeDisk,
+) -> Iterator[System]:
     disks = [make_disk(size="200m"), make_disk(size="201m")]
     urls = (settings.database_url, os.environ["AWS_ENDPOINT_URL"], settings.broker_url)
     with ExitStack() as stack:
         proxies = [stack.enter_context(Proxy.to(url)) for url in urls]
-        system = build(settings, tmp_path, disks, proxies)
+        system = build(settings, Jobs(backends, make_spec), tmp_path, disks, proxies)
         yield system
         system.stop()
 
 
-def test_nothing_is_lost_whatever_fails(
-    system: System, backends: Backends, make_spec: MakeSpec, tmp_path: Path
-) -> None:
+def test_nothing_is_lost_whatever_fails(system: System, tmp_path: Path) -> None:
     random = Random(SEED)  # noqa: S311 # the same faults for the same seed
-    twin = _submit(backends, make_spec, seed=REAL_SEED)
-    mended: Counter[str] = Counter()
-    _wait(system, backends, [twin], mended, seconds=120)
-    ids = [_submit(backends, make_spec, seed=REAL_SEED) for _ in range(REAL_JOBS)]
-    ids += [
-        _submit(backends, make_spec, seed=SCRIPTED_FROM + number) for number in range(SCRIPTED_JOBS)
-    ]
-    injected = _inject(system, backends, make_spec, random, ids, mended)
+    jobs, store = system.jobs, system.jobs.backends.store
+    twins = {ranks: jobs.submit_real(ranks=ranks) for ranks in (1, 2)}
+    _wait(system, seconds=240)
+    for _ in range(REAL_JOBS):
+        jobs.submit_real()
+    for _ in range(SCRIPTED_JOBS):
+        jobs.submit_scripted()
+    injected = _inject(system, random)
     started = time.monotonic()
-    _wait(system, backends, ids, mended, seconds=SETTLE_SECONDS)
-    _report(backends, ids, injected, mended, time.monotonic() - started)
+    _wait(system, seconds=SETTLE_SECONDS)
+    _report(jobs, injected, time.monotonic() - started)
 
-    expected = _model(backends, backends.store.get(twin), tmp_path / "twin")
-    for job in map(backends.store.get, ids):
+    backends = jobs.backends
+    expected = {
+        ranks: _model(backends, store.get(twin), tmp_path / f"twin-{ranks}")
+        for ranks, twin in twins.items()
+    }
+    for job in jobs.all():
         assert job.status is JobStatus.SUCCEEDED, (job.id, job.error)
         _check_files(backends, job, tmp_path / job.id)
         _check_steps(backends, job)
-        _check_weights(backends, job, tmp_path / job.id, expected)
+        _check_weights(backends, job, tmp_path / job.id, expected[job.spec.resources.gpus])
     for found in collect_garbage(backends, dry_run=False):
         logger.info("%s: %s, %d files", found.kind, found.where, found.files)
-    assert _unlisted(backends, [twin, *ids]) == []
+    assert _unlisted(backends, jobs.ids) == []
     assert injected.keys() == KINDS.keys(), KINDS.keys() - injected.keys()
 
 
-def _submit(backends: Backends, make_spec: MakeSpec, *, seed: int) -> str:
-    training = {
-        "steps": STEPS,
-        "global_batch_size": 4,
-        "precision": "fp32",
-        "compile": False,
-        "seed": seed,
-        "log_every": LOG_EVERY,
-    }
-    retries = {"max_attempts": 100, "stalled_after": 30 if seed < SCRIPTED_FROM else 5}
-    spec: JobSpec = make_spec(training=training, checkpoint_every=10, retries=retries)
-    return backends.store.create(spec).id
-
-
-def _inject(
-    system: System,
-    backends: Backends,
-    make_spec: MakeSpec,
-    random: Random,
-    ids: list[str],
-    mended: Counter[str],
-) -> Counter[str]:
+def _inject(system: System, random: Random) -> Counter[str]:
     """Each kind once, in an order of the seed, and then again until the time is over."""
     injected: Counter[str] = Counter()
     logger.info("soak of %g minutes, seed %d", MINUTES, SEED)
@@ -139,60 +123,44 @@ def _inject(
         order = order or random.sample(sorted(KINDS), len(KINDS))
         name = order.pop()
         logger.info("%6.1f s  %s", time.monotonic() - start, name)
-        KINDS[name](system, random)
-        injected[name] += 1
+        try:
+            KINDS[name](system, random)
+        except NotYetPossible:
+            logger.info("          not possible now")
+            order.insert(0, name)
+        else:
+            injected[name] += 1
         while time.monotonic() < until:
             system.restart_if_dead()
-            _mend(backends, ids, mended)
+            system.jobs.mend()
             time.sleep(0.5)
-        if _waiting(backends) < 4:  # there is always work to lose
-            ids.append(_submit(backends, make_spec, seed=SCRIPTED_FROM + len(ids)))
+        if system.jobs.queued() < 4:  # there is always work to lose
+            system.jobs.submit_scripted()
     return injected
 
 
-def _waiting(backends: Backends) -> int:
-    return backends.waiting.counts(project="default")[JobStatus.QUEUED]
-
-
-def _mend(backends: Backends, ids: list[str], mended: Counter[str]) -> None:
-    if not backends.waiting.counts(project="default")[JobStatus.FAILED]:
-        return
-    for job in map(backends.store.get, ids):
-        if job.status is JobStatus.FAILED and job.error and job.error.code in MENDED_BY_A_PERSON:
-            backends.store.retry(job.id)
-            mended[job.error.code] += 1
-
-
-def _wait(
-    system: System,
-    backends: Backends,
-    ids: list[str],
-    mended: Counter[str],
-    *,
-    seconds: float,
-) -> None:
+def _wait(system: System, *, seconds: float) -> None:
     """Until every job is over, or the time."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and not system.jobs.are_over():
         system.restart_if_dead()
-        _mend(backends, ids, mended)
-        counts = backends.waiting.counts(project="default")
-        if not any(count for status, count in counts.items() if status not in FINAL):
-            return
+        system.jobs.mend()
         time.sleep(0.5)
 
 
-def _report(
-    backends: Backends, ids: list[str], injected: Counter[str], mended: Counter[str], settled: float
-) -> None:
-    everything = [backends.store.get(job_id) for job_id in ids]
+def _report(jobs: Jobs, injected: Counter[str], settled: float) -> None:
+    everything = jobs.all()
     attempts = sum(job.attempt for job in everything)
     logger.info("%d faults of %d of %d kinds", injected.total(), len(injected), len(KINDS))
     for name, times in sorted(injected.items()):
         logger.info("  %d x %s", times, name)
     statuses = Counter(job.status.value for job in everything)
     logger.info("%d jobs in %d attempts: %s", len(everything), attempts, dict(statuses))
-    logger.info("retried by a person: %s", dict(mended))
+    real = Counter(
+        job.spec.resources.gpus for job in everything if job.spec.training.seed < SCRIPTED_FROM
+    )
+    logger.info("of the real trainer: %d with one rank, %d with two", real[1], real[2])
+    logger.info("retried by a person: %s", dict(jobs.mended))
     logger.info("all were over %.0f s after the last fault", settled)
 
 

@@ -67,6 +67,15 @@ def test_a_folder_that_cannot_be_listed_is_an_error(
             find_files(f"{tmp_path}/{pattern}")
 
 
+def test_a_path_that_no_file_can_have_is_no_outage(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "ring").symlink_to("ring")
+    for name in ("x" * 300, "file/x.jsonl", "ring/x.jsonl"):
+        with pytest.raises(DataError) as failed:
+            find_files(f"{tmp_path}/{name}")
+        assert not failed.value.retryable, name
+
+
 def test_a_link_to_nothing_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "1.jsonl").touch()
     (tmp_path / "9.jsonl").symlink_to("/nope")

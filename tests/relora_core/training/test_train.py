@@ -594,20 +594,40 @@ def test_layers_too_narrow_for_the_rank_are_told(run: Run, make_spec: MakeSpec) 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model": {"config": {"model_type": "no_such"}}}, "no model_type 'no_such'; there are "),
         (
             {"model": {"config": {**TINY_LLAMA, "vocab_size": 299}}},
             "the tokenizer has 300 tokens, the model only 299; take the model's own tokenizer",
         ),
         ({"data": {"sequence_length": 65}}, "sequence_length 65 is over the 64 positions"),
-        ({"method": {"rank": 33}}, "rank 33 is over the smaller side"),
-        ({"method": {"name": "galore", "rank": 33}}, "rank 33 is over the smaller side"),
     ],
 )
-def test_a_model_or_method_that_does_not_fit_fails_before_training(
+def test_a_model_that_does_not_fit_the_data_fails_before_training(
     change: dict[str, Any], message: str, run: Run, make_spec: MakeSpec
 ) -> None:
     recorder = Recorder()
     with pytest.raises(ModelError, match=message):
         train(make_spec(**change), run.workdir, recorder, lambda: False, cache=run.cache)
     assert not recorder.of(StepFinished)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": {"config": {"model_type": "no_such"}}}, "no model_type 'no_such'; there are "),
+        ({"model": {"config": {**TINY_LLAMA, "hiden_size": 64}}}, "did you mean `hidden_size`"),
+        ({"model": {"config": {"model_type": "mamba", "hiden_size": 64}}}, "`hidden_size`"),
+        ({"method": {"rank": 33}}, "rank 33 is over the smaller side"),
+        ({"method": {"name": "galore", "rank": 33}}, "rank 33 is over the smaller side"),
+        (
+            {"method": {"warm_start_steps": None, "warm_start_from": "/no/model"}},
+            "method.warm_start_from: there is no file or folder '/no/model'",
+        ),
+    ],
+)
+def test_a_model_or_method_that_is_wrong_fails_before_the_data_is_read(
+    change: dict[str, Any], message: str, run: Run, make_spec: MakeSpec
+) -> None:
+    recorder = Recorder()
+    with pytest.raises(ModelError, match=message):
+        train(make_spec(**change), run.workdir, recorder, lambda: False, cache=run.cache)
+    assert {type(event) for event in recorder.events} <= {Warned}

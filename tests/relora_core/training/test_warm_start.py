@@ -141,7 +141,7 @@ def test_the_source_is_a_part_of_what_the_run_is(
 @pytest.mark.parametrize(
     ("source", "changes", "message"),
     [
-        ("nowhere", {}, "cannot load method.warm_start_from"),
+        ("nowhere", {}, "method.warm_start_from: there is no file or folder"),
         ("logs", {}, "is neither a Hugging Face model .* nor a checkpoint .* nor a workdir"),
         ("final", {"tokenizer": {"train": {"vocab_size": 290}}}, "vocab_size is 300 there and 290"),
         (

@@ -1,0 +1,73 @@
+"""The jobs of the soak: most run the scripted trainer, some the real one, with one rank or two."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from jobs.backends import Backends
+from jobs.garbage.local_disk import NOT_UPLOADED
+from jobs.schemas.job import Job
+from jobs.schemas.status import FINAL, JobStatus
+from tests.faults.mixed_worker import SCRIPTED_FROM
+from tests.worker.conftest import MakeSpec
+
+STEPS, LOG_EVERY = 60, 5
+REAL_SEED = 7
+# A person mends the credentials and retries the job; everything else mends itself.
+MENDED_BY_A_PERSON = {"storage_refused", NOT_UPLOADED}
+
+
+@dataclass
+class Jobs:
+    backends: Backends
+    make_spec: MakeSpec
+    ids: list[str] = field(default_factory=list)
+    mended: Counter[str] = field(default_factory=Counter)
+
+    def submit_scripted(self) -> None:
+        self._submit(SCRIPTED_FROM + len(self.ids), stalled_after=5)
+
+    def submit_real(self, *, ranks: int = 1, priority: int = 0) -> str:
+        """Submit a job that ends with the same weights as each other one of as many ranks."""
+        stalled_after = 30 * ranks  # they start more slowly
+        return self._submit(REAL_SEED, stalled_after=stalled_after, ranks=ranks, priority=priority)
+
+    def _submit(self, seed: int, *, stalled_after: float, ranks: int = 1, priority: int = 0) -> str:
+        training = {
+            "steps": STEPS,
+            "global_batch_size": 4,
+            "precision": "fp32",
+            "compile": False,
+            "seed": seed,
+            "log_every": LOG_EVERY,
+        }
+        spec = self.make_spec(
+            training=training,
+            checkpoint_every=10,
+            resources={"gpus": ranks},
+            priority=priority,
+            retries={"max_attempts": 100, "stalled_after": stalled_after},
+        )
+        self.ids.append(self.backends.store.create(spec).id)
+        return self.ids[-1]
+
+    def all(self) -> list[Job]:
+        return [self.backends.store.get(job_id) for job_id in self.ids]
+
+    def queued(self) -> int:
+        return self._counts()[JobStatus.QUEUED]
+
+    def are_over(self) -> bool:
+        return not any(count for status, count in self._counts().items() if status not in FINAL)
+
+    def mend(self) -> None:
+        """Retry what a person has to retry."""
+        if not self._counts()[JobStatus.FAILED]:
+            return
+        for job in self.all():
+            failed = job.status is JobStatus.FAILED and job.error
+            if failed and job.error.code in MENDED_BY_A_PERSON:
+                self.backends.store.retry(job.id)
+                self.mended[job.error.code] += 1
+
+    def _counts(self) -> dict[JobStatus, int]:
+        return self.backends.waiting.counts(project="default")
