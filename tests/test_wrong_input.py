@@ -57,7 +57,7 @@ def training(**fields: Any) -> dict[str, Any]:
     return {"training": {"steps": 12, **fields}}
 
 
-def relora(**fields: Any) -> dict[str, Any]:
+def method(**fields: Any) -> dict[str, Any]:
     return {"method": {"name": "relora", "rank": 4, **fields}}
 
 
@@ -119,8 +119,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     ({"dataset": {"train": {"uri": "/x"}}}, "dataset: unknown field; did you mean `data`?"),
     ({"data": {"train": {"uri": "https://e.org/x.jsonl"}}}, "use file://, hf://, s3://"),
-    (relora(r=8), "method.r: unknown field; did you mean `rank`?"),
-    (relora(lora_alpha=8), "method.lora_alpha: unknown field; did you mean `alpha`?"),
+    (method(r=8), "method.r: unknown field; did you mean `rank`?"),
+    (method(lora_alpha=8), "method.lora_alpha: unknown field; did you mean `alpha`?"),
     ({"optimizer": "adamw"}, "optimizer: must be an object with fields such as `name`"),
     ({"optimizer": {"name": "adam"}}, "did you mean `adamw`?"),
     ({"optimizer": {"betas": [0.9, 1.5]}}, "optimizer.betas.1: must be less than 1"),
@@ -166,13 +166,13 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"optimizer": {"low_rank_learning_rate": INFINITY}}, "must be a finite number"),
     ({"schedule": {"name": "cosin"}}, "did you mean `cosine`?"),
     ({"checkpoint": {"keep_last": 0}}, "checkpoint.keep_last: must be at least 1"),
-    (relora(alpha=INFINITY), "method.alpha: must be a finite number"),
-    (relora(rank="x"), "method.rank: must be a whole number"),
-    (relora(optimizer_reset="zero"), "method.optimizer_reset: must be an object"),
-    (relora(target_modules="query"), "method.target_modules: must be all_linear"),
-    (relora(target_modules=[HALF]), "method.target_modules.0: must be valid Unicode"),
-    (relora(target_modules=["*"] * 2000), "must have at most 100 items"),
-    (relora(target_modules=[]), "method.target_modules"),
+    (method(alpha=INFINITY), "method.alpha: must be a finite number"),
+    (method(rank="x"), "method.rank: must be a whole number"),
+    (method(optimizer_reset="zero"), "method.optimizer_reset: must be an object"),
+    (method(target_modules="query"), "method.target_modules: must be all_linear"),
+    (method(target_modules=[HALF]), "method.target_modules.0: must be valid Unicode"),
+    (method(target_modules=["*"] * 2000), "must have at most 100 items"),
+    (method(target_modules=[]), "method.target_modules"),
     ({"method": {"name": "galore", "scale": INFINITY}}, "method.scale: must be a finite number"),
     ({"method": "dora"}, "did you mean `lora`?"),
     ({"method": {"name": "dora"}}, "did you mean `lora`?"),
@@ -187,8 +187,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"data": {"train": {"uri": []}}}, "data.train.uri: must not be empty"),
     ({"data": {"train": {"uri": ["/x", 5]}}}, "data.train.uri.1: must be text"),
     ({"method": ["relora"]}, "method: must be an object with fields"),
-    (relora(frozen_dtype="int4"), "method.frozen_dtype: must be fp32, bf16"),
-    (relora(target_modules=[5]), "method.target_modules.0: must be text"),
+    (method(frozen_dtype="int4"), "method.frozen_dtype: must be fp32, bf16"),
+    (method(target_modules=[5]), "method.target_modules.0: must be text"),
     (training(micro_batch_size=None), "must be a whole number, or must be auto"),
     ({"evaluation": {"tokens": 1e30}}, "evaluation.tokens: must be a smaller number"),
     ({"schedule": {"warmup_steps": 100}}, "schedule.warmup_steps: must be less than"),
@@ -206,8 +206,8 @@ OF_THE_MODEL: list[tuple[dict[str, Any], str]] = [
     (llama(vocab_size=-1), "vocab_size must be a whole number"),
     (llama(num_attention_heads=5), "does not divide over num_attention_heads 5"),
     (llama(num_key_value_heads=3), "does not divide over num_key_value_heads 3"),
-    ({**llama(), **relora(target_modules=["*.query"])}, "matches no linear layer"),
-    ({**llama(), **relora(rank=128)}, "over the smaller side"),
+    ({**llama(), **method(target_modules=["*.query"])}, "matches no linear layer"),
+    ({**llama(), **method(rank=128)}, "over the smaller side"),
     (
         llama(hidden_act="sillu"),
         "model.config.hidden_act: no activation 'sillu'; did you mean `silu`?",
@@ -226,7 +226,7 @@ OF_THE_SERVICE: list[tuple[dict[str, Any], str]] = [
     ({"data": {"train": {"uri": "/missing-*.jsonl"}}}, "no file matches '/missing-*.jsonl'"),
     ({"model": {"pretrained": "/missing"}}, "model.pretrained: there is no file or folder"),
     ({"tokenizer": {"pretrained": "/missing"}}, "tokenizer.pretrained: there is no file or"),
-    (relora(warm_start_from="/missing"), "method.warm_start_from: there is no file or folder"),
+    (method(warm_start_from="/missing"), "method.warm_start_from: there is no file or folder"),
     ({"output": "s3://b/x"}, "output: must be an object with fields"),
     ({"output": {"uri": "ftp://x"}}, "output.uri: cannot write to"),
     ({"output": {"uri": "file:///"}}, "output.uri: cannot write to"),

@@ -14,7 +14,6 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from jobs.database.time_limits import (
-    CONNECT_SECONDS,
     CONNECTION,
     STATEMENT_SECONDS,
     limit_statements,
@@ -64,7 +63,7 @@ def _open_postgresql(url: URL, statement_seconds: float | None) -> Engine:
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,  # no request fails because the database was restarted
-        pool_timeout=CONNECT_SECONDS,
+        pool_timeout=STATEMENT_SECONDS,  # the longest that another thread keeps a connection busy
         connect_args=CONNECTION,
     )
     if statement_seconds is not None:

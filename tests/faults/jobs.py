@@ -22,6 +22,7 @@ class Jobs:
     make_spec: MakeSpec
     ids: list[str] = field(default_factory=list)
     mended: Counter[str] = field(default_factory=Counter)
+    _newest_with_two_ranks: str | None = None
 
     def submit_scripted(self) -> None:
         self._submit(SCRIPTED_FROM + len(self.ids), stalled_after=5)
@@ -30,6 +31,15 @@ class Jobs:
         """Submit a job that ends with the same weights as each other one of as many ranks."""
         stalled_after = 30 * ranks  # they start more slowly
         return self._submit(REAL_SEED, stalled_after=stalled_after, ranks=ranks, priority=priority)
+
+    def have_two_ranks(self) -> None:
+        """Submit a job with two ranks, the next one that a worker takes, unless one is on its way.
+
+        Two ranks take long to start.
+        """
+        newest = self._newest_with_two_ranks
+        if newest is None or self.backends.store.get(newest).status in FINAL:
+            self._newest_with_two_ranks = self.submit_real(ranks=2, priority=100)
 
     def _submit(self, seed: int, *, stalled_after: float, ranks: int = 1, priority: int = 0) -> str:
         training = {
@@ -64,10 +74,10 @@ class Jobs:
         if not self._counts()[JobStatus.FAILED]:
             return
         for job in self.all():
-            failed = job.status is JobStatus.FAILED and job.error
-            if failed and job.error.code in MENDED_BY_A_PERSON:
+            code = job.error.code if job.error else None
+            if job.status is JobStatus.FAILED and code in MENDED_BY_A_PERSON:
                 self.backends.store.retry(job.id)
-                self.mended[job.error.code] += 1
+                self.mended[code] += 1
 
     def _counts(self) -> dict[JobStatus, int]:
         return self.backends.waiting.counts(project="default")

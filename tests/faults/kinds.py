@@ -19,7 +19,6 @@ from tests.fixtures.proxy import Answer, Proxy
 Inject = Callable[[System, Random], None]
 KINDS: dict[str, Inject] = {}
 SOON_SECONDS = 60.0
-START_SECONDS = 180.0  # until a job with two ranks has saved a checkpoint
 GARBAGE = b"\0garbage"
 
 
@@ -44,10 +43,9 @@ def _node(
     random: Random,
     *,
     ready: Callable[[Node], bool] = _trains,
-    within: float = SOON_SECONDS,
 ) -> Node:
     """One that trains. Raise `NotYetPossible` if none does soon."""
-    deadline = time.monotonic() + within
+    deadline = time.monotonic() + SOON_SECONDS
     while not (found := list(filter(ready, system.nodes))):
         if time.monotonic() > deadline:
             raise NotYetPossible
@@ -119,13 +117,12 @@ def _(system: System, random: Random) -> None:
 
 @kind("one rank of two stopped")
 def _(system: System, random: Random) -> None:
-    system.jobs.submit_real(ranks=2, priority=100)  # the next one that a worker takes
-
-    def trains(node: Node) -> bool:
-        return len(node.ranks()) == 2 and bool(_checkpoints(node))
-
-    node = _node(system, random, ready=trains, within=START_SECONDS)
-    kill(random.choice(node.ranks()), signal.SIGSTOP)
+    system.jobs.have_two_ranks()
+    node = _node(system, random, ready=lambda node: len(node.ranks()) == 2)
+    time.sleep(random.uniform(0, 10))  # while they start, or while they train
+    if len(ranks := node.ranks()) != 2:
+        raise NotYetPossible
+    kill(random.choice(ranks), signal.SIGSTOP)
 
 
 @kind("host asleep for two leases")

@@ -127,7 +127,7 @@ def _inject(system: System, random: Random) -> Counter[str]:
             KINDS[name](system, random)
         except NotYetPossible:
             logger.info("          not possible now")
-            order.insert(0, name)
+            order.insert(max(0, len(order) - 2), name)  # after two others
         else:
             injected[name] += 1
         while time.monotonic() < until:

@@ -1,19 +1,22 @@
 """The errors of an S3 storage when the server, the network or a permission fails."""
 
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Thread, Timer
 from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 
 from jobs.errors import StorageError, StorageRefused
 from jobs.locations.ownership import claim_output
-from jobs.storage import S3Credentials, Storage, open_storage
+from jobs.storage import S3Credentials, Storage, open_storage, s3
 from tests.fixtures.proxy import Answer, Proxy
 from tests.fixtures.servers import READ_ONLY_CREDENTIALS
 
@@ -262,6 +265,78 @@ def test_a_body_that_is_cut_is_never_taken_for_the_whole(
     proxy.heal()
     storage.download("k", tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == CONTENT
+
+
+# --- servers that do not answer ------------------------------------------------------------
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> float:
+    """Shorten the time that an S3 server has to answer. Return the most that an action takes."""
+    seconds = 0.5
+    limit = Config(connect_timeout=seconds, read_timeout=seconds)
+    monkeypatch.setattr(s3, "_CONFIG", s3._CONFIG.merge(limit))
+    request = 3 * seconds + 1 + 2  # with the longest pauses between its tries
+    return 5 * request + 5  # a download tries so often; the rest is for a busy machine
+
+
+@pytest.mark.parametrize("action", ["PutObject", "GetObject", "ListObjectsV2", "DeleteObjects"])
+def test_a_server_that_accepts_and_never_answers_is_an_outage(
+    impatient: float, storage: Storage, proxy: Proxy, s3_url: str, tmp_path: Path, action: str
+) -> None:
+    proxy.freeze()
+    started = time.monotonic()
+    with pytest.raises(StorageError, match=f"failed at {s3_url}.*ReadTimeoutError") as failed:
+        every_action(storage, tmp_path / "k")[action]()
+    assert not isinstance(failed.value, StorageRefused)
+    assert time.monotonic() - started < impatient
+
+
+def test_a_server_that_falls_silent_in_the_middle_of_a_body_is_an_outage(
+    impatient: float, storage: Storage, proxy: Proxy, tmp_path: Path
+) -> None:
+    file, copy = tmp_path / "large", tmp_path / "copy"
+    file.write_bytes(b"1" * 5_000_000)
+    storage.upload(file, "large")
+    actions: list[Callable[[], Any]] = [
+        lambda: b"".join(storage.read("large")),
+        lambda: storage.download("large", copy),
+    ]
+    for action in actions:
+        proxy.heal()
+        proxy.throttle(bytes_per_second=2_000_000)
+        Timer(0.5, proxy.freeze).start()
+        started = time.monotonic()
+        with pytest.raises(StorageError, match="large: "):
+            action()
+        assert 0.5 < time.monotonic() - started < impatient
+    assert not copy.exists()
+
+
+@pytest.mark.slow  # as long as a server may be silent
+def test_a_silent_server_has_half_a_minute_and_one_that_accepts_no_connection_5_seconds(
+    s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = Config(retries={"mode": "standard", "total_max_attempts": 1})
+    monkeypatch.setattr(s3, "_CONFIG", s3._CONFIG.merge(once))
+
+    def seconds(endpoint: str) -> float:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        storage = open_storage(s3_url)
+        started = time.monotonic()
+        with pytest.raises(StorageError):
+            list(storage.list(""))
+        return time.monotonic() - started
+
+    with ExitStack() as sockets:
+        silent = sockets.enter_context(socket.create_server(("127.0.0.1", 0)))
+        full = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(8):  # no place is left for another connection
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        assert 30 <= seconds(f"http://127.0.0.1:{silent.getsockname()[1]}") < 40
+        assert 5 <= seconds(f"http://127.0.0.1:{full.getsockname()[1]}") < 15
 
 
 # --- answers that are not what was asked for -----------------------------------------------

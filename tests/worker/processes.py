@@ -86,7 +86,17 @@ def wait_until(
 
 def trainers(data_dir: Path) -> list[int]:
     """Return the pids of the trainers of this data folder: torchrun and the ranks."""
-    found = []
+    return list(_trainers(data_dir))
+
+
+def ranks(data_dir: Path) -> list[int]:
+    commands = _trainers(data_dir).items()
+    return [pid for pid, command in commands if b"worker.launchers.ranks" not in command]
+
+
+def _trainers(data_dir: Path) -> dict[int, bytes]:
+    """Return the command line of each process of the trainers, by its pid."""
+    found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             command = (folder / "cmdline").read_bytes()
@@ -94,13 +104,5 @@ def trainers(data_dir: Path) -> list[int]:
             continue  # the process has ended
         is_trainer = b"relora_core" in command or b"scripted_trainer" in command
         if is_trainer and bytes(data_dir) in command:
-            found.append(int(folder.name))
+            found[int(folder.name)] = command
     return found
-
-
-def ranks(data_dir: Path) -> list[int]:
-    return [
-        pid
-        for pid in trainers(data_dir)
-        if b"worker.launchers.ranks" not in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
