@@ -5,6 +5,7 @@ import { useEffect } from "preact/hooks";
 import { keyWanted } from "./api/client";
 import { Shell } from "./parts/shell";
 import { href, route } from "./router";
+import { JobView } from "./views/job";
 import { Jobs } from "./views/jobs";
 import { SignIn } from "./views/sign-in";
 
@@ -21,10 +22,10 @@ export function App() {
 }
 
 function View() {
-  const { view } = route.value;
+  const { view, id } = route.value;
   switch (view) {
     case "jobs":
-      return <Jobs />;
+      return id ? <JobView key={id} id={id} /> : <Jobs />;
     default:
       return (
         <div class="page notice">

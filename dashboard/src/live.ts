@@ -22,12 +22,13 @@ export function backoff(failures: number): number {
 /** Ask every `milliseconds`, at once when `key` changes, and not at all while the tab is hidden.
  *
  * A request that fails is repeated, later and later. The value of before stays.
- * With `milliseconds` of 0 it asks once.
+ * With `milliseconds` of 0 it asks once. `waitAfter` may say another time for each answer.
  */
 export function useLive<T>(
   ask: (signal: AbortSignal, before: T | null) => Promise<T>,
   milliseconds: number,
   key = "",
+  waitAfter: (value: T) => number = () => milliseconds,
 ): Live<T> {
   const [state, setState] = useState<{ key: string; value: T | null; error: Error | null }>({
     key,
@@ -50,6 +51,7 @@ export function useLive<T>(
       try {
         value = await latest.current(stop.signal, value);
         failures = 0;
+        wait = waitAfter(value);
         setState({ key, value, error: null });
       } catch (error) {
         if (stop.signal.aborted) return;

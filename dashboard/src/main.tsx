@@ -1,4 +1,5 @@
 import "./style.css";
+import "./job.css";
 
 import { render } from "preact";
 

@@ -15,7 +15,8 @@ export type Worker = Schemas["Worker"];
 export type Problem = Schemas["Problem"];
 export type Artifact = Schemas["StoredArtifact"];
 export type Checkpoint = Schemas["CheckpointEntry"];
-export type JobEvent = Schemas["EventPage"]["items"][number];
+/** An event as the server sends it: stored, and so with its id and its time. */
+export type JobEvent = Schemas["EventPage"]["items"][number] & { id: number; time: string };
 
 export interface Page<T> {
   items: T[];

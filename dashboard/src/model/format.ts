@@ -6,17 +6,20 @@ type Maybe<T> = T | null | undefined;
 
 const grouped = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 
-function known(value: Maybe<number>): value is number {
-  return value !== null && value !== undefined && Number.isFinite(value);
+/** JSON has no NaN: a value that is not finite comes as a text. */
+type Measured = Maybe<number | "NaN" | "Infinity" | "-Infinity">;
+
+function known(value: Measured): value is number {
+  return typeof value === "number" && Number.isFinite(value);
 }
 
 /** 16,840 */
-export function count(value: Maybe<number>): string {
+export function count(value: Measured): string {
   return known(value) ? grouped.format(value) : UNKNOWN;
 }
 
 /** 2.984 */
-export function fixed(value: Maybe<number>, decimals: number): string {
+export function fixed(value: Measured, decimals: number): string {
   if (!known(value)) return UNKNOWN;
   return value.toLocaleString("en-US", {
     minimumFractionDigits: decimals,
@@ -25,18 +28,18 @@ export function fixed(value: Maybe<number>, decimals: number): string {
 }
 
 /** A perplexity: 20.14, or 4,274 where decimals say nothing. */
-export function perplexity(value: Maybe<number>): string {
+export function perplexity(value: Measured): string {
   return fixed(value, known(value) && value >= 1000 ? 0 : 2);
 }
 
 /** 1.57e-4, and 5e-4 with no digits. */
-export function exponent(value: Maybe<number>, digits = 2): string {
+export function exponent(value: Measured, digits = 2): string {
   if (!known(value)) return UNKNOWN;
   return value === 0 ? "0" : value.toExponential(digits).replace("e+", "e");
 }
 
 /** Three significant digits with a suffix: 811k, 9.93B, 412. */
-export function short(value: Maybe<number>): string {
+export function short(value: Measured): string {
   if (!known(value)) return UNKNOWN;
   const units: [number, string][] = [
     [1e12, "T"],
@@ -51,7 +54,7 @@ export function short(value: Maybe<number>): string {
 }
 
 /** 84.2%, and 100% without decimals. */
-export function share(value: Maybe<number>, decimals = 1): string {
+export function share(value: Measured, decimals = 1): string {
   if (!known(value)) return UNKNOWN;
   const percent = 100 * value;
   return `${percent === 100 ? "100" : percent.toFixed(decimals)}%`;

@@ -1,0 +1,109 @@
+/** Requests about one job, and its events and curves as they grow. */
+
+import { get, post, send } from "./client";
+import type { Artifact, Checkpoint, Job, JobEvent, Metrics, Page } from "./types";
+import { isWhole, joined, lastStep, turns, type Range } from "../model/curves";
+
+export const MOST_POINTS = 4000; // of a curve; a longer one comes with its peaks alone
+
+export const getJob = (id: string, signal: AbortSignal) => get<Job>(`v1/jobs/${id}`, {}, signal);
+
+/** The curves of a job: all, or those since what is known. */
+export async function curves(
+  id: string,
+  known: Metrics | null,
+  signal: AbortSignal,
+): Promise<Metrics> {
+  const all = () => get<Metrics>(`v1/jobs/${id}/metrics`, { max_points: MOST_POINTS }, signal);
+  if (!known || !known.curves.every(isWhole)) return all();
+  const news = await get<Metrics>(
+    `v1/jobs/${id}/metrics`,
+    { max_points: MOST_POINTS, from_step: lastStep(known) + 1 },
+    signal,
+  );
+  const both = joined(known, news);
+  const isLong = both.curves.some((curve) => curve.steps.length > MOST_POINTS);
+  return isLong || turns(both) !== turns(known) ? all() : both;
+}
+
+/** The points of a range of steps, as many as a chart can show. */
+export function curvesIn(id: string, range: Range, signal: AbortSignal): Promise<Metrics> {
+  const [first, last] = range;
+  const steps = { from_step: Math.max(0, Math.floor(first)), to_step: Math.ceil(last) };
+  return get<Metrics>(`v1/jobs/${id}/metrics`, { max_points: MOST_POINTS, ...steps }, signal);
+}
+
+// All but `train.step`, which the curves have.
+const TOLD = [
+  "job.action_requested",
+  "job.cancelled",
+  "job.claimed",
+  "job.failed",
+  "job.paused",
+  "job.published",
+  "job.queued",
+  "job.retrying",
+  "job.started",
+  "job.succeeded",
+  "job.warning",
+  "train.checkpoint",
+  "train.checkpoint_deleted",
+  "train.data",
+  "train.eval",
+  "train.export",
+  "train.failed",
+  "train.finished",
+  "train.loss_spike",
+  "train.lr_restart",
+  "train.merge",
+  "train.optimizer_reset",
+  "train.phase",
+  "train.reinit",
+  "train.rewind",
+  "train.spectrum",
+  "train.started",
+  "train.stopped",
+  "train.warm_start",
+  "train.warning",
+] as const satisfies readonly JobEvent["type"][];
+
+/** The events of a job in their order: all, or `known` and those since. */
+export async function events(
+  id: string,
+  known: readonly JobEvent[],
+  signal: AbortSignal,
+): Promise<JobEvent[]> {
+  const found = [...known];
+  let page: Page<JobEvent>;
+  do {
+    const after = found.at(-1)?.id ?? 0;
+    page = await get(`v1/jobs/${id}/events`, { after, limit: 1000, type: [...TOLD] }, signal);
+    found.push(...page.items);
+  } while (page.next && page.items.length > 0);
+  return found;
+}
+
+export async function allPages<T>(path: string, signal: AbortSignal): Promise<T[]> {
+  const items: T[] = [];
+  let cursor: string | null = null;
+  do {
+    const page: Page<T> = await get<Page<T>>(path, { limit: 200, cursor }, signal);
+    items.push(...page.items);
+    cursor = page.next;
+  } while (cursor);
+  return items;
+}
+
+export const artifacts = (id: string, signal: AbortSignal) =>
+  allPages<Artifact>(`v1/jobs/${id}/artifacts`, signal);
+
+export const checkpoints = (id: string, signal: AbortSignal) =>
+  allPages<Checkpoint>(`v1/jobs/${id}/checkpoints`, signal);
+
+export type Action = "cancel" | "pause" | "resume" | "retry" | "delete";
+
+export async function act(id: string, action: Action, withFiles = false): Promise<void> {
+  if (action === "delete") {
+    await send(`v1/jobs/${id}`, { method: "DELETE", query: { artifacts: withFiles } });
+  } else await post(`v1/jobs/${id}/${action}`);
+}

@@ -1,0 +1,130 @@
+/** The charts of a job, and how they are shown. All of it is in the address. */
+
+import { useMemo } from "preact/hooks";
+
+import { curvesIn } from "../api/job";
+import { download } from "../api/client";
+import { Stack, type View } from "../charts/stack";
+import { useKeys } from "../keys";
+import { useLive } from "../live";
+import { AXES, type Axis, curveOf, isWhole, type Range } from "../model/curves";
+import { count, words } from "../model/format";
+import { restartsIn } from "../model/restarts";
+import { usualWeight } from "../model/smoothing";
+import { Icon } from "../parts/icon";
+import { route, setQuery } from "../router";
+import type { Known } from "./job";
+
+const AFTER_DRAGGING = 0;
+
+function viewOf(query: URLSearchParams, reports: number): View {
+  const axis = query.get("axis") as Axis;
+  const [first, last] = (query.get("range") ?? "").split("-").map(Number);
+  const isRange = first !== undefined && last !== undefined && first < last;
+  return {
+    axis: AXES.includes(axis) ? axis : "step",
+    smoothing: query.has("smoothing")
+      ? Math.min(0.99, Math.max(0, Number(query.get("smoothing")) || 0))
+      : usualWeight(reports),
+    log: query.has("log"),
+    plan: !query.has("noplan"),
+    range: isRange ? [first, last] : null,
+  };
+}
+
+function setRange(range: Range | null): void {
+  setQuery({ range: range && range.map(Math.round).join("-") });
+}
+
+export function JobCharts({ job, metrics, events }: Known) {
+  const loss = curveOf(metrics, "loss");
+  const view = viewOf(route.value.query, loss?.num_points ?? 0);
+  const restarts = useMemo(() => restartsIn(events, loss), [events, loss]);
+  // A long curve comes thinned; where the reader zooms in, the rest of its points is fetched.
+  const isThinned = metrics.curves.some((curve) => !isWhole(curve));
+  const closer = useLive(
+    async (signal) => (isThinned && view.range ? curvesIn(job.id, view.range, signal) : null),
+    AFTER_DRAGGING,
+    JSON.stringify([job.id, isThinned, view.range]),
+  );
+  useKeys({
+    s: () => setQuery({ smoothing: view.smoothing > 0 ? "0" : null }),
+    l: () => setQuery({ log: view.log ? null : "1" }),
+  });
+  if (!loss) {
+    return (
+      <div class="notice">
+        <h2>No report yet</h2>
+        <p>The curves begin with the first report of the trainer.</p>
+      </div>
+    );
+  }
+  const shown = closer.value ?? metrics;
+  return (
+    <>
+      <div class="toolbar">
+        <div class="segments" role="group" aria-label="Axis">
+          {AXES.map((axis) => (
+            <button
+              key={axis}
+              aria-pressed={axis === view.axis}
+              onClick={() => setQuery({ axis: axis === "step" ? null : axis })}
+            >
+              {words(axis)}
+            </button>
+          ))}
+        </div>
+        <label class="toggle">
+          Smoothing
+          <input
+            type="range"
+            min="0"
+            max="0.99"
+            step="0.01"
+            value={view.smoothing}
+            onInput={(event) => setQuery({ smoothing: event.currentTarget.value })}
+          />
+          <span class="mono">{view.smoothing.toFixed(2)}</span>
+        </label>
+        <label class="toggle">
+          <input
+            type="checkbox"
+            checked={view.log}
+            onChange={() => setQuery({ log: view.log ? null : "1" })}
+          />
+          Log loss
+        </label>
+        <label class="toggle">
+          <input
+            type="checkbox"
+            checked={view.plan}
+            onChange={() => setQuery({ noplan: view.plan ? "1" : null })}
+          />
+          Plan to the end
+        </label>
+        <span class="space" />
+        <Thinned shown={curveOf(shown, "loss") ?? loss} />
+        <button class="button" disabled={!view.range} onClick={() => setRange(null)}>
+          Whole run
+        </button>
+        <button
+          class="button"
+          onClick={() => void download(`v1/jobs/${job.id}/metrics.csv`, `${job.id}.csv`)}
+        >
+          <Icon name="down" />
+          CSV
+        </button>
+      </div>
+      <Stack job={job} metrics={shown} restarts={restarts} view={view} onRange={setRange} />
+    </>
+  );
+}
+
+function Thinned({ shown }: { shown: { num_points: number; steps: number[] } }) {
+  if (shown.num_points === shown.steps.length) return null;
+  return (
+    <span class="small">
+      {count(shown.num_points)} reports, thinned: the peaks are kept, nothing is smoothed
+    </span>
+  );
+}
