@@ -27,6 +27,12 @@ class Counters:
     grad_norm: float = 0.0  # of the last step
     recent_losses: list[float] = field(default_factory=list)  # the window of `loss_spikes`
     rewinds: int = 0
+    # what `reset_every: auto` decides by (`training.automatic_restarts`)
+    decided_restarts: list[int] = field(default_factory=list)  # the steps before which they come
+    cycle_losses: list[float] = field(default_factory=list)  # of each block of the cycle, means
+    cycle_ranks: list[float] = field(default_factory=list)  # of the update at the end of a block
+    block_loss_sum: float = 0.0  # over the steps since the last block
+    block_loss_count: int = 0
     data_offset: int = 0  # the number of steps whose data rewinds skipped
     evaluated_at: int | None = None  # the step of the last evaluation
     metrics: dict[str, float] = field(default_factory=dict)  # of the last evaluation
@@ -42,6 +48,8 @@ class Counters:
         """Count a step that updated the weights."""
         self.loss_sum += loss
         self.loss_count += 1
+        self.block_loss_sum += loss
+        self.block_loss_count += 1
         self.grad_norm = grad_norm
         self.skipped_in_a_row = 0
 

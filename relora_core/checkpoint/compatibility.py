@@ -130,7 +130,10 @@ def _resolved(spec: TrainSpec) -> dict[str, Any]:
     if isinstance(spec.method, LowRank):
         document["schedule"]["restart_warmup_steps"] = spec.restart_warmup_steps
         document["method"]["warm_start_steps"] = spec.warm_start_steps
-    if "reset_every" in document["method"]:
+    if spec.phases.is_automatic:
+        document["method"]["shortest_cycle"] = spec.reset_every
+        document["method"]["longest_cycle"] = spec.phases.longest_cycle
+    elif "reset_every" in document["method"]:
         document["method"]["reset_every"] = spec.reset_every
     return document
 

@@ -11,7 +11,14 @@ from pydantic import Field, TypeAdapter
 
 from relora_core.events.data import DataPrepared, DataProgress, Split
 from relora_core.events.event import Event, Phase, Unit
-from relora_core.events.restart import LearningRateRestarted, Merged, OptimizerReset, Reinitialized
+from relora_core.events.restart import (
+    LearningRateRestarted,
+    Merged,
+    OptimizerReset,
+    Reinitialized,
+    RestartDecided,
+    RestartReason,
+)
 from relora_core.events.run import (
     Evaluated,
     LossSpiked,
@@ -45,6 +52,8 @@ __all__ = [
     "Phase",
     "PhaseStarted",
     "Reinitialized",
+    "RestartDecided",
+    "RestartReason",
     "Rewound",
     "SpectrumMeasured",
     "Split",
@@ -69,6 +78,7 @@ AnyTrainEvent = (
     | TrainStarted
     | PhaseStarted
     | StepFinished
+    | RestartDecided
     | Merged
     | Reinitialized
     | OptimizerReset

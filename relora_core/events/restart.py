@@ -11,6 +11,33 @@ from relora_core.events.json_float import JsonFloat
 _SEEN = 0.02  # a smaller drop, as a share, is the decay of the schedule itself
 
 
+RestartReason = Literal["rank", "loss", "longest"]
+_REASONS: dict[RestartReason, str] = {
+    "rank": "the update gains no rank",
+    "loss": "the loss falls more slowly",
+    "longest": "no cycle may be longer",
+}
+
+
+class RestartDecided(Event):
+    """With `reset_every: auto`: the run decided on a restart before this step."""
+
+    type: Literal["train.restart_decided"] = "train.restart_decided"
+    step: int
+    restart: int = Field(description="1 for the first.")
+    reason: RestartReason = Field(description="What ends the cycle: its rank, loss or length.")
+    cycle_steps: int = Field(description="Steps of the cycle that ends.")
+    rank: JsonFloat | None = Field(
+        default=None, description="In how many directions its update changes W visibly, at the end."
+    )
+
+    def __str__(self) -> str:
+        return (
+            f"restart {self.restart} after a cycle of {counted(self.cycle_steps, 'step')}: "
+            f"{_REASONS[self.reason]}"
+        )
+
+
 class Merged(Event):
     """B A, or a component of it, was merged into W before this step. First part of a restart."""
 

@@ -109,7 +109,14 @@ def _method_rows(spec: TrainSpec, counters: Counters) -> dict[str, str]:
     """Return table rows with the method's fields and the values that its defaults resolve to."""
     phases = spec.phases
     written = spec.method.model_dump(
-        exclude={"name", "warm_start_steps", "reset_every", "reset_growth"}
+        exclude={
+            "name",
+            "warm_start_steps",
+            "reset_every",
+            "shortest_cycle",
+            "longest_cycle",
+            "reset_growth",
+        }
     )
     rows = {
         field.replace("_", " "): _in_words(value)
@@ -126,6 +133,8 @@ def _method_rows(spec: TrainSpec, counters: Counters) -> dict[str, str]:
 def _cycles(phases: Phases) -> str:
     assert phases.reset_every is not None
     length = counted(phases.reset_every, "step")
+    if phases.is_automatic:
+        return f"decided by the run, after {phases.reset_every} to {phases.longest_cycle} steps"
     if phases.is_rolling:
         return f"each of one component; all {phases.restarts_per_cycle} in {length}"
     if phases.reset_growth == 1:

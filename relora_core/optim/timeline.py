@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Self, assert_never
 
@@ -22,6 +22,7 @@ class Timeline:
     envelope: Callable[[int], float]  # the multiplier without the warm-up after restarts
     learning_rate: float
     low_rank_learning_rate: float
+    decided: list[int] = field(default_factory=list)  # the restarts that the run decided on
 
     @classmethod
     def of(cls, spec: TrainSpec) -> Self:
@@ -35,6 +36,10 @@ class Timeline:
             learning_rate=spec.optimizer.learning_rate,
             low_rank_learning_rate=spec.low_rank_learning_rate,
         )
+
+    def follow(self, decided: Sequence[int]) -> None:
+        """Take these steps, in order, for the restarts of a run that decides on them."""
+        self.decided[:] = decided
 
     def phase(self, step: int) -> Phase:
         return self.phases.at(step)
@@ -62,12 +67,12 @@ class Timeline:
         return peak * self._multiplier(step)
 
     def _multiplier(self, step: int) -> float:
-        since = self._last_start(step)
+        since = self.last_start(step)
         if since <= self.warmup_steps:
             return self.envelope(step)
         return rewarmed(self.envelope, step, since=since, warmup_steps=self.restart_warmup_steps)
 
-    def _last_start(self, step: int) -> int:
+    def last_start(self, step: int) -> int:
         """Return the last step up to `step` that began with all factors new, or 0.
 
         It is the switch to low rank or a restart. Rolling restarts never renew all at once.
@@ -79,8 +84,12 @@ class Timeline:
         before = bisect_right(self._restarts, step)
         return self._restarts[before - 1] if before else self.phases.first_steps
 
-    @cached_property
+    @property
     def _restarts(self) -> Sequence[int]:
+        return self.decided if self.phases.is_automatic else self._planned
+
+    @cached_property
+    def _planned(self) -> Sequence[int]:
         return self.phases.restarts(self.total_steps)
 
 

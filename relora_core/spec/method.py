@@ -223,10 +223,21 @@ class ReloraMethod(LowRank):
         description="Full-rank steps before the first cycle. Default: a quarter of the steps, at "
         "most 5000; 0 with `warm_start_from`.",
     )
-    reset_every: Steps | None = Field(
+    reset_every: Steps | Literal["auto"] | None = Field(
         default=None,
         description="Steps between two restarts: one comes at each multiple of it after the warm "
-        "start. Default: a quarter of the steps, at most 5000.",
+        "start. `auto`: the run decides, when the update of a cycle stops gaining rank or the loss "
+        "falls more slowly. Default: a quarter of the steps, at most 5000.",
+    )
+    shortest_cycle: Steps | None = Field(
+        default=None,
+        description="The fewest steps between two restarts with `reset_every: auto`. Default: a "
+        "16th of the steps, at most 1250.",
+    )
+    longest_cycle: Steps | None = Field(
+        default=None,
+        description="The most steps between two restarts with `reset_every: auto`. Default: half "
+        "of the steps, at most 10,000.",
     )
     reset_growth: float = Field(
         default=1.0,
@@ -276,6 +287,9 @@ class ReloraMethod(LowRank):
         share = min(5000, total_steps // 4)
         default = share if self.warm_start_from is None else 0
         steps = default if self.warm_start_steps is None else self.warm_start_steps
+        if self.reset_every == "auto":
+            shortest, longest = self._cycle_bounds(share)
+            return Phases("warm_start", steps, shortest, longest_cycle=longest)
         return Phases(
             "warm_start",
             steps,
@@ -283,6 +297,13 @@ class ReloraMethod(LowRank):
             self.reset_growth,
             restarts_per_cycle=self.rank if self.reset == "rolling" else 1,
         )
+
+    def _cycle_bounds(self, share: int) -> tuple[int, int]:
+        """Return the fewest and the most steps of a cycle. `share` is the default `reset_every`."""
+        shortest, longest = self.shortest_cycle, self.longest_cycle
+        if shortest is None:
+            shortest = max(1, min(share // 4, longest or share))
+        return shortest, max(shortest, 2 * share) if longest is None else longest
 
 
 _AnyMethod = FullMethod | ControlMethod | LowrankMethod | LoraMethod | ReloraMethod | GaloreMethod

@@ -17,6 +17,8 @@ class Phases:
     reset_growth: float = 1.0  # each later cycle is this many times as long as the one before
     # the restarts that renew the factors once: 1, or the rank if each renews one component
     restarts_per_cycle: int = 1
+    # the run decides on its restarts: after `reset_every` steps or more, up to these
+    longest_cycle: int | None = None
 
     def at(self, step: int) -> Phase:
         return self.first if step < self.first_steps else "low_rank"
@@ -26,19 +28,30 @@ class Phases:
         """Whether a restart renews one component of the factors, and not all of them."""
         return self.restarts_per_cycle > 1
 
+    @property
+    def is_automatic(self) -> bool:
+        """Whether the run decides on its restarts, each after a cycle of at least `reset_every`."""
+        return self.longest_cycle is not None
+
     def first_restart(self) -> int | None:
         """Return the first multiple of the distance of restarts after the first low-rank step.
 
-        The distance is `reset_every` / `restarts_per_cycle`. Its multiples are rounded up.
+        The distance is `reset_every` / `restarts_per_cycle`. Its multiples are rounded up. Return
+        the earliest possible restart if the run decides.
         """
         if self.reset_every is None:
             return None
+        if self.is_automatic:
+            return self.first_steps + self.reset_every
         return self._multiple(self._multiples_up_to(self.first_steps) + 1)
 
     def restarts(self, total_steps: int) -> Sequence[int]:
-        """Return the steps before which a restart comes, in a run of `total_steps`."""
+        """Return the steps before which a restart comes, in a run of `total_steps`.
+
+        Return none if the run decides.
+        """
         first = self.first_restart()
-        if first is None:
+        if first is None or self.is_automatic:
             return ()
         if self.reset_growth != 1:
             return tuple(takewhile(lambda step: step < total_steps, self._growing(first)))

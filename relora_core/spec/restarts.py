@@ -9,14 +9,47 @@ def check_restarts(method: MethodSpec, phases: Phases, *, restart_warmup_steps: 
     """Raise `SpecConflict` if no restart can come when, or renew what, the method says."""
     if not isinstance(method, ReloraMethod) or phases.reset_every is None:
         return
+    _check_bounds(method, phases)
     if restart_warmup_steps >= phases.reset_every:
+        least = "shortest_cycle" if phases.is_automatic else "reset_every"
         raise SpecConflict(
             "schedule.restart_warmup_steps",
-            f"must be less than method.reset_every ({phases.reset_every}); "
-            f"got {restart_warmup_steps}",
+            f"must be less than method.{least} ({phases.reset_every}); got {restart_warmup_steps}",
         )
     if method.reset == "rolling":
         _check_rolling(method, phases.reset_every)
+
+
+def _check_bounds(method: ReloraMethod, phases: Phases) -> None:
+    if not phases.is_automatic:
+        for name in ("shortest_cycle", "longest_cycle"):
+            if getattr(method, name) is not None:
+                raise SpecConflict(
+                    f"method.{name}",
+                    "bounds the cycles that a run ends itself; set method.reset_every to auto, or "
+                    "leave it out",
+                )
+        return
+    assert phases.reset_every is not None
+    assert phases.longest_cycle is not None
+    if phases.longest_cycle < phases.reset_every:
+        raise SpecConflict(
+            "method.longest_cycle",
+            f"must be at least method.shortest_cycle ({phases.reset_every}); "
+            f"got {phases.longest_cycle}",
+        )
+    if method.reset == "rolling":
+        raise SpecConflict(
+            "method.reset_every",
+            "auto decides when a whole cycle ends, and rolling restarts come at equal distances; "
+            "give a number of steps, or set method.reset to whole",
+        )
+    if method.reset_growth != 1:
+        raise SpecConflict(
+            "method.reset_growth",
+            "says how cycles grow, and auto decides it; set it to 1, or method.reset_every to a "
+            "number of steps",
+        )
 
 
 def _check_rolling(method: ReloraMethod, reset_every: int) -> None:

@@ -221,7 +221,7 @@ class TrainSpec(Spec):
         first, hidden = self.phases.first_restart(), self._hidden_size()
         if first is not None and first >= self.total_steps:
             yield SpecWarning(
-                "method.reset_every",
+                f"method.{'shortest_cycle' if self.phases.is_automatic else 'reset_every'}",
                 f"leaves no restart: the first would come after the "
                 f"{counted(self.total_steps, 'step')} of training; it is {self.reset_every}",
                 code="no_restart",
@@ -356,7 +356,7 @@ class TrainSpec(Spec):
 
     @property
     def reset_every(self) -> int | None:
-        """The steps between restarts, or None for a method without restarts."""
+        """The steps between restarts, or the fewest, or None for a method without restarts."""
         return self.phases.reset_every
 
     @property

@@ -40,10 +40,17 @@ class SpectrumReport:
     """The report of one run. The trainer calls it before each step; only the main rank measures."""
 
     def __init__(
-        self, spec: TrainSpec, state: TrainState, *, workdir: Path, world: World, emit: Emit
+        self,
+        spec: TrainSpec,
+        state: TrainState,
+        timeline: Timeline,
+        *,
+        workdir: Path,
+        world: World,
+        emit: Emit,
     ) -> None:
         self.spec = spec
-        self.timeline = Timeline.of(spec)
+        self.timeline = timeline
         self.workdir = workdir
         self.emit = emit
         self.measures = world.is_main and self._is_wanted(state)

@@ -38,6 +38,7 @@ from relora_core.spec.local_copies import with_copies
 from relora_core.state import TrainState
 from relora_core.tasks import build_task
 from relora_core.tasks.task import Task
+from relora_core.training.automatic_restarts import AutomaticRestarts
 from relora_core.training.rewind import Rewinder, main_rank_choice
 from relora_core.training.spectrum_report import SpectrumReport
 from relora_core.training.stepper import Stepper
@@ -113,6 +114,7 @@ def train(
 
             def build(checkpoint: Checkpoint | None) -> TrainState:
                 state = _build_state(local, method, task, checkpoint, world, report)
+                timeline.follow(state.counters.decided_restarts)
                 return replace(state, follow_gradient=follow_gradient)
 
             state = build(newest)
@@ -122,13 +124,16 @@ def train(
                 spec=spec,
                 state=state,
                 timeline=timeline,
+                automatic_restarts=AutomaticRestarts(timeline, world),
                 method=method,
                 stepper=stepper,
                 batches=batches,
                 task=task,
                 checkpoints=checkpoints,
                 rewinder=Rewinder(spec.training, checkpoints, world, build),
-                spectrum=SpectrumReport(spec, state, workdir=workdir, world=world, emit=report),
+                spectrum=SpectrumReport(
+                    spec, state, timeline, workdir=workdir, world=world, emit=report
+                ),
                 workdir=workdir,
                 world=world,
                 emit=report,

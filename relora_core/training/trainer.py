@@ -37,6 +37,7 @@ from relora_core.optim.timeline import Timeline
 from relora_core.spec import TrainSpec
 from relora_core.state import Counters, TrainState
 from relora_core.tasks.task import Task
+from relora_core.training.automatic_restarts import AutomaticRestarts
 from relora_core.training.evaluate import evaluate
 from relora_core.training.loss_spikes import find_spike
 from relora_core.training.rewind import Rewinder
@@ -55,6 +56,7 @@ class Trainer:
     spec: TrainSpec
     state: TrainState
     timeline: Timeline
+    automatic_restarts: AutomaticRestarts
     method: Method
     stepper: Stepper
     batches: BatchLoader
@@ -158,7 +160,8 @@ class Trainer:
             spec.spectrum.every,
         )
         last = step == spec.total_steps
-        return last or self.timeline.is_change(step) or any(_is_due(step, p) for p in periods)
+        change = self.timeline.is_change(step) or self.automatic_restarts.is_check(step)
+        return last or change or any(_is_due(step, p) for p in periods)
 
     def _read_results(self, *, unread: int) -> StepResult | None:
         """Read and count the oldest results until only `unread` are left.
@@ -209,6 +212,8 @@ class Trainer:
     def _after_step(self) -> None:
         step, spec = self.counters.step, self.spec
         last = step == spec.total_steps
+        if decided := self.automatic_restarts.after_step(self.state):
+            self.emit(decided)
         if last or step % spec.training.log_every == 0:
             self._report()
         if last or _is_due(step, spec.evaluation.every):

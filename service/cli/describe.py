@@ -28,6 +28,7 @@ SIGNS: dict[type[train.Event], tuple[str, str]] = {
     train.WarmStarted: ("●", MOVE),
     train.TrainStarted: ("▶", MOVE),
     train.PhaseStarted: ("▶", MOVE),
+    train.RestartDecided: ("●", RESTART),
     train.Merged: ("↻", RESTART),
     train.Evaluated: ("◆", GOOD),
     train.SpectrumMeasured: ("◆", MOVE),

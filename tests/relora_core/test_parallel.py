@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from relora_core.events import AnyTrainEvent, Evaluated, Merged, TrainFinished, TrainStarted
+from relora_core.events import (
+    AnyTrainEvent,
+    Evaluated,
+    Merged,
+    RestartDecided,
+    TrainFinished,
+    TrainStarted,
+)
 from relora_core.spec import TrainSpec
 from tests.relora_core.conftest import MakeSpec, T
 from tests.relora_core.forks import Fork, forking
@@ -152,6 +159,21 @@ def test_two_processes_restart_one_component_at_a_time_like_one(
     assert_close(tmp_path / "one", tmp_path / "two", rel=rel, restarts=5)
     final = (tmp_path / name / "final" for name in ("one", "two"))
     assert_close_weights(*final, rel=weights_rel)
+
+
+@pytest.mark.parametrize("parallelism", ["ddp", "fsdp"])
+def test_two_processes_decide_on_restarts_together(
+    parallelism: str, fork: Fork, tmp_path: Path, make_spec: MakeSpec
+) -> None:
+    method = {"reset_every": "auto", "shortest_cycle": 2, "longest_cycle": 4}
+    spec = spec_of(make_spec, parallelism, frozen_dtype="int8", **method)
+    assert fork(spec, "one").wait(LONGEST_RUN) == 0
+    # the ranks compare their factors after each restart and before each checkpoint
+    assert fork(spec, "two", processes=2).wait(LONGEST_RUN) == 0
+    one, two = (of(RestartDecided, events_in(tmp_path / name)) for name in ("one", "two"))
+    assert len(one) >= 2
+    assert [(e.step, e.reason) for e in two] == [(e.step, e.reason) for e in one]
+    assert [e.rank for e in two] == pytest.approx([e.rank for e in one], rel=1e-2)
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,8 @@ WRITTEN = {
     "train_a": False,
     "warm_start_steps": 10,
     "reset_every": 20,
+    "shortest_cycle": None,
+    "longest_cycle": None,
     "reset_growth": 1.5,
     "reset": "whole",
     "optimizer_reset": {"mode": "zero"},
@@ -115,7 +117,7 @@ OWN_FIELDS = {
     "control": 2,  # rank and target_modules, of the run that it is the control of
     "lowrank": 5,
     "lora": 9,
-    "relora": 13,
+    "relora": 15,
     "galore": 4,
 }
 
@@ -337,6 +339,41 @@ def test_a_recipe_fills_in_and_what_is_written_wins() -> None:
                 "training": {"steps": 100, "parallelism": "fsdp"},
             },
             "method.factor_init: gradient needs the whole gradient of a layer, which no rank has",
+        ),
+        (
+            {"method": {"name": "relora", "reset_every": "aut"}},
+            'method.reset_every: must be a whole number, or must be auto; got "aut"',
+        ),
+        (
+            {"method": {"name": "relora", "reset_every": 20, "shortest_cycle": 5}},
+            "method.shortest_cycle: bounds the cycles that a run ends itself; set "
+            "method.reset_every to auto, or leave it out",
+        ),
+        (
+            {
+                "method": {
+                    "name": "relora",
+                    "reset_every": "auto",
+                    "shortest_cycle": 30,
+                    "longest_cycle": 20,
+                }
+            },
+            "method.longest_cycle: must be at least method.shortest_cycle (30); got 20",
+        ),
+        (
+            {"method": {"name": "relora", "reset_every": "auto", "reset_growth": 2}},
+            "method.reset_growth: says how cycles grow, and auto decides it; set it to 1",
+        ),
+        (
+            {"method": {"name": "relora", "reset_every": "auto", "reset": "rolling"}},
+            "method.reset_every: auto decides when a whole cycle ends, and rolling restarts come",
+        ),
+        (
+            {
+                "method": {"name": "relora", "reset_every": "auto", "shortest_cycle": 5},
+                "schedule": {"restart_warmup_steps": 5},
+            },
+            "schedule.restart_warmup_steps: must be less than method.shortest_cycle (5); got 5",
         ),
         (
             {"method": {"name": "relora", "reset": "rolling", "rank": 1}},
