@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,6 +18,7 @@ from relora_core.events import Event
 from service.cli import app as command_line
 from service.http.errors import HTTP_CODES
 from service.http.openapi import EXAMPLES
+from tests.faults.kinds import KINDS
 from tests.service.error_classes import ANSWERED
 
 ROOT = Path(__file__).parent.parent
@@ -37,10 +39,15 @@ def shell_lines(page: Path) -> list[str]:
     return [line.strip() for b in blocks for line in re.sub(r"\\\n", " ", b).splitlines()]
 
 
+def all_sections(text: str) -> dict[str, str]:
+    """The text below each heading."""
+    parts = re.split(r"^#{2,3} (.*)$", text, flags=re.M)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
 def sections(text: str) -> dict[str, str]:
     """The text below each heading that is a name in backticks."""
-    parts = re.split(r"^#{2,3} (.*)$", text, flags=re.M)[1:]
-    titled = zip(parts[::2], parts[1::2], strict=True)
+    titled = all_sections(text).items()
     return {title.strip("`"): body for title, body in titled if title.startswith("`")}
 
 
@@ -167,6 +174,14 @@ def test_every_promise_of_reliability_has_a_test_that_exists() -> None:
         assert_tests_exist(held_by, promise)
 
 
+def test_each_fault_of_the_soak_has_a_test_that_injects_it_alone() -> None:
+    text = all_sections((ROOT / "docs/reliability.md").read_text())["The faults of `make soak`"]
+    rows = dict(re.findall(r"^\| (?!fault|---)(.*?) \| (.*) \|$", text, re.M))
+    assert list(rows) == list(KINDS)
+    for fault, held_by in rows.items():
+        assert_tests_exist(held_by, fault)
+
+
 def test_the_newest_release_of_the_changelog_is_the_version_of_the_project() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     sections = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
@@ -176,11 +191,14 @@ def test_the_newest_release_of_the_changelog_is_the_version_of_the_project() -> 
 
 def assert_tests_exist(held_by: str, what: str) -> None:
     """`held_by` names at least one test or file of tests, and only some that there are."""
-    files = list((ROOT / "tests").rglob("test_*.py"))
-    known = {file.name for file in files}
-    known |= {
-        name for file in files for name in re.findall(r"^def (test_\w+)", file.read_text(), re.M)
-    }
     named = set(re.findall(r"`(test_\w+(?:\.py)?)`", held_by))
     assert named, what
-    assert named <= known, (what, named - known)
+    assert named <= known_tests(), (what, named - known_tests())
+
+
+@cache
+def known_tests() -> set[str]:
+    files = list((ROOT / "tests").rglob("test_*.py"))
+    return {file.name for file in files} | {
+        name for file in files for name in re.findall(r"^def (test_\w+)", file.read_text(), re.M)
+    }

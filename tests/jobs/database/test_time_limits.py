@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
 from jobs.database.engine import open_engine
+from jobs.database.time_limits import STATEMENT_SECONDS
 from tests.fixtures.proxy import Proxy
 
 pytestmark = pytest.mark.integration
@@ -54,3 +56,37 @@ def test_a_session_that_stops_within_a_transaction_loses_its_locks(postgres_serv
     with opened(url, statement_seconds=1) as engine, engine.connect() as connection:
         limit = connection.scalar(text("SHOW idle_in_transaction_session_timeout"))
     assert limit == "30s"
+
+
+def test_connections_that_were_cut_are_replaced(postgres_server: str) -> None:
+    url = f"{postgres_server}/postgres"
+    with Proxy.to(url) as proxy, opened(proxy.url(url), statement_seconds=5) as engine:
+        with ExitStack() as held:
+            for _ in range(3):
+                held.enter_context(engine.connect())
+        proxy.drop()
+        for _ in range(3):
+            ask(engine)
+
+
+def test_a_server_that_refuses_connections_is_an_outage_at_once(postgres_server: str) -> None:
+    url = f"{postgres_server}/postgres"
+    with Proxy.to(url) as proxy, opened(proxy.url(url), statement_seconds=5) as engine:
+        ask(engine)
+        proxy.refuse()
+        began = time.monotonic()
+        with pytest.raises(OperationalError):
+            ask(engine)
+        assert time.monotonic() - began < 5
+        proxy.heal()
+        ask(engine)
+
+
+@pytest.mark.slow  # as long as a connection stays busy
+def test_a_thread_waits_for_a_connection_as_long_as_a_statement_may_take(
+    postgres_server: str,
+) -> None:
+    with opened(f"{postgres_server}/postgres", statement_seconds=STATEMENT_SECONDS) as engine:
+        everybody = 20  # more than there are connections
+        with ThreadPoolExecutor(everybody) as threads:
+            list(threads.map(ask, [engine] * everybody, ["SELECT pg_sleep(7)"] * everybody))
