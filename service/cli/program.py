@@ -89,14 +89,17 @@ def up(
     data_dir: Annotated[
         Path | None, typer.Option(help="Database, storage and logs; default ~/.relora.")
     ] = None,
-    worker: Annotated[bool, typer.Option(help="Run a worker, too.")] = True,
+    workers: Annotated[
+        int,
+        typer.Option(min=0, max=64, help="Each runs one job at a time, on all GPUs."),
+    ] = 1,
 ) -> None:
     """Run the whole service on this machine, until Ctrl-C."""
     with extra("local"):
         from service.local.up import UpError, run_up
 
     try:
-        run_up(host=host, port=port, data_dir=data_dir, with_worker=worker, console=out)
+        run_up(host=host, port=port, data_dir=data_dir, workers=workers, console=out)
     except UpError as error:
         fail(str(error), REFUSED)
 

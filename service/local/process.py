@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from service.local.supervisor import end_with_parent
+
 START_SECONDS = 90.0
 STOP_SECONDS = 150.0
 
@@ -17,20 +19,26 @@ class NotStarted(Exception):
 
 
 @contextmanager
-def running(data_dir: Path) -> Iterator[str]:
-    """Run the service on a free port until the end of the block. Yield its URL."""
+def running(data_dir: Path, *, workers: int = 1) -> Iterator[str]:
+    """Run the service on a free port until the end of the block. Yield its URL.
+
+    On Linux it also ends if this process is killed.
+    """
     data_dir.mkdir(parents=True, exist_ok=True)
     address = data_dir / "url"
     address.unlink(missing_ok=True)
     command = [sys.executable, "-m", "service.cli", "up"]
-    command += ["--port", "0", "--data-dir", str(data_dir)]
+    command += ["--port", "0", "--data-dir", str(data_dir), "--workers", str(workers)]
     # In a new session, so that a Ctrl-C reaches only this process, which then stops the service.
-    process = subprocess.Popen(command, start_new_session=True)
+    process = subprocess.Popen(command, start_new_session=True, preexec_fn=end_with_parent)
     try:
         yield _url_in(address, process)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(STOP_SECONDS)
+        try:
+            process.wait(STOP_SECONDS)
+        finally:
+            process.kill()
 
 
 def _url_in(address: Path, process: subprocess.Popen[bytes]) -> str:

@@ -47,7 +47,7 @@ class Child:
                 env={**os.environ, **self.environment},
                 pass_fds=self.pass_fds,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,  # safe: no other thread runs at the fork
+                preexec_fn=end_with_parent,  # safe: no other thread runs at the fork
             )
         self._started_at = time.monotonic()
 
@@ -112,7 +112,7 @@ class Supervisor:
                 child.kill()
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Make Linux send SIGTERM to this child if its parent dies. It runs in the child."""
     if LIBC is not None:
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

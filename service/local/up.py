@@ -1,4 +1,4 @@
-"""The whole service on one machine: Valkey, API, reaper and worker as child processes."""
+"""The whole service on one machine: Valkey, API, reaper and workers as child processes."""
 
 import fcntl
 import os
@@ -46,10 +46,11 @@ class Stop:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def run_up(
-    *, host: str, port: int, data_dir: Path | None, with_worker: bool, console: Console
-) -> None:
-    """Run the service until SIGINT or SIGTERM. Restart child processes that die."""
+def run_up(*, host: str, port: int, data_dir: Path | None, workers: int, console: Console) -> None:
+    """Run the service until SIGINT or SIGTERM. Restart child processes that die.
+
+    Each of the `workers` runs one job at a time. With none, jobs wait for workers elsewhere.
+    """
     settings = Settings() if data_dir is None else Settings(data_dir=data_dir)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     settings.data_dir.chmod(0o700)  # other users of the machine must not read jobs, models and data
@@ -62,7 +63,7 @@ def run_up(
         _check_keys(settings, listener)
         supervisor = Supervisor()
         try:
-            _start(supervisor, settings, listener, with_worker=with_worker, stop=stop)
+            _start(supervisor, settings, listener, workers=workers, stop=stop)
             if not stop.asked:
                 _write_whole(settings.data_dir / "url", url + "\n")
                 console.print(_summary(url, settings, logs))
@@ -81,7 +82,7 @@ def _start(
     settings: Settings,
     listener: socket.socket,
     *,
-    with_worker: bool,
+    workers: int,
     stop: Stop,
 ) -> None:
     environment = {
@@ -108,10 +109,13 @@ def _start(
     supervisor.start(api)
     _wait(api, lambda: _healthy(_url(listener)), stop)
     supervisor.start(python("reaper", "worker.reaper"))
-    if with_worker:
-        worker = python("worker", "celery", "-A", "worker.tasks", "worker", "--loglevel", "info")
+    for number in range(1, workers + 1):
+        name = f"worker-{number}"
+        celery = ("celery", "-A", "worker.tasks", "worker", "--loglevel", "info")
+        worker = python(name, *celery, "--hostname", f"{name}@%h")
         worker.grace_seconds = WORKER_GRACE_SECONDS
         supervisor.start(worker)
+    if workers:
         supervisor.start(python("generator", "worker.generator"))
 
 

@@ -42,7 +42,7 @@ def wait_until(fulfilled: Callable[[], bool]) -> None:
 def children(parent: int) -> dict[str, int]:
     """The process ids of the parts, by a word of their command line."""
     words = {"valkey": "valkey-server", "api": "service.server", "reaper": "worker.reaper"}
-    words |= {"worker": "worker.tasks"}
+    words |= {"worker-1": "worker-1@", "worker-2": "worker-2@"}
     found: dict[str, int] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -73,11 +73,11 @@ class Up:
 
 
 @contextmanager
-def running(data_dir: Path) -> Iterator[Up]:
-    """The service without its worker, whose start takes long, once it answers."""
+def running(data_dir: Path, *, workers: int = 0) -> Iterator[Up]:
+    """The service once it answers, without a worker if possible: its start takes long."""
     log = data_dir.with_suffix(".log")
     with log.open("wb") as output:
-        options = ("--port", "0", "--no-worker")
+        options = ("--port", "0", "--workers", str(workers))
         process = subprocess.Popen(command(data_dir, *options), stdout=output, stderr=output)
     address = data_dir / "url"
     try:
@@ -186,7 +186,7 @@ def test_beyond_loopback_it_says_how_to_make_the_first_key_and_starts_nothing(
     monkeypatch.setattr(up_module, "Stop", lambda: SimpleNamespace(asked=False))
     data_dir = tmp_path / "data"
     with pytest.raises(UpError) as refused:
-        run_up(host="10.0.0.7", port=80, data_dir=data_dir, with_worker=False, console=Console())
+        run_up(host="10.0.0.7", port=80, data_dir=data_dir, workers=0, console=Console())
     for words in (
         "others could reach 10.0.0.7, and there is no API key yet",
         "python -m jobs.admin.keys create --name admin --scope operator",
@@ -209,11 +209,18 @@ def test_killed_it_leaves_no_part_behind(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_each_of_several_workers_registers(tmp_path: Path) -> None:
+    with running(tmp_path / "data", workers=2) as up, Client(up.url) as client:
+        wait_until(lambda: len(list(client.workers.list())) == 2)
+        assert children(up.process.pid).keys() >= {"worker-1", "worker-2"}
+
+
+@pytest.mark.slow
 def test_with_a_broker_of_its_own_it_starts_none(
     tmp_path: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RELORA_BROKER_URL", valkey_url)
-    process = subprocess.Popen(command(tmp_path / "data", "--port", "0", "--no-worker"))
+    process = subprocess.Popen(command(tmp_path / "data", "--port", "0", "--workers", "0"))
     try:
         wait_until((tmp_path / "data" / "url").exists)
         assert children(process.pid).keys() == {"api", "reaper"}
