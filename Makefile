@@ -83,10 +83,10 @@ bench-api: $(VENV)/installed-bench ## Measure the HTTP API on this machine, in m
 bench-quality: $(VENV)/installed-bench ## Train a small model by each method, in an hour; writes docs/quality.md.
 	$(BIN)/python -m benchmarks.quality --save
 
-lab: $(VENV)/installed-bench ## Run the experiment LAB (s) of the lab, or go on with it: hours; writes docs/lab.md.
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.lab $${LAB:-s}
+lab: $(VENV)/installed-bench ## Run the experiments of the lab, or those in LAB, or go on with them: hours; writes docs/lab.md.
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.lab $(LAB)
 
-lab-quick: $(VENV)/installed-bench ## The same with two arms and two seeds, in under 12 minutes.
+lab-quick: $(VENV)/installed-bench ## The same with two arms, two seeds and a small text, in under 12 minutes.
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.lab quick
 
 clean: ## Remove .venv, caches and what the demo made.

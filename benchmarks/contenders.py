@@ -61,25 +61,46 @@ class PeftCompiled:
         task, model = _task_and_model(self.workload, self.cache)
         model.to(self.device)
         model.compile()
-        trained = [p for p in model.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(trained, lr=1e-3, weight_decay=0.0, fused=True)
-        size = self.workload.sequences
-        with closing(BatchLoader(task.train, global_batch_size=size, seed=0)) as batches:
-            step = 0
-            while True:
-                between_steps()
-                batch = batches.batch(step).to(torch.device(self.device))
-                with self._autocast():
-                    _loss(model, batch.inputs, batch.targets).backward()
-                nn.utils.clip_grad_norm_(trained, 1.0)
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-                step += 1
+        _train_plainly(model, task, self.workload, device=self.device, between_steps=between_steps)
 
-    def _autocast(self) -> torch.autocast | nullcontext[None]:
-        if self.workload.precision == "bf16":
-            return torch.autocast(self.device, dtype=torch.bfloat16)
-        return nullcontext()
+
+@dataclass(frozen=True)
+class Plain:
+    """A plain training loop over the full-rank model, with the data loader of this project."""
+
+    workload: Workload
+    cache: Path
+    name: str = "plain"
+
+    def train(self, between_steps: BetweenSteps) -> None:
+        task = build_task(self.workload.spec("full"), cache=self.cache, emit=silent)
+        model = task.build_model(Full())
+        _train_plainly(model, task, self.workload, device="cpu", between_steps=between_steps)
+
+
+def _train_plainly(
+    model: nn.Module, task: Task, workload: Workload, *, device: str, between_steps: BetweenSteps
+) -> None:
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-3, weight_decay=0.0, fused=True)
+    size = workload.sequences
+    with closing(BatchLoader(task.train, global_batch_size=size, seed=0)) as batches:
+        step = 0
+        while True:
+            between_steps()
+            batch = batches.batch(step).to(torch.device(device))
+            with _autocast(workload, device):
+                _loss(model, batch.inputs, batch.targets).backward()
+            nn.utils.clip_grad_norm_(trained, 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            step += 1
+
+
+def _autocast(workload: Workload, device: str) -> torch.autocast | nullcontext[None]:
+    if workload.precision == "bf16":
+        return torch.autocast(device, dtype=torch.bfloat16)
+    return nullcontext()
 
 
 def _task_and_model(workload: Workload, cache: Path) -> tuple[Task, "PeftModel"]:

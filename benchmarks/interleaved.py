@@ -29,6 +29,7 @@ _TIMEOUT_SECONDS = 1800.0  # to build, compile and warm up, on a slow machine
 @dataclass(frozen=True)
 class TimedSteps:
     seconds: float  # of the timed steps
+    cpu_seconds: float  # the same, of all threads: without the time that other programs took
     peak_bytes: int  # of all turns so far
 
 
@@ -74,9 +75,10 @@ class _Script:
         self._connection.send("ready")
         while (steps := self._connection.recv()) is not None:
             yield  # one untimed step fills the caches again
-            started = self._now()
+            started, cpu_started = self._now(), time.process_time()
             yield from repeat(None, steps)
-            turn = TimedSteps(self._now() - started, peak_bytes(self._device))
+            seconds, cpu_seconds = self._now() - started, time.process_time() - cpu_started
+            turn = TimedSteps(seconds, cpu_seconds, peak_bytes(self._device))
             self._rest()
             self._connection.send(turn)
 

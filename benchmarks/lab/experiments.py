@@ -1,20 +1,19 @@
-"""The experiments of the lab: the model, the arms, the rates to try, the seeds, the hypotheses.
-
-All of it is written down before the first run.
-"""
+"""What an experiment of the lab consists of, and the spec of each of its runs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.lab.text.build import train_file, validation_file
+from benchmarks.lab.text.sources import BIBLE, SOURCES
 from relora_core.spec import TrainSpec
 
 Stage = Literal["rates", "seeds"]
 LEARNING_RATE = "optimizer.learning_rate"
 FACTOR_RATE = "optimizer.factor_learning_rate"
 SEED = "training.seed"
+TEXTS = {"english": SOURCES, "bible": (BIBLE,)}
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,9 @@ class Arm:
     method: Mapping[str, Any]
     rates: Rates
     warm_start: float = 0.0  # share of the steps before the low-rank phase
-    cycles: int = 1  # of the low-rank phase; one more than restarts
+    cycle: float = 1.0  # share of the steps between two restarts
+    optimizer: Mapping[str, Any] = field(default_factory=dict)  # beside the rates
+    schedule: Mapping[str, Any] = field(default_factory=dict)  # in place of the experiment's
 
     def method_at(self, steps: int) -> dict[str, Any]:
         """Return the method of a run of so many steps."""
@@ -46,7 +47,7 @@ class Arm:
         if method["name"] in {"lora", "relora"}:
             method |= {"frozen_dtype": "fp32", "warm_start_steps": warm}
         if method["name"] == "relora":
-            method["reset_every"] = (steps - warm) // self.cycles
+            method["reset_every"] = round(self.cycle * steps)
         return method
 
 
@@ -93,11 +94,13 @@ class Run:
 @dataclass(frozen=True)
 class Experiment:
     name: str
+    title: str
     model: Model
     steps: int
     arms: tuple[Arm, ...]
-    seeds: tuple[int, ...]
-    hypotheses: tuple[Hypothesis, ...]
+    seeds: tuple[int, ...]  # none: the arms are only compared in the stage of the rates
+    hypotheses: tuple[Hypothesis, ...] = ()
+    text: str = "english"  # one of `TEXTS`
     tuning_seed: int = 100
     tuning_share: float = 0.5  # of the steps, in the stage of the rates
     warmup_steps: int = 100
@@ -125,7 +128,9 @@ class Experiment:
         if text is not None:
             data["train"] = {"uri": str(train_file(text))}
             data["validation"] = {"uri": str(validation_file(text))}
-        optimizer = {"learning_rate": run.base_rate} if run.base_rate else {}
+        optimizer = dict(arm.optimizer)
+        if run.base_rate:
+            optimizer["learning_rate"] = run.base_rate
         document: dict[str, Any] = {
             "model": {"config": dict(self.model.config)},
             "tokenizer": {"train": {"vocab_size": self.model.vocabulary}},
@@ -143,6 +148,7 @@ class Experiment:
             "schedule": {
                 "warmup_steps": self.warmup_steps,
                 "restart_warmup_steps": self.restart_warmup_steps,
+                **arm.schedule,
             },
             "evaluation": {
                 "every": max(1, steps // self.evaluations),
@@ -158,84 +164,3 @@ class Experiment:
 
 def _last(path: str) -> str:
     return path.rpartition(".")[2]
-
-
-LLAMA = {"model_type": "llama", "num_attention_heads": 4}
-MODEL_S = Model(
-    name="S",
-    config=LLAMA | {"hidden_size": 64, "intermediate_size": 176, "num_hidden_layers": 4},
-    vocabulary=1024,
-)
-FULL_RATES = Rates((2e-3, 4e-3, 8e-3, 16e-3))
-FACTOR_RATES = Rates((2, 4, 8, 16), field=FACTOR_RATE, base="full")
-FULL = Arm("full", "`full`: every weight", {"name": "full"}, FULL_RATES)
-
-
-def low_rank_arms(rank: int, rates: Rates = FACTOR_RATES) -> tuple[Arm, ...]:
-    factors = {"rank": rank, "alpha": rank}
-    return (
-        Arm(
-            f"control_{rank}",
-            f"`control`: a full-rank model of as many parameters as rank {rank} trains",
-            {"name": "control", "rank": rank},
-            FULL_RATES,
-        ),
-        Arm(
-            f"lora_{rank}",
-            f"`lora`, rank {rank}: a warm start of 10%, then one update",
-            {"name": "lora", **factors},
-            rates,
-            warm_start=0.1,
-        ),
-        Arm(
-            f"relora_{rank}",
-            f"`relora`, rank {rank}: the same warm start, then 9 cycles",
-            {"name": "relora", **factors},
-            rates,
-            warm_start=0.1,
-            cycles=9,
-        ),
-    )
-
-
-EXPERIMENTS = {
-    experiment.name: experiment
-    for experiment in (
-        Experiment(
-            name="s",
-            model=MODEL_S,
-            steps=3200,  # 6.6M tokens, 20 for each parameter
-            arms=(FULL, *low_rank_arms(4), *low_rank_arms(16)),
-            seeds=(1, 2, 3, 4, 5),
-            hypotheses=(
-                Hypothesis("relora_4", "lora_4", "lower"),
-                Hypothesis("relora_16", "lora_16", "lower"),
-                Hypothesis("relora_4", "full", "equivalent"),
-                Hypothesis("relora_16", "full", "equivalent"),
-            ),
-        ),
-        Experiment(
-            name="quick",
-            model=MODEL_S,
-            steps=120,
-            arms=(
-                Arm(FULL.name, FULL.title, FULL.method, Rates((4e-3, 8e-3))),
-                Arm(
-                    "relora_16",
-                    "`relora`, rank 16: a warm start of 25%, then 3 cycles",
-                    {"name": "relora", "rank": 16, "alpha": 16},
-                    Rates((2, 4), field=FACTOR_RATE, base="full"),
-                    warm_start=0.25,
-                    cycles=3,
-                ),
-            ),
-            seeds=(1, 2),
-            hypotheses=(Hypothesis("relora_16", "full", "equivalent"),),
-            warmup_steps=12,
-            restart_warmup_steps=3,
-            evaluations=1,
-            evaluation_tokens=100_000,
-            growths=1,
-        ),
-    )
-}

@@ -1,18 +1,17 @@
 """The page of an experiment, from its stored results."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.lab.experiments import Arm, Experiment, Hypothesis, Run
+from benchmarks.lab.experiments import Arm, Experiment, Hypothesis
 from benchmarks.lab.paired import Paired, holm
-from benchmarks.lab.plan import Tuned, seed_runs, tuned
-from benchmarks.lab.records import Record
+from benchmarks.lab.plan import Tuned, left, seed_runs, tuned
+from benchmarks.lab.records import Ranks, Record, Results
 
 MARGIN = 0.01  # of perplexity, for `equivalent`
 SIGNIFICANT = 0.05
 NOT_RUN = "not run yet"
-Results = Mapping[Run, Record]
 
 
 @dataclass(frozen=True)
@@ -40,13 +39,19 @@ def page(experiment: Experiment, results: Results) -> Iterator[str]:
     yield from _rates(experiment, results)
     yield ""
     yield from _arms(experiment, results)
-    yield ""
-    yield from _hypotheses(experiment, results)
+    if experiment.hypotheses:
+        yield ""
+        yield from _hypotheses(experiment, results)
 
 
 def of_arm(experiment: Experiment, arm: Arm, results: Results) -> list[Record]:
-    """Return the results of an arm with its best rate, in the order of the seeds."""
-    return [results[run] for run in seed_runs(experiment, arm, results) if run in results]
+    """Return the results of an arm with its best rate, in the order of the seeds.
+
+    Without seeds, it is that of the tuning seed.
+    """
+    best = tuned(experiment, arm, results).best
+    runs = seed_runs(experiment, arm, results) if experiment.seeds else [best] if best else []
+    return [results[run] for run in runs if run in results]
 
 
 def outcomes(experiment: Experiment, results: Results) -> list[Outcome]:
@@ -70,19 +75,37 @@ def _outcome(experiment: Experiment, hypothesis: Hypothesis, results: Results) -
 def _heading(experiment: Experiment, results: Results) -> Iterator[str]:
     model, records = experiment.model, list(results.values())
     tokens = experiment.steps * model.tokens_per_step
+    again = ", which is not used again" if experiment.seeds else ", and are not run again"
     yield (
         f"Model {model.name}: {_shape(model.config)}, vocabulary {model.vocabulary:,}. "
         f"{experiment.steps:,} steps of {model.sequences} x {model.sequence_length} tokens, "
         f"{tokens / 1e6:.1f}M in all; the rates are tried in {experiment.steps_of('rates'):,} "
-        f"steps with seed {experiment.tuning_seed}, which is not used again."
+        f"steps with seed {experiment.tuning_seed}{again}."
     )
+    yield ""
+    yield _state(experiment, results)
     if records:
-        yield ""
+        loads = sorted(record.machine.load_average for record in records)
         yield (
-            f"{len(records)} runs on {_each(record.machine.cpu for record in records)}; commit "
+            f"They ran on {_each(record.machine.cpu for record in records)} with a load average of "
+            f"{loads[0]:.0f} to {loads[-1]:.0f}; commit "
             f"{_each(record.machine.commit for record in records)}; text "
             f"{_each(f'`{record.text_sha256[:12]}`' for record in records)}."
         )
+
+
+def _state(experiment: Experiment, results: Results) -> str:
+    """Return how many runs there are, and how many are left. A part is no finding."""
+    fewest, most = left(experiment, results).runs
+    if not most:
+        return f"**Complete**: {len(results)} runs."
+    range_ = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+    if not results:
+        return f"**Not run yet**: {range_} runs."
+    return (
+        f"**Not complete**: {len(results)} runs are there, {range_} are left. "
+        "Nothing follows from a part of an experiment."
+    )
 
 
 def _shape(config: Mapping[str, object]) -> str:
@@ -121,19 +144,20 @@ def _best(found: Tuned) -> str:
 def _arms(experiment: Experiment, results: Results) -> Iterator[str]:
     yield (
         "| arm | trained at the end | perplexity, mean | 95% interval | each seed | bits/byte "
-        "| effective rank of the update | TFLOP | seconds | peak memory, MiB |"
+        "| effective rank, condition number of the update | the same of W | TFLOP | seconds "
+        "| peak memory, MiB |"
     )
-    yield "| --- | ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: |"
+    yield "| --- | ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     for arm in experiment.arms:
         records = of_arm(experiment, arm, results)
-        cells = _measured(records) if records else [NOT_RUN, *[""] * 8]
+        cells = _measured(records) if records else [NOT_RUN, *[""] * 9]
         yield f"| {' | '.join([arm.title, *cells])} |"
 
 
 def _measured(records: Sequence[Record]) -> list[str]:
     good = [record for record in records if not record.diverged]
     losses = Paired(tuple(record.loss for record in good))
-    ranks = [record.ranks[-1].effective_rank for record in good if record.ranks]
+    ranks = [record.ranks[-1] for record in good if record.ranks]
     memory = [record.peak_memory_bytes for record in records if record.peak_memory_bytes]
     return [
         f"{records[0].trained_parameters / 1e6:.3f}M",
@@ -141,11 +165,22 @@ def _measured(records: Sequence[Record]) -> list[str]:
         " to ".join(f"{math.exp(end):.2f}" for end in losses.interval()) if good[1:] else "",
         ", ".join(map(_perplexity, records)),
         _mean([record.bits_per_byte for record in good], ".3f"),
-        _mean(ranks, ".1f"),
+        _pair(ranks, lambda each: each.effective_rank, lambda each: each.condition_number),
+        _pair(
+            ranks,
+            lambda each: each.weight_effective_rank,
+            lambda each: each.weight_condition_number,
+        ),
         _mean([record.executed_flops / 1e12 for record in records], ".1f"),
         _mean([record.seconds for record in records], ".0f"),
         _mean([size / 2**20 for size in memory], ".0f"),
     ]
+
+
+def _pair(ranks: Sequence[Ranks], *parts: Callable[[Ranks], float | None]) -> str:
+    """Return the means over the seeds, of what was measured."""
+    values = [[value for each in ranks if (value := part(each)) is not None] for part in parts]
+    return ", ".join(_mean(each, ".3g") for each in values if each)
 
 
 def _hypotheses(experiment: Experiment, results: Results) -> Iterator[str]:

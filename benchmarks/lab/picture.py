@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.lab.experiments import Experiment
-from benchmarks.lab.page import Results, of_arm
-from benchmarks.lab.records import Record
+from benchmarks.lab.page import of_arm
+from benchmarks.lab.records import Record, Results
 
 
 def picture(experiment: Experiment, results: Results) -> str:
     """Return the pictures as one SVG. The same results give the same bytes."""
-    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    figure = Figure(figsize=(11, max(3.6, 0.3 * len(experiment.arms))), layout="constrained")
     seeds, losses, ranks = figure.subplots(1, 3)
     for place, arm in enumerate(experiment.arms):
         records = [r for r in of_arm(experiment, arm, results) if not r.diverged]

@@ -1,19 +1,17 @@
 """Which runs come next, from the results so far. So a lab that was stopped goes on where it was.
 
 First the rates are tried, each arm's on the tuning seed. A grid whose best rate is at its edge
-grows there. Then the best rate of each arm is used with the other seeds.
+grows there. Then the best rate of each arm is used with the other seeds, if there are any.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.lab.experiments import Arm, Experiment, Run
-from benchmarks.lab.records import Record
+from benchmarks.lab.records import Results
 
 GROWTH = 2.0  # a new rate of a grid is this many times the one at its edge
 TIE = 0.003  # of ln(perplexity); of rates this close, the smallest is the best
-
-Results = Mapping[Run, Record]
 
 
 @dataclass(frozen=True)
@@ -59,19 +57,34 @@ def tuned(experiment: Experiment, arm: Arm, results: Results) -> Tuned:
     return Tuned(tries, None)
 
 
-def fewest_and_most_runs(experiment: Experiment, results: Results) -> tuple[int, int]:
-    """Return how many runs are left if no grid grows any more, and if all grow to the end."""
-    fewest = most = 0
+@dataclass(frozen=True)
+class Left:
+    """What is left of an experiment: if no grid grows any more, and if all grow to the end."""
+
+    tries: tuple[int, int]  # runs of the first stage
+    seeds: int  # runs of the second stage
+
+    @property
+    def runs(self) -> tuple[int, int]:
+        return self.tries[0] + self.seeds, self.tries[1] + self.seeds
+
+    def steps(self, experiment: Experiment) -> tuple[int, int]:
+        seeds = self.seeds * experiment.steps_of("seeds")
+        fewest, most = (tries * experiment.steps_of("rates") + seeds for tries in self.tries)
+        return fewest, most
+
+
+def left(experiment: Experiment, results: Results) -> Left:
+    fewest = most = seeds_left = 0
     for arm in experiment.arms:
         found = tuned(experiment, arm, results)
         tries = max(len(found.tries), len(arm.rates.values))
-        tried = len(found.tries) - len(_missing(found.tries, results))
+        missing = tries - len(found.tries) + len(_missing(found.tries, results))
         seeds = seed_runs(experiment, arm, results)
-        left = len(_missing(seeds, results)) if seeds else len(experiment.seeds)
-        fewest += tries - tried + left
+        seeds_left += len(_missing(seeds, results)) if seeds else len(experiment.seeds)
         growths = 0 if found.best else len(arm.rates.values) + experiment.growths - tries
-        most += tries - tried + left + growths
-    return fewest, most
+        fewest, most = fewest + missing, most + missing + growths
+    return Left((fewest, most), seeds_left)
 
 
 def _missing(runs: Sequence[Run], results: Results) -> list[Run]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import defaultdict
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from benchmarks.lab.experiments import Experiment, Run
 from benchmarks.machine import Machine
 from benchmarks.results import FOLDER
+from relora_core.counted import counted
 from relora_core.files import publish_file
 
 RESULTS = FOLDER / "lab"
@@ -25,7 +27,7 @@ class Evaluation(BaseModel):
 
 
 class Ranks(BaseModel):
-    """What `train.spectrum` says of the total update."""
+    """What `train.spectrum` says of the total update, and of W itself."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -33,6 +35,9 @@ class Ranks(BaseModel):
     restart: int
     effective_rank: float
     stable_rank: float
+    condition_number: float | None
+    weight_effective_rank: float | None
+    weight_condition_number: float | None
 
 
 class Record(BaseModel):
@@ -65,32 +70,52 @@ class Record(BaseModel):
         return self.loss / math.log(2) * self.validation_tokens / self.validation_bytes
 
 
+Results = Mapping[Run, Record]
+
+
 def spec_hash(experiment: Experiment, run: Run) -> str:
     return sha256(json.dumps(experiment.document(run), sort_keys=True).encode()).hexdigest()
 
 
 class Records:
-    """The stored results of one experiment."""
+    """The stored results of one experiment, those of each text apart.
+
+    A run that another experiment stored counts too, if it is the same in all that a run is told.
+    """
 
     def __init__(self, experiment: Experiment, folder: Path = RESULTS) -> None:
         self._experiment = experiment
-        self._folder = folder / experiment.name
+        self._folder = folder
 
-    def read(self) -> dict[Run, Record]:
-        """Return the results of runs as the experiment describes them today."""
-        files = sorted(self._folder.glob("*.json"))
-        records = [Record.model_validate_json(file.read_text()) for file in files]
-        return {record.run: record for record in records if self._holds(record)}
+    def read(self, text_sha256: str) -> Results:
+        """Return the results of runs on this text, as the experiment describes them today."""
+        return self.by_text().get(text_sha256, {})
+
+    def by_text(self) -> dict[str, Results]:
+        """Return the results by the hash of their text, the text with the most results first."""
+        found: dict[str, dict[Run, Record]] = defaultdict(dict)
+        for file in sorted(self._folder.rglob("*.json")):
+            record = Record.model_validate_json(file.read_text())
+            if self._holds(record):
+                found[record.text_sha256][record.run] = record
+        return dict(sorted(found.items(), key=lambda item: len(item[1]), reverse=True))
 
     def write(self, record: Record) -> None:
+        """Store a result, in a folder of its experiment and its text."""
+        folder = self._folder / self._experiment.name / record.text_sha256[:12]
+        folder.mkdir(parents=True, exist_ok=True)
         content = record.model_dump_json(indent=1) + "\n"
-        publish_file(self._folder / f"{record.run.name}.json", content.encode())
+        publish_file(folder / f"{record.run.name}.json", content.encode())
 
     def _holds(self, record: Record) -> bool:
         known = record.run.arm in {arm.name for arm in self._experiment.arms}
         return known and record.spec_sha256 == spec_hash(self._experiment, record.run)
 
 
-def other_texts(records: Mapping[Run, Record], text_sha256: str) -> set[str]:
-    """Return the hashes of the texts of stored results that are not of this one."""
-    return {record.text_sha256 for record in records.values()} - {text_sha256}
+def others_in_words(by_text: Mapping[str, Results], shown: str) -> list[str]:
+    """Return a line for each text but the one that is shown."""
+    return [
+        f"Kept apart: {counted(len(results), 'result')} of another text, `{text[:12]}`."
+        for text, results in by_text.items()
+        if text != shown
+    ]

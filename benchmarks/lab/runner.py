@@ -31,7 +31,7 @@ from relora_core.events import (
 from service.client import Client
 
 DIVERGED = "diverged"  # the error code of a job
-SPEED_STEPS = 50
+SPEED_STEPS = 20
 Progress = Callable[[str], None]
 AnEvent = TypeVar("AnEvent", bound=Event)
 
@@ -53,7 +53,7 @@ class Laboratory:
 
     def run_all(self, progress: Progress) -> None:
         """Run what is missing. A job that an earlier lab submitted is waited for."""
-        while runs := next_runs(self.experiment, self.records.read()):
+        while runs := next_runs(self.experiment, self.records.read(self.text.sha256)):
             jobs = {run: job_id for batch in batches(runs) for run, job_id in self._jobs(batch)}
             for run in runs:
                 record = self._record(run, self.client.jobs.wait(jobs[run]))
@@ -149,6 +149,9 @@ def _ranks(events: Iterable[AnyJobEvent]) -> list[Ranks]:
             restart=event.restart,
             effective_rank=event.effective_rank,
             stable_rank=event.stable_rank,
+            condition_number=event.condition_number,
+            weight_effective_rank=event.weight_effective_rank,
+            weight_condition_number=event.weight_condition_number,
         )
         for event in _of(events, SpectrumMeasured)
     ]

@@ -20,7 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=FOLDER / "packages",
         help="the folder of the .deb files; those that it lacks are downloaded with apt-get",
     )
-    parser.add_argument("--out", type=Path, default=FOLDER / "text", help="where the text goes")
+    parser.add_argument(
+        "--out", type=Path, default=FOLDER / "english" / "text", help="where the text goes"
+    )
     options = parser.parse_args(arguments)
     started = time.monotonic()
     try:

@@ -19,6 +19,7 @@ MACHINE = Machine(
 )
 EXPERIMENT = Experiment(
     name="tiny",
+    title="made up",
     model=Model(
         "T",
         {
@@ -39,7 +40,7 @@ EXPERIMENT = Experiment(
             {"name": "relora", "rank": 2, "alpha": 2},
             Rates((1, 2), field="optimizer.factor_learning_rate", base="full"),
             warm_start=0.1,
-            cycles=3,
+            cycle=0.3,
         ),
     ),
     seeds=(1, 2),
@@ -49,12 +50,15 @@ EXPERIMENT = Experiment(
 )
 
 
-def record(run: Run, loss: float | None) -> Record:
+TEXT = "f" * 64
+
+
+def record(run: Run, loss: float | None, *, text: str = TEXT) -> Record:
     """Return the result of a run with this last loss; None: it diverged."""
     return Record(
         run=run,
         spec_sha256=spec_hash(EXPERIMENT, run),
-        text_sha256="f" * 64,
+        text_sha256=text,
         validation_bytes=1000,
         validation_tokens=500,
         machine=MACHINE,
@@ -63,7 +67,17 @@ def record(run: Run, loss: float | None) -> Record:
             Evaluation(step=0, loss=7.0, tokens=400),
             *([Evaluation(step=100, loss=loss, tokens=400)] if loss is not None else []),
         ],
-        ranks=[Ranks(step=100, restart=2, effective_rank=5.0, stable_rank=2.0)],
+        ranks=[
+            Ranks(
+                step=100,
+                restart=2,
+                effective_rank=5.0,
+                stable_rank=2.0,
+                condition_number=40.0,
+                weight_effective_rank=30.0,
+                weight_condition_number=None,
+            )
+        ],
         trained_parameters=1000,
         tokens=100 * 2048,
         executed_flops=1e12,

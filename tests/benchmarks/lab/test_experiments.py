@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.lab.experiments import EXPERIMENTS, Experiment, Run
+from benchmarks.lab.declared import EXPERIMENTS
+from benchmarks.lab.experiments import Experiment, Run, Stage
 from benchmarks.lab.records import spec_hash
 from relora_core.estimate import estimate
 from tests.benchmarks.lab.made_up import EXPERIMENT
@@ -32,6 +33,7 @@ def test_each_arm_is_a_valid_spec_of_the_declared_steps(experiment: Experiment) 
 def test_arms_differ_in_the_method_and_the_rates_alone(experiment: Experiment) -> None:
     def shared(run: Run) -> dict[str, Any]:
         document = experiment.spec(run, Path("/text")).model_dump()
+        document["schedule"].pop("restart_warmup_steps")  # a part of the method that is ablated
         return {key: value for key, value in document.items() if key not in {"method", "optimizer"}}
 
     first, *others = runs(experiment)
@@ -50,6 +52,23 @@ def test_model_s_sees_twenty_tokens_for_each_parameter() -> None:
     full = estimate(experiment.spec(runs(experiment)[0], Path("/text"))).run
     assert full.phases[0].parameters == pytest.approx(0.33e6, rel=0.02)
     assert full.tokens / full.phases[0].parameters == pytest.approx(20, rel=0.02)
+
+
+def test_model_m_sees_five_tokens_for_each_parameter() -> None:
+    experiment = EXPERIMENTS["m"]
+    full = estimate(experiment.spec(runs(experiment)[0], Path("/text"))).run
+    assert full.tokens / full.phases[0].parameters == pytest.approx(5, rel=0.04)
+
+
+def test_the_experiment_on_restarts_has_the_restarts_that_it_names() -> None:
+    experiment = EXPERIMENTS["restarts"]
+    stages: tuple[Stage, ...] = ("rates", "seeds")
+    for stage in stages:
+        counts = []
+        for arm in experiment.arms[1:]:
+            spec = experiment.spec(Run(arm.name, stage, 2, 1e-3, 1), Path("/text"))
+            counts.append(len(spec.phases.restarts(spec.total_steps)))
+        assert counts == [0, 1, 3, 8, 17, 28]
 
 
 def test_a_shorter_run_keeps_the_shares_of_the_warm_start_and_the_cycles() -> None:

@@ -2,15 +2,17 @@
 
 import math
 import re
+from dataclasses import replace
 
 import pytest
 
-from benchmarks.lab.__main__ import PAGE, PICTURES
-from benchmarks.lab.experiments import EXPERIMENTS, Experiment, Run
+from benchmarks.lab.__main__ import PAGE, PICTURES, page_part, picture_name
+from benchmarks.lab.declared import EXPERIMENTS
+from benchmarks.lab.experiments import Experiment, Run
 from benchmarks.lab.page import outcomes, page
 from benchmarks.lab.picture import picture
 from benchmarks.lab.plan import next_runs
-from benchmarks.lab.records import Record, Records
+from benchmarks.lab.records import Record
 from benchmarks.report import with_measured
 from tests.benchmarks.lab.made_up import EXPERIMENT, record
 
@@ -46,21 +48,29 @@ def rows(lines: list[str], header: str) -> list[list[str]]:
 @pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=EXPERIMENTS)
 def test_the_page_shows_the_committed_results(experiment: Experiment) -> None:
     shown = PAGE.read_text()
-    results = Records(experiment).read()
-    file = f"lab-{experiment.name}.svg"
-    part = [
-        f"![Each seed, the losses and the ranks](pictures/{file})",
-        "",
-        *page(experiment, results),
-    ]
-    assert shown == with_measured(shown, "\n".join(part), experiment.name)
-    assert (PICTURES / file).read_text().startswith("<?xml")
+    part, _ = page_part(experiment)
+    assert shown == with_measured(shown, part, experiment.name)
+    assert (PICTURES / picture_name(experiment)).read_text().startswith("<?xml")
 
 
 def test_a_page_without_results_says_so() -> None:
     lines = list(page(EXPERIMENT, {}))
     assert [row[1] for row in rows(lines, "arm | trained at the end")] == ["not run yet"] * 2
     assert [row[1] for row in rows(lines, "hypothesis")] == ["not run yet"] * 2
+
+
+def test_a_part_of_the_runs_is_no_finding() -> None:
+    results = complete(LOSSES)
+    part = dict(list(results.items())[:-1])
+    assert "**Complete**: 10 runs." in "\n".join(page(EXPERIMENT, results))
+    assert "9 runs are there, 1 are left" in "\n".join(page(EXPERIMENT, part))
+
+
+def test_a_screening_shows_the_best_rate_of_each_arm() -> None:
+    screening = replace(EXPERIMENT, seeds=(), hypotheses=())
+    results = {run: result for run, result in complete(LOSSES).items() if run.stage == "rates"}
+    full, _ = rows(list(page(screening, results)), "arm | trained at the end")
+    assert full[2:5] == ["1.00", "", "1.00"]
 
 
 def test_every_try_of_a_rate_is_shown_with_the_best_one() -> None:

@@ -1,9 +1,10 @@
 """The order of the runs: rates first, grids that grow, then the seeds; nothing is run again."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from benchmarks.lab.experiments import Run
-from benchmarks.lab.plan import Tuned, batches, fewest_and_most_runs, next_runs, tuned
+from benchmarks.lab.plan import Left, Tuned, batches, left, next_runs, tuned
 from benchmarks.lab.records import Record
 from tests.benchmarks.lab.made_up import EXPERIMENT, record
 
@@ -83,7 +84,7 @@ def test_the_seeds_follow_with_the_best_rates_and_what_is_there_is_not_run_again
         Run("relora", "seeds", 1.0, 1.0, 1),
         Run("relora", "seeds", 1.0, 1.0, 2),
     ]
-    assert fewest_and_most_runs(EXPERIMENT, results) == (4, 4)
+    assert left(EXPERIMENT, results) == Left(tries=(0, 0), seeds=4)
     results |= {run: record(run, 3.0) for run in runs[:3]}
     assert next_runs(EXPERIMENT, results) == runs[3:]
     results |= {run: record(run, 3.0) for run in runs[3:]}
@@ -91,7 +92,20 @@ def test_the_seeds_follow_with_the_best_rates_and_what_is_there_is_not_run_again
 
 
 def test_all_runs_are_counted_before_the_first() -> None:
-    assert fewest_and_most_runs(EXPERIMENT, {}) == (8, 12)  # each of two grids may grow twice
+    # two rates of each arm, of which each grid may grow twice, and two seeds of each arm
+    all_of_it = left(EXPERIMENT, {})
+    assert all_of_it == Left(tries=(4, 8), seeds=4)
+    assert all_of_it.runs == (8, 12)
+    assert all_of_it.steps(EXPERIMENT) == (4 * 50 + 4 * 100, 8 * 50 + 4 * 100)
+
+
+def test_without_seeds_an_experiment_ends_with_the_rates() -> None:
+    screening = replace(EXPERIMENT, seeds=(), hypotheses=())
+    results: Results = {}
+    while runs := next_runs(screening, results):
+        results |= {run: record(run, abs(run.rate - 1.0)) for run in runs}
+    assert {run.stage for run in results} == {"rates"}
+    assert left(screening, results).runs == (0, 0)
 
 
 def test_a_batch_has_the_runs_of_one_arm_and_stage() -> None:

@@ -139,7 +139,7 @@ def test_runs_go_out_as_a_sweep_for_each_arm_and_stage(
     laboratory: Laboratory, service: Service
 ) -> None:
     laboratory.run_all(silent)
-    assert next_runs(EXPERIMENT, laboratory.records.read()) == []
+    assert next_runs(EXPERIMENT, laboratory.records.read(TEXT.sha256)) == []
     sweeps = [sweep.new for sweep in service.sweeps.made.values()]
     assert [sweep["grid"] for sweep in sweeps[:2]] == [
         {"optimizer.learning_rate": [1.0, 2.0]},
@@ -151,7 +151,7 @@ def test_runs_go_out_as_a_sweep_for_each_arm_and_stage(
 
 def test_a_result_is_what_the_job_reported(laboratory: Laboratory) -> None:
     laboratory.run_all(silent)
-    record = next(iter(laboratory.records.read().values()))
+    record = next(iter(laboratory.records.read(TEXT.sha256).values()))
     assert (record.loss, record.seconds, record.trained_parameters) == (3.0, 10.0, 7)
     assert (record.text_sha256, record.tokens_per_second) == ("f" * 64, 50.0)
 
@@ -165,13 +165,13 @@ def test_a_job_that_an_earlier_lab_submitted_is_waited_for(
         file.unlink()
     laboratory.run_all(silent)
     assert len(service.sweeps.jobs) == submitted
-    assert next_runs(EXPERIMENT, laboratory.records.read()) == []
+    assert next_runs(EXPERIMENT, laboratory.records.read(TEXT.sha256)) == []
 
 
 def test_a_job_that_diverged_is_a_result(laboratory: Laboratory, service: Service) -> None:
     service.ends_with = JobError(code="diverged", message="the loss is not finite")
     laboratory.run_all(silent)
-    assert all(record.diverged for record in laboratory.records.read().values())
+    assert all(record.diverged for record in laboratory.records.read(TEXT.sha256).values())
 
 
 def test_a_job_that_failed_otherwise_stops_the_lab_and_is_submitted_again(
@@ -182,4 +182,4 @@ def test_a_job_that_failed_otherwise_stops_the_lab_and_is_submitted_again(
         laboratory.run_all(silent)
     service.ends_with = None
     laboratory.run_all(silent)
-    assert next_runs(EXPERIMENT, laboratory.records.read()) == []
+    assert next_runs(EXPERIMENT, laboratory.records.read(TEXT.sha256)) == []
