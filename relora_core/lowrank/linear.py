@@ -135,11 +135,29 @@ class LowRankLinear(LowRankUpdate):
         generator = _generator(seed, restart, name)
         if self.orthonormal:
             others = torch.cat([a[:component], a[component + 1 :]])
-            a[component] = _orthogonal_row(others.cpu(), generator)
+            row = torch.randn(1, a.shape[1], dtype=torch.float64, generator=generator)
+            a[component] = _orthonormal_beside(others, row)
         else:
             a[component] = _kaiming_uniform(a[component : component + 1].shape, generator)
-        to_local(self.lora_a).copy_(to_local(distribute_like(a, like=self.lora_a)))
+        self._set_a(a)
         to_local(self.lora_b)[:, component] = 0
+
+    @torch.no_grad()
+    def keep_directions(self, directions: Tensor) -> None:
+        """Replace the first rows of a new A by these orthonormal ones, (k, d_in).
+
+        They get the length of drawn rows. If those are orthonormal, they become orthogonal to
+        `directions` too.
+        """
+        a, count = full_tensor(self.lora_a).clone(), len(directions)
+        if self.orthonormal:
+            a[:count], a[count:] = directions, _orthonormal_beside(directions, a[count:])
+        else:
+            a[:count] = directions / math.sqrt(3)  # a drawn row has this length, on average
+        self._set_a(a)
+
+    def _set_a(self, whole: Tensor) -> None:
+        to_local(self.lora_a).copy_(to_local(distribute_like(whole, like=self.lora_a)))
 
 
 class FactoredLinear(LowRankUpdate):
@@ -197,11 +215,14 @@ def _orthonormal_rows(shape: torch.Size, generator: Generator) -> Tensor:
     return (q * triangle.diagonal().sign()).T.float()
 
 
-def _orthogonal_row(others: Tensor, generator: Generator) -> Tensor:
-    """Return a row of length 1, (n,), that is orthogonal to `others` (k, n) with k < n."""
-    normal = torch.randn(others.shape[1], 1, dtype=torch.float64, generator=generator)
-    q, triangle = torch.linalg.qr(torch.cat([others.T.double(), normal], dim=1))
-    return (q[:, -1] * triangle[-1, -1].sign()).float()
+def _orthonormal_beside(others: Tensor, rows: Tensor) -> Tensor:
+    """Return the rows (m, n), made orthonormal and orthogonal to `others` (k, n); k + m <= n.
+
+    It is computed on the CPU, as in `_orthonormal_rows`.
+    """
+    both = torch.cat([others.cpu().double(), rows.cpu().double()])
+    q, triangle = torch.linalg.qr(both.T)
+    return (q * triangle.diagonal().sign()).T[len(others) :].float()
 
 
 def _generator(seed: int, restart: int, name: str) -> Generator:

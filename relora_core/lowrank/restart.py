@@ -4,7 +4,7 @@ The learning rate warms up again after it (`relora_core.optim.timeline`).
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +20,7 @@ from relora_core.lowrank.optimizer_reset import (
     reset_optimizer_state,
     rotate_state,
 )
+from relora_core.lowrank.update_directions import used_directions
 from relora_core.seeds import generator_seed
 from relora_core.spec import ReloraMethod, RotateReset, ZeroReset
 
@@ -43,7 +44,7 @@ def restart(
 ) -> list[AnyTrainEvent]:
     """Restart before the step `step`. `number` is 1 for the first restart.
 
-    `method.reset` says whether all of B A is renewed or one component.
+    `method.reset` says whether all of B A is renewed, or one component, or A but for half.
     """
     if method.reset == "rolling":
         return _renew_component(model, optimizer, method.rank, step=step, number=number, new=new)
@@ -51,7 +52,8 @@ def restart(
     layers = [layer for _, layer in low_rank_layers(model)]
     rotates = isinstance(method.optimizer_reset, RotateReset)
     old = {layer: full_tensor(layer.lora_a).clone() for layer in layers} if rotates else {}
-    drawn = reinitialize(model, step=step, restart=number, seed=new.seed, directions=new.directions)
+    directions = _keep_half(layers) if method.reset == "half" else new.directions
+    drawn = reinitialize(model, step=step, restart=number, seed=new.seed, directions=directions)
     rotate_state(optimizer, old)
     generator = torch.Generator().manual_seed(generator_seed(new.seed * 1_000_003 + number))
     factors = [factor for layer in layers for factor in layer.trained_factors]
@@ -62,6 +64,17 @@ def restart(
         reset_optimizer_state(optimizer, gains, ZeroReset(), generator=generator)
     mode = method.optimizer_reset.mode
     return [merged, drawn, OptimizerReset(step=step, restart=number, mode=mode, kept=kept)]
+
+
+def _keep_half(layers: Iterable[LowRankLinear]) -> Callable[[], None]:
+    """Return what gives half of the rows of each new A the directions that B A uses most now."""
+    kept = {layer: used_directions(layer, layer.lora_a.shape[0] // 2) for layer in layers}
+
+    def keep() -> None:
+        for layer, directions in kept.items():
+            layer.keep_directions(directions)
+
+    return keep
 
 
 def _renew_component(

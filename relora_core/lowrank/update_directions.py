@@ -1,9 +1,8 @@
-"""The singular values of the update s B A of a layer, from r by r matrices.
+"""The singular values and directions of the update s B A of a layer, from r by r matrices.
 
-With A Aᵀ = H Hᵀ, A = H Q for a Q with orthonormal rows. So s B A has the singular values of s B H,
-which are the roots of the eigenvalues of s² Hᵀ (Bᵀ B) H, an r by r matrix. All is computed in fp64,
-for a product of two matrices squares their condition number. A sharded layer needs no communication
-but sums of r by r matrices and A itself.
+With A = H Qᵀ for a Q with orthonormal columns, s B A has the singular values of s B H. They are the
+roots of the eigenvalues of s² (B H)ᵀ B H. Q times its eigenvectors are the right singular vectors of
+s B A. All is computed in fp64, for a product of two matrices squares their condition number. Ranks of a sharded model exchange no more than A and r by r matrices.
 """
 
 import torch
@@ -37,9 +36,24 @@ def _visible_rank(layer: LowRankLinear) -> Tensor:
 @torch.no_grad()
 def squared_singular_values(layer: LowRankLinear) -> Tensor:
     """Return the squares of the singular values of s B A, fp64 (r,), the smallest first."""
-    a, b = full_tensor(layer.lora_a).double(), to_local(layer.lora_b).double()
-    values, vectors = torch.linalg.eigh(a @ a.T)
-    h = vectors * values.clamp(min=0).sqrt()  # (r, r)
-    bb = sum_over_shards(b.T @ b, like=layer.lora_b)
-    scale = torch.as_tensor(layer.scale, device=a.device).double()
-    return torch.linalg.eigvalsh(scale.square() * (h.T @ bb @ h)).clamp(min=0)
+    gram, _ = _gram(layer)
+    scale = torch.as_tensor(layer.scale, device=gram.device).double()
+    return scale.square() * torch.linalg.eigvalsh(gram).clamp(min=0)
+
+
+@torch.no_grad()
+def used_directions(layer: LowRankLinear, count: int) -> Tensor:
+    """Return the first right singular vectors of B A, (count, d_in), in whose span A is.
+
+    They are orthonormal rows: the directions of x along which the update is largest.
+    """
+    gram, q = _gram(layer)
+    vectors = torch.linalg.eigh(gram).eigenvectors.flip(1)[:, :count]  # (r, count)
+    return (q @ vectors).T.float()
+
+
+def _gram(layer: LowRankLinear) -> tuple[Tensor, Tensor]:
+    """Return (B H)ᵀ B H, (r, r), and Q, (d_in, r), with A = H Qᵀ and orthonormal columns of Q."""
+    q, triangle = torch.linalg.qr(full_tensor(layer.lora_a).T.double())
+    b = to_local(layer.lora_b).double()
+    return triangle @ sum_over_shards(b.T @ b, like=layer.lora_b) @ triangle.T, q

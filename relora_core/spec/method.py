@@ -23,7 +23,7 @@ from relora_core.spec.phases import Phases
 FrozenDtype = Literal["fp32", "bf16", "int8", "nf4", "fp8"]
 Variant = Literal["auto", "branches", "merged"]
 FactorInit = Literal["random", "orthogonal", "gradient"]
-Reset = Literal["whole", "rolling"]
+Reset = Literal["whole", "half", "rolling"]
 Patterns = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=200)]], Field(min_length=1, max_length=100)
 ]
@@ -248,21 +248,22 @@ class ReloraMethod(LowRank):
     )
     reset: Reset = Field(
         default="whole",
-        description="What a restart renews. `whole`: A and B. `rolling`: one component of B A in "
-        "turn, a column of B and its row of A. Then a restart comes each `reset_every` / `rank` "
-        "steps, rounded up, and the learning rate does not warm up again.",
+        description="What a restart renews. `whole`: A and B. `half`: B and half of A; the other "
+        "half of its rows become the directions that B A used most. `rolling`: one component of "
+        "B A in turn, a column of B and its row of A. Then a restart comes each `reset_every` / "
+        "`rank` steps, rounded up, and the learning rate does not warm up again.",
     )
     optimizer_reset: OptimizerReset = Field(
         default=MagnitudeReset(),
         description="What a restart clears of the optimizer state of the factors. Default: "
-        "`magnitude`; with `reset: rolling` it is `zero`, for the component that is renewed.",
+        "`magnitude`; with `reset: half` or `rolling` it is `zero`, for what is renewed.",
     )
 
     @model_validator(mode="before")
     @classmethod
-    def _clear_components(cls, data: object) -> object:
-        """Set the mode that rolling restarts have, if the data name none."""
-        if isinstance(data, Mapping) and data.get("reset") == "rolling":
+    def _clear_what_is_renewed(cls, data: object) -> object:
+        """Set the mode that `reset` half and rolling have, if the data name none."""
+        if isinstance(data, Mapping) and data.get("reset") in {"half", "rolling"}:
             return {"optimizer_reset": ZeroReset(), **data}
         return data
 

@@ -16,6 +16,8 @@ def check_restarts(method: MethodSpec, phases: Phases, *, restart_warmup_steps: 
             "schedule.restart_warmup_steps",
             f"must be less than method.{least} ({phases.reset_every}); got {restart_warmup_steps}",
         )
+    if method.reset != "whole":
+        _check_part(method)
     if method.reset == "rolling":
         _check_rolling(method, phases.reset_every)
 
@@ -52,11 +54,28 @@ def _check_bounds(method: ReloraMethod, phases: Phases) -> None:
         )
 
 
-def _check_rolling(method: ReloraMethod, reset_every: int) -> None:
+def _check_part(method: ReloraMethod) -> None:
+    """Check a method whose restarts renew a part of the factors."""
+    reset = method.reset
     if method.rank == 1:
         raise SpecConflict(
-            "method.reset", "rolling needs a rank of at least 2; raise method.rank or take whole"
+            "method.reset", f"{reset} needs a rank of at least 2; raise method.rank or take whole"
         )
+    if method.factor_init == "gradient":
+        raise SpecConflict(
+            "method.factor_init",
+            f"gradient sets all rows of A at a restart, and {reset} keeps some; take orthogonal "
+            "or random, or method.reset whole",
+        )
+    if method.optimizer_reset.mode != "zero":
+        raise SpecConflict(
+            "method.optimizer_reset",
+            f"{reset} clears the state of what it renews; take mode zero or leave it out, or set "
+            "method.reset to whole",
+        )
+
+
+def _check_rolling(method: ReloraMethod, reset_every: int) -> None:
     if reset_every < method.rank:
         raise SpecConflict(
             "method.reset_every",
@@ -67,17 +86,4 @@ def _check_rolling(method: ReloraMethod, reset_every: int) -> None:
         raise SpecConflict(
             "method.reset_growth",
             "rolling restarts come at equal distances; set it to 1, or method.reset to whole",
-        )
-    if method.factor_init == "gradient":
-        raise SpecConflict(
-            "method.factor_init",
-            "gradient runs four batches at each restart, and a rolling cycle has "
-            f"{method.rank} of them (method.rank); take orthogonal or random, or method.reset "
-            "whole",
-        )
-    if method.optimizer_reset.mode != "zero":
-        raise SpecConflict(
-            "method.optimizer_reset",
-            "rolling clears the state of the component that it renews and keeps all other state; "
-            "take mode zero or leave it out, or set method.reset to whole",
         )

@@ -162,6 +162,19 @@ def test_two_processes_restart_one_component_at_a_time_like_one(
 
 
 @pytest.mark.parametrize("parallelism", ["ddp", "fsdp"])
+def test_two_processes_keep_the_same_half_of_the_directions_as_one(
+    parallelism: str, fork: Fork, tmp_path: Path, make_spec: MakeSpec
+) -> None:
+    spec = spec_of(
+        make_spec, parallelism, frozen_dtype="fp32", reset="half", factor_init="orthogonal"
+    )
+    assert fork(spec, "one").wait(LONGEST_RUN) == 0
+    # the ranks compare the hashes of their factors after each restart
+    assert fork(spec, "two", processes=2).wait(LONGEST_RUN) == 0
+    assert_close(tmp_path / "one", tmp_path / "two", rel=1e-3)
+
+
+@pytest.mark.parametrize("parallelism", ["ddp", "fsdp"])
 def test_two_processes_decide_on_restarts_together(
     parallelism: str, fork: Fork, tmp_path: Path, make_spec: MakeSpec
 ) -> None:

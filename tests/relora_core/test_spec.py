@@ -376,6 +376,25 @@ def test_a_recipe_fills_in_and_what_is_written_wins() -> None:
             "schedule.restart_warmup_steps: must be less than method.shortest_cycle (5); got 5",
         ),
         (
+            {"method": {"name": "relora", "reset": "half", "rank": 1}},
+            "method.reset: half needs a rank of at least 2; raise method.rank or take whole",
+        ),
+        (
+            {
+                "method": {
+                    "name": "relora",
+                    "reset": "half",
+                    "rank": 8,
+                    "optimizer_reset": {"mode": "keep"},
+                }
+            },
+            "method.optimizer_reset: half clears the state of what it renews; take mode zero or",
+        ),
+        (
+            {"method": {"name": "relora", "reset": "half", "rank": 8, "factor_init": "gradient"}},
+            "method.factor_init: gradient sets all rows of A at a restart, and half keeps some",
+        ),
+        (
             {"method": {"name": "relora", "reset": "rolling", "rank": 1}},
             "method.reset: rolling needs a rank of at least 2; raise method.rank or take whole",
         ),
@@ -397,7 +416,7 @@ def test_a_recipe_fills_in_and_what_is_written_wins() -> None:
                     "factor_init": "gradient",
                 }
             },
-            "method.factor_init: gradient runs four batches at each restart, and a rolling cycle",
+            "method.factor_init: gradient sets all rows of A at a restart, and rolling keeps some",
         ),
         (
             {
@@ -408,7 +427,7 @@ def test_a_recipe_fills_in_and_what_is_written_wins() -> None:
                     "optimizer_reset": {"mode": "magnitude"},
                 }
             },
-            "method.optimizer_reset: rolling clears the state of the component that it renews",
+            "method.optimizer_reset: rolling clears the state of what it renews; take mode zero or",
         ),
         (
             {"method": {"name": "galore"}, "optimizer": {"name": "adamw_8bit"}},

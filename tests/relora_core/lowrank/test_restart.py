@@ -1,3 +1,4 @@
+import math
 from typing import get_args
 
 import pytest
@@ -152,6 +153,56 @@ def test_rotate_follows_the_formula_for_any_new_rows(make_model: MakeModel) -> N
         rtol=1e-3,
         atol=1e-5 * float(v.max()),
     )
+
+
+@pytest.mark.parametrize(
+    ("factor_init", "length"), [("random", 1 / math.sqrt(3)), ("orthogonal", 1.0)]
+)
+def test_half_keeps_the_directions_that_the_cycle_used_most_and_draws_the_rest(
+    factor_init: FactorInit, length: float, make_model: MakeModel
+) -> None:
+    method = METHOD.model_copy(update={"reset": "half", "factor_init": factor_init})
+    model, optimizer = begun(make_model, method)
+    before = model(TOKENS).logits.detach()
+    updates = [layer.update() for _, layer in low_rank_layers(model)]
+    *_, cleared = restart(model, optimizer, method, step=5, number=1, new=NewFactors(0))
+    assert torch.allclose(model(TOKENS).logits, before, atol=1e-5)
+    assert isinstance(cleared, OptimizerReset)
+    assert (cleared.mode, cleared.kept) == ("zero", 0.0)
+    fresh = make_model()
+    inject(fresh, method)
+    reinitialize(fresh, step=5, restart=1, seed=0)
+    for (_, layer), (_, drawn), update in zip(
+        low_rank_layers(model), low_rank_layers(fresh), updates, strict=True
+    ):
+        kept, rest = layer.lora_a.detach()[:2], layer.lora_a.detach()[2:]
+        right = torch.linalg.svd(update.double())[2][:2]
+        overlap = (kept.double() @ right.T).abs()
+        torch.testing.assert_close(overlap, length * torch.eye(2).double(), rtol=0, atol=1e-4)
+        assert not layer.lora_b.any()
+        if factor_init == "random":
+            assert torch.equal(rest, drawn.lora_a[2:])
+        else:
+            identity = layer.lora_a.detach() @ layer.lora_a.detach().T
+            torch.testing.assert_close(identity, torch.eye(4), rtol=0, atol=1e-6)
+            assert not torch.equal(rest, drawn.lora_a[2:])  # it is orthogonal to the kept half
+
+
+def test_half_of_an_odd_rank_draws_one_row_more_than_it_keeps(make_model: MakeModel) -> None:
+    method = METHOD.model_copy(update={"reset": "half", "rank": 5})
+    model, optimizer = begun(make_model, method)
+    restart(model, optimizer, method, step=5, number=1, new=NewFactors(0))
+    fresh = make_model()
+    inject(fresh, method)
+    reinitialize(fresh, step=5, restart=1, seed=0)
+    for (_, layer), (_, drawn) in zip(low_rank_layers(model), low_rank_layers(fresh), strict=True):
+        assert [bool(row) for row in (layer.lora_a == drawn.lora_a).all(dim=1)] == [
+            False,
+            False,
+            True,
+            True,
+            True,
+        ]
 
 
 def test_the_rank_of_the_total_update_grows_with_each_cycle(make_model: MakeModel) -> None:

@@ -6,7 +6,11 @@ from torch import nn
 
 from relora_core.lowrank.inject import inject, low_rank_layers
 from relora_core.lowrank.restart import reinitialize
-from relora_core.lowrank.update_directions import squared_singular_values, visible_rank
+from relora_core.lowrank.update_directions import (
+    squared_singular_values,
+    used_directions,
+    visible_rank,
+)
 from relora_core.spec import ReloraMethod
 from tests.relora_core.conftest import MakeModel
 
@@ -59,3 +63,19 @@ def test_the_visible_rank_grows_from_zero_to_the_rank(make_model: MakeModel) -> 
     assert ranks == sorted(ranks)
     assert ranks[0] == 0
     assert ranks[-1] == pytest.approx(4, abs=1e-3)
+
+
+def test_the_directions_are_the_first_right_singular_vectors_of_the_update(
+    make_model: MakeModel,
+) -> None:
+    for _, layer in low_rank_layers(low_rank(make_model)):
+        right = torch.linalg.svd(layer.update().double())[2][:2]
+        found = used_directions(layer, 2).double()
+        overlap = (found @ right.T).abs()
+        torch.testing.assert_close(overlap, torch.eye(2).double(), rtol=0, atol=1e-5)
+
+
+def test_an_update_of_zero_has_orthonormal_directions_too(make_model: MakeModel) -> None:
+    for _, layer in low_rank_layers(low_rank(make_model, b=0.0)):
+        rows = used_directions(layer, 2)
+        torch.testing.assert_close(rows @ rows.T, torch.eye(2), rtol=0, atol=1e-6)

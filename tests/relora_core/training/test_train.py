@@ -295,8 +295,9 @@ def test_rolling_restarts_resume_to_the_same_bits_at_the_switch_in_a_cycle_and_a
     [
         {"factor_init": "orthogonal", "optimizer_reset": {"mode": "keep"}},
         {"factor_init": "gradient", "train_a": False, "optimizer_reset": {"mode": "rotate"}},
+        {"reset": "half", "frozen_dtype": "int8"},
     ],
-    ids=["keep", "rotate"],
+    ids=["keep", "rotate", "half"],
 )
 def test_chosen_directions_resume_to_the_same_bits_at_the_switch_in_a_cycle_and_at_a_restart(
     method: dict[str, Any],
