@@ -116,6 +116,11 @@ def _check(
         raise ModelError(
             "ReLoRACallback restarts a ReLoRA model: give the Trainer ReLoRA(model, rank=...)"
         )
+    if model.method.reset == "rolling":
+        raise ModelError(
+            "ReLoRACallback lowers the learning rate for each restart, and a rolling one needs no "
+            "such dip: take reset whole or half, or call model.restart in a loop of your own"
+        )
     if not isinstance(scheduler, LambdaLR):
         raise ModelError(
             "ReLoRACallback needs a learning rate that is a function of the step: take "

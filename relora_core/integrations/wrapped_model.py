@@ -21,7 +21,9 @@ from relora_core.lowrank.inject import (
 )
 from relora_core.lowrank.optimizer_reset import can_rotate
 from relora_core.lowrank.restart import NewFactors, reinitialize, restart
-from relora_core.spec import FrozenDtype, OptimizerReset, ReloraMethod, Variant
+from relora_core.spec import FrozenDtype, OptimizerReset, ReloraMethod, Reset, Variant
+from relora_core.spec.restarts import check_part
+from relora_core.spec.written import SpecConflict
 
 
 class ReLoRAOptions(TypedDict, total=False):
@@ -39,6 +41,7 @@ class ReLoRAOptions(TypedDict, total=False):
     variant: Variant
     factor_init: Literal["random", "orthogonal"]  # without batches there is no gradient
     train_a: bool
+    reset: Reset
     optimizer_reset: OptimizerReset
 
 
@@ -98,6 +101,8 @@ class ReLoRA(nn.Module):
     def restart(self, optimizer: Optimizer, *, step: int = 0) -> list[AnyTrainEvent]:
         """Merge the updates, draw new factors and reset the optimizer state of the factors.
 
+        With `reset="rolling"` do it for one component, the next of `rank`.
+
         Call it between two optimizer steps, on every process, when gradients are zero. Return
         events of what was done, which have the step `step`. Raise `ModelError` as `check_optimizer`
         does.
@@ -134,6 +139,10 @@ def _check_factors(method: ReloraMethod) -> None:
         )
     if method.rotation_conflict is not None:
         raise ModelError(f"optimizer_reset {method.rotation_conflict}")
+    try:
+        check_part(method)
+    except SpecConflict as conflict:
+        raise ModelError(f"{conflict.path}: {conflict}") from conflict
 
 
 def check_optimizer(model: ReLoRA, optimizer: Optimizer) -> None:

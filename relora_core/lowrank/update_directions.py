@@ -1,8 +1,9 @@
 """The singular values and directions of the update s B A of a layer, from r by r matrices.
 
-With A = H Qᵀ for a Q with orthonormal columns, s B A has the singular values of s B H. They are the
-roots of the eigenvalues of s² (B H)ᵀ B H. Q times its eigenvectors are the right singular vectors of
-s B A. All is computed in fp64, for a product of two matrices squares their condition number. Ranks of a sharded model exchange no more than A and r by r matrices.
+With A = H Qᵀ for a Q with orthonormal columns, s B A has the singular values of s B H. They are
+the roots of the eigenvalues of s² (B H)ᵀ B H. Q times its eigenvectors are the right singular
+vectors of s B A. All is computed in fp64, for a product of two matrices squares their condition
+number. Ranks of a sharded model exchange no more than A and r by r matrices.
 """
 
 import torch

@@ -16,8 +16,7 @@ def check_restarts(method: MethodSpec, phases: Phases, *, restart_warmup_steps: 
             "schedule.restart_warmup_steps",
             f"must be less than method.{least} ({phases.reset_every}); got {restart_warmup_steps}",
         )
-    if method.reset != "whole":
-        _check_part(method)
+    check_part(method)
     if method.reset == "rolling":
         _check_rolling(method, phases.reset_every)
 
@@ -54,9 +53,11 @@ def _check_bounds(method: ReloraMethod, phases: Phases) -> None:
         )
 
 
-def _check_part(method: ReloraMethod) -> None:
-    """Check a method whose restarts renew a part of the factors."""
+def check_part(method: ReloraMethod) -> None:
+    """Raise `SpecConflict` if restarts cannot renew a part of the factors with this method."""
     reset = method.reset
+    if reset == "whole":
+        return
     if method.rank == 1:
         raise SpecConflict(
             "method.reset", f"{reset} needs a rank of at least 2; raise method.rank or take whole"

@@ -220,3 +220,12 @@ def test_a_climb_as_long_as_a_cycle_is_refused() -> None:
 
 def test_the_default_climb_is_that_of_the_spec() -> None:
     assert ReLoRACallback(reset_every=200).restart_warmup_steps == 20
+
+
+def test_rolling_restarts_are_refused_for_it_would_lower_the_rate_for_each(
+    make_model: MakeModel, trainer: Any
+) -> None:
+    run = trainer("run")
+    run.model = run.model_wrapped = ReLoRA(make_model(**CONFIG), rank=4, reset="rolling")
+    with pytest.raises(ModelError, match="take reset whole or half"):
+        run.train()

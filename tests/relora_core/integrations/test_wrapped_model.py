@@ -208,6 +208,10 @@ def test_patterns_that_match_nothing_are_told_with_the_layers_there_are(
     ("options", "message"),
     [
         ({"factor_init": "gradient"}, "no batches to compute a gradient on"),
+        (
+            {"reset": "half", "optimizer_reset": {"mode": "keep"}},
+            "method.optimizer_reset: half clears the state of what it renews",
+        ),
         ({"optimizer_reset": {"mode": "rotate"}}, "rotate needs rows of A that are orthonormal"),
         (
             {"optimizer_reset": {"mode": "rotate"}, "factor_init": "orthogonal"},
@@ -272,7 +276,7 @@ def test_an_optimizer_that_a_restart_cannot_reset_is_refused_before_the_merge(
 def test_its_options_are_those_of_the_method_that_a_loop_of_ones_own_can_have() -> None:
     in_the_spec_alone = {
         *("name", "warm_start_steps", "warm_start_from"),
-        *("reset_every", "reset_growth"),
+        *("reset_every", "reset_growth", "shortest_cycle", "longest_cycle"),
     }
     assert (
         ReLoRAOptions.__annotations__.keys() == ReloraMethod.model_fields.keys() - in_the_spec_alone
