@@ -17,9 +17,11 @@ from relora_core.spec.data import (
 )
 from relora_core.spec.method import (
     METHODS,
+    ApolloMethod,
     ControlMethod,
     FactorInit,
     Factors,
+    FiraMethod,
     FrozenDtype,
     FullMethod,
     GaloreMethod,
@@ -88,6 +90,7 @@ __all__ = [
     "STAGED_SCHEMES",
     "Adamw8bitOptimizer",
     "AdamwOptimizer",
+    "ApolloMethod",
     "BaseOptimizer",
     "CheckpointSpec",
     "ConfigModel",
@@ -98,6 +101,7 @@ __all__ = [
     "ExportSpec",
     "FactorInit",
     "Factors",
+    "FiraMethod",
     "FrozenDtype",
     "FullMethod",
     "GaloreMethod",

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -16,31 +16,16 @@ from pydantic import (
 )
 
 from relora_core.spec.accepted import was_accepted
+from relora_core.spec.base_method import BaseMethod, Targets
 from relora_core.spec.optimizer_reset import MagnitudeReset, OptimizerReset, ZeroReset
-from relora_core.spec.part import Spec, SpecWarning, Steps, Text, by_name
+from relora_core.spec.part import SpecWarning, Steps, Text, by_name
 from relora_core.spec.phases import Phases
+from relora_core.spec.subspace_methods import ApolloMethod, FiraMethod, GaloreMethod
 
 FrozenDtype = Literal["fp32", "bf16", "int8", "nf4", "fp8"]
 Variant = Literal["auto", "branches", "merged"]
 FactorInit = Literal["random", "orthogonal", "gradient"]
 Reset = Literal["whole", "half", "rolling"]
-Patterns = Annotated[
-    list[Annotated[str, Field(min_length=1, max_length=200)]], Field(min_length=1, max_length=100)
-]
-
-
-class BaseMethod(Spec):
-    """The properties of a method. The defaults are right for most methods."""
-
-    title: ClassVar[str]  # the name in pictures and tables
-    changes_shape: ClassVar[bool] = False  # it trains a model of another shape than the spec's
-    takes_weights: ClassVar[bool] = True  # it can start from pretrained weights
-    optimizers: ClassVar[tuple[str, ...] | None] = None  # the optimizers it works with; None: all
-    fsdp_conflict: ClassVar[str | None] = None  # why it cannot run under fsdp, if it cannot
-
-    def phases(self, total_steps: int) -> Phases:
-        """Return the phases of a run of `total_steps`, and the steps between its restarts."""
-        return Phases("full_rank", total_steps)
 
 
 class FullMethod(BaseMethod):
@@ -50,26 +35,6 @@ class FullMethod(BaseMethod):
     name: Literal["full"] = Field(
         default="full", description="Train every weight from the first step to the last."
     )
-
-
-class Targets(BaseMethod):
-    """The target layers of a method, and the rank of their updates."""
-
-    rank: int = Field(
-        default=128,
-        ge=1,
-        le=10**6,
-        description="Rank of the update; at most the hidden size of the model.",
-    )
-    target_modules: Literal["all_linear"] | Patterns = Field(
-        default="all_linear",
-        description="The layers that get a low-rank update: all linear layers of the transformer "
-        "blocks, or a list of patterns of their names, such as `*.q_proj`.",
-    )
-
-    def state_of_target(self, d_out: int, d_in: int) -> int:
-        """Return the number of values in the optimizer state of a target trained in full."""
-        return 2 * d_out * d_in
 
 
 class Factors(Targets):
@@ -171,32 +136,6 @@ class LowrankMethod(Factors):
     def phases(self, total_steps: int) -> Phases:  # noqa: ARG002 # the same for each length
         """Return the one low-rank phase."""
         return Phases("low_rank", 0)
-
-
-class GaloreMethod(Targets):
-    """Full-rank weights; gradients of the targets go through a subspace (arXiv 2403.03507)."""
-
-    title = "GaLore"
-    optimizers = ("adamw",)  # it has its own AdamW, with the moments in fp32
-    fsdp_conflict = "projects whole gradients, which no rank has"
-    name: Literal["galore"] = Field(
-        default="galore",
-        description="Train every weight; project the gradients of the targets onto a subspace.",
-    )
-    update_projection_every: Steps = Field(
-        default=200, description="Steps between two choices of the subspace: T in the paper."
-    )
-    scale: float = Field(
-        default=0.25,
-        gt=0,
-        le=1e6,
-        description="Scale of the projected updates: alpha in the paper.",
-    )
-
-    def state_of_target(self, d_out: int, d_in: int) -> int:
-        """Return the number of values in the projection and in both moments in its subspace."""
-        smaller, larger = sorted((d_out, d_in))
-        return self.rank * (smaller + 2 * larger)
 
 
 class LoraMethod(LowRank):
@@ -307,7 +246,16 @@ class ReloraMethod(LowRank):
         return shortest, max(shortest, 2 * share) if longest is None else longest
 
 
-_AnyMethod = FullMethod | ControlMethod | LowrankMethod | LoraMethod | ReloraMethod | GaloreMethod
+_AnyMethod = (
+    FullMethod
+    | ControlMethod
+    | LowrankMethod
+    | LoraMethod
+    | ReloraMethod
+    | GaloreMethod
+    | FiraMethod
+    | ApolloMethod
+)
 METHODS: dict[str, type[BaseMethod]] = by_name(_AnyMethod)
 if TYPE_CHECKING:
     MethodName = str  # a type checker cannot read the names from the union

@@ -144,6 +144,17 @@ def test_two_processes_follow_and_rotate_directions_like_one(
     assert_close(tmp_path / "one", tmp_path / "two", rel=1e-3)
 
 
+@pytest.mark.parametrize("name", ["galore", "fira", "apollo"])
+def test_two_processes_train_in_a_subspace_like_one(
+    name: str, fork: Fork, tmp_path: Path, make_spec: MakeSpec
+) -> None:
+    spec = spec_of(make_spec, "ddp", name=name, update_projection_every=4)
+    assert fork(spec, "one").wait(LONGEST_RUN) == 0
+    assert fork(spec, "two", processes=2).wait(LONGEST_RUN) == 0
+    assert steps_of(tmp_path / "two") == pytest.approx(steps_of(tmp_path / "one"), rel=1e-4)
+    assert_close_weights(tmp_path / "one" / "final", tmp_path / "two" / "final", rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("parallelism", "frozen_dtype"),
     [("ddp", "fp32"), ("fsdp", "bf16"), ("fsdp", "int8"), ("ddp", "fp8")],

@@ -111,6 +111,7 @@ WRITTEN = {
     "optimizer_reset": {"mode": "zero"},
     "update_projection_every": 50,
     "scale": 0.5,
+    "granularity": "tensor",
 }
 OWN_FIELDS = {
     "full": 0,
@@ -119,6 +120,8 @@ OWN_FIELDS = {
     "lora": 9,
     "relora": 15,
     "galore": 4,
+    "fira": 4,
+    "apollo": 5,
 }
 
 
@@ -149,7 +152,7 @@ def test_a_spec_knows_what_was_ignored_and_is_the_same_without() -> None:
     run = spec(method={**lora, "reset_every": 100, "scale": 1})
     assert [str(warning) for warning in run.warnings] == [
         "method.reset_every is ignored: it belongs to relora, not to lora",
-        "method.scale is ignored: it belongs to galore, not to lora",
+        "method.scale is ignored: it belongs to galore, fira and apollo, not to lora",
     ]
     assert run == spec(method=lora)
     assert TrainSpec.model_validate_json(run.model_dump_json()).warnings == ()

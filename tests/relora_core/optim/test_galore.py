@@ -4,14 +4,10 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
+from torch.optim import AdamW
 
 from relora_core.optim.galore import GaloreAdamW
-
-ADAM: dict[str, Any] = {"lr": 0.01, "betas": (0.9, 0.95), "eps": 1e-8}
-SHAPES = [(12, 20), (20, 12), (16, 16)]
-
-each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
+from tests.relora_core.optim.subspaces import ADAM, Matrix, each_shape, gradients, trained, wide
 
 
 def galore(weight: nn.Parameter, **changes: Any) -> GaloreAdamW:
@@ -23,21 +19,6 @@ def galore(weight: nn.Parameter, **changes: Any) -> GaloreAdamW:
         "weight_decay": 0.0,
     }
     return GaloreAdamW({**group, **changes}, [], **ADAM)
-
-
-def gradients(shape: tuple[int, int], count: int) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    return [torch.randn(shape, generator=generator) for _ in range(count)]
-
-
-def trained(weight: nn.Parameter, optimizer: Optimizer, grads: list[Tensor]) -> Tensor:
-    for gradient in grads:
-        weight.grad = gradient.clone()
-        optimizer.step()
-    return weight.detach()
-
-
-Matrix = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def algorithm_2(
@@ -68,21 +49,14 @@ def test_it_is_algorithm_2_of_the_paper_on_the_smaller_side(
     shape: tuple[int, int], decay: float
 ) -> None:
     weight = nn.Parameter(torch.randn(shape, generator=torch.Generator().manual_seed(1)))
-    start = _wide(weight)
+    start = wide(weight)
     optimizer, projections = galore(weight, weight_decay=decay), []
     grads = gradients(shape, 8)
     for gradient in grads:
         trained(weight, optimizer, [gradient])
         projections.append(optimizer.state[weight]["projection"].double().numpy())
-    expected = algorithm_2(start, [_wide(g) for g in grads], decay=decay, signs_of=projections)
-    assert np.abs(_wide(weight) - expected).max() < 1e-6
-
-
-def _wide(matrix: Tensor) -> Matrix:
-    """A copy with m <= n."""
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    copied: Matrix = wide.detach().double().numpy().copy()
-    return copied
+    expected = algorithm_2(start, [wide(g) for g in grads], decay=decay, signs_of=projections)
+    assert np.abs(wide(weight) - expected).max() < 1e-6
 
 
 @each_shape

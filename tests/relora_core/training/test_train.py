@@ -138,7 +138,7 @@ def test_validation_improves_and_the_reported_loss_is_finite(
     assert all(math.isfinite(loss) for loss in losses(recorder))
 
 
-METHODS = ["full", "control", "lowrank", "lora", "relora", "galore"]
+METHODS = ["full", "control", "lowrank", "lora", "relora", "galore", "fira", "apollo"]
 
 
 @pytest.mark.slow
@@ -354,10 +354,11 @@ def test_8_bit_optimizer_state_resumes_to_the_same_bits_too(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [4, 6])
-def test_galore_resumes_to_the_same_bits_where_the_projection_is_new_and_where_it_is_old(
-    stop_after: int, whole: TrainOnce, run: Run, make_spec: MakeSpec
+@pytest.mark.parametrize("name", ["galore", "fira", "apollo"])
+def test_a_subspace_resumes_to_the_same_bits_where_the_projection_is_new_and_where_it_is_old(
+    name: str, stop_after: int, whole: TrainOnce, run: Run, make_spec: MakeSpec
 ) -> None:
-    spec = make_spec(method={"name": "galore", "update_projection_every": 4})
+    spec = make_spec(method={"name": name, "update_projection_every": 4})
     expected = whole(spec)
     resumed = losses(run(spec, stop_after=stop_after)) + losses(run(spec))
     assert resumed == losses(expected.recorder)
@@ -365,8 +366,9 @@ def test_galore_resumes_to_the_same_bits_where_the_projection_is_new_and_where_i
 
 
 @pytest.mark.slow
-def test_galore_learns_at_full_rank_all_along(run: Run, make_spec: MakeSpec) -> None:
-    recorder = run(make_spec(method={"name": "galore", "scale": 1.0}, training={"steps": 40}))
+@pytest.mark.parametrize("name", ["galore", "fira", "apollo"])
+def test_a_subspace_learns_at_full_rank_all_along(name: str, run: Run, make_spec: MakeSpec) -> None:
+    recorder = run(make_spec(method={"name": name, "scale": 1.0}, training={"steps": 40}))
     [phase] = recorder.of(PhaseStarted)
     assert (phase.phase, phase.frozen_parameters) == ("full_rank", 0)
     assert losses(recorder)[-1] < losses(recorder)[0] - 1.0

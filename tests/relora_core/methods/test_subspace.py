@@ -6,12 +6,17 @@ from torch.optim import Optimizer
 from relora_core.errors import ModelError
 from relora_core.estimate.parameter_plan import full_rank
 from relora_core.methods import build_method
-from relora_core.methods.galore import Galore
+from relora_core.methods.subspace import Subspace
 from relora_core.optim.galore import GaloreAdamW
+from relora_core.optim.subspace import SubspaceAdamW
 from relora_core.optim.timeline import Timeline
 from relora_core.shapes import model_shape
-from relora_core.spec import GaloreMethod, TrainSpec
+from relora_core.spec import METHODS, GaloreMethod, TrainSpec
+from relora_core.spec.subspace_methods import SubspaceMethod
 from tests.relora_core.conftest import TINY_LLAMA, MakeModel, MakeSpec
+
+NAMES = [name for name, method in METHODS.items() if issubclass(method, SubspaceMethod)]
+each_name = pytest.mark.parametrize("name", NAMES)
 
 
 def optimizer_of(model: nn.Module, spec: TrainSpec) -> Optimizer:
@@ -26,13 +31,14 @@ def numbers_in_state(model: nn.Module, optimizer: Optimizer) -> int:
     return sum(value.numel() for value in tensors if isinstance(value, Tensor) and value.ndim)
 
 
+@each_name
 @pytest.mark.parametrize(("patterns", "layers"), [("all_linear", 14), (["*.q_proj"], 2)])
 def test_what_is_projected_is_what_the_spec_names(
-    patterns: str | list[str], layers: int, make_model: MakeModel, make_spec: MakeSpec
+    name: str, patterns: str | list[str], layers: int, make_model: MakeModel, make_spec: MakeSpec
 ) -> None:
-    spec = make_spec(method={"name": "galore", "rank": 4, "target_modules": patterns})
+    spec = make_spec(method={"name": name, "rank": 4, "target_modules": patterns})
     optimizer = optimizer_of(make_model(), spec)
-    assert isinstance(optimizer, GaloreAdamW)
+    assert isinstance(optimizer, SubspaceAdamW)
     projected, *others = optimizer.param_groups
     assert len(projected["params"]) == layers
     assert not {id(p) for p in projected["params"]} & {id(p) for g in others for p in g["params"]}
@@ -42,20 +48,24 @@ def test_the_state_is_smaller_than_that_of_full_rank(
     make_model: MakeModel, make_spec: MakeSpec
 ) -> None:
     sizes = {}
-    for name in ("galore", "full"):
+    for name in ("galore", "apollo", "full"):
         model = make_model()
         optimizer = optimizer_of(model, make_spec(method={"name": name, "rank": 4}))
         sizes[name] = numbers_in_state(model, optimizer)
     # two blocks, each with four matrices of 32 x 32 and three of 64 x 32: m r + 2 n r for 2 m n
     saved = 2 * (4 * (2 * 32 * 32 - 4 * (32 + 2 * 32)) + 3 * (2 * 64 * 32 - 4 * (32 + 2 * 64)))
     assert sizes["full"] - sizes["galore"] == saved
+    projections = 2 * 7 * 32 * 4  # 7 matrices of a block, m r numbers each, drawn in each step
+    assert sizes["galore"] - sizes["apollo"] == projections
 
 
+@each_name
 @pytest.mark.parametrize("patterns", ["all_linear", ["*.1.*"]], ids=str)
 def test_the_estimate_counts_the_state_that_there_is(
-    patterns: str | list[str], make_model: MakeModel, make_spec: MakeSpec
+    name: str, patterns: str | list[str], make_model: MakeModel, make_spec: MakeSpec
 ) -> None:
-    method = GaloreMethod.model_validate({"rank": 4, "target_modules": patterns})
+    method = METHODS[name].model_validate({"rank": 4, "target_modules": patterns})
+    assert isinstance(method, SubspaceMethod)
     model = make_model()
     optimizer = optimizer_of(model, make_spec(method=method.model_dump()))
     shape = model_shape({**TINY_LLAMA, "vocab_size": 300})
@@ -77,4 +87,4 @@ def test_a_matrix_is_projected_on_its_smaller_side_in_gpt2_too(
 
 def test_a_rank_that_does_not_fit_is_told_before_training(make_model: MakeModel) -> None:
     with pytest.raises(ModelError, match="rank 33 is over the smaller side of"):
-        Galore(GaloreMethod(rank=33)).shape(make_model(), None)
+        Subspace(GaloreMethod(rank=33), GaloreAdamW).shape(make_model(), None)
