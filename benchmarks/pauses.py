@@ -66,7 +66,7 @@ def measure_pauses(workload: Workload, *, device: str, rounds: int, cache: Path)
         closing(_checkpoints(Path(folder), spec)) as checkpoints,
     ):
         stepper = Stepper(spec, task, world, silent)
-        stepper.prepare(model, batches.batch(0))
+        stepper.prepare(state, batches.batch(0))
         for number in range(1, rounds + 1):
             stepper.step(state, batches.batch(number), 1e-3)
             state.counters.step = number * RESET_EVERY

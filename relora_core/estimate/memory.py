@@ -55,9 +55,10 @@ def memory(
         stored_bytes(linear, frozen_dtype, as_stored=plan.as_stored)
         for linear in plan.frozen_linears
     )
-    gradients = _FP32 * plan.trained
+    gradients = _FP32 * plan.gradients
     buckets = gradients if gpus > 1 else 0
-    state = optimizer.moment_bytes * plan.state
+    fewer = 2 - optimizer.moments_of_matrices
+    state = optimizer.moment_bytes * (plan.state - fewer * plan.trained_matrices)
     copies, recomputed = _trained_copies(step), 0
     if checkpointing:
         kept = activations.block_input(step)
@@ -68,6 +69,8 @@ def memory(
         copies += _frozen_copies(step, frozen_dtype)
     kept = kept * plan.shape.layers + activations.end_activations(step)
     loss = activations.around_the_loss(step)
+    # A compiled backward returns all gradients at once, before they can be projected.
+    whole = _FP32 * plan.trained if step.compiled and plan.gradients < plan.trained else 0
     # At the end of forward, all activations and the loss are in memory. Backward frees them block
     # by block while it creates the gradients.
     end_of_forward = copies + kept + max(loss, recomputed) + (gradients if accumulates else 0)
@@ -82,7 +85,11 @@ def memory(
         recomputed=recomputed,
         loss=loss,
         residual=sum(residual_bytes(linear, frozen_dtype) for linear in plan.frozen_linears),
-        peak=weights + frozen + buckets + state + max(end_of_forward, gradients + recomputed),
+        peak=weights
+        + frozen
+        + buckets
+        + state
+        + max(end_of_forward, gradients + whole + recomputed),
     )
 
 

@@ -12,7 +12,8 @@ from relora_core.lowrank.targets import (
 )
 from relora_core.lowrank.variant import is_merged
 from relora_core.shapes import Linear, ModelShape
-from relora_core.spec import Factors, LowRank, MethodSpec, Targets, Variant
+from relora_core.spec import Factors, LowRank, Targets, Variant
+from relora_core.spec.targets import BaseMethod
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class ParameterPlan:
     dropout: float = 0.0  # on the input of the update
     as_stored: bool = False  # the device multiplies W as it is stored
     moments: int | None = None  # values in the optimizer state; None: two for each trained one
+    gradient: int | None = None  # values in the gradients; None: one for each trained one
 
     @property
     def total(self) -> int:
@@ -46,6 +48,20 @@ class ParameterPlan:
     def state(self) -> int:
         """The number of values in the optimizer state."""
         return 2 * self.trained if self.moments is None else self.moments
+
+    @property
+    def gradients(self) -> int:
+        """The number of values in the gradients that are in memory after backward."""
+        return self.trained if self.gradient is None else self.gradient
+
+    @property
+    def trained_matrices(self) -> int:
+        """The number of weights of the blocks' linear layers that are trained in full."""
+        return sum(
+            w.weights
+            for w in self.shape.linears
+            if w.in_block and self.is_dense(w) and not self.is_frozen(w)
+        )
 
     @property
     def frozen_linears(self) -> frozenset[Linear]:
@@ -93,19 +109,20 @@ class ParameterPlan:
         return linear.count * self.rank * (linear.d_out + linear.d_in)
 
 
-def full_rank(shape: ModelShape, method: MethodSpec) -> ParameterPlan:
+def full_rank(shape: ModelShape, method: BaseMethod) -> ParameterPlan:
     """Return the plan of a phase that trains all parameters. Raise as `low_rank` does.
 
-    The method gives the size of a target's optimizer state.
+    The method gives the sizes of a target's gradient and optimizer state.
     """
     if not isinstance(method, Targets) or method.changes_shape:
         return ParameterPlan(shape, trained=shape.parameters)
     shape, targets = _targets(shape, method)
-    saved = sum(
-        linear.count * (2 * linear.d_out * linear.d_in - method.state_of_target(*linear.shape))
-        for linear in targets
+    state = sum(w.count * method.state_of_target(*w.shape) for w in targets)
+    gradient = sum(w.count * method.gradient_of_target(*w.shape) for w in targets)
+    others = shape.parameters - sum(w.weights for w in targets)
+    return ParameterPlan(
+        shape, trained=shape.parameters, moments=2 * others + state, gradient=others + gradient
     )
-    return ParameterPlan(shape, trained=shape.parameters, moments=2 * shape.parameters - saved)
 
 
 def low_rank(shape: ModelShape, method: LowRank, *, as_stored: bool = False) -> ParameterPlan:

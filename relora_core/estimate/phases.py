@@ -35,7 +35,10 @@ def _lengths(spec: TrainSpec) -> Iterator[tuple[Phase, int]]:
 
 
 def _plan(shape: ModelShape, method: MethodSpec, phase: Phase, *, as_stored: bool) -> ParameterPlan:
-    if phase != "low_rank":
+    if phase == "warm_start":
+        assert isinstance(method, LowRank)
+        return full_rank(shape, method.warm_start_method)
+    if phase == "full_rank":
         return full_rank(shape, method)
     if isinstance(method, LowRank):
         return low_rank(shape, method, as_stored=as_stored)

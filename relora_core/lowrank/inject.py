@@ -112,6 +112,12 @@ def narrow_layers(model: nn.Module, method: Targets) -> list[str]:
     ]
 
 
+def trained_block_weights(model: nn.Module) -> list[nn.Parameter]:
+    """Return the weights of the blocks' linear layers that are trained in full now."""
+    weights = [module.weight for name, module in _linears(model) if is_in_a_block(name)]
+    return [w for w in weights if isinstance(w, nn.Parameter) and w.requires_grad]
+
+
 def require_linear_blocks(model: nn.Module) -> None:
     """Raise `ModelError` if the blocks consist of more than linear layers and small parts."""
     linears, others = [], {}

@@ -1,5 +1,6 @@
 """ReLoRA (arXiv 2307.05695): cycles of low-rank updates, each merged into W at its end."""
 
+from torch import nn
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
@@ -9,7 +10,7 @@ from relora_core.methods.lora import Lora, gradient_directions
 from relora_core.methods.method import Method
 from relora_core.optim.optimizers import factor_learning_rate
 from relora_core.optim.timeline import Timeline
-from relora_core.spec import TrainSpec
+from relora_core.spec import OptimizerSpec, TrainSpec
 from relora_core.spec.method import ReloraMethod
 from relora_core.state import TrainState
 
@@ -27,6 +28,9 @@ class Relora(Method):
 
     def shape(self, model: PreTrainedModel, phase: Phase | None) -> None:
         self.first_cycle.shape(model, phase)
+
+    def optimizer(self, model: nn.Module, spec: OptimizerSpec) -> Optimizer:
+        return self.first_cycle.optimizer(model, spec)
 
     def before_step(self, state: TrainState) -> list[AnyTrainEvent]:
         if not self.timeline.is_restart(state.counters.step):

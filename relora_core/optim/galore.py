@@ -38,7 +38,7 @@ class GaloreAdamW(SubspaceAdamW):
         number: int,  # noqa: ARG002 # P is that of the gradient alone
     ) -> Tensor:
         if step % group["update_projection_every"] == 0:
-            state["projection"] = _singular_vectors(gradient, group["rank"])
+            state["projection"] = singular_vectors(gradient, group["rank"])
         projection: Tensor = state["projection"]
         return projection
 
@@ -49,7 +49,7 @@ class GaloreAdamW(SubspaceAdamW):
         return project_back(direction, projection, gradient.shape)
 
 
-def _singular_vectors(gradient: Tensor, rank: int) -> Tensor:
+def singular_vectors(gradient: Tensor, rank: int) -> Tensor:
     """Return orthonormal singular vectors: left ones (m, r) if m <= n, else right ones (n, r)."""
     left, _, right = torch.linalg.svd(gradient, full_matrices=False)
     vectors = left if is_wide(gradient.shape) else right.T

@@ -11,7 +11,6 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from relora_core.optim.parameter_groups import parameter_groups
 from relora_core.spec import BaseOptimizer
 
 
@@ -21,7 +20,7 @@ def build_optimizer(model: nn.Module, spec: BaseOptimizer) -> Optimizer:
     Raise `ModelError` if the optimizer needs a package that is not installed.
     """
     module = import_module(f"relora_core.optim.{spec.name}")
-    optimizer: Optimizer = module.build(parameter_groups(model, spec), spec)
+    optimizer: Optimizer = module.build(model, spec)
     return optimizer
 
 

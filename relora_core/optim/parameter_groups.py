@@ -5,6 +5,7 @@ learning rate divided by that of all other groups.
 """
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 from torch import nn
@@ -16,10 +17,12 @@ from relora_core.spec import BaseOptimizer
 Groups = list[dict[str, Any]]
 
 
-def parameter_groups(model: nn.Module, spec: BaseOptimizer) -> Groups:
-    """Return the groups of the parameters that are trainable now."""
+def parameter_groups(
+    model: nn.Module, spec: BaseOptimizer, *, without: Iterable[nn.Parameter] = ()
+) -> Groups:
+    """Return the groups of the parameters that are trainable now, except those in `without`."""
     factors = _factors(model, spec) if spec.factor_learning_rate is not None else {}
-    chosen = {parameter for group in factors.values() for parameter in group}
+    chosen = {*without, *(parameter for group in factors.values() for parameter in group)}
     others = [p for p in model.parameters() if p.requires_grad and p not in chosen]
     return [
         *decay_groups(others, spec),

@@ -6,7 +6,7 @@ one that is projected. An optimizer says where P comes from, and which update of
 """
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -42,10 +42,10 @@ class SubspaceAdamW(AdamW, ABC):
         for group in self.param_groups:
             if "rank" in group:
                 for number, weight in enumerate(group["params"]):
-                    self._step_projected(weight, number, group)
+                    self.step_projected(weight, number, group)
         super().step(closure)
 
-    def _step_projected(self, weight: nn.Parameter, number: int, group: dict[str, Any]) -> None:
+    def step_projected(self, weight: nn.Parameter, number: int, group: dict[str, Any]) -> None:
         """Take the step, and delete the gradient so that AdamW skips this weight."""
         if weight.grad is None:
             return
@@ -54,9 +54,12 @@ class SubspaceAdamW(AdamW, ABC):
         step = state.get("step", 0)
         projection = self.projection(gradient, state, group, step=step, number=number)
         state["step"] = step + 1
-        update = self.update(gradient, projection, state, group)
+        self.apply(weight, self.update(gradient, projection, state, group), group)
+
+    def apply(self, weight: nn.Parameter, update: Tensor, group: dict[str, Any]) -> None:
+        """Decay the weight, and subtract the update in its scale."""
         weight.mul_(1 - group["lr"] * group["weight_decay"])
-        weight.add_(update, alpha=-group["lr"] * group["scale"])
+        weight.add_(update, alpha=-group["lr"] * _scale(weight.shape, group))
 
     @abstractmethod
     def projection(
@@ -75,6 +78,16 @@ class SubspaceAdamW(AdamW, ABC):
         self, gradient: Tensor, projection: Tensor, state: dict[str, Any], group: dict[str, Any]
     ) -> Tensor:
         """Return what is subtracted from W, (m, n), before rate and scale. Update the moments."""
+
+
+def _scale(shape: torch.Size, group: dict[str, Any]) -> float:
+    """Return the scale of the updates. With `auto`, they are about as large as those of Adam.
+
+    A column of Adam's direction in the subspace has r entries of about 1, and that of the whole
+    matrix has m of them, with m the smaller side. So their norms differ by the root of m / r.
+    """
+    scale: float | Literal["auto"] = group["scale"]
+    return (min(shape) / group["rank"]) ** 0.5 if scale == "auto" else scale
 
 
 def project(gradient: Tensor, projection: Tensor) -> Tensor:

@@ -17,14 +17,11 @@ from relora_core.spec.data import (
 )
 from relora_core.spec.method import (
     METHODS,
-    ApolloMethod,
     ControlMethod,
     FactorInit,
     Factors,
-    FiraMethod,
     FrozenDtype,
     FullMethod,
-    GaloreMethod,
     LoraMethod,
     LowRank,
     LowrankMethod,
@@ -32,7 +29,6 @@ from relora_core.spec.method import (
     MethodSpec,
     ReloraMethod,
     Reset,
-    Targets,
     Variant,
     names_of,
 )
@@ -54,6 +50,7 @@ from relora_core.spec.optimizer import (
     Adamw8bitOptimizer,
     AdamwOptimizer,
     BaseOptimizer,
+    MuonOptimizer,
     OptimizerSpec,
 )
 from relora_core.spec.optimizer_reset import (
@@ -67,6 +64,8 @@ from relora_core.spec.optimizer_reset import (
 from relora_core.spec.part import Document, Line, Spec, SpecWarning, Steps
 from relora_core.spec.paths import with_absolute_paths
 from relora_core.spec.phases import Phases, default_restart_warmup
+from relora_core.spec.subspace_methods import ApolloMethod, FiraMethod, GaloreMethod
+from relora_core.spec.targets import Targets
 from relora_core.spec.task import TaskName
 from relora_core.spec.text_pattern import TextPattern
 from relora_core.spec.train_spec import SERVICE_FIELDS, TrainSpec, train_part
@@ -115,6 +114,7 @@ __all__ = [
     "MethodName",
     "MethodSpec",
     "ModelSpec",
+    "MuonOptimizer",
     "NoTokenizer",
     "OptimizerReset",
     "OptimizerSpec",

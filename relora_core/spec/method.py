@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, assert_never
 
 from pydantic import (
     BeforeValidator,
@@ -16,16 +16,22 @@ from pydantic import (
 )
 
 from relora_core.spec.accepted import was_accepted
-from relora_core.spec.base_method import BaseMethod, Targets
 from relora_core.spec.optimizer_reset import MagnitudeReset, OptimizerReset, ZeroReset
 from relora_core.spec.part import SpecWarning, Steps, Text, by_name
 from relora_core.spec.phases import Phases
-from relora_core.spec.subspace_methods import ApolloMethod, FiraMethod, GaloreMethod
+from relora_core.spec.subspace_methods import (
+    ApolloMethod,
+    FiraMethod,
+    GaloreMethod,
+    GaloreWarmStart,
+)
+from relora_core.spec.targets import BaseMethod, Targets
 
 FrozenDtype = Literal["fp32", "bf16", "int8", "nf4", "fp8"]
 Variant = Literal["auto", "branches", "merged"]
 FactorInit = Literal["random", "orthogonal", "gradient"]
 Reset = Literal["whole", "half", "rolling"]
+WarmStart = Literal["full", "galore", "apollo"]
 
 
 class FullMethod(BaseMethod):
@@ -86,6 +92,12 @@ class LowRank(Factors):
         le=10**9,
         description="Full-rank steps before the low-rank phase. Default: 0.",
     )
+    warm_start: WarmStart = Field(
+        default="full",
+        description="How the warm start trains the targets. `full`: as the method full does. "
+        "`galore`, `apollo`: as these methods do with this `rank`, so that the optimizer's state "
+        "is small, with a `scale` of `auto`.",
+    )
     warm_start_from: Text | None = Field(
         default=None,
         description="Weights to start the low-rank phase from, instead of `warm_start_steps`: a "
@@ -103,6 +115,20 @@ class LowRank(Factors):
                 "give their folder"
             )
         return source
+
+    @property
+    def warm_start_method(self) -> BaseMethod:
+        """The full-rank method that trains the warm start."""
+        targets = {"rank": self.rank, "target_modules": self.target_modules}
+        match self.warm_start:
+            case "full":
+                return FullMethod()
+            case "galore":
+                return GaloreWarmStart(**targets, scale="auto")
+            case "apollo":
+                return ApolloMethod(**targets, scale="auto")
+            case name:
+                assert_never(name)
 
     def phases(self, total_steps: int) -> Phases:  # noqa: ARG002 # the same for each length
         """Return a warm start of `warm_start_steps`, then a low-rank phase."""
@@ -129,6 +155,7 @@ class LowrankMethod(Factors):
 
     title = "Low rank"
     takes_weights = False  # there is no W to load them into
+    optimizers = ("adamw", "adamw_8bit")  # another one would be for W
     name: Literal["lowrank"] = Field(
         default="lowrank", description="Train W = (alpha / rank) B A from random factors."
     )

@@ -19,6 +19,8 @@ class BaseOptimizer(Spec):
 
     title: ClassVar[str]  # the name in a model card
     moment_bytes: ClassVar[int] = 4  # bytes of one value of a moment
+    moments_of_matrices: ClassVar[int] = 2  # of the blocks; all other parameters have two
+    needs_matrices: ClassVar[bool] = False  # it is pointless if the blocks are always frozen
     needs_bitsandbytes: ClassVar[bool] = False
     fsdp_conflict: ClassVar[str | None] = None  # why it cannot run under fsdp, if it cannot
 
@@ -71,7 +73,23 @@ class Adamw8bitOptimizer(BaseOptimizer):
     )
 
 
-_AnyOptimizer = AdamwOptimizer | Adamw8bitOptimizer
+class MuonOptimizer(BaseOptimizer):
+    """Orthogonalized momentum for the matrices of the blocks, AdamW for all else."""
+
+    title = "Muon"
+    moments_of_matrices = 1
+    needs_matrices = True
+    fsdp_conflict = "orthogonalizes whole matrices, which no rank has"
+    name: Literal["muon"] = Field(
+        description="Muon for the weights of the linear layers of the blocks, AdamW for all else, "
+        "also for A and B. Both have the same learning rate and weight decay.",
+    )
+    momentum: float = Field(
+        default=0.95, ge=0, lt=1, description="Decay rate of the one moment of Muon."
+    )
+
+
+_AnyOptimizer = AdamwOptimizer | Adamw8bitOptimizer | MuonOptimizer
 OPTIMIZERS: dict[str, type[BaseOptimizer]] = by_name(_AnyOptimizer)
 
 

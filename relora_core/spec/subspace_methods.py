@@ -1,11 +1,13 @@
 """The methods that train every weight, with the moments of the targets in a subspace."""
 
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from relora_core.spec.base_method import Targets
 from relora_core.spec.part import Steps
+from relora_core.spec.targets import Targets
+
+Scale = Annotated[float, Field(gt=0, le=1e6)] | Literal["auto"]
 
 
 class SubspaceMethod(Targets):
@@ -16,11 +18,11 @@ class SubspaceMethod(Targets):
     update_projection_every: Steps = Field(
         default=200, description="Steps between two choices of the subspace: T in the papers."
     )
-    scale: float = Field(
+    scale: Scale = Field(
         default=0.25,
-        gt=0,
-        le=1e6,
-        description="Scale of the updates of the targets: alpha in the papers.",
+        description="Scale of the updates of the targets: alpha in the papers. `auto`: for each "
+        "target the root of its smaller side / `rank`, with which a step moves it about as far as "
+        "full-rank Adam does.",
     )
 
     def state_of_target(self, d_out: int, d_in: int) -> int:
@@ -37,6 +39,17 @@ class GaloreMethod(SubspaceMethod):
         default="galore",
         description="Train every weight; project the gradients of the targets onto a subspace.",
     )
+    projects_in_backward: ClassVar[bool] = False  # so that no whole gradients stand in memory
+
+
+class GaloreWarmStart(GaloreMethod):
+    """GaLore as the warm start of a low-rank method, whose peak memory it does not exceed."""
+
+    projects_in_backward = True
+
+    def gradient_of_target(self, d_out: int, d_in: int) -> int:
+        """Return the number of values in a projected gradient."""
+        return self.rank * max(d_out, d_in)
 
 
 class FiraMethod(SubspaceMethod):
@@ -59,11 +72,10 @@ class ApolloMethod(SubspaceMethod):
         description="Train every weight; scale the gradients of the targets as Adam scales them "
         "in a random subspace.",
     )
-    scale: float = Field(
+    scale: Scale = Field(
         default=1.0,
-        gt=0,
-        le=1e6,
-        description="Scale of the updates of the targets: alpha in the paper.",
+        description="Scale of the updates of the targets: alpha in the paper. `auto`: as for the "
+        "methods above.",
     )
     granularity: Literal["channel", "tensor"] = Field(
         default="channel",

@@ -11,7 +11,7 @@ from relora_core.presets import RECIPES, expand_recipe, preset_config
 from relora_core.spec.accepted import was_accepted
 from relora_core.spec.data import STAGED_SCHEMES, DataSpec
 from relora_core.spec.factors import check_factors
-from relora_core.spec.method import LowRank, MethodSpec, ReloraMethod, Targets, ignored_fields
+from relora_core.spec.method import LowRank, MethodSpec, ReloraMethod, ignored_fields
 from relora_core.spec.model import (
     ConfigModel,
     ModelSpec,
@@ -27,6 +27,7 @@ from relora_core.spec.optimizer import AdamwOptimizer, OptimizerSpec
 from relora_core.spec.part import Line, Spec, SpecWarning, SpecWarnings
 from relora_core.spec.phases import Phases, default_restart_warmup
 from relora_core.spec.restarts import check_restarts
+from relora_core.spec.targets import Targets
 from relora_core.spec.task import TaskName, check_fields
 from relora_core.spec.training import (
     CheckpointSpec,

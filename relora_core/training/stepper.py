@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
 from relora_core.data.batch import Batch
@@ -15,6 +16,7 @@ from relora_core.events import Emit, Warned
 from relora_core.host_memory import keep_freed_memory, return_freed_memory
 from relora_core.models.compilation import compiles
 from relora_core.models.parallelize import compiled_parts
+from relora_core.optim.galore_in_backward import GaloreInBackward, with_gradients
 from relora_core.optim.optimizers import set_learning_rate, step_if
 from relora_core.spec import TrainSpec
 from relora_core.state import Counters, TrainState
@@ -50,15 +52,14 @@ class Stepper:
         assert self._objective is not None, "prepare comes first"
         return self._objective
 
-    def prepare(
-        self, model: PreTrainedModel, sample: Batch, counters: Counters | None = None
-    ) -> None:
+    def prepare(self, state: TrainState, sample: Batch) -> None:
         """Compile the model, fit the micro-batch size and replicate the model over the ranks.
 
-        `sample` is any batch of the data. Use the micro-batch size that `counters` have for this
+        `sample` is any batch of the data. Use the micro-batch size that the counters have for this
         phase if it was found with the same processes and devices: with another size, the same
         numbers would be summed in another order.
         """
+        model = state.model
         self.release()  # the model of the phase before, with its DDP buckets
         if self.world.device.type == "cpu":
             keep_freed_memory()
@@ -70,9 +71,9 @@ class Stepper:
                 part.compile()
         elif self.spec.training.compile:
             self.emit(Warned(code="no_compiler", message="no C++ compiler found: running eagerly"))
-        kept = self._kept(counters) if counters else 0
+        kept = self._kept(state.counters)
         self.micro_batch_size = kept or self._fitting_micro_batch(model, sample)
-        self._replica = self.world.replicate(self.objective)
+        self._replica = self._replicated(state.optimizer)
         self._has_compiled = False
 
     def keep_micro_batch(self, counters: Counters) -> None:
@@ -122,11 +123,11 @@ class Stepper:
         """
         assert self._replica is not None, "prepare comes first"
         self._replica.train()
-        loss = self._gradients_that_fit(self._replica, batch, state.counters.step)
-        grad_norm = nn.utils.clip_grad_norm_(
-            [p for p in state.model.parameters() if p.requires_grad],
-            self.spec.training.max_grad_norm or math.inf,
-        )
+        loss = self._gradients_that_fit(self._replica, batch, state)
+        trained = list(with_gradients(state.model, state.optimizer))
+        if isinstance(state.optimizer, GaloreInBackward):
+            self._average(trained)
+        grad_norm = nn.utils.clip_grad_norm_(trained, self.spec.training.max_grad_norm or math.inf)
         # one all-reduce for both numbers; `new_full` writes to the device without a sync
         means = self.world.mean(torch.stack([loss, loss.new_full((), float(asked_to_stop))]))
         mean_loss, share_asked = means.unbind()
@@ -168,9 +169,24 @@ class Stepper:
             return torch.autocast(self.world.device.type, dtype=torch.bfloat16)
         return nullcontext()
 
-    def _gradients_that_fit(self, model: nn.Module, batch: Batch, step: int) -> Tensor:
+    def _replicated(self, optimizer: Optimizer) -> nn.Module:
+        """Return what averages gradients in backward, unless they are projected there first."""
+        if not isinstance(optimizer, GaloreInBackward):
+            return self.world.replicate(self.objective)
+        optimizer.mean_over_ranks = self.world.mean
+        return self.objective
+
+    def _average(self, parameters: Iterable[nn.Parameter]) -> None:
+        if self.world.size > 1:
+            for parameter in parameters:
+                assert parameter.grad is not None
+                parameter.grad = self.world.mean(parameter.grad)
+
+    def _gradients_that_fit(self, model: nn.Module, batch: Batch, state: TrainState) -> Tensor:
         """Accumulate the gradients. After out of memory, start again with smaller micro-batches."""
+        step = state.counters.step
         while True:
+            state.optimizer.zero_grad(set_to_none=True)  # of an attempt that did not fit
             self.world.reseed(self.spec.training.seed, step)
             try:
                 return self._accumulate_gradients(model, batch)

@@ -131,7 +131,7 @@ class Trainer:
 
     def _prepare_stepper(self) -> None:
         sample = self.batches.batch(self.counters.next_batch)
-        self.stepper.prepare(self.state.model, sample, self.counters)
+        self.stepper.prepare(self.state, sample)
 
     def _check_replicas(self, factors_hashes: Iterable[str] = ()) -> None:
         check_replicas(

@@ -102,6 +102,7 @@ WRITTEN = {
     "frozen_dtype": "fp32",
     "factor_init": "orthogonal",
     "train_a": False,
+    "warm_start": "apollo",
     "warm_start_steps": 10,
     "reset_every": 20,
     "shortest_cycle": None,
@@ -117,8 +118,8 @@ OWN_FIELDS = {
     "full": 0,
     "control": 2,  # rank and target_modules, of the run that it is the control of
     "lowrank": 5,
-    "lora": 9,
-    "relora": 15,
+    "lora": 10,
+    "relora": 16,
     "galore": 4,
     "fira": 4,
     "apollo": 5,
@@ -431,6 +432,49 @@ def test_a_recipe_fills_in_and_what_is_written_wins() -> None:
                 }
             },
             "method.optimizer_reset: rolling clears the state of what it renews; take mode zero or",
+        ),
+        (
+            {"method": {"name": "relora", "warm_start": "apollo", "warm_start_from": "run"}},
+            "method.warm_start: there is none to train as apollo, for warm_start_from stands f",
+        ),
+        (
+            {
+                "method": {"name": "lora", "warm_start": "galore"},
+                "optimizer": {"name": "adamw_8bit"},
+            },
+            "method.warm_start: galore runs with optimizer adamw alone; got adamw_8bit; take full",
+        ),
+        (
+            {
+                "method": {"name": "lora", "warm_start": "apollo"},
+                "training": {"steps": 100, "parallelism": "fsdp"},
+            },
+            "method.warm_start: apollo projects whole gradients, which no rank has under training.",
+        ),
+        (
+            {"method": {"name": "lora", "warm_start": "fira"}},
+            "method.warm_start: must be full, gal",
+        ),
+        (
+            {"method": {"name": "lora"}, "optimizer": {"name": "muon"}},
+            "optimizer.name: muon is for the weights of the blocks, which are frozen without a "
+            "warm start; set method.warm_start_steps, or take adamw",
+        ),
+        (
+            {"method": {"name": "lowrank"}, "optimizer": {"name": "muon"}},
+            "optimizer.name: lowrank runs with adamw or adamw_8bit alone; got muon",
+        ),
+        (
+            {"method": {"name": "galore"}, "optimizer": {"name": "muon"}},
+            "optimizer.name: galore runs with adamw alone; got muon",
+        ),
+        (
+            {
+                "method": {"name": "full"},
+                "optimizer": {"name": "muon"},
+                "training": {"steps": 100, "parallelism": "fsdp"},
+            },
+            "optimizer.name: muon orthogonalizes whole matrices, which no rank has under training.",
         ),
         (
             {"method": {"name": "galore"}, "optimizer": {"name": "adamw_8bit"}},

@@ -40,7 +40,7 @@ def says_what_null_means(field: dict[str, Any]) -> bool:
         "| `recipe` | string or null | none | at most 200 characters | ",
         "| `update_projection_every` | `galore`, `fira`, `apollo` | integer | `200` | ",
         "| `low_rank_learning_rate` | all | number or null | twice `learning_rate`, or ",
-        "| `scale` | `apollo` | number | `1.0` | more than 0; ",
+        "| `scale` | `apollo` | number or `auto` | `1.0` | more than 0; ",
         "| `secret` | string | required | at most 64 characters | ",
         "| `labels` | object | empty | at most 64 entries | ",
         "| `entity` | `wandb` | string or null | that of the API key | 1 to 128 characters | ",

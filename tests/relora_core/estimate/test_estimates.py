@@ -36,6 +36,31 @@ def test_the_warm_start_sets_the_peak_of_a_large_model() -> None:
     assert result.ratios.last_phase_bytes < 0.6
 
 
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"global_batch_size": 1, "micro_batch_size": 1},
+        {"global_batch_size": 8, "micro_batch_size": 2},
+        {"global_batch_size": 8, "micro_batch_size": 8},
+        {"global_batch_size": 64, "micro_batch_size": 16},
+        {"global_batch_size": 8, "micro_batch_size": 8, "gradient_checkpointing": True},
+        {"global_batch_size": 64, "micro_batch_size": 4, "gradient_checkpointing": True},
+    ],
+    ids=lambda training: "-".join(map(str, training.values())),
+)
+def test_with_a_warm_start_by_galore_low_rank_sets_the_peak_in_fp32(
+    training: dict[str, Any],
+) -> None:
+    spec = {
+        "model": {"preset": "llama_130m"},
+        "data": {"train": {"uri": "unread.txt"}, "sequence_length": 256},
+        "method": {"name": "relora", "warm_start": "galore"},
+        "training": {"steps": 100, "precision": "fp32", "compile": False, **training},
+    }
+    warm_start, low_rank = estimate(TrainSpec.model_validate(spec)).run.phases
+    assert warm_start.memory.peak <= 1.05 * low_rank.memory.peak
+
+
 def test_without_a_warm_start_low_rank_sets_the_peak() -> None:
     run = estimated(method={"warm_start_steps": 0}, training={"micro_batch_size": 16}).run
     assert [phase.phase for phase in run.phases] == ["low_rank"]

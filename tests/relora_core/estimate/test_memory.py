@@ -17,7 +17,7 @@ from relora_core.events import AnyTrainEvent, PhaseStarted, StepFinished
 from relora_core.lowrank.frozen import integers
 from relora_core.lowrank.inject import frozen_parameters, inject, low_rank_layers
 from relora_core.optim.optimizers import build_optimizer
-from relora_core.spec import FrozenDtype, LoraMethod, TrainingSpec, TrainSpec
+from relora_core.spec import FrozenDtype, LoraMethod, MuonOptimizer, TrainingSpec, TrainSpec
 from relora_core.tasks.next_token import next_token_objective
 from relora_core.training.train import train
 from tests.relora_core.conftest import MakeModel, MakeSpec
@@ -147,6 +147,19 @@ def test_an_a_that_is_not_trained_costs_its_weights_alone(make_model: MakeModel)
     assert low.memory.optimizer == trained.memory.optimizer - 8 * a
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_muon_has_one_moment_for_the_weights_of_the_blocks(
+    family: str, make_model: MakeModel
+) -> None:
+    spec = spec_of(CONFIGS[family])
+    spec = spec.model_copy(update={"optimizer": MuonOptimizer(name="muon")})
+    low, full = phases_of(spec)
+    check_step(make_model(**CONFIGS[family], vocab_size=VOCABULARY), spec, full)
+    model = make_model(**CONFIGS[family], vocab_size=VOCABULARY)
+    make_low_rank(model, spec)
+    check_step(model, spec, low)
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_each_part_of_a_step_is_as_estimated(
@@ -191,29 +204,53 @@ def test_a_compiled_model_keeps_what_is_estimated(family: str, make_model: MakeM
     check_step(model, spec, phases_of(spec)[1], within=0.05)
 
 
+CHECKPOINTING = {"gradient_checkpointing": True}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "training",
+    ("warm_start", "precision", "micro_batch_size", "training"),
     [
-        {"precision": "fp32", "micro_batch_size": 8},
-        {"precision": "bf16", "micro_batch_size": 8},
-        {"precision": "bf16", "micro_batch_size": 4},
-        {"precision": "bf16", "micro_batch_size": 8, "gradient_checkpointing": True},
-        {"precision": "fp32", "micro_batch_size": 4, "gradient_checkpointing": True},
+        ("full", "fp32", 8, {}),
+        ("full", "bf16", 8, {}),
+        ("full", "bf16", 4, {}),
+        ("full", "bf16", 8, CHECKPOINTING),
+        ("full", "fp32", 4, CHECKPOINTING),
+        ("galore", "fp32", 4, CHECKPOINTING),
+        ("galore", "bf16", 4, {}),
+        ("apollo", "fp32", 4, CHECKPOINTING),
     ],
-    ids=lambda training: "-".join(map(str, training.values())),
 )
 @pytest.mark.integration
 def test_the_peak_of_a_real_run_is_as_estimated_in_each_phase(
-    training: dict[str, Any], make_spec: MakeSpec, tmp_path: Path, cache: Path
+    warm_start: str,
+    precision: str,
+    micro_batch_size: int,
+    training: dict[str, Any],
+    make_spec: MakeSpec,
+    tmp_path: Path,
+    cache: Path,
 ) -> None:
     config = {**LLAMA, "num_hidden_layers": 2}
     spec = make_spec(
         model={"config": config},
         tokenizer={"train": {"vocab_size": 1024}},
         data={"sequence_length": 32},
-        method={"name": "relora", "rank": 16, "warm_start_steps": 2, "reset_every": 50},
-        training={"steps": 4, "global_batch_size": 8, "log_every": 1, **training},
+        method={
+            "name": "relora",
+            "rank": 16,
+            "warm_start": warm_start,
+            "warm_start_steps": 2,
+            "reset_every": 50,
+        },
+        training={
+            "steps": 4,
+            "global_batch_size": 8,
+            "log_every": 1,
+            "precision": precision,
+            "micro_batch_size": micro_batch_size,
+            **training,
+        },
         evaluation={"every": None, "tokens": 32},
     )
     meter, measured = LiveMemory(), {}

@@ -37,7 +37,7 @@ def by_the_paper(
         outside = gradient - projection @ projection.T @ gradient
         outside = outside * np.linalg.norm(adam, axis=0) / np.linalg.norm(compact, axis=0)
         outside = outside * min(1.0, 1.01 * norm / np.linalg.norm(outside))
-        norm = np.linalg.norm(outside)
+        norm = float(np.linalg.norm(outside))
         weight = weight * (1 - 0.01 * decay) - 0.01 * 0.5 * (projection @ adam + outside)
     return weight
 

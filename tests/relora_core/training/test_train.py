@@ -366,6 +366,32 @@ def test_a_subspace_resumes_to_the_same_bits_where_the_projection_is_new_and_whe
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("stop_after", [2, 4, 6])
+@pytest.mark.parametrize("name", ["galore", "apollo"])
+def test_a_lean_warm_start_resumes_to_the_same_bits_within_it_at_the_switch_and_after_it(
+    name: str, stop_after: int, whole: TrainOnce, run: Run, make_spec: MakeSpec
+) -> None:
+    spec = make_spec(method={"warm_start": name})
+    expected = whole(spec)
+    resumed = losses(run(spec, stop_after=stop_after)) + losses(run(spec))
+    assert resumed == losses(expected.recorder)
+    assert_same_weights(expected.run.weights(), run.weights())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop_after", [2, 4, 6])
+@pytest.mark.parametrize("method", ["full", "relora"])
+def test_muon_resumes_to_the_same_bits_too(
+    method: str, stop_after: int, whole: TrainOnce, run: Run, make_spec: MakeSpec
+) -> None:
+    spec = make_spec(method={"name": method}, optimizer={"name": "muon"})
+    expected = whole(spec)
+    resumed = losses(run(spec, stop_after=stop_after)) + losses(run(spec))
+    assert resumed == losses(expected.recorder)
+    assert_same_weights(expected.run.weights(), run.weights())
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["galore", "fira", "apollo"])
 def test_a_subspace_learns_at_full_rank_all_along(name: str, run: Run, make_spec: MakeSpec) -> None:
     recorder = run(make_spec(method={"name": name, "scale": 1.0}, training={"steps": 40}))

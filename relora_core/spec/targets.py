@@ -41,6 +41,10 @@ class Targets(BaseMethod):
         "blocks, or a list of patterns of their names, such as `*.q_proj`.",
     )
 
+    def gradient_of_target(self, d_out: int, d_in: int) -> int:
+        """Return the number of values in the gradient of a target trained in full."""
+        return d_out * d_in
+
     def state_of_target(self, d_out: int, d_in: int) -> int:
         """Return the number of values in the optimizer state of a target trained in full."""
         return 2 * d_out * d_in
