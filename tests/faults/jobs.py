@@ -29,7 +29,7 @@ class Jobs:
 
     def submit_real(self, *, ranks: int = 1, priority: int = 0) -> str:
         """Submit a job that ends with the same weights as each other one of as many ranks."""
-        stalled_after = 30 * ranks  # they start more slowly
+        stalled_after = 60 * ranks  # they are silent while they start, on a busy machine long
         return self._submit(REAL_SEED, stalled_after=stalled_after, ranks=ranks, priority=priority)
 
     def have_two_ranks(self) -> None:

@@ -53,9 +53,9 @@ def times(number: int, answer: Answer) -> Callable[[str, str], Answer | None]:
     return lambda _method, _target: left.pop() if left else None
 
 
-def folder_marker(s3_url: str, key: str) -> None:
+def put(s3_url: str, key: str, body: bytes = b"") -> None:
     bucket, _, prefix = s3_url.removeprefix("s3://").partition("/")
-    boto3.client("s3").put_object(Bucket=bucket, Key=f"{prefix}/{key}", Body=b"")
+    boto3.client("s3").put_object(Bucket=bucket, Key=f"{prefix}/{key}", Body=body)
 
 
 def every_action(storage: Storage, file: Path) -> dict[str, Callable[[], Any]]:
@@ -72,7 +72,7 @@ def every_action(storage: Storage, file: Path) -> dict[str, Callable[[], Any]]:
 
 def test_markers_of_folders_are_no_files(s3_url: str, storage: Storage) -> None:
     for marker in ("corpus/", "checkpoints/", "final/"):
-        folder_marker(s3_url, marker)
+        put(s3_url, marker)
     assert [file.key for file in storage.list("")] == ["k"]
     assert list(storage.list("corpus")) == []
     assert claim_output(storage, "job_1", wrote_before=lambda: False)
@@ -273,7 +273,7 @@ def test_a_body_that_is_cut_is_never_taken_for_the_whole(
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> float:
     """Shorten the time that an S3 server has to answer. Return the most that an action takes."""
-    seconds = 0.5
+    seconds = 1.0
     limit = Config(connect_timeout=seconds, read_timeout=seconds)
     monkeypatch.setattr(s3, "_CONFIG", s3._CONFIG.merge(limit))
     request = 3 * seconds + 1 + 2  # with the longest pauses between its tries
@@ -293,11 +293,10 @@ def test_a_server_that_accepts_and_never_answers_is_an_outage(
 
 
 def test_a_server_that_falls_silent_in_the_middle_of_a_body_is_an_outage(
-    impatient: float, storage: Storage, proxy: Proxy, tmp_path: Path
+    impatient: float, storage: Storage, proxy: Proxy, s3_url: str, tmp_path: Path
 ) -> None:
-    file, copy = tmp_path / "large", tmp_path / "copy"
-    file.write_bytes(b"1" * 5_000_000)
-    storage.upload(file, "large")
+    copy = tmp_path / "copy"
+    put(s3_url, "large", b"1" * 5_000_000)
     actions: list[Callable[[], Any]] = [
         lambda: b"".join(storage.read("large")),
         lambda: storage.download("large", copy),
