@@ -86,6 +86,13 @@ def test_a_field_of_the_method_belongs_to_the_default_method_where_the_base_has_
     ]
 
 
+def test_a_grid_may_compare_planned_restarts_with_those_that_a_run_decides_on() -> None:
+    base = {**BASE, "method": "relora"}
+    planned = plan(base, {"reset_every": [5, "auto"], "reset": ["whole", "half"]})
+    phases = [one.spec.phases for one in planned]
+    assert [each.is_automatic for each in phases] == [False, False, True, True]
+
+
 def test_a_grid_may_give_what_the_base_leaves_out() -> None:
     base = {key: value for key, value in BASE.items() if key != "training"}
     assert [one.spec.training.steps for one in plan(base, {"steps": [10, 20]})] == [10, 20]
