@@ -3,11 +3,14 @@
 import { useEffect } from "preact/hooks";
 
 import { keyWanted } from "./api/client";
+import { Lazy } from "./parts/lazy";
 import { Shell } from "./parts/shell";
 import { href, route } from "./router";
+import { Compare } from "./views/compare";
 import { JobView } from "./views/job";
 import { Jobs } from "./views/jobs";
 import { SignIn } from "./views/sign-in";
+import { Workers } from "./views/workers";
 
 export function App() {
   useEffect(() => {
@@ -26,6 +29,12 @@ function View() {
   switch (view) {
     case "jobs":
       return id ? <JobView key={id} id={id} /> : <Jobs />;
+    case "compare":
+      return <Compare />;
+    case "workers":
+      return <Workers />;
+    case "new":
+      return <Lazy load={async () => (await import("./views/new-job")).NewJob} />;
     default:
       return (
         <div class="page notice">

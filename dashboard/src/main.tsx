@@ -1,5 +1,6 @@
 import "./style.css";
 import "./job.css";
+import "./views.css";
 
 import { render } from "preact";
 

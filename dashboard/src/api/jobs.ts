@@ -2,7 +2,7 @@
 
 import { get, post, type Query } from "./client";
 import type { Curve, Job, Metrics, Page } from "./types";
-import { root } from "../root";
+import { described } from "./specs";
 
 const LARGEST_PAGE = 200;
 
@@ -48,8 +48,5 @@ export function lossOf(job: Job): Promise<Curve | null> {
 
 /** Submit the first example of the API's own description, which runs on any server. */
 export async function submitDemo(): Promise<Job> {
-  const response = await fetch(`${root}openapi.json`);
-  const document = await response.json();
-  const body = document.paths["/v1/jobs"].post.requestBody.content["application/json"];
-  return post<Job>("v1/jobs", body.examples.first.value);
+  return post<Job>("v1/jobs", (await described()).first);
 }

@@ -6,7 +6,7 @@ import { apiKey, connection, signOut } from "../api/client";
 import { useKeys } from "../keys";
 import { useNow } from "../live";
 import { clock } from "../model/format";
-import { href, route } from "../router";
+import { href, navigate, route } from "../router";
 import { switchTheme, theme } from "../theme";
 import { Icon, type IconName, Mark } from "./icon";
 
@@ -16,10 +16,15 @@ interface Section {
   icon: IconName;
 }
 
-const SECTIONS: Section[] = [{ view: "jobs", title: "Jobs", icon: "jobs" }];
+const SECTIONS: Section[] = [
+  { view: "jobs", title: "Jobs", icon: "jobs" },
+  { view: "compare", title: "Compare", icon: "compare" },
+  { view: "workers", title: "Workers and queue", icon: "workers" },
+  { view: "new", title: "New job", icon: "plus" },
+];
 
 export function Shell({ children }: { children: ComponentChildren }) {
-  useKeys({ t: switchTheme });
+  useKeys({ t: switchTheme, n: () => navigate("new") });
   return (
     <>
       <a class="skip" href="#content">
@@ -51,11 +56,9 @@ export function Shell({ children }: { children: ComponentChildren }) {
       </header>
       {!connection.value.online && <OfflineBar />}
       <main id="content">{children}</main>
-      {SECTIONS.length > 1 && (
-        <nav class="bottom" aria-label="Sections">
-          <SectionLinks icons />
-        </nav>
-      )}
+      <nav class="bottom" aria-label="Sections">
+        <SectionLinks icons />
+      </nav>
     </>
   );
 }

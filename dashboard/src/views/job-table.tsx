@@ -21,12 +21,24 @@ import { Sparkline } from "../parts/sparkline";
 import { Status } from "../parts/status";
 import { href } from "../router";
 
-export function JobTable({ jobs, chosen }: { jobs: Job[]; chosen: string | undefined }) {
+interface JobTableProps {
+  jobs: Job[];
+  /** The row that the keys are on. */
+  chosen: string | undefined;
+  /** The jobs to compare. */
+  selected: ReadonlySet<string>;
+  onSelect: (id: string) => void;
+}
+
+export function JobTable({ jobs, chosen, selected, onSelect }: JobTableProps) {
   const now = useNow();
   return (
     <table class="jobs">
       <thead>
         <tr>
+          <th class="w-select">
+            <span class="hidden">Selected</span>
+          </th>
           <th class="w-status">Status</th>
           <th>Name</th>
           <th class="w-method">Method</th>
@@ -44,17 +56,40 @@ export function JobTable({ jobs, chosen }: { jobs: Job[]; chosen: string | undef
       </thead>
       <tbody>
         {jobs.map((job) => (
-          <Row key={job.id} job={job} now={now} chosen={job.id === chosen} />
+          <Row
+            key={job.id}
+            job={job}
+            now={now}
+            chosen={job.id === chosen}
+            selected={selected.has(job.id)}
+            onSelect={() => onSelect(job.id)}
+          />
         ))}
       </tbody>
     </table>
   );
 }
 
-function Row({ job, now, chosen }: { job: Job; now: number; chosen: boolean }) {
+interface RowProps {
+  job: Job;
+  now: number;
+  chosen: boolean;
+  selected: boolean;
+  onSelect: () => void;
+}
+
+function Row({ job, now, chosen, selected, onSelect }: RowProps) {
   const why = whyNoNumbers(job);
   return (
-    <tr class={chosen ? "chosen" : undefined}>
+    <tr class={`${chosen ? "chosen" : ""} ${selected ? "selected" : ""}`}>
+      <td>
+        <input
+          type="checkbox"
+          checked={selected}
+          onChange={onSelect}
+          aria-label={`Select ${job.name || job.id}`}
+        />
+      </td>
       <td>
         <Status status={job.status} done={doneShare(job)} />
       </td>

@@ -13,7 +13,7 @@ import { activeFirst, matches, METHODS, STATUSES } from "../model/job";
 import { Icon } from "../parts/icon";
 import { LearningRateChart } from "../parts/learning-rate";
 import { Failed, Loading } from "../parts/notice";
-import { navigate, route, setQuery } from "../router";
+import { href, navigate, route, setQuery } from "../router";
 import { JobCards } from "./job-cards";
 import { JobTable } from "./job-table";
 
@@ -46,19 +46,31 @@ export function Jobs() {
   if (live.value) counts.current = live.value.counts;
 
   const filtered = Object.values(filter).some((value) => value?.length) || search !== "";
+  const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
+  const select = (id: string) => setSelected(toggled(selected, id));
+  const compare = () => selected.size > 1 && navigate(`compare?jobs=${[...selected].join(",")}`);
+  useKeys({ c: compare });
   const shown = live.value && activeFirst(live.value.jobs).filter((job) => matches(job, search));
   if (live.value?.jobs.length === 0 && !filtered) return <Empty refresh={live.refresh} />;
   return (
     <div class="page">
       <div class="page-head">
         <h1>Jobs</h1>
+        <span class="space" />
+        <button class="button" disabled={selected.size < 2} onClick={compare}>
+          Compare {selected.size > 1 && selected.size} <kbd>C</kbd>
+        </button>
+        <a class="button primary" href={href("new")} data-view="new">
+          <Icon name="plus" />
+          New job
+        </a>
       </div>
       <Filters counts={counts.current} />
       {live.error && !live.value && (
         <Failed what="The jobs" error={live.error} retry={live.refresh} />
       )}
       {!shown && !live.error && <Loading widths={[320, 280, 340, 300, 260, 330]} />}
-      {shown && <Listing jobs={shown} />}
+      {shown && <Listing jobs={shown} selected={selected} onSelect={select} />}
       {live.value?.more && (
         <button class="button more" onClick={() => setWanted(wanted + PAGE)}>
           Show {PAGE} more
@@ -68,12 +80,19 @@ export function Jobs() {
   );
 }
 
-function Listing({ jobs }: { jobs: Job[] }) {
+interface ListingProps {
+  jobs: Job[];
+  selected: ReadonlySet<string>;
+  onSelect: (id: string) => void;
+}
+
+function Listing({ jobs, selected, onSelect }: ListingProps) {
   const [chosen, setChosen] = useState(-1);
   const job = jobs[chosen];
   useKeys({
     j: () => setChosen(Math.min(jobs.length - 1, chosen + 1)),
     k: () => setChosen(Math.max(0, chosen - 1)),
+    x: () => job && onSelect(job.id),
     Enter: () => job && navigate(`jobs/${job.id}`),
   });
   if (jobs.length === 0) {
@@ -86,7 +105,13 @@ function Listing({ jobs }: { jobs: Job[] }) {
       </div>
     );
   }
-  return isPhone.value ? <JobCards jobs={jobs} /> : <JobTable jobs={jobs} chosen={job?.id} />;
+  return isPhone.value ? <JobCards jobs={jobs} /> : <JobTable jobs={jobs} chosen={job?.id} selected={selected} onSelect={onSelect} />;
+}
+
+function toggled(selected: ReadonlySet<string>, id: string): ReadonlySet<string> {
+  return selected.has(id)
+    ? new Set([...selected].filter((one) => one !== id))
+    : new Set([...selected, id]);
 }
 
 function clearFilters(): void {

@@ -1,0 +1,52 @@
+"""The form of a new job, in a browser."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from jobs.backends import Backends
+from tests.service.dashboard.conftest import Pages
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+
+def test_a_job_is_submitted_from_the_form(
+    pages: Pages, backends: Backends, picture: Callable[["Page", str], None]
+) -> None:
+    with pages.open("/new") as page:
+        page.wait_for_selector("text=Would be accepted")
+        page.wait_for_selector("text=Full rank")
+        picture(page, "new-light")
+        page.fill("[name='name']", "from-the-form")
+        page.fill("[name='method.rank']", "24")
+        assert "rank: 24" in page.input_value("textarea")
+        page.get_by_role("button", name="Submit").click()
+        page.wait_for_url("**/jobs/job_*")
+    (job,) = backends.store.list()
+    assert job.name == "from-the-form"
+    assert job.spec.method.model_dump()["rank"] == 24
+
+
+def test_a_wrong_field_is_told_beside_it_and_cannot_be_submitted(
+    pages: Pages, picture: Callable[["Page", str], None]
+) -> None:
+    with pages.open("/new", theme="dark") as page:
+        page.wait_for_selector("text=Would be accepted")
+        page.fill("[name='method.rank']", "0")
+        page.wait_for_selector(".row .bad >> text=must be at least 1")
+        assert page.get_by_role("button", name="Submit").is_disabled()
+        picture(page, "new-invalid-dark")
+        page.fill("[name='method.rank']", "16")
+        page.wait_for_selector("text=Would be accepted")
+
+
+def test_yaml_and_form_are_two_views_of_one_spec(pages: Pages) -> None:
+    with pages.open("/new") as page:
+        page.wait_for_selector("text=Would be accepted")
+        yaml = page.input_value("textarea")
+        page.fill("textarea", yaml.replace("rank: 16", "rank: 48"))
+        assert page.input_value("[name='method.rank']") == "48"
+        page.fill("textarea", "name: [")
+        page.wait_for_selector("text=The YAML cannot be read")
+        page.fill("textarea", yaml)
+        page.wait_for_selector("text=Would be accepted")
