@@ -85,10 +85,9 @@ def _heading(experiment: Experiment, results: Results) -> Iterator[str]:
     yield ""
     yield _state(experiment, results)
     if records:
-        loads = sorted(record.machine.load_average for record in records)
         yield (
-            f"They ran on {_each(record.machine.cpu for record in records)} with a load average of "
-            f"{loads[0]:.0f} to {loads[-1]:.0f}; commit "
+            f"They ran on {_each(record.machine.cpu for record in records)}, load average before "
+            f"{_each(f'{record.machine.load_average:.1f}' for record in records)}; commit "
             f"{_each(record.machine.commit for record in records)}; text "
             f"{_each(f'`{record.text_sha256[:12]}`' for record in records)}."
         )

@@ -26,7 +26,7 @@ def picture(experiment: Experiment, results: Results) -> str:
     seeds.set_yticks(range(len(experiment.arms)), [arm.name for arm in experiment.arms])
     seeds.invert_yaxis()
     seeds.set(xlabel="validation perplexity (one mark: one seed)")
-    losses.set(xlabel="step", ylabel="validation perplexity", yscale="log")
+    losses.set(xlabel="step", ylabel="validation perplexity")
     ranks.set(xlabel="step", ylabel="effective rank of the update")
     if ranks.lines:
         ranks.legend(fontsize="small")
@@ -42,7 +42,7 @@ def _losses(axes: Axes, records: Sequence[Record], color: str) -> None:
     for record in records:
         later = [each for each in record.evaluations if each.step]
         steps = [each.step for each in later]
-        axes.plot(steps, [math.exp(each.loss) for each in later], color=color, linewidth=1)
+        axes.plot(steps, [math.exp(each.loss) for each in later], ".-", color=color, linewidth=1)
 
 
 def _ranks(axes: Axes, records: Sequence[Record], color: str, name: str) -> None:
