@@ -8,6 +8,7 @@ from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
 from relora_core.events import Phase
+from relora_core.lowrank.cycle import RestartHistory
 from relora_core.lowrank.spectrum import UpdateSpectrum
 from relora_core.models.parallelize import Parallelism, Replicated
 
@@ -65,5 +66,8 @@ class TrainState:
     # W0 of the target layers, fp32, on the CPU, read-only; empty without a spectrum
     reference: dict[str, Tensor] = field(default_factory=dict)
     spectra: list[UpdateSpectrum] = field(default_factory=list)  # the spectra of W - W0 so far
+    restarts: RestartHistory = field(default_factory=RestartHistory)
+    # unit vectors that span the row spaces of earlier cycles, by layer: (m, d_in), fp32, on the CPU
+    directions: dict[str, Tensor] = field(default_factory=dict)
     # sets every A by the gradient on the batches from this number on
     follow_gradient: Callable[[PreTrainedModel, int], None] | None = None

@@ -25,7 +25,7 @@ from jobs.schemas.status import JobError, JobStatus, RequestedAction
 from jobs.schemas.storage_url import FORMS, is_storage_url
 from jobs.schemas.trackers import TrackerSpec, check_each_once
 from jobs.schemas.webhooks import WebhookSpec, warn_of_old_names
-from relora_core.events import Phase
+from relora_core.events import Phase, RestartReport
 from relora_core.spec import (
     Line,
     Spec,
@@ -291,6 +291,9 @@ class Progress(BaseModel):
         default=None, description="At the last report; null while no trainer is at work."
     )
     restarts: int = 0
+    restart_report: RestartReport | None = Field(
+        default=None, description="What the last restart whose cycle is over cost and bought."
+    )
     eta_seconds: float | None = None
     validation_perplexity: float | None = None
     validation_accuracy: float | None = None

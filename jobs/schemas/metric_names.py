@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from relora_core.events import AnyTrainEvent, Evaluated, StepFinished
+from relora_core.events import AnyTrainEvent, Evaluated, RestartReported, StepFinished
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,18 @@ OF_EVALUATIONS = (
     Metric("validation_accuracy", "accuracy", "Of classifiers: the right label is the likeliest."),
     Metric("validation_top5_accuracy", "top5_accuracy", "Of classifiers: it is among the first 5."),
 )
-METRICS = {metric.name: metric for metric in (*OF_STEPS, *OF_EVALUATIONS)}
+# Each point is at the step at which the cycle of a restart ended.
+OF_RESTARTS = (
+    Metric("restart_loss_before", "loss_before", "Training loss right before the restart."),
+    Metric("restart_loss_after", "loss_after", "Training loss right after it."),
+    Metric("restart_loss_at_end", "loss_at_end", "Training loss at the end of its cycle."),
+    Metric("restart_steps_to_regain", "steps_to_regain", "Steps until the old loss is regained."),
+    Metric("restart_tokens_lost", "tokens_lost", "Tokens that its warm-up lost; or images."),
+    Metric("restart_rank_gained", "rank_gained", "Effective rank that its cycle added."),
+    Metric("restart_angle", "angle", "Degrees between its cycle's directions and the earlier."),
+    Metric("restart_overlap", "overlap", "Share of its cycle's update in the earlier directions."),
+)
+METRICS = {metric.name: metric for metric in (*OF_STEPS, *OF_EVALUATIONS, *OF_RESTARTS)}
 
 
 def measured(event: AnyTrainEvent) -> tuple[int, dict[str, float | None]] | None:
@@ -45,6 +56,8 @@ def measured(event: AnyTrainEvent) -> tuple[int, dict[str, float | None]] | None
             return event.step, _values(event, OF_STEPS)
         case Evaluated():
             return event.step, _values(event, OF_EVALUATIONS)
+        case RestartReported():
+            return event.step, _values(event, OF_RESTARTS)
         case _:
             return None
 

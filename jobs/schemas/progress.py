@@ -10,6 +10,7 @@ from relora_core.events import (
     Evaluated,
     Merged,
     PhaseStarted,
+    RestartReported,
     Rewound,
     StepFinished,
     TrainFinished,
@@ -38,8 +39,8 @@ def _told_by(event: AnyTrainEvent) -> dict[str, object]:
             return {"step": event.to_step}
         case StepFinished():
             return _told_by_step(event)
-        case Merged():
-            return {"restarts": event.restart}
+        case Merged() | RestartReported():
+            return _told_of_a_restart(event)
         case Evaluated():
             return {
                 "validation_perplexity": _finite(event.perplexity),
@@ -62,6 +63,12 @@ def _told_before_the_first_step(event: DataProgress | TrainStarted) -> dict[str,
     if isinstance(event, DataProgress):
         return {"preparing": str(event)}
     return {"step": event.step, "total_steps": event.total_steps, "preparing": None}
+
+
+def _told_of_a_restart(event: Merged | RestartReported) -> dict[str, object]:
+    if isinstance(event, RestartReported):
+        return {"restart_report": event.report}
+    return {"restarts": event.restart}
 
 
 def _told_by_step(event: StepFinished) -> dict[str, object]:

@@ -1,11 +1,11 @@
 """Save and load the checkpoints of a run: atomic, verified before use, without pickle.
 
 `checkpoints/step-00001000/` holds the tensors of the model and the optimizer (safetensors), the
-counters (`state.json`), the data of the spectrum report (`reference-*.safetensors`,
-`spectra.json`), the files that describe the run (`relora_core.export.checkpoint_files`) and
-`manifest.json` with the size and sha256 of each file. The manifest is written last.
-The folder appears by one rename. A power failure, SIGKILL or a full disk does not damage the
-older checkpoints.
+counters (`state.json`), the data of the reports (`reference-*.safetensors`, `spectra.json`,
+`directions-*.safetensors`, `restarts.json`), the files that describe the run
+(`relora_core.export.checkpoint_files`) and `manifest.json` with the size and sha256 of each file.
+The manifest is written last. The folder appears by one rename. A power failure, SIGKILL or a full
+disk does not damage the older checkpoints.
 """
 
 import json
@@ -31,6 +31,7 @@ from relora_core.distributed.world import SINGLE_PROCESS, World
 from relora_core.errors import CheckpointError
 from relora_core.events import CheckpointDeleted, CheckpointSaved, Emit, Warned
 from relora_core.files import delete_folder, new_folder
+from relora_core.lowrank.cycle import RestartHistory
 from relora_core.lowrank.inject import prepare_frozen, residuals
 from relora_core.lowrank.spectrum import UpdateSpectrum
 from relora_core.spec import CheckpointSpec
@@ -47,6 +48,8 @@ from relora_core.workdir.files import (
 Describe = Callable[[Path, PreTrainedModel], None]
 _SHARD_BYTES = 4 * 1024**3
 _SPECTRA = TypeAdapter(list[UpdateSpectrum])
+_SPECTRA_FILE = "spectra.json"
+_RESTARTS_FILE = "restarts.json"
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,11 @@ class Checkpoint:
         """
         _load_optimizer(state, self._tensors("optimizer"))
         state.reference = self._tensors("reference")
-        state.spectra = _SPECTRA.validate_json((self.folder / "spectra.json").read_bytes())
+        state.spectra = _SPECTRA.validate_json((self.folder / _SPECTRA_FILE).read_bytes())
+        state.directions = self._tensors("directions")
+        restarts = self.folder / _RESTARTS_FILE
+        if restarts.exists():  # not in a checkpoint of an older version
+            state.restarts = RestartHistory.model_validate_json(restarts.read_bytes())
         state.counters = self.counters
 
     def _tensors(self, kind: str) -> dict[str, Tensor]:
@@ -179,14 +186,18 @@ class Checkpoints:
             },
             "optimizer": self.world.gather_to_main(_optimizer_tensors(state)),
             "reference": state.reference,
+            "directions": dict(state.directions),
         }
         if not self.world.is_main:
             return
-        spectra = _SPECTRA.dump_json(state.spectra)
+        reports = {
+            _SPECTRA_FILE: _SPECTRA.dump_json(state.spectra),
+            _RESTARTS_FILE: state.restarts.model_dump_json().encode(),
+        }
         document = {"counters": asdict(state.counters), "identity": self.identity.document()}
         pause = time.perf_counter() - started
         model = state.model
-        self._pending = self._writer.submit(self._write, tensors, document, spectra, model, pause)
+        self._pending = self._writer.submit(self._write, tensors, document, reports, model, pause)
 
     def wait(self) -> None:
         """Wait until the last checkpoint is on disk and its event is emitted."""
@@ -201,7 +212,7 @@ class Checkpoints:
         self,
         tensors: Mapping[str, Mapping[str, Tensor]],
         document: dict[str, Any],
-        spectra: bytes,
+        reports: Mapping[str, bytes],
         model: PreTrainedModel,
         pause: float,
     ) -> None:
@@ -212,7 +223,8 @@ class Checkpoints:
                 for number, shard in enumerate(_shards(named), start=1):
                     save_file(shard, temporary / f"{kind}-{number:05d}.safetensors")
             (temporary / STATE).write_text(json.dumps(document, indent=2))
-            (temporary / "spectra.json").write_bytes(spectra)
+            for name, content in reports.items():
+                (temporary / name).write_bytes(content)
             if self.describe is not None:
                 self.describe(temporary, model)
             size = write_manifest(temporary, step).bytes

@@ -13,7 +13,12 @@ from dataclasses import dataclass
 
 from relora_core.estimate import activations
 from relora_core.estimate.activations import Pass
-from relora_core.estimate.storage import kept_for_backward_bytes, residual_bytes, stored_bytes
+from relora_core.estimate.storage import (
+    directions_bytes,
+    kept_for_backward_bytes,
+    residual_bytes,
+    stored_bytes,
+)
 from relora_core.spec import FrozenDtype, OptimizerSpec
 
 _FP32 = 4
@@ -21,7 +26,11 @@ _FP32 = 4
 
 @dataclass(frozen=True)
 class Memory:
-    """The bytes on one device. `residual` is on the host, or in a file if the CPU is the device."""
+    """The bytes on one device.
+
+    `residual` is on the host, or in a file if the CPU is the device. `directions` are on the host
+    of the main process.
+    """
 
     weights: int  # fp32: all trained weights, frozen weights that are not targets, A
     frozen: int  # W of the targets in its storage type, with its scales
@@ -33,6 +42,7 @@ class Memory:
     recomputed: int  # the activations of one block, with gradient checkpointing
     loss: int
     residual: int
+    directions: int  # of earlier cycles, for the angle that the report of a restart tells
     peak: int
 
 
@@ -85,6 +95,10 @@ def memory(
         recomputed=recomputed,
         loss=loss,
         residual=sum(residual_bytes(linear, frozen_dtype) for linear in plan.frozen_linears),
+        directions=sum(
+            directions_bytes(linear, rank=plan.rank, cycles=plan.compared_cycles)
+            for linear in plan.frozen_linears
+        ),
         peak=weights
         + frozen
         + buckets

@@ -39,6 +39,7 @@ class ParameterPlan:
     as_stored: bool = False  # the device multiplies W as it is stored
     moments: int | None = None  # values in the optimizer state; None: two for each trained one
     gradient: int | None = None  # values in the gradients; None: one for each trained one
+    compared_cycles: int = 0  # whose directions are kept for the reports of restarts
 
     @property
     def total(self) -> int:

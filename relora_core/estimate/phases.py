@@ -1,12 +1,12 @@
 """The phases of a run: the length and the parameters of each."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relora_core.estimate.parameter_plan import ParameterPlan, factored, full_rank, low_rank
 from relora_core.events import Phase
 from relora_core.shapes import ModelShape
-from relora_core.spec import Factors, LowRank, MethodSpec, TrainSpec
+from relora_core.spec import Factors, LowRank, TrainSpec
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ def planned_phases(
 ) -> list[PlannedPhase]:
     """Return the phases of the run in order. Raise `ModelError` if the method does not fit."""
     return [
-        PlannedPhase(phase, steps, _plan(shape, spec.method, phase, as_stored=as_stored))
+        PlannedPhase(phase, steps, _plan(shape, spec, phase, as_stored=as_stored))
         for phase, steps in _lengths(spec)
     ]
 
@@ -34,13 +34,16 @@ def _lengths(spec: TrainSpec) -> Iterator[tuple[Phase, int]]:
         yield "low_rank", spec.total_steps - first
 
 
-def _plan(shape: ModelShape, method: MethodSpec, phase: Phase, *, as_stored: bool) -> ParameterPlan:
+def _plan(shape: ModelShape, spec: TrainSpec, phase: Phase, *, as_stored: bool) -> ParameterPlan:
+    method = spec.method
     if phase == "warm_start":
         assert isinstance(method, LowRank)
         return full_rank(shape, method.warm_start_method)
     if phase == "full_rank":
         return full_rank(shape, method)
     if isinstance(method, LowRank):
-        return low_rank(shape, method, as_stored=as_stored)
+        plan = low_rank(shape, method, as_stored=as_stored)
+        cycles = spec.phases.most_renewals(spec.total_steps)
+        return replace(plan, compared_cycles=cycles * spec.spectrum.covers(plan.frozen))
     assert isinstance(method, Factors)  # low rank without W
     return factored(shape, method)

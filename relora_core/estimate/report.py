@@ -21,6 +21,7 @@ _PARTS: dict[str, Callable[[Memory], int]] = {
     "  loss": lambda memory: memory.loss,
     "  peak": lambda memory: memory.peak,
     "  residuals, on the host": lambda memory: memory.residual,
+    "  directions, on the host": lambda memory: memory.directions,
 }
 
 

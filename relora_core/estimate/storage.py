@@ -2,6 +2,7 @@
 
 from typing import assert_never
 
+from relora_core.lowrank.cycle import kept_directions
 from relora_core.shapes import Linear
 from relora_core.spec import FrozenDtype, LowRank, MethodSpec
 
@@ -54,6 +55,12 @@ def residual_bytes(linear: Linear, dtype: FrozenDtype) -> int:
             return 4 * linear.weights
         case _:
             assert_never(dtype)
+
+
+def directions_bytes(linear: Linear, *, rank: int, cycles: int) -> int:
+    """Return the bytes of the directions of earlier cycles, fp32 on the host of the main rank."""
+    rows = min(cycles * rank, kept_directions(rank, linear.d_in))
+    return 4 * linear.count * rows * linear.d_in
 
 
 def kept_for_backward_bytes(dtype: FrozenDtype, *, compute_bytes: int) -> int:

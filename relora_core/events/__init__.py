@@ -19,6 +19,7 @@ from relora_core.events.restart import (
     RestartDecided,
     RestartReason,
 )
+from relora_core.events.restart_report import RestartReport, RestartReported
 from relora_core.events.run import (
     Evaluated,
     LossSpiked,
@@ -54,6 +55,8 @@ __all__ = [
     "Reinitialized",
     "RestartDecided",
     "RestartReason",
+    "RestartReport",
+    "RestartReported",
     "Rewound",
     "SpectrumMeasured",
     "Split",
@@ -83,6 +86,7 @@ AnyTrainEvent = (
     | Reinitialized
     | OptimizerReset
     | LearningRateRestarted
+    | RestartReported
     | Evaluated
     | SpectrumMeasured
     | CheckpointSaved

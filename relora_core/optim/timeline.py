@@ -66,6 +66,11 @@ class Timeline:
         peak = self.low_rank_learning_rate if low_rank else self.learning_rate
         return peak * self._multiplier(step)
 
+    def share_of_schedule(self, step: int) -> float:
+        """Return the step's learning rate as a share of that without warm-ups after restarts."""
+        whole = self.envelope(step)
+        return self._multiplier(step) / whole if whole else 1.0
+
     def _multiplier(self, step: int) -> float:
         since = self.last_start(step)
         if since <= self.warmup_steps:

@@ -60,6 +60,13 @@ class Phases:
         )
         return tuple(self._multiple(number) for number in numbers)
 
+    def most_renewals(self, total_steps: int) -> int:
+        """Return how often, at most, all factors are renewed in a run of `total_steps`."""
+        if self.is_automatic:
+            assert self.reset_every is not None
+            return max(0, (total_steps - self.first_steps) // self.reset_every - 1)
+        return len(self.restarts(total_steps)) // self.restarts_per_cycle
+
     def _multiple(self, number: int) -> int:
         assert self.reset_every is not None
         return -(-number * self.reset_every // self.restarts_per_cycle)

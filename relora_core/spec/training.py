@@ -155,15 +155,19 @@ class EvaluationSpec(Spec):
     )
 
 
+MAX_WEIGHTS = 32_000_000  # in the target layers, up to which `spectrum.enabled: auto` measures
+
+
 class SpectrumSpec(Spec):
     """Measure the singular values of the total update W - W0, in `reports/spectrum.json`."""
 
     enabled: Literal["auto"] | bool = Field(
         default="auto",
         description="Whether the singular values of the update are measured, at each restart and "
-        "at the end. auto: if the target layers hold at most 32M weights. It costs a copy of "
-        "these weights in fp32, in the memory of the main process and in every checkpoint, and "
-        "the time that the event `train.spectrum` tells.",
+        "at the end, and the angle between the directions of cycles. auto: if the target layers "
+        "hold at most 32M weights. It costs a copy of these weights and the directions of earlier "
+        "cycles in fp32, in the memory of the main process and in every checkpoint, and the time "
+        "that the events `train.spectrum` and `train.restart_report` tell.",
     )
     every: Steps | None = Field(
         default=None,
@@ -178,6 +182,12 @@ class SpectrumSpec(Spec):
         "run the step of the run that it is compared with. Default: the first low-rank step, and "
         "0 for full rank.",
     )
+
+    def covers(self, num_weights: int) -> bool:
+        """Return whether a model with so many weights in its target layers is measured."""
+        if self.enabled == "auto":
+            return 0 < num_weights <= MAX_WEIGHTS
+        return self.enabled and num_weights > 0
 
 
 class CheckpointSpec(Spec):

@@ -33,7 +33,6 @@ from relora_core.workdir.files import REPORTS
 
 REPORT = f"{REPORTS}/spectrum.json"
 PICTURE = f"{REPORTS}/spectrum.png"
-MAX_WEIGHTS = 32_000_000  # in the target layers, up to which `enabled: auto` measures
 
 
 class SpectrumReport:
@@ -84,13 +83,10 @@ class SpectrumReport:
         return self.spec.method if isinstance(self.spec.method, Targets) else Targets(rank=1)
 
     def _is_wanted(self, state: TrainState) -> bool:
+        if any(is_sharded(parameter) for parameter in state.model.parameters()):
+            return False  # only the main rank measures, and it does not have all rows
         layers = target_layers(state.model, self._targets)
-        size = sum(num_weights(layer) for _, layer in layers)
-        if self.spec.spectrum.enabled == "auto":
-            if any(is_sharded(parameter) for parameter in state.model.parameters()):
-                return False  # only the main rank measures, and it does not have all rows
-            return 0 < size <= MAX_WEIGHTS
-        return self.spec.spectrum.enabled and size > 0
+        return self.spec.spectrum.covers(sum(num_weights(layer) for _, layer in layers))
 
     def _is_due(self, step: int) -> bool:
         every = self.spec.spectrum.every

@@ -39,6 +39,7 @@ from relora_core.state import TrainState
 from relora_core.tasks import build_task
 from relora_core.tasks.task import Task
 from relora_core.training.automatic_restarts import AutomaticRestarts
+from relora_core.training.restart_report import RestartReports
 from relora_core.training.rewind import Rewinder, main_rank_choice
 from relora_core.training.spectrum_report import SpectrumReport
 from relora_core.training.stepper import Stepper
@@ -134,6 +135,7 @@ def train(
                 spectrum=SpectrumReport(
                     spec, state, timeline, workdir=workdir, world=world, emit=report
                 ),
+                restart_reports=RestartReports(spec, timeline, workdir, world, report),
                 workdir=workdir,
                 world=world,
                 emit=report,

@@ -40,6 +40,7 @@ from relora_core.tasks.task import Task
 from relora_core.training.automatic_restarts import AutomaticRestarts
 from relora_core.training.evaluate import evaluate
 from relora_core.training.loss_spikes import find_spike
+from relora_core.training.restart_report import RestartReports
 from relora_core.training.rewind import Rewinder
 from relora_core.training.spectrum_report import SpectrumReport
 from relora_core.training.step_result import PendingResult, StepResult
@@ -64,6 +65,7 @@ class Trainer:
     checkpoints: Checkpoints
     rewinder: Rewinder
     spectrum: SpectrumReport
+    restart_reports: RestartReports
     workdir: Path
     world: World
     emit: Emit
@@ -90,6 +92,7 @@ class Trainer:
             if self.stopping or (asked_to_stop and self.world.size == 1):
                 return self._stop()
             self.spectrum.before_step(self.state)
+            self.restart_reports.before_step(self.state)
             started = time.perf_counter()
             self._before_step()
             self._begin_step(asked_to_stop=asked_to_stop)
@@ -181,6 +184,7 @@ class Trainer:
             self._skipped(result)
             return
         self.counters.record(result.loss, result.grad_norm)
+        self.state.restarts.cycle.record(result.loss)
         if spike := find_spike(result, self.counters, self.spec.training):
             self.emit(spike)
 
@@ -296,6 +300,7 @@ class Trainer:
     def _finish(self) -> None:
         self.checkpoints.wait()
         self.spectrum.finish(self.state)
+        self.restart_reports.finish(self.state)
         self._export(FINAL)
         self.emit(
             TrainFinished(

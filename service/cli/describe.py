@@ -30,6 +30,7 @@ SIGNS: dict[type[train.Event], tuple[str, str]] = {
     train.PhaseStarted: ("▶", MOVE),
     train.RestartDecided: ("●", RESTART),
     train.Merged: ("↻", RESTART),
+    train.RestartReported: ("↻", RESTART),
     train.Evaluated: ("◆", GOOD),
     train.SpectrumMeasured: ("◆", MOVE),
     train.CheckpointSaved: ("▣", MOVE),

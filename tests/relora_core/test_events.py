@@ -6,12 +6,13 @@ from relora_core.events import (
     AnyTrainEvent,
     Event,
     LearningRateRestarted,
+    RestartReport,
     TrainFinished,
     Warned,
     from_line,
     to_line,
 )
-from tests.fixtures.reports import step_finished
+from tests.fixtures.reports import restart_reported, step_finished
 
 KINDS: tuple[type[Event], ...] = get_args(AnyTrainEvent)
 
@@ -31,6 +32,18 @@ def test_a_line_reads_back_as_the_same_event() -> None:
     event = TrainFinished(step=3, tokens_seen=4, restarts=1, skipped_steps=0, seconds=61.2)
     assert from_line(to_line(event)) == event
     assert "\n" not in to_line(Warned(code="c", message="two\nlines"))
+
+
+def test_a_report_of_a_restart_reads_back_though_unknown_fields_are_left_out() -> None:
+    unknown = dict.fromkeys(
+        name
+        for name, field in RestartReport.model_fields.items()
+        if type(None) in get_args(field.annotation)
+    )
+    event = restart_reported(1, **unknown)
+    assert len(unknown) == 11
+    assert from_line(to_line(event)) == event
+    assert "a cycle of 100 steps, too short to tell" in str(event)
 
 
 def test_words_are_for_people() -> None:

@@ -45,7 +45,7 @@ def assert_nothing_is_half_visible(workdir: Path) -> None:
             file.name for file in model.iterdir()
         }
     names = {path.name for path in workdir.iterdir() if not path.name.startswith(".")}
-    assert names <= {"checkpoints", "events.jsonl", "final"}
+    assert names <= {"checkpoints", "events.jsonl", "final", "reports"}
 
 
 def resumed_steps(workdir: Path) -> list[int]:

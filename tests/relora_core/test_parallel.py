@@ -12,10 +12,11 @@ from relora_core.events import (
     Evaluated,
     Merged,
     RestartDecided,
+    RestartReported,
     TrainFinished,
     TrainStarted,
 )
-from relora_core.spec import TrainSpec
+from relora_core.spec import SpectrumSpec, TrainSpec
 from tests.relora_core.conftest import MakeSpec, T
 from tests.relora_core.forks import Fork, forking
 from tests.relora_core.processes import (
@@ -270,3 +271,24 @@ def test_recomputed_activations_and_dropout_are_alike_in_both_ways(
         spec = make_spec(training=training, method={"dropout": 0.2, "trainable_scaling": True})
         assert fork(spec, parallelism, processes=2).wait(LONGEST_RUN) == 0
     assert steps_of(tmp_path / "fsdp") == pytest.approx(steps_of(tmp_path / "ddp"), rel=1e-4)
+
+
+@pytest.mark.parametrize("parallelism", ["ddp", "fsdp"])
+def test_two_processes_report_restarts_like_one(
+    parallelism: str, fork: Fork, tmp_path: Path, make_spec: MakeSpec
+) -> None:
+    measured = {"spectrum": SpectrumSpec(enabled="auto")}
+    one = spec_of(make_spec, "ddp").model_copy(update=measured)
+    two = spec_of(make_spec, parallelism).model_copy(update=measured)
+    assert fork(one, "one").wait(LONGEST_RUN) == 0
+    assert fork(two, "two", processes=2).wait(LONGEST_RUN) == 0
+    mine, theirs = (of(RestartReported, events_in(tmp_path / name)) for name in ("one", "two"))
+    assert [(report.restart, report.step) for report in mine] == [(1, 12), (2, 15)]
+    for expected, found in zip(mine, theirs, strict=True):
+        assert found.loss_before == pytest.approx(expected.loss_before, rel=1e-5)
+        assert found.loss_after == pytest.approx(expected.loss_after, rel=1e-5)
+        assert found.angle == pytest.approx(expected.angle, abs=0.1)
+        assert found.overlap == pytest.approx(expected.overlap, rel=0.02)
+        assert found.tokens_lost == expected.tokens_lost
+        gained = expected.rank_gained if parallelism == "ddp" else None  # it needs the spectrum
+        assert found.rank_gained == (None if gained is None else pytest.approx(gained, abs=0.1))

@@ -9,6 +9,7 @@ from relora_core.events import (
     Evaluated,
     Merged,
     OptimizerReset,
+    RestartReported,
     Rewound,
     SpectrumMeasured,
     StepFinished,
@@ -30,6 +31,23 @@ _DRAWN = {
     ),
     Merged: ("restart", ("update_norm", "weight_norm", "residual_norm")),
     OptimizerReset: ("restart", ("kept",)),
+    RestartReported: (
+        "restart",
+        (
+            "loss_before",
+            "loss_after",
+            "loss_at_end",
+            "steps_to_regain",
+            "tokens_lost",
+            "validation_loss_before",
+            "validation_loss_after",
+            "validation_loss_at_end",
+            "rank_gained",
+            "angle",
+            "overlap",
+            "overlap_by_chance",
+        ),
+    ),
     SpectrumMeasured: (
         "spectrum",
         (
@@ -90,7 +108,7 @@ def read(event: AnyTrainEvent) -> TrackedPoint | ResumedAt | None:
         case Evaluated():
             scores = {f"eval/{name}": value for name, value in event.scores.items()}
             return TrackedPoint(event.step, event.time, scores)
-        case StepFinished() | Merged() | OptimizerReset() | SpectrumMeasured():
+        case StepFinished() | Merged() | OptimizerReset() | RestartReported() | SpectrumMeasured():
             group, names = _DRAWN[type(event)]
             told = {f"{group}/{name}": getattr(event, name) for name in names}
             values = {curve: float(value) for curve, value in told.items() if value is not None}

@@ -27,7 +27,14 @@ from jobs.store.artifacts import folder_of
 from relora_core.checkpoint.manifest import MANIFEST, read_manifest
 from relora_core.counted import counted
 from relora_core.errors import CheckpointError
-from relora_core.events import AnyTrainEvent, CheckpointSaved, Exported, Rewound, SpectrumMeasured
+from relora_core.events import (
+    AnyTrainEvent,
+    CheckpointSaved,
+    Exported,
+    RestartReported,
+    Rewound,
+    SpectrumMeasured,
+)
 from relora_core.files import sha256
 from relora_core.workdir.files import (
     FINAL,
@@ -96,7 +103,7 @@ class Uploads:
             case Exported(path=path, step=step):
                 kind: ArtifactKind = "final" if path == FINAL else "merged"
                 self._submit(partial(self._export, self._root / path, path, kind, step))
-            case SpectrumMeasured():
+            case SpectrumMeasured() | RestartReported():
                 self._submit(partial(self._reports, self._attempt.workdir))
 
     def note_log(self, workdir: Workdir) -> None:
@@ -359,8 +366,7 @@ class Uploads:
     def _count(self, kind: ArtifactKind, num_bytes: int, seconds: float) -> None:
         """Count an upload for the statistics of operators. An error is only logged."""
         try:
-            stats = self._attempt.backends.stats
-            stats.add_upload(kind, num_bytes=num_bytes, seconds=seconds)
+            self._attempt.backends.stats.add_upload(kind, num_bytes=num_bytes, seconds=seconds)
         except Exception as error:
             log_failure(logger, f"count an upload of job {self._attempt.job.id}", error)
 

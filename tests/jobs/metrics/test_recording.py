@@ -26,6 +26,7 @@ from relora_core.events import (
     StepFinished,
     TrainStarted,
 )
+from tests.fixtures.reports import restart_reported
 
 StepMade = Callable[[int], StepFinished]
 
@@ -121,6 +122,23 @@ def test_a_rate_of_the_factors_has_a_curve_where_there_is_one(
 ) -> None:
     report(step(1), step(2, factor_learning_rate=1.4e-2))
     assert curve(metrics.get(running.id), "factor_learning_rate") == [(2, 1.4e-2)]
+
+
+def test_what_restarts_cost_and_bought_has_curves_where_their_cycles_end(
+    metrics: MetricStore, running: Job, report: Trainer
+) -> None:
+    report(restart_reported(1, angle=None), restart_reported(2, steps_to_regain=None))
+    read = metrics.get(running.id)
+    assert {found.name: curve(read, found.name) for found in read.curves} == {
+        "restart_loss_before": [(200, 4.0), (300, 4.0)],
+        "restart_loss_after": [(200, 4.25), (300, 4.25)],
+        "restart_loss_at_end": [(200, 3.75), (300, 3.75)],
+        "restart_steps_to_regain": [(200, 12.0)],
+        "restart_tokens_lost": [(200, 5000.0), (300, 5000.0)],
+        "restart_rank_gained": [(200, 3.5), (300, 3.5)],
+        "restart_angle": [(300, 75.0)],
+        "restart_overlap": [(200, 0.125), (300, 0.125)],
+    }
 
 
 def test_names_and_a_range_of_steps_choose(

@@ -15,12 +15,14 @@ from relora_core.events import (
     Evaluated,
     Merged,
     PhaseStarted,
+    RestartReport,
     Rewound,
     StepFinished,
     TrainFinished,
     TrainStarted,
     Warned,
 )
+from tests.fixtures.reports import restart_reported
 
 START = Progress(status=JobStatus.RUNNING, total_steps=100, updated_at=datetime.now(UTC))
 
@@ -81,6 +83,16 @@ def test_a_step_says_how_often_the_data_was_read(
 def test_an_event_tells_its_part(event: AnyTrainEvent, told: dict[str, object]) -> None:
     before = START.model_dump()
     assert advance(START, [event]).model_dump() == {**before, **told}
+
+
+def test_the_last_report_of_a_restart_is_kept_without_what_only_events_have() -> None:
+    progress = advance(START, [restart_reported(1), restart_reported(2, steps_to_regain=None)])
+    report = progress.restart_report
+    assert report is not None
+    assert (report.restart, report.steps_to_regain, report.angle) == (2, None, 75.0)
+    told = progress.model_dump(mode="json")["restart_report"]
+    assert told.keys() == RestartReport.model_fields.keys()
+    assert Progress.model_validate_json(progress.model_dump_json()) == progress
 
 
 def test_the_last_of_many_wins(step_finished: Callable[[int], StepFinished]) -> None:

@@ -111,6 +111,28 @@ def test_w_is_held_a_second_time_by_columns_where_a_gpu_multiplies_it_as_it_is_s
 
 
 @pytest.mark.parametrize(
+    ("rank", "spectrum", "rows"),
+    [
+        (128, {"enabled": True}, {2048: 7 * 128, 5461: 7 * 128}),  # seven restarts, so eight cycles
+        (512, {"enabled": True}, {2048: 1024, 5461: 5 * 512}),  # up to half of the inputs
+        (128, {}, {2048: 0, 5461: 0}),  # over 32M weights
+    ],
+)
+def test_the_directions_of_earlier_cycles_are_kept_up_to_half_of_the_inputs(
+    rank: int, spectrum: dict[str, bool], rows: dict[int, int]
+) -> None:
+    warm_up, low_rank = estimated(
+        method={"rank": rank, "warm_start_steps": 100, "reset_every": 100},
+        training={"steps": 900},
+        spectrum=spectrum,
+        gpu="h100",
+    ).run.phases
+    assert warm_up.memory.directions == 0
+    expected = 24 * 4 * (6 * 2048 * rows[2048] + 5461 * rows[5461])
+    assert low_rank.memory.directions == expected
+
+
+@pytest.mark.parametrize(
     ("dtype", "gpu", "peak", "as_stored"),
     [
         ("fp8", "h100", 989e12, 1979e12),

@@ -70,6 +70,12 @@ def test_each_whole_restart_ends_a_cycle(timeline_of: Any) -> None:
     assert [step for step in range(101) if timeline.ends_cycle(step)] == [30, 52, 86]
 
 
+def test_a_warm_up_after_a_restart_takes_a_share_of_the_schedule(timeline_of: Any) -> None:
+    timeline = timeline_of(RELORA, min_lr_ratio=1.0)
+    shares = [timeline.share_of_schedule(step) for step in (2, 39, 40, 41, 42, 43, 44)]
+    assert shares == [1, 1, 0.25, 0.5, 0.75, 1, 1]
+
+
 def test_the_phase_changes_after_the_warm_start(timeline_of: Any) -> None:
     timeline = timeline_of(RELORA)
     assert (timeline.phase(19), timeline.phase(20)) == ("warm_start", "low_rank")

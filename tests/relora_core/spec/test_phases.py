@@ -67,3 +67,11 @@ def test_rolling_restarts_between_two_steps_come_before_the_next_and_keep_their_
 
 def test_a_run_of_a_billion_steps_is_asked_for_its_first_rolling_restart_at_once() -> None:
     assert Phases("warm_start", 7, 8, restarts_per_cycle=4).first_restart() == 8
+
+
+def test_all_factors_are_renewed_once_a_cycle_however_many_restarts_that_takes() -> None:
+    assert Phases("warm_start", 100, 100).most_renewals(900) == 7
+    assert Phases("warm_start", 100, 100, restarts_per_cycle=4).most_renewals(900) == 7
+    decided = Phases("warm_start", 100, 100, longest_cycle=400)
+    assert decided.most_renewals(900) == 7  # each as early as it may be
+    assert Phases("full_rank", 900).most_renewals(900) == 0

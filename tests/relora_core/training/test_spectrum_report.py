@@ -152,7 +152,7 @@ def test_the_spectrum_leaves_the_weights_as_they_would_be(
     relora: Run, spec_of: MakeSpec, tmp_path: Path, cache: Path
 ) -> None:
     run(spec_of("relora", enabled=False), tmp_path, cache)
-    assert not (tmp_path / "reports").exists()
+    assert not (tmp_path / "reports" / "spectrum.json").exists()
     alone, measured = (
         (workdir / "final" / "model.safetensors").read_bytes()
         for workdir in (tmp_path, relora.workdir)
@@ -175,7 +175,7 @@ def test_each_measurement_is_an_event_with_its_means_beside_the_file_and_the_pic
         assert (relora.workdir / event.path).is_file()
         assert event.seconds > 0
     names = {file.name for file in (relora.workdir / "reports").iterdir()}
-    assert names == {"spectrum.json", "spectrum.png"}  # and nothing half written
+    assert names == {"restarts.json", "spectrum.json", "spectrum.png"}  # and nothing half written
     assert (relora.workdir / "reports" / "spectrum.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -192,11 +192,9 @@ def test_the_picture_is_drawn_only_at_the_end_of_the_run(
 def test_auto_leaves_large_models_out(
     spec_of: MakeSpec, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "relora_core.training.spectrum_report.MAX_WEIGHTS", 20_479
-    )  # one below the model
+    monkeypatch.setattr("relora_core.spec.training.MAX_WEIGHTS", 20_479)  # one below the model
     run(spec_of("relora"), tmp_path / "auto", cache)
-    assert not (tmp_path / "auto" / "reports").exists()
+    assert not (tmp_path / "auto" / "reports" / "spectrum.json").exists()
     assert not list((tmp_path / "auto" / "checkpoints").rglob("reference-*"))
     run(spec_of("relora", enabled=True), tmp_path / "true", cache)
     assert (tmp_path / "true" / "reports" / "spectrum.json").exists()

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from relora_core.events import Evaluated, Merged, Rewound, TrainStarted, TrainStopped
-from tests.fixtures.reports import step_finished
+from tests.fixtures.reports import restart_reported, step_finished
 from worker.trackers.points import AppendOnly, ResumedAt, TrackedPoint, read
 
 NOW = datetime.now(UTC)
@@ -48,6 +48,16 @@ def test_scores_and_restarts_are_drawn() -> None:
         "restart/residual_norm": 0.0,
     }
     assert read(TrainStopped(step=7)) is None
+
+
+def test_what_a_restart_cost_and_bought_is_drawn_where_its_cycle_ends() -> None:
+    point = read(restart_reported(2, validation_loss_after=None))
+    assert isinstance(point, TrackedPoint)
+    assert point.step == 300
+    assert point.values["restart/steps_to_regain"] == 12.0
+    assert point.values["restart/angle"] == 75.0
+    assert "restart/validation_loss_after" not in point.values
+    assert len(point.values) == 11
 
 
 def test_a_resume_and_a_rewind_say_from_where_the_run_goes_on() -> None:
