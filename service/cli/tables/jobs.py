@@ -69,7 +69,7 @@ def _how(job: Job) -> Iterator[Fact]:
     else:
         yield "perplexity", as_of(number(now.validation_perplexity), now.validation_step, now.step)
     yield f"{job.spec.unit}/s", _pace(now.tokens_per_second)
-    yield "restarts", str(now.restarts)
+    yield "ReLoRA restarts", str(now.restarts)
     if now.restart_report:
         yield "last report", str(now.restart_report)
     yield "attempt", _attempt(job)

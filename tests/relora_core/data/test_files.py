@@ -163,6 +163,18 @@ def test_a_long_line_is_read_in_linear_time(tmp_path: Path) -> None:
     assert time.process_time() - begun < 4
 
 
+def test_a_json_array_in_one_line_is_read_in_linear_time(tmp_path: Path) -> None:
+    file = tmp_path / "rows.json"
+    item = b'{"text": "' + b"a" * 2**20 + b'"}'
+    with file.open("wb") as stream:
+        stream.write(b"[" + item)
+        stream.writelines(b"," + item for _ in range(99))
+        stream.write(b"]")
+    begun = time.process_time()
+    assert [len(text) for text in read(file)] == [2**20] * 100  # type: ignore[arg-type]
+    assert time.process_time() - begun < 4
+
+
 @pytest.mark.parametrize("indent", [None, 2])
 @pytest.mark.parametrize("name", ["rows.json", "rows.jsonl"])
 def test_each_item_of_a_json_array_is_a_document(

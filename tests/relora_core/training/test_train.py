@@ -123,6 +123,7 @@ def test_relora_goes_through_its_phases_and_restarts_in_order(
     assert recorder.of(Merged)[0].step == 8
     [finished] = recorder.of(TrainFinished)
     assert (finished.step, finished.restarts, finished.tokens_seen) == (12, 1, 12 * 4 * 32)
+    assert (finished.peak_memory_bytes or 0) > 2**20  # of the process, on a CPU
 
 
 @pytest.mark.slow

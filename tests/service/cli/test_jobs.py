@@ -313,7 +313,7 @@ def test_a_spec_is_submitted_and_followed_in_json(
 
     thread = threading.Thread(target=cancel)
     thread.start()
-    result = relora("jobs", "submit", spec_file, "--follow", "--json")
+    result = relora("jobs", "submit", spec_file, "-f", "--json")
     thread.join()
     job, *events = [json.loads(line) for line in result.stdout.splitlines()]
     assert (result.exit_code, job["status"]) == (1, "queued")

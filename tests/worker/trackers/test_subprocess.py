@@ -24,11 +24,13 @@ pytestmark = pytest.mark.integration
 
 
 @contextmanager
-def serving(status: int, body: bytes, location: str = "") -> Iterator[str]:
-    """Run a server that gives this answer to every request. Yield its URL."""
+def serving(status: int, body: bytes, location: str = "") -> Iterator[tuple[str, list[str]]]:
+    """Run a server that gives this answer to every request. Yield its URL and what was asked."""
+    asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            asked.append(self.path)
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             if location:
@@ -44,7 +46,7 @@ def serving(status: int, body: bytes, location: str = "") -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://127.0.0.1:{server.server_port}", asked
         server.shutdown()
         thread.join()
 
@@ -79,7 +81,7 @@ def test_a_tracker_that_fails_is_a_warning_without_a_word_of_its_server(
     begin_attempt: BeginAttempt, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tracking, "GRACE_SECONDS", 0.0)
-    with serving(500, b"what only the worker can read") as url:
+    with serving(500, b"what only the worker can read") as (url, _):
         attempt = begin_attempt(make_spec(trackers=[{"name": "mlflow", "uri": url}]))
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         with Tracking(attempt) as opened:
@@ -90,6 +92,30 @@ def test_a_tracker_that_fails_is_a_warning_without_a_word_of_its_server(
     (event,) = attempt.backends.store.events(attempt.job.id, types={"job.warning"})
     assert str(event).startswith("warning: not all was tracked: mlflow: MlflowException")
     assert "worker can read" not in str(event)
+
+
+@pytest.mark.slow
+def test_a_redirect_of_a_tracker_is_not_followed(
+    begin_attempt: BeginAttempt, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with serving(200, b"{}") as (other, asked), serving(302, b"", location=other) as (url, told):
+        attempt = begin_attempt(make_spec(trackers=[{"name": "mlflow", "uri": url}]))
+        with Tracking(attempt):
+            wait_until((attempt.workdir.root / FAILURES).exists)
+    assert (bool(told), asked) == (True, [])
+
+
+def test_the_process_inherits_no_credential_of_the_worker(
+    begin_attempt: BeginAttempt, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = begin_attempt(make_spec(trackers=[{"name": "tensorboard"}]))
+    monkeypatch.setenv("WHAT_NOBODY_HAS_THOUGHT_OF", "of-the-operator")
+    with Tracking(attempt) as opened:
+        assert opened._process is not None
+        environment = Path(f"/proc/{opened._process.pid}/environ").read_text()
+    assert "PATH=" in environment
+    assert "of-the-operator" not in environment
 
 
 def test_a_process_that_died_is_told_of_soon(
