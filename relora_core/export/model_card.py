@@ -133,8 +133,9 @@ def _method_rows(spec: TrainSpec, counters: Counters) -> dict[str, str]:
 def _cycles(phases: Phases) -> str:
     assert phases.reset_every is not None
     length = counted(phases.reset_every, "step")
-    if phases.is_automatic:
-        return f"decided by the run, after {phases.reset_every} to {phases.longest_cycle} steps"
+    if phases.longest_cycle is not None:
+        longest = counted(phases.longest_cycle, "step")
+        return f"decided by the run, after {phases.reset_every} to {longest}"
     if phases.is_rolling:
         return f"each of one component; all {phases.restarts_per_cycle} in {length}"
     if phases.reset_growth == 1:

@@ -1,5 +1,6 @@
 """Check whether the options of restarts fit each other."""
 
+from relora_core.counted import counted
 from relora_core.spec.method import MethodSpec, ReloraMethod
 from relora_core.spec.phases import Phases
 from relora_core.spec.written import SpecConflict
@@ -81,7 +82,7 @@ def _check_rolling(method: ReloraMethod, reset_every: int) -> None:
         raise SpecConflict(
             "method.reset_every",
             f"rolling renews one of {method.rank} components at a restart, so a cycle needs at "
-            f"least {method.rank} steps (method.rank); got {reset_every}",
+            f"least {counted(method.rank, 'step')} (method.rank); got {reset_every}",
         )
     if method.reset_growth != 1:
         raise SpecConflict(

@@ -275,7 +275,7 @@ def test_an_optimizer_that_a_restart_cannot_reset_is_refused_before_the_merge(
 
 def test_its_options_are_those_of_the_method_that_a_loop_of_ones_own_can_have() -> None:
     in_the_spec_alone = {
-        *("name", "warm_start_steps", "warm_start_from"),
+        *("name", "warm_start", "warm_start_steps", "warm_start_from"),
         *("reset_every", "reset_growth", "shortest_cycle", "longest_cycle"),
     }
     assert (

@@ -264,7 +264,7 @@ def test_an_example_takes_more_memory_in_a_deeper_model(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model": {"config": {"model_type": "llama"}}}, "has no llama for task image_classificat"),
+        ({"model": {"config": {"model_type": "llama"}}}, "no model_type 'llama'; there are beit"),
         ({"data": {"image_size": 18}}, "an image of 18 pixels is no whole number of patches of 4"),
         (
             {"model": {"config": {**TINY_VIT, "image_size": 32}}},
