@@ -1,15 +1,16 @@
 """The singular values and directions of the update s B A of a layer, from r by r matrices.
 
-With A = H Qᵀ for a Q with orthonormal columns, s B A has the singular values of s B H. They are
-the roots of the eigenvalues of s² (B H)ᵀ B H. Q times its eigenvectors are the right singular
-vectors of s B A. All is computed in fp64, for a product of two matrices squares their condition
+The energy of the update (`lowrank.directions`) is (B A)ᵀ B A in the row space of A. The roots of
+its eigenvalues times s are the singular values of s B A, and its eigenvectors give the right
+singular vectors. All is computed in fp64, for a product of two matrices squares their condition
 number. Ranks of a sharded model exchange no more than A and r by r matrices.
 """
 
 import torch
 from torch import Tensor, nn
 
-from relora_core.distributed.dtensor import full_tensor, sum_over_shards, to_local
+from relora_core.distributed.dtensor import sum_over_shards
+from relora_core.lowrank.directions import directions_of
 from relora_core.lowrank.inject import low_rank_layers
 from relora_core.lowrank.linear import LowRankLinear
 
@@ -37,9 +38,9 @@ def _visible_rank(layer: LowRankLinear) -> Tensor:
 @torch.no_grad()
 def squared_singular_values(layer: LowRankLinear) -> Tensor:
     """Return the squares of the singular values of s B A, fp64 (r,), the smallest first."""
-    gram, _ = _gram(layer)
-    scale = torch.as_tensor(layer.scale, device=gram.device).double()
-    return scale.square() * torch.linalg.eigvalsh(gram).clamp(min=0)
+    energy = directions_of(layer).energy
+    scale = torch.as_tensor(layer.scale, device=energy.device).double()
+    return scale.square() * torch.linalg.eigvalsh(energy).clamp(min=0)
 
 
 @torch.no_grad()
@@ -48,13 +49,6 @@ def used_directions(layer: LowRankLinear, count: int) -> Tensor:
 
     They are orthonormal rows: the directions of x along which the update is largest.
     """
-    gram, q = _gram(layer)
-    vectors = torch.linalg.eigh(gram).eigenvectors.flip(1)[:, :count]  # (r, count)
-    return (q @ vectors).T.float()
-
-
-def _gram(layer: LowRankLinear) -> tuple[Tensor, Tensor]:
-    """Return (B H)ᵀ B H, (r, r), and Q, (d_in, r), with A = H Qᵀ and orthonormal columns of Q."""
-    q, triangle = torch.linalg.qr(full_tensor(layer.lora_a).T.double())
-    b = to_local(layer.lora_b).double()
-    return triangle @ sum_over_shards(b.T @ b, like=layer.lora_b) @ triangle.T, q
+    update = directions_of(layer)
+    vectors = torch.linalg.eigh(update.energy).eigenvectors.flip(1)[:, :count]  # (r, count)
+    return (update.rows.T @ vectors).T.float()

@@ -96,6 +96,14 @@ def losses(recorder: Recorder) -> list[float]:
     return [event.loss for event in recorder.of(StepFinished)]
 
 
+def assert_resumes(spec: TrainSpec, stop_after: int, whole: TrainOnce, run: Run) -> None:
+    """That a run that was stopped goes on to the losses and the bits of one that was not."""
+    expected = whole(spec)
+    resumed = losses(run(spec, stop_after=stop_after)) + losses(run(spec))
+    assert resumed == losses(expected.recorder)
+    assert_same_weights(expected.run.weights(), run.weights())
+
+
 def score(spec: TrainSpec, folder: Path, cache: Path) -> float:
     """The validation loss of an exported model, in plain transformers."""
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
@@ -347,10 +355,7 @@ def test_8_bit_optimizer_state_resumes_to_the_same_bits_too(
         optimizer={"name": "adamw_8bit"},
         method={"rank": 64},
     )
-    expected = whole(spec)
-    resumed = losses(run(spec, stop_after=stop_after)) + losses(run(spec))
-    assert resumed == losses(expected.recorder)
-    assert_same_weights(expected.run.weights(), run.weights())
+    assert_resumes(spec, stop_after, whole, run)
 
 
 @pytest.mark.slow
@@ -360,10 +365,7 @@ def test_a_subspace_resumes_to_the_same_bits_where_the_projection_is_new_and_whe
     name: str, stop_after: int, whole: TrainOnce, run: Run, make_spec: MakeSpec
 ) -> None:
     spec = make_spec(method={"name": name, "update_projection_every": 4})
-    expected = whole(spec)
-    resumed = losses(run(spec, stop_after=stop_after)) + losses(run(spec))
-    assert resumed == losses(expected.recorder)
-    assert_same_weights(expected.run.weights(), run.weights())
+    assert_resumes(spec, stop_after, whole, run)
 
 
 @pytest.mark.slow
@@ -373,10 +375,7 @@ def test_a_lean_warm_start_resumes_to_the_same_bits_within_it_at_the_switch_and_
     name: str, stop_after: int, whole: TrainOnce, run: Run, make_spec: MakeSpec
 ) -> None:
     spec = make_spec(method={"warm_start": name})
-    expected = whole(spec)
-    resumed = losses(run(spec, stop_after=stop_after)) + losses(run(spec))
-    assert resumed == losses(expected.recorder)
-    assert_same_weights(expected.run.weights(), run.weights())
+    assert_resumes(spec, stop_after, whole, run)
 
 
 @pytest.mark.slow
@@ -386,10 +385,7 @@ def test_muon_resumes_to_the_same_bits_too(
     method: str, stop_after: int, whole: TrainOnce, run: Run, make_spec: MakeSpec
 ) -> None:
     spec = make_spec(method={"name": method}, optimizer={"name": "muon"})
-    expected = whole(spec)
-    resumed = losses(run(spec, stop_after=stop_after)) + losses(run(spec))
-    assert resumed == losses(expected.recorder)
-    assert_same_weights(expected.run.weights(), run.weights())
+    assert_resumes(spec, stop_after, whole, run)
 
 
 @pytest.mark.slow
