@@ -22,24 +22,32 @@ MODEL_M = Model(
 S_STEPS = 3200  # 6.6M tokens, 20 for each parameter
 FULL_RATES = Rates((2e-3, 4e-3, 8e-3, 16e-3))
 FACTOR_RATES = Rates((2, 4, 8, 16), field=FACTOR_RATE, base="full")
-FULL = Arm("full", "`full`: every weight", {"name": "full"}, FULL_RATES)
+FEW_RATES = Rates((4e-3, 8e-3))  # where many arms are screened
+FEW_FACTOR_RATES = Rates((4, 8), field=FACTOR_RATE, base="full")
 
 
-def control(rank: int) -> Arm:
+def full(rates: Rates = FULL_RATES) -> Arm:
+    return Arm("full", "`full`: every weight", {"name": "full"}, rates)
+
+
+def peer(name: str, rank: int) -> Arm:
+    """Return an arm of a method that projects gradients; a step moves W about as Adam's does."""
     return Arm(
-        f"control_{rank}",
-        f"`control`: a full-rank model of as many parameters as rank {rank} trains",
-        {"name": "control", "rank": rank},
+        f"{name}_{rank}",
+        f"`{name}`, rank {rank}, scale auto",
+        {"name": name, "rank": rank, "scale": "auto"},
         FULL_RATES,
     )
 
 
-def lora(rank: int, name: str = "lora", *, warm_start: float = 0.1) -> Arm:
+def lora(
+    rank: int, name: str = "lora", *, warm_start: float = 0.1, rates: Rates = FACTOR_RATES
+) -> Arm:
     return Arm(
         f"{name}_{rank}",
         f"`lora`, rank {rank}, a warm start of {warm_start:.0%}: one update",
         {"name": "lora", "rank": rank, "alpha": rank},
-        FACTOR_RATES,
+        rates,
         warm_start=warm_start,
     )
 
@@ -63,41 +71,54 @@ def relora(
 
 def screened(rank: int) -> Iterator[Arm]:
     """Yield an arm for each option of ReLoRA. A new option is one more line."""
+
+    def option(name: str, title: str, method: Mapping[str, Any], **fields: Any) -> Arm:
+        return relora(rank, name, title, method, **{"rates": FEW_FACTOR_RATES, **fields})
+
     keep, rotate = {"optimizer_reset": {"mode": "keep"}}, {"optimizer_reset": {"mode": "rotate"}}
     frozen = {"factor_init": "gradient", "train_a": False}
-    auto: dict[str, Any] = {"rates": FULL_RATES, "optimizer": {"factor_learning_rate": "auto"}}
-    yield relora(rank, "auto", "factor_learning_rate auto", **auto)
-    yield relora(rank, "orthogonal", "orthogonal A", {"factor_init": "orthogonal"})
-    yield relora(rank, "gradient", "A from the gradient", {"factor_init": "gradient"})
-    yield relora(rank, "frozen", "A from the gradient, frozen", frozen)
-    yield relora(rank, "rotate", "the same, moments rotated", frozen | rotate)
-    yield relora(rank, "keep", "moments kept", keep)
-    yield relora(
-        rank, "growth", "cycles from 5% on, each 1.2 times", {"reset_growth": 1.2}, cycle=0.05
-    )
+    auto: dict[str, Any] = {"rates": FEW_RATES, "optimizer": {"factor_learning_rate": "auto"}}
+    yield option("relora", "a restart each 10%", {})
+    yield option("auto_rate", "factor_learning_rate auto", {}, **auto)
+    yield option("orthogonal", "orthogonal A", {"factor_init": "orthogonal"})
+    yield option("gradient", "A from the gradient", {"factor_init": "gradient"})
+    yield option("frozen", "A from the gradient, frozen", frozen)
+    yield option("rotate", "the same, moments rotated", frozen | rotate)
+    yield option("keep", "moments kept", keep)
+    yield option("growth", "cycles from 5% on, each 1.2 times", {"reset_growth": 1.2}, cycle=0.05)
+    yield option("half", "half of the directions kept", {"reset": "half"})
+    yield option("rolling", "one component after the other, each in 10%", {"reset": "rolling"})
+    yield option("auto_cycle", "the run decides when to restart", {"reset_every": "auto"})
+    yield option("warm_galore", "GaLore in the warm start", {"warm_start": "galore"})
+    yield option("warm_apollo", "APOLLO in the warm start", {"warm_start": "apollo"})
 
 
 def ablated(rank: int) -> Iterator[Arm]:
     """Yield the rows of the paper's table 6: warm start, restarts, reset, and re-warming."""
     keep = {"optimizer_reset": {"mode": "keep"}}
+    cold: dict[str, Any] = {"warm_start": 0, "rates": FEW_FACTOR_RATES}
     still: dict[str, Any] = {"schedule": {"restart_warmup_steps": 0}}
-    yield lora(rank, "cold_lora", warm_start=0)
-    yield relora(rank, "restarts", "neither reset nor re-warming", keep, warm_start=0, **still)
-    yield relora(rank, "reset", "no re-warming", warm_start=0, **still)
-    yield relora(rank, "rewarm", "no reset", keep, warm_start=0)
-    yield relora(rank, "cold_relora", warm_start=0)
-    yield lora(rank)
-    yield relora(rank)
+    yield lora(rank, "cold_lora", **cold)
+    yield relora(rank, "restarts", "neither reset nor re-warming", keep, **cold, **still)
+    yield relora(rank, "reset", "no re-warming", **cold, **still)
+    yield relora(rank, "rewarm", "no reset", keep, **cold)
+    yield relora(rank, "cold_relora", **cold)
+    yield lora(rank, rates=FEW_FACTOR_RATES)
+    yield relora(rank, rates=FEW_FACTOR_RATES)
 
 
 def with_restarts(rank: int) -> Iterator[Arm]:
     """Yield arms from no restart to one each 100 of 3,200 steps."""
-    yield lora(rank)
-    yield relora(rank, "cycle_2", "1 restart", cycle=1 / 2)
-    yield relora(rank, "cycle_4", "3 restarts", cycle=1 / 4)
-    yield relora(rank)
-    yield relora(rank, "cycle_20", "17 restarts", cycle=1 / 20)
-    yield relora(rank, "cycle_32", "28 restarts", cycle=1 / 32)
+
+    def restarts(name: str, title: str, cycle: float) -> Arm:
+        return relora(rank, name, title, rates=FEW_FACTOR_RATES, cycle=cycle)
+
+    yield lora(rank, rates=FEW_FACTOR_RATES)
+    yield restarts("cycle_2", "1 restart", 1 / 2)
+    yield restarts("cycle_4", "3 restarts", 1 / 4)
+    yield restarts("relora", "8 restarts", 1 / 10)
+    yield restarts("cycle_20", "17 restarts", 1 / 20)
+    yield restarts("cycle_32", "28 restarts", 1 / 32)
 
 
 _DECLARED = (
@@ -106,7 +127,7 @@ _DECLARED = (
         title="the methods of the paper on the model S",
         model=MODEL_S,
         steps=S_STEPS,
-        arms=(FULL, control(4), lora(4), relora(4), control(16), lora(16), relora(16)),
+        arms=(full(), lora(4), relora(4), lora(16), relora(16)),
         seeds=(1, 2, 3, 4, 5),
         hypotheses=(
             Hypothesis("relora_4", "lora_4", "lower"),
@@ -116,35 +137,62 @@ _DECLARED = (
         ),
     ),
     Experiment(
+        name="restarts",
+        title="the number of restarts and the length of a cycle",
+        model=MODEL_S,
+        steps=S_STEPS,
+        arms=(full(FEW_RATES), *with_restarts(4)),
+        seeds=(),
+        growths=1,
+    ),
+    Experiment(
         name="options",
         title="the options of ReLoRA, screened with the tuning seed",
         model=MODEL_S,
         steps=S_STEPS,
-        arms=(FULL, lora(16), relora(16), *screened(16)),
+        arms=(full(FEW_RATES), lora(16, rates=FEW_FACTOR_RATES), *screened(16)),
         seeds=(),
+        growths=1,
     ),
     Experiment(
         name="ablations",
         title="the parts of ReLoRA, as in table 6 of the paper",
         model=MODEL_S,
         steps=S_STEPS,
-        arms=(FULL, *ablated(16)),
+        arms=(full(FEW_RATES), *ablated(16)),
         seeds=(),
+        growths=1,
     ),
     Experiment(
-        name="restarts",
-        title="the number of restarts and the length of a cycle",
+        name="peers",
+        title="other methods of little memory, and Muon",
         model=MODEL_S,
         steps=S_STEPS,
-        arms=(FULL, *with_restarts(4)),
+        arms=(
+            full(),
+            Arm(
+                "muon",
+                "`full` with Muon",
+                {"name": "full"},
+                FULL_RATES,
+                optimizer={"name": "muon"},
+            ),
+            *(peer(name, 16) for name in ("galore", "fira", "apollo")),
+            relora(16),
+        ),
         seeds=(),
+        growths=1,
     ),
     Experiment(
         name="m",
         title="a larger model",
         model=MODEL_M,
         steps=4300,  # 8.8M tokens: less than the text has, and 5 for each parameter
-        arms=(FULL, lora(32), relora(32)),
+        arms=(
+            full(FEW_RATES),
+            lora(32, rates=FEW_FACTOR_RATES),
+            relora(32, rates=FEW_FACTOR_RATES),
+        ),
         seeds=(1, 2),
         hypotheses=(
             Hypothesis("relora_32", "lora_32", "lower"),
@@ -160,7 +208,7 @@ _DECLARED = (
         model=MODEL_S,
         steps=60,
         arms=(
-            Arm(FULL.name, FULL.title, FULL.method, Rates((4e-3, 8e-3))),
+            full(FEW_RATES),
             relora(
                 16,
                 title="a restart each 25%",

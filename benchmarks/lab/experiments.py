@@ -47,7 +47,7 @@ class Arm:
         if method["name"] in {"lora", "relora"}:
             method |= {"frozen_dtype": "fp32", "warm_start_steps": warm}
         if method["name"] == "relora":
-            method["reset_every"] = round(self.cycle * steps)
+            method.setdefault("reset_every", round(self.cycle * steps))
         return method
 
 

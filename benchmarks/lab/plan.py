@@ -1,7 +1,8 @@
 """Which runs come next, from the results so far. So a lab that was stopped goes on where it was.
 
 First the rates are tried, each arm's on the tuning seed. A grid whose best rate is at its edge
-grows there. Then the best rate of each arm is used with the other seeds, if there are any.
+grows there. Then the best rate of each arm is used with the other seeds, if there are any. The
+seeds come one after the other, so that a lab that was stopped has all arms of some seeds.
 """
 
 from collections.abc import Sequence
@@ -27,7 +28,9 @@ def next_runs(experiment: Experiment, results: Results) -> list[Run]:
     """Return the runs that can start now; none when the experiment is complete."""
     tries = [run for arm in experiment.arms for run in tuned(experiment, arm, results).tries]
     seeds = [run for arm in experiment.arms for run in seed_runs(experiment, arm, results)]
-    return _missing(tries, results) or _missing(seeds, results)
+    missing = _missing(seeds, results)
+    first = min((run.seed for run in missing), default=None)
+    return _missing(tries, results) or [run for run in missing if run.seed == first]
 
 
 def seed_runs(experiment: Experiment, arm: Arm, results: Results) -> list[Run]:

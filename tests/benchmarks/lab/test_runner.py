@@ -135,7 +135,7 @@ def silent(_: str) -> None:
     """Take a line that a person would see."""
 
 
-def test_runs_go_out_as_a_sweep_for_each_arm_and_stage(
+def test_the_rates_of_an_arm_go_out_as_a_sweep_and_the_seeds_one_after_the_other(
     laboratory: Laboratory, service: Service
 ) -> None:
     laboratory.run_all(silent)
@@ -145,7 +145,9 @@ def test_runs_go_out_as_a_sweep_for_each_arm_and_stage(
         {"optimizer.learning_rate": [1.0, 2.0]},
         {"optimizer.learning_rate": [0.5]},  # both were as good, so the smaller was at the edge
     ]
-    assert [sweep["grid"] for sweep in sweeps[-2:]] == [{"training.seed": [1, 2]}] * 2
+    assert [sweep["grid"] for sweep in sweeps[-4:]] == [
+        {"training.seed": [seed]} for seed in (1, 1, 2, 2)
+    ]
     assert "seed" not in sweeps[-1]["base"]["training"]
 
 
