@@ -32,10 +32,20 @@ def shape_from_transformers(spec: TrainSpec, of_the_data: dict[str, Any]) -> Mod
         raise ModelError(
             f"of image classifiers, only a vit can be estimated; the model is a {config.model_type}"
         )
+    _require_sizes(config)
     model = _without_weights(config)
     if isinstance(spec.method, Targets):
         require_linear_blocks(model)
     return _read(model, config)
+
+
+def _require_sizes(config: PreTrainedConfig) -> None:
+    for name in ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size"):
+        if not getattr(config, name, None):
+            raise ModelError(
+                "only transformers with attention can be estimated; "
+                f"a {config.model_type} has no {name}"
+            )
 
 
 def _without_weights(config: PreTrainedConfig) -> PreTrainedModel:

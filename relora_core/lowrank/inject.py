@@ -11,6 +11,7 @@ from transformers.pytorch_utils import Conv1D
 from relora_core.lowrank.linear import FactoredLinear, LowRankLinear
 from relora_core.lowrank.targets import (
     check_blocks,
+    check_family,
     check_rank,
     check_untied,
     is_below_rank,
@@ -91,7 +92,8 @@ def find_targets(model: nn.Module, method: Targets) -> list[tuple[str, PlainLine
     """Return the layers that the method makes low-rank, with their names.
 
     Raise `ModelError` if there is none, if the rank does not fit one of them, if the method would
-    replace a tied weight, or if the blocks consist of more than linear layers and small parts.
+    replace a tied weight or a layer whose weight the model's own code reads, or if the blocks
+    consist of more than linear layers and small parts.
     """
     require_linear_blocks(model)
     linears = _linears(model)
@@ -100,6 +102,7 @@ def find_targets(model: nn.Module, method: Targets) -> list[tuple[str, PlainLine
     if not targets:
         raise no_targets(method, [name for name, _ in linears])
     if isinstance(method, Factors):
+        check_family(getattr(getattr(model, "config", None), "model_type", None))
         uses = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
         check_untied(name for name, module in targets if uses[id(module.weight)] > 1)
     return targets

@@ -14,6 +14,8 @@ from relora_core.spec import Targets
 # convolutions. With more, the run would not be the low-rank run that the spec asks for.
 SMALL_SHARE = 0.05
 
+READS_WEIGHTS = {"rwkv"}  # `_rescale_layers` in its forward
+
 Shape = tuple[int, ...]
 
 
@@ -64,6 +66,15 @@ def check_untied(names: Iterable[str]) -> None:
             f"method.target_modules matches {abbreviated(names)}, whose weight is tied to "
             "the embeddings; leave it out of method.target_modules, or set tie_word_embeddings: "
             "false in model.config"
+        )
+
+
+def check_family(model_type: str | None) -> None:
+    """Raise `ModelError` if no layer of such a model can be replaced by a low-rank one."""
+    if model_type in READS_WEIGHTS:
+        raise ModelError(
+            f"the code of a {model_type} reads the weights of its linear layers, so no low-rank "
+            "layer can replace them; take method full or galore, or another model"
         )
 
 

@@ -179,3 +179,17 @@ def test_a_wrong_spec_is_told_field_by_field(
     assert "data: required" in caplog.text
     assert "training.stps: unknown field; did you mean `steps`?" in caplog.text
     assert not (tmp_path / "run").exists()
+
+
+def test_the_help_shows_what_is_for_people_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = {}
+    for command in ((), ("train",), ("export",), ("estimate",)):
+        with pytest.raises(SystemExit):
+            main([*command, "--help"])
+        shown[command] = capsys.readouterr().out
+    assert "generate" not in shown[()]
+    for option in ("--staged", "--supervised"):
+        assert option not in "".join(shown.values())
+    assert "--workdir" in shown[("train",)]
+    # as `relora estimate` names it
+    assert "--utilization" in shown[("estimate",)]

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +40,14 @@ def test_what_cannot_be_found_or_read_is_said(tmp_path: Path, name: str, message
         (tmp_path / existing).touch()
     with pytest.raises(DataError, match=message):
         find_files(f"{tmp_path}/{name}")
+
+
+def test_a_missing_file_is_named_once_in_characters_that_can_be_stored(tmp_path: Path) -> None:
+    missing = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jsonl")  # Latin-1, not UTF-8
+    with pytest.raises(DataError) as raised:
+        find_files(missing)
+    assert str(raised.value) == f"no file matches '{tmp_path}/caf\\udce9.jsonl'"
+    assert str(raised.value).encode()
 
 
 @pytest.mark.parametrize("name", ["train[1].jsonl", "a::b.jsonl", "what?.jsonl", "*.jsonl"])

@@ -232,6 +232,12 @@ def test_experts_that_would_be_trained_in_full_are_refused_as_the_trainer_does()
     assert estimated("full_60m", model=model).run.tokens
 
 
+def test_a_model_without_attention_heads_is_refused_by_name() -> None:
+    config = {"model_type": "rwkv", "hidden_size": 64, "num_hidden_layers": 2}
+    with pytest.raises(ModelError, match="a rwkv has no num_attention_heads"):
+        estimated("full_60m", model={"config": config})
+
+
 @pytest.mark.parametrize("family", ["phi", "qwen3"])
 def test_a_family_without_a_known_shape_is_read_from_transformers(family: str) -> None:
     config = {

@@ -162,6 +162,17 @@ def test_experts_that_are_no_linear_layers_are_refused_by_name(
         find_targets(model, method)
 
 
+@pytest.mark.integration  # transformers looks for a compiler
+def test_a_family_whose_code_reads_the_weights_of_its_layers_is_refused_by_name(
+    make_model: MakeModel,
+) -> None:
+    model = make_model(**COMMON, model_type="rwkv", hidden_size=32, num_hidden_layers=2)
+    for method in (METHOD, LowrankMethod(rank=4)):
+        with pytest.raises(ModelError, match="a rwkv reads the weights of its linear layers"):
+            find_targets(model, method)
+    assert find_targets(model, GaloreMethod(rank=4))  # which keeps the layers
+
+
 def with_routers(model: PreTrainedModel) -> PreTrainedModel:
     """One layer of two outputs in each block."""
     for block in model.model.layers:
