@@ -13,7 +13,7 @@ PIN_AND_HASH = $(BIN)/uv pip compile --no-config --quiet --generate-hashes --no-
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install dashboard demo test test-all test-system soak audit requirements lint format docs bench bench-gpu bench-api bench-quality lab lab-quick clean
+.PHONY: help install dashboard demo test test-all test-system soak audit requirements lint format docs bench bench-gpu bench-api lab lab-quick clean
 .NOTPARALLEL: # one pip at a time, also with `make -j`
 
 help: ## List the targets.
@@ -79,9 +79,6 @@ bench-gpu: $(VENV)/installed-bench ## The same on one NVIDIA GPU, in under 9 min
 
 bench-api: $(VENV)/installed-bench ## Measure the HTTP API on this machine, in minutes.
 	$(BIN)/python -m benchmarks.api --save
-
-bench-quality: $(VENV)/installed-bench ## Train a small model by each method, in an hour; writes docs/quality.md.
-	$(BIN)/python -m benchmarks.quality --save
 
 lab: $(VENV)/installed-bench ## Run the experiments of the lab, or those in LAB, or go on with them: hours; writes docs/lab.md.
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.lab $(LAB)

@@ -13,8 +13,7 @@ from website import schemas, spec_reference
 ROOT = Path(__file__).parents[1]
 PAGES = (
     *("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "LICENSE"),
-    *("docs", "examples", "k8s", "benchmarks/METHOD.md", "benchmarks/quality.py"),
-    "benchmarks/lab/experiments.py",
+    *("docs", "examples", "k8s", "benchmarks/METHOD.md", "benchmarks/lab/declared.py"),
 )
 
 

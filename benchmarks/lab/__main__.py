@@ -7,15 +7,16 @@ benchmarks/results/lab/. Results that are there are not run again. `--page` only
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.lab.declared import BUDGET_HOURS, EXPERIMENTS, QUICK
 from benchmarks.lab.experiments import TEXTS, Experiment
 from benchmarks.lab.page import page
-from benchmarks.lab.picture import picture
+from benchmarks.lab.picture import picture, quality_picture
 from benchmarks.lab.plan import left
-from benchmarks.lab.records import Records, others_in_words
+from benchmarks.lab.quality import gaps, quality
+from benchmarks.lab.records import Records, Results, others_in_words
 from benchmarks.lab.runner import Laboratory, RunFailed
 from benchmarks.lab.text.build import DESCRIPTION, FOLDER, Text, build
 from benchmarks.lab.text.described import described
@@ -27,6 +28,7 @@ from service.client import Client
 from service.local.process import NotStarted, running
 
 PAGE = ROOT / "docs" / "lab.md"
+QUALITY = ROOT / "docs" / "quality.md"
 PICTURES = ROOT / "docs" / "pictures"
 
 
@@ -68,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         for experiment in experiments:
             write_page(experiment)
+        write_quality()
     return 0
 
 
@@ -142,10 +145,29 @@ def write_page(experiment: Experiment) -> None:
     PAGE.write_text(with_measured(PAGE.read_text(), part, experiment.name))
 
 
+def write_quality() -> None:
+    """Write what all experiments together say, and its picture."""
+    part, drawn = quality_part()
+    (PICTURES / "quality.svg").write_text(drawn)
+    QUALITY.write_text(with_measured(QUALITY.read_text(), part, "quality"))
+
+
+def quality_part() -> tuple[str, str]:
+    """Return the part of the page on quality, and its picture."""
+    results = {name: _shown(Records(each).by_text())[1] for name, each in EXPERIMENTS.items()}
+    drawn = quality_picture(gaps(results), EXPERIMENTS["restarts"], results["restarts"])
+    return "\n".join(quality(results)), drawn
+
+
+def _shown(by_text: Mapping[str, Results]) -> tuple[str, Results]:
+    """Return the text with the most results, and these."""
+    return next(iter(by_text.items()), ("", {}))
+
+
 def page_part(experiment: Experiment) -> tuple[str, str]:
     """Return the part of the page, and the picture, of the text with the most results."""
     by_text = Records(experiment).by_text()
-    shown, results = next(iter(by_text.items()), ("", {}))
+    shown, results = _shown(by_text)
     lines = [f"## Experiment {experiment.name}: {experiment.title}", ""]
     lines += [*page(experiment, results), *others_in_words(by_text, shown)]
     if results:

@@ -83,7 +83,7 @@ def _heading(experiment: Experiment, results: Results) -> Iterator[str]:
         f"steps with seed {experiment.tuning_seed}{again}."
     )
     yield ""
-    yield _state(experiment, results)
+    yield state(experiment, results)
     if records:
         yield (
             f"They ran on {_each(record.machine.cpu for record in records)}, load average before "
@@ -93,7 +93,7 @@ def _heading(experiment: Experiment, results: Results) -> Iterator[str]:
         )
 
 
-def _state(experiment: Experiment, results: Results) -> str:
+def state(experiment: Experiment, results: Results) -> str:
     """Return how many runs there are, and how many are left. A part is no finding."""
     fewest, most = left(experiment, results).runs
     if not most:
@@ -161,7 +161,7 @@ def _measured(records: Sequence[Record]) -> list[str]:
     return [
         f"{records[0].trained_parameters / 1e6:.3f}M",
         f"{math.exp(losses.mean):.2f}" if good else "diverged",
-        " to ".join(f"{math.exp(end):.2f}" for end in losses.interval()) if good[1:] else "",
+        " to ".join(f"{math.exp(end):.2f}" for end in losses.ends()),
         ", ".join(map(_perplexity, records)),
         _mean([record.bits_per_byte for record in good], ".3f"),
         _pair(ranks, lambda each: each.effective_rank, lambda each: each.condition_number),
@@ -206,16 +206,16 @@ def _cells(each: Outcome, adjusted: float) -> list[str]:
     paired = Paired(each.differences)
     verdict = "shown" if adjusted < SIGNIFICANT else "not shown"
     return [
-        _percent(paired.mean),
-        " to ".join(map(_percent, paired.interval())),
-        ", ".join(map(_percent, each.differences)),
+        percent(paired.mean),
+        " to ".join(map(percent, paired.interval())),
+        ", ".join(map(percent, each.differences)),
         f"{each.p_value:.3g}",
         f"{adjusted:.3g}",
         f"**{verdict}**" + (f", {each.lost} seeds lost" if each.lost else ""),
     ]
 
 
-def _percent(difference: float) -> str:
+def percent(difference: float) -> str:
     """Return a difference of ln(perplexity) as one of perplexity."""
     return f"{math.expm1(difference):+.2%}"
 

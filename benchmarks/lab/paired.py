@@ -27,6 +27,10 @@ class Paired:
         half = t_quantile((1 + level) / 2, len(self.differences) - 1) * self.standard_error
         return self.mean - half, self.mean + half
 
+    def ends(self, level: float = 0.95) -> tuple[float, ...]:
+        """Return the ends of the interval; none if there are less than two differences."""
+        return self.interval(level) if len(self.differences) > 1 else ()
+
     def p_below(self, bound: float = 0.0) -> float:
         """Return the p-value of the claim that the true mean is below the bound."""
         return self._p(self.mean - bound)

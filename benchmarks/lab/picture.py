@@ -1,7 +1,7 @@
-"""The pictures of an experiment: every seed's result, and the curves of loss and rank."""
+"""The pictures of an experiment and of the page on quality."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from io import StringIO
 
 import matplotlib as mpl
@@ -10,7 +10,43 @@ from matplotlib.figure import Figure
 
 from benchmarks.lab.experiments import Experiment
 from benchmarks.lab.page import of_arm
+from benchmarks.lab.plan import tuned
+from benchmarks.lab.quality import Gap
 from benchmarks.lab.records import Record, Results
+
+
+def quality_picture(gaps: Iterable[Gap], restarts: Experiment, results: Results) -> str:
+    """Return the gap to full rank against rank, and the perplexity against restarts, as one SVG.
+
+    `results` are those of the experiment `restarts`.
+    """
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    by_rank, by_restarts = figure.subplots(1, 2)
+    by_rank.axhline(0, color="tab:gray", linewidth=1)
+    for gap in gaps:
+        for name, losses, color in (
+            ("one update", gap.one_update, "C1"),
+            ("restarts", gap.restarts, "C0"),
+        ):
+            over = [100 * math.expm1(each) for each in gap.to_full(losses).differences]
+            model = gap.experiment.model.name
+            ranks = [gap.share_of_width] * len(over)
+            marker = "o" if model == "S" else "s"
+            by_rank.plot(
+                ranks, over, marker, color=color, fillstyle="none", label=f"{model}, {name}"
+            )
+        by_rank.set_xscale("log", base=2)
+    by_rank.set(xlabel="rank / width", ylabel="perplexity over full rank, %")
+    handles, labels = by_rank.get_legend_handles_labels()
+    if labels:
+        unique = dict(zip(labels, handles, strict=True))
+        by_rank.legend(unique.values(), unique.keys(), fontsize="small")
+    for arm in restarts.arms:
+        best = tuned(restarts, arm, results).best
+        if best and arm.name != "full" and not results[best].diverged:
+            by_restarts.plot(results[best].restarts, math.exp(results[best].loss), "o", color="C0")
+    by_restarts.set(xlabel="restarts", ylabel="validation perplexity")
+    return _svg(figure)
 
 
 def picture(experiment: Experiment, results: Results) -> str:

@@ -65,6 +65,10 @@ class Record(BaseModel):
         return math.inf if self.diverged else self.evaluations[-1].loss
 
     @property
+    def restarts(self) -> int:
+        return max((each.restart for each in self.ranks), default=0)
+
+    @property
     def bits_per_byte(self) -> float:
         """The same in bits for each byte of the held-out text."""
         return self.loss / math.log(2) * self.validation_tokens / self.validation_bytes

@@ -53,11 +53,13 @@ EXPERIMENT = Experiment(
 TEXT = "f" * 64
 
 
-def record(run: Run, loss: float | None, *, text: str = TEXT) -> Record:
+def record(
+    run: Run, loss: float | None, *, text: str = TEXT, experiment: Experiment = EXPERIMENT
+) -> Record:
     """Return the result of a run with this last loss; None: it diverged."""
     return Record(
         run=run,
-        spec_sha256=spec_hash(EXPERIMENT, run),
+        spec_sha256=spec_hash(experiment, run),
         text_sha256=text,
         validation_bytes=1000,
         validation_tokens=500,
