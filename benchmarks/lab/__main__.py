@@ -10,14 +10,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.lab.declared import BUDGET_HOURS, EXPERIMENTS, QUICK
+from benchmarks.lab.declared import BUDGET_HOURS, EXPERIMENTS, GPU, QUICK
 from benchmarks.lab.experiments import TEXTS, Experiment
+from benchmarks.lab.laboratory import RunFailed
+from benchmarks.lab.on_service import ServiceLaboratory
 from benchmarks.lab.page import page
 from benchmarks.lab.picture import picture, quality_picture
 from benchmarks.lab.plan import left
 from benchmarks.lab.quality import gaps, quality
 from benchmarks.lab.records import Records, Results, others_in_words
-from benchmarks.lab.runner import Laboratory, RunFailed
 from benchmarks.lab.text.build import DESCRIPTION, FOLDER, Text, build
 from benchmarks.lab.text.described import described
 from benchmarks.lab.text.packages import PackagesError
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "experiments",
         nargs="*",
         metavar="EXPERIMENT",
-        help=f"{', '.join(EXPERIMENTS)}; default: all but {QUICK}",
+        help=f"{', '.join(EXPERIMENTS)}; default: all but {GPU} and {QUICK}",
     )
     parser.add_argument("--page", action="store_true", help="write the page from stored results")
     parser.add_argument(
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if unknown := set(options.experiments) - set(EXPERIMENTS):
         parser.error(f"no such experiment: {', '.join(sorted(unknown))}")
-    names = options.experiments or [name for name in EXPERIMENTS if name != QUICK]
+    names = options.experiments or [name for name in EXPERIMENTS if name not in {GPU, QUICK}]
     experiments = [EXPERIMENTS[name] for name in names]
     if len({experiment.text for experiment in experiments}) > 1:
         parser.error("these experiments have different texts; run them one after the other")
@@ -88,7 +89,7 @@ def run(experiments: Sequence[Experiment], folder: Path, *, workers: int, only_p
     text = _text(experiments[0], packages=folder / "packages", folder=place / "text")
     with running(place / "service", workers=workers) as url, Client(url) as client:
         laboratories = [
-            Laboratory(each, client, text, place / "text", Records(each), describe_machine())
+            ServiceLaboratory(each, text, place / "text", Records(each), describe_machine(), client)
             for each in experiments
         ]
         print("\n".join(plan(laboratories, workers=workers)), flush=True)
@@ -97,7 +98,7 @@ def run(experiments: Sequence[Experiment], folder: Path, *, workers: int, only_p
             write_page(laboratory.experiment)
 
 
-def plan(laboratories: Sequence[Laboratory], *, workers: int) -> list[str]:
+def plan(laboratories: Sequence[ServiceLaboratory], *, workers: int) -> list[str]:
     """Measure the speed of each model. Return the runs and the hours that are left, in words."""
     seconds: dict[str, float] = {}
     rows, hours = [], (0.0, 0.0)

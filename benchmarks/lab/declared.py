@@ -4,6 +4,7 @@ All of it is written down before the first run. A run that two experiments have 
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from benchmarks.lab.experiments import FACTOR_RATE, Arm, Experiment, Hypothesis, Model, Rates
@@ -18,6 +19,19 @@ MODEL_M = Model(
     name="M",
     config=LLAMA | {"hidden_size": 128, "intermediate_size": 352, "num_hidden_layers": 6},
     vocabulary=2048,
+)
+MODEL_35M = Model(
+    name="35M",
+    config=LLAMA
+    | {
+        "num_attention_heads": 8,
+        "hidden_size": 384,
+        "intermediate_size": 1024,
+        "num_hidden_layers": 6,
+    },
+    vocabulary=8192,
+    sequence_length=256,
+    sequences=256,
 )
 S_STEPS = 3200  # 6.6M tokens, 20 for each parameter
 FULL_RATES = Rates((2e-3, 4e-3, 8e-3, 16e-3))
@@ -121,6 +135,23 @@ def with_restarts(rank: int) -> Iterator[Arm]:
     yield restarts("cycle_32", "28 restarts", 1 / 32)
 
 
+def _with_the_same_rate() -> Iterator[Arm]:
+    """Yield arms that need no tuning: the rate of the factors follows from the other rate."""
+    rate = Rates((2e-3,))
+    auto: dict[str, Any] = {"rates": rate, "optimizer": {"factor_learning_rate": "auto"}}
+    yield full(rate)
+    yield replace(lora(96, rates=rate), optimizer=auto["optimizer"])
+    yield relora(96, title="3 restarts", cycle=1 / 4, **auto)
+    yield relora(
+        96,
+        "gradient",
+        "3 restarts, A from the gradient",
+        {"factor_init": "gradient"},
+        cycle=1 / 4,
+        **auto,
+    )
+
+
 _DECLARED = (
     Experiment(
         name="s",
@@ -202,6 +233,19 @@ _DECLARED = (
         growths=1,
     ),
     Experiment(
+        name="gpu",
+        title="a model of 35M parameters, for minutes of one GPU",
+        model=MODEL_35M,
+        steps=760,  # 50M tokens, about three epochs of the text
+        arms=tuple(_with_the_same_rate()),
+        seeds=(1, 2),
+        hypotheses=(Hypothesis("relora_96", "lora_96", "lower"),),
+        precision="bf16",
+        compile=True,
+        warmup_steps=40,
+        growths=0,
+    ),
+    Experiment(
         name="quick",
         title="a trial of the lab itself",
         text="bible",
@@ -229,4 +273,5 @@ _DECLARED = (
 )
 EXPERIMENTS = {experiment.name: experiment for experiment in _DECLARED}
 QUICK = "quick"
-BUDGET_HOURS = 12  # of two cores, for all but the quick one
+GPU = "gpu"
+BUDGET_HOURS = 12  # of two cores, for all but these two

@@ -107,6 +107,8 @@ class Experiment:
     restart_warmup_steps: int = 20
     evaluations: int = 4  # in a run, beside that of the start
     evaluation_tokens: int = 1_000_000  # more than the held-out text has
+    precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = False
     growths: int = 2  # how often a grid of rates may grow by one value
 
     def __post_init__(self) -> None:
@@ -139,8 +141,8 @@ class Experiment:
             "training": {
                 "steps": steps,
                 "global_batch_size": self.model.sequences,
-                "precision": "fp32",
-                "compile": False,
+                "precision": self.precision,
+                "compile": self.compile,
                 "seed": run.seed,
                 "on_divergence": "fail",
             },

@@ -49,6 +49,8 @@ def tuned(experiment: Experiment, arm: Arm, results: Results) -> Tuned:
             return Tuned((), None)
         base = best_of_base.rate
     rates = [value * (base or 1) for value in arm.rates.values]
+    if len(rates) == 1 and not experiment.growths and experiment.seeds:  # nothing to choose
+        return Tuned((), Run(arm.name, "rates", rates[0], base, experiment.tuning_seed))
     for growths_left in range(experiment.growths, -1, -1):
         tries = [Run(arm.name, "rates", rate, base, experiment.tuning_seed) for rate in rates]
         if _missing(tries, results):
@@ -81,7 +83,7 @@ def left(experiment: Experiment, results: Results) -> Left:
     fewest = most = seeds_left = 0
     for arm in experiment.arms:
         found = tuned(experiment, arm, results)
-        tries = max(len(found.tries), len(arm.rates.values))
+        tries = len(found.tries) if found.best else max(len(found.tries), len(arm.rates.values))
         missing = tries - len(found.tries) + len(_missing(found.tries, results))
         seeds = seed_runs(experiment, arm, results)
         seeds_left += len(_missing(seeds, results)) if seeds else len(experiment.seeds)

@@ -56,7 +56,7 @@ class Record(BaseModel):
     tokens: int  # trained on
     executed_flops: float  # estimated
     seconds: float  # from the start of the job to its end
-    tokens_per_second: float  # the median of its reports
+    tokens_per_second: float | None  # the median of its reports, if there is one
     peak_memory_bytes: int | None
 
     @property

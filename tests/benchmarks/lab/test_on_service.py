@@ -11,9 +11,10 @@ from typing import Any, cast
 
 import pytest
 
+from benchmarks.lab.laboratory import Laboratory, RunFailed
+from benchmarks.lab.on_service import ServiceLaboratory
 from benchmarks.lab.plan import next_runs
 from benchmarks.lab.records import Records
-from benchmarks.lab.runner import Laboratory, RunFailed
 from benchmarks.lab.text.build import Part, Text
 from jobs.schemas.status import JobError, JobStatus
 from relora_core.events import (
@@ -128,7 +129,7 @@ def service() -> Service:
 def laboratory(service: Service, tmp_path: Path) -> Laboratory:
     records = Records(EXPERIMENT, tmp_path)
     client = cast(Client, service)
-    return Laboratory(EXPERIMENT, client, TEXT, Path("/text"), records, MACHINE)
+    return ServiceLaboratory(EXPERIMENT, TEXT, Path("/text"), records, MACHINE, client)
 
 
 def silent(_: str) -> None:
