@@ -139,7 +139,7 @@ class LowRankLinear(LowRankUpdate):
             a[component] = _orthonormal_beside(others, row)
         else:
             a[component] = _kaiming_uniform(a[component : component + 1].shape, generator)
-        self._set_a(a)
+        _set(self.lora_a, a)
         to_local(self.lora_b)[:, component] = 0
 
     @torch.no_grad()
@@ -154,10 +154,7 @@ class LowRankLinear(LowRankUpdate):
             a[:count], a[count:] = directions, _orthonormal_beside(directions, a[count:])
         else:
             a[:count] = directions / math.sqrt(3)  # a drawn row has this length, on average
-        self._set_a(a)
-
-    def _set_a(self, whole: Tensor) -> None:
-        to_local(self.lora_a).copy_(to_local(distribute_like(whole, like=self.lora_a)))
+        _set(self.lora_a, a)
 
 
 class FactoredLinear(LowRankUpdate):
@@ -195,8 +192,12 @@ class FactoredLinear(LowRankUpdate):
 @torch.no_grad()
 def _draw(factor: Tensor, generator: Generator, *, orthonormal: bool = False) -> None:
     draw = _orthonormal_rows if orthonormal else _kaiming_uniform
-    drawn = draw(factor.shape, generator)
-    to_local(factor).copy_(to_local(distribute_like(drawn, like=factor)))
+    _set(factor, draw(factor.shape, generator))
+
+
+def _set(factor: Tensor, whole: Tensor) -> None:
+    """Give a factor this value; a rank that holds a part of it takes that part."""
+    to_local(factor).copy_(to_local(distribute_like(whole, like=factor)))
 
 
 def _kaiming_uniform(shape: torch.Size, generator: Generator) -> Tensor:

@@ -21,6 +21,7 @@ from jobs.admin.migrate import migrate
 from jobs.backends import open_backends
 from jobs.secrets.vault import key_in
 from jobs.settings import Settings
+from relora_core.files import publish_file
 from service.auth.key_policy import NoKeys, key_policy
 from service.local.supervisor import Child, Supervisor
 from service.server import listen
@@ -65,7 +66,7 @@ def run_up(*, host: str, port: int, data_dir: Path | None, workers: int, console
         try:
             _start(supervisor, settings, listener, workers=workers, stop=stop)
             if not stop.asked:
-                _write_whole(settings.data_dir / "url", url + "\n")
+                publish_file(settings.data_dir / "url", f"{url}\n".encode())
                 console.print(_summary(url, settings, logs))
             while not stop.asked:
                 time.sleep(0.2)
@@ -214,12 +215,6 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         raise UpError(f"cannot listen at {host}:{port}: {reason}; choose another --port") from None
     with listener:
         yield listener
-
-
-def _write_whole(file: Path, text: str) -> None:
-    part = file.with_name(f".{file.name}.part")
-    part.write_text(text)
-    part.replace(file)
 
 
 def _url(listener: socket.socket) -> str:

@@ -3,8 +3,6 @@ from typing import get_args
 
 import pytest
 import torch
-from torch.optim import AdamW
-from transformers import PreTrainedModel
 
 from relora_core.events import Merged, OptimizerReset, Reinitialized
 from relora_core.lowrank.inject import inject, low_rank_layers, merged_state
@@ -18,26 +16,14 @@ from relora_core.spec import (
     ZeroReset,
 )
 from tests.relora_core.conftest import MakeModel
+from tests.relora_core.lowrank.cycles import begun
 
 METHOD = ReloraMethod(rank=4, frozen_dtype="fp32", optimizer_reset=ZeroReset())
 TOKENS = torch.arange(16).unsqueeze(0)
 
 
-def begun(make_model: MakeModel, method: ReloraMethod) -> tuple[PreTrainedModel, AdamW]:
-    """A model after three steps of its first cycle."""
-    model = make_model()
-    inject(model, method)
-    reinitialize(model, step=0, restart=0, seed=0)
-    optimizer = AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1)
-    for _ in range(3):
-        model(TOKENS).logits.square().mean().backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    return model, optimizer
-
-
 def test_a_restart_leaves_the_function_and_renews_everything_else(make_model: MakeModel) -> None:
-    model, optimizer = begun(make_model, METHOD)
+    model, optimizer = begun(make_model, METHOD, TOKENS)
     before = model(TOKENS).logits.detach()
     first_a = [layer.lora_a.detach().clone() for _, layer in low_rank_layers(model)]
 
@@ -62,7 +48,7 @@ def test_orthogonal_factors_start_with_other_orthonormal_rows_in_each_cycle(
     factor_init: FactorInit, make_model: MakeModel
 ) -> None:
     method = METHOD.model_copy(update={"factor_init": factor_init})
-    model, optimizer = begun(make_model, method)
+    model, optimizer = begun(make_model, method, TOKENS)
     first_a = [layer.lora_a.detach().clone() for _, layer in low_rank_layers(model)]
     restart(model, optimizer, method, step=5, number=1, new=NewFactors(0))
     for (_, layer), a in zip(low_rank_layers(model), first_a, strict=True):
@@ -75,7 +61,7 @@ def test_an_a_that_is_not_trained_has_no_gradient_no_state_and_no_step(
     make_model: MakeModel,
 ) -> None:
     method = METHOD.model_copy(update={"train_a": False})
-    model, optimizer = begun(make_model, method)
+    model, optimizer = begun(make_model, method, TOKENS)
     fresh = make_model()
     inject(fresh, method)
     reinitialize(fresh, step=0, restart=0, seed=0)
@@ -92,7 +78,7 @@ def test_an_a_that_is_not_trained_has_no_gradient_no_state_and_no_step(
 
 def test_keep_leaves_the_state_of_the_factors_as_it_is(make_model: MakeModel) -> None:
     method = METHOD.model_copy(update={"optimizer_reset": KeepReset()})
-    model, optimizer = begun(make_model, method)
+    model, optimizer = begun(make_model, method, TOKENS)
     before = {p: {k: v.clone() for k, v in s.items()} for p, s in optimizer.state.items()}
     *_, kept = restart(model, optimizer, method, step=5, number=1, new=NewFactors(0))
     assert isinstance(kept, OptimizerReset)
@@ -108,7 +94,7 @@ ROTATING = METHOD.model_copy(
 
 
 def test_rotate_moves_the_moments_with_rows_of_a_that_change_places(make_model: MakeModel) -> None:
-    model, optimizer = begun(make_model, ROTATING)
+    model, optimizer = begun(make_model, ROTATING, TOKENS)
     layers = [layer for _, layer in low_rank_layers(model)]
     before = [optimizer.state[layer.lora_b] for layer in layers]
     moments = [(s["exp_avg"].clone(), s["exp_avg_sq"].clone()) for s in before]
@@ -135,7 +121,7 @@ def test_rotate_moves_the_moments_with_rows_of_a_that_change_places(make_model: 
 
 
 def test_rotate_follows_the_formula_for_any_new_rows(make_model: MakeModel) -> None:
-    model, optimizer = begun(make_model, ROTATING)
+    model, optimizer = begun(make_model, ROTATING, TOKENS)
     layer = dict(low_rank_layers(model))["model.layers.0.mlp.down_proj"]
     state = optimizer.state[layer.lora_b]
     correction1, correction2 = 1 - 0.9**3, 1 - 0.999**3
@@ -162,7 +148,7 @@ def test_half_keeps_the_directions_that_the_cycle_used_most_and_draws_the_rest(
     factor_init: FactorInit, length: float, make_model: MakeModel
 ) -> None:
     method = METHOD.model_copy(update={"reset": "half", "factor_init": factor_init})
-    model, optimizer = begun(make_model, method)
+    model, optimizer = begun(make_model, method, TOKENS)
     before = model(TOKENS).logits.detach()
     updates = [layer.update() for _, layer in low_rank_layers(model)]
     *_, cleared = restart(model, optimizer, method, step=5, number=1, new=NewFactors(0))
@@ -190,7 +176,7 @@ def test_half_keeps_the_directions_that_the_cycle_used_most_and_draws_the_rest(
 
 def test_half_of_an_odd_rank_draws_one_row_more_than_it_keeps(make_model: MakeModel) -> None:
     method = METHOD.model_copy(update={"reset": "half", "rank": 5})
-    model, optimizer = begun(make_model, method)
+    model, optimizer = begun(make_model, method, TOKENS)
     restart(model, optimizer, method, step=5, number=1, new=NewFactors(0))
     fresh = make_model()
     inject(fresh, method)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
+from torch.optim import AdamW
 
 from relora_core.events import Merged, OptimizerReset, Reinitialized
 from relora_core.lowrank.adam_state import AdamState
@@ -18,6 +18,7 @@ from relora_core.lowrank.restart import NewFactors, reinitialize, restart
 from relora_core.optim.optimizers import build_optimizer
 from relora_core.spec import OPTIMIZERS, FrozenDtype, ReloraMethod
 from tests.relora_core.conftest import MakeModel, assert_same_weights
+from tests.relora_core.lowrank.cycles import begun
 
 TOKENS = torch.arange(32).view(2, 16)
 METHOD_PAGE = Path(__file__).parents[3] / "docs/method.md"
@@ -27,19 +28,6 @@ def method_of(**options: Any) -> ReloraMethod:
     return ReloraMethod.model_validate(
         {"rank": 4, "frozen_dtype": "fp32", "reset": "rolling", **options}
     )
-
-
-def begun(make_model: MakeModel, method: ReloraMethod) -> tuple[nn.Module, Optimizer]:
-    """A model after three steps."""
-    model = make_model()
-    inject(model, method)
-    reinitialize(model, step=0, restart=0, seed=0)
-    optimizer = AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1)
-    for _ in range(3):
-        model(TOKENS).logits.square().mean().backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    return model, optimizer
 
 
 def factors_of(layer: LowRankLinear) -> tuple[Tensor, Tensor]:
@@ -54,7 +42,7 @@ def test_a_restart_renews_one_component_and_leaves_the_function_and_the_others(
     make_model: MakeModel,
 ) -> None:
     method = method_of()
-    model, optimizer = begun(make_model, method)
+    model, optimizer = begun(make_model, method, TOKENS)
     before = model(TOKENS).logits.detach()
     layers = [layer for _, layer in low_rank_layers(model)]
     old = [factors_of(layer) for layer in layers]
@@ -82,7 +70,7 @@ def test_a_restart_renews_one_component_and_leaves_the_function_and_the_others(
 
 def test_the_components_take_turns(make_model: MakeModel) -> None:
     method = method_of()
-    model, optimizer = begun(make_model, method)
+    model, optimizer = begun(make_model, method, TOKENS)
     _, layer = next(low_rank_layers(model))
     renewed = []
     for number in range(1, 7):
@@ -94,7 +82,7 @@ def test_the_components_take_turns(make_model: MakeModel) -> None:
 
 def test_moments_of_the_component_are_cleared_and_all_others_stay(make_model: MakeModel) -> None:
     method = method_of()
-    model, optimizer = begun(make_model, method)
+    model, optimizer = begun(make_model, method, TOKENS)
     before = {p: {k: v.clone() for k, v in s.items()} for p, s in optimizer.state.items()}
     restart(model, optimizer, method, step=5, number=3, new=NewFactors(0))
     factors = set()
@@ -115,7 +103,7 @@ def test_moments_of_the_component_are_cleared_and_all_others_stay(make_model: Ma
 
 def test_orthogonal_rows_stay_orthonormal_where_a_is_not_trained(make_model: MakeModel) -> None:
     method = method_of(factor_init="orthogonal", train_a=False)
-    model, optimizer = begun(make_model, method)
+    model, optimizer = begun(make_model, method, TOKENS)
     for number in range(1, 6):
         old = [layer.lora_a.detach().clone() for _, layer in low_rank_layers(model)]
         restart(model, optimizer, method, step=number, number=number, new=NewFactors(0))
@@ -127,7 +115,7 @@ def test_orthogonal_rows_stay_orthonormal_where_a_is_not_trained(make_model: Mak
 
 def test_a_new_row_is_orthogonal_to_those_that_training_has_moved(make_model: MakeModel) -> None:
     method = method_of(factor_init="orthogonal")
-    model, optimizer = begun(make_model, method)
+    model, optimizer = begun(make_model, method, TOKENS)
     restart(model, optimizer, method, step=1, number=1, new=NewFactors(0))
     for _, layer in low_rank_layers(model):
         new, *others = layer.lora_a.detach()
@@ -139,7 +127,7 @@ def test_a_trained_scale_and_its_state_stay_for_other_components_have_it(
     make_model: MakeModel,
 ) -> None:
     method = method_of(trainable_scaling=True)
-    model, optimizer = begun(make_model, method)
+    model, optimizer = begun(make_model, method, TOKENS)
     before = model(TOKENS).logits.detach()
     gains = [layer.lora_gain for _, layer in low_rank_layers(model)]
     values = [gain.detach().clone() for gain in gains if gain is not None]
@@ -177,7 +165,7 @@ def test_after_many_restarts_w_is_the_fp32_sum_to_the_bit(
 def test_a_draw_depends_on_seed_restart_and_layer_alone(make_model: MakeModel) -> None:
     def drawn(number: int, seed: int) -> dict[str, Tensor]:
         method = method_of()
-        model, optimizer = begun(make_model, method)
+        model, optimizer = begun(make_model, method, TOKENS)
         restart(model, optimizer, method, step=1, number=number, new=NewFactors(seed))
         return {name: layer.lora_a[0].detach() for name, layer in low_rank_layers(model)}
 
