@@ -24,6 +24,7 @@ from relora_core.spec import CheckpointSpec, TrainSpec
 from relora_core.state import TrainState
 from relora_core.tasks import build_task
 from relora_core.training.stepper import Stepper
+from relora_core.workdir.micro_batch_limits import MicroBatchLimits
 
 
 class Pauses(BaseModel):
@@ -65,7 +66,7 @@ def measure_pauses(workload: Workload, *, device: str, rounds: int, cache: Path)
         tempfile.TemporaryDirectory() as folder,
         closing(_checkpoints(Path(folder), spec)) as checkpoints,
     ):
-        stepper = Stepper(spec, task, world, silent)
+        stepper = Stepper(spec, task, world, silent, MicroBatchLimits(Path(folder), world.rank))
         stepper.prepare(state, batches.batch(0))
         for number in range(1, rounds + 1):
             stepper.step(state, batches.batch(number), 1e-3)

@@ -28,6 +28,7 @@ _MAY_CHANGE_IN_TRAINING = {
     "log_every",
     "micro_batch_size",
     "compile",
+    "deterministic",
     "gradient_checkpointing",
     "parallelism",
     # these change nothing until a run diverges; then a user may want to change them

@@ -8,6 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+IGNORED = -100  # a target that no loss counts: torch's default
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -34,10 +36,20 @@ class Batch:
         return [Batch(inputs, targets) for inputs, targets in parts]
 
     def repeated(self, size: int) -> "Batch":
-        """Return the first example `size` times, without a copy."""
+        """Return the first example `size` times, in memory as a batch of `size` examples is."""
         one = self.inputs[:1], self.targets[:1]
-        inputs, targets = (t.expand(size, *t.shape[1:]) for t in one)
+        inputs, targets = (t.expand(size, *t.shape[1:]).contiguous() for t in one)
         return Batch(inputs, targets)
+
+    def counting(self, count: int) -> "Batch":
+        """Return the batch with `IGNORED` as targets of all but the first `count` examples."""
+        targets = self.targets.clone()
+        targets[count:] = IGNORED
+        return Batch(self.inputs, targets)
+
+    def num_targets(self) -> Tensor:
+        """Return the number of targets that count, int64 ()."""
+        return (self.targets != IGNORED).sum()
 
 
 class Dataset(Protocol):

@@ -42,8 +42,10 @@ class BatchLoader:
         self._seed = seed
         self._global_batch_size = global_batch_size
         self._slice = np.arange(global_batch_size).reshape(world_size, -1)[rank]
-        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
         self._transfer = Transfer(device or torch.device("cpu"))
+        self._reader = ThreadPoolExecutor(
+            max_workers=1, thread_name_prefix="batches", initializer=self._transfer.enter_thread
+        )
         self._ahead: tuple[int, Future[Arriving]] | None = None
 
     def batch(self, step: int) -> Batch:

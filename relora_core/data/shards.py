@@ -50,7 +50,8 @@ class TokenShards:
         The target at each place is the next token.
         """
         sequences = self.sequences(indices)
-        return Batch(sequences[:, :-1], sequences[:, 1:])
+        # contiguous as on a GPU, because compiled kernels are for certain strides
+        return Batch(sequences[:, :-1].contiguous(), sequences[:, 1:].contiguous())
 
     def sequences(self, indices: NDArray[np.int64]) -> Tensor:
         """Return int64 (len(indices), sequence_length + 1): inputs [:, :-1], targets [:, 1:]."""

@@ -31,6 +31,15 @@ class Transfer:
         self._device = device
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
+    def enter_thread(self) -> None:
+        """Prepare the current thread to copy to this device.
+
+        A thread begins with the first GPU as its current one. To return there after a copy would
+        create a context, half a GB, of every rank on that GPU.
+        """
+        if self._device.type == "cuda":
+            torch.cuda.set_device(self._device)
+
     def begin(self, batch: Batch) -> Arriving:
         if self._stream is None:
             return Arriving(batch)

@@ -13,8 +13,10 @@ from weakref import WeakSet
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from relora_core.distributed.device import device_of_rank
 from relora_core.distributed.dtensor import full_tensor, is_fsdp_model
 from relora_core.host_memory import peak_of_process
 from relora_core.seeds import generator_seed
@@ -65,6 +67,11 @@ class World:
     def maximum(self, value: int) -> int:
         return -self.minimum(-value)
 
+    def reset_peak_memory(self) -> None:
+        """Let `peak_memory_bytes` begin anew. The peak of a process on a CPU cannot."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+
     def peak_memory_bytes(self) -> int:
         """Return the largest peak memory of a rank: torch's on a GPU, the process's on a CPU."""
         if self.device.type != "cuda":
@@ -113,10 +120,24 @@ class World:
             dist.barrier()
 
     def replicate(self, model: nn.Module) -> nn.Module:
-        """Return a module that averages the trainable gradients over all ranks in backward."""
+        """Return a module that averages the trainable gradients over all ranks in backward.
+
+        Gradients are parts of the buckets that ranks send, from the start: zero instead of None.
+        Set them to zero in place, otherwise they take their memory twice.
+        """
         if self.size == 1 or is_fsdp_model(model):  # FSDP averages by itself
             return model
-        replica = DistributedDataParallel(model)
+        for parameter in model.parameters():
+            if parameter.requires_grad:  # DDP copies this zero, of no memory, into the bucket
+                parameter.grad = torch.zeros_like(parameter[..., :0].sum()).expand_as(parameter)
+        if not any(isinstance(module, _BatchNorm) for module in model.modules()):
+            buffers = [name for name, _ in model.named_buffers()]  # tables, equal on all ranks
+            DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, buffers)
+        replica = DistributedDataParallel(
+            model,
+            device_ids=[self.device] if self.device.type == "cuda" else None,
+            gradient_as_bucket_view=True,
+        )
         _replicas.add(replica)
         return replica
 
@@ -145,16 +166,19 @@ def _finish_copies() -> None:
 
 @contextmanager
 def init_distributed() -> Iterator[World]:
-    """Join the process group of torchrun's environment variables, and leave it at the end."""
+    """Join the process group of torchrun's environment variables, and leave it at the end.
+
+    Raise `DeviceError` if there is a GPU that torch cannot use.
+    """
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    if torch.cuda.is_available():
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    device = device_of_rank(int(os.environ.get("LOCAL_RANK", "0")))
+    if device.type == "cuda":
         torch.cuda.set_device(device)
-    else:
-        device = torch.device("cpu")
     if size > 1:
-        backend = "nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, timeout=_TIMEOUT)
+        on_gpu = device.type == "cuda"
+        dist.init_process_group(
+            "nccl" if on_gpu else "gloo", timeout=_TIMEOUT, device_id=device if on_gpu else None
+        )
     try:
         yield World(rank, size, device)
     finally:

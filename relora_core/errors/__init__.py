@@ -3,6 +3,7 @@
 TrainError
 ├── DataError        the data cannot be used as the spec says
 │   └── DataUnavailable   not now: the network or the server is down
+├── DeviceError      there is a GPU, and torch cannot use it
 ├── ModelError       the model cannot be built, or the method does not fit it
 ├── CheckpointError  a checkpoint does not verify or belongs to another run
 ├── WorkdirInUse     another process trains in the workdir
@@ -40,6 +41,11 @@ class DataError(TrainError):
 class DataUnavailable(DataError):
     code = "data_unavailable"
     retryable = True
+
+
+class DeviceError(TrainError):
+    code = "device_error"
+    retryable = True  # another worker may have a better driver
 
 
 class ModelError(TrainError):

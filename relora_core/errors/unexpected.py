@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-import torch
 from safetensors import SafetensorError
 
 from relora_core.errors import DiskError, OutOfMemory, TrainError, UnexpectedError
+from relora_core.errors.out_of_memory import is_out_of_memory
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -55,7 +55,7 @@ def as_train_error() -> Iterator[Callbacks]:
 
 
 def _train_error(error: Exception) -> TrainError:
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if is_out_of_memory(error):
         return OutOfMemory(
             "the memory was not enough; lower training.micro_batch_size or set "
             f"training.gradient_checkpointing ({error})"

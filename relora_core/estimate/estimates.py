@@ -1,21 +1,19 @@
 """Estimate a run: parameters, memory, FLOPs and time, without building weights."""
 
-import math
 from dataclasses import dataclass
 from typing import assert_never
 
 from relora_core.counted import counted
 from relora_core.errors import ModelError
-from relora_core.estimate.activations import Pass
 from relora_core.estimate.flops import executed_flops, flops_in_8_bits, model_flops
 from relora_core.estimate.gpus import DEFAULT, GpuModel, gpu_named
-from relora_core.estimate.memory import Memory, memory
-from relora_core.estimate.phases import PlannedPhase, planned_phases
+from relora_core.estimate.memory import Memory
+from relora_core.estimate.phases import PlannedPhase
+from relora_core.estimate.planned_run import PlannedRun
 from relora_core.estimate.shape_of import shape_of
 from relora_core.estimate.storage import frozen_dtype
 from relora_core.events import Phase
-from relora_core.shapes import ModelShape
-from relora_core.spec import Factors, FullMethod, TrainSpec
+from relora_core.spec import FullMethod, TrainSpec
 
 # The share of its peak that a GPU reaches. Trainers of dense models of 125M to 8B report 33% to
 # 56% on A100 and H100 (llm-foundry, torchtitan, TinyLlama). Small models reach less.
@@ -96,7 +94,7 @@ def estimate(
     hardware = Hardware(gpu_named(gpu), gpus, utilization)
     _check(spec, hardware)
     full = spec.model_copy(update={"method": FullMethod()})
-    runs = {run.method.name: _Run.of(run, shape_of(run), hardware) for run in (spec, full)}
+    runs = {run.method.name: _Run.of(run, hardware) for run in (spec, full)}
     micro_batch = min(run.micro_batch_size for run in runs.values())
     mine = runs[spec.method.name].estimate(micro_batch)
     other = runs[full.method.name].estimate(micro_batch)
@@ -126,59 +124,33 @@ def _check(spec: TrainSpec, hardware: Hardware) -> None:
 
 @dataclass(frozen=True)
 class _Run:
-    """A spec with the shape of its model: everything needed to estimate its phases."""
+    """A planned run on given hardware."""
 
-    spec: TrainSpec
-    shape: ModelShape
+    planned: PlannedRun
     hardware: Hardware
-    phases: list[PlannedPhase]
 
     @classmethod
-    def of(cls, spec: TrainSpec, shape: ModelShape, hardware: Hardware) -> "_Run":
+    def of(cls, spec: TrainSpec, hardware: Hardware) -> "_Run":
         as_stored = _flops_as_stored(spec, hardware.gpu) is not None
-        return cls(spec, shape, hardware, planned_phases(spec, shape, as_stored=as_stored))
+        planned = PlannedRun.of(spec, shape_of(spec), gpus=hardware.gpus, as_stored=as_stored)
+        return cls(planned, hardware)
 
     @property
-    def per_gpu(self) -> int:
-        return self.spec.training.global_batch_size // self.hardware.gpus
-
-    @property
-    def sequence_length(self) -> int:
-        return self.shape.image_tokens or self.spec.data.sequence_length
+    def spec(self) -> TrainSpec:
+        return self.planned.spec
 
     @property
     def micro_batch_size(self) -> int:
         wanted = self.spec.training.micro_batch_size
         if wanted != "auto":
-            return min(wanted, self.per_gpu)
-        return max(1, min(self.largest_micro_batch(phase) for phase in self.phases))
+            return min(wanted, self.planned.per_gpu)
+        return max(1, min(self._largest_micro_batch(phase) for phase in self.planned.phases))
 
-    def largest_micro_batch(self, phase: PlannedPhase) -> int:
-        usable = self.hardware.gpu.usable_bytes
-        sizes = sorted(_divisors(self.per_gpu), reverse=True)
-        return next((size for size in sizes if self.memory(phase, size).peak <= usable), 0)
-
-    def memory(self, phase: PlannedPhase, micro_batch: int) -> Memory:
-        training = self.spec.training
-        step = Pass(
-            phase.plan,
-            sequences=micro_batch,
-            sequence_length=self.sequence_length,
-            compute_bytes=2 if training.precision == "bf16" else 4,
-            compiled=training.compile,
-            dropout=isinstance(self.spec.method, Factors) and self.spec.method.dropout > 0,
-        )
-        return memory(
-            step,
-            frozen_dtype=frozen_dtype(self.spec.method),
-            optimizer=self.spec.optimizer,
-            checkpointing=training.gradient_checkpointing,
-            gpus=self.hardware.gpus,
-            accumulates=micro_batch < self.per_gpu,
-        )
+    def _largest_micro_batch(self, phase: PlannedPhase) -> int:
+        return self.planned.largest_micro_batch(phase, usable=self.hardware.gpu.usable_bytes)
 
     def estimate(self, micro_batch: int) -> RunEstimate:
-        phases = tuple(self._phase(phase, micro_batch) for phase in self.phases)
+        phases = tuple(self._phase(phase, micro_batch) for phase in self.planned.phases)
         highest = max(phases, key=lambda phase: phase.memory.peak)
         return RunEstimate(
             method=self.spec.method.name,
@@ -194,10 +166,11 @@ class _Run:
 
     def _phase(self, phase: PlannedPhase, micro_batch: int) -> PhaseEstimate:
         training = self.spec.training
-        tokens = phase.steps * training.global_batch_size * self.sequence_length
+        length = self.planned.sequence_length
+        tokens = phase.steps * training.global_batch_size * length
         executed = executed_flops(
             phase.plan,
-            self.sequence_length,
+            length,
             sequences=micro_batch,
             recomputed=training.gradient_checkpointing,
         )
@@ -208,9 +181,9 @@ class _Run:
             parameters=phase.plan.total,
             trainable_parameters=phase.plan.trained,
             frozen_parameters=phase.plan.total - phase.plan.trained,
-            memory=self.memory(phase, micro_batch),
-            largest_micro_batch_size=self.largest_micro_batch(phase),
-            model_flops_per_token=model_flops(self.shape, self.sequence_length),
+            memory=self.planned.memory(phase, micro_batch),
+            largest_micro_batch_size=self._largest_micro_batch(phase),
+            model_flops_per_token=model_flops(self.planned.shape, length),
             executed_flops_per_token=executed,
             seconds=tokens * self._seconds_per_token(phase, executed, micro_batch),
         )
@@ -219,7 +192,7 @@ class _Run:
         training, gpu = self.spec.training, self.hardware.gpu
         in_8_bits = flops_in_8_bits(
             phase.plan,
-            tokens=micro_batch * self.sequence_length,
+            tokens=micro_batch * self.planned.sequence_length,
             recomputed=training.gradient_checkpointing,
         )
         peak = gpu.bf16_flops if training.precision == "bf16" else gpu.fp32_flops
@@ -227,11 +200,6 @@ class _Run:
             _flops_as_stored(self.spec, gpu) or peak
         )
         return at_peak / (self.hardware.utilization * self.hardware.gpus)
-
-
-def _divisors(number: int) -> set[int]:
-    smaller = [n for n in range(1, math.isqrt(number) + 1) if number % n == 0]
-    return {*smaller, *(number // n for n in smaller)}
 
 
 def _flops_as_stored(spec: TrainSpec, gpu: GpuModel) -> float | None:

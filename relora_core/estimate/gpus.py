@@ -23,7 +23,7 @@ class GpuModel:
         return int(USABLE * self.memory_gib * 1024**3)
 
 
-USABLE = 0.92  # an assumption
+USABLE = 0.92  # an assumption; `micro_batch_size: auto` leaves the rest free
 
 GPUS = {
     gpu.name: gpu

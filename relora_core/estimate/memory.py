@@ -34,8 +34,7 @@ class Memory:
 
     weights: int  # fp32: all trained weights, frozen weights that are not targets, A
     frozen: int  # W of the targets in its storage type, with its scales
-    gradients: int
-    buckets: int  # copies of the gradients that ranks send to average them
+    gradients: int  # with several GPUs, as parts of the buffers that they send
     optimizer: int
     weight_copies: int  # in the compute type, kept from forward to backward
     activations: int  # kept from forward to backward
@@ -57,7 +56,8 @@ def memory(
 ) -> Memory:
     """Return the memory of a pass.
 
-    If `accumulates`, the gradients of one micro-batch stay in memory while the next one runs.
+    If `accumulates`, the gradients of one micro-batch stay in memory while the next one runs. With
+    several GPUs they always do.
     """
     plan = step.plan
     weights = _FP32 * (plan.trained + plan.still + plan.fixed)
@@ -66,7 +66,6 @@ def memory(
         for linear in plan.frozen_linears
     )
     gradients = _FP32 * plan.gradients
-    buckets = gradients if gpus > 1 else 0
     fewer = 2 - optimizer.moments_of_matrices
     state = optimizer.moment_bytes * (plan.state - fewer * plan.trained_matrices)
     copies, recomputed = _trained_copies(step), 0
@@ -83,12 +82,12 @@ def memory(
     whole = _FP32 * plan.trained if step.compiled and plan.gradients < plan.trained else 0
     # At the end of forward, all activations and the loss are in memory. Backward frees them block
     # by block while it creates the gradients.
-    end_of_forward = copies + kept + max(loss, recomputed) + (gradients if accumulates else 0)
+    stay = accumulates or gpus > 1  # buffers that are sent are always there
+    end_of_forward = copies + kept + max(loss, recomputed) + (gradients if stay else 0)
     return Memory(
         weights=weights,
         frozen=frozen,
         gradients=gradients,
-        buckets=buckets,
         optimizer=state,
         weight_copies=copies,
         activations=kept,
@@ -99,11 +98,7 @@ def memory(
             directions_bytes(linear, rank=plan.rank, cycles=plan.compared_cycles)
             for linear in plan.frozen_linears
         ),
-        peak=weights
-        + frozen
-        + buckets
-        + state
-        + max(end_of_forward, gradients + whole + recomputed),
+        peak=weights + frozen + state + max(end_of_forward, gradients + whole + recomputed),
     )
 
 

@@ -26,6 +26,14 @@ def shape_from_transformers(spec: TrainSpec, of_the_data: dict[str, Any]) -> Mod
     """
     config = make_config(spec, of_the_data)
     config = build_method(spec, Timeline.of(spec)).config(config, AUTO_MODELS[spec.task])
+    return shape_of_config(spec, config)
+
+
+def shape_of_config(spec: TrainSpec, config: PreTrainedConfig) -> ModelShape:
+    """Return the shape of the model of `spec` that has this config.
+
+    Raise `ModelError` if the model cannot be built or estimated.
+    """
     if config.model_type in FAMILIES:
         return model_shape({**config.to_dict(), "num_labels": config.num_labels})
     if spec.task == "image_classification":

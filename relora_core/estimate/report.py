@@ -13,7 +13,6 @@ _PARTS: dict[str, Callable[[Memory], int]] = {
     "  weights": lambda memory: memory.weights,
     "  frozen weights": lambda memory: memory.frozen,
     "  gradients": lambda memory: memory.gradients,
-    "  gradients, to send": lambda memory: memory.buckets,
     "  optimizer": lambda memory: memory.optimizer,
     "  copies of weights": lambda memory: memory.weight_copies,
     "  activations": lambda memory: memory.activations,

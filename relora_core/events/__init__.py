@@ -23,6 +23,8 @@ from relora_core.events.restart_report import RestartReport, RestartReported
 from relora_core.events.run import (
     Evaluated,
     LossSpiked,
+    MemoryMeasured,
+    PhaseMemory,
     PhaseStarted,
     Rewound,
     SpectrumMeasured,
@@ -48,9 +50,11 @@ __all__ = [
     "Exported",
     "LearningRateRestarted",
     "LossSpiked",
+    "MemoryMeasured",
     "Merged",
     "OptimizerReset",
     "Phase",
+    "PhaseMemory",
     "PhaseStarted",
     "Reinitialized",
     "RestartDecided",
@@ -89,6 +93,7 @@ AnyTrainEvent = (
     | RestartReported
     | Evaluated
     | SpectrumMeasured
+    | MemoryMeasured
     | CheckpointSaved
     | CheckpointDeleted
     | Exported

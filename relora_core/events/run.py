@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from relora_core.counted import counted, in_epochs
 from relora_core.events.event import Event, Phase, Unit
@@ -164,6 +164,42 @@ class SpectrumMeasured(Event):
     def _condition(self) -> str:
         number = self.condition_number
         return "" if number is None else f", condition number {number:,.3g}"
+
+
+class PhaseMemory(BaseModel):
+    """The peak memory of a phase, or of the part that an attempt ran, beside the estimate."""
+
+    phase: Phase
+    from_step: int = Field(description="The first step of this part.")
+    step: int = Field(description="The step that came next.")
+    micro_batch_size: int
+    peak_bytes: int = Field(
+        description="The most of any rank: of torch's tensors on a GPU; on a CPU, of the process "
+        "since it began."
+    )
+    estimated_bytes: int | None = Field(
+        default=None,
+        description="The estimate for a GPU and this micro-batch; null on a CPU, with `fsdp` and "
+        "for models that cannot be estimated.",
+    )
+
+
+class MemoryMeasured(PhaseMemory, Event):
+    """A phase ended, or this attempt of it: its peak memory beside the estimate.
+
+    The search for the micro-batch size is not counted.
+    """
+
+    type: Literal["train.memory"] = "train.memory"
+    path: str = Field(description="Relative to the workdir.")
+
+    def __str__(self) -> str:
+        estimate = self.estimated_bytes
+        beside = "" if estimate is None else f", {self.peak_bytes / estimate:.0%} of the estimate"
+        return (
+            f"step {self.step}: peak memory of {self.phase.replace('_', ' ')} "
+            f"{self.peak_bytes / 1024**3:.2f} GiB{beside}, {self.micro_batch_size} at once"
+        )
 
 
 class Warned(Event):

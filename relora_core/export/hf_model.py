@@ -9,10 +9,11 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 from transformers.initialization import no_init_weights
 
+from relora_core.distributed.dtensor import is_fsdp_model
 from relora_core.distributed.world import SINGLE_PROCESS, World
 from relora_core.export.model_card import model_card
 from relora_core.files import new_folder
-from relora_core.lowrank.inject import merged_state
+from relora_core.lowrank.inject import merged_tensors
 from relora_core.spec import TrainSpec
 from relora_core.state import Counters
 from relora_core.tasks.task import TaskParts
@@ -33,8 +34,10 @@ def export(
 
     Every rank has to call it. The main rank writes, and the others return 0.
     """
+    if not (world.is_main or is_fsdp_model(model)):
+        return 0  # the main rank has the whole model too
     dtype = DTYPES[spec.export.dtype]
-    state = world.gather_to_main(merged_state(model).items(), dtype)
+    state = world.gather_to_main(merged_tensors(model), dtype)
     if not world.is_main:
         return 0
     plain = _plain_model(state, model, dtype)
@@ -55,7 +58,7 @@ def export(
 
 def merged_model(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
     """Return a plain model on the CPU that computes the same as `model`, with `dtype` weights."""
-    state = SINGLE_PROCESS.gather_to_main(merged_state(model).items(), dtype)
+    state = SINGLE_PROCESS.gather_to_main(merged_tensors(model), dtype)
     return _plain_model(state, model, dtype)
 
 

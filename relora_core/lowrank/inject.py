@@ -176,19 +176,23 @@ def frozen_parameters(model: nn.Module) -> int:
 
 
 @torch.no_grad()
-def merged_state(model: nn.Module) -> dict[str, Tensor]:
-    """Return the state dict of the plain model that computes the same. Merged weights are fp32."""
+def merged_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield the state dict of the plain model that computes the same. Merged weights are fp32.
+
+    Each layer is merged when it is asked for, so only one merged weight has to be in memory.
+    """
     layers: dict[str, LowRankLinear | FactoredLinear] = {
         **dict(low_rank_layers(model)),
         **dict(factored_layers(model)),
     }
     inside = tuple(f"{name}." for name in layers)
-    state = {
-        name: tensor for name, tensor in model.state_dict().items() if not name.startswith(inside)
-    }
+    for name, tensor in model.state_dict().items():
+        if not name.startswith(inside):
+            yield name, tensor
     for name, layer in layers.items():
-        merged = layer.merged()
-        state[f"{name}.weight"] = merged.T.contiguous() if layer.transposed else merged
+        yield (
+            f"{name}.weight",
+            layer.merged().T.contiguous() if layer.transposed else layer.merged(),
+        )
         if layer.bias is not None:
-            state[f"{name}.bias"] = layer.bias.detach()
-    return state
+            yield f"{name}.bias", layer.bias.detach()

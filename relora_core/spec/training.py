@@ -92,6 +92,11 @@ class TrainingSpec(Spec):
         default=True,
         description="Whether to use torch.compile. Where no compiler is found, it is not used.",
     )
+    deterministic: bool = Field(
+        default=False,
+        description="Use only kernels that give the same bits each time, so that two runs on GPUs "
+        "end with the same bits. It costs speed. CPUs always do.",
+    )
     log_every: Steps = Field(default=10, description="Steps between two reports of the loss.")
 
     @model_validator(mode="after")

@@ -110,7 +110,7 @@ class CausalLM:
     def measure(self, objective: nn.Module, batch: Batch) -> Tensor:
         """Return the sum of losses and the number of tokens, fp64 (2,)."""
         losses = self.sum_of_losses(objective, batch).double()
-        return torch.stack([losses, losses.new_full((), batch.targets.numel())])
+        return torch.stack([losses, batch.num_targets().double()])
 
     def evaluated(self, step: int, sums: Tensor) -> Evaluated:
         losses, tokens = sums.tolist()

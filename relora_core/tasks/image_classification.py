@@ -90,9 +90,9 @@ class ImageClassification:
         """Return four sums, fp64 (4,): losses, images, top-1 hits and top-5 hits."""
         logits = self.logits(objective, batch)  # (n, labels)
         ranked = logits.topk(min(TOP, logits.shape[1])).indices == batch.targets[:, None]
-        sums = [_losses(logits, batch.targets), ranked[:, 0].sum(), ranked.sum()]
-        losses, first, in_top = (value.double() for value in sums)
-        return torch.stack([losses, losses.new_full((), len(batch)), first, in_top])
+        losses, images = _losses(logits, batch.targets), batch.num_targets()
+        sums = losses, images, ranked[:, 0].sum(), ranked.sum()
+        return torch.stack([value.double() for value in sums])
 
     def evaluated(self, step: int, sums: Tensor) -> Evaluated:
         losses, images, first, in_top = sums.tolist()

@@ -66,8 +66,10 @@ def _head_makes_the_logits(model: PreTrainedModel) -> bool:
     was_training = model.training
     model.eval()
     try:
-        hidden = model.base_model(input_ids=tokens).last_hidden_state
-        logits = model(input_ids=tokens).logits
+        # eager, because a model from the phase before is compiled: kernels for two tokens are waste
+        with torch.compiler.set_stance("force_eager"):
+            hidden = model.base_model(input_ids=tokens).last_hidden_state
+            logits = model(input_ids=tokens).logits
         return bool(logits.any()) and torch.equal(head(hidden), logits)
     finally:
         model.train(was_training)

@@ -67,7 +67,10 @@ class Task(TaskParts, Protocol):
         """The number of sums that `measure` returns."""
 
     def measure(self, objective: nn.Module, batch: Batch) -> Tensor:
-        """Score a batch. Return sums that can be added over batches and ranks, fp64 (num_sums,)."""
+        """Score a batch, without the examples whose targets are `IGNORED`.
+
+        Return sums that can be added over batches and ranks, fp64 (num_sums,).
+        """
 
     def evaluated(self, step: int, sums: Tensor) -> Evaluated:
         """Return the evaluation event for the added sums of `measure`."""

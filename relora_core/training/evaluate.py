@@ -21,14 +21,15 @@ def evaluate(
     """Score the first examples of the validation split. The task says how many.
 
     `measure` is the measure of the task, for a model in evaluation mode. All ranks share the
-    work and get the same numbers.
+    work and get the same numbers. Every batch has the same size, because compiled kernels are for
+    one size: the last one is filled up with examples that do not count.
     """
+    batch_size = min(batch_size, math.ceil(task.evaluation_examples / world.size))
     totals = torch.zeros(task.num_sums, dtype=torch.float64, device=world.device)
     for indices in _batches_of_rank(task.evaluation_examples, world, batch_size):
-        # another rank may have one more batch: run one example along with it, and do not count it
-        chosen = indices if len(indices) else np.zeros(1, np.int64)
-        sums = measure(task.validation.examples(chosen, chosen).to(world.device))
-        totals += sums if len(indices) else 0.0
+        filled = np.resize(indices, batch_size) if len(indices) else np.zeros(batch_size, np.int64)
+        batch = task.validation.examples(filled, filled).counting(len(indices))
+        totals += measure(batch.to(world.device))
     return task.evaluated(step, world.sum(totals))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-import torch
+from relora_core.estimate.planned_run import divisors
 
 # Memory of one micro-batch on the CPU. There, running out of memory raises no exception that
 # could be caught.
@@ -12,47 +12,40 @@ _CPU_BYTES = 512 * 1024**2
 def cpu_micro_batch(per_rank: int, example_bytes: int) -> int:
     """Return the largest divisor of `per_rank` whose micro-batch takes at most half a GiB."""
     fits = _CPU_BYTES // example_bytes
-    return max(divisor for divisor in _divisors(per_rank) if divisor <= max(1, fits))
+    return max(divisor for divisor in divisors(per_rank) if divisor <= max(1, fits))
 
 
-def largest_that_fits(per_rank: int, attempt: Callable[[int], None]) -> int:
-    """Return a divisor of `per_rank` with which `attempt` does not run out of memory.
+def largest_within(
+    budget: int, at_most: int, per_rank: int, memory_of: Callable[[int], int], *, start: int = 1
+) -> int:
+    """Return the largest divisor of `per_rank` up to `at_most` whose memory is within the budget.
 
-    Start from `per_rank` and at least halve the size after each `torch.OutOfMemoryError`. Raise
-    that error if one sequence is too many.
+    `memory_of` tries a size and returns its memory. First go down from `start`, at least by half
+    each time. Then go up to sizes that are within the budget if n times the size takes at most n
+    times the memory. So from a start of 1, no attempt goes over the budget: use that where ranks
+    wait for each other within an attempt, because if one rank ran out of memory, the others would
+    wait forever. The budget, the memory and the result are the same on all ranks. The result is 1
+    even if one sequence is over the budget.
     """
-    candidate = per_rank
-    while True:
-        try:
-            attempt(candidate)
-        except torch.OutOfMemoryError:
-            if candidate == 1:
-                raise
-            candidate = halved(candidate, per_rank)
+    fits, memory = start, memory_of(start)
+    while memory > budget and fits > 1:
+        fits, at_most = halved(fits, per_rank), fits - 1
+        memory = memory_of(fits)
+    while larger := _larger_within(budget, at_most, per_rank, fits, memory):
+        needed = memory_of(larger)
+        if needed > budget:
+            at_most = larger - 1
         else:
-            return candidate
-
-
-def largest_within(budget: int, per_rank: int, memory_of: Callable[[int], int]) -> int:
-    """Return the largest divisor of `per_rank` whose memory is within the budget.
-
-    Never try a size that could go over the budget. Use it where ranks wait for each other within
-    an attempt: if one rank alone ran out of memory, the others would wait forever. `memory_of`
-    tries a size and returns its memory. The budget and the result are the same on all ranks.
-    Assume that twice the size takes at most twice the memory.
-    """
-    fits, memory = 1, memory_of(1)
-    for size in _divisors(per_rank)[1:]:
-        if memory * size > budget * fits:
-            break
-        fits, memory = size, memory_of(size)
+            fits, memory = larger, needed
     return fits
+
+
+def _larger_within(budget: int, at_most: int, per_rank: int, fits: int, memory: int) -> int | None:
+    """Return the largest size above `fits`, if its memory grows at most in proportion."""
+    sizes = (size for size in divisors(per_rank) if fits < size <= at_most)
+    return max((size for size in sizes if size * memory <= budget * fits), default=None)
 
 
 def halved(size: int, per_rank: int) -> int:
     """Return the largest divisor of `per_rank` that is at most half of `size`; `size` is over 1."""
-    return max(divisor for divisor in _divisors(per_rank) if divisor <= size // 2)
-
-
-def _divisors(number: int) -> list[int]:
-    return [divisor for divisor in range(1, number + 1) if number % divisor == 0]
+    return max(divisor for divisor in divisors(per_rank) if divisor <= size // 2)

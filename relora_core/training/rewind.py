@@ -3,7 +3,8 @@
 A rewind is due after too many steps in a row whose loss or gradient was not finite. It undoes
 all steps since the checkpoint and skips the data of these steps for good. The target of a rewind
 depends only on the step, the data and the scheduled checkpoints. So a run that is killed after a
-rewind and resumed does the same rewind again, and ends with the same bits.
+rewind and resumed does the same rewind again, and ends with the same bits, under the conditions of
+any resume (docs/method.md).
 """
 
 from collections.abc import Callable

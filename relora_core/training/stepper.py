@@ -1,45 +1,59 @@
 """One optimizer step on this rank: forward, backward, averaging, clipping, update."""
 
+import gc
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
 from relora_core.data.batch import Batch
 from relora_core.distributed.dtensor import full_tensor, is_sharded
 from relora_core.distributed.world import World
+from relora_core.errors.out_of_memory import is_out_of_memory
 from relora_core.events import Emit, Warned
 from relora_core.host_memory import keep_freed_memory, return_freed_memory
-from relora_core.models.compilation import compiles
+from relora_core.models.compilation import compiles, missing_for_compiling
 from relora_core.models.parallelize import compiled_parts
 from relora_core.optim.galore_in_backward import GaloreInBackward, with_gradients
 from relora_core.optim.optimizers import set_learning_rate, step_if
 from relora_core.spec import TrainSpec
 from relora_core.state import Counters, TrainState
 from relora_core.tasks.task import Task
-from relora_core.training.micro_batch import (
-    cpu_micro_batch,
-    halved,
-    largest_that_fits,
-    largest_within,
-)
+from relora_core.training.device_memory import DeviceMemory, memory_of
+from relora_core.training.expected_memory import ExpectedMemory, optimizer_bytes_to_come
+from relora_core.training.micro_batch import cpu_micro_batch, halved
+from relora_core.training.micro_batch_probe import MicroBatchProbe
 from relora_core.training.step_result import PendingResult
-
-_SHARE_TO_FILL = 0.9  # of a GPU's free memory, for the activations of a sharded model
+from relora_core.workdir.micro_batch_limits import MicroBatchLimits
 
 
 class Stepper:
     """Takes the optimizer steps. Call `prepare` in each phase: the trainable parameters change."""
 
-    def __init__(self, spec: TrainSpec, task: Task, world: World, emit: Emit) -> None:
+    def __init__(
+        self,
+        spec: TrainSpec,
+        task: Task,
+        world: World,
+        emit: Emit,
+        limits: MicroBatchLimits,
+        *,
+        memory: DeviceMemory | None = None,
+    ) -> None:
+        """Build the stepper of one rank. `memory` is by default that of the rank's GPU."""
         self.spec = spec
         self.task = task
         self.world = world
         self.emit = emit
+        self.limits = limits
+        self.memory = memory or memory_of(world.device)
+        self.expected: ExpectedMemory | None = None  # of the phase
         self.sequences_per_rank = spec.training.global_batch_size // world.size
         self.micro_batch_size = 1
         self._objective: nn.Module | None = None
@@ -68,12 +82,19 @@ class Stepper:
         if compiles(self.spec.training, self.world.device):
             torch.compiler.reset()
             for part in compiled_parts(self.objective):
-                part.compile()
+                part.compile(dynamic=False)
         elif self.spec.training.compile:
-            self.emit(Warned(code="no_compiler", message="no C++ compiler found: running eagerly"))
-        kept = self._kept(state.counters)
-        self.micro_batch_size = kept or self._fitting_micro_batch(model, sample)
+            missing = missing_for_compiling(self.world.device)
+            message = f"torch.compile needs {missing}: running eagerly"
+            self.emit(Warned(code="no_compiler", message=message))
+        phase = state.counters.phase
+        if self.memory is not None and phase is not None:
+            self.expected = ExpectedMemory.of(self.spec, model, phase, self.world)
         self._replica = self._replicated(state.optimizer)
+        kept = self._kept(state.counters)
+        self.micro_batch_size = kept or self._fitting_micro_batch(state, sample)
+        if isinstance(state.optimizer, GaloreInBackward):  # only now: ranks wait for each other
+            state.optimizer.mean_over_ranks = self.world.mean
         self._has_compiled = False
 
     def keep_micro_batch(self, counters: Counters) -> None:
@@ -95,7 +116,16 @@ class Stepper:
             return 0
         known = counters.micro_batches_fit == self._fit()
         kept = counters.micro_batches.get(counters.phase, 0) if known else 0
-        return self.world.minimum(kept)
+        return self.world.minimum(kept if kept <= self._at_most(counters) else 0)
+
+    def _at_most(self, counters: Counters) -> int:
+        """Return the largest size to use: less than one that ran out of memory in this phase.
+
+        The result is the same on every rank.
+        """
+        assert counters.phase is not None
+        limit = self.limits.at_most(self._fit(), counters.phase)
+        return self.world.minimum(self.sequences_per_rank if limit is None else limit)
 
     def _fit(self) -> str:
         training, device = self.spec.training, self.world.device
@@ -106,8 +136,14 @@ class Stepper:
         )
 
     def release(self) -> None:
-        """Drop the references to the model, so that its memory can be freed."""
+        """Drop the references to the model, and free its memory if nothing else refers to it.
+
+        A compiled module refers to itself, so only the garbage collector finds it.
+        """
         self._objective = self._replica = None
+        gc.collect()
+        if self.memory is not None:
+            self.memory.release()
 
     def step(
         self,
@@ -135,7 +171,7 @@ class Stepper:
         result = PendingResult(state.counters.step + 1, numbers)
         set_learning_rate(state.optimizer, learning_rate)
         step_if(numbers.isfinite().all(), state.optimizer)
-        state.optimizer.zero_grad(set_to_none=True)
+        self._forget_gradients(state)
         if not self._has_compiled:
             self._has_compiled = True
             if self.world.device.type == "cpu":
@@ -171,10 +207,14 @@ class Stepper:
 
     def _replicated(self, optimizer: Optimizer) -> nn.Module:
         """Return what averages gradients in backward, unless they are projected there first."""
-        if not isinstance(optimizer, GaloreInBackward):
-            return self.world.replicate(self.objective)
-        optimizer.mean_over_ranks = self.world.mean
-        return self.objective
+        if isinstance(optimizer, GaloreInBackward):
+            return self.objective
+        return self.world.replicate(self.objective)
+
+    def _forget_gradients(self, state: TrainState) -> None:
+        """Free the gradients. Set those of a replica to zero, because they are parts of buckets."""
+        is_replica = isinstance(self._replica, DistributedDataParallel)
+        state.optimizer.zero_grad(set_to_none=not is_replica)
 
     def _average(self, parameters: Iterable[nn.Parameter]) -> None:
         if self.world.size > 1:
@@ -186,12 +226,15 @@ class Stepper:
         """Accumulate the gradients. After out of memory, start again with smaller micro-batches."""
         step = state.counters.step
         while True:
-            state.optimizer.zero_grad(set_to_none=True)  # of an attempt that did not fit
+            self._forget_gradients(state)  # of an attempt that did not fit
             self.world.reseed(self.spec.training.seed, step)
             try:
                 return self._accumulate_gradients(model, batch)
-            except torch.OutOfMemoryError:
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
                 if not self._may_shrink():
+                    self._remember_limit(state.counters)
                     raise
             self._shrink(model, step)  # outside `except`: its traceback holds the activations
 
@@ -202,6 +245,13 @@ class Stepper:
         """
         automatic = self.spec.training.micro_batch_size == "auto"
         return automatic and self.world.size == 1 and self.micro_batch_size > 1
+
+    def _remember_limit(self, counters: Counters) -> None:
+        """Let the next attempt use a smaller micro-batch."""
+        automatic = self.spec.training.micro_batch_size == "auto"
+        if automatic and counters.phase is not None and self.micro_batch_size > 1:
+            smaller = halved(self.micro_batch_size, self.sequences_per_rank)
+            self.limits.record(self._fit(), counters.phase, smaller)
 
     def _shrink(self, model: nn.Module, step: int) -> None:
         model.zero_grad(set_to_none=True)
@@ -235,33 +285,40 @@ class Stepper:
         loss.backward()
         return loss
 
-    def _fitting_micro_batch(self, model: PreTrainedModel, sample: Batch) -> int:
+    def _fitting_micro_batch(self, state: TrainState, sample: Batch) -> int:
         wanted = self.spec.training.micro_batch_size
         if wanted != "auto":
             return min(wanted, self.sequences_per_rank)
-        if self.world.device.type == "cpu":
-            return cpu_micro_batch(self.sequences_per_rank, self.task.example_bytes(model))
+        if self.memory is None:
+            return cpu_micro_batch(self.sequences_per_rank, self.task.example_bytes(state.model))
+        assert self._replica is not None
+        at_most = self._at_most(state.counters)
+        return self._probe(self._replica.train(), state, self.memory).largest(
+            sample,
+            start=self._start(state, self.memory, at_most),
+            at_most=at_most,
+        )
 
-        def attempt(size: int) -> None:
-            try:
-                self._backward(self.objective, sample.repeated(size), targets=1)
-            finally:
-                model.zero_grad(set_to_none=True)
-                torch.cuda.empty_cache()
+    def _probe(self, model: nn.Module, state: TrainState, memory: DeviceMemory) -> MicroBatchProbe:
+        def backward(batch: Batch) -> None:
+            with self.world.no_sync(model):  # a rank that runs out of memory must not be waited for
+                self._backward(model, batch, batch.targets.numel())
 
-        if is_sharded(next(model.parameters())):
-            return self._largest_of_a_sharded_model(attempt)
-        return self.world.minimum(largest_that_fits(self.sequences_per_rank, attempt))
+        return MicroBatchProbe(
+            memory,
+            self.world,
+            self.sequences_per_rank,
+            backward,
+            partial(self._forget_gradients, state),
+            to_come=optimizer_bytes_to_come(state, self.spec, self.expected),
+        )
 
-    def _largest_of_a_sharded_model(self, attempt: Callable[[int], None]) -> int:
-        def memory_of(size: int) -> int:
-            before = torch.cuda.memory_allocated()
-            torch.cuda.reset_peak_memory_stats()
-            attempt(size)
-            return self.world.maximum(torch.cuda.max_memory_allocated() - before)
-
-        budget = self.world.minimum(int(_SHARE_TO_FILL * torch.cuda.mem_get_info()[0]))
-        return largest_within(budget, self.sequences_per_rank, memory_of)
+    def _start(self, state: TrainState, memory: DeviceMemory, at_most: int) -> int:
+        """Return the first size to try, the same on all ranks."""
+        if is_sharded(next(state.model.parameters())):
+            return 1  # ranks wait for each other within an attempt, so none may run out of memory
+        estimated = self.expected and self.expected.largest_micro_batch(memory.usable())
+        return self.world.minimum(min(estimated or at_most, at_most))
 
 
 def _require_gradients(parameters: Iterable[nn.Parameter], *, wanted: bool) -> None:

@@ -5,7 +5,6 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from transformers import PreTrainedModel
 
 from relora_core.checkpoint.checkpointer import Checkpoint, Checkpoints
@@ -22,12 +21,12 @@ from relora_core.estimate.shape_of import needs_trainer, shape_of
 from relora_core.events import Emit, Warned
 from relora_core.export.checkpoint_files import CheckpointMetadata
 from relora_core.lowrank.bitsandbytes_extra import require_bitsandbytes
-from relora_core.lowrank.frozen.codes import FP8, INT8
 from relora_core.lowrank.gradient_directions import follow_the_gradient
 from relora_core.lowrank.inject import narrow_layers
 from relora_core.lowrank.targets import abbreviated
 from relora_core.methods import build_method
 from relora_core.methods.method import Method
+from relora_core.models.arithmetic import arithmetic
 from relora_core.models.attention import one_sequence_a_row
 from relora_core.models.build import make_config
 from relora_core.models.parallelize import parallelism_of
@@ -39,6 +38,8 @@ from relora_core.state import TrainState
 from relora_core.tasks import build_task
 from relora_core.tasks.task import Task
 from relora_core.training.automatic_restarts import AutomaticRestarts
+from relora_core.training.expected_memory import multiplies_as_stored
+from relora_core.training.memory_report import MemoryReport
 from relora_core.training.restart_report import RestartReports
 from relora_core.training.rewind import Rewinder, main_rank_choice
 from relora_core.training.spectrum_report import SpectrumReport
@@ -47,6 +48,7 @@ from relora_core.training.trainer import Trainer
 from relora_core.training.warm_start import check_warm_start, load_warm_start
 from relora_core.workdir.event_log import run_log, silent
 from relora_core.workdir.lock import only_trainer
+from relora_core.workdir.micro_batch_limits import MicroBatchLimits
 
 # The hardware that multiplies a frozen weight in the type in which it is stored.
 _NEEDS = {
@@ -80,6 +82,7 @@ def train(
         init_distributed() as world,
         only_trainer(workdir, is_main=world.is_main),
         no_progress_bars(),
+        arithmetic(spec.training),
         one_sequence_a_row(),
         _report(workdir, emit, callbacks, world) as report,
     ):
@@ -110,7 +113,7 @@ def train(
         with closing(checkpoints), closing(batches):
             timeline = Timeline.of(spec)
             method = build_method(spec, timeline)
-            stepper = Stepper(spec, task, world, report)
+            stepper = Stepper(spec, task, world, report, MicroBatchLimits(workdir, world.rank))
             follow_gradient = _gradient_follower(stepper, batches, world)
 
             def build(checkpoint: Checkpoint | None) -> TrainState:
@@ -136,6 +139,7 @@ def train(
                     spec, state, timeline, workdir=workdir, world=world, emit=report
                 ),
                 restart_reports=RestartReports(spec, timeline, workdir, world, report),
+                memory=MemoryReport(workdir, world, report),
                 workdir=workdir,
                 world=world,
                 emit=report,
@@ -259,12 +263,9 @@ def _check_extras(spec: TrainSpec) -> None:
 def _check_units(spec: TrainSpec, world: World, emit: Emit) -> None:
     if not isinstance(spec.method, LowRank) or spec.method.frozen_dtype not in _NEEDS:
         return
-    dtype, precision = spec.method.frozen_dtype, spec.training.precision
-    numbers = (FP8 if dtype == "fp8" else INT8).numbers
-    if numbers.has_fast_matmul(
-        world.device, torch.bfloat16 if precision == "bf16" else torch.float32
-    ):
+    if multiplies_as_stored(spec, world.device):
         return
+    dtype, precision = spec.method.frozen_dtype, spec.training.precision
     message = (
         f"method.frozen_dtype {dtype} is no faster here, for it needs {_NEEDS[dtype]}: products "
         f"run with equal numbers in {precision} on {world.device.type}; bf16 is nearer to W"

@@ -40,6 +40,7 @@ from relora_core.tasks.task import Task
 from relora_core.training.automatic_restarts import AutomaticRestarts
 from relora_core.training.evaluate import evaluate
 from relora_core.training.loss_spikes import find_spike
+from relora_core.training.memory_report import MemoryReport
 from relora_core.training.restart_report import RestartReports
 from relora_core.training.rewind import Rewinder
 from relora_core.training.spectrum_report import SpectrumReport
@@ -66,6 +67,7 @@ class Trainer:
     rewinder: Rewinder
     spectrum: SpectrumReport
     restart_reports: RestartReports
+    memory: MemoryReport
     workdir: Path
     world: World
     emit: Emit
@@ -133,8 +135,13 @@ class Trainer:
             self._evaluate()
 
     def _prepare_stepper(self) -> None:
-        sample = self.batches.batch(self.counters.next_batch)
-        self.stepper.prepare(self.state, sample)
+        step, phase = self.counters.step, self.counters.phase
+        assert phase is not None
+        self.memory.end(step)  # of the phase before, with the switch
+        self.stepper.prepare(self.state, self.batches.batch(self.counters.next_batch))
+        size, expected = self.stepper.micro_batch_size, self.stepper.expected
+        estimated = None if expected is None else expected.peak(size)
+        self.memory.begin(step, phase, micro_batch_size=size, estimated=estimated)
 
     def _check_replicas(self, factors_hashes: Iterable[str] = ()) -> None:
         check_replicas(
@@ -294,6 +301,7 @@ class Trainer:
             self._rewind(divergence)
         self._save()
         self.checkpoints.wait()
+        self.memory.end(self.counters.step)
         self.emit(TrainStopped(step=self.counters.step))
         return False
 
@@ -302,6 +310,7 @@ class Trainer:
         self.spectrum.finish(self.state)
         self.restart_reports.finish(self.state)
         self._export(FINAL)
+        self.memory.end(self.counters.step)
         self.emit(
             TrainFinished(
                 step=self.counters.step,
@@ -313,7 +322,7 @@ class Trainer:
                 loss=self.counters.metrics["validation_loss"],
                 perplexity=self.counters.metrics.get("validation_perplexity"),
                 accuracy=self.counters.metrics.get("validation_accuracy"),
-                peak_memory_bytes=self.world.peak_memory_bytes(),
+                peak_memory_bytes=self.memory.peak_bytes,
             )
         )
 

@@ -19,7 +19,7 @@ from relora_core.errors import CheckpointError, ModelError
 from relora_core.errors.failures import reason
 from relora_core.events import WarmStarted
 from relora_core.export.from_checkpoint import load_model
-from relora_core.lowrank.inject import merged_state
+from relora_core.lowrank.inject import merged_tensors
 from relora_core.models.build import AutoModel
 from relora_core.spec.file_uris import existing_path, is_missing
 from relora_core.tasks.task import Task
@@ -94,7 +94,7 @@ def _folder(source: str) -> Path:
 def _ours(folder: Path) -> Earlier:
     """Load a checkpoint of relora. Merge low-rank layers in the full precision of W + residual."""
     metadata, model = load_model(read_checkpoint(folder))
-    return Earlier(merged_state(model), model.config.to_dict(), metadata.task.processor)
+    return Earlier(dict(merged_tensors(model)), model.config.to_dict(), metadata.task.processor)
 
 
 def _hugging_face(name: str, auto_model: AutoModel) -> Earlier:

@@ -13,6 +13,7 @@ HEARTBEAT = ".heartbeat"
 SPEC = "spec.json"  # also in each checkpoint
 STATE = "state.json"  # in each checkpoint: its counters, and all other state except tensors
 STAGED = "staged.json"  # the local copies of the spec's remote sources
+MICRO_BATCHES = "micro_batches"  # the sizes with which an attempt ran out of memory
 
 CHECKPOINTS = "checkpoints"
 MERGED = "merged"

@@ -33,6 +33,7 @@ SIGNS: dict[type[train.Event], tuple[str, str]] = {
     train.RestartReported: ("↻", RESTART),
     train.Evaluated: ("◆", GOOD),
     train.SpectrumMeasured: ("◆", MOVE),
+    train.MemoryMeasured: ("◆", MOVE),
     train.CheckpointSaved: ("▣", MOVE),
     train.Exported: ("▣", GOOD),
     train.Warned: ("!", NOTE),

@@ -9,6 +9,7 @@ from relora_core.workdir.files import (
     CHECKPOINTS,
     EVENTS,
     HEARTBEAT,
+    MICRO_BATCHES,
     REPORTS,
     SPEC,
     STAGED,
@@ -76,6 +77,11 @@ class Workdir:
     @property
     def reports(self) -> Path:
         return self.root / REPORTS
+
+    @property
+    def micro_batches(self) -> Path:
+        """The folder with the micro-batch sizes that ran out of memory."""
+        return self.root / MICRO_BATCHES
 
     @property
     def log(self) -> Path:

@@ -35,6 +35,7 @@ def restore(attempt: Attempt) -> int | None:
 
     If a checkpoint is damaged, warn and restore the one before it.
     """
+    _take_over_micro_batches(attempt.workdir)
     candidates = _candidates(attempt)
     newest = _bring_first(attempt, candidates)
     training = attempt.job.spec.train.training
@@ -43,6 +44,14 @@ def restore(attempt: Attempt) -> int | None:
         if scheduled != newest:
             _bring_first(attempt, [each for each in candidates if each.step == scheduled])
     return newest
+
+
+def _take_over_micro_batches(workdir: Workdir) -> None:
+    """Let the trainer know the sizes with which the last attempt on this node ran out of memory."""
+    for earlier in workdir.earlier():
+        if earlier.micro_batches.exists():
+            shutil.copytree(earlier.micro_batches, workdir.micro_batches)
+            return
 
 
 def _bring_first(attempt: Attempt, candidates: list[Candidate]) -> int | None:

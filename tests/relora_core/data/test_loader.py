@@ -2,12 +2,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 
 import pytest
 import torch
 
+from relora_core.data.batch import Batch
 from relora_core.data.loader import BatchLoader
 from relora_core.data.shards import TokenShards
 
@@ -104,6 +105,40 @@ def test_any_step_of_ten_billion_tokens_is_read_in_milliseconds(
         assert loader.batch(step).inputs.shape == (64, 512)
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 0.01
+
+
+class NoStream:
+    """In place of a stream, where no GPU is."""
+
+    def record_event(self) -> None: ...
+
+
+def test_the_thread_that_copies_uses_the_gpu_of_its_rank_from_its_start(
+    make_shards: MakeShards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new thread begins with the first GPU, and would make a context there."""
+    chosen: dict[str, torch.device] = {}
+    copied_by: list[str] = []
+
+    def set_device(device: torch.device) -> None:
+        chosen[threading.current_thread().name] = device
+
+    def copied(batch: Batch, _: torch.device) -> Batch:
+        copied_by.append(threading.current_thread().name)
+        return batch
+
+    monkeypatch.setattr(torch.cuda, "Stream", lambda _: NoStream())
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
+    monkeypatch.setattr(torch.cuda, "set_device", set_device)
+    monkeypatch.setattr(Batch, "pinned", lambda batch: batch)
+    monkeypatch.setattr(Batch, "to", copied)
+    device = torch.device("cuda", 3)
+    with closing(BatchLoader(make_shards(50, 3), global_batch_size=8, seed=0, device=device)) as it:
+        for step in range(3):
+            it.batch(step)
+    readers = set(copied_by) - {threading.current_thread().name}
+    assert readers == {"batches_0"}
+    assert chosen == {"batches_0": device}
 
 
 @pytest.mark.gpu

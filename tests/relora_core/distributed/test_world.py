@@ -1,6 +1,7 @@
 """A process group of one, in this process: what DDP takes care of."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,39 @@ def test_the_threads_of_the_process_group_end_although_a_replica_is_still_held(
     leave_process_group()
     wait_for(lambda: gloo_threads() == 0, seconds=10)
     assert replica.training
+
+
+def test_gradients_are_parts_of_what_ranks_send_and_take_no_memory_of_their_own(
+    world: World, model: PreTrainedModel
+) -> None:
+    replica = world.replicate(model)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    for _ in range(3):  # the buckets are built again after the first step
+        for accumulates in (True, False):
+            with world.no_sync(replica) if accumulates else nullcontext():
+                backward(replica)
+        gradients = [p.grad for p in trained if p.grad is not None]
+        storages = {g.untyped_storage().data_ptr(): g.untyped_storage().nbytes() for g in gradients}
+        assert len(gradients) == len(trained) > len(storages)
+        assert sum(storages.values()) == trainable_bytes(model)
+        for gradient in gradients:
+            gradient.zero_()
+
+
+def test_they_are_those_of_one_process(world: World, model: PreTrainedModel) -> None:
+    backward(model)
+    expected = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    backward(world.replicate(model))
+    found = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_buffers_that_no_step_changes_are_not_sent(
+    world: World, model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replica = world.replicate(model)
+    assert isinstance(replica, DistributedDataParallel)
+    monkeypatch.setattr(replica, "_distributed_broadcast_coalesced", pytest.fail)
+    backward(replica)
+    assert list(replica.module.buffers())

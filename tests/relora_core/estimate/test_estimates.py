@@ -186,10 +186,14 @@ def test_eight_bit_moments_take_a_quarter() -> None:
     assert small * 4 == normal
 
 
-def test_many_gpus_hold_their_gradients_twice() -> None:
-    memory = estimated("full_130m", gpus=4).run.phases[0].memory
-    assert memory.buckets == memory.gradients
-    assert estimated("full_130m").run.phases[0].memory.buckets == 0
+def test_several_gpus_hold_their_gradients_all_the_time_and_once() -> None:
+    together = {"global_batch_size": 32, "micro_batch_size": 8}
+    alone, many = (
+        estimated("full_130m", training=together, gpus=gpus).run.phases[0].memory for gpus in (1, 4)
+    )
+    in_one_pass = estimated("full_130m", training={**together, "global_batch_size": 8})
+    assert many.peak == alone.peak  # which accumulates
+    assert many.peak - in_one_pass.run.phases[0].memory.peak == many.gradients
 
 
 def test_the_vocabulary_of_a_trained_tokenizer_is_the_models() -> None:

@@ -22,7 +22,7 @@ from relora_core.checkpoint.checkpointer import Checkpoints, read_checkpoint
 from relora_core.checkpoint.manifest import write_manifest
 from relora_core.errors import CheckpointError, ExportError
 from relora_core.export.from_checkpoint import export_checkpoint, load_model
-from relora_core.lowrank.inject import low_rank_layers, merged_state
+from relora_core.lowrank.inject import low_rank_layers, merged_tensors
 from relora_core.methods import build_method
 from relora_core.optim.timeline import Timeline
 from relora_core.spec import PretrainedModel, PretrainedTokenizer, TrainSpec
@@ -52,7 +52,7 @@ class Run:
     def look(self, state: TrainState) -> None:
         step = state.counters.step
         self.logits[step] = logits_of(state.model)
-        self.merged[step] = {name: t.clone() for name, t in merged_state(state.model).items()}
+        self.merged[step] = {name: t.clone() for name, t in merged_tensors(state.model)}
 
 
 def logits_of(model: Any) -> Tensor:

@@ -12,8 +12,9 @@ from relora_core.lowrank.inject import (
     frozen_parameters,
     inject,
     low_rank_layers,
-    merged_state,
+    merged_tensors,
     narrow_layers,
+    num_weights,
     target_layers,
 )
 from relora_core.lowrank.linear import LowRankLinear
@@ -27,6 +28,7 @@ from relora_core.spec import (
     Targets,
 )
 from tests.relora_core.conftest import ROOT, TINY_LLAMA, MakeModel
+from tests.relora_core.estimate.live_memory import LiveMemory
 
 COMMON = {"vocab_size": 300, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
 FAMILIES: dict[str, dict[str, Any]] = {
@@ -75,8 +77,24 @@ def test_every_linear_of_the_blocks_becomes_low_rank_and_comes_out_merged(
     trained = model(tokens).logits
     assert not torch.allclose(trained, before, atol=1e-2)
     plain = AutoModelForCausalLM.from_config(model.config).eval()
-    plain.load_state_dict(merged_state(model), strict=True)
+    plain.load_state_dict(dict(merged_tensors(model)), strict=True)
     assert torch.allclose(plain(tokens).logits, trained, atol=1e-5)
+
+
+def test_merged_weights_are_made_one_by_one(make_model: MakeModel) -> None:
+    """An export on a full GPU has no room for a second model."""
+    model = make_model()
+    inject(model, METHOD)
+    reinitialize(model, step=0, restart=0, seed=0)
+    sizes = [4 * num_weights(layer) for _, layer in low_rank_layers(model)]
+    memory = LiveMemory()
+    for tensor in model.state_dict().values():
+        memory.track(tensor)
+    before = memory.now
+    with memory:
+        for _ in merged_tensors(model):
+            pass
+    assert max(sizes) <= memory.peak - before <= 4 * max(sizes) < sum(sizes) / 2
 
 
 def test_embeddings_norms_and_the_head_stay_trainable(make_model: MakeModel) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from relora_core.events import Merged, OptimizerReset, Reinitialized
-from relora_core.lowrank.inject import inject, low_rank_layers, merged_state
+from relora_core.lowrank.inject import inject, low_rank_layers, merged_tensors
 from relora_core.lowrank.restart import NewFactors, merge, reinitialize, restart
 from relora_core.spec import (
     FactorInit,
@@ -235,7 +235,7 @@ def test_the_export_after_fifty_restarts_is_that_of_one_fp32_model_with_the_same
             reference.get_parameter(f"{name}.weight").data += layer.update()
         merge(model, step=number, restart=number)
     reinitialize(model, step=50, restart=50, seed=0)
-    plain.load_state_dict(merged_state(model), strict=True)
+    plain.load_state_dict(dict(merged_tensors(model)), strict=True)
     with torch.no_grad():
         expected = reference(TOKENS).logits
         assert torch.equal(plain(TOKENS).logits, expected)

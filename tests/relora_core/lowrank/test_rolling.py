@@ -11,7 +11,7 @@ from torch.optim import AdamW
 
 from relora_core.events import Merged, OptimizerReset, Reinitialized
 from relora_core.lowrank.adam_state import AdamState
-from relora_core.lowrank.inject import inject, low_rank_layers, merged_state
+from relora_core.lowrank.inject import inject, low_rank_layers, merged_tensors
 from relora_core.lowrank.linear import LowRankLinear
 from relora_core.lowrank.optimizer_reset import clear_component
 from relora_core.lowrank.restart import NewFactors, reinitialize, restart
@@ -158,7 +158,7 @@ def test_after_many_restarts_w_is_the_fp32_sum_to_the_bit(
         restart(model, optimizer, method, step=number, number=number, new=NewFactors(0))
     for name, layer in low_rank_layers(model):
         assert torch.equal(layer.frozen.exact(), sums[name])
-        exported = merged_state(model)[f"{name}.weight"]
+        exported = dict(merged_tensors(model))[f"{name}.weight"]
         assert torch.equal(exported, sums[name] + layer.update())
 
 

@@ -64,6 +64,30 @@ def test_it_is_the_mean_over_tokens_whatever_the_batch(
     assert event.perplexity == pytest.approx(math.exp(float(losses.mean())), rel=1e-5)
 
 
+def test_all_batches_have_the_size_that_kernels_were_compiled_for(
+    task: Task, model: PreTrainedModel
+) -> None:
+    shapes: list[torch.Size] = []
+    model.base_model.register_forward_pre_hook(
+        lambda _module, _inputs, named: shapes.append(named["input_ids"].shape), with_kwargs=True
+    )
+    score(task, model, batch_size=7)
+    rounds = 5  # of 31 sequences; the last one has 3
+    assert shapes[-rounds:] == [torch.Size([7, 32])] * rounds
+
+
+def test_no_batch_is_larger_than_what_is_scored(task: Task, model: PreTrainedModel) -> None:
+    seen: list[int] = []
+    objective = task.objective(model)
+
+    def measure(batch: Batch) -> torch.Tensor:
+        seen.append(len(batch))
+        return task.measure(objective, batch)
+
+    evaluate(task, measure, CPU, step=0, batch_size=100)
+    assert seen == [31]
+
+
 def test_the_released_way_would_come_out_lower(task: Task, model: PreTrainedModel) -> None:
     """It counted one batch too many: the sum of the batches' means over their number and one."""
     losses = losses_by_token(task, model).split(4 * 32)

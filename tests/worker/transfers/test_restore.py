@@ -5,6 +5,7 @@ import pytest
 from jobs.backends import Backends
 from jobs.schemas.job import JobSpec
 from relora_core.events import CheckpointSaved
+from relora_core.workdir.micro_batch_limits import MicroBatchLimits
 from tests.worker.checkpoints import save_checkpoint, warnings
 from tests.worker.conftest import BeginAttempt, MakeSpec
 from worker.attempt.attempt import Attempt
@@ -163,3 +164,15 @@ def test_a_kill_before_a_checkpoint_is_verified_leaves_it_to_the_next_attempt(
     third = begin_attempt(job_id=first.job.id)
     assert restore(third) == 40
     assert restored(third, 40) == "only here"
+
+
+def test_micro_batches_that_were_too_large_are_known_to_the_next_attempt_on_the_node(
+    begin_attempt: BeginAttempt,
+) -> None:
+    first = first_attempt(begin_attempt, uploaded=())
+    MicroBatchLimits(first.workdir.root, 0).record("2 x h100", "low_rank", 32)
+
+    attempt = begin_attempt(job_id=first.job.id)
+    restore(attempt)
+
+    assert MicroBatchLimits(attempt.workdir.root, 0).at_most("2 x h100", "low_rank") == 32
