@@ -100,7 +100,7 @@ def around_the_loss(step: Pass) -> int:
         heads = step.sequences if shape.image_tokens is not None else step.tokens
         return _EAGER_LOSS * shape.outputs * heads
     logits = shape.outputs * step.tokens
-    chunk = logits // number_of_chunks(logits, itemsize=step.compute_bytes)
+    chunk = logits // number_of_chunks(logits, itemsize=step.compute_bytes, on_gpu=True)
     copy = step.compute_bytes * head.weights if step.autocast else 0
     with_gradient = 2 * step.compute_bytes if step.compiled else step.compute_bytes + _EAGER_LOSS
     return _FP32 * head.weights + copy + with_gradient * chunk

@@ -52,8 +52,8 @@ def _attend(
     """
     if attention_mask is None and _is_plainly_causal(module, options):
         groups = query.shape[1] // key.shape[1]
-        keys, values = repeat_kv(key, groups), repeat_kv(value, groups)
-        if faster_than_torch(query, keys):
+        if faster_than_torch(query, key):
+            keys, values = repeat_kv(key, groups), repeat_kv(value, groups)
             scale = options.get("scaling") or query.shape[-1] ** -0.5
             return causal_attention(query, keys, values, scale).transpose(1, 2).contiguous(), None
     attended, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **options)

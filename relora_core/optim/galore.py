@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from relora_core.distributed.world import SINGLE_PROCESS, World
 from relora_core.optim.subspace import (
     SubspaceAdamW,
     adam_direction,
@@ -24,9 +25,16 @@ from relora_core.optim.subspace import (
     project_back,
 )
 
+_SMALLEST = 1e-30  # of the norm of a gradient, in a denominator
+
 
 class GaloreAdamW(SubspaceAdamW):
-    """GaLore for the matrices of one group. Their state also has `projection`."""
+    """GaLore for the matrices of one group. Their state also has `projection`.
+
+    Set `world` if several ranks train: the main rank chooses P for all.
+    """
+
+    world: World = SINGLE_PROCESS
 
     def projection(
         self,
@@ -38,7 +46,7 @@ class GaloreAdamW(SubspaceAdamW):
         number: int,  # noqa: ARG002 # P is that of the gradient alone
     ) -> Tensor:
         if step % group["update_projection_every"] == 0:
-            state["projection"] = singular_vectors(gradient, group["rank"])
+            state["projection"] = singular_vectors(gradient, group["rank"], self.world)
         projection: Tensor = state["projection"]
         return projection
 
@@ -49,8 +57,16 @@ class GaloreAdamW(SubspaceAdamW):
         return project_back(direction, projection, gradient.shape)
 
 
-def singular_vectors(gradient: Tensor, rank: int) -> Tensor:
-    """Return orthonormal singular vectors: left ones (m, r) if m <= n, else right ones (n, r)."""
-    left, _, right = torch.linalg.svd(gradient, full_matrices=False)
-    vectors = left if is_wide(gradient.shape) else right.T
-    return vectors[:, :rank].contiguous()
+def singular_vectors(gradient: Tensor, rank: int, world: World = SINGLE_PROCESS) -> Tensor:
+    """Return the first r singular vectors: left ones (m, r) if m <= n, else right ones (n, r).
+
+    They are eigenvectors of G Gᵀ or Gᵀ G, whichever is smaller. This is many times faster than a
+    decomposition of G on a GPU. The main rank computes them, so that all ranks have the same bits.
+    """
+    vectors = gradient.new_empty(min(gradient.shape), rank)
+    if world.is_main:
+        square = gradient if is_wide(gradient.shape) else gradient.T
+        square = square / torch.linalg.vector_norm(square).clamp_(min=_SMALLEST)  # no underflow
+        eigenvectors = torch.linalg.eigh(square @ square.T).eigenvectors  # ascending
+        vectors.copy_(eigenvectors[:, -rank:].flip(1))
+    return world.copy_from_main(vectors)

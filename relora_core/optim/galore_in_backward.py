@@ -25,7 +25,6 @@ class GaloreInBackward(GaloreAdamW):
 
     def __init__(self, projected: dict[str, Any], *arguments: Any, **settings: Any) -> None:
         super().__init__(projected, *arguments, **settings)
-        self.mean_over_ranks: Callable[[Tensor], Tensor] = lambda gradient: gradient
         self.stand_ins: dict[nn.Parameter, nn.Parameter] = {}
         for weight in projected["params"]:
             self.stand_ins[weight] = _stand_in(weight, projected["rank"])
@@ -53,8 +52,8 @@ class GaloreInBackward(GaloreAdamW):
         group, state, stand_in = self.param_groups[0], self.state[weight], self.stand_ins[weight]
         is_new = state.get("step", 0) % group["update_projection_every"] == 0
         if is_new and stand_in.grad is None:  # the first micro-batch of the step
-            whole = self.mean_over_ranks(gradient).nan_to_num()  # a step with nan is not taken
-            state["projection"] = singular_vectors(whole, group["rank"])
+            whole = self.world.mean(gradient).nan_to_num()  # a step with nan is not taken
+            state["projection"] = singular_vectors(whole, group["rank"], self.world)
         projected = project(gradient, state["projection"])
         stand_in.grad = projected if stand_in.grad is None else stand_in.grad.add_(projected)
 

@@ -35,8 +35,8 @@ def head_loss(hidden: Tensor, head: nn.Linear, targets: Tensor, *, compiled: boo
     score = compiled_sum_of_cross_entropies if compiled else sum_of_cross_entropies
     if not torch.is_grad_enabled():
         return _score_alone(hidden, head, targets, score)
-    if hidden.is_cuda and find_spec("liger_kernel"):
-        return _liger()(head.weight, hidden, targets, head.bias)
+    if hidden.is_cuda and (liger := _liger()):
+        return liger(head.weight, hidden, targets, head.bias)
     loss: Tensor = _HeadLoss.apply(  # type: ignore[no-untyped-call] # torch's, without types
         hidden, head.weight, head.bias, targets, score
     )
@@ -115,12 +115,14 @@ def _logits(x: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
 
 def _chunks(hidden: Tensor, targets: Tensor, *, outputs: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Divide the tokens into chunks of nearly equal size: kernels are compiled for a size."""
-    count = number_of_chunks(len(hidden) * outputs, itemsize=hidden.itemsize)
+    count = number_of_chunks(len(hidden) * outputs, itemsize=hidden.itemsize, on_gpu=hidden.is_cuda)
     return zip(hidden.chunk(count), targets.chunk(count), strict=True)
 
 
 @cache
-def _liger() -> Callable[..., Tensor]:
+def _liger() -> Callable[..., Tensor] | None:
+    if not find_spec("liger_kernel"):
+        return None
     from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
 
     loss: nn.Module = LigerFusedLinearCrossEntropyLoss(reduction="sum", accum_dtype=torch.float32)

@@ -20,6 +20,7 @@ from relora_core.events import Emit, Warned
 from relora_core.host_memory import keep_freed_memory, return_freed_memory
 from relora_core.models.compilation import compiles, missing_for_compiling
 from relora_core.models.parallelize import compiled_parts
+from relora_core.optim.galore import GaloreAdamW
 from relora_core.optim.galore_in_backward import GaloreInBackward, with_gradients
 from relora_core.optim.optimizers import set_learning_rate, step_if
 from relora_core.spec import TrainSpec
@@ -93,8 +94,8 @@ class Stepper:
         self._replica = self._replicated(state.optimizer)
         kept = self._kept(state.counters)
         self.micro_batch_size = kept or self._fitting_micro_batch(state, sample)
-        if isinstance(state.optimizer, GaloreInBackward):  # only now: ranks wait for each other
-            state.optimizer.mean_over_ranks = self.world.mean
+        if isinstance(state.optimizer, GaloreAdamW):  # only now: ranks wait for each other
+            state.optimizer.world = self.world
         self._has_compiled = False
 
     def keep_micro_batch(self, counters: Counters) -> None:

@@ -8,10 +8,12 @@ the relative error of a float does not depend on its exponent.
 In a row, numbers down to 2^-13 of the largest keep all four bits. Smaller numbers lose a bit with
 each halving, and below 2^-19 all are zero.
 
-A product is one `torch.nn.functional.scaled_mm`, with a scale for each row of both factors.
+A product is one `torch.nn.functional.scaled_mm` of the bare numbers, and the scales multiply its
+result. A power of two makes no difference to the rounding, so the bits are those of the product
+with a scale for each row. Kernels for such scales are slower, or missing, on many GPUs.
 The kernels (torch 2.13, aten/src/ATen/native/cuda/ScaledBlas.cpp) need compute capability 8.9 or
 more; a row-major left factor and a column-major right one, because Hopper supports no other
-layout; an inner side and a right outer side that 16 divides; and fp32 scales, (M, 1) and (1, N).
+layout; and an inner side and a right outer side that 16 divides.
 """
 
 import torch
@@ -76,16 +78,18 @@ class E4m3:
         *,
         dtype: torch.dtype,
     ) -> Tensor:
-        ones = torch.ones(right.shape[0], 1, device=right.device)
-        return F.scaled_mm(
+        one = left_scales.new_ones(())
+        product = F.scaled_mm(
             left,
             right.view(self.dtype).T,
-            left_scales,
-            ScalingType.RowWise,
-            (ones if right_scales is None else right_scales).T,
-            ScalingType.RowWise,
+            one,
+            ScalingType.TensorWise,
+            one,
+            ScalingType.TensorWise,
             output_dtype=dtype,
             # Fast accumulation has fewer bits than fp32. Gradients need all of them, so they do
             # not use it (the rule of NVIDIA's Transformer Engine).
             use_fast_accum=right_scales is not None,
         )
+        scaled = product * left_scales.to(dtype)  # exact, as it is a power of two
+        return scaled if right_scales is None else scaled * right_scales.T.to(dtype)

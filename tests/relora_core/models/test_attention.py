@@ -108,3 +108,13 @@ def test_afterwards_transformers_attends_as_before() -> None:
     with one_sequence_a_row():
         assert ALL_ATTENTION_FUNCTIONS["sdpa"] is not sdpa_attention_forward
     assert ALL_ATTENTION_FUNCTIONS["sdpa"] is sdpa_attention_forward
+
+
+def test_grouped_keys_are_repeated_only_where_attention_is_products(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model(**{**TINY_LLAMA, "num_key_value_heads": 2, "vocab_size": 300})
+    expected = model(input_ids=TOKENS, use_cache=False).logits
+    monkeypatch.setattr(attention, "repeat_kv", pytest.fail)
+    with one_sequence_a_row():
+        assert torch.equal(model(input_ids=TOKENS, use_cache=False).logits, expected)

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from relora_core.optim.galore import GaloreAdamW
+from relora_core.distributed.world import World
+from relora_core.optim.galore import GaloreAdamW, singular_vectors
 from tests.relora_core.optim.subspaces import ADAM, Matrix, each_shape, gradients, trained, wide
 
 
@@ -116,3 +117,32 @@ def test_what_is_not_projected_trains_with_adamw() -> None:
     grads = [torch.randn(8) for _ in range(5)]
     assert torch.equal(trained(one, optimizer, grads), trained(other, adamw, grads))
     assert not matrix.any()  # it had no gradient
+
+
+class Second(World):
+    """A rank that gets from the main rank what a test made."""
+
+    made: Tensor
+
+    def copy_from_main(self, values: Tensor) -> Tensor:
+        return values.copy_(self.made)
+
+
+@each_shape
+@pytest.mark.parametrize("size", [1e-25, 1.0, 1e15])
+def test_the_projection_has_the_first_singular_vectors_of_gradients_of_any_size(
+    shape: tuple[int, int], size: float
+) -> None:
+    [gradient] = gradients(shape, 1)
+    left, _, right = torch.linalg.svd(gradient.double(), full_matrices=False)
+    expected = (left if shape[0] <= shape[1] else right.T)[:, :4]
+    found = singular_vectors(gradient * size, 4).double()
+    assert ((found * expected).sum(0).abs() - 1).abs().max() < 1e-4  # up to the sign of each
+
+
+def test_a_rank_takes_the_projection_of_the_main_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    second = Second(rank=1, size=2, device=torch.device("cpu"))
+    [gradient] = gradients((12, 20), 1)
+    object.__setattr__(second, "made", singular_vectors(gradient, 4))
+    monkeypatch.setattr(torch.linalg, "eigh", pytest.fail)
+    assert torch.equal(singular_vectors(gradient, 4, second), second.made)

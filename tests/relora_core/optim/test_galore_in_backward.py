@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from relora_core.distributed.world import World
 from relora_core.optim.galore import GaloreAdamW
 from relora_core.optim.galore_in_backward import GaloreInBackward, with_gradients
 from tests.relora_core.optim.subspaces import ADAM, each_shape
@@ -96,6 +97,15 @@ def test_a_step_that_is_not_taken_leaves_no_gradient_and_no_broken_subspace() ->
         assert not torch.equal(weight, old)
 
 
+class WithAnother(World):
+    """The main rank beside one that has this gradient."""
+
+    gradient: Tensor
+
+    def mean(self, value: Tensor) -> Tensor:
+        return (value + self.gradient) / 2
+
+
 def test_the_ranks_choose_a_subspace_from_the_mean_of_their_gradients() -> None:
     shape = (12, 20)
     [one, other] = batches(shape, 2)
@@ -106,7 +116,8 @@ def test_the_ranks_choose_a_subspace_from_the_mean_of_their_gradients() -> None:
     backward(theirs, other)
     gradient = next(theirs.parameters()).grad
     assert gradient is not None
-    optimizer.mean_over_ranks = lambda mine: (mine + gradient) / 2
+    optimizer.world = WithAnother(rank=0, size=1, device=torch.device("cpu"))
+    object.__setattr__(optimizer.world, "gradient", gradient)
     backward(model, one)
     backward(both, torch.cat([one, other]))
     mine, expected = (

@@ -83,3 +83,20 @@ def test_without_bitsandbytes_the_error_names_the_extra(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)  # as if it were not installed
     with pytest.raises(ModelError, match=r"pip install -e '\.\[quantization\]'"):
         build_optimizer(model(), Adamw8bitOptimizer(name="adamw_8bit"))
+
+
+def test_adamw_8bit_waits_for_the_device_once_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bitsandbytes.optim import optimizer as of_bitsandbytes
+
+    waited: list[object] = []
+    monkeypatch.setattr(of_bitsandbytes, "sync_gpu", waited.append)  # after each parameter
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: waited.append("step"))
+    layers = model()
+    optimizer = build_optimizer(layers, Adamw8bitOptimizer(name="adamw_8bit"))
+    for parameter in layers.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    assert waited == ["step"]
+    of_bitsandbytes.sync_gpu(layers[0].weight)  # as it was
+    assert len(waited) == 2
