@@ -1,5 +1,7 @@
 """How often a run compiles its model: once for training and once for evaluation in each phase."""
 
+import gc
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from relora_core.tasks.token_loss import sum_of_cross_entropies
 from relora_core.training.stepper import Stepper
 from relora_core.training.train import train
 from tests.relora_core.conftest import MakeModel, MakeSpec, Recorder
+from tests.relora_core.training.cards import ListedMemory
 from tests.relora_core.training.test_micro_batch_probe import (
     SEQUENCES,
     MakeStepper,
@@ -100,3 +103,24 @@ def test_to_look_at_the_head_compiles_nothing(graphs: list[Graph], make_model: M
     model.base_model.compile()  # as in the phase before
     next_token_objective(model, compiled=True)
     assert graphs == []
+
+
+@pytest.mark.usefixtures("graphs")
+def test_a_compiled_model_is_freed_before_another_one_is_loaded(
+    make_stepper: MakeStepper,
+) -> None:
+    """A compiled module refers to itself, and on a GPU nothing else collects garbage."""
+    memory = ListedMemory(100, {})
+    stepper, state, batch = make_stepper(memory, training={"compile": True, "micro_batch_size": 4})
+    stepper.prepare(state, batch)
+    stepper.step(state, batch, 1e-3)
+    weight = weakref.ref(next(state.model.parameters()))
+    gc.collect()
+    gc.disable()
+    try:
+        del state
+        assert weight() is not None
+        stepper.release()
+        assert weight() is None
+    finally:
+        gc.enable()
