@@ -17,18 +17,19 @@ def build(model: nn.Module, spec: BaseOptimizer) -> Optimizer:
     require_bitsandbytes("optimizer.name adamw_8bit", instead="adamw")
     from bitsandbytes.optim.adamw import AdamW8bit
 
-    class OneWait(AdamW8bit):  # type: ignore[misc] # bitsandbytes has no types
+    class OneWait(AdamW8bit):
         """Waits for the device once a step, and not after the update of each parameter."""
 
         @torch.no_grad()
-        def step(self, closure: None = None) -> None:
+        def step(self, closure: None = None) -> None:  # type: ignore[override] # as ours
             with _without_waiting():
-                super().step(closure)
+                super().step(closure)  # type: ignore[no-untyped-call]
             if torch.cuda.is_initialized():
                 torch.cuda.synchronize()
 
     groups = parameter_groups(model, spec)
-    optimizer: Optimizer = OneWait(groups, lr=spec.learning_rate, betas=spec.betas, eps=spec.eps)
+    rates = {"lr": spec.learning_rate, "betas": spec.betas, "eps": spec.eps}
+    optimizer: Optimizer = OneWait(groups, **rates)  # type: ignore[no-untyped-call]
     return optimizer
 
 

@@ -98,5 +98,4 @@ def test_adamw_8bit_waits_for_the_device_once_a_step(monkeypatch: pytest.MonkeyP
         parameter.grad = torch.ones_like(parameter)
     optimizer.step()
     assert waited == ["step"]
-    of_bitsandbytes.sync_gpu(layers[0].weight)  # as it was
-    assert len(waited) == 2
+    assert vars(of_bitsandbytes)["sync_gpu"] == waited.append  # as it was
