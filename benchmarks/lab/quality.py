@@ -185,5 +185,7 @@ def _screening(experiment: Experiment, results: Results) -> Iterator[str]:
     yield f"| arm | perplexity | {' | '.join(f'against `{name}`' for name, _ in against)} |"
     yield f"| --- | ---: |{' ---: |' * len(against)}"
     for arm, record in sorted(best, key=lambda each: each[1].loss):
-        cells = [percent(record.loss - other) for _, other in against]
+        cells = [
+            "" if name == arm.name else percent(record.loss - other) for name, other in against
+        ]
         yield f"| {' | '.join([arm.title, f'{math.exp(record.loss):.2f}', *cells])} |"
