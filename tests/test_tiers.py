@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,14 @@ def test_ci_installs_what_a_skipped_test_tells_people_to_install() -> None:
     }
     (packages,) = re.findall(r"^packages=\((.*)\)$", CI, re.M)
     assert {"g++", "python3-dev"} <= told <= set(packages.split())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Synchronization debug mode is a prototype feature and does not yet detect all of them",
+        "TensorFloat32 tensor cores for float32 matrix multiplication available but not enabled.",
+    ],
+)
+def test_what_torch_says_once_on_a_gpu_fails_no_test(text: str) -> None:
+    warnings.warn(text, UserWarning, stacklevel=1)

@@ -1,11 +1,11 @@
 """What is said of another server's failure."""
 
-import httpx2
 import pytest
 from huggingface_hub.errors import HfHubHTTPError
 
 from relora_core.errors.failures import reason, summary
 
+httpx2 = pytest.importorskip("httpx2", reason="comes with huggingface_hub 2")
 ANSWER = "what only this machine can read"
 
 

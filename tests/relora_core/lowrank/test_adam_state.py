@@ -2,7 +2,6 @@ from typing import Any
 
 import pytest
 import torch
-from bitsandbytes.functional import dequantize_blockwise, quantize_blockwise
 from torch import Tensor, nn
 
 from relora_core.lowrank.adam_state import AdamState
@@ -25,6 +24,8 @@ def state_of(name: str, size: int = SIZE) -> dict[str, Any]:
 
 def decoded(state: dict[str, Any], number: int) -> Tensor:
     """As bitsandbytes itself reads the moment."""
+    from bitsandbytes.functional import dequantize_blockwise
+
     return dequantize_blockwise(
         state[f"state{number}"],
         absmax=state[f"absmax{number}"],
@@ -60,6 +61,8 @@ def test_zeroed_codes_of_the_first_moment_would_be_large_and_negative() -> None:
 
 
 def test_quantizing_zeros_anew_would_not_clear_them_either() -> None:
+    from bitsandbytes.functional import dequantize_blockwise, quantize_blockwise
+
     moment = torch.zeros(256)
     moment[0] = 1.0
     codes, blocks = quantize_blockwise(moment, code=state_of("adamw_8bit")["qmap1"], blocksize=256)

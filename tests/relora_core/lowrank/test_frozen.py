@@ -3,7 +3,6 @@ from typing import get_args
 
 import pytest
 import torch
-from bitsandbytes.functional import get_4bit_type
 from torch import Tensor
 
 from relora_core.errors import ModelError
@@ -181,6 +180,8 @@ def test_fp8_has_a_power_of_two_for_each_row_and_four_bits_of_each_number() -> N
 
 
 def test_nf4_is_one_fp32_product_of_a_level_and_a_scale_so_the_same_on_every_device() -> None:
+    from bitsandbytes.functional import get_4bit_type
+
     frozen = build_frozen(weight(), "nf4")
     codes, scales = frozen.get_parameter("codes"), frozen.get_parameter("scales")
     pairs = torch.stack([codes >> 4, codes & 15], dim=-1).view(ROWS, COLUMNS)
