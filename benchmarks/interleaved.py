@@ -1,8 +1,10 @@
 """Train contenders in turns: each is a process that trains only during its turn.
 
-All prepare at the same time: they build the model, compile and warm up. After that at most one of
-them computes. So each keeps its compiled code and its caches in memory and has its own memory peak,
-and other load on the machine affects all of them equally.
+First each prepares: it builds the model, compiles, warms up and hands back the memory that it does
+not need while it rests. All prepare at the same time, or one after the other where the memory of
+the device does not hold them all. After that at most one of them computes. So each keeps its
+compiled code and its caches in memory and has its own memory peak, and other load on the machine
+affects all of them equally.
 """
 
 import time
@@ -151,26 +153,34 @@ class ContenderProcess:
 
 @contextmanager
 def contender_processes(
-    contenders: Sequence[Contender], *, device: str
+    contenders: Sequence[Contender], *, device: str, together: bool = True
 ) -> Iterator[list[ContenderProcess]]:
-    """Start a process for each contender. Yield them when all are ready."""
+    """Start a process for each contender. Yield them when all are ready.
+
+    Unless they prepare `together`, each starts when the one before it rests.
+    """
     threads = torch.get_num_threads()
     with ExitStack() as stack:
-        started = [
-            stack.enter_context(ContenderProcess(contender, device=device, threads=threads))
-            for contender in contenders
-        ]
-        for process in started:
+        started = []
+        for contender in contenders:
+            process = ContenderProcess(contender, device=device, threads=threads)
+            started.append(stack.enter_context(process))
+            if not together:
+                process.wait_until_ready()
+        for process in started if together else ():
             process.wait_until_ready()
         yield started
 
 
 def run_interleaved(
-    contenders: Sequence[Contender], *, device: str, rounds: int, steps: int
+    contenders: Sequence[Contender], *, device: str, rounds: int, steps: int, together: bool = True
 ) -> dict[str, list[TimedSteps]]:
-    """Return the turns of each contender, one per round. Every second round is reversed."""
+    """Return the turns of each contender, one per round. Every second round is reversed.
+
+    `together` says whether they prepare at the same time.
+    """
     turns: dict[str, list[TimedSteps]] = {contender.name: [] for contender in contenders}
-    with contender_processes(contenders, device=device) as ready:
+    with contender_processes(contenders, device=device, together=together) as ready:
         for number in range(rounds):
             for process in ready if number % 2 == 0 else reversed(ready):
                 turns[process.name].append(process.turn(steps))

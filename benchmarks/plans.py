@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 import torch
 
@@ -17,11 +18,15 @@ from benchmarks.pauses import measure_pauses
 from benchmarks.results import Comparison, Results
 from benchmarks.scaling import TIMES, Scaling, measure_scaling
 from benchmarks.workloads import MethodName, Workload, narrow, preset
+from relora_core.estimate import estimate
+from relora_core.estimate.gpus import USABLE
 from relora_core.tasks import build_task
 
 Progress = Callable[[str], None]
-# The batch sizes with which two contenders at a time fit in the 80 GB of one GPU.
+Save = Callable[[Results], None]
+# The batch sizes with which one contender trains while the others rest in the 80 GB of one GPU.
 _GPU_BATCHES = {"llama_130m": 64, "llama_350m": 32, "llama_1b": 16}
+CUDA_CONTEXT_BYTES = 1 << 29  # of each process, beside torch's memory
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,15 @@ class Contest:
     rounds: int
     steps: int  # timed, of each turn
 
+    def peak_bytes(self, contender: str) -> int:
+        """Return the memory that a contender of this project needs at its peak, as estimated."""
+        workload, method = _workload_of(contender, self.workload)
+        return estimate(workload.spec(method)).run.peak_bytes + CUDA_CONTEXT_BYTES
+
+    def fits_together(self, memory: int) -> bool:
+        """Return whether all contenders at their peaks fit in the memory of a GPU."""
+        return sum(map(self.peak_bytes, self.contenders)) <= USABLE * memory
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -44,6 +58,14 @@ class Plan:
     packing_copies: int = 0  # copies of the corpus; 0: not measured
     scaling: Sequence[Workload] = ()
     rounds: int = 3  # of the measurements that are no contest
+
+    def only(self, name: str) -> Self:
+        """Return a plan of one contest. Raise `ValueError` with the known names if it is none."""
+        chosen = [contest for contest in self.contests if contest.name == name]
+        if not chosen:
+            known = ", ".join(contest.name for contest in self.contests)
+            raise ValueError(f"no contest is named {name!r}; on this device there are {known}")
+        return replace(self, contests=chosen, pauses=None, packing_copies=0, scaling=())
 
 
 def cpu_plan(*, quick: bool, rounds: int | None = None) -> Plan:
@@ -77,13 +99,30 @@ def gpu_plan(*, quick: bool, rounds: int | None = None) -> Plan:
     return Plan(device="cuda", quick=quick, contests=contests)
 
 
-def measure(plan: Plan, *, cache: Path, progress: Progress) -> Results:
+def measure(plan: Plan, *, cache: Path, progress: Progress, save: Save | None = None) -> Results:
+    """Measure the plan. Call `save` with what is known after each contest and at the end."""
     started = time.monotonic()
-    machine, now = describe_machine(), datetime.now(UTC).replace(microsecond=0)
-    comparisons = {}
+    results = Results(
+        machine=describe_machine(),
+        measured_at=datetime.now(UTC).replace(microsecond=0),
+        quick=plan.quick,
+        seconds=0.0,
+        load_average_after=load_average(),
+        comparisons={},
+    )
+
+    def known(**parts: object) -> Results:
+        """Return the results with new parts, and save them."""
+        passed = {"seconds": round(time.monotonic() - started, 1)}
+        more = results.model_copy(update={**parts, **passed, "load_average_after": load_average()})
+        if save is not None:
+            save(more)
+        return more
+
     for contest in plan.contests:
         progress(f"{contest.name}: {', '.join(contest.contenders)} prepare and take turns ...")
-        comparisons[contest.name] = _compare(contest, plan.device, cache)
+        compared = _compare(contest, plan.device, cache)
+        results = known(comparisons={**results.comparisons, contest.name: compared})
     pauses = packing = None
     if plan.pauses is not None:
         progress("restarts and checkpoints ...")
@@ -92,17 +131,7 @@ def measure(plan: Plan, *, cache: Path, progress: Progress) -> Results:
         progress("tokenize and pack ...")
         packing = measure_packing(copies=plan.packing_copies, rounds=plan.rounds, cache=cache)
     scaling = _scaling(plan, cache, progress)
-    return Results(
-        machine=machine,
-        measured_at=now,
-        quick=plan.quick,
-        seconds=round(time.monotonic() - started, 1),
-        load_average_after=load_average(),
-        comparisons=comparisons,
-        pauses=pauses,
-        packing=packing,
-        scaling=scaling,
-    )
+    return known(pauses=pauses, packing=packing, scaling=scaling)
 
 
 def _scaling(plan: Plan, cache: Path, progress: Progress) -> Scaling | None:
@@ -119,22 +148,34 @@ def _compare(contest: Contest, device: Device, cache: Path) -> Comparison:
     workload = contest.workload
     build_task(workload.spec("full"), cache=cache, emit=silent)  # prepare the data once
     contenders = [_contender(name, workload, device, cache) for name in contest.contenders]
-    turns = run_interleaved(contenders, device=device, rounds=contest.rounds, steps=contest.steps)
-    gpu = torch.cuda.get_device_name() if device == "cuda" else None
+    on_gpu = device == "cuda"
+    turns = run_interleaved(
+        contenders,
+        device=device,
+        rounds=contest.rounds,
+        steps=contest.steps,
+        together=not on_gpu or contest.fits_together(torch.cuda.mem_get_info()[0]),
+    )
+    gpu = torch.cuda.get_device_name() if on_gpu else None
     return Comparison.of(workload, turns, steps=contest.steps, gpu=gpu)
 
 
 def _contender(name: str, workload: Workload, device: Device, cache: Path) -> Contender:
-    ours: dict[str, MethodName] = {"full": "full", "lora": "lora", "relora": "relora"}
-    if name in ours:
-        return Ours(name, workload, ours[name], cache)
-    if name in ("relora_int8", "relora_fp8"):
-        stored = replace(workload, frozen_dtype=name.removeprefix("relora_"))
-        return Ours(name, stored, "relora", cache)
     if name == "peft_trainer":
         return PeftTrainer(workload, cache, device)
-    assert name == "peft_compiled", name
-    return PeftCompiled(workload, cache, device)
+    if name == "peft_compiled":
+        return PeftCompiled(workload, cache, device)
+    mine, method = _workload_of(name, workload)
+    return Ours(name, mine, method, cache)
+
+
+def _workload_of(name: str, workload: Workload) -> tuple[Workload, MethodName]:
+    """Return what a contender of this project trains, and its method."""
+    ours: dict[str, MethodName] = {"full": "full", "lora": "lora", "relora": "relora"}
+    if name in ours:
+        return workload, ours[name]
+    assert name in ("relora_int8", "relora_fp8"), name
+    return replace(workload, frozen_dtype=name.removeprefix("relora_")), "relora"
 
 
 def _deeper(workload: Workload) -> Workload:

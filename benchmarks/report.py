@@ -32,7 +32,7 @@ TITLES = {
 def write_page() -> None:
     results = read_results()
     PAGE.write_text(with_measured(PAGE.read_text(), measured_part(results)))
-    if cpu := results["cpu"]:
+    if (cpu := results["cpu"]) and "speed" in cpu.comparisons:
         PICTURE.write_bytes(picture(cpu.comparisons["speed"], TITLES))
 
 

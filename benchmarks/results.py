@@ -14,7 +14,7 @@ from benchmarks.packing import Packing
 from benchmarks.pauses import Pauses
 from benchmarks.scaling import Scaling
 from benchmarks.workloads import Workload
-from relora_core.estimate import GPUS, estimate
+from relora_core.estimate import GPUS, estimate, known_gpu
 
 FOLDER = Path(__file__).parent / "results"
 
@@ -126,6 +126,22 @@ class Results(BaseModel):
     packing: Packing | None = None
     scaling: Scaling | None = None
 
+    def beside(self, before: Self | None) -> Self:
+        """Return these results with those that only `before` has.
+
+        It has to be of the same commit, processor and GPU. Otherwise its numbers are dropped.
+        """
+        if before is None or _origin(before.machine) != _origin(self.machine):
+            return self
+        return self.model_copy(
+            update={
+                "comparisons": {**before.comparisons, **self.comparisons},
+                "pauses": self.pauses or before.pauses,
+                "packing": self.packing or before.packing,
+                "scaling": self.scaling or before.scaling,
+            }
+        )
+
     def write(self, file: Path) -> None:
         file.write_text(self.model_dump_json(indent=1) + "\n")
 
@@ -134,10 +150,8 @@ class Results(BaseModel):
         return cls.model_validate_json(file.read_text())
 
 
-def gpu_key(name: str | None) -> str | None:
-    """Return the name of a GPU in `relora_core.estimate`, or None if it is unknown there."""
-    words = (name or "").lower().replace("-", " ").split()
-    return next((key for key in GPUS if key in words), None)
+def _origin(machine: Machine) -> tuple[str, str, str | None]:
+    return machine.commit, machine.cpu, machine.gpu
 
 
 def _measured(
@@ -148,7 +162,7 @@ def _measured(
     if name not in {"full", "relora"}:
         return measured
     phase = estimate(workload.spec("full" if name == "full" else "relora")).run.phases[-1]
-    known = gpu_key(gpu)
+    known = known_gpu(gpu or "")
     share = measured.median / GPUS[known].bf16_flops if known else None
     return measured.model_copy(
         update={

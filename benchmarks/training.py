@@ -16,7 +16,7 @@ import torch
 from benchmarks import report
 from benchmarks.figures import medians
 from benchmarks.plans import cpu_plan, gpu_plan, measure
-from benchmarks.results import FOLDER
+from benchmarks.results import FOLDER, Results
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,12 +27,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan = (gpu_plan if options.device == "cuda" else cpu_plan)(
         quick=options.quick, rounds=options.rounds
     )
+    if options.contest:
+        try:
+            plan = plan.only(options.contest)
+        except ValueError as error:
+            print(error, file=sys.stderr)
+            return 2
+    file = FOLDER / f"{options.device}.json"
+    before = Results.read(file) if options.contest and file.exists() else None
+
+    def save(results: Results) -> None:
+        if options.save:
+            FOLDER.mkdir(exist_ok=True)
+            results.beside(before).write(file)
+            report.write_page()
+
     with tempfile.TemporaryDirectory(prefix="relora-bench-") as cache:
-        results = measure(plan, cache=Path(cache), progress=_progress)
-    if options.save:
-        FOLDER.mkdir(exist_ok=True)
-        results.write(FOLDER / f"{options.device}.json")
-        report.write_page()
+        results = measure(plan, cache=Path(cache), progress=_progress, save=save)
     print(report.as_text(results, options.device))
     if options.json:
         print(json.dumps(medians(results, options.device)))
@@ -45,8 +56,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="end with one line of JSON: medians")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--rounds", type=_rounds, help="turns of each contender")
+    parser.add_argument("--contest", help="one comparison alone, such as llama_1b or speed")
     parser.add_argument(
-        "--save", action="store_true", help="write benchmarks/results/ and docs/performance.md"
+        "--save",
+        action="store_true",
+        help="write benchmarks/results/ and docs/performance.md, after each comparison",
     )
     return parser
 

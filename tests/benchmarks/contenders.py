@@ -24,6 +24,16 @@ class Counting:
 
 
 @dataclass(frozen=True)
+class Preparing(Counting):
+    """Says, too, when its process starts."""
+
+    def train(self, between_steps: Callable[[], None]) -> None:
+        with self.log.open("a") as file:
+            file.write(f"{self.name}-starts\n")
+        super().train(between_steps)
+
+
+@dataclass(frozen=True)
 class Failing:
     name: str
 

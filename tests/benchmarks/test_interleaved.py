@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.interleaved import WARM_UP_STEPS, ContenderFailed, run_interleaved
-from tests.benchmarks.contenders import STEP_SECONDS, Counting, Failing
+from tests.benchmarks.contenders import STEP_SECONDS, Counting, Failing, Preparing
 
 pytestmark = pytest.mark.slow
 
@@ -23,6 +23,19 @@ def test_one_trains_at_a_time_and_every_second_round_goes_backwards(tmp_path: Pa
         assert len(mine) == 2
         assert all(3 * STEP_SECONDS <= turn.seconds < 1 for turn in mine)
         assert all(turn.peak_bytes > 1e6 for turn in mine)
+
+
+@pytest.mark.usefixtures("forked")
+@pytest.mark.integration
+def test_where_memory_is_short_one_starts_when_the_one_before_it_rests(tmp_path: Path) -> None:
+    log = tmp_path / "steps"
+    contenders = [Preparing("first", log), Preparing("second", log)]
+    run_interleaved(contenders, device="cpu", rounds=1, steps=1, together=False)
+    prepared = log.read_text().split()[: 2 * (1 + WARM_UP_STEPS)]
+    assert prepared == [
+        *("first-starts", *["first"] * WARM_UP_STEPS),
+        *("second-starts", *["second"] * WARM_UP_STEPS),
+    ]
 
 
 @pytest.mark.integration

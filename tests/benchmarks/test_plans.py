@@ -12,6 +12,7 @@ from benchmarks.workloads import Workload
 from relora_core.presets import MODELS
 from relora_core.spec import ReloraMethod
 
+GIB = 1 << 30
 ISSUED = {
     "relora_over_full",
     "relora_over_peft_trainer",
@@ -44,7 +45,11 @@ def tiny_plan(corpus: Path, *contenders: str) -> Plan:
 @pytest.mark.usefixtures("forked")
 @pytest.mark.integration
 def test_a_run_gives_every_figure_that_it_measured(small_corpus: Path, tmp_path: Path) -> None:
-    results = measure(tiny_plan(small_corpus, "full", "relora"), cache=tmp_path, progress=print)
+    saved: list[Results] = []
+    plan = tiny_plan(small_corpus, "full", "relora")
+    results = measure(plan, cache=tmp_path, progress=print, save=saved.append)
+    assert [list(each.comparisons) for each in saved[:2]] == [["speed"], ["speed", "memory"]]
+    assert saved[-1] == results
     found = json.loads(json.dumps(medians(results, "cpu")))
     assert found.keys() >= ISSUED
     missing = {name for name in ISSUED if found[name] is None}
@@ -95,6 +100,24 @@ def test_every_workload_of_the_gpu_may_have_its_frozen_weights_in_8_bits(dtype: 
         spec = replace(contest.workload, frozen_dtype=dtype).spec("relora")
         assert isinstance(spec.method, ReloraMethod)
         assert (spec.method.frozen_dtype, spec.training.precision) == (dtype, "bf16")
+
+
+def test_contenders_prepare_at_the_same_time_where_the_card_holds_them_all() -> None:
+    llama_1b = gpu_plan(quick=False).contests[-1]
+    peaks = [llama_1b.peak_bytes(name) / GIB for name in llama_1b.contenders]
+    assert peaks[0] == max(peaks)  # full rank
+    assert sum(peaks) > 80
+    assert not llama_1b.fits_together(80 * GIB)
+    assert llama_1b.fits_together(141 * GIB)
+    assert max(peaks) < 0.5 * 80  # one that trains leaves room for those that rest
+
+
+def test_one_contest_can_be_asked_for() -> None:
+    plan = cpu_plan(quick=False).only("memory")
+    assert [contest.name for contest in plan.contests] == ["memory"]
+    assert (plan.pauses, plan.packing_copies, plan.scaling) == (None, 0, ())
+    with pytest.raises(ValueError, match="'llama_1b'; on this device there are speed, memory"):
+        cpu_plan(quick=False).only("llama_1b")
 
 
 def test_rounds_can_be_asked_for() -> None:

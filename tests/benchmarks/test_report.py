@@ -96,3 +96,27 @@ def test_a_figure_without_goal_or_results_has_no_verdict() -> None:
     assert figure.verdict(results()) == "missed"
     assert figure.verdict(None) == ""
     assert replace(figure, goal=None).verdict(results()) == ""
+
+
+def test_one_contest_joins_those_that_were_measured_before() -> None:
+    before = results()
+    again = before.model_copy(
+        update={
+            "comparisons": {"memory": before.comparisons["memory"].model_copy(update={"steps": 7})},
+            "pauses": None,
+        }
+    )
+    joined = again.beside(before)
+    assert {name: each.steps for name, each in joined.comparisons.items()} == {
+        "speed": 1,
+        "memory": 7,
+    }
+    assert joined.pauses == before.pauses
+    assert again.beside(None) == again
+
+
+def test_numbers_of_another_commit_are_not_mixed_in() -> None:
+    before = results()
+    other = before.machine.model_copy(update={"commit": "a newer one"})
+    now = before.model_copy(update={"machine": other, "comparisons": {}})
+    assert now.beside(before) == now
