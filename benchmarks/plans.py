@@ -121,7 +121,7 @@ def measure(plan: Plan, *, cache: Path, progress: Progress, save: Save | None = 
 
     for contest in plan.contests:
         progress(f"{contest.name}: {', '.join(contest.contenders)} prepare and take turns ...")
-        compared = _compare(contest, plan.device, cache)
+        compared = compare(contest, plan.device, cache)
         results = known(comparisons={**results.comparisons, contest.name: compared})
     pauses = packing = None
     if plan.pauses is not None:
@@ -144,7 +144,7 @@ def _scaling(plan: Plan, cache: Path, progress: Progress) -> Scaling | None:
     )
 
 
-def _compare(contest: Contest, device: Device, cache: Path) -> Comparison:
+def compare(contest: Contest, device: Device, cache: Path) -> Comparison:
     workload = contest.workload
     build_task(workload.spec("full"), cache=cache, emit=silent)  # prepare the data once
     contenders = [_contender(name, workload, device, cache) for name in contest.contenders]

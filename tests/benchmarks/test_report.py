@@ -98,6 +98,7 @@ def test_a_figure_without_goal_or_results_has_no_verdict() -> None:
     assert replace(figure, goal=None).verdict(results()) == ""
 
 
+@pytest.mark.integration
 def test_one_contest_joins_those_that_were_measured_before() -> None:
     before = results()
     again = before.model_copy(
@@ -115,6 +116,7 @@ def test_one_contest_joins_those_that_were_measured_before() -> None:
     assert again.beside(None) == again
 
 
+@pytest.mark.integration
 def test_numbers_of_another_commit_are_not_mixed_in() -> None:
     before = results()
     other = before.machine.model_copy(update={"commit": "a newer one"})
