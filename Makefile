@@ -54,7 +54,7 @@ requirements: | $(BIN)/python ## Pin and hash anew what the images install, afte
 	echo torch | $(PIN_AND_HASH) --output-file requirements/torch.txt -
 	$(PIN_AND_HASH) --extra server --output-file requirements/server.txt pyproject.toml
 	echo torch | $(PIN_AND_HASH) --excludes /dev/stdin --output-file requirements/worker.txt pyproject.toml \
-		--extra worker --extra quantization --extra trackers --extra vision
+		--extra worker --extra quantization --extra sensors --extra trackers --extra vision
 
 lint: $(VENV)/installed-dev dashboard/node_modules/.package-lock.json ## Check format, style, types and import rules.
 	$(NPM) --silent run check

@@ -11,6 +11,7 @@ import os
 import platform
 import resource
 import sys
+from pathlib import Path
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # the numbers of mallopt's parameters in malloc.h
 
@@ -39,6 +40,14 @@ def peak_of_process() -> int:
     """Return the peak resident memory of this process, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def resident_of_process() -> int | None:
+    """Return the resident memory of this process, in bytes, or None if the system has no /proc."""
+    file = Path("/proc/self/statm")
+    if not file.exists():
+        return None
+    return int(file.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _glibc() -> ctypes.CDLL | None:

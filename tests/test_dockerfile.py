@@ -187,7 +187,7 @@ def test_a_list_of_requirements_names_no_host(name: str) -> None:
     ("lists", "extras"),
     [
         (["server"], ["server"]),
-        (["torch", "worker"], ["worker", "quantization", "trackers", "vision"]),
+        (["torch", "worker"], ["worker", "quantization", "sensors", "trackers", "vision"]),
     ],
 )
 def test_an_image_has_all_that_its_extras_ask_for(lists: list[str], extras: list[str]) -> None:

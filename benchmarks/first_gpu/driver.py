@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
@@ -45,7 +45,7 @@ class Driver:
     device: str
     scratch: Path
     file: Path
-    origin: dict[str, object]
+    origin: Mapping[str, object]
     deadline: float
     tell: Callable[[str], None]
     slower: float = 1.0  # factor of the parts' limits

@@ -35,11 +35,11 @@ def look(setting: Setting) -> Results:
 
     import relora_core.training.train  # noqa: F401 # whether it loads here is the question
     from relora_core.lowrank.frozen.codes import FP8, INT8
-    from relora_core.models.compilation import compiler_found
+    from relora_core.models.compilation import missing_for_compiling
 
     device = torch.device(setting.device)
     yield "transformers", transformers.__version__
-    yield "compiles", compiler_found(device)
+    yield "missing_for_compiling", missing_for_compiling(device)
     yield (
         "multiplies_as_stored",
         {

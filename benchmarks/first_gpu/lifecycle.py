@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from benchmarks.first_gpu.part import PartFailed, Results, Setting
 from benchmarks.first_gpu.runs import Run, run, short_spec
@@ -25,7 +25,7 @@ def of_adamw_8bit(setting: Setting) -> Results:
     yield from _live(setting, "adamw-8bit", optimizer={"name": "adamw_8bit"})
 
 
-def _live(setting: Setting, name: str, **parts: dict[str, Any]) -> Results:
+def _live(setting: Setting, name: str, **parts: Any) -> Results:
     """Compare a run with one that is stopped and resumed, and load the model that it exports."""
     spec = short_spec(setting, steps=STEPS, **parts)
     whole = run(spec, setting, f"{name}-whole")
@@ -53,7 +53,8 @@ def _stopped_and_resumed(spec: TrainSpec, setting: Setting, name: str) -> Run:
 
 def _exported_loss(setting: Setting, whole: Run) -> float:
     """Return the loss of the exported model on tokens in order, by transformers alone."""
-    model = AutoModelForCausalLM.from_pretrained(whole.folder / FINAL).to(setting.device)
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(whole.folder / FINAL)
+    model.to(setting.device)  # type: ignore[arg-type] # transformers wraps `to` without its types
     tokens = torch.arange(32, device=setting.device).unsqueeze(0)  # (1, 32)
     with torch.no_grad():
         return float(model(input_ids=tokens, labels=tokens).loss)

@@ -30,7 +30,10 @@ def layouts(setting: Setting) -> Results:
     """Compare the losses of both layouts for each frozen type."""
     device = torch.device(setting.device)
     dist.init_process_group(
-        "nccl" if setting.on_gpu else "gloo", store=dist.HashStore(), rank=0, world_size=1
+        "nccl" if setting.on_gpu else "gloo",
+        init_method=f"file://{setting.scratch / 'one-rank'}",
+        rank=0,
+        world_size=1,
     )
     problems = []
     try:

@@ -26,7 +26,7 @@ class WorkerStore:
         self._reads = engine.execution_options(**READ_ONLY)
 
     def beat(self, worker: Registration, *, problem: str | None = None) -> None:
-        """Record a heartbeat of the worker, with the problem of its node if it has one.
+        """Record a heartbeat of the worker: its GPUs, and the problem of its node if it has one.
 
         Delete workers that sent no heartbeat for `GONE_SECONDS`.
         """
@@ -34,14 +34,14 @@ class WorkerStore:
             "beat_at": database_now(),
             "last_heartbeat": datetime.now(UTC),
             "problem": problem,
+            "gpus": json.dumps([gpu.model_dump() for gpu in worker.gpus]),
         }
         mine = workers.c.name == worker.name
         with self._engine.begin() as connection:
             if connection.execute(update(workers).where(mine).values(now)).rowcount == 0:
                 document = worker.model_dump(exclude={"gpus"})
-                gpus = json.dumps([gpu.model_dump() for gpu in worker.gpus])
                 connection.execute(
-                    insert(workers).values(**document, gpus=gpus, num_gpus=len(worker.gpus), **now)
+                    insert(workers).values(**document, num_gpus=len(worker.gpus), **now)
                 )
             connection.execute(delete(workers).where(~lives()))
 

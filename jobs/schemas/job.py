@@ -290,6 +290,23 @@ class Progress(BaseModel):
     tokens_per_second: float | None = Field(
         default=None, description="At the last report; null while no trainer is at work."
     )
+    mfu: float | None = Field(
+        default=None, description="Model FLOPs utilization; null where no peak is known: on a CPU."
+    )
+    hfu: float | None = Field(
+        default=None, description="Hardware FLOPs utilization, with what is recomputed."
+    )
+    step_seconds: float | None = None
+    data_wait_seconds: float | None = Field(
+        default=None, description="How much of a step waits for its data."
+    )
+    memory_allocated_bytes: int | None = Field(
+        default=None, description="Of tensors on a GPU; of the process, on a CPU."
+    )
+    memory_peak_bytes: int | None = Field(default=None, description="The highest of that so far.")
+    gpu_utilization: float | None = Field(default=None, description="0 to 1.")
+    gpu_temperature_celsius: float | None = None
+    gpu_power_watts: float | None = None
     restarts: int = 0
     restart_report: RestartReport | None = Field(
         default=None, description="What the last restart whose cycle is over cost and bought."

@@ -24,6 +24,19 @@ OF_STEPS = (
     Metric("grad_norm", "grad_norm", "Norm of the gradients, before they are clipped."),
     Metric("tokens_seen", "tokens_seen", "Tokens trained on so far; images, of a classifier."),
     Metric("tokens_per_second", "tokens_per_second", "The pace; images, of a classifier."),
+    Metric("mfu", "mfu", "Model FLOPs utilization: full-rank arithmetic over the GPUs' peak."),
+    Metric("hfu", "hfu", "Hardware FLOPs utilization: executed arithmetic over that peak."),
+    Metric("step_seconds", "step_seconds", "Mean time of a step, without the compiler's."),
+    Metric("data_wait_seconds", "data_wait_seconds", "How much of it a step waits for its data."),
+    Metric(
+        "memory_allocated_bytes",
+        "memory_allocated_bytes",
+        "Of tensors on a GPU; of the process, on a CPU.",
+    ),
+    Metric("memory_peak_bytes", "memory_peak_bytes", "The highest of that so far."),
+    Metric("gpu_utilization", "gpu_utilization", "Share of time in which a kernel ran, 0 to 1."),
+    Metric("gpu_temperature_celsius", "gpu_temperature_celsius", "Of the GPU."),
+    Metric("gpu_power_watts", "gpu_power_watts", "What the GPU draws."),
 )
 OF_EVALUATIONS = (
     Metric("validation_loss", "loss", "Loss on the validation split."),

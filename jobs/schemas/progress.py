@@ -17,6 +17,18 @@ from relora_core.events import (
     TrainStarted,
 )
 
+OF_THE_MACHINE = {
+    "mfu",
+    "hfu",
+    "step_seconds",
+    "data_wait_seconds",
+    "memory_allocated_bytes",
+    "memory_peak_bytes",
+    "gpu_utilization",
+    "gpu_temperature_celsius",
+    "gpu_power_watts",
+}
+
 
 def advance(progress: Progress, events: Iterable[AnyTrainEvent]) -> Progress:
     """Return the progress after `events`, which must be in order.
@@ -84,6 +96,7 @@ def _told_by_step(event: StepFinished) -> dict[str, object]:
         "tokens_per_second": _finite(event.tokens_per_second),
         "restarts": event.restarts,
         "eta_seconds": _seconds_left(event),
+        **event.model_dump(include=OF_THE_MACHINE),
     }
 
 

@@ -7,11 +7,22 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Gpu(BaseModel):
+    """A GPU of a worker. The readings are those of the last heartbeat; null: it has none."""
+
     model_config = ConfigDict(frozen=True)
 
     name: str = Field(examples=["NVIDIA H100 80GB HBM3"])
     memory_bytes: int | None = Field(
         description="null: the driver does not say, as for a GPU that shares the host's memory."
+    )
+    uuid: str | None = Field(default=None, description="As nvidia-smi says it.")
+    utilization: float | None = Field(
+        default=None, description="Share of the last moments in which a kernel ran, 0 to 1."
+    )
+    temperature_celsius: float | None = None
+    power_watts: float | None = None
+    memory_used_bytes: int | None = Field(
+        default=None, description="Of all processes, with their CUDA contexts."
     )
 
 

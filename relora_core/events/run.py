@@ -92,6 +92,33 @@ class StepFinished(Event):
         default=None, description="How often the training data was read by then: 1.5 epochs."
     )
     restarts: int
+    mfu: float | None = Field(
+        default=None,
+        description="Model FLOPs utilization: the share of the GPUs' peak that full-rank training "
+        "would take at this pace. null: the peak of the device is not known, as of a CPU.",
+    )
+    hfu: float | None = Field(
+        default=None,
+        description="Hardware FLOPs utilization: the share that the executed arithmetic takes, "
+        "with what is recomputed.",
+    )
+    step_seconds: float | None = Field(
+        default=None,
+        description="Mean time of a step, without those in which the compiler works. null: all "
+        "were such steps.",
+    )
+    data_wait_seconds: float | None = Field(
+        default=None, description="How much of that a step waits for its data."
+    )
+    memory_allocated_bytes: int | None = Field(
+        default=None, description="Of tensors on a GPU or, on a CPU, of the process."
+    )
+    memory_peak_bytes: int | None = Field(default=None, description="The highest of that so far.")
+    gpu_utilization: float | None = Field(
+        default=None, description="Share of the last moments in which a kernel ran, 0 to 1."
+    )
+    gpu_temperature_celsius: float | None = None
+    gpu_power_watts: float | None = None
 
     def __str__(self) -> str:
         factors = self.factor_learning_rate

@@ -44,6 +44,7 @@ from relora_core.training.restart_report import RestartReports
 from relora_core.training.rewind import Rewinder, main_rank_choice
 from relora_core.training.spectrum_report import SpectrumReport
 from relora_core.training.stepper import Stepper
+from relora_core.training.telemetry import Telemetry
 from relora_core.training.trainer import Trainer
 from relora_core.training.warm_start import check_warm_start, load_warm_start
 from relora_core.workdir.event_log import run_log, silent
@@ -140,6 +141,7 @@ def train(
                 ),
                 restart_reports=RestartReports(spec, timeline, workdir, world, report),
                 memory=MemoryReport(workdir, world, report),
+                telemetry=Telemetry(local, world),
                 workdir=workdir,
                 world=world,
                 emit=report,

@@ -9,7 +9,7 @@ and the steps that were begun after it are undone.
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from torch import Tensor
@@ -32,6 +32,7 @@ from relora_core.events import (
 )
 from relora_core.export.hf_model import export
 from relora_core.methods.method import Method
+from relora_core.models.compilation import compiles
 from relora_core.optim.optimizers import factor_learning_rate
 from relora_core.optim.timeline import Timeline
 from relora_core.spec import TrainSpec
@@ -46,6 +47,7 @@ from relora_core.training.rewind import Rewinder
 from relora_core.training.spectrum_report import SpectrumReport
 from relora_core.training.step_result import PendingResult, StepResult
 from relora_core.training.stepper import Stepper
+from relora_core.training.telemetry import Telemetry
 from relora_core.workdir.files import FINAL, merged_path
 
 UNREAD = 1  # the number of results that may be unread when the next step begins
@@ -68,13 +70,12 @@ class Trainer:
     spectrum: SpectrumReport
     restart_reports: RestartReports
     memory: MemoryReport
+    telemetry: Telemetry
     workdir: Path
     world: World
     emit: Emit
     stop_requested: Callable[[], bool]
     started: float = field(default_factory=time.monotonic)
-    step_seconds: float = 0.0  # since the last report
-    reported_step: int = 0
     pending: deque[PendingResult] = field(default_factory=deque)  # the oldest first
     stopping: bool = False  # a result said that one of the ranks was asked to stop
 
@@ -85,7 +86,6 @@ class Trainer:
     def run(self) -> bool:
         """Train to the last step or until a stop is requested. Return whether it is complete."""
         self.emit(self._started())
-        self.reported_step = self.counters.step
         if self.counters.phase is not None:  # resumed: the phase's layers are already in the model
             self._check_replicas()
             self._prepare_stepper()
@@ -95,11 +95,10 @@ class Trainer:
                 return self._stop()
             self.spectrum.before_step(self.state)
             self.restart_reports.before_step(self.state)
-            started = time.perf_counter()
-            self._before_step()
-            self._begin_step(asked_to_stop=asked_to_stop)
-            divergence = self._read_results(unread=0 if self._is_break() else UNREAD)
-            self.step_seconds += time.perf_counter() - started
+            with self.telemetry.clock.step():
+                self._before_step()
+                self._begin_step(asked_to_stop=asked_to_stop)
+                divergence = self._read_results(unread=0 if self._is_break() else UNREAD)
             if divergence:
                 self._rewind(divergence)
             else:
@@ -135,10 +134,12 @@ class Trainer:
             self._evaluate()
 
     def _prepare_stepper(self) -> None:
-        step, phase = self.counters.step, self.counters.phase
+        step, phase, clock = self.counters.step, self.counters.phase, self.telemetry.clock
         assert phase is not None
         self.memory.end(step)  # of the phase before, with the switch
-        self.stepper.prepare(self.state, self.batches.batch(self.counters.next_batch))
+        with clock.uncounted():
+            self.stepper.prepare(self.state, self.batches.batch(self.counters.next_batch))
+        clock.expect_compiler(compiles=compiles(self.spec.training, self.world.device))
         size, expected = self.stepper.micro_batch_size, self.stepper.expected
         estimated = None if expected is None else expected.peak(size)
         self.memory.begin(step, phase, micro_batch_size=size, estimated=estimated)
@@ -149,9 +150,11 @@ class Trainer:
         )
 
     def _begin_step(self, *, asked_to_stop: bool) -> None:
+        with self.telemetry.clock.waiting():
+            batch = self.batches.batch(self.counters.next_batch)
         result = self.stepper.step(
             self.state,
-            self.batches.batch(self.counters.next_batch),
+            batch,
             self.timeline.learning_rate_at(self.counters.step),
             asked_to_stop=asked_to_stop,
         )
@@ -170,8 +173,9 @@ class Trainer:
             spec.spectrum.every,
         )
         last = step == spec.total_steps
+        compiled = self.telemetry.clock.compiles  # so that the next step is timed alone
         change = self.timeline.is_change(step) or self.automatic_restarts.is_check(step)
-        return last or change or any(_is_due(step, p) for p in periods)
+        return last or compiled or change or any(_is_due(step, p) for p in periods)
 
     def _read_results(self, *, unread: int) -> StepResult | None:
         """Read and count the oldest results until only `unread` are left.
@@ -216,7 +220,7 @@ class Trainer:
         self.stepper.release()
         self.state, event = self.rewinder.rewound(checkpoint, counters)
         self.emit(event)
-        self.step_seconds, self.reported_step = 0.0, self.counters.step
+        self.telemetry.clock.reset()
         self._check_replicas()
         self._prepare_stepper()
 
@@ -237,8 +241,8 @@ class Trainer:
     def _report(self) -> None:
         counters = self.counters
         assert counters.phase is not None
-        steps = counters.step - self.reported_step
         learning_rate = self.timeline.learning_rate_at(counters.step - 1)
+        machine = self.telemetry.report(counters.phase, self.stepper.micro_batch_size)
         if counters.loss_count:
             self.emit(
                 StepFinished(
@@ -250,14 +254,13 @@ class Trainer:
                     factor_learning_rate=factor_learning_rate(self.state.optimizer, learning_rate),
                     grad_norm=counters.grad_norm,
                     tokens_seen=counters.tokens_seen,
-                    tokens_per_second=steps * self.spec.tokens_per_step / self.step_seconds,
                     unit=self.spec.unit,
                     epoch=self.batches.epochs(counters.next_batch),
                     restarts=counters.restarts,
+                    **asdict(machine),
                 )
             )
         counters.loss_sum, counters.loss_count = 0.0, 0
-        self.step_seconds, self.reported_step = 0.0, counters.step
 
     def _evaluate(self) -> None:
         objective = self.stepper.objective.eval()
@@ -266,13 +269,14 @@ class Trainer:
             with self.stepper.autocast():
                 return self.task.measure(objective, batch)
 
-        event = evaluate(
-            self.task,
-            measure,
-            self.world,
-            step=self.counters.step,
-            batch_size=self.stepper.micro_batch_size,
-        )
+        with self.telemetry.clock.uncounted():
+            event = evaluate(
+                self.task,
+                measure,
+                self.world,
+                step=self.counters.step,
+                batch_size=self.stepper.micro_batch_size,
+            )
         self.counters.evaluated_at = event.step
         self.counters.metrics = {
             f"validation_{name}": value for name, value in event.scores.items()

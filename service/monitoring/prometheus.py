@@ -30,6 +30,15 @@ OF_PROGRESS = (
         "Of A and B at the last report, if they have their own.",
     ),
     ("tokens_per_second", "tokens_per_second", "Of the last report; images, of a classifier."),
+    ("mfu", "mfu", "Model FLOPs utilization at the last report, 0 to 1."),
+    ("hfu", "hfu", "Hardware FLOPs utilization at the last report, 0 to 1."),
+    ("step_seconds", "step_seconds", "Mean time of a step at the last report."),
+    ("data_wait_seconds", "data_wait_seconds", "How much of it a step waits for its data."),
+    ("memory_allocated_bytes", "memory_allocated_bytes", "Of tensors, or of the process."),
+    ("memory_peak_bytes", "memory_peak_bytes", "The highest of that so far."),
+    ("gpu_utilization", "gpu_utilization", "Of the first GPU at the last report, 0 to 1."),
+    ("gpu_temperature_celsius", "gpu_temperature_celsius", "Of the first GPU."),
+    ("gpu_power_watts", "gpu_power_watts", "Of the first GPU."),
     ("restarts", "restarts", "ReLoRA restarts that are done."),
     ("eta_seconds", "eta_seconds", "Time left, at the pace of the last report."),
 )
@@ -133,7 +142,7 @@ class JobFigures(Collector):
     def _of_jobs(
         self, name: str, text: str, values: Iterable[tuple[LeasedJob, float | None]]
     ) -> Metric:
-        family = GaugeMetricFamily(f"relora_job_{name}", text, labels=["job", "project"])
+        family = GaugeMetricFamily(f"relora_job_{name}", text, labels=["job_id", "project"])
         for job, value in values:
             if value is not None:
                 family.add_metric([job.id, job.project], value)

@@ -8,9 +8,10 @@ import os
 import re
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from jobs.schemas.workers import Gpu
+from relora_core.gpu_sensors import read_gpu
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,11 @@ def gpus_here() -> tuple[Gpu, ...]:
     if visible is not None:
         devices = _chosen(devices, _names(visible))
     return tuple(device.gpu for device in _enumerated(devices))
+
+
+def measured(gpu: Gpu) -> Gpu:
+    """Return a GPU with what its sensors read now, as far as nvidia-ml-py and the driver tell."""
+    return gpu if gpu.uuid is None else gpu.model_copy(update=asdict(read_gpu(gpu.uuid)))
 
 
 def _names(visible: str) -> list[str]:
@@ -112,7 +118,11 @@ def _device(line: str, slices: dict[str, list[tuple[str, str]]]) -> Device:
     uuid, name, memory = parts[0], ", ".join(parts[1:-1]), parts[-1]
     return Device(
         uuid,
-        Gpu(name=name, memory_bytes=int(memory) * _MIB if memory.isdecimal() else None),
+        Gpu(
+            name=name,
+            memory_bytes=int(memory) * _MIB if memory.isdecimal() else None,
+            uuid=uuid,
+        ),
         tuple(_slice(name, profile, slice_id) for profile, slice_id in slices.get(uuid, [])),
     )
 
@@ -121,7 +131,7 @@ def _slice(name: str, profile: str, uuid: str) -> Device:
     """Return a MIG slice. Its profile, such as 1g.5gb, contains its memory in GiB."""
     size = re.search(r"(\d+)gb", profile)
     memory = int(size[1]) * _GIB if size else None
-    return Device(uuid, Gpu(name=f"{name} MIG {profile}", memory_bytes=memory))
+    return Device(uuid, Gpu(name=f"{name} MIG {profile}", memory_bytes=memory, uuid=uuid))
 
 
 def _slices(lines: Sequence[str]) -> dict[str, list[tuple[str, str]]]:

@@ -12,7 +12,7 @@ from secrets import token_hex
 from jobs.outages import FailureLog, log_failure
 from jobs.scheduling.workers import BEAT_SECONDS, WorkerStore
 from jobs.schemas.workers import Registration
-from worker.node.gpus import gpus_here
+from worker.node.gpus import gpus_here, measured
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,8 @@ def worker_name() -> str:
 
 
 class Heartbeat:
-    """A thread that regularly reports that the worker is alive and what is wrong with its node.
+    """A thread that regularly reports that the worker is alive, what the sensors of its GPUs read
+    and what is wrong with its node.
 
     After any error it tries again.
     """
@@ -79,7 +80,10 @@ class Heartbeat:
 
     def beat(self) -> None:
         """Report now, in addition to the regular reports."""
-        self._failures.guard(lambda: self._store.beat(self._worker, problem=self._problem()))
+        self._failures.guard(lambda: self._store.beat(self._measured(), problem=self._problem()))
+
+    def _measured(self) -> Registration:
+        return self._worker.model_copy(update={"gpus": tuple(map(measured, self._worker.gpus))})
 
     def _run(self) -> None:
         while True:

@@ -117,6 +117,17 @@ def test_each_number_of_a_step_and_of_an_evaluation_has_a_curve(
     }
 
 
+def test_what_a_step_tells_of_the_machine_has_curves_where_it_is_known(
+    metrics: MetricStore, running: Job, report: Trainer, step: StepOf
+) -> None:
+    report(step(1), step(2, mfu=0.41, hfu=0.5, step_seconds=2.0, gpu_temperature_celsius=61.0))
+    read = metrics.get(running.id)
+    assert curve(read, "mfu") == [(2, 0.41)]
+    assert curve(read, "hfu") == [(2, 0.5)]
+    assert curve(read, "step_seconds") == [(2, 2.0)]
+    assert curve(read, "gpu_temperature_celsius") == [(2, 61.0)]
+
+
 def test_a_rate_of_the_factors_has_a_curve_where_there_is_one(
     metrics: MetricStore, running: Job, report: Trainer, step: StepOf
 ) -> None:

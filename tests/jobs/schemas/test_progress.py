@@ -22,6 +22,7 @@ from relora_core.events import (
     TrainStarted,
     Warned,
 )
+from tests.fixtures import reports
 from tests.fixtures.reports import restart_reported
 
 START = Progress(status=JobStatus.RUNNING, total_steps=100, updated_at=datetime.now(UTC))
@@ -93,6 +94,13 @@ def test_the_last_report_of_a_restart_is_kept_without_what_only_events_have() ->
     told = progress.model_dump(mode="json")["restart_report"]
     assert told.keys() == RestartReport.model_fields.keys()
     assert Progress.model_validate_json(progress.model_dump_json()) == progress
+
+
+def test_what_a_step_tells_of_the_machine_is_the_last_that_is_known() -> None:
+    step = reports.step_finished(10, mfu=0.41, memory_allocated_bytes=7 << 30)
+    progress = advance(START, [step])
+    assert (progress.mfu, progress.memory_allocated_bytes) == (0.41, 7 << 30)
+    assert progress.gpu_utilization is None
 
 
 def test_the_last_of_many_wins(step_finished: Callable[[int], StepFinished]) -> None:

@@ -27,8 +27,8 @@ def read(http: httpx.Client) -> Figures:
 def test_jobs_and_their_progress_are_figures(
     http: httpx.Client, running: Job, report: Callable[..., None]
 ) -> None:
-    report(running, step_finished(10, loss=3.5))
-    figures, labels = read(http), {"job": running.id, "project": "default"}
+    report(running, step_finished(10, loss=3.5, mfu=0.41, step_seconds=2.5, gpu_power_watts=650.0))
+    figures, labels = read(http), {"job_id": running.id, "project": "default"}
     assert figures("relora_jobs", status="running") == 1
     assert figures("relora_jobs", status="queued") == 0
     assert figures("relora_unsent_messages") is not None
@@ -38,6 +38,10 @@ def test_jobs_and_their_progress_are_figures(
     assert figures("relora_job_loss", **labels) == 3.5
     assert figures("relora_job_restarts", **labels) == 1
     assert figures("relora_job_steps_per_second", **labels) == 0.5  # 500 tokens of 1000 a step
+    assert figures("relora_job_mfu", **labels) == 0.41
+    assert figures("relora_job_step_seconds", **labels) == 2.5
+    assert figures("relora_job_gpu_power_watts", **labels) == 650.0
+    assert figures("relora_job_gpu_utilization", **labels) is None  # it was not read
     age = figures("relora_job_lease_age_seconds", **labels)
     assert age is not None
     assert 0 <= age < 30

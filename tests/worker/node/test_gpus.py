@@ -11,10 +11,11 @@ from worker.node.gpus import GpusUnreadable, gpus_here
 pytestmark = pytest.mark.integration
 
 MIB, GIB = 1 << 20, 1 << 30
-A100 = Gpu(name="NVIDIA A100", memory_bytes=40960 * MIB)
-T4 = Gpu(name="Tesla T4", memory_bytes=15360 * MIB)
-H100 = Gpu(name="NVIDIA H100, SXM", memory_bytes=81559 * MIB)
-SLICE = Gpu(name="NVIDIA A100 MIG 1g.5gb", memory_bytes=5 * GIB)
+A100 = Gpu(name="NVIDIA A100", memory_bytes=40960 * MIB, uuid="GPU-aaaa-1")
+T4 = Gpu(name="Tesla T4", memory_bytes=15360 * MIB, uuid="GPU-bbbb-2")
+H100 = Gpu(name="NVIDIA H100, SXM", memory_bytes=81559 * MIB, uuid="GPU-cccc-3")
+SLICE = Gpu(name="NVIDIA A100 MIG 1g.5gb", memory_bytes=5 * GIB, uuid="MIG-dddd-4")
+LARGE_SLICE = Gpu(name="NVIDIA A100 MIG 3g.20gb", memory_bytes=20 * GIB, uuid="MIG-eeee-5")
 THREE = """\
 GPU-aaaa-1, NVIDIA A100, 40960
 GPU-bbbb-2, Tesla T4, 15360
@@ -58,7 +59,7 @@ def test_gpus_are_those_that_the_driver_lists(driver: Driver) -> None:
 @pytest.mark.parametrize("memory", ["[N/A]", "[Insufficient Permissions]", "[Unknown Error]"])
 def test_a_gpu_whose_memory_is_not_told_is_a_gpu(driver: Driver, memory: str) -> None:
     driver(f"GPU-ffff-6, NVIDIA GB10, {memory}\n")
-    assert gpus_here() == (Gpu(name="NVIDIA GB10", memory_bytes=None),)
+    assert gpus_here() == (Gpu(name="NVIDIA GB10", memory_bytes=None, uuid="GPU-ffff-6"),)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,7 @@ def test_gpus_are_those_that_the_variable_names_in_its_order(
     [
         (None, (SLICE, T4, H100)),
         ("MIG-dddd-4", (SLICE,)),
-        ("MIG-eeee-5,MIG-dddd-4", (Gpu(name="NVIDIA A100 MIG 3g.20gb", memory_bytes=20 * GIB),)),
+        ("MIG-eeee-5,MIG-dddd-4", (LARGE_SLICE,)),
     ],
 )
 def test_a_slice_of_a_gpu_has_the_memory_of_its_profile(

@@ -5,6 +5,7 @@ from sqlalchemy.exc import OperationalError
 
 from jobs.backends import Backends
 from jobs.schemas.workers import Gpu, Registration
+from relora_core.gpu_sensors import GpuReadings
 from tests.worker.processes import wait_until
 from worker.node.heartbeat import Heartbeat, registration
 
@@ -68,3 +69,30 @@ def test_a_heartbeat_tells_what_is_wrong_with_the_node(backends: Backends) -> No
     Heartbeat(backends.workers, registration(), lambda: "the disk is full").beat()
     (worker,) = backends.workers.list(project="default")
     assert worker.problem == "the disk is full"
+
+
+def test_each_heartbeat_tells_what_the_sensors_of_a_gpu_read(
+    backends: Backends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = iter([GpuReadings(utilization=0.5), GpuReadings(utilization=0.9, power_watts=650.0)])
+    monkeypatch.setattr("worker.node.gpus.read_gpu", lambda _: next(readings))
+    gpu = Gpu(name="NVIDIA L4", memory_bytes=24 << 30, uuid="GPU-aaaa-1")
+    me = registration().model_copy(update={"gpus": (gpu,)})
+    heartbeat = Heartbeat(backends.workers, me, lambda: None)
+    for expected in ((0.5, None), (0.9, 650.0)):
+        heartbeat.beat()
+        (worker,) = backends.workers.list(project="default")
+        (told,) = worker.gpus
+        assert (told.utilization, told.power_watts) == expected
+        assert (told.name, told.memory_bytes) == (gpu.name, gpu.memory_bytes)
+
+
+def test_a_gpu_without_an_id_has_no_readings(
+    backends: Backends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.node.gpus.read_gpu", pytest.fail)
+    gpu = Gpu(name="NVIDIA L4", memory_bytes=None)
+    me = registration().model_copy(update={"gpus": (gpu,)})
+    Heartbeat(backends.workers, me, lambda: None).beat()
+    (worker,) = backends.workers.list(project="default")
+    assert worker.gpus == (gpu,)

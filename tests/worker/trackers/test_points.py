@@ -35,6 +35,15 @@ def test_a_rate_of_the_factors_is_drawn_where_there_is_one() -> None:
     assert point.values["train/factor_learning_rate"] == 1.4e-2
 
 
+def test_what_a_step_tells_of_the_machine_is_drawn_where_it_is_known() -> None:
+    point = read(step_finished(5, mfu=0.41, data_wait_seconds=0.0, memory_peak_bytes=7 << 30))
+    assert isinstance(point, TrackedPoint)
+    assert point.values["train/mfu"] == 0.41
+    assert point.values["train/data_wait_seconds"] == 0.0
+    assert point.values["train/memory_peak_bytes"] == 7 << 30
+    assert "train/gpu_power_watts" not in point.values
+
+
 def test_scores_and_restarts_are_drawn() -> None:
     scores = read(Evaluated(step=5, loss=2.0, perplexity=7.4))
     assert isinstance(scores, TrackedPoint)
