@@ -30,12 +30,8 @@ MIN_FREE_MEMORY_BYTES = 256 << 20
 _MEMINFO = Path("/proc/meminfo")
 _TRY_SECONDS = 120.0  # torch takes long to load on a busy node
 _TRY_GPUS = """
-import sys, torch
-count = torch.cuda.device_count()
-for number in range(count):
-    torch.ones(1, device=f"cuda:{number}").add_(1).item()
-if count != int(sys.argv[1]):
-    sys.exit(f"torch finds {count} GPUs, the driver {sys.argv[1]}")
+from worker.node.gpu_check import main
+main()
 """
 
 
@@ -109,7 +105,7 @@ def memory_problem() -> str | None:
 
 
 def gpu_problem(num_gpus: int) -> str | None:
-    """Return a message if PyTorch cannot use the GPUs.
+    """Return a message if PyTorch cannot use the GPUs, or if one of them computes wrongly.
 
     The test runs in a separate process, so that no GPU memory stays allocated afterwards.
     """
@@ -118,9 +114,9 @@ def gpu_problem(num_gpus: int) -> str | None:
         subprocess.run(command, capture_output=True, text=True, check=True, timeout=_TRY_SECONDS)
     except subprocess.CalledProcessError as error:
         said = error.stderr.strip().splitlines() or [f"exit code {error.returncode}"]
-        return f"torch cannot use the GPUs: {said[-1]}"
+        return f"the GPUs cannot be used: {said[-1]}"
     except subprocess.TimeoutExpired:
-        return f"torch cannot use the GPUs: no answer in {_TRY_SECONDS:g} s"
+        return f"the GPUs cannot be used: no answer in {_TRY_SECONDS:g} s"
     except OSError as error:
-        return f"torch cannot be tried: {error}"
+        return f"the GPUs cannot be tried: {error}"
     return None

@@ -60,7 +60,7 @@ def test_gpus_that_torch_does_not_find_are_a_problem_of_the_node(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert gpu_problem(2) == ("torch cannot use the GPUs: torch finds 0 GPUs, the driver 2")
+    assert gpu_problem(2) == ("the GPUs cannot be used: torch finds 0 GPUs, the driver 2")
 
 
 @pytest.mark.integration
@@ -69,7 +69,7 @@ def test_gpus_that_do_not_answer_are_a_problem_of_the_node(
 ) -> None:
     monkeypatch.setattr(module, "_TRY_SECONDS", 0.2)
     monkeypatch.setattr(module, "_TRY_GPUS", "import time; time.sleep(60)")
-    assert gpu_problem(1) == "torch cannot use the GPUs: no answer in 0.2 s"
+    assert gpu_problem(1) == "the GPUs cannot be used: no answer in 0.2 s"
 
 
 def test_gpus_that_worked_are_not_tried_before_each_job_and_sick_ones_are(
