@@ -10,7 +10,8 @@ import pytest
 
 from benchmarks.first_gpu.parts import STAGES
 
-pytestmark = [pytest.mark.slow, pytest.mark.integration]
+# Two minutes on an idle machine with two cores.
+pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(1500)]
 ROOT = Path(__file__).parents[3]
 NEEDS_A_GPU = {"gpu_tests"}
 
@@ -20,7 +21,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("first-gpu")
     command = [sys.executable, "-m", "benchmarks.first_gpu", "--out", str(folder)]
     result = subprocess.run(
-        [*command, "--commit", "given", "--minutes", "9.5", "--slower", "4"],
+        [*command, "--commit", "given", "--minutes", "24", "--slower", "8"],
         cwd=ROOT,
         capture_output=True,
         text=True,
