@@ -68,6 +68,30 @@ def block_input(step: Pass) -> int:
     return _FP32 * step.plan.shape.hidden * step.tokens
 
 
+def block_products(step: Pass) -> int:
+    """Return the bytes of the results of a block's linear layers and of its attention.
+
+    They are what selective gradient checkpointing keeps. A target that is not merged has two
+    results, of W and of the update, and A x.
+    """
+    shape, plan = step.plan.shape, step.plan
+    results = sum(
+        linear.count * linear.d_out * (2 if _is_apart(linear, step) else 1)
+        for linear in shape.linears
+        if linear.in_block
+    )
+    attention = 0 if shape.keeps_scores else shape.heads * shape.head_dim
+    logarithms = 0 if shape.keeps_scores else _FP32 * shape.heads
+    per_token = step.compute_bytes * (results // shape.layers + attention) + logarithms
+    return step.tokens * (per_token + _factors(step) // plan.shape.layers)
+
+
+def _is_apart(linear: Linear, step: Pass) -> bool:
+    """Return whether a frozen W and its update are multiplied one by one."""
+    is_target = linear in step.plan.frozen_linears
+    return is_target and not step.plan.is_merged(linear, tokens=step.tokens)
+
+
 def end_activations(step: Pass) -> int:
     """Return the bytes of activations after the last block.
 

@@ -172,7 +172,7 @@ class _Run:
             phase.plan,
             length,
             sequences=micro_batch,
-            recomputed=training.gradient_checkpointing,
+            recomputed=training.gradient_checkpointing == "full",
         )
         return PhaseEstimate(
             phase=phase.phase,
@@ -193,7 +193,7 @@ class _Run:
         in_8_bits = flops_in_8_bits(
             phase.plan,
             tokens=micro_batch * self.planned.sequence_length,
-            recomputed=training.gradient_checkpointing,
+            recomputed=training.gradient_checkpointing == "full",
         )
         peak = gpu.bf16_flops if training.precision == "bf16" else gpu.fp32_flops
         at_peak = (executed - in_8_bits) / peak + in_8_bits / (

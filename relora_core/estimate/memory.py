@@ -19,7 +19,7 @@ from relora_core.estimate.storage import (
     residual_bytes,
     stored_bytes,
 )
-from relora_core.spec import FrozenDtype, OptimizerSpec
+from relora_core.spec import FrozenDtype, GradientCheckpointing, OptimizerSpec
 
 _FP32 = 4
 
@@ -50,7 +50,7 @@ def memory(
     *,
     frozen_dtype: FrozenDtype,
     optimizer: OptimizerSpec,
-    checkpointing: bool,
+    checkpointing: GradientCheckpointing,
     gpus: int,
     accumulates: bool,
 ) -> Memory:
@@ -69,13 +69,14 @@ def memory(
     fewer = 2 - optimizer.moments_of_matrices
     state = optimizer.moment_bytes * (plan.state - fewer * plan.trained_matrices)
     copies, recomputed = _trained_copies(step), 0
-    if checkpointing:
-        kept = activations.block_input(step)
-        recomputed = activations.block_activations(step)
-        recomputed += _frozen_copies(step, frozen_dtype) // plan.shape.layers
-    else:
+    if checkpointing == "none":
         kept = activations.block_activations(step)
         copies += _frozen_copies(step, frozen_dtype)
+    else:
+        results = activations.block_products(step) if checkpointing == "selective" else 0
+        kept = activations.block_input(step) + results
+        recomputed = max(0, activations.block_activations(step) - results)
+        recomputed += _frozen_copies(step, frozen_dtype) // plan.shape.layers
     kept = kept * plan.shape.layers + activations.end_activations(step)
     loss = activations.around_the_loss(step)
     # A compiled backward returns all gradients at once, before they can be projected.

@@ -18,6 +18,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from relora_core.errors import ModelError
 from relora_core.errors.failures import reason
+from relora_core.models.checkpointing import checkpoint_blocks
 from relora_core.presets import preset_config
 from relora_core.seeds import generator_seed
 from relora_core.shapes.names import check_direction, check_fields, check_values, no_model_type
@@ -133,8 +134,7 @@ def build_model(
         )
     else:
         model = _from_config(auto_model, config)
-    if spec.training.gradient_checkpointing:
-        model.activation_checkpointing_enable({"use_reentrant": False})
+    checkpoint_blocks(model, spec.training.gradient_checkpointing)
     return model
 
 

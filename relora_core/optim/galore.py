@@ -25,8 +25,6 @@ from relora_core.optim.subspace import (
     project_back,
 )
 
-_SMALLEST = 1e-30  # of the norm of a gradient, in a denominator
-
 
 class GaloreAdamW(SubspaceAdamW):
     """GaLore for the matrices of one group. Their state also has `projection`.
@@ -65,8 +63,8 @@ def singular_vectors(gradient: Tensor, rank: int, world: World = SINGLE_PROCESS)
     """
     vectors = gradient.new_empty(min(gradient.shape), rank)
     if world.is_main:
-        square = gradient if is_wide(gradient.shape) else gradient.T
-        square = square / torch.linalg.vector_norm(square).clamp_(min=_SMALLEST)  # no underflow
-        eigenvectors = torch.linalg.eigh(square @ square.T).eigenvectors  # ascending
+        # fp64, because squares have twice the exponents, and half of the digits of small vectors
+        wide = (gradient if is_wide(gradient.shape) else gradient.T).double()
+        eigenvectors = torch.linalg.eigh(wide @ wide.T).eigenvectors  # ascending
         vectors.copy_(eigenvectors[:, -rank:].flip(1))
     return world.copy_from_main(vectors)

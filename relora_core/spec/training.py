@@ -3,10 +3,18 @@
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from relora_core.spec.part import Count, Spec, Steps
 from relora_core.spec.written import MAX_INT64
+
+
+def _named(value: object) -> object:
+    """Return the name of what a boolean meant before there was a third way."""
+    return {True: "full", False: "none"}[value] if isinstance(value, bool) else value
+
+
+GradientCheckpointing = Annotated[Literal["none", "full", "selective"], BeforeValidator(_named)]
 
 
 class TrainingSpec(Spec):
@@ -83,10 +91,11 @@ class TrainingSpec(Spec):
         description="ddp: each GPU holds the whole model. fsdp: each GPU holds some rows of each "
         "tensor.",
     )
-    gradient_checkpointing: bool = Field(
-        default=False,
-        description="Save memory: compute the activations of each block again in the backward "
-        "pass instead of keeping them.",
+    gradient_checkpointing: GradientCheckpointing = Field(
+        default="none",
+        description="Save memory: compute activations of each block again in the backward pass "
+        "instead of keeping them. full: all of them. selective: all but the results of linear "
+        "layers and attention, which take nearly all of the time. true is full, false is none.",
     )
     compile: bool = Field(
         default=True,

@@ -159,7 +159,7 @@ def _training(config: Config, gpus: int) -> Part:
         "precision": "bf16" if config.bf16 or config.fp16 else "fp32",
         "seed": config.seed,
         "max_grad_norm": config.max_grad_norm,
-        "gradient_checkpointing": bool(config.gradient_checkpointing) or None,
+        "gradient_checkpointing": "full" if config.gradient_checkpointing else None,
         "parallelism": "fsdp" if config.fsdp_config or config.fsdp else None,
         "log_every": config.logging_steps,
     }

@@ -204,7 +204,8 @@ def test_a_compiled_model_keeps_what_is_estimated(family: str, make_model: MakeM
     check_step(model, spec, phases_of(spec)[1], within=0.05)
 
 
-CHECKPOINTING = {"gradient_checkpointing": True}
+CHECKPOINTING = {"gradient_checkpointing": "full"}
+SELECTIVE = {"gradient_checkpointing": "selective"}
 
 
 @pytest.mark.slow
@@ -216,6 +217,8 @@ CHECKPOINTING = {"gradient_checkpointing": True}
         ("full", "bf16", 4, {}),
         ("full", "bf16", 8, CHECKPOINTING),
         ("full", "fp32", 4, CHECKPOINTING),
+        ("full", "bf16", 8, SELECTIVE),
+        ("full", "fp32", 8, SELECTIVE),
         ("galore", "fp32", 4, CHECKPOINTING),
         ("galore", "bf16", 4, {}),
         ("apollo", "fp32", 4, CHECKPOINTING),

@@ -516,12 +516,13 @@ def test_a_resumed_run_with_other_settings_of_memory_finds_its_own_micro_batch(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("recomputed", ["full", "selective"])
 def test_gradient_checkpointing_does_not_change_the_numbers(
-    run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
+    recomputed: str, run: Run, tmp_path: Path, cache: Path, make_spec: MakeSpec
 ) -> None:
     method = {"dropout": 0.2}  # which the second forward pass has to draw alike
     kept = losses(run(make_spec(method=method)))
-    spec = make_spec(method=method, training={"gradient_checkpointing": True})
+    spec = make_spec(method=method, training={"gradient_checkpointing": recomputed})
     assert losses(Run(tmp_path / "recomputed", cache)(spec)) == pytest.approx(kept, rel=1e-6)
 
 

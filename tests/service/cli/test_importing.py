@@ -91,7 +91,7 @@ def test_a_relora_config_becomes_the_spec_that_says_the_same(imported: Any) -> N
             "global_batch_size": 16,
             "micro_batch_size": 4,
             "precision": "bf16",
-            "gradient_checkpointing": True,
+            "gradient_checkpointing": "full",
             "log_every": 1,
         },
         "optimizer": {
