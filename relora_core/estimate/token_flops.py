@@ -34,7 +34,7 @@ def flops_of_phase(
             plans[phase],
             length,
             sequences=micro_batch,
-            recomputed=spec.training.gradient_checkpointing,
+            recomputed=spec.training.gradient_checkpointing == "full",
         ),
     )
 
