@@ -1,6 +1,6 @@
 """The defaults of a user: the micro-batch that is found by itself, before and after the switch."""
 
-import os
+from torch._dynamo.utils import counters
 
 from benchmarks.first_gpu.part import PartFailed, Results, Setting
 from benchmarks.first_gpu.runs import run, short_spec
@@ -11,7 +11,6 @@ STEPS = 12
 
 def switch(setting: Setting) -> Results:
     """llama_350m with 512 sequences a step: what the probe takes, and what its steps take."""
-    os.environ["TORCH_LOGS"] = "recompiles"
     spec = short_spec(
         setting,
         steps=STEPS,
@@ -20,6 +19,7 @@ def switch(setting: Setting) -> Results:
     )
     begun = run(spec, setting, "automatic")
     yield "run", begun.told()
+    yield "compiler", dict(counters["stats"])  # one graph for each phase and one to evaluate
     yield "phases", [event.model_dump(mode="json") for event in begun.of(PhaseStarted)]
     yield "steps", [event.model_dump(mode="json") for event in begun.of(StepFinished)]
     smaller = [event.message for event in begun.of(Warned) if event.code == "out_of_memory"]
