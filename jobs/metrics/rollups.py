@@ -1,10 +1,11 @@
 """Rollups of a curve: levels of buckets, to read it at many scales.
 
 Every four points make a bucket, and every four buckets make a bucket of the next level. A bucket
-has the first, the last, the lowest and the highest of its points. So a chart of any width reads
-only a few thousand rows of a curve of any length, and still shows each peak. Points have the
-numbers 0, 1, 2, ... Bucket n of level k begins at point n * 4**k and has 4**k points. A bucket is
-written once, when its last point comes. Nothing is ever recomputed from all points.
+has the first, the last, the lowest and the highest of its points, and the number and the total of
+those that are finite. So a chart of any width reads only a few thousand rows of a curve of any
+length, and still shows each peak and the true mean. Points have the numbers 0, 1, 2, ... Bucket n
+of level k begins at point n * 4**k and has 4**k points. A bucket is written once, when its last
+point comes. Nothing is ever recomputed from all points.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,13 +33,20 @@ class Bucket(NamedTuple):
     high_step: int | None
     high: float | None
     gap_step: int | None  # the first step whose value was not finite
+    num_finite: int
+    total: float  # of the finite values
 
     @classmethod
     def of(cls, point: Point) -> "Bucket":
         step, value = point
         if value is None:
-            return cls(step, None, step, None, None, None, None, None, gap_step=step)
-        return cls(step, value, step, value, step, value, step, value, gap_step=None)
+            return cls(step, None, step, None, None, None, None, None, step, 0, 0.0)
+        return cls(step, value, step, value, step, value, step, value, None, 1, value)
+
+    @property
+    def mean(self) -> float | None:
+        """Mean of the finite values; None if there is none."""
+        return self.total / self.num_finite if self.num_finite else None
 
 
 _LOW, _HIGH = attrgetter("low"), attrgetter("high")
@@ -55,6 +63,8 @@ def joined(buckets: Sequence[Bucket]) -> Bucket:
         *min(finite, key=_LOW)[4:6],
         *max(finite, key=_HIGH)[6:8],
         next((b.gap_step for b in buckets if b.gap_step is not None), None),
+        sum(bucket.num_finite for bucket in buckets),
+        sum(bucket.total for bucket in buckets),
     )
 
 

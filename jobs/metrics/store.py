@@ -16,7 +16,7 @@ from jobs.errors import JobNotFound
 from jobs.metrics.rollups import FANOUT, Bucket, Point, cover, thinned
 from jobs.metrics.rows import read
 from jobs.schemas.metric_names import METRICS
-from jobs.schemas.metrics import Curve, Marker, Metrics
+from jobs.schemas.metrics import Curve, Marker, Means, Metrics
 
 PAGE = 5000  # how many points one query reads when all points are asked for
 
@@ -54,7 +54,11 @@ class MetricStore:
         steps: Steps = ALL_STEPS,
         max_points: int = 1000,
     ) -> Metrics:
-        """Return the curves of `names` that have points, each with at most `max_points` points."""
+        """Return the curves of `names` that have points, each with at most `max_points` points.
+
+        Where one of them is downsampled, all are read at the same scale, so that their means are
+        at the same steps.
+        """
         with self._reads.begin() as connection:
             found = _curves(connection, job_id, names)
             marked = _markers(connection, job_id, steps)
@@ -114,12 +118,13 @@ def _drawn(
     connection: Connection, ranges: Sequence[tuple[CurveRow, int, int]], max_points: int
 ) -> list[Curve]:
     """Read the curves; curves with the same range share their queries."""
+    longest = max((end - first for _, first, end in ranges), default=0)
     alike: dict[tuple[int, int], list[int]] = defaultdict(list)
     for curve, first, end in ranges:
         alike[first, end].append(curve.id)
     found: dict[int, list[Bucket]] = {}
     for (first, end), curve_ids in alike.items():
-        level = _level(end - first, max_points)
+        level = _level(longest, max_points) if end - first > max_points else 0
         pairs = read(connection, curve_ids, cover(first, end, level))
         found |= {curve_id: [bucket for _, bucket in some] for curve_id, some in pairs.items()}
     return [
@@ -129,9 +134,9 @@ def _drawn(
 
 
 def _level(count: int, max_points: int) -> int:
-    """Return the coarsest level that still has one bucket for every two points to return."""
+    """Return the finest level at which `count` points are at most `max_points` buckets."""
     level = 0
-    while count // FANOUT ** (level + 1) >= max(max_points // 2, 1):
+    while count // FANOUT**level > max_points:
         level += 1
     return level
 
@@ -149,6 +154,15 @@ def _curve(name: str, count: int, some: Sequence[Bucket], max_points: int) -> Cu
         num_points=count,
         steps=[point.step for point in kept],
         values=[point.value for point in kept],
+        means=None if whole else _means(some),
+    )
+
+
+def _means(some: Sequence[Bucket]) -> Means:
+    return Means(
+        steps=[bucket.last_step for bucket in some],
+        values=[bucket.mean for bucket in some],
+        counts=[bucket.num_finite for bucket in some],
     )
 
 

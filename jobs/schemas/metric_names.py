@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from datetime import datetime
 
 from relora_core.events import AnyTrainEvent, Evaluated, RestartReported, StepFinished
 
@@ -37,6 +38,7 @@ OF_STEPS = (
     Metric("gpu_utilization", "gpu_utilization", "Share of time in which a kernel ran, 0 to 1."),
     Metric("gpu_temperature_celsius", "gpu_temperature_celsius", "Of the GPU."),
     Metric("gpu_power_watts", "gpu_power_watts", "What the GPU draws."),
+    Metric("time", "time", "When it was reported: seconds since 1970, UTC."),
 )
 OF_EVALUATIONS = (
     Metric("validation_loss", "loss", "Loss on the validation split."),
@@ -77,8 +79,9 @@ def measured(event: AnyTrainEvent) -> tuple[int, dict[str, float | None]] | None
 
 def _values(event: AnyTrainEvent, metrics: tuple[Metric, ...]) -> dict[str, float | None]:
     told = {metric.name: getattr(event, metric.field) for metric in metrics}
-    return {
-        name: float(value) if math.isfinite(value) else None
-        for name, value in told.items()
-        if value is not None
-    }
+    numbers = {name: _number(value) for name, value in told.items() if value is not None}
+    return {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+
+
+def _number(value: float | datetime) -> float:
+    return value.timestamp() if isinstance(value, datetime) else float(value)

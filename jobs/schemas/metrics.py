@@ -25,6 +25,21 @@ class Marker(BaseModel):
     event: int = Field(description="The id of the event that tells more.")
 
 
+class Means(BaseModel):
+    """The means of consecutive points of a curve: mean i is of the points up to steps[i].
+
+    Curves of one job have means at the same steps if they have points at the same steps. So do
+    curves of different jobs that report at the same steps; if one of them is much longer, it has
+    means at some of the steps of the other.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    steps: list[int]
+    values: list[float | None] = Field(description="null: no value was finite.")
+    counts: list[int] = Field(description="How many points were averaged: those that are finite.")
+
+
 class Curve(BaseModel):
     """One metric over the steps. A step occurs at most once. Point i is (steps[i], values[i])."""
 
@@ -37,6 +52,11 @@ class Curve(BaseModel):
     )
     steps: list[int]
     values: list[float | None] = Field(description="null: the value was not finite.")
+    means: Means | None = Field(
+        default=None,
+        description="Of a curve with fewer points than are stored, to smooth it: its points are "
+        "the lowest and the highest, whose mean is not that of the curve.",
+    )
 
 
 class Metrics(BaseModel):
@@ -61,3 +81,15 @@ class Metrics(BaseModel):
 
     curves: list[Curve]
     markers: list[Marker] = Field(description="In the order of their steps.")
+
+
+class JobMetrics(Metrics):
+    """The metrics of one of several jobs."""
+
+    job_id: str
+
+
+class MetricsOfJobs(BaseModel):
+    """The metrics of several jobs, in the order in which they were asked for."""
+
+    items: list[JobMetrics]

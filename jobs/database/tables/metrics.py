@@ -62,6 +62,8 @@ buckets = Table(
     Column("high_step", BigInteger),
     Column("high", Float(53)),
     Column("gap_step", BigInteger),
+    Column("num_finite", BigInteger, nullable=False),
+    Column("total", Float(53), nullable=False),
     sqlite_with_rowid=False,
 )
 

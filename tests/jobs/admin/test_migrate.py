@@ -19,6 +19,7 @@ from jobs.database.schema import metadata
 from jobs.database.tables.deleted_jobs import deleted_jobs
 from jobs.database.tables.job_inputs import job_inputs
 from jobs.database.tables.jobs import events, jobs
+from jobs.database.tables.metrics import buckets
 from jobs.database.tables.webhooks import deliveries, webhooks
 from jobs.schemas.events import ActionRequested
 from jobs.schemas.job import JobSpec, Resources
@@ -190,3 +191,46 @@ def test_the_program_migrates_the_database_of_the_settings(tmp_path: Path) -> No
 def test_another_kind_of_database_is_refused_by_name(url: str) -> None:
     with pytest.raises(ValueError, match=r"use postgresql:// or sqlite:///"):
         open_engine(url)
+
+
+def test_the_means_of_stored_curves_are_computed_from_their_points(
+    empty_database_url: str, spec: JobSpec
+) -> None:
+    migrate(empty_database_url, revision="0018")
+    engine = open_engine(empty_database_url)
+    values = [None if n % 7 == 0 else float(n) for n in range(21)]
+    with engine.begin() as connection:
+        connection.execute(INSERT_AS_0018, {"id": "job_1", "spec": spec.model_dump_json()})
+        connection.execute(
+            text(
+                "INSERT INTO metric_curves (id, job_id, name, length, last_step)"
+                " VALUES (1, 'job_1', 'loss', 21, 20)"
+            )
+        )
+        for number, value in enumerate(values):
+            connection.execute(
+                text("INSERT INTO metric_points VALUES (1, :number, :number, :value)"),
+                {"number": number, "value": value},
+            )
+        for level, number in [*((1, n) for n in range(5)), (2, 0)]:
+            connection.execute(
+                text(
+                    "INSERT INTO metric_buckets (curve_id, level, number, first_step, last_step)"
+                    " VALUES (1, :level, :number, 0, 0)"
+                ),
+                {"level": level, "number": number},
+            )
+    migrate(empty_database_url)
+    with engine.begin() as connection:
+        query = select(buckets.c.level, buckets.c.number, buckets.c.num_finite, buckets.c.total)
+        stored = {tuple(row) for row in connection.execute(query)}
+    engine.dispose()
+    assert stored == {
+        (level, number, *counted(values[number * 4**level : (number + 1) * 4**level]))
+        for level, number in [*((1, n) for n in range(5)), (2, 0)]
+    }
+
+
+def counted(values: list[float | None]) -> tuple[int, float]:
+    finite = [value for value in values if value is not None]
+    return len(finite), sum(finite)

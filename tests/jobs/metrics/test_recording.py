@@ -1,6 +1,7 @@
 """The curves and markers of a job after its events, in both databases."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from jobs.errors import JobNotFound
 from jobs.metrics.rollups import FANOUT, levels
 from jobs.metrics.store import MetricStore, Steps, TableRow
 from jobs.schemas.job import Job
-from jobs.schemas.metrics import MarkerKind, Metrics
+from jobs.schemas.metrics import MarkerKind, Means, Metrics
 from jobs.store.attempts import AttemptStore
 from jobs.store.jobs import JobStore
 from relora_core.events import (
@@ -29,6 +30,7 @@ from relora_core.events import (
 from tests.fixtures.reports import restart_reported
 
 StepMade = Callable[[int], StepFinished]
+TIME = 1_790_000_000.25
 
 
 @pytest.fixture
@@ -104,7 +106,11 @@ def test_a_job_that_has_reported_nothing_has_no_curve(metrics: MetricStore, job:
 def test_each_number_of_a_step_and_of_an_evaluation_has_a_curve(
     metrics: MetricStore, running: Job, report: Trainer, step: StepOf
 ) -> None:
-    report(step(1), step(2), Evaluated(step=2, loss=3.0, perplexity=20.0, tokens=10))
+    at = datetime.fromtimestamp(TIME, UTC)
+    report(
+        *(step(number, time=at) for number in (1, 2)),
+        Evaluated(step=2, loss=3.0, perplexity=20.0, tokens=10),
+    )
     read = metrics.get(running.id)
     assert {found.name: curve(read, found.name) for found in read.curves} == {
         "loss": [(1, 4.0), (2, 4.0)],
@@ -112,6 +118,7 @@ def test_each_number_of_a_step_and_of_an_evaluation_has_a_curve(
         "grad_norm": [(1, 0.5), (2, 0.5)],
         "tokens_seen": [(1, 1000.0), (2, 2000.0)],
         "tokens_per_second": [(1, 500.0), (2, 500.0)],
+        "time": [(1, TIME), (2, TIME)],
         "validation_loss": [(2, 3.0)],
         "validation_perplexity": [(2, 20.0)],
     }
@@ -181,6 +188,56 @@ def test_a_long_curve_keeps_its_peaks_wherever_they_are(
     )
     assert (1203, -5.0) in part
     assert [part[0][0], part[-1][0]] == [1000, 2998]
+
+
+def means_of(read: Metrics, name: str) -> Means:
+    (found,) = [curve for curve in read.curves if curve.name == name]
+    assert found.means is not None
+    return found.means
+
+
+def test_a_long_curve_has_the_true_means_besides_its_peaks(
+    metrics: MetricStore, running: Job, report: Trainer, step: StepOf
+) -> None:
+    """Points that are the peaks alone would average to 6, and not to 2.2."""
+    spiky = [12.0 if n % 50 == 0 else 2.0 for n in range(1, 3001)]
+    for start in range(0, 3000, 300):
+        report(*(step(n + 1, loss=spiky[n]) for n in range(start, start + 300)))
+    read = metrics.get(running.id, names=["loss", "tokens_seen"], max_points=100)
+    means = means_of(read, "loss")
+    assert sum(means.counts) == 3000
+    assert len(means.steps) <= 100
+    first = 0
+    for last, value, count in zip(means.steps, means.values, means.counts, strict=True):
+        assert (last - first, value) == (count, pytest.approx(sum(spiky[first:last]) / count))
+        first = last
+    tokens = means_of(read, "tokens_seen")
+    assert tokens.steps == means.steps
+    assert tokens.values[0] == sum(range(1, 65)) / 64 * 1000
+
+
+def test_a_mean_is_the_same_whatever_range_was_asked_for(
+    metrics: MetricStore, running: Job, report: Trainer, step: StepOf
+) -> None:
+    for start in range(1, 2001, 500):
+        report(*(step(n, loss=float(n % 7)) for n in range(start, start + 500)))
+
+    def means(*steps: int) -> dict[int, tuple[float | None, int]]:
+        read = metrics.get(running.id, names=["loss"], steps=Steps(*steps), max_points=100)
+        found = means_of(read, "loss")
+        return dict(zip(found.steps, zip(found.values, found.counts, strict=True), strict=True))
+
+    whole, part = means(1, 2000), means(65, 1984)
+    assert whole[64][1] == 64
+    assert part == {step: mean for step, mean in whole.items() if 65 <= step <= 1984}
+
+
+def test_a_curve_with_all_its_points_has_no_means(
+    metrics: MetricStore, running: Job, report: Trainer, step: StepOf
+) -> None:
+    report(*losses(1, 200, 4.0, step), Evaluated(step=200, loss=2.0, tokens=1))
+    read = metrics.get(running.id, max_points=100)
+    assert {curve.name for curve in read.curves if curve.means is None} == {"validation_loss"}
 
 
 def test_a_loss_that_is_not_finite_is_a_gap(

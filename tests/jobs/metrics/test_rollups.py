@@ -33,7 +33,9 @@ def test_a_bucket_tells_of_all_its_points() -> None:
         inside = points[number * width : (number + 1) * width]
         lowest = min(inside, key=lambda point: point.value or 0)
         highest = max(inside, key=lambda point: point.value or 0)
-        assert bucket == (*inside[0], *inside[-1], *lowest, *highest, None)
+        ends = (*inside[0], *inside[-1], *lowest, *highest, None)
+        assert bucket[:-1] == (*ends, width)
+        assert bucket.mean == pytest.approx(math.fsum(point.value or 0 for point in inside) / width)
 
 
 @pytest.mark.parametrize("level", [0, 1, 2, 3])
@@ -78,8 +80,10 @@ def test_a_value_that_is_not_finite_is_a_gap_and_no_extreme() -> None:
     bucket = joined(
         [Bucket.of(Point(step, value)) for step, value in ((1, 2.0), (2, None), (3, 1.0))]
     )
-    assert bucket == (1, 2.0, 3, 1.0, 3, 1.0, 1, 2.0, 2)
-    assert joined([Bucket.of(Point(7, None))] * 2).low is None
+    assert bucket.mean == 1.5
+    assert bucket == (1, 2.0, 3, 1.0, 3, 1.0, 1, 2.0, 2, 2, 3.0)
+    empty = joined([Bucket.of(Point(7, None))] * 2)
+    assert (empty.low, empty.mean) == (None, None)
 
 
 def test_a_thinned_curve_keeps_its_ends_and_the_extremes_of_each_part() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from jobs.backends import Backends
 from jobs.schemas.job import Job
 from relora_core.events import Evaluated, Merged
 from tests.fixtures.reports import step_finished
@@ -27,6 +28,7 @@ def test_the_metrics_of_a_job_are_curves_and_markers(
                 "num_points": 3,
                 "steps": [1, 2, 3],
                 "values": [4.0, None, 3.5],
+                "means": None,
             }
         ],
         "markers": [{"step": 1, "kind": "restart", "attempt": 1, "event": 5}],
@@ -41,6 +43,7 @@ def test_all_that_was_measured_comes_without_names(http: httpx.Client, running: 
         "grad_norm",
         "tokens_seen",
         "tokens_per_second",
+        "time",
     ]
 
 
@@ -81,3 +84,24 @@ def test_csv_has_every_point(http: httpx.Client, running: Job, report: Report) -
 
 def test_csv_of_a_job_without_points_is_a_heading(http: httpx.Client, job: Job) -> None:
     assert http.get(f"/v1/jobs/{job.id}/metrics.csv").text == "step\n"
+
+
+def test_several_jobs_come_in_one_answer_in_the_order_of_the_question(
+    http: httpx.Client, backends: Backends, running: Job, report: Report
+) -> None:
+    report(running, step_finished(2), step_finished(3))
+    other = backends.store.create(running.spec)
+    query = {"job": [other.id, running.id, other.id], "names": "loss", "from_step": 2}
+    answer = http.get("/v1/metrics", params=query)
+    assert answer.status_code == 200
+    first, second = answer.json()["items"]
+    assert first == {"job_id": other.id, "curves": [], "markers": []}
+    assert second["job_id"] == running.id
+    assert second["curves"][0]["steps"] == [2, 3]
+
+
+def test_an_answer_of_several_jobs_needs_all_of_them(http: httpx.Client, running: Job) -> None:
+    answer = http.get("/v1/metrics", params={"job": [running.id, "job_none"]})
+    assert answer.json()["code"] == "job_not_found"
+    for jobs in ([], ["job_none"] * 101):
+        assert http.get("/v1/metrics", params={"job": jobs}).status_code == 422
