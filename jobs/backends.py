@@ -28,6 +28,7 @@ from jobs.store.artifacts import JobFiles
 from jobs.store.attempts import AttemptStore
 from jobs.store.deleted_jobs import DeletedJob, DeletedJobStore
 from jobs.store.jobs import JobStore
+from jobs.store.states import StateStore
 from jobs.store.stats import StatsStore
 from jobs.store.trainer_logs import LogStore
 from jobs.sweeps.store import SweepStore
@@ -39,6 +40,7 @@ class Backends:
     settings: Settings
     engine: Engine
     store: JobStore
+    states: StateStore
     attempts: AttemptStore
     deleted_jobs: DeletedJobStore
     outbox: Outbox
@@ -115,6 +117,7 @@ def open_backends(settings: Settings) -> Backends:
         settings=settings,
         engine=engine,
         store=JobStore(engine),
+        states=StateStore(engine),
         attempts=AttemptStore(engine),
         deleted_jobs=DeletedJobStore(engine),
         outbox=Outbox(engine),

@@ -8,7 +8,6 @@ from anyio import CapacityLimiter
 from fastapi import Depends, FastAPI
 
 from jobs.backends import Backends
-from jobs.broker.pubsub import Wakeups
 from jobs.locations.rules import Locations
 from service.auth.access import Access, for_callers
 from service.auth.key_policy import KeyPolicy
@@ -46,6 +45,7 @@ from service.routes import (
 )
 from service.routes.dependencies import refuse_unknown_query
 from service.streams.events import EventHub
+from service.streams.states import StateHub
 
 HASHED_AT_ONCE = 2  # complete uploads hashed at the same time; the others wait without a thread
 MAX_BODY_BYTES = 1 << 19
@@ -94,6 +94,7 @@ def create_app(backends: Backends, policy: KeyPolicy = KeyPolicy.REQUIRED) -> Fa
         burst=backends.settings.request_burst,
     )
     app.state.hub = EventHub(backends.store)
+    app.state.state_hub = StateHub(backends.states)
     app.state.probes = Probes(backends)
     app.state.dispatcher = Dispatcher(backends.outbox, backends.queue)
     app.state.webhook_sender = WebhookSender(backends)
@@ -122,16 +123,23 @@ def create_app(backends: Backends, policy: KeyPolicy = KeyPolicy.REQUIRED) -> Fa
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.dispatcher.start()
     app.state.webhook_sender.start()
-    waking = asyncio.create_task(_wake(app.state.hub, app.state.backends.wakeups))
+    waking = asyncio.create_task(_wake(app))
     yield
     waking.cancel()
-    app.state.hub.close()
+    close_streams(app)
     app.state.probes.close()
     await app.state.limiter.close()
     app.state.webhook_sender.stop()
     app.state.dispatcher.stop()
 
 
-async def _wake(hub: EventHub, wakeups: Wakeups) -> None:
-    async for job_id in wakeups.listen():
-        hub.wake(job_id)
+def close_streams(app: FastAPI) -> None:
+    """End the streams of events and states. Their clients connect to another server."""
+    app.state.hub.close()
+    app.state.state_hub.close()
+
+
+async def _wake(app: FastAPI) -> None:
+    async for job_id in app.state.backends.wakeups.listen():
+        app.state.hub.wake(job_id)
+        app.state.state_hub.wake()

@@ -8,14 +8,14 @@ import socket
 from contextlib import closing
 
 import uvicorn
+from fastapi import FastAPI
 
 from jobs.backends import open_backends
 from jobs.settings import Settings
-from service.app import create_app
+from service.app import close_streams, create_app
 from service.auth.key_policy import NoKeys, key_policy
 from service.http.connection import Connection
 from service.open_files import raise_limit
-from service.streams.events import EventHub
 
 # Longer than load balancers keep an idle connection open (mostly 60 s). Otherwise a balancer may
 # send a request into a connection that is being closed, and its caller gets a 502.
@@ -30,12 +30,12 @@ class Server(uvicorn.Server):
     Their clients then connect to another server.
     """
 
-    def __init__(self, config: uvicorn.Config, hub: EventHub) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
-        self._hub = hub
+        self._app = app
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._hub.close()
+        close_streams(self._app)
         await super().shutdown(sockets)
 
 
@@ -57,7 +57,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
-        Server(config, app.state.hub).run(sockets=[listener])
+        Server(config, app).run(sockets=[listener])
 
 
 def most_connections(files: int) -> int | None:

@@ -8,7 +8,7 @@ from sqlalchemy import Row
 
 from jobs.database.tables.jobs import jobs
 from jobs.schemas.events import AnyJobEvent, job_event_adapter
-from jobs.schemas.job import Artifact, Job, JobSpec, Progress, UnreadableSpec
+from jobs.schemas.job import Artifact, Job, JobSpec, JobState, Progress, UnreadableSpec
 from jobs.schemas.status import FINAL, JobError, JobStatus
 
 # The fields of `Progress` that have their own columns.
@@ -38,24 +38,41 @@ PROGRESS_COLUMNS = (
 def job_from(row: Row[*tuple[Any, ...]], queue_position: int | None = None) -> Job:
     spec = spec_from(row.spec)
     return Job(
-        id=row.id,
+        **_state(row, queue_position),
         name=spec.name,
         labels=spec.labels,
-        priority=spec.priority,
-        status=row.status,
-        requested_action=row.requested_action,
-        attempt=row.attempt,
-        failed_attempts=row.failed_attempts,
-        worker=row.worker,
-        forked_from=row.forked_from,
         spec=spec,
         spec_problem=spec.problem if isinstance(spec, UnreadableSpec) else None,
-        progress=progress_from(row, queue_position),
-        error=JobError.model_validate_json(row.error) if row.error else None,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
     )
+
+
+def state_from(row: Row[*tuple[Any, ...]], queue_position: int | None = None) -> JobState:
+    """Return the job in a row without its spec, which is not validated."""
+    document = _document(row.spec)
+    written = document if isinstance(document, dict) else {}
+    return JobState(
+        **_state(row, queue_position),
+        name=str(written.get("name", "")),
+        labels=written.get("labels", {}),
+    )
+
+
+def _state(row: Row[*tuple[Any, ...]], queue_position: int | None) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "priority": row.priority,
+        "status": row.status,
+        "requested_action": row.requested_action,
+        "attempt": row.attempt,
+        "failed_attempts": row.failed_attempts,
+        "worker": row.worker,
+        "forked_from": row.forked_from,
+        "progress": progress_from(row, queue_position),
+        "error": JobError.model_validate_json(row.error) if row.error else None,
+        "created_at": row.created_at,
+        "started_at": row.started_at,
+        "finished_at": row.finished_at,
+    }
 
 
 def spec_from(stored: str) -> JobSpec:

@@ -329,7 +329,9 @@ class Progress(BaseModel):
     updated_at: datetime
 
 
-class Job(BaseModel):
+class JobState(BaseModel):
+    """A job without its spec."""
+
     model_config = ConfigDict(frozen=True)
 
     id: str
@@ -344,15 +346,20 @@ class Job(BaseModel):
     failed_attempts: int = Field(description="Those that count against `retries.max_attempts`.")
     worker: str | None
     forked_from: str | None = Field(description="The job that this one was forked from.")
-    spec: AcceptedSpec
-    spec_problem: str | None = Field(
-        default=None, description="Why the stored spec, shown as it is, cannot be read or run."
-    )
     progress: Progress
     error: JobError | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+
+class Job(JobState):
+    """A job with its whole spec."""
+
+    spec: AcceptedSpec
+    spec_problem: str | None = Field(
+        default=None, description="Why the stored spec, shown as it is, cannot be read or run."
+    )
 
 
 class JobChanges(Body):

@@ -32,6 +32,10 @@ class JobFilter:
 
     def query(self, project: str, limit: int) -> Select[tuple[object, ...]]:
         """Return the query for at most `limit` jobs of the project, the newest first."""
+        where = self.conditions(project)
+        return select(jobs).where(*where).order_by(jobs.c.id.desc()).limit(limit)
+
+    def conditions(self, project: str) -> list[ColumnElement[bool]]:
         conditions: list[ColumnElement[bool]] = [jobs.c.project == project]
         if self.statuses:
             conditions.append(jobs.c.status.in_(self.statuses))
@@ -45,8 +49,7 @@ class JobFilter:
             conditions.append(jobs.c.created_at < self.created_before)
         if self.before is not None:
             conditions.append(jobs.c.id < self.before)
-        conditions += has_labels(self.labels)
-        return select(jobs).where(*conditions).order_by(jobs.c.id.desc()).limit(limit)
+        return conditions + has_labels(self.labels)
 
 
 ALL_JOBS = JobFilter()

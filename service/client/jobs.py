@@ -8,8 +8,8 @@ from typing import Any
 from jobs.schemas.artifacts import ArtifactKind, CheckpointEntry
 from jobs.schemas.events import AnyJobEvent, job_event_adapter
 from jobs.schemas.generations import OVER, Generation, NewGeneration
-from jobs.schemas.job import Job, JobChanges, JobSpec, Progress
-from jobs.schemas.metrics import Metrics
+from jobs.schemas.job import Job, JobChanges, JobSpec, JobState, Progress
+from jobs.schemas.metrics import Metrics, MetricsOfJobs
 from jobs.schemas.status import FINAL, JobStatus
 from relora_core.estimate import UTILIZATION
 from service.client import download, sse
@@ -33,6 +33,7 @@ from service.client.transport import Transport
 from service.schemas.pages import Page
 from service.schemas.responses import (
     LAST_EVENTS,
+    DeletedJob,
     EventPage,
     JobEstimate,
     StoredArtifact,
@@ -41,6 +42,10 @@ from service.schemas.responses import (
 
 Spec = JobSpec | Mapping[str, Any]
 LAST_TYPES = frozenset(event.model_fields["type"].default for event in LAST_EVENTS)
+STATES: dict[str, type[JobState | DeletedJob]] = {
+    "job.changed": JobState,
+    "job.deleted": DeletedJob,
+}
 LONGEST_WAIT_SECONDS = 30
 
 
@@ -89,7 +94,7 @@ class Jobs(Group[AnyTransport]):
         """Iterate over the jobs, the newest first: all pages, or only `limit` jobs."""
         query = {
             "status": _several(status),
-            "label": [f"{key}={value}" for key, value in (labels or {}).items()],
+            **_labels(labels),
             "method": method,
             "id_prefix": id_prefix,
             "created_after": created_after,
@@ -207,6 +212,28 @@ class Jobs(Group[AnyTransport]):
             listener=listener,
         )
 
+    @iterable_endpoint
+    def follow(
+        self,
+        *,
+        labels: Mapping[str, str] | None = None,
+        method: str | None = None,
+        id_prefix: str | None = None,
+        listener: sse.Listener = sse.ignore,
+    ) -> SseStream[JobState | DeletedJob]:
+        """Iterate over the changes of the project's jobs as they happen, forever.
+
+        It begins with all jobs that are not over. If the connection breaks, it is resumed as that
+        of `stream` is. A state may come twice.
+        """
+        return SseStream(
+            url_path("events"),
+            read=lambda event: STATES[event.event].model_validate_json(event.data),
+            ends_with=lambda _: False,
+            query={**_labels(labels), "method": method, "id_prefix": id_prefix},
+            listener=listener,
+        )
+
     @endpoint
     def metrics(
         self,
@@ -218,13 +245,22 @@ class Jobs(Group[AnyTransport]):
         to_step: int | None = None,
     ) -> Request[Metrics]:
         """Return curves of at most `max_points` points with all peaks, and the steps to mark."""
-        query = {
-            "names": ",".join(names) or None,
-            "max_points": max_points,
-            "from_step": from_step,
-            "to_step": to_step,
-        }
+        query = _curves(names, max_points, from_step, to_step)
         return Request("GET", url_path("jobs", job_id, "metrics"), model(Metrics), query=query)
+
+    @endpoint
+    def metrics_of(
+        self,
+        job_ids: Sequence[str],
+        *,
+        names: Sequence[str] = (),
+        max_points: int = 1000,
+        from_step: int | None = None,
+        to_step: int | None = None,
+    ) -> Request[MetricsOfJobs]:
+        """Return the curves of several jobs in one answer, as `metrics` does of one."""
+        query = {"job": list(job_ids), **_curves(names, max_points, from_step, to_step)}
+        return Request("GET", url_path("metrics"), model(MetricsOfJobs), query=query)
 
     @endpoint
     def metrics_csv(self, job_id: str, *, names: Sequence[str] = ()) -> Request[str]:
@@ -344,3 +380,18 @@ def _several(status: JobStatus | Iterable[JobStatus]) -> Sequence[str]:
 
 def _log_lines(event: SseEvent) -> str | None:
     return None if event.event == "end" else event.data + "\n"
+
+
+def _labels(labels: Mapping[str, str] | None) -> Query:
+    return {"label": [f"{key}={value}" for key, value in (labels or {}).items()]}
+
+
+def _curves(
+    names: Sequence[str], max_points: int, from_step: int | None, to_step: int | None
+) -> Query:
+    return {
+        "names": ",".join(names) or None,
+        "max_points": max_points,
+        "from_step": from_step,
+        "to_step": to_step,
+    }

@@ -154,8 +154,14 @@ class ServiceFigures(Collector):
     """The statistics of the whole service as metrics of Prometheus."""
 
     stats: ServiceStats
+    event_streams: int  # of this process
 
     def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "relora_event_streams",
+            "Open streams of events and of the states of jobs, of this process.",
+            value=self.event_streams,
+        )
         yield GaugeMetricFamily(
             "relora_unsent_messages",
             "Messages to workers that wait for the broker.",

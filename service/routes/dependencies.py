@@ -16,6 +16,7 @@ from service.background.dispatcher import Dispatcher
 from service.background.webhook_sender import WebhookSender
 from service.http.limits import MAX_NAME
 from service.streams.events import EventHub
+from service.streams.states import StateHub
 
 
 def _backends(request: Request) -> Backends:
@@ -40,6 +41,10 @@ def _webhook_sender(request: Request) -> WebhookSender:
 
 def _hub(request: Request) -> EventHub:
     return cast(EventHub, request.app.state.hub)
+
+
+def _state_hub(request: Request) -> StateHub:
+    return cast(StateHub, request.app.state.state_hub)
 
 
 def _project(caller: CallerDep) -> str:
@@ -80,6 +85,7 @@ MetricsDep = Annotated[MetricStore, Depends(_metrics)]
 DispatcherDep = Annotated[Dispatcher, Depends(_dispatcher)]
 WebhookSenderDep = Annotated[WebhookSender, Depends(_webhook_sender)]
 HubDep = Annotated[EventHub, Depends(_hub)]
+StateHubDep = Annotated[StateHub, Depends(_state_hub)]
 Id = Annotated[str, Path(max_length=MAX_NAME)]
 Cursor = Annotated[str | None, Query(max_length=MAX_NAME, description=CURSOR)]
 PageLimit = Annotated[int, Query(ge=1, le=200)]

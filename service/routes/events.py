@@ -1,10 +1,11 @@
-"""The events of a job: as pages of JSON, or as a live stream of server-sent events."""
+"""The events of a job as pages of JSON or live, and the states of a project's jobs, live."""
 
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, get_args
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -21,18 +22,29 @@ from relora_core.suggestions import no_such
 from service.auth.access import StaysAllowed, StaysAllowedDep
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
-from service.routes.dependencies import NEXT, HubDep, Id, StoreDep
+from service.routes.dependencies import (
+    NEXT,
+    HubDep,
+    Id,
+    ProjectDep,
+    StateHubDep,
+    StoreDep,
+)
+from service.routes.job_filters import FollowedDep
 from service.schemas.responses import EventPage
 from service.streams.events import EventHub
+from service.streams.states import Followed, StateHub
 
 logger = logging.getLogger(__name__)
-router = APIRouter(prefix="/v1/jobs", tags=["events"], route_class=CallerRoute)
+router = APIRouter(prefix="/v1", tags=["events"], route_class=CallerRoute)
 
 EVENT_STREAM = "text/event-stream"
 RETRY_MILLISECONDS = 2000  # how long a client waits before it connects again
 QUIET_SECONDS = 15.0  # after so long without an event, a comment keeps proxies from closing
 STALLED_SECONDS = 30.0  # a client that reads nothing for so long is disconnected; it can resume
 CHUNK_FRAMES = 100  # events sent at once, so that a client far behind takes little memory
+EPOCH = datetime.fromtimestamp(0, UTC)
+MAX_MILLISECONDS = 1 << 47  # in the year 6429, which datetime can still represent
 EVENT_TYPES = sorted(event.model_fields["type"].default for event in get_args(AnyJobEvent))
 
 
@@ -44,6 +56,13 @@ def _known(event_type: str) -> str:
 
 EventType = Annotated[
     str, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": EVENT_TYPES})
+]
+
+
+LastEventId = Annotated[
+    int | None,
+    Header(ge=0, le=MAX_SAFE_INTEGER, description="Of a stream that is resumed; it wins."),
+    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_SAFE_INTEGER}),
 ]
 
 
@@ -68,13 +87,7 @@ def _selection(
     type: Annotated[  # noqa: A002 # the parameter's name
         list[EventType] | None, Query(max_length=100, description="Only these types.")
     ] = None,
-    last_event_id: Annotated[
-        int | None,
-        Header(
-            ge=0, le=MAX_SAFE_INTEGER, description="Of a stream that is resumed; wins over both."
-        ),
-        WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_SAFE_INTEGER}),
-    ] = None,
+    last_event_id: LastEventId = None,
 ) -> EventSelection:
     if cursor is not None:
         after = int(cursor)
@@ -86,7 +99,7 @@ def _selection(
 
 
 @router.get(
-    "/{job_id}/events",
+    "/jobs/{job_id}/events",
     summary="Read or stream the events of a job",
     response_model=EventPage,
     responses={
@@ -122,11 +135,40 @@ def get_events(
         job_id, after=after, limit=1, types=selection.types
     ):
         return Response(status_code=204)
-    return EventStream(
-        while_allowed(_lines(hub, job_id, after, selection.types), stays_allowed),
-        media_type=EVENT_STREAM,
-        headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
-    )
+    return EventStream(while_allowed(_lines(hub, job_id, after, selection.types), stays_allowed))
+
+
+@router.get(
+    "/events",
+    summary="Stream the states of the jobs",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "A stream. `job.changed` has a job without its spec, and `job.deleted` "
+            "has the id of a job.",
+            "content": {EVENT_STREAM: {"schema": {"type": "string"}}},
+        },
+        **documented(422),
+    },
+)
+def get_states(
+    project: ProjectDep,
+    wanted: FollowedDep,
+    hub: StateHubDep,
+    stays_allowed: StaysAllowedDep,
+    last_event_id: LastEventId = None,
+) -> Response:
+    """Stream each change of the project's jobs, or of some of them, as server-sent events.
+
+    The stream begins with all jobs that are not over, as they are now, and never ends. A job that
+    changes several times within a moment is sent once, as it is then. To resume the stream, send
+    the last id that you received as `Last-Event-ID`: then the stream also begins with the jobs
+    that were over since. A state may come twice.
+    """
+    since = datetime.now(UTC)
+    if last_event_id is not None:
+        since = min(since, EPOCH + timedelta(milliseconds=min(last_event_id, MAX_MILLISECONDS)))
+    return EventStream(while_allowed(_states(hub, Followed(project, wanted), since), stays_allowed))
 
 
 class EventStream(StreamingResponse):
@@ -134,6 +176,10 @@ class EventStream(StreamingResponse):
 
     The client can resume by `Last-Event-ID`.
     """
+
+    def __init__(self, lines: AsyncIterator[bytes]) -> None:
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        super().__init__(lines, media_type=EVENT_STREAM, headers=headers)
 
     async def stream_response(self, send: Send) -> None:
         async def send_in_time(message: Message) -> None:
@@ -168,3 +214,12 @@ async def _lines(
             chosen = [frame.data for frame in frames if types is None or frame.type in types]
             for start in range(0, len(chosen), CHUNK_FRAMES):
                 yield b"".join(chosen[start : start + CHUNK_FRAMES])
+
+
+async def _states(
+    hub: StateHub, followed: Followed, since: datetime
+) -> AsyncGenerator[bytes, None]:
+    yield format_sse_event(retry=RETRY_MILLISECONDS)
+    async with aclosing(hub.listen(followed, since=since, quiet_seconds=QUIET_SECONDS)) as batches:
+        async for frames in batches:
+            yield b"".join(frames) if frames else KEEPALIVE_COMMENT

@@ -1,28 +1,24 @@
 """Jobs: submit, find, change, cancel, pause, resume, retry, delete."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Response
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
+from fastapi import APIRouter, Query, Response
 
 from jobs.errors import StorageError
 from jobs.garbage.deleted_jobs import delete_files
-from jobs.schemas.job import MAX_LABELS, Job, JobChanges
-from jobs.schemas.status import JobStatus, RequestedAction
-from jobs.store.filters import JobFilter
-from relora_core.spec import MethodName, TextPattern
+from jobs.schemas.job import Job, JobChanges
+from jobs.schemas.status import RequestedAction
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
 from service.routes.dependencies import (
     BackendsDep,
-    Cursor,
     DispatcherDep,
     Id,
     PageLimit,
     ProjectDep,
     StoreDep,
 )
+from service.routes.job_filters import JobFilterDep
 from service.routes.spec_body import AdmissionDep, IdempotencyKey, SpecBody
 from service.schemas.pages import Page
 from service.schemas.responses import LOCATION, SubmittedJob
@@ -30,24 +26,6 @@ from service.schemas.responses import LOCATION, SubmittedJob
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=CallerRoute)
 
 
-def _as_text(moment: str) -> str:
-    """Refuse a number, which pydantic would read as seconds or milliseconds by its size."""
-    if "T" not in moment:
-        raise ValueError("write it as 2026-01-31T12:00:00Z")
-    return moment
-
-
-def _in_utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("is before the year 1 or after the year 9999 in UTC") from None
-
-
-Moment = Annotated[AwareDatetime, BeforeValidator(_as_text), AfterValidator(_in_utc)]
-Label = Annotated[
-    str, Field(max_length=320), TextPattern(r"^[^=]+=.*$", "KEY=VALUE, such as team=nlp")
-]
 CREATED: dict[int | str, dict[str, Any]] = {
     200: {"model": Job, "description": "What an earlier request with this Idempotency-Key made."},
     201: LOCATION,
@@ -86,45 +64,11 @@ def located(job: Job, response: Response, *, is_new: bool) -> Job:
     return job
 
 
-def _filter(  # noqa: PLR0913 # one parameter for each filter
-    status: Annotated[
-        list[JobStatus] | None, Query(max_length=20, description="Any of these.")
-    ] = None,
-    label: Annotated[
-        list[Label] | None,
-        Query(
-            max_length=MAX_LABELS, description="KEY=VALUE; all of these.", examples=[["team=nlp"]]
-        ),
-    ] = None,
-    method: MethodName | None = None,
-    id_prefix: Annotated[
-        str | None, Query(max_length=100, description="Whose id begins so.", examples=["job_06"])
-    ] = None,
-    created_after: Annotated[Moment | None, Query(description="At this time or later.")] = None,
-    created_before: Moment | None = None,
-    cursor: Cursor = None,
-) -> JobFilter:
-    return JobFilter(
-        statuses=frozenset(status or ()),
-        labels=tuple(_key_and_value(one) for one in label or ()),
-        method=method,
-        id_prefix=id_prefix,
-        created_after=created_after,
-        created_before=created_before,
-        before=cursor,
-    )
-
-
-def _key_and_value(label: str) -> tuple[str, str]:
-    key, _, value = label.partition("=")
-    return key, value
-
-
 @router.get("", summary="List jobs", responses=documented(422))
 def list_jobs(
     project: ProjectDep,
     store: StoreDep,
-    wanted: Annotated[JobFilter, Depends(_filter)],
+    wanted: JobFilterDep,
     limit: PageLimit = 50,
 ) -> Page[Job]:
     """Return a page of jobs, the newest first.

@@ -9,7 +9,7 @@ from jobs.schemas.keys import Scope
 from service.auth.access import CallerDep
 from service.http.caller_route import CallerRoute
 from service.monitoring.prometheus import HttpLatency, JobFigures, ServiceFigures, exposition
-from service.routes.dependencies import BackendsDep
+from service.routes.dependencies import BackendsDep, HubDep, StateHubDep
 
 router = APIRouter(tags=["health"], route_class=CallerRoute)
 
@@ -20,7 +20,13 @@ router = APIRouter(tags=["health"], route_class=CallerRoute)
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
-def get_prometheus_metrics(request: Request, backends: BackendsDep, caller: CallerDep) -> Response:
+def get_prometheus_metrics(
+    request: Request,
+    backends: BackendsDep,
+    caller: CallerDep,
+    hub: HubDep,
+    state_hub: StateHubDep,
+) -> Response:
     """Return metrics as text: jobs by status and jobs leased by workers.
 
     An operator's key shows the jobs of all projects, and also unsent messages, uploads and HTTP
@@ -33,7 +39,7 @@ def get_prometheus_metrics(request: Request, backends: BackendsDep, caller: Call
         latency = cast(HttpLatency, request.app.state.latency)
         text = exposition(
             JobFigures(backends.stats.of_jobs(), lease_seconds),
-            ServiceFigures(backends.stats.of_service()),
+            ServiceFigures(backends.stats.of_service(), hub.listeners + state_hub.listeners),
             latency.seconds,
         )
     return Response(text, media_type=CONTENT_TYPE_LATEST)

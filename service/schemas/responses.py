@@ -91,6 +91,12 @@ class EventPage(Page[JobEvent]):
     model_config = ConfigDict(ser_json_inf_nan="strings")  # as in a single event
 
 
+class DeletedJob(BaseModel):
+    """A job that was deleted while it was followed."""
+
+    id: str
+
+
 class StoredArtifact(Artifact):
     """A file of a job, and its download path."""
 

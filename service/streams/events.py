@@ -16,6 +16,7 @@ from jobs.schemas.status import FINAL
 from jobs.store.jobs import JobStore
 from relora_core.events import to_line
 from service.schemas.responses import LAST_EVENTS
+from service.streams.waiting import set_within
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +94,10 @@ class EventHub:
             watch.announce()
 
     @property
+    def listeners(self) -> int:
+        return sum(watch.listeners for watch in self._watches.values())
+
+    @property
     def closed(self) -> bool:
         return self._closed
 
@@ -132,7 +137,7 @@ class EventHub:
                 yield frames
                 if frames[-1].is_last and await self._is_over(job_id):
                     return
-            elif not await _set_within(changed, quiet_seconds):
+            elif not await set_within(changed, quiet_seconds):
                 yield []
 
     async def _is_over(self, job_id: str) -> bool:
@@ -168,18 +173,10 @@ class EventHub:
             if frames:
                 watch.add(frames)
             if len(frames) < PAGE:
-                await _set_within(watch.woken, self._poll_seconds)
+                await set_within(watch.woken, self._poll_seconds)
 
     async def _read(self, job_id: str, after: int, limit: int = PAGE) -> list[Frame]:
         return await run_in_threadpool(self._frames, job_id, after, limit)
 
     def _frames(self, job_id: str, after: int, limit: int) -> list[Frame]:
         return [Frame.of(event) for event in self._store.events(job_id, after=after, limit=limit)]
-
-
-async def _set_within(event: asyncio.Event, seconds: float) -> bool:
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        return False
-    return True

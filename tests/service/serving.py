@@ -27,7 +27,7 @@ def serving(backends: Backends, port: int = 0) -> Iterator[str]:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=5,
     )
-    server = Server(config, app.state.hub)
+    server = Server(config, app)
     with listen("127.0.0.1", port) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

@@ -73,6 +73,7 @@ jobs = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     Index(None, "status", "lease_until"),
     Index(None, "project", "id"),
+    Index(None, "project", "updated_at"),
 )
 # A covering index for the order of the queue.
 Index(

@@ -69,6 +69,7 @@ def test_only_an_operator_sees_the_metrics_of_other_projects_and_of_the_service(
         "relora_unsent_messages",
         "relora_upload_seconds",
         "relora_uploaded_bytes_total",
+        "relora_event_streams",
         "relora_http_request_seconds",
         "relora_http_request_seconds_created",
     }

@@ -184,6 +184,8 @@ def test_what_the_service_offers_is_listed(client: Client, job: Job) -> None:
 def test_curves_and_logs_are_read(client: Client, backends: Backends, running: Job) -> None:
     (curve,) = client.jobs.metrics(running.id, names=["loss"], max_points=10).curves
     assert (curve.name, curve.steps, curve.values) == ("loss", [1], [4.0])
+    (both,) = client.jobs.metrics_of([running.id], names=["loss"], max_points=10).items
+    assert (both.job_id, both.curves) == (running.id, [curve])
     assert client.jobs.metrics_csv(running.id, names=["loss"]) == "step,loss\n1,4.0\n"
     backends.logs.append(running.id, 1, 0, b"one\ntwo\x0cthree\n")
     assert client.jobs.logs(running.id, tail=1) == "two\x0cthree\n"

@@ -7,11 +7,12 @@ from contextlib import ExitStack
 import pytest
 
 from jobs.backends import Backends
-from jobs.schemas.job import Job
+from jobs.schemas.job import Job, JobState
 from jobs.schemas.status import JobError, JobStatus
 from relora_core.events import Warned
 from service.client import AsyncClient, Client
 from service.client.sse import Disconnected, Reconnected, SseEvent, SseParser
+from service.schemas.responses import DeletedJob
 from tests.fixtures.reports import step_finished
 from tests.service.process import Service
 from tests.service.serving import serving
@@ -118,3 +119,19 @@ def test_frames_are_cut_wherever_the_bytes_are() -> None:
     parser = SseParser()
     found = [event for byte in stream.encode() for event in parser.parse(bytes([byte]))]
     assert found == [SseEvent("7", "log", "é\n"), SseEvent("8", "", "x")]
+
+
+def test_jobs_are_followed_from_their_change_to_their_deletion(
+    client: Client, backends: Backends, running: Job
+) -> None:
+    changes = client.jobs.follow(id_prefix=running.id)
+    first = next(changes)
+    assert isinstance(first, JobState)
+    assert (first.id, first.status) == (running.id, JobStatus.RUNNING)
+    backends.attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
+    while not (isinstance(one := next(changes), JobState) and one.status is JobStatus.SUCCEEDED):
+        pass
+    backends.store.delete(running.id)
+    while isinstance(one := next(changes), JobState):
+        pass
+    assert one == DeletedJob(id=running.id)

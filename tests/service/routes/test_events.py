@@ -194,3 +194,31 @@ def test_many_readers_see_the_same_events_whenever_they_came(
 
 def many(count: int) -> list[AnyJobEvent]:
     return [Evaluated(step=n, loss=4.0, perplexity=54.6, tokens=1000) for n in range(count)]
+
+
+def test_the_states_of_the_jobs_are_streamed(
+    http: httpx.Client, backends: Backends, running: Job, report: Report
+) -> None:
+    with http.stream("GET", "/v1/events", params={"id_prefix": running.id[:12]}) as response:
+        assert response.headers["Content-Type"].startswith("text/event-stream")
+        stream = (frame for frame in frames(response) if frame.get("event"))
+        first = json.loads(next(stream)["data"])
+        assert (first["id"], first["progress"]["step"]) == (running.id, 1)
+        report(running, step_finished(2))
+        while json.loads(next(stream)["data"])["progress"]["step"] != 2:
+            pass
+        backends.attempts.finish(running.id, 1, JobStatus.SUCCEEDED)
+        for frame in stream:
+            if json.loads(frame["data"])["status"] == "succeeded":
+                break
+    headers = {"Last-Event-ID": frame["id"]}
+    with http.stream("GET", "/v1/events", headers=headers) as response:
+        again = next(frame for frame in frames(response) if frame.get("event"))
+        assert json.loads(again["data"])["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("last", [0, 2**53 - 1])
+def test_a_stream_of_states_begins_after_any_id(http: httpx.Client, job: Job, last: int) -> None:
+    with http.stream("GET", "/v1/events", headers={"Last-Event-ID": str(last)}) as response:
+        frame = next(frame for frame in frames(response) if frame.get("event"))
+        assert json.loads(frame["data"])["id"] == job.id
