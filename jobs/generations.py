@@ -131,8 +131,15 @@ class GenerationStore:
             connection.execute(taken.values(last_generation_at=database_now()))
         return Claim(_generation_from(row), row.attempt)
 
+    def tell(self, claim: Claim, text: str) -> None:
+        """Store the text as far as it has come."""
+        with self._engine.begin() as connection:
+            _change(connection, _held(claim), text=text)
+
     def succeed(self, claim: Claim, result: GeneratedText) -> None:
-        self._end(claim, GenerationStatus.SUCCEEDED, result=result.model_dump_json())
+        self._end(
+            claim, GenerationStatus.SUCCEEDED, text=result.text, result=result.model_dump_json()
+        )
 
     def fail(self, claim: Claim, error: JobError) -> None:
         self._end(claim, GenerationStatus.FAILED, error=error.model_dump_json())
@@ -148,6 +155,7 @@ class GenerationStore:
                 connection,
                 _held(claim),
                 status=GenerationStatus.QUEUED,
+                text="",
                 worker=None,
                 deadline=deadline,
             )
@@ -216,6 +224,7 @@ def _generation_from(row: Row[*tuple[Any, ...]]) -> Generation:
         status=row.status,
         step=row.step,
         request=read_accepted(NewGeneration, json.loads(row.request)),
+        text=row.text,
         result=GeneratedText.model_validate_json(row.result) if row.result else None,
         error=JobError.model_validate_json(row.error) if row.error else None,
         created_at=row.created_at,

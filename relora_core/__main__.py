@@ -73,15 +73,9 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _generate(options: argparse.Namespace) -> int:
-    from relora_core.process import generate_text  # loads torch
+    from relora_core.process import answer_samples  # loads torch
 
-    return generate_text(
-        options.model,
-        options.request,
-        options.result,
-        device=options.device,
-        supervised=options.supervised,
-    )
+    answer_samples(device=options.device)
 
 
 def _estimate(options: argparse.Namespace) -> int:
@@ -200,11 +194,7 @@ def _add_export(export: argparse.ArgumentParser) -> None:
 
 def _add_generate(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=_generate)
-    command.add_argument("--model", type=Path, required=True, help="an exported folder")
-    command.add_argument("--request", type=Path, required=True, help="JSON: prompt, seed, ...")
-    command.add_argument("--result", type=Path, required=True, help="gets the text, as JSON")
     command.add_argument("--device", default="cpu", help="default: %(default)s")
-    _add_supervised(command)
 
 
 def _add_supervised(command: argparse.ArgumentParser) -> None:

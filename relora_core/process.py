@@ -1,23 +1,23 @@
 """Run the trainer as a process: event log, stop requests, heartbeat and exit codes."""
 
-import json
 import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
+from queue import SimpleQueue
 from threading import Event as Flag
 from threading import Thread
 from types import FrameType
+from typing import NoReturn
 
 from relora_core.data.cache import default_cache
 from relora_core.errors import TrainError, UnexpectedError, WorkdirInUse
 from relora_core.errors.unexpected import as_train_error
 from relora_core.events import Emit, TrainFailed
 from relora_core.export.from_checkpoint import export_checkpoint
-from relora_core.generate import SampleRequest, generate
+from relora_core.generate.answers import Answers
 from relora_core.spec import TrainSpec
 from relora_core.tasks import build_task
 from relora_core.training.train import train
@@ -136,21 +136,27 @@ def export_model(
     return 0
 
 
-def generate_text(
-    model: Path, request: Path, result: Path, *, device: str, supervised: bool
-) -> int:
-    """Sample the JSON file `request` into the JSON file `result`. Return the exit code."""
-    if supervised:
-        _watch_parent()
-    try:
-        with as_train_error():
-            asked = SampleRequest.model_validate_json(request.read_bytes())
-            sample = generate(model, asked, device=device)
-            result.write_text(json.dumps(asdict(sample)))
-    except TrainError as error:
-        _tell(error)
-        return 1
-    return 0
+def answer_samples(*, device: str) -> NoReturn:
+    """Answer requests for text until standard input closes.
+
+    Each line of standard input is a folder with a request (`relora_core.generate.answers`).
+    """
+    folders: SimpleQueue[Path] = SimpleQueue()
+    Thread(target=_read_folders, args=(folders,), daemon=True).start()
+    answers = Answers(device=device)
+    while True:
+        folder = folders.get()
+        try:
+            answers.answer(folder)
+        except TrainError as error:
+            _tell(error)
+
+
+def _read_folders(folders: SimpleQueue[Path]) -> None:
+    """Pass on the folders, and exit when standard input closes, also while a text is sampled."""
+    for line in sys.stdin:
+        folders.put(Path(line.rstrip("\n")))
+    os._exit(_SUPERVISOR_LOST)
 
 
 def _watch_parent() -> None:

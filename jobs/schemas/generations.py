@@ -74,6 +74,7 @@ class Generation(BaseModel):
     status: GenerationStatus
     step: int = Field(description="The step of the model that writes.")
     request: NewGeneration
+    text: str = Field(description="The text as far as it has come, without the prompt.")
     result: GeneratedText | None = Field(description="Null until it has succeeded.")
     error: JobError | None = Field(description="Why it failed.")
     created_at: datetime

@@ -15,6 +15,9 @@ STATE = "state.json"  # in each checkpoint: its counters, and all other state ex
 STAGED = "staged.json"  # the local copies of the spec's remote sources
 MICRO_BATCHES = "micro_batches"  # the sizes with which an attempt ran out of memory
 
+SAMPLE_REQUEST = "request.json"  # in a folder for one sample
+SAMPLE_ANSWER = "answer.jsonl"
+
 CHECKPOINTS = "checkpoints"
 MERGED = "merged"
 FINAL = "final"

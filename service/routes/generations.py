@@ -9,6 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from jobs.backends import Backends
 from jobs.errors import ModelNotFound, NoTextModel
+from jobs.schemas.body import MAX_SAFE_INTEGER
 from jobs.schemas.generations import OVER, Generation, NewGeneration
 from relora_core.spec import NoTokenizer
 from service.http.caller_route import CallerRoute
@@ -69,11 +70,21 @@ def list_generations(
     responses=documented(404, 422),
 )
 async def get_generation(
-    job_id: Id, generation_id: Id, backends: BackendsDep, wait: Wait = 0
+    job_id: Id,
+    generation_id: Id,
+    backends: BackendsDep,
+    wait: Wait = 0,
+    after: Annotated[
+        int | None,
+        Query(ge=0, le=MAX_SAFE_INTEGER, description="Do not wait if `text` is longer than this."),
+    ] = None,
 ) -> Generation:
-    """Return a generation as soon as it is over, or after `wait` seconds."""
+    """Return a generation as soon as it is over, or after `wait` seconds.
+
+    To read the text as it comes, give the length of the text that you have as `after`.
+    """
     found = await run_in_threadpool(backends.generations.get, job_id, generation_id)
-    return await _when_over(backends, found, wait)
+    return await _when_over(backends, found, wait, after)
 
 
 def _create(backends: Backends, job_id: str, new: NewGeneration) -> Generation:
@@ -94,9 +105,14 @@ def _step_of(backends: Backends, job_id: str, step: int | None) -> int:
     return max(matching, key=lambda one: (one.kind == "final", one.step)).step
 
 
-async def _when_over(backends: Backends, generation: Generation, wait: float) -> Generation:
+async def _when_over(
+    backends: Backends, generation: Generation, wait: float, after: int | None = None
+) -> Generation:
+    """Return the generation when it is over, or has more text than `after`, or after `wait`."""
     give_up_at = time.monotonic() + wait
     while generation.status not in OVER and time.monotonic() < give_up_at:
+        if after is not None and len(generation.text) > after:
+            break
         await asyncio.sleep(POLL_SECONDS)
         generation = await run_in_threadpool(
             backends.generations.get, generation.job_id, generation.id

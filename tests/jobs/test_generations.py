@@ -45,6 +45,24 @@ def test_what_is_asked_waits(generations: GenerationStore, job: Job, asked: Gene
             generations.get(job_id, generation_id)
 
 
+def test_a_text_is_there_as_far_as_it_has_come(
+    generations: GenerationStore, job: Job, asked: Generation
+) -> None:
+    assert asked.text == ""
+    claim = generations.claim(worker="g", seconds=60)
+    assert claim is not None
+    generations.tell(claim, "and the")
+    assert generations.get(job.id, asked.id).text == "and the"
+    generations.give_back(claim, seconds=60)
+    assert generations.get(job.id, asked.id).text == ""
+    generations.tell(claim, "late")
+    assert generations.get(job.id, asked.id).text == ""
+    again = generations.claim(worker="g", seconds=60)
+    assert again is not None
+    generations.succeed(again, TEXT)
+    assert generations.get(job.id, asked.id).text == TEXT.text
+
+
 def test_they_are_taken_in_the_order_in_which_they_were_asked(
     generations: GenerationStore, job: Job, asked: Generation
 ) -> None:

@@ -1,5 +1,6 @@
 """Text generation with real jobs, real models and real subprocesses."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -7,14 +8,18 @@ import sys
 import threading
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert, update
 from sqlalchemy.exc import OperationalError
 
 import worker.generator
 from jobs.admin.migrate import migrate
 from jobs.backends import Backends, open_backends
+from jobs.database.tables.jobs import jobs, projects
+from jobs.generations import Claim, GenerationStore
 from jobs.schemas.generations import Generation, NewGeneration
 from jobs.schemas.job import Job
 from jobs.settings import Settings
@@ -22,6 +27,7 @@ from tests.worker.conftest import MakeSpec
 from tests.worker.processes import environ, wait_until
 from worker.attempt import clock
 from worker.generator import Generator, serve
+from worker.launchers.process import descendants
 from worker.launchers.torchrun import Torchrun
 from worker.run import run
 
@@ -124,6 +130,50 @@ def test_what_does_not_fit_the_model_says_so(backends: Backends, trained: Job) -
     code, message = failure(backends, asked)
     assert code == "generation_failed"
     assert "the model sees 64 at once; shorten the prompt or lower max_new_tokens" in message
+
+
+def children() -> set[int]:
+    return set(descendants(os.getpid()))
+
+
+@pytest.mark.slow
+def test_a_model_stays_in_memory_for_its_project_and_for_a_while(
+    backends: Backends, trained: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts: list[str] = []
+    tell = GenerationStore.tell
+
+    def note(store: GenerationStore, claim: Claim, text: str) -> None:
+        texts.append(text)
+        tell(store, claim, text)
+
+    monkeypatch.setattr(GenerationStore, "tell", note)
+    others = children()
+    with closing(Generator(backends, shutting_down=lambda: False)) as generator:
+
+        def sample(seed: int) -> str:
+            asked = ask(backends, trained, seed=seed, max_new_tokens=40)
+            assert generator.work()
+            done = backends.generations.get(trained.id, asked.id)
+            assert done.result is not None, done.error
+            assert done.text == done.result.text
+            return done.text
+
+        first = sample(seed=1)
+        assert texts[0]
+        assert first.startswith(texts[0])
+        (warm,) = children() - others
+        assert sample(seed=1) == first
+        assert children() - others == {warm}
+        with backends.engine.begin() as connection:
+            connection.execute(insert(projects), {"name": "other", "created_at": datetime.now(UTC)})
+            connection.execute(update(jobs).values(project="other"))
+        assert sample(seed=1) == first
+        (another,) = children() - others
+        assert another != warm
+        monkeypatch.setattr(worker.generator, "KEPT_SECONDS", 0)
+        assert not generator.work()
+        assert children() == others
 
 
 def test_a_model_that_is_gone_is_told(backends: Backends, trained: Job) -> None:

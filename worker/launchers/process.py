@@ -54,9 +54,13 @@ class TiedProcess:
 
     def live_until(self, end: float) -> None:
         """Tell the watchdog of the process, if it has one, when the lease ends. Never block."""
+        self.send(str(end))
+
+    def send(self, line: str) -> None:
+        """Send a short line to the standard input of the process, if it still runs. Never block."""
         with self._input_lock, contextlib.suppress(BrokenPipeError):  # the process has ended
             if not self._input.closed:
-                self._input.write(f"{end}\n".encode())
+                self._input.write(f"{line}\n".encode())
 
     def kill(self, grace_seconds: float = GRACE_SECONDS) -> None:
         """End the process and its descendants, and wait until all are gone.

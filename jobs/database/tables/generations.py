@@ -13,6 +13,7 @@ generations = Table(
     Column("status", string_enum(GenerationStatus), nullable=False),
     Column("step", BigInteger, nullable=False),
     Column("request", Text, nullable=False),
+    Column("text", Text, nullable=False, server_default=""),
     Column("result", Text),
     Column("error", Text),
     Column("attempt", Integer, nullable=False),

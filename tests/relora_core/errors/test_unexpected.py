@@ -6,17 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from relora_core import generate, process
+from relora_core import process
 from relora_core.errors import DataError, UnexpectedError
 from relora_core.errors.unexpected import as_train_error
 from relora_core.events import AnyTrainEvent, CheckpointSaved, StepFinished, TrainStarted
 from relora_core.export import from_checkpoint
 from relora_core.export.from_checkpoint import export_checkpoint
-from relora_core.generate import SampleRequest
+from relora_core.generate import sampler
 from relora_core.training.train import train
 from tests.relora_core.conftest import MakeSpec, Recorder
 
-REQUEST = SampleRequest(prompt="a", max_new_tokens=1, temperature=0, top_p=1, seed=0)
 UNTHOUGHT = ZeroDivisionError("nobody thought of this")
 
 
@@ -85,10 +84,10 @@ def test_an_export_and_a_generation_raise_no_error_but_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(from_checkpoint, "step_folders", fail)
-    monkeypatch.setattr(generate, "AutoModelForCausalLM", None)
+    monkeypatch.setattr(sampler, "AutoModelForCausalLM", None)
     for entry in (
         partial(export_checkpoint, tmp_path / "run", tmp_path / "model"),
-        partial(generate.generate, tmp_path, REQUEST, device="cpu"),
+        partial(sampler.Sampler.load, tmp_path, device="cpu"),
     ):
         with pytest.raises(UnexpectedError, match="does not know; its log has the traceback"):
             entry()
@@ -100,20 +99,11 @@ def test_a_command_tells_an_error_that_nobody_expects_with_its_traceback(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    request = tmp_path / "request.json"
-    request.write_text(REQUEST.model_dump_json())
     monkeypatch.setattr(process, "build_task", fail)
     monkeypatch.setattr(process, "export_checkpoint", as_train_error()(fail))
-    monkeypatch.setattr(process, "generate", fail)
     commands = (
         partial(process.prepare_data, make_spec(), cache=tmp_path),
         partial(process.export_model, tmp_path, tmp_path / "to", step=None, dtype=None),
-        partial(
-            process.generate_text,
-            *(tmp_path, request, tmp_path / "result"),
-            device="cpu",
-            supervised=False,
-        ),
     )
     for command in commands:
         caplog.clear()

@@ -77,6 +77,23 @@ def test_a_text_that_does_not_come_in_time_is_waited_for_again(
     assert done.json()["status"] == "succeeded"
 
 
+def test_a_text_is_read_as_it_comes(http: httpx.Client, backends: Backends, running: Job) -> None:
+    save(backends, running, "merged", 20)
+    asked = http.post(f"/v1/jobs/{running.id}/generate", json={})
+    claim = backends.generations.claim(worker="g", seconds=60)
+    assert claim is not None
+    writing = threading.Timer(0.5, backends.generations.tell, [claim, "and"])
+    writing.start()
+    begun = http.get(asked.headers["Location"], params={"wait": 20, "after": 0}).json()
+    writing.join()
+    assert (begun["status"], begun["text"], begun["result"]) == ("running", "and", None)
+    now = http.get(asked.headers["Location"], params={"wait": 20, "after": 2}).json()
+    assert now == begun
+    backends.generations.succeed(claim, TEXT)
+    done = http.get(asked.headers["Location"], params={"wait": 20, "after": 3}).json()
+    assert (done["status"], done["text"]) == ("succeeded", TEXT.text)
+
+
 def test_the_model_is_the_final_one_or_the_newest_or_that_of_a_step(
     http: httpx.Client, backends: Backends, running: Job
 ) -> None:
