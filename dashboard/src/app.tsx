@@ -10,6 +10,7 @@ import { Compare } from "./views/compare";
 import { JobView } from "./views/job";
 import { Jobs } from "./views/jobs";
 import { SignIn } from "./views/sign-in";
+import { SweepView } from "./views/sweeps";
 import { Workers } from "./views/workers";
 
 export function App() {
@@ -29,6 +30,8 @@ function View() {
   switch (view) {
     case "jobs":
       return id ? <JobView key={id} id={id} /> : <Jobs />;
+    case "sweeps":
+      return id ? <SweepView key={id} id={id} /> : <Compare />;
     case "compare":
       return <Compare />;
     case "workers":

@@ -6,6 +6,8 @@ import { render } from "preact";
 
 import { App } from "./app";
 import { followLinks } from "./router";
+import { startStream } from "./stream/changes";
 
 document.addEventListener("click", followLinks);
+startStream();
 render(<App />, document.getElementById("app") as HTMLElement);

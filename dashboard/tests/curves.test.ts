@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
 
 import type { Curve, Metrics } from "../src/api/types";
-import { firstAbove, joined, lastStep, placeOn, seenRange, turns } from "../src/model/curves";
+import { axesOf, firstAbove, joined, lastStep, placeOn, seenRange, turns } from "../src/model/curves";
 import { recoveryAt } from "../src/model/restarts";
-import { smoothed, usualWeight } from "../src/model/smoothing";
+import { reportsBefore, smoothed, smoothedCurve, usualWeight } from "../src/model/smoothing";
 
 function curve(name: string, steps: number[], values: (number | null)[]): Curve {
   return { name, description: "", num_points: steps.length, steps, values };
@@ -19,6 +19,30 @@ test("a smoothed value has no bias at its start, and a gap stays one", () => {
   expect(first).toBe(2);
   expect(gap).toBeNull();
   expect(third).toBeCloseTo(2 + (4 - 2) * (0.5 / 0.75));
+});
+
+test("the time of a part of a run begins with the run", () => {
+  const whole = metrics([curve("time", [10, 20], [110, 120])]);
+  const part = metrics([curve("time", [20, 30], [120, 150])]);
+  expect(placeOn("time", part, whole)(30)).toBe(50);
+});
+
+test("an axis is there where the curves know it", () => {
+  expect(axesOf(metrics([curve("tokens_seen", [1], [5])]))).toEqual(["step", "tokens"]);
+});
+
+test("a curve of peaks is smoothed over its means", () => {
+  const peaks = curve("loss", [1, 40, 64, 100], [2, 12, 2, 12]);
+  const means = { steps: [64, 128], values: [2.2, 2.2], counts: [64, 64] };
+  expect(smoothedCurve({ ...peaks, means }, 0.9)).toEqual({ steps: [64, 128], values: [2.2, 2.2] });
+});
+
+test("a mean of several reports counts as so many", () => {
+  const reports = [4, 4, 4, 2, 2];
+  const [, second] = smoothed([4, 2], 0.8, [3, 2]);
+  expect(second).toBeCloseTo(smoothed(reports, 0.8).at(-1) ?? 0);
+  expect(reportsBefore(0.9)).toBe(44);
+  expect(reportsBefore(0)).toBe(0);
 });
 
 test("few reports are smoothed less", () => {
@@ -47,13 +71,13 @@ test("a marker is kept once, and a resume is a turn", () => {
 test("tokens and time place a step, also between two reports and beyond the last", () => {
   const all = metrics([
     curve("tokens_seen", [10, 20], [1000, 3000]),
-    curve("tokens_per_second", [10, 20], [100, 200]),
+    curve("time", [10, 20, 30], [1_790_000_100, 1_790_000_200, 1_790_000_900]),
   ]);
   expect(placeOn("step", all)(15)).toBe(15);
   const tokens = placeOn("tokens", all);
   expect([tokens(0), tokens(5), tokens(15), tokens(30)]).toEqual([0, 500, 2000, 5000]);
   const time = placeOn("time", all);
-  expect([time(10), time(20), time(15)]).toEqual([10, 20, 15]);
+  expect([0, 10, 15, 20, 30].map(time)).toEqual([0, 100, 150, 200, 900]);
 });
 
 test("a search in sorted steps finds the first that is greater", () => {

@@ -354,8 +354,6 @@ class JobState(BaseModel):
 
 
 class Job(JobState):
-    """A job with its whole spec."""
-
     spec: AcceptedSpec
     spec_problem: str | None = Field(
         default=None, description="Why the stored spec, shown as it is, cannot be read or run."

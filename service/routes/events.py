@@ -135,7 +135,7 @@ def get_events(
         job_id, after=after, limit=1, types=selection.types
     ):
         return Response(status_code=204)
-    return EventStream(while_allowed(_lines(hub, job_id, after, selection.types), stays_allowed))
+    return _live(while_allowed(_lines(hub, job_id, after, selection.types), stays_allowed))
 
 
 @router.get(
@@ -168,7 +168,12 @@ def get_states(
     since = datetime.now(UTC)
     if last_event_id is not None:
         since = min(since, EPOCH + timedelta(milliseconds=min(last_event_id, MAX_MILLISECONDS)))
-    return EventStream(while_allowed(_states(hub, Followed(project, wanted), since), stays_allowed))
+    return _live(while_allowed(_states(hub, Followed(project, wanted), since), stays_allowed))
+
+
+def _live(lines: AsyncIterator[bytes]) -> Response:
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return EventStream(lines, media_type=EVENT_STREAM, headers=headers)
 
 
 class EventStream(StreamingResponse):
@@ -176,10 +181,6 @@ class EventStream(StreamingResponse):
 
     The client can resume by `Last-Event-ID`.
     """
-
-    def __init__(self, lines: AsyncIterator[bytes]) -> None:
-        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        super().__init__(lines, media_type=EVENT_STREAM, headers=headers)
 
     async def stream_response(self, send: Send) -> None:
         async def send_in_time(message: Message) -> None:

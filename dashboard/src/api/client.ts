@@ -116,12 +116,29 @@ export async function post<T>(path: string, body?: unknown, query?: Query): Prom
   return (text ? JSON.parse(text) : undefined) as T;
 }
 
-/** Download a file. The key goes in a header, so a plain link would not do. */
+interface SaveFilePicker {
+  showSaveFilePicker?: (options: { suggestedName: string }) => Promise<FileSystemFileHandle>;
+}
+
+/** Download a file, which does not pass through memory unless the browser cannot else.
+ *
+ * Without a key, the browser follows a link. A link cannot carry a key, so then the page itself
+ * writes what comes into a file that the reader chooses.
+ */
 export async function download(path: string, name: string): Promise<void> {
+  if (!apiKey.value) return save(address(path), name);
+  const picker = (window as SaveFilePicker).showSaveFilePicker;
+  const file = picker && (await picker({ suggestedName: name }));
   const response = await send(path, { signal: new AbortController().signal });
+  if (file && response.body) return response.body.pipeTo(await file.createWritable());
+  const content = URL.createObjectURL(await response.blob());
+  save(content, name);
+  URL.revokeObjectURL(content);
+}
+
+function save(url: string, name: string): void {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(await response.blob());
+  link.href = url;
   link.download = name;
   link.click();
-  URL.revokeObjectURL(link.href);
 }

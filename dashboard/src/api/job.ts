@@ -1,10 +1,11 @@
 /** Requests about one job, and its events and curves as they grow. */
 
 import { get, post, send } from "./client";
-import type { Artifact, Checkpoint, Job, JobEvent, Metrics, Page } from "./types";
+import type { Artifact, Checkpoint, Job, JobEvent, JobMetrics, Metrics, Page } from "./types";
 import { isWhole, joined, lastStep, turns, type Range } from "../model/curves";
 
-export const MOST_POINTS = 4000; // of a curve; a longer one comes with its peaks alone
+/** Of a curve; a longer one comes as peaks and means. As many as a wide chart has pixels. */
+export const MOST_POINTS = 2000;
 
 export const getJob = (id: string, signal: AbortSignal) => get<Job>(`v1/jobs/${id}`, {}, signal);
 
@@ -33,6 +34,18 @@ export function curvesIn(id: string, range: Range, signal: AbortSignal): Promise
   return get<Metrics>(`v1/jobs/${id}/metrics`, { max_points: MOST_POINTS, ...steps }, signal);
 }
 
+/** Curves of several jobs, each as many points as a chart can show. */
+export async function curvesOfJobs(
+  ids: string[],
+  names: string[],
+  points: number,
+  signal?: AbortSignal,
+): Promise<Map<string, Metrics>> {
+  const query = { job: ids, names: names.join(","), max_points: points };
+  const { items } = await get<{ items: JobMetrics[] }>("v1/metrics", query, signal);
+  return new Map(items.map((one) => [one.job_id, one]));
+}
+
 // All but `train.step`, which the curves have.
 const TOLD = [
   "job.action_requested",
@@ -59,6 +72,8 @@ const TOLD = [
   "train.optimizer_reset",
   "train.phase",
   "train.reinit",
+  "train.restart_decided",
+  "train.restart_report",
   "train.rewind",
   "train.spectrum",
   "train.started",

@@ -1,7 +1,8 @@
 /** Requests about jobs. */
 
 import { get, post, type Query } from "./client";
-import type { Curve, Job, Metrics, Page } from "./types";
+import type { Curve, Job, Page } from "./types";
+import { curvesOfJobs } from "./job";
 import { described } from "./specs";
 
 const LARGEST_PAGE = 200;
@@ -29,21 +30,45 @@ export async function listJobs(
   return { jobs, more: cursor !== null };
 }
 
-const sparks = new Map<string, { version: number; curve: Promise<Curve | null> }>();
+interface Wanted {
+  version: number;
+  curve: Promise<Curve | null>;
+}
 
-/** The loss of a job with few points. It is asked for again only if the job has moved on. */
+const sparks = new Map<string, Wanted>();
+let waiting = new Map<string, (curve: Curve | null) => void>();
+const SPARK_POINTS = 50;
+const LARGEST_QUESTION = 100;
+
+/** The loss of a job with few points. It is asked for again only if the job has moved on.
+ *
+ * All jobs that are asked for at the same moment are asked for in one request.
+ */
 export function lossOf(job: Job): Promise<Curve | null> {
   const version = job.progress.version;
   const known = sparks.get(job.id);
   if (known?.version === version) return known.curve;
-  const curve = get<Metrics>(`v1/jobs/${job.id}/metrics`, { names: "loss", max_points: 50 })
-    .then((metrics) => metrics.curves[0] ?? null)
-    .catch(() => {
-      sparks.delete(job.id);
-      return null;
-    });
+  if (waiting.size === 0) queueMicrotask(() => void askForLosses());
+  const curve = new Promise<Curve | null>((resolve) => waiting.set(job.id, resolve));
   sparks.set(job.id, { version, curve });
   return curve;
+}
+
+async function askForLosses(): Promise<void> {
+  const asked = [...waiting];
+  waiting = new Map();
+  for (let start = 0; start < asked.length; start += LARGEST_QUESTION) {
+    const some = asked.slice(start, start + LARGEST_QUESTION);
+    try {
+      const found = await curvesOfJobs(some.map(([id]) => id), ["loss"], SPARK_POINTS);
+      for (const [id, resolve] of some) resolve(found.get(id)?.curves[0] ?? null);
+    } catch {
+      for (const [id, resolve] of some) {
+        sparks.delete(id);
+        resolve(null);
+      }
+    }
+  }
 }
 
 /** Submit the first example of the API's own description, which runs on any server. */

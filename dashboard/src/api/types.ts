@@ -5,9 +5,13 @@ import type { components } from "./schema";
 type Schemas = components["schemas"];
 
 export type Job = Schemas["Job"];
+/** A job as the stream of all jobs has it. */
+export type JobState = Omit<Job, "spec" | "spec_problem">;
+export type Deleted = Pick<Job, "id">;
 export type JobStatus = Schemas["JobStatus"];
 export type Progress = Schemas["Progress"];
 export type Metrics = Schemas["Metrics"];
+export type JobMetrics = Schemas["JobMetrics"];
 export type Curve = Schemas["Curve"];
 export type Marker = Schemas["Marker"];
 export type Queue = Schemas["Queue"];

@@ -160,7 +160,9 @@ function yAxis(latest: Latest): uPlot.Axis {
     ticks: { show: false },
     gap: 8,
     space: 26,
-    values: (_, splits) => splits.map((value) => latest.current.formatY(value)),
+    // On a log axis only some of the lines have a label.
+    values: (_, splits: (number | null)[]) =>
+      splits.map((value) => (value === null ? "" : latest.current.formatY(value))),
   };
 }
 

@@ -4,7 +4,7 @@ import type { ComponentChildren } from "preact";
 
 import type { Curve } from "../api/types";
 import { firstAbove } from "../model/curves";
-import { clock, count, exponent, fixed, share, UNKNOWN } from "../model/format";
+import { clock, count, exponent, fixed, share, short, UNKNOWN } from "../model/format";
 import type { Restart } from "../model/restarts";
 import { isPhone } from "../media";
 
@@ -18,7 +18,7 @@ interface RestartCardProps {
 }
 
 export function RestartCard({ restart, loss, at }: RestartCardProps) {
-  const { merge, reset, rate, recovery, spectrum } = restart;
+  const { merge, reset, rate, recovery, spectrum, report } = restart;
   const side = at > 0.5 ? { right: `calc(${100 * (1 - at)}% + 16px)` } : { left: `calc(${100 * at}% + 16px)` };
   return (
     <div class="card-room">
@@ -64,6 +64,16 @@ export function RestartCard({ restart, loss, at }: RestartCardProps) {
                 </>
               )}
               {fixed(spectrum.effective_rank, 1)}
+            </Fact>
+          )}
+          {report && (
+            <Fact name="Warm-up lost">
+              {short(report.tokens_lost)} <Unit>{report.unit}</Unit>
+            </Fact>
+          )}
+          {typeof report?.angle === "number" && (
+            <Fact name="New directions">
+              {fixed(report.angle, 0)}° <Unit>to those of the earlier cycles</Unit>
             </Fact>
           )}
           <hr />

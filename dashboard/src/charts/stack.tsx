@@ -8,19 +8,17 @@ import {
   type Axis,
   curveOf,
   firstAbove,
-  isWhole,
-  placeOn,
+  type Place,
   type Range,
-  seenRange,
 } from "../model/curves";
-import { count, duration, exponent, fixed, perplexity, short, UNKNOWN } from "../model/format";
+import { count, duration, short, UNKNOWN } from "../model/format";
 import { planOf } from "../model/plan";
 import type { Restart } from "../model/restarts";
-import { smoothed } from "../model/smoothing";
 import { theme } from "../theme";
-import { Plot, type Drawing, type Line, type Mark } from "./plot";
+import { Plot, type Mark } from "./plot";
 import { RestartCard } from "./restart-card";
 import { Ruler } from "./ruler";
+import { type Reading, type Track, tracksOf } from "./tracks";
 
 export interface View {
   axis: Axis;
@@ -36,37 +34,22 @@ export interface StackProps {
   metrics: Metrics;
   restarts: Restart[];
   view: View;
+  /** Where a step lies on the axis of the view. */
+  place: Place;
   onRange: (range: Range | null) => void;
 }
 
-interface Reading {
-  name: string;
-  key?: "line" | "faint" | "diamond";
-  xs: number[];
-  values: (number | null)[];
-  format: (value: number | null) => string;
-}
+const WORDS: Record<Axis, string> = { step: "step", tokens: "tokens", time: "time" };
 
-interface Track {
-  name: string;
-  unit: string;
-  height: number;
-  drawing: Omit<Drawing, "marks" | "bands" | "range" | "formatX">;
-  readings: Reading[];
-}
-
-const WORDS: Record<Axis, string> = { step: "step", tokens: "tokens", time: "training time" };
-
-export function Stack({ job, metrics, restarts, view, onRange }: StackProps) {
+export function Stack({ job, metrics, restarts, view, place, onRange }: StackProps) {
   const [cursor, setCursor] = useState<number | null>(null);
   const [opened, setOpened] = useState<number | null>(null);
   const plan = planOf(job);
-  const place = useMemo(() => placeOn(view.axis, metrics), [view.axis, metrics]);
   const end = Math.max(1, view.plan ? plan.totalSteps : job.progress.step);
   const [first, last] = view.range ?? [0, end];
   const range: Range = [place(first), Math.max(place(last), place(first) + 1e-9)];
   const tracks = useMemo(
-    () => tracksOf(metrics, place, view, range),
+    () => tracksOf(metrics, place, { ...view, isZoomed: view.range !== null }, range),
     [metrics, place, view.smoothing, view.log, range[0], range[1]],
   );
   const done = new Set(restarts.map(({ step }) => step));
@@ -224,167 +207,4 @@ function marksOf(
     ...restarts.map(({ step }) => ({ at: place(step), kind: "restart" as const })),
     ...planned.map((step) => ({ at: place(step), kind: "planned" as const })),
   ];
-}
-
-function tracksOf(
-  metrics: Metrics,
-  place: (step: number) => number,
-  view: View,
-  range: Range,
-): Track[] {
-  const make = { metrics, place, view, range };
-  return [lossTrack(make), rateTrack(make), normTrack(make), paceTrack(make)].filter(
-    (track) => track !== null,
-  );
-}
-
-interface Make {
-  metrics: Metrics;
-  place: (step: number) => number;
-  view: View;
-  range: Range;
-}
-
-const SETTLED = 0.07; // the share of the first reports that the range of the loss passes over
-
-function lossTrack({ metrics, place, view, range }: Make): Track | null {
-  const loss = curveOf(metrics, "loss");
-  const validation = curveOf(metrics, "validation_loss");
-  const scores = curveOf(metrics, "validation_perplexity");
-  if (!loss) return null;
-  const xs = loss.steps.map(place);
-  // A thinned curve has peaks alone: its mean would be that of the peaks.
-  const smooth = isWhole(loss) && view.smoothing > 0 ? smoothed(loss.values, view.smoothing) : null;
-  const settled = Math.min(xs.length - 1, Math.ceil(xs.length * SETTLED));
-  const seen: Range = view.range || view.log ? range : [xs[settled] ?? range[0], range[1]];
-  const yRange = seenRange(xs, smooth ?? loss.values, seen, 0.12) ?? [0, 1];
-  const main = smooth ?? loss.values;
-  const format = (value: number | null) => fixed(value, 3);
-  return {
-    name: "Loss",
-    unit: "nats",
-    height: 232,
-    drawing: {
-      xs,
-      lines: [
-        ...(smooth ? [{ color: "s1", values: loss.values, faint: true }] : []),
-        { color: "s1", values: main },
-      ],
-      ...(validation && {
-        points: { xs: validation.steps.map(place), values: validation.values },
-      }),
-      yRange: view.log ? [Math.max(1e-3, yRange[0]), yRange[1]] : yRange,
-      log: view.log,
-      formatY: (value) => fixed(value, yRange[1] - yRange[0] < 0.5 ? 2 : 1),
-    },
-    readings: [
-      { name: smooth ? "smoothed" : "each report", key: "line", xs, values: main, format },
-      ...(smooth
-        ? [{ name: "each report", key: "faint" as const, xs, values: loss.values, format }]
-        : []),
-      ...(validation
-        ? [
-            {
-              name: "validation",
-              key: "diamond" as const,
-              xs: validation.steps.map(place),
-              values: validation.values,
-              format,
-            },
-          ]
-        : []),
-      ...(scores
-        ? [
-            {
-              name: "perplexity",
-              xs: scores.steps.map(place),
-              values: scores.values,
-              format: perplexity,
-            },
-          ]
-        : []),
-    ],
-  };
-}
-
-function rateTrack({ metrics, place, range }: Make): Track | null {
-  const rate = curveOf(metrics, "learning_rate");
-  const factors = curveOf(metrics, "factor_learning_rate");
-  if (!rate) return null;
-  const xs = rate.steps.map(place);
-  const top = seenRange(xs, rate.values, range, 0.1)?.[1] ?? 1;
-  const format = (value: number | null) => exponent(value);
-  const ofFactors = factors && rate.steps.map((step) => factors.values[factors.steps.indexOf(step)]);
-  const lines: Line[] = [{ color: "s1", values: rate.values }];
-  if (ofFactors) lines.push({ color: "s2", values: ofFactors, dash: [6, 3] });
-  const highest = factors ? (seenRange(xs, ofFactors ?? [], range, 0.1)?.[1] ?? top) : top;
-  return {
-    name: "Learning rate",
-    unit: "",
-    height: 88,
-    drawing: {
-      xs,
-      lines,
-      yRange: [0, Math.max(top, highest)],
-      formatY: (value) => exponent(value, 0),
-    },
-    readings: [
-      { name: "at this step", key: "line", xs, values: rate.values, format },
-      ...(factors
-        ? [{ name: "of A and B", xs: factors.steps.map(place), values: factors.values, format }]
-        : []),
-    ],
-  };
-}
-
-function normTrack({ metrics, place, view, range }: Make): Track | null {
-  const norm = curveOf(metrics, "grad_norm");
-  if (!norm) return null;
-  const xs = norm.steps.map(place);
-  const smooth = isWhole(norm) && view.smoothing > 0 ? smoothed(norm.values, 0.9) : null;
-  const settled: Range = [xs[Math.ceil(xs.length * SETTLED)] ?? range[0], range[1]];
-  const top = seenRange(xs, norm.values, view.range ? range : settled, 0.1)?.[1] ?? 1;
-  const format = (value: number | null) => fixed(value, 2);
-  return {
-    name: "Gradient norm",
-    unit: "before clipping",
-    height: 80,
-    drawing: {
-      xs,
-      lines: [
-        ...(smooth ? [{ color: "s1", values: norm.values, faint: true }] : []),
-        { color: "s1", values: smooth ?? norm.values },
-      ],
-      yRange: [0, top],
-      formatY: (value) => fixed(value, 1),
-    },
-    readings: [
-      {
-        name: smooth ? "smoothed" : "each report",
-        key: "line",
-        xs,
-        values: smooth ?? norm.values,
-        format,
-      },
-    ],
-  };
-}
-
-function paceTrack({ metrics, place, range }: Make): Track | null {
-  const pace = curveOf(metrics, "tokens_per_second");
-  if (!pace) return null;
-  const xs = pace.steps.map(place);
-  const [low, high] = seenRange(xs, pace.values, range, 0.2) ?? [0, 1];
-  return {
-    name: "Pace",
-    unit: "tokens/s",
-    height: 72,
-    drawing: {
-      xs,
-      lines: [{ color: "s1", values: pace.values, width: 1.25 }],
-      yRange: [Math.max(0, low), high],
-      formatY: short,
-    },
-    readings: [{ name: "tokens/s", key: "line", xs, values: pace.values, format: short }],
-  };
 }

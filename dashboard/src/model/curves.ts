@@ -51,35 +51,37 @@ export function joined(known: Metrics, news: Metrics): Metrics {
 /** Where a step lies on an axis. Between two reports it is interpolated. */
 export type Place = (step: number) => number;
 
-/** Return the place of each step on the axis.
- *
- * The time is that of training: the tokens between two reports over the pace of the second.
- */
-export function placeOn(axis: Axis, metrics: Metrics): Place {
-  const tokens = curveOf(metrics, "tokens_seen");
-  if (axis === "step" || !tokens) return (step) => step;
-  const steps = [0, ...tokens.steps];
-  const places = [0, ...tokens.values.map((value) => value ?? 0)];
-  if (axis === "tokens") return interpolated(steps, places);
-  return interpolated(steps, secondsAt(steps, places, curveOf(metrics, "tokens_per_second")));
+const POSITIONS = { tokens: "tokens_seen", time: "time" } as const;
+
+/** The axes that the curves can be drawn on. Jobs of earlier versions have no time. */
+export function axesOf(metrics: Metrics): Axis[] {
+  return AXES.filter((axis) => axis === "step" || curveOf(metrics, POSITIONS[axis]));
 }
 
-function secondsAt(steps: number[], tokens: number[], pace: Curve | null): number[] {
-  const paces = new Map(pace?.steps.map((step, index) => [step, pace.values[index] ?? null]));
-  let seconds = 0;
-  let last = 1;
-  return steps.map((step, index) => {
-    if (index === 0) return 0;
-    last = paces.get(step) || last;
-    seconds += ((tokens[index] ?? 0) - (tokens[index - 1] ?? 0)) / last;
-    return seconds;
-  });
+/** Return the place of each step on the axis.
+ *
+ * The time begins with the run, also where `metrics` are a part of it; `whole` are all of it.
+ */
+export function placeOn(axis: Axis, metrics: Metrics, whole = metrics): Place {
+  if (axis === "step") return (step) => step;
+  if (axis === "tokens") {
+    const [steps, tokens] = pointsOf(metrics, POSITIONS.tokens);
+    return interpolated([0, ...steps], [0, ...tokens]);
+  }
+  const start = interpolated(...pointsOf(whole, POSITIONS.time))(0);
+  const at = interpolated(...pointsOf(metrics, POSITIONS.time));
+  return (step) => at(step) - start;
+}
+
+function pointsOf(metrics: Metrics, name: string): [number[], number[]] {
+  const curve = curveOf(metrics, name);
+  return [curve?.steps ?? [], curve?.values.map((value) => value ?? 0) ?? []];
 }
 
 /** Piecewise linear through the points; beyond both ends, in the direction of the last piece. */
 export function interpolated(xs: readonly number[], ys: readonly number[]): Place {
   return (x) => {
-    if (xs.length < 2) return x;
+    if (xs.length < 2) return 0;
     const after = Math.min(xs.length - 1, Math.max(1, firstAbove(xs, x)));
     const [x0 = 0, x1 = 1] = [xs[after - 1], xs[after]];
     const [y0 = 0, y1 = 0] = [ys[after - 1], ys[after]];

@@ -1,6 +1,6 @@
 /** What a row or a head says of a job. */
 
-import type { Job, JobStatus } from "../api/types";
+import type { Checkpoint, Job, JobState, JobStatus } from "../api/types";
 import { ordinal } from "./format";
 
 export const STATUSES: JobStatus[] = [
@@ -12,7 +12,16 @@ export const STATUSES: JobStatus[] = [
   "failed",
   "cancelled",
 ];
-export const METHODS = ["full", "control", "lowrank", "lora", "relora", "galore"] as const;
+export const METHODS = [
+  "full",
+  "control",
+  "lowrank",
+  "lora",
+  "relora",
+  "galore",
+  "fira",
+  "apollo",
+] as const;
 
 const FINAL: ReadonlySet<JobStatus> = new Set(["succeeded", "failed", "cancelled"]);
 const ORDER: Record<JobStatus, number> = {
@@ -94,4 +103,22 @@ export function matches(job: Job, search: string): boolean {
     .toLowerCase()
     .split(/\s+/)
     .every((word) => text.includes(word));
+}
+
+/** The job with the newest state that is known. Only a list tells the place in the queue anew. */
+export function fresher(job: Job, state: JobState | undefined): Job {
+  if (!state || state.progress.version <= job.progress.version) return job;
+  return { ...job, ...state };
+}
+
+/** The perplexity that was measured at the step of the checkpoint itself, or null. */
+export function perplexityAt({ step, metrics, metrics_step: at }: Checkpoint): number | null {
+  const score = (metrics as Record<string, number>).perplexity;
+  return at === step && score !== undefined ? score : null;
+}
+
+/** Seconds from the first start to the end, or null while the job goes on. */
+export function tookSeconds(job: Job): number | null {
+  if (!job.started_at || !job.finished_at) return null;
+  return (Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000;
 }

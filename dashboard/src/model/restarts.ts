@@ -21,6 +21,8 @@ export interface Restart {
   reset: OfType<"train.optimizer_reset"> | null;
   rate: OfType<"train.lr_restart"> | null;
   spectrum: OfType<"train.spectrum"> | null;
+  /** What it cost and bought, once its cycle is over. */
+  report: OfType<"train.restart_report"> | null;
   /** By how much the mean effective rank of the update grew since the restart before. */
   rankGained: number | null;
   recovery: Recovery | null;
@@ -34,6 +36,7 @@ export function restartsIn(events: readonly JobEvent[], loss: Curve | null): Res
   const resets = last(events, "train.optimizer_reset");
   const rates = last(events, "train.lr_restart");
   const spectra = last(events, "train.spectrum");
+  const reports = last(events, "train.restart_report");
   const numbers = [...merges.keys()].sort((one, other) => one - other);
   return numbers.map((number, index) => {
     const merge = merges.get(number) as OfType<"train.merge">;
@@ -47,6 +50,7 @@ export function restartsIn(events: readonly JobEvent[], loss: Curve | null): Res
       reset: resets.get(number) ?? null,
       rate: rates.get(number) ?? null,
       spectrum,
+      report: reports.get(number) ?? null,
       rankGained: spectrum && before ? spectrum.effective_rank - before.effective_rank : null,
       recovery: loss && recoveryAt(loss, merge.step, next?.step ?? Number.POSITIVE_INFINITY),
     };
@@ -54,7 +58,11 @@ export function restartsIn(events: readonly JobEvent[], loss: Curve | null): Res
 }
 
 type Numbered = OfType<
-  "train.merge" | "train.optimizer_reset" | "train.lr_restart" | "train.spectrum"
+  | "train.merge"
+  | "train.optimizer_reset"
+  | "train.lr_restart"
+  | "train.spectrum"
+  | "train.restart_report"
 >;
 
 function last<T extends Numbered["type"]>(

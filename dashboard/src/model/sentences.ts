@@ -1,7 +1,7 @@
 /** What an event says, in one line. */
 
 import type { JobEvent } from "../api/types";
-import { count, exponent, fileSize, fixed, memory, perplexity, share, words } from "./format";
+import { count, exponent, fileSize, fixed, memory, perplexity, share, short, words } from "./format";
 
 const OF_EVERY_EVENT = new Set(["id", "attempt", "time", "type"]);
 
@@ -15,6 +15,10 @@ export function sentence(event: JobEvent): string {
       return `${share(event.kept)} of the moments kept, by ${event.mode}`;
     case "train.lr_restart":
       return `Learning rate ${exponent(event.learning_rate_before)} → ${exponent(event.learning_rate)} → ${exponent(event.learning_rate_target)} in ${event.warmup_steps} steps`;
+    case "train.restart_report":
+      return `Restart ${event.restart} in hindsight: loss ${fixed(event.loss_before, 3)} → ${fixed(event.loss_after, 3)}, ${
+        typeof event.steps_to_regain !== "number" ? "not regained" : `regained after ${count(event.steps_to_regain)} steps`
+      }, ${short(event.tokens_lost)} ${event.unit} lost to the warm-up`;
     case "train.phase":
       return `${words(event.phase)}: ${count(event.trainable_parameters)} parameters are trained`;
     case "train.eval":

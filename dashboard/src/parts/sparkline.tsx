@@ -6,7 +6,8 @@ const WIDTH = 80;
 const HEIGHT = 20;
 
 export function Sparkline({ curve, totalSteps }: { curve: Curve | null; totalSteps: number }) {
-  const path = curve && sparkPath(curve.steps, curve.values, totalSteps);
+  const { steps, values } = curve?.means ?? curve ?? { steps: [], values: [] };
+  const path = sparkPath(steps, values, totalSteps);
   return (
     <svg class="spark" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} aria-hidden="true">
       {path && <path d={path} />}

@@ -4,25 +4,24 @@ import { useMemo } from "preact/hooks";
 
 import { curvesIn } from "../api/job";
 import { download } from "../api/client";
+import type { Curve } from "../api/types";
 import { Stack, type View } from "../charts/stack";
 import { useKeys } from "../keys";
 import { useLive } from "../live";
-import { AXES, type Axis, curveOf, isWhole, type Range } from "../model/curves";
+import { type Axis, axesOf, curveOf, isWhole, placeOn, type Range } from "../model/curves";
 import { count, words } from "../model/format";
 import { restartsIn } from "../model/restarts";
-import { usualWeight } from "../model/smoothing";
+import { reportsBefore, usualWeight } from "../model/smoothing";
 import { Icon } from "../parts/icon";
 import { route, setQuery } from "../router";
 import type { Known } from "./job";
 
-const AFTER_DRAGGING = 0;
-
-function viewOf(query: URLSearchParams, reports: number): View {
+function viewOf(query: URLSearchParams, axes: Axis[], reports: number): View {
   const axis = query.get("axis") as Axis;
   const [first, last] = (query.get("range") ?? "").split("-").map(Number);
   const isRange = first !== undefined && last !== undefined && first < last;
   return {
-    axis: AXES.includes(axis) ? axis : "step",
+    axis: axes.includes(axis) ? axis : "step",
     smoothing: query.has("smoothing")
       ? Math.min(0.99, Math.max(0, Number(query.get("smoothing")) || 0))
       : usualWeight(reports),
@@ -38,15 +37,18 @@ function setRange(range: Range | null): void {
 
 export function JobCharts({ job, metrics, events }: Known) {
   const loss = curveOf(metrics, "loss");
-  const view = viewOf(route.value.query, loss?.num_points ?? 0);
+  const axes = axesOf(metrics);
+  const view = viewOf(route.value.query, axes, loss?.num_points ?? 0);
   const restarts = useMemo(() => restartsIn(events, loss), [events, loss]);
   // A long curve comes thinned; where the reader zooms in, the rest of its points is fetched.
   const isThinned = metrics.curves.some((curve) => !isWhole(curve));
+  const closerRange = isThinned && loss && view.range ? withLead(view.range, view, loss) : null;
   const closer = useLive(
-    async (signal) => (isThinned && view.range ? curvesIn(job.id, view.range, signal) : null),
-    AFTER_DRAGGING,
-    JSON.stringify([job.id, isThinned, view.range]),
+    async (signal) => closerRange && curvesIn(job.id, closerRange, signal),
+    { key: JSON.stringify([job.id, closerRange]) },
   );
+  const shown = closer.value ?? metrics;
+  const place = useMemo(() => placeOn(view.axis, shown, metrics), [view.axis, shown, metrics]);
   useKeys({
     s: () => setQuery({ smoothing: view.smoothing > 0 ? "0" : null }),
     l: () => setQuery({ log: view.log ? null : "1" }),
@@ -59,12 +61,11 @@ export function JobCharts({ job, metrics, events }: Known) {
       </div>
     );
   }
-  const shown = closer.value ?? metrics;
   return (
     <>
       <div class="toolbar">
         <div class="segments" role="group" aria-label="Axis">
-          {AXES.map((axis) => (
+          {axes.map((axis) => (
             <button
               key={axis}
               aria-pressed={axis === view.axis}
@@ -115,16 +116,30 @@ export function JobCharts({ job, metrics, events }: Known) {
           CSV
         </button>
       </div>
-      <Stack job={job} metrics={shown} restarts={restarts} view={view} onRange={setRange} />
+      <Stack
+        job={job}
+        metrics={shown}
+        restarts={restarts}
+        view={view}
+        place={place}
+        onRange={setRange}
+      />
     </>
   );
 }
 
-function Thinned({ shown }: { shown: { num_points: number; steps: number[] } }) {
-  if (shown.num_points === shown.steps.length) return null;
+/** The range with the reports before it whose mean its first value is. */
+function withLead([first, last]: Range, { smoothing }: View, loss: Curve): Range {
+  const stepsOfReport = (loss.steps.at(-1) ?? 0) / Math.max(1, loss.num_points);
+  return [Math.max(0, first - reportsBefore(smoothing) * stepsOfReport), last];
+}
+
+function Thinned({ shown }: { shown: Curve }) {
+  if (!shown.means) return null;
   return (
     <span class="small">
-      {count(shown.num_points)} reports, thinned: the peaks are kept, nothing is smoothed
+      {count(shown.num_points)} reports: their peaks, and the means of{" "}
+      {count(Math.max(...shown.means.counts))}
     </span>
   );
 }

@@ -5,7 +5,7 @@ import { download } from "../api/client";
 import type { Artifact, Checkpoint, Job } from "../api/types";
 import { useLive } from "../live";
 import { clock, count, fileSize, fullDate, perplexity, UNKNOWN } from "../model/format";
-import { isFinal } from "../model/job";
+import { isFinal, perplexityAt } from "../model/job";
 import { Icon } from "../parts/icon";
 import { Failed, Loading } from "../parts/notice";
 
@@ -20,8 +20,7 @@ export function JobFiles({ job }: { job: Job }) {
       ]);
       return { saved, files };
     },
-    isFinal(job.status) ? 0 : ASK_MILLISECONDS,
-    job.id,
+    { key: job.id, every: isFinal(job.status) ? 0 : ASK_MILLISECONDS },
   );
   if (!live.value) {
     return live.error ? (
@@ -68,7 +67,7 @@ function Checkpoints({ job, saved }: { job: Job; saved: Checkpoint[] }) {
           <tr key={one.path}>
             <td class="mono cut">{one.path}</td>
             <td class="number">{count(one.step)}</td>
-            <td class="number">{perplexity(scoreOf(one))}</td>
+            <td class="number">{perplexity(perplexityAt(one))}</td>
             <td class="number">{one.files}</td>
             <td class="number">{fileSize(one.size)}</td>
             <td class="mono" title={fullDate(one.created_at)}>
@@ -95,12 +94,6 @@ function Checkpoints({ job, saved }: { job: Job; saved: Checkpoint[] }) {
       </tbody>
     </table>
   );
-}
-
-/** The perplexity that was measured at the step of the checkpoint itself, or null. */
-function scoreOf({ step, metrics, metrics_step: at }: Checkpoint): number | null {
-  const score = (metrics as Record<string, number>).perplexity;
-  return at === step && score !== undefined ? score : null;
 }
 
 function Files({ job, files }: { job: Job; files: Artifact[] }) {

@@ -20,8 +20,7 @@ export function JobLog({ job }: { job: Job }) {
       const response = await send(`v1/jobs/${job.id}/logs`, { query: { tail: LINES }, signal });
       return response.text();
     },
-    isFinal(job.status) ? 0 : ASK_MILLISECONDS,
-    `${job.id} ${job.attempt}`,
+    { key: `${job.id} ${job.attempt}`, every: isFinal(job.status) ? 0 : ASK_MILLISECONDS },
   );
   useLayoutEffect(() => {
     if (follows && box.current) box.current.scrollTop = box.current.scrollHeight;

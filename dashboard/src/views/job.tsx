@@ -12,10 +12,13 @@ import { Failed, Loading } from "../parts/notice";
 import { href, route, setQuery } from "../router";
 import { JobAttempts } from "./job-attempts";
 import { JobCharts } from "./job-charts";
+import { JobEstimate } from "./job-estimate";
 import { JobEvents } from "./job-events";
 import { JobFiles } from "./job-files";
+import { JobGenerate } from "./job-generate";
 import { JobHead } from "./job-head";
 import { JobLog } from "./job-log";
+import { JobRanks } from "./job-ranks";
 import { JobSpec } from "./job-spec";
 
 export interface Known {
@@ -32,14 +35,21 @@ interface Tab {
 
 const TABS: Tab[] = [
   { name: "charts", title: "Charts", show: (known) => <JobCharts {...known} /> },
+  { name: "ranks", title: "Ranks", show: (known) => <JobRanks job={known.job} /> },
   { name: "events", title: "Events", show: (known) => <JobEvents events={known.events} /> },
   { name: "log", title: "Log", show: (known) => <JobLog job={known.job} /> },
   { name: "files", title: "Checkpoints and files", show: (known) => <JobFiles job={known.job} /> },
+  { name: "generate", title: "Generate", show: (known) => <JobGenerate job={known.job} /> },
   { name: "spec", title: "Spec", show: (known) => <JobSpec job={known.job} /> },
   {
     name: "attempts",
     title: "Attempts",
     show: (known) => <JobAttempts events={known.events} />,
+  },
+  {
+    name: "estimate",
+    title: "Estimate and measured",
+    show: (known) => <JobEstimate job={known.job} />,
   },
 ];
 
@@ -61,9 +71,12 @@ async function ask(id: string, signal: AbortSignal, before: Known | null): Promi
 export function JobView({ id }: { id: string }) {
   const over = useLive(
     (signal, before: Known | null) => ask(id, signal, before),
-    ASK_MILLISECONDS,
-    id,
-    (known) => (isFinal(known.job.status) ? OVER_MILLISECONDS : ASK_MILLISECONDS),
+    {
+      key: id,
+      every: ASK_MILLISECONDS,
+      after: (known) => (isFinal(known.job.status) ? OVER_MILLISECONDS : ASK_MILLISECONDS),
+      on: (change) => change.job.id === id,
+    },
   );
   const known = over.value;
   const name = route.value.query.get("tab") ?? "charts";

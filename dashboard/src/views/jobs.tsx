@@ -9,11 +9,12 @@ import { useKeys } from "../keys";
 import { useLive } from "../live";
 import { isPhone } from "../media";
 import { words } from "../model/format";
-import { activeFirst, matches, METHODS, STATUSES } from "../model/job";
+import { activeFirst, fresher, matches, METHODS, STATUSES } from "../model/job";
 import { Icon } from "../parts/icon";
 import { LearningRateChart } from "../parts/learning-rate";
 import { Failed, Loading } from "../parts/notice";
 import { href, navigate, route, setQuery } from "../router";
+import { states } from "../stream/states";
 import { JobCards } from "./job-cards";
 import { JobTable } from "./job-table";
 
@@ -30,6 +31,7 @@ export function Jobs() {
   };
   const search = query.get("search") ?? "";
   const [wanted, setWanted] = useState(PAGE);
+  const statuses = useRef(new Map<string, JobStatus | null>());
   const live = useLive(
     async (signal) => {
       const [listed, queue] = await Promise.all([
@@ -38,8 +40,17 @@ export function Jobs() {
       ]);
       return { ...listed, counts: queue.counts };
     },
-    ASK_MILLISECONDS,
-    JSON.stringify([filter, wanted]),
+    {
+      key: JSON.stringify([filter, wanted]),
+      every: ASK_MILLISECONDS,
+      // Numbers come with the stream itself; other statuses change the list and its counts.
+      on: ({ kind, job }) => {
+        const before = statuses.current.get(job.id);
+        const status = kind === "job.deleted" ? null : job.status;
+        statuses.current.set(job.id, status);
+        return before !== status;
+      },
+    },
   );
   // The counts and the place in the table survive a change of the filter.
   const counts = useRef<Record<string, number>>({});
@@ -50,7 +61,8 @@ export function Jobs() {
   const select = (id: string) => setSelected(toggled(selected, id));
   const compare = () => selected.size > 1 && navigate(`compare?jobs=${[...selected].join(",")}`);
   useKeys({ c: compare });
-  const shown = live.value && activeFirst(live.value.jobs).filter((job) => matches(job, search));
+  const newest = live.value?.jobs.map((job) => fresher(job, states.value.get(job.id)));
+  const shown = newest && activeFirst(newest).filter((job) => matches(job, search));
   if (live.value?.jobs.length === 0 && !filtered) return <Empty refresh={live.refresh} />;
   return (
     <div class="page">

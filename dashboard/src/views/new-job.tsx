@@ -28,8 +28,7 @@ export function NewJob() {
       const [api, known] = await Promise.all([described(), recipes()]);
       return { ...api, recipes: known.items };
     },
-    0,
-    "new",
+    { key: "new" },
   );
   if (!live.value) {
     return (

@@ -19,8 +19,7 @@ export function Workers() {
       ]);
       return { workers: workers.items, queue };
     },
-    ASK_MILLISECONDS,
-    "workers",
+    { key: "workers", every: ASK_MILLISECONDS },
   );
   return (
     <div class="page">

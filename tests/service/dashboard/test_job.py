@@ -81,7 +81,7 @@ def test_the_axis_is_steps_tokens_or_time(pages: Pages, trained: Job) -> None:
     with pages.open(f"/jobs/{trained.id}?axis=tokens") as page:
         page.wait_for_selector("[aria-label='Loss by tokens']")
         page.get_by_role("button", name="Time", exact=True).click()
-        page.wait_for_selector("[aria-label='Loss by training time']")
+        page.wait_for_selector("[aria-label='Loss by time']")
 
 
 def test_a_pause_says_what_it_does_and_is_done(
@@ -111,7 +111,7 @@ def test_a_deleted_job_is_gone(pages: Pages, backends: Backends, trained: Job) -
     assert backends.store.list() == []
 
 
-@pytest.mark.parametrize("tab", ["events", "log", "files", "spec", "attempts"])
+@pytest.mark.parametrize("tab", ["events", "log", "files", "spec", "attempts", "estimate"])
 def test_each_tab_shows_its_part(
     pages: Pages, backends: Backends, running: Job, add_file: AddFile, picture: Picture, tab: str
 ) -> None:
@@ -124,6 +124,7 @@ def test_each_tab_shows_its_part(
         "files": "final/config.json",
         "spec": "preset: llama_9m",
         "attempts": "w1",
+        "estimate": "Peak memory of a GPU",
     }
     with pages.open(f"/jobs/{running.id}?tab={tab}") as page:
         page.wait_for_selector(f".page >> text={shown[tab]}")

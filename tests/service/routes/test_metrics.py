@@ -91,8 +91,8 @@ def test_several_jobs_come_in_one_answer_in_the_order_of_the_question(
 ) -> None:
     report(running, step_finished(2), step_finished(3))
     other = backends.store.create(running.spec)
-    query = {"job": [other.id, running.id, other.id], "names": "loss", "from_step": 2}
-    answer = http.get("/v1/metrics", params=query)
+    query = [*(("job", one) for one in (other.id, running.id, other.id)), ("names", "loss")]
+    answer = http.get("/v1/metrics", params=[*query, ("from_step", "2")])
     assert answer.status_code == 200
     first, second = answer.json()["items"]
     assert first == {"job_id": other.id, "curves": [], "markers": []}

@@ -1,0 +1,57 @@
+"""Text from a checkpoint of a job, in a browser, with a generator that the test plays."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobs.backends import Backends
+from jobs.generations import Claim
+from jobs.schemas.generations import GeneratedText
+from jobs.schemas.job import Job
+from jobs.schemas.status import JobError
+from tests.service.dashboard.conftest import Pages
+from tests.service.files import AddFile
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+Picture = Callable[["Page", str], None]
+
+
+def claim(backends: Backends) -> Claim:
+    give_up_at = time.monotonic() + 20
+    while time.monotonic() < give_up_at:
+        if found := backends.generations.claim(worker="g", seconds=60):
+            return found
+        time.sleep(0.05)
+    raise AssertionError("nothing was asked")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_text_appears_as_it_comes(
+    pages: Pages, backends: Backends, running: Job, add_file: AddFile, picture: Picture, theme: str
+) -> None:
+    add_file("final/config.json", b"{}")
+    with pages.open(f"/jobs/{running.id}?tab=generate", theme=theme) as page:
+        page.get_by_label("Prompt").fill("In the beginning")
+        page.get_by_label("New tokens").fill("8")
+        page.get_by_role("button", name="Generate").click()
+        claimed = claim(backends)
+        assert claimed.generation.request.max_new_tokens == 8
+        page.wait_for_selector("text=waits for the generator")
+        backends.generations.tell(claimed, " was the")
+        page.wait_for_selector(".text:has-text('In the beginning was the')")
+        picture(page, f"job-generate-{theme}")
+        text = GeneratedText(
+            text=" was the word", prompt_tokens=3, new_tokens=3, finish_reason="end_of_text"
+        )
+        backends.generations.succeed(claimed, text)
+        page.wait_for_selector("text=3 tokens in")
+        assert "was the word" in page.inner_text(".text")
+        page.get_by_role("button", name="Generate").click()
+        reason = JobError(code="generation_too_slow", message="Ask for fewer tokens.")
+        backends.generations.fail(claim(backends), reason)
+        page.wait_for_selector("text=generation_too_slow: Ask for fewer tokens.")
+        page.wait_for_selector("td >> text=was the word")
