@@ -7,6 +7,7 @@ from relora_core.estimate.activations import Pass
 from relora_core.estimate.memory import Memory, memory
 from relora_core.estimate.phases import PlannedPhase, planned_phases
 from relora_core.estimate.storage import frozen_dtype
+from relora_core.estimate.token_flops import tokens_of_sequence
 from relora_core.shapes import ModelShape
 from relora_core.spec import Factors, TrainSpec
 
@@ -35,7 +36,7 @@ class PlannedRun:
 
     @property
     def sequence_length(self) -> int:
-        return self.shape.image_tokens or self.spec.data.sequence_length
+        return tokens_of_sequence(self.spec, self.shape)
 
     def largest_micro_batch(self, phase: PlannedPhase, *, usable: int) -> int:
         """Return the largest divisor of `per_gpu` whose peak is at most `usable` bytes, or 0."""
