@@ -34,9 +34,9 @@ export function JobEstimate({ job }: { job: Job }) {
   const { hardware } = found;
   return (
     <>
-      <p class="note">
+      <p class="toolbar note">
         The estimate is for {hardware.gpus} × {hardware.gpu.name} at{" "}
-        {share(hardware.utilization, 0)} of its peak. On other hardware, only the FLOPs compare.
+        {share(hardware.utilization, 0)} of its peak. Time and pace compare only on such hardware.
       </p>
       <table class="estimated">
         <thead>
