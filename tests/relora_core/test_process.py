@@ -16,6 +16,7 @@ from relora_core.errors import UnexpectedError
 from relora_core.events import (
     CheckpointSaved,
     DataPrepared,
+    MemoryMeasured,
     TrainFailed,
     TrainFinished,
     TrainStopped,
@@ -36,8 +37,9 @@ pytestmark = pytest.mark.integration
 
 
 def assert_saved_and_stopped(workdir: Path) -> CheckpointSaved:
-    """Check the last two events, and return the first of them."""
-    *_, saved, stopped = events_in(workdir)
+    """Check the last three events, and return the first of them."""
+    *_, saved, memory, stopped = events_in(workdir)
+    assert isinstance(memory, MemoryMeasured)
     assert isinstance(saved, CheckpointSaved)
     assert isinstance(stopped, TrainStopped)
     assert saved.step == stopped.step

@@ -166,7 +166,10 @@ def test_neither_sums_nor_rounded_factors_wait_for_backward(case: Case, *, compi
         forward_backward(call, x)
     of_w = {parameter.data_ptr() for parameter in frozen.parameters()}
     others = [tensor for tensor in kept if tensor.data_ptr() not in of_w]
-    assert {(tensor.dtype, tensor.shape) for tensor in others} == {(x.dtype, (7, D_OUT))}
+    matrices = {
+        (each.dtype, each.shape) for each in others if each.numel() > 7
+    }  # no scales of rows
+    assert matrices == {(x.dtype, (7, D_OUT))}
 
 
 @pytest.mark.parametrize("dtype", TYPES)

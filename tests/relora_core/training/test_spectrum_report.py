@@ -175,7 +175,12 @@ def test_each_measurement_is_an_event_with_its_means_beside_the_file_and_the_pic
         assert (relora.workdir / event.path).is_file()
         assert event.seconds > 0
     names = {file.name for file in (relora.workdir / "reports").iterdir()}
-    assert names == {"restarts.json", "spectrum.json", "spectrum.png"}  # and nothing half written
+    assert names == {
+        "memory.json",
+        "restarts.json",
+        "spectrum.json",
+        "spectrum.png",
+    }  # and nothing half written
     assert (relora.workdir / "reports" / "spectrum.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -184,7 +189,10 @@ def test_the_picture_is_drawn_only_at_the_end_of_the_run(
 ) -> None:
     run(spec_of("relora"), tmp_path, cache, stop_after=WARM + EVERY + 1)
     assert [spectrum.step for spectrum in report(tmp_path).spectra] == [WARM + EVERY]
-    assert [file.name for file in (tmp_path / "reports").iterdir()] == ["spectrum.json"]
+    assert {file.name for file in (tmp_path / "reports").iterdir()} == {
+        "memory.json",
+        "spectrum.json",
+    }
 
 
 @pytest.mark.slow

@@ -29,6 +29,8 @@ NOT_REACHED = {
     ("GET", "/metrics"): "Prometheus asks it",
     ("GET", "/v1/jobs/{job_id}/progress"): "`jobs get` shows the same; `jobs wait` waits",
     ("GET", "/v1/jobs/{job_id}/model.tar"): "`jobs download` fetches the same files, verified",
+    ("GET", "/v1/events"): "the dashboard and `client.jobs.follow()` listen to it",
+    ("GET", "/v1/metrics"): "the dashboard draws several jobs with it",
     ("OPTIONS", "/v1/datasets"): "other tus clients ask it what the service supports",
 }
 NO_ROUTE = {

@@ -22,7 +22,8 @@ def test_head_is_answered_as_get_without_the_body_at_every_path(
     http: httpx.Client, running: Job, openapi: dict[str, Any]
 ) -> None:
     paths = openapi["paths"]
-    with_get = [path for path, operations in paths.items() if "get" in operations]
+    endless = {"/v1/events"}
+    with_get = [path for path, each in paths.items() if "get" in each and path not in endless]
     assert {"/healthz", "/readyz", "/v1/jobs/{job_id}/events"} <= set(with_get)
     for path in [*with_get, "/", "/docs", "/openapi.json", "/docs/files/swagger-ui.css"]:
         asked = re.sub(r"\{\w+\}", "1", path.replace("{job_id}", running.id))

@@ -46,5 +46,6 @@ def test_workers_are_listed_with_their_gpus_and_jobs(
         )
     )
     (worker,) = http.get("/v1/workers").json()["items"]
-    assert worker["gpus"] == [{"name": "NVIDIA L4", "memory_bytes": 24 << 30}]
+    (gpu,) = worker["gpus"]
+    assert (gpu["name"], gpu["memory_bytes"], gpu["utilization"]) == ("NVIDIA L4", 24 << 30, None)
     assert (worker["status"], worker["job_id"]) == ("busy", running.id)
