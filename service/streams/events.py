@@ -1,6 +1,5 @@
 """Live events: read and serialized once for all clients that listen to the same job."""
 
-import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator
@@ -16,6 +15,7 @@ from jobs.schemas.status import FINAL
 from jobs.store.jobs import JobStore
 from relora_core.events import to_line
 from service.schemas.responses import LAST_EVENTS
+from service.streams.hub import Hub, Watch
 from service.streams.waiting import set_within
 
 logger = logging.getLogger(__name__)
@@ -40,24 +40,18 @@ class Frame:
         return cls(event.id, event.type, data, isinstance(event, LAST_EVENTS))
 
 
-class Watch:
-    """The newest events of one job. When there are more, `changed` is set and replaced."""
+class JobWatch(Watch):
+    """The newest events of one job."""
 
     def __init__(self, after: int) -> None:
+        super().__init__()
         self.newest = after
         self.recent: deque[Frame] = deque(maxlen=REMEMBERED)
-        self.changed = asyncio.Event()
-        self.woken = asyncio.Event()
-        self.listeners = 0
 
     def add(self, frames: list[Frame]) -> None:
         self.recent.extend(frames)
         self.newest = frames[-1].id
         self.announce()
-
-    def announce(self) -> None:
-        changed, self.changed = self.changed, asyncio.Event()
-        changed.set()
 
     def after(self, position: int) -> list[Frame] | None:
         """Return the events after `position`, or None if they are no longer in memory."""
@@ -69,37 +63,20 @@ class Watch:
         return None
 
 
-class EventHub:
+class EventHub(Hub[str, JobWatch]):
     """A hub that reads new events of jobs and gives them to all clients that listen.
 
     It reads the events of a job when it is woken for that job, and every `poll_seconds`.
     """
 
     def __init__(self, store: JobStore, *, poll_seconds: float = 1.0) -> None:
+        super().__init__(poll_seconds=poll_seconds)
         self._store = store
-        self._poll_seconds = poll_seconds
-        self._watches: dict[str, Watch] = {}
-        self._pollers: dict[str, asyncio.Task[None]] = {}
-        self._closed = False
 
     def wake(self, job_id: str) -> None:
         """Signal that the job may have new events."""
         if watch := self._watches.get(job_id):
             watch.woken.set()
-
-    def close(self) -> None:
-        """End every stream. The clients then connect to another server."""
-        self._closed = True
-        for watch in self._watches.values():
-            watch.announce()
-
-    @property
-    def listeners(self) -> int:
-        return sum(watch.listeners for watch in self._watches.values())
-
-    @property
-    def closed(self) -> bool:
-        return self._closed
 
     async def listen(
         self, job_id: str, *, after: int, quiet_seconds: float
@@ -117,7 +94,7 @@ class EventHub:
                 after = frames[-1].id
                 yield frames
             return
-        watch = self._join(job_id, after)
+        watch = self._join(job_id, JobWatch(after))
         try:
             async for frames in self._follow(job_id, watch, after, quiet_seconds):
                 yield frames
@@ -125,7 +102,7 @@ class EventHub:
             self._leave(job_id, watch)
 
     async def _follow(
-        self, job_id: str, watch: Watch, position: int, quiet_seconds: float
+        self, job_id: str, watch: JobWatch, position: int, quiet_seconds: float
     ) -> AsyncGenerator[list[Frame], None]:
         while not self._closed:
             changed = watch.changed  # taken before the read, so that no change is missed
@@ -145,21 +122,7 @@ class EventHub:
         progress = await run_in_threadpool(self._store.progress, job_id)
         return progress.status in FINAL
 
-    def _join(self, job_id: str, after: int) -> Watch:
-        watch = self._watches.get(job_id)
-        if watch is None:
-            watch = self._watches[job_id] = Watch(after)
-            self._pollers[job_id] = asyncio.create_task(self._poll(job_id, watch))
-        watch.listeners += 1
-        return watch
-
-    def _leave(self, job_id: str, watch: Watch) -> None:
-        watch.listeners -= 1
-        if watch.listeners == 0:
-            del self._watches[job_id]
-            self._pollers.pop(job_id).cancel()
-
-    async def _poll(self, job_id: str, watch: Watch) -> None:
+    async def _poll(self, job_id: str, watch: JobWatch) -> None:
         failures = FailureLog(logger, f"read the events of job {job_id}")
         while True:
             watch.woken.clear()

@@ -21,6 +21,7 @@ from jobs.schemas.job import JobState
 from jobs.store.filters import JobFilter
 from jobs.store.states import StateStore, Version
 from service.schemas.responses import DeletedJob
+from service.streams.hub import Hub, Watch
 from service.streams.waiting import set_within
 
 logger = logging.getLogger(__name__)
@@ -39,18 +40,13 @@ class Followed:
     wanted: JobFilter
 
 
-class Watch:
-    """The newest frame of each job, in the order of their changes.
-
-    When there are more, `changed` is set and replaced.
-    """
+class JobsWatch(Watch):
+    """The newest frame of each job, in the order of their changes."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.position = 0
         self.versions: dict[str, Version] = {}
-        self.changed = asyncio.Event()
-        self.woken = asyncio.Event()
-        self.listeners = 0
         self._frames: dict[str, tuple[int, bytes]] = {}
 
     def add(self, frames: Iterable[tuple[str, bytes]]) -> None:
@@ -60,42 +56,25 @@ class Watch:
             self._frames[job_id] = self.position, frame
         self.announce()
 
-    def announce(self) -> None:
-        changed, self.changed = self.changed, asyncio.Event()
-        changed.set()
-
     def after(self, position: int) -> list[bytes]:
         later = takewhile(lambda pair: pair[0] > position, reversed(self._frames.values()))
         return [frame for _, frame in later][::-1]
 
 
-class StateHub:
+class StateHub(Hub[Followed, JobsWatch]):
     """A hub that reads the states of jobs and gives them to all clients that follow them.
 
     It reads when it is woken for any job, and every `poll_seconds`.
     """
 
     def __init__(self, store: StateStore, *, poll_seconds: float = 1.0) -> None:
+        super().__init__(poll_seconds=poll_seconds)
         self._store = store
-        self._poll_seconds = poll_seconds
-        self._watches: dict[Followed, Watch] = {}
-        self._pollers: dict[Followed, asyncio.Task[None]] = {}
-        self._closed = False
 
     def wake(self) -> None:
         """Signal that some job may have changed."""
         for watch in self._watches.values():
             watch.woken.set()
-
-    def close(self) -> None:
-        """End every stream. The clients then connect to another server."""
-        self._closed = True
-        for watch in self._watches.values():
-            watch.announce()
-
-    @property
-    def listeners(self) -> int:
-        return sum(watch.listeners for watch in self._watches.values())
 
     async def listen(
         self, followed: Followed, *, since: datetime, quiet_seconds: float
@@ -104,7 +83,7 @@ class StateHub:
 
         Yield an empty list after each `quiet_seconds` without a change.
         """
-        watch = self._join(followed)
+        watch = self._join(followed, JobsWatch())
         try:
             position = watch.position  # taken before the read, so that no change is missed
             current = await run_in_threadpool(self._current, followed, since - CLOCK_SKEW)
@@ -119,21 +98,7 @@ class StateHub:
         finally:
             self._leave(followed, watch)
 
-    def _join(self, followed: Followed) -> Watch:
-        watch = self._watches.get(followed)
-        if watch is None:
-            watch = self._watches[followed] = Watch()
-            self._pollers[followed] = asyncio.create_task(self._poll(followed, watch))
-        watch.listeners += 1
-        return watch
-
-    def _leave(self, followed: Followed, watch: Watch) -> None:
-        watch.listeners -= 1
-        if watch.listeners == 0:
-            del self._watches[followed]
-            self._pollers.pop(followed).cancel()
-
-    async def _poll(self, followed: Followed, watch: Watch) -> None:
+    async def _poll(self, followed: Followed, watch: JobsWatch) -> None:
         failures = FailureLog(logger, "read the states of jobs")
         while True:
             watch.woken.clear()

@@ -31,9 +31,12 @@ def test_head_is_answered_as_get_without_the_body_at_every_path(
         assert (head.status_code, head.content) == (get.status_code, b""), path
 
 
-def test_head_of_a_stream_does_not_wait_for_its_end(http: httpx.Client, running: Job) -> None:
+@pytest.mark.parametrize("path", ["/v1/jobs/{job_id}/events", "/v1/events"])
+def test_head_of_a_stream_does_not_wait_for_its_end(
+    http: httpx.Client, running: Job, path: str
+) -> None:
     headers = {"Accept": "text/event-stream"}
-    response = http.head(f"/v1/jobs/{running.id}/events", headers=headers, timeout=5)
+    response = http.head(path.replace("{job_id}", running.id), headers=headers, timeout=5)
     assert response.status_code == 200
     assert response.headers["Content-Type"].startswith("text/event-stream")
 
