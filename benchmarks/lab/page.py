@@ -54,21 +54,26 @@ def of_arm(experiment: Experiment, arm: Arm, results: Results) -> list[Record]:
     return [results[run] for run in runs if run in results]
 
 
+def common_losses(
+    experiment: Experiment, arms: Iterable[Arm], results: Results
+) -> list[tuple[float, ...]]:
+    """Return the losses of each arm, of the seeds of which no arm's run is missing or diverged."""
+    by_seed = [
+        {r.run.seed: r.loss for r in of_arm(experiment, arm, results) if not r.diverged}
+        for arm in arms
+    ]
+    seeds = [seed for seed in experiment.seeds if all(seed in losses for losses in by_seed)]
+    return [tuple(losses[seed] for seed in seeds) for losses in by_seed]
+
+
 def outcomes(experiment: Experiment, results: Results) -> list[Outcome]:
     return [_outcome(experiment, hypothesis, results) for hypothesis in experiment.hypotheses]
 
 
 def _outcome(experiment: Experiment, hypothesis: Hypothesis, results: Results) -> Outcome:
-    arm, baseline = (
-        {record.run.seed: record for record in of_arm(experiment, experiment.arm(name), results)}
-        for name in (hypothesis.arm, hypothesis.baseline)
-    )
-    differences = tuple(
-        arm[seed].loss - baseline[seed].loss
-        for seed in experiment.seeds
-        if seed in arm and seed in baseline
-        if not (arm[seed].diverged or baseline[seed].diverged)
-    )
+    arms = [experiment.arm(name) for name in (hypothesis.arm, hypothesis.baseline)]
+    pairs = zip(*common_losses(experiment, arms, results), strict=True)
+    differences = tuple(loss - baseline for loss, baseline in pairs)
     return Outcome(hypothesis, differences, lost=len(experiment.seeds) - len(differences))
 
 

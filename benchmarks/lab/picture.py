@@ -35,7 +35,7 @@ def quality_picture(gaps: Iterable[Gap], restarts: Experiment, results: Results)
             by_rank.plot(
                 ranks, over, marker, color=color, fillstyle="none", label=f"{model}, {name}"
             )
-        by_rank.set_xscale("log", base=2)
+    by_rank.set_xscale("log", base=2)
     by_rank.set(xlabel="rank / width", ylabel="perplexity over full rank, %")
     handles, labels = by_rank.get_legend_handles_labels()
     if labels:

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.lab.declared import EXPERIMENTS
-from benchmarks.lab.experiments import Arm, Experiment
+from benchmarks.lab.experiments import Experiment
 from benchmarks.lab.page import (
     MARGIN,
     NOT_RUN,
     SIGNIFICANT,
     Outcome,
-    of_arm,
+    common_losses,
     outcomes,
     percent,
     state,
@@ -57,7 +57,7 @@ def gaps(results: Mapping[str, Results]) -> Iterator[Gap]:
             name, _, rank = arm.name.rpartition("_")
             if name == "relora":
                 chosen = [arms["full"], arms[f"lora_{rank}"], arm]
-                losses = _common_losses(experiment, chosen, results[experiment.name])
+                losses = common_losses(experiment, chosen, results[experiment.name])
                 yield Gap(experiment, int(rank), *losses)
 
 
@@ -82,18 +82,6 @@ def _with_seeds() -> Iterator[Experiment]:
 
 def _heading(experiment: Experiment) -> str:
     return experiment.title[0].upper() + experiment.title[1:]
-
-
-def _common_losses(
-    experiment: Experiment, arms: Iterable[Arm], results: Results
-) -> list[tuple[float, ...]]:
-    """Return the losses of each arm, of the seeds of which no arm's run is missing or diverged."""
-    by_seed = [
-        {r.run.seed: r.loss for r in of_arm(experiment, arm, results) if not r.diverged}
-        for arm in arms
-    ]
-    seeds = [seed for seed in experiment.seeds if all(seed in losses for losses in by_seed)]
-    return [tuple(losses[seed] for seed in seeds) for losses in by_seed]
 
 
 def _paired(losses: Sequence[float], baseline: Sequence[float]) -> Paired:
