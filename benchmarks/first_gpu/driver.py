@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from benchmarks.first_gpu.parts import Part, Stage
 
@@ -115,6 +115,30 @@ class Driver:
         new.replace(self.file)
 
 
+class Started(Protocol):
+    """A process that leads a session, as `subprocess.Popen` has it."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self) -> int: ...
+
+
+def start(arguments: Sequence[str], log: Path) -> Started:
+    """Start `benchmarks.first_gpu.part` with these arguments, in an interpreter of its own."""
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.first_gpu.part", *arguments],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
 class _Process:
     """The process of a part, with all processes that it starts."""
 
@@ -123,16 +147,8 @@ class _Process:
         self._started = time.monotonic()
         self._results = scratch / f"{part.name}.json"
         self._log = scratch / f"{part.name}.log"
-        command = [sys.executable, "-m", "benchmarks.first_gpu.part", part.function]
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [*command, self._results, scratch, device, *part.arguments],
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        arguments = [part.function, str(self._results), str(scratch), device, *part.arguments]
+        self._process = start(arguments, self._log)
 
     @property
     def seconds(self) -> float:

@@ -8,32 +8,45 @@ from typing import Any
 
 import pytest
 
+from benchmarks.first_gpu.__main__ import OFFLINE, main
 from benchmarks.first_gpu.parts import STAGES
+from tests.benchmarks.first_gpu.forked_parts import ForkedPart
 
-# Two minutes on an idle machine with two cores.
+# A minute on an idle machine with two cores.
 pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(1500)]
 ROOT = Path(__file__).parents[3]
 NEEDS_A_GPU = {"gpu_tests"}
+OPTIONS = ["--commit", "given", "--minutes", "24", "--slower", "8"]
 
 
-@pytest.fixture(scope="module")
-def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("first-gpu")
-    command = [sys.executable, "-m", "benchmarks.first_gpu", "--out", str(folder)]
+def read(folder: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((folder / "first-gpu.json").read_text())
+    return {part["part"]: part for part in document["parts"]}
+
+
+def test_a_part_begins_in_an_interpreter_of_its_own(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.first_gpu", "--out", str(tmp_path), *OPTIONS]
     result = subprocess.run(
-        [*command, "--commit", "given", "--minutes", "24", "--slower", "8"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
+        [*command, "--part", "environment"], cwd=ROOT, capture_output=True, text=True
     )
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-3000:]
-    found: dict[str, Any] = json.loads((folder / "first-gpu.json").read_text())
-    return found
+    assert {name: part["status"] for name, part in read(tmp_path).items()} == {
+        "environment": "passed"
+    }
 
 
 @pytest.fixture(scope="module")
-def parts(document: dict[str, Any]) -> dict[str, Any]:
-    return {part["part"]: part for part in document["parts"]}
+def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """All parts, in processes that are forked."""
+    folder = tmp_path_factory.mktemp("first-gpu")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("benchmarks.first_gpu.driver.start", ForkedPart)
+        for name, value in OFFLINE.items():
+            patch.setenv(name, value)  # and unset it afterwards
+        code = main(["--out", str(folder), *OPTIONS])
+    found = read(folder)
+    assert code == 0, [part for part in found.values() if part["status"] == "failed"]
+    return found
 
 
 def test_on_a_cpu_each_part_passes_or_says_that_it_needs_a_gpu(parts: dict[str, Any]) -> None:
