@@ -1,19 +1,43 @@
-"""The jobs of the soak: most run the scripted trainer, some the real one, with one rank or two."""
+"""The jobs under faults. In the soak, most run the scripted trainer, some the real one."""
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 from jobs.backends import Backends
 from jobs.garbage.local_disk import NOT_UPLOADED
-from jobs.schemas.job import Job
+from jobs.schemas.job import Job, JobSpec
 from jobs.schemas.status import FINAL, JobStatus
 from tests.faults.mixed_worker import SCRIPTED_FROM
 from tests.worker.conftest import MakeSpec
 
-STEPS, LOG_EVERY = 60, 5
+STEPS, LOG_EVERY, SAVE_EVERY = 60, 5, 10
+SHORT = 40  # steps, of the jobs that are disturbed once
 REAL_SEED = 7
 # A person mends the credentials and retries the job; everything else mends itself.
 MENDED_BY_A_PERSON = {"storage_refused", NOT_UPLOADED}
+
+
+def short_job(make_spec: MakeSpec, **parts: Any) -> JobSpec:
+    """Return the spec of a job of the real trainer that draws no pictures, as they take seconds."""
+    method = {"name": "relora", "rank": 4, "warm_start_steps": 10, "reset_every": 10}
+    return _spec(make_spec, steps=SHORT, method=method, spectrum={"enabled": False}, **parts)
+
+
+def _spec(
+    make_spec: MakeSpec, *, steps: int = STEPS, seed: int = REAL_SEED, ranks: int = 1, **parts: Any
+) -> JobSpec:
+    training = {
+        "steps": steps,
+        "global_batch_size": 4,
+        "precision": "fp32",
+        "compile": False,
+        "seed": seed,
+        "log_every": LOG_EVERY,
+    }
+    return make_spec(
+        training=training, checkpoint_every=SAVE_EVERY, resources={"gpus": ranks}, **parts
+    )
 
 
 @dataclass
@@ -42,18 +66,10 @@ class Jobs:
             self._newest_with_two_ranks = self.submit_real(ranks=2, priority=100)
 
     def _submit(self, seed: int, *, stalled_after: float, ranks: int = 1, priority: int = 0) -> str:
-        training = {
-            "steps": STEPS,
-            "global_batch_size": 4,
-            "precision": "fp32",
-            "compile": False,
-            "seed": seed,
-            "log_every": LOG_EVERY,
-        }
-        spec = self.make_spec(
-            training=training,
-            checkpoint_every=10,
-            resources={"gpus": ranks},
+        spec = _spec(
+            self.make_spec,
+            seed=seed,
+            ranks=ranks,
             priority=priority,
             retries={"max_attempts": 100, "stalled_after": stalled_after},
         )

@@ -19,7 +19,6 @@ from tests.fixtures.proxy import Answer, Proxy
 Inject = Callable[[System, Random], None]
 KINDS: dict[str, Inject] = {}
 SOON_SECONDS = 60.0
-GARBAGE = b"\0garbage"
 
 
 class NotYetPossible(Exception):
@@ -262,19 +261,19 @@ def _(system: System, random: Random) -> None:
 @kind("events of a run corrupted")
 def _(system: System, random: Random) -> None:
     for workdir in _node(system, random).workdirs():
-        _append(workdir / "events.jsonl", b"\0" * 40 + b"\n")
+        append(workdir / "events.jsonl", b"\0" * 40 + b"\n")
 
 
 @kind("newest checkpoint on a node corrupted, and its worker killed")
 def _(system: System, random: Random) -> None:
     for folder in _newest_checkpoint(system, random):
-        _flip(folder / "state.json")
+        flip(folder / "state.json")
 
 
 @kind("manifest of the newest checkpoint on a node is garbage, and its worker killed")
 def _(system: System, random: Random) -> None:
     for folder in _newest_checkpoint(system, random):
-        _overwrite(folder / "manifest.json", GARBAGE)
+        overwrite(folder / "manifest.json")
 
 
 @kind("cached tokens of a node cut, and its worker killed")
@@ -282,8 +281,7 @@ def _(system: System, random: Random) -> None:
     node = _node(system, random)
     _kill_all(node)
     for file in sorted((node.data_dir / "cache").rglob("*.bin")):
-        content = file.read_bytes()
-        file.write_bytes(content[: len(content) // 2])
+        cut(file)
 
 
 @kind("manifests of the cached tokens of a node are garbage, and its worker killed")
@@ -291,7 +289,7 @@ def _(system: System, random: Random) -> None:
     node = _node(system, random)
     _kill_all(node)
     for file in (node.data_dir / "cache").rglob("manifest.json"):
-        _overwrite(file, GARBAGE)
+        overwrite(file)
 
 
 def _newest_checkpoint(system: System, random: Random) -> list[Path]:
@@ -309,7 +307,7 @@ def _checkpoints(node: Node) -> list[Path]:
     ]
 
 
-def _append(file: Path, content: bytes) -> None:
+def append(file: Path, content: bytes) -> None:
     try:
         with file.open("ab") as writer:
             writer.write(content)
@@ -317,12 +315,17 @@ def _append(file: Path, content: bytes) -> None:
         return
 
 
-def _overwrite(file: Path, content: bytes) -> None:
+def overwrite(file: Path) -> None:
     if file.exists():
-        file.write_bytes(content)
+        file.write_bytes(b"\0garbage")
 
 
-def _flip(file: Path) -> None:
+def cut(file: Path) -> None:
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+
+
+def flip(file: Path) -> None:
     try:
         content = bytearray(file.read_bytes())
         content[len(content) // 2] ^= 0xFF

@@ -6,7 +6,6 @@ without faults, each step's point is in the store once, each listed file has the
 and the storage holds nothing that is not listed.
 """
 
-import hashlib
 import logging
 import os
 import time
@@ -19,21 +18,20 @@ from random import Random
 import pytest
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
-from safetensors.torch import load_file
-from torch import equal
 
 from jobs.backends import Backends
 from jobs.garbage.storage import collect_garbage
-from jobs.schemas.job import Job
 from jobs.schemas.status import JobStatus
 from jobs.settings import Settings
-from relora_core.events import StepFinished
-from tests.faults.jobs import LOG_EVERY, STEPS, Jobs
+from relora_core.workdir.files import FINAL
+from tests.faults.checks import check_succeeded, unlisted
+from tests.faults.jobs import STEPS, Jobs
 from tests.faults.kinds import KINDS, NotYetPossible
 from tests.faults.mixed_worker import SCRIPTED_FROM
 from tests.faults.system import System, build
 from tests.fixtures.disks import MakeDisk
 from tests.fixtures.proxy import Proxy
+from tests.relora_core.processes import assert_same_tensors
 from tests.worker.conftest import MakeSpec
 from tests.worker.scripted_trainer import weights
 
@@ -84,7 +82,7 @@ def system(
 
 def test_nothing_is_lost_whatever_fails(system: System, tmp_path: Path) -> None:
     random = Random(SEED)  # noqa: S311 # the same faults for the same seed
-    jobs, store = system.jobs, system.jobs.backends.store
+    jobs = system.jobs
     twins = {ranks: jobs.submit_real(ranks=ranks) for ranks in (1, 2)}
     _wait(system, seconds=SETTLE_SECONDS)
     assert {job.status for job in jobs.all()} == {JobStatus.SUCCEEDED}, "the machine is too busy"
@@ -98,18 +96,16 @@ def test_nothing_is_lost_whatever_fails(system: System, tmp_path: Path) -> None:
     _report(jobs, injected, time.monotonic() - started)
 
     backends = jobs.backends
-    expected = {
-        ranks: _model(backends, store.get(twin), tmp_path / f"twin-{ranks}")
-        for ranks, twin in twins.items()
-    }
     for job in jobs.all():
-        assert job.status is JobStatus.SUCCEEDED, (job.id, job.error)
-        _check_files(backends, job, tmp_path / job.id)
-        _check_steps(backends, job)
-        _check_weights(backends, job, tmp_path / job.id, expected[job.spec.resources.gpus])
+        check_succeeded(backends, job, tmp_path / job.id)
+        seed, final = job.spec.training.seed, tmp_path / job.id / FINAL
+        if seed >= SCRIPTED_FROM:
+            assert (final / "model.safetensors").read_text() == weights(seed, STEPS), job.id
+        else:
+            assert_same_tensors(tmp_path / twins[job.spec.resources.gpus] / FINAL, final)
     for found in collect_garbage(backends, dry_run=False):
         logger.info("%s: %s, %d files", found.kind, found.where, found.files)
-    assert _unlisted(backends, jobs.ids) == []
+    assert unlisted(backends, jobs.ids) == []
     assert injected.keys() == KINDS.keys(), KINDS.keys() - injected.keys()
 
 
@@ -163,53 +159,3 @@ def _report(jobs: Jobs, injected: Counter[str], settled: float) -> None:
     logger.info("of the real trainer: %d with one rank, %d with two", real[1], real[2])
     logger.info("retried by a person: %s", dict(jobs.mended))
     logger.info("all were over %.0f s after the last fault", settled)
-
-
-def _model(backends: Backends, job: Job, folder: Path) -> Path:
-    (model,) = (
-        file for file in backends.store.artifacts(job.id) if file.path == "final/model.safetensors"
-    )
-    file = folder / "final.safetensors"
-    backends.storage_for(job).download(model.key, file)
-    return file
-
-
-def _check_files(backends: Backends, job: Job, folder: Path) -> None:
-    storage = backends.storage_for(job)
-    for listed in backends.store.artifacts(job.id):
-        file = folder / listed.path
-        storage.download(listed.key, file)
-        content = file.read_bytes()
-        told = (listed.size, listed.sha256)
-        assert (len(content), hashlib.sha256(content).hexdigest()) == told, (job.id, listed.path)
-
-
-def _check_steps(backends: Backends, job: Job) -> None:
-    """Each step's event is there, once an attempt; each step's point is there once."""
-    expected = list(range(LOG_EVERY, STEPS + 1, LOG_EVERY))
-    events = backends.store.events(job.id, types={"train.step"}, limit=10_000)
-    steps = Counter(
-        (event.attempt, event.step) for event in events if isinstance(event, StepFinished)
-    )
-    assert set(steps.values()) == {1}, job.id
-    assert sorted({step for _, step in steps}) == expected, job.id
-    (curve,) = backends.metrics.get(job.id, names={"loss"}, max_points=10_000).curves
-    assert curve.steps == expected, job.id
-
-
-def _check_weights(backends: Backends, job: Job, folder: Path, twin: Path) -> None:
-    model, seed = _model(backends, job, folder), job.spec.training.seed
-    if seed >= SCRIPTED_FROM:
-        assert model.read_text() == weights(seed, STEPS), job.id
-        return
-    trained, undisturbed = load_file(model), load_file(twin)
-    assert trained.keys() == undisturbed.keys()
-    assert all(equal(trained[name], undisturbed[name]) for name in trained), job.id
-
-
-def _unlisted(backends: Backends, ids: list[str]) -> list[str]:
-    """Files in the storage that no list names."""
-    listed = {
-        f"jobs/{job_id}/{file.key}" for job_id in ids for file in backends.store.artifacts(job_id)
-    }
-    return [file.key for file in backends.own_storage().list("jobs") if file.key not in listed]

@@ -2,9 +2,13 @@
 
 `kill:MODULE:FUNCTION:N` ends the process by SIGKILL in place of the N-th call of a function, as
 its MODULE knows it. `fill:FOLDER:MODULE:FUNCTION:N` leaves no room on the folder's disk before that
-call. `diverge:factors` lets rank 1 draw other factors at the first restart,
-`diverge:weights` lets it learn a little faster. `ask:N` asks rank 1 alone to stop, before the
-N-th step and from then on. `poison:FILE` lets the loss of each sequence in a JSON file be NaN.
+call. `at:STEPS:ACT` acts before steps such as `25,45`, when the checkpoints of the steps before are
+on disk: `kill` ends the process, `stop` stops it until it is continued (SIGCONT), and `break` is an
+error that no part of it expects.
+
+`diverge:factors` lets rank 1 draw other factors at the first restart, `diverge:weights` lets it
+learn a little faster. `ask:N` asks rank 1 alone to stop, before the N-th step and from then on.
+`poison:FILE` lets the loss of each sequence in a JSON file be NaN.
 """
 
 import importlib
@@ -23,8 +27,10 @@ from torch import Tensor, nn
 
 from relora_core import process
 from relora_core.__main__ import main
+from relora_core.checkpoint.checkpointer import Checkpoints
 from relora_core.data.batch import Batch
 from relora_core.lowrank.linear import LowRankLinear
+from relora_core.state import TrainState
 from relora_core.tasks.causal_lm import CausalLM
 from relora_core.training.step_result import PendingResult
 from relora_core.training.stepper import Stepper
@@ -52,6 +58,33 @@ def _before(module: str, function: str, call: str, act: Callable[[], object]) ->
         return whole(*args, **kwargs)
 
     setattr(target, function, faulty)
+
+
+def at(steps: str, act: str) -> None:
+    save, step = Checkpoints.save, Stepper.step
+
+    def save_and_wait(self: Checkpoints, state: TrainState) -> None:
+        save(self, state)
+        self.wait()
+
+    def faulty(self: Stepper, state: TrainState, *args: Any, **kwargs: Any) -> PendingResult:
+        if str(state.counters.step + 1) in steps.split(","):
+            ACTS[act]()
+        return step(self, state, *args, **kwargs)
+
+    Checkpoints.save = save_and_wait  # type: ignore[method-assign]
+    Stepper.step = faulty  # type: ignore[method-assign]
+
+
+def _break() -> None:
+    raise RuntimeError("injected")
+
+
+ACTS: dict[str, Callable[[], object]] = {
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    "break": _break,
+}
 
 
 def diverge(what: str) -> None:
@@ -105,6 +138,7 @@ def poisoned(
 FAULTS: dict[str, Callable[..., None]] = {
     "kill": kill,
     "fill": fill_disk,
+    "at": at,
     "diverge": diverge,
     "ask": ask,
     "poison": poison,

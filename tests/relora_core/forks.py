@@ -17,8 +17,7 @@ import pytest
 
 from relora_core.__main__ import main
 from relora_core.spec import TrainSpec
-from tests.fixtures.forking import FORKING, TELL_PLACES, begin, preload
-from tests.fixtures.servers import free_ports
+from tests.fixtures.forking import FORKING, TELL_PLACES, begin, preload, rank_variables
 
 preload(
     __name__,
@@ -105,7 +104,7 @@ def forking(folder: Path, cache: Path) -> Iterator[Fork]:
             FORKING.Process(
                 target=_train, args=(command, {**os.environ, **rank}, standard_input, log, fault)
             )
-            for rank in (_environments(processes) if processes else [{}])
+            for rank in (rank_variables(processes) if processes else [{}])
         ]
         for rank in ranks:
             rank.start()
@@ -118,17 +117,6 @@ def forking(folder: Path, cache: Path) -> Iterator[Fork]:
     finally:
         for run in started:
             run.kill()
-
-
-def _environments(processes: int) -> list[dict[str, str]]:
-    """The variables that torchrun sets for each rank."""
-    (port,) = free_ports(1)
-    shared = {
-        "WORLD_SIZE": str(processes),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
-    return [{**shared, "RANK": str(r), "LOCAL_RANK": str(r)} for r in range(processes)]
 
 
 def _train(

@@ -1,6 +1,5 @@
 """A run that a kill or a full disk ends, and that is started again, ends with the same bits."""
 
-import logging
 import shutil
 import signal
 from collections.abc import Iterator
@@ -8,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-import torch
 
 from relora_core import process as program
 from relora_core.checkpoint.manifest import verify
@@ -20,20 +18,14 @@ from tests.fixtures.disks import MakeDisk, resize
 from tests.relora_core.conftest import MakeSpec
 from tests.relora_core.forks import Fork, forking
 from tests.relora_core.processes import (
-    LONG,
     LONGEST_RUN,
     assert_same_bits,
     events_in,
-    steps_of,
-    wait_for,
 )
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 SHORT = {"checkpoint": {"every": 3}}
-SEED = 20261124
-
-logger = logging.getLogger(__name__)
 
 
 def assert_nothing_is_half_visible(workdir: Path) -> None:
@@ -50,24 +42,6 @@ def assert_nothing_is_half_visible(workdir: Path) -> None:
 
 def resumed_steps(workdir: Path) -> list[int]:
     return [event.step for event in events_in(workdir) if isinstance(event, TrainStarted)]
-
-
-def test_killed_at_random_steps(fork: Fork, tmp_path: Path, make_spec: MakeSpec) -> None:
-    spec = make_spec(**LONG)
-    assert fork(spec, "whole").wait(LONGEST_RUN) == 0
-    drawn = torch.randint(30, 350, (2,), generator=torch.Generator().manual_seed(SEED))
-    logger.info("killed after the steps %s, drawn from the seed %s", drawn.tolist(), SEED)
-    for step in sorted(drawn.tolist()):
-        process = fork(spec)
-        wait_for(lambda after=step: max(steps_of(tmp_path / "run"), default=0) >= after)  # type: ignore[misc]
-        process.kill()
-        process.wait()
-        assert_nothing_is_half_visible(tmp_path / "run")
-    assert fork(spec).wait(LONGEST_RUN) == 0
-    begun = resumed_steps(tmp_path / "run")
-    assert len(begun) == 3
-    assert 0 < begun[1] <= begun[2]
-    assert_same_bits(tmp_path / "whole", tmp_path / "run")
 
 
 @pytest.fixture(scope="module")

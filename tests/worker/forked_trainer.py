@@ -7,38 +7,61 @@ takes seconds of a core.
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from relora_core.__main__ import main
-from tests.fixtures.forking import FORKING, begin, preload
+from tests.fixtures.forking import FORKING, begin, preload, rank_variables
 from worker.attempt.workdir import Workdir
 from worker.launchers.process import GRACE_SECONDS
 
-preload(__name__, "relora_core.process", "transformers.models.llama.modeling_llama")
+preload(
+    __name__,
+    "relora_core.process",
+    "relora_core.methods.relora",
+    "relora_core.optim.adamw",
+    "tests.relora_core.faults",
+    "torch._dynamo",  # which DDP imports in seconds
+    "transformers.models.llama.modeling_llama",
+)
 
 
 @dataclass(frozen=True)
 class ForkedTrainer:
-    """A running trainer in one process, without a watchdog of its lease."""
+    """A running trainer, in one process for each rank, without a watchdog of its lease."""
 
-    process: BaseProcess
+    ranks: Sequence[BaseProcess]
+
+    @property
+    def pids(self) -> list[int]:
+        return [rank.pid for rank in self.ranks if rank.pid is not None]
 
     def exit_code(self) -> int | None:
-        return self.process.exitcode
+        codes = [rank.exitcode for rank in self.ranks]
+        return None if None in codes else min(code for code in codes if code is not None)
 
     def live_until(self, end: float) -> None:
         """Do nothing: it ends by itself or by `kill`."""
 
     def kill(self, grace_seconds: float = GRACE_SECONDS) -> None:  # noqa: ARG002
-        self.process.kill()
-        self.process.join()
+        for rank in self.ranks:
+            rank.kill()
+            rank.join()
 
 
+@dataclass(frozen=True)
 class ForkedLauncher:
+    """A launcher that injects the fault of an attempt, if it has one, into its trainer.
+
+    `faults` are those of `tests.relora_core.faults`, by the number of the attempt.
+    """
+
+    faults: Mapping[int, str] = field(default_factory=dict)
+    trainers: list[ForkedTrainer] = field(default_factory=list)  # those that it has started
+
     def launch(
-        self, workdir: Workdir, *, cache: Path, environ: Mapping[str, str], **_: object
+        self, workdir: Workdir, *, cache: Path, num_processes: int, environ: Mapping[str, str]
     ) -> ForkedTrainer:
         workdir.empty.mkdir(exist_ok=True)
         workdir.log.touch()
@@ -46,12 +69,24 @@ class ForkedLauncher:
             *("train", str(workdir.spec), "--workdir", str(workdir.root), "--cache", str(cache)),
             *("--staged", str(workdir.staged)),
         ]
-        process = FORKING.Process(target=_run, args=(command, environ, workdir))
-        process.start()
-        return ForkedTrainer(process)
+        fault = self.faults.get(workdir.attempt)
+        ranks = [
+            FORKING.Process(target=_run, args=(command, {**environ, **rank}, workdir, fault))
+            for rank in (rank_variables(num_processes) if num_processes > 1 else [{}])
+        ]
+        for rank in ranks:
+            rank.start()
+        self.trainers.append(ForkedTrainer(ranks))
+        return self.trainers[-1]
 
 
-def _run(command: Sequence[str], environ: Mapping[str, str], workdir: Workdir) -> None:
+def _run(
+    command: Sequence[str], environ: Mapping[str, str], workdir: Workdir, fault: str | None
+) -> None:
     begin(environ, workdir.log)
     os.chdir(workdir.empty)
+    if fault:
+        from tests.relora_core.faults import inject
+
+        inject(fault)
     sys.exit(main(command))

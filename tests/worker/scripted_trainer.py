@@ -19,7 +19,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,12 +60,11 @@ class ScriptedLauncher:
     """A launcher of the scripted trainer. It always starts one process."""
 
     step_seconds: float = 0.01
-    wrap: Callable[[Sequence[str]], Sequence[str]] = list  # wraps the command in another command
 
     def launch(self, workdir: Workdir, *, environ: Mapping[str, str], **_: object) -> TiedProcess:
         command = [sys.executable, __file__, str(workdir.root)]
         command += ["--step-seconds", str(self.step_seconds)]
-        return TiedProcess(self.wrap(command), environ=environ, cwd=workdir.empty, log=workdir.log)
+        return TiedProcess(command, environ=environ, cwd=workdir.empty, log=workdir.log)
 
 
 def weights(seed: int, steps: int) -> str:

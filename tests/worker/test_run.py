@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import signal
 import sqlite3
 import sys
 from collections.abc import Mapping
@@ -31,9 +29,8 @@ from tests.worker.attempts import (
 )
 from tests.worker.conftest import MakeSpec
 from tests.worker.forked_trainer import ForkedLauncher
-from tests.worker.processes import ranks, trainers, wait_until
+from tests.worker.processes import ranks, trainers
 from tests.worker.scripted_trainer import ScriptedLauncher, weights
-from tests.worker.test_stalls import hurry
 from worker.attempt import clock
 from worker.attempt.workdir import Workdir
 from worker.launchers.launcher import TrainerProcess
@@ -189,20 +186,6 @@ def test_a_worker_that_must_leave_does_not_begin(backends: Backends, make_spec: 
     assert not backends.store.events(job.id, types={"job.started"})
 
 
-def test_a_trainer_that_is_killed_is_tried_again(backends: Backends, make_spec: MakeSpec) -> None:
-    job = backends.store.create(make_spec(steps=LONG))
-
-    with attempt_in_background(backends, job.id):
-        (rank,) = ranks(backends.settings.data_dir)
-        os.kill(rank, signal.SIGKILL)
-
-    assert backends.store.get(job.id).status is JobStatus.QUEUED
-    retrying = backends.store.events(job.id)[-1]
-    assert isinstance(retrying, JobRetrying)
-    assert retrying.reason.code == "trainer_crashed"
-    assert "most likely because the machine or its container ran out" in retrying.reason.message
-
-
 def test_a_job_that_was_taken_over_is_left_alone(backends: Backends, make_spec: MakeSpec) -> None:
     job = backends.store.create(make_spec(steps=LONG))
 
@@ -233,30 +216,6 @@ def test_a_model_that_cannot_be_uploaded_is_kept(
     assert str(folder) in job.error.message
     trained = weights(job.spec.training.seed, steps=60)
     assert (folder / "final" / "model.safetensors").read_text() == trained
-
-
-@pytest.mark.slow
-def test_a_trainer_that_hangs_is_ended_and_the_next_one_goes_on(
-    backends: Backends, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spec = make_spec(steps=LONG, retries={"stalled_after": 20})
-    job = backends.store.create(spec)
-
-    with monkeypatch.context() as patched, attempt_in_background(backends, job.id):
-        for pid in trainers(backends.settings.data_dir):
-            os.kill(pid, signal.SIGSTOP)
-        hurry(patched)
-
-    assert trainers(backends.settings.data_dir) == []
-    retrying = backends.store.events(job.id, types={"job.retrying"})[-1]
-    assert isinstance(retrying, JobRetrying)
-    assert retrying.reason.code == "trainer_stalled"
-    assert "no sign of life for 20 s" in retrying.reason.message
-    saved = saved_steps(backends, job.id)[-1]
-    with attempt_in_background(backends, job.id):
-        wait_until(lambda: len(starts(backends, job.id)) == 2)
-        backends.store.request_action(job.id, RequestedAction.CANCEL)
-    assert starts(backends, job.id) == [None, saved]
 
 
 @pytest.mark.slow

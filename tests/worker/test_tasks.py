@@ -7,7 +7,7 @@ import pytest
 
 from jobs.backends import Backends
 from jobs.broker.celery_queue import dispatch
-from jobs.schemas.events import JobQueued, JobRetrying, JobStarted
+from jobs.schemas.events import JobQueued, JobStarted
 from jobs.schemas.status import JobStatus
 from jobs.schemas.workers import WorkerStatus
 from jobs.settings import Settings
@@ -15,8 +15,6 @@ from tests.fixtures.disks import MakeDisk, fill
 from tests.worker.attempts import saved_steps
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import WorkerProcess, trainers, wait_until
-from tests.worker.scripted_trainer import weights
-from worker.reaper import reap
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -97,39 +95,6 @@ def test_a_worker_that_is_told_to_leave_hands_its_job_to_the_next(
     assert starts(backends, job_id) == [(1, None), (2, stopped_at)]
 
 
-def test_a_job_survives_the_sudden_death_of_its_worker(
-    backends: Backends,
-    make_spec: MakeSpec,
-    start_worker: StartWorker,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("SCRIPTED_STEP_SECONDS", SLOW)
-    job_id = backends.store.create(make_spec(steps=STEPS, checkpoint_every=10)).id
-    dispatch(backends.outbox, backends.queue)
-    first = start_worker(app=SCRIPTED)
-    wait_until(lambda: bool(saved_steps(backends, job_id)))
-
-    first.kill()
-    wait_until(lambda: trainers(backends.settings.data_dir) == [], seconds=10)
-    seen = saved_steps(backends, job_id)[-1]
-    monkeypatch.setenv("SCRIPTED_STEP_SECONDS", FAST)
-    start_worker(app=SCRIPTED)
-    wait_until(
-        lambda: status(backends, job_id) is JobStatus.SUCCEEDED, meanwhile=lambda: reap(backends)
-    )
-
-    (_, first_start), (second, resumed_from) = starts(backends, job_id)
-    assert (first_start, second) == (None, 2)
-    assert resumed_from is not None
-    assert seen <= resumed_from < STEPS
-    (retrying,) = backends.store.events(job_id, types={"job.retrying"})
-    assert isinstance(retrying, JobRetrying)
-    assert retrying.reason.code == "worker_lost"
-    assert backends.store.progress(job_id).step == STEPS
-    files = {file.path for file in backends.store.artifacts(job_id)}
-    assert {"final/model.safetensors", "logs/attempt-1.log", "logs/attempt-2.log"} <= files
-
-
 def test_a_worker_leaves_a_job_to_those_that_have_its_gpus(
     backends: Backends,
     make_spec: MakeSpec,
@@ -177,45 +142,6 @@ def test_beside_a_worker_with_a_full_disk_no_job_loses_an_attempt(
 
     (disk / "filler").unlink()
     wait_until(lambda: problems(backends) == {WorkerStatus.IDLE: ""})
-
-
-def test_a_disk_that_fills_in_the_middle_of_an_attempt_costs_the_job_no_attempt(
-    backends: Backends,
-    make_spec: MakeSpec,
-    start_worker: StartWorker,
-    make_disk: MakeDisk,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    disk = make_disk(size="16m")
-    monkeypatch.setenv("SCRIPTED_STEP_SECONDS", SLOW)
-    start_on(disk, backends.settings, start_worker)
-    spec = make_spec(steps=STEPS, retries={"max_attempts": 1})
-    job_id = backends.store.create(spec).id
-    dispatch(backends.outbox, backends.queue)
-    wait_until(lambda: bool(backends.store.artifacts(job_id)))  # a checkpoint to resume from
-    fill(disk)
-    wait_until(lambda: status(backends, job_id) is JobStatus.QUEUED)
-    assert trainers(disk) == []
-    resumable = max(file.step or 0 for file in backends.store.artifacts(job_id))
-
-    monkeypatch.setenv("SCRIPTED_STEP_SECONDS", FAST)
-    start_worker(app=SCRIPTED)
-    wait_until(
-        lambda: status(backends, job_id) is JobStatus.SUCCEEDED,
-        meanwhile=lambda: dispatch(backends.outbox, backends.queue),
-    )
-    unhealthy = f"cannot write into {disk}"
-    wait_until(lambda: problems(backends).get(WorkerStatus.UNHEALTHY) == unhealthy)
-    (retrying,) = backends.store.events(job_id, types={"job.retrying"})
-    assert isinstance(retrying, JobRetrying)
-    assert (retrying.failed_attempts, retrying.reason.code) == (0, "node_unhealthy")
-    assert "No space left on device" in retrying.reason.message
-    assert starts(backends, job_id) == [(1, None), (2, resumable)]
-    (model,) = (
-        file for file in backends.store.artifacts(job_id) if file.path == "final/model.safetensors"
-    )
-    trained = b"".join(backends.storage_for(backends.store.get(job_id)).read(model.key))
-    assert trained.decode() == weights(spec.train.training.seed, STEPS)
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 
 from jobs.backends import Backends
-from jobs.broker.celery_queue import dispatch
 from jobs.schemas.status import JobStatus
 from jobs.settings import Settings
-from tests.worker.attempts import attempt, saved_steps
+from tests.worker.attempts import attempt
 from tests.worker.conftest import MakeSpec
 from tests.worker.launchers.test_process import is_alive
-from tests.worker.processes import scripted_worker, trainers, wait_until
+from tests.worker.processes import wait_until
 from tests.worker.scripted_trainer import ScriptedLauncher
 from worker.attempt import clock
 from worker.launchers import watchdog
@@ -29,21 +28,6 @@ RANK = "import os, time; print('rank', os.getpid(), flush=True); time.sleep(60)"
 @pytest.fixture
 def settings(tmp_path: Path, valkey_url: str) -> Settings:
     return Settings(data_dir=tmp_path / "relora", broker_url=valkey_url, lease_seconds=3)
-
-
-def test_the_trainer_of_a_stopped_worker_ends_with_its_lease(
-    backends: Backends, make_spec: MakeSpec, tmp_path: Path
-) -> None:
-    settings = backends.settings
-    job = backends.store.create(make_spec(steps=100_000, checkpoint_every=10))
-    dispatch(backends.outbox, backends.queue)
-    with scripted_worker(settings, tmp_path / "worker.log") as worker:
-        wait_until(lambda: bool(saved_steps(backends, job.id)))
-        assert len(trainers(settings.data_dir)) == 1
-        os.kill(worker.pid, signal.SIGSTOP)
-        wait_until(lambda: trainers(settings.data_dir) == [], seconds=settings.lease_seconds + 30)
-        os.kill(worker.pid, signal.SIGCONT)
-        wait_until(lambda: "no longer holds job" in worker.log)
 
 
 def test_a_trainer_outlives_any_number_of_leases_that_its_worker_renews(
