@@ -17,6 +17,7 @@ JobsError
 ├── Conflict                  409
 │   ├── JobInUse              a job that is not over has files of this job as an input
 │   ├── IllegalTransition     the job's status does not allow the transition
+│   ├── ProfilePending        the profile that was requested is not saved yet
 │   ├── IdempotencyConflict   the idempotency key was used with another body
 │   ├── ProjectExists         the name of the project is taken
 │   ├── NoTextModel           the job's model is not a language model
@@ -106,6 +107,16 @@ class IllegalTransition(Conflict):
         super().__init__(f"Job {job_id} is {status}; it cannot be {action}. {advice}".rstrip())
         self.job_id = job_id
         self.status = status
+
+
+class ProfilePending(Conflict):
+    code = "profile_pending"
+
+    def __init__(self, job_id: str, steps: int) -> None:
+        super().__init__(
+            f"Job {job_id} was asked for a profile of {counted(steps, 'step')} and has not saved it "
+            "yet. Ask again after its event train.profile."
+        )
 
 
 class SweepNotFound(NotFound):

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from relora_core.workdir.files import checkpoint_path
 
-ArtifactKind = Literal["checkpoint", "merged", "final", "log", "report"]
+ArtifactKind = Literal["checkpoint", "merged", "final", "log", "report", "profile"]
 FolderKind = Literal["checkpoint", "merged", "final"]
 
 

@@ -66,6 +66,16 @@ class ActionRequested(Event):
         return f"asked to {self.action}"
 
 
+class ProfileRequested(Event):
+    """The worker was asked for a profile of the next steps."""
+
+    type: Literal["job.profile_requested"] = "job.profile_requested"
+    steps: int
+
+    def __str__(self) -> str:
+        return f"asked for a profile of {counted(self.steps, 'step')}"
+
+
 class JobPaused(Event):
     type: Literal["job.paused"] = "job.paused"
 
@@ -123,6 +133,7 @@ AnyStatusEvent = (
     | JobStarted
     | JobRetrying
     | ActionRequested
+    | ProfileRequested
     | JobPaused
     | JobSucceeded
     | JobFailed

@@ -5,6 +5,7 @@ is the fencing token. They raise `LeaseLost` if another attempt, or none, holds 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import (
@@ -33,6 +34,7 @@ from jobs.scheduling.queue_order import first
 from jobs.scheduling.quotas import has_room, lock_project_of
 from jobs.schemas.events import JobClaimed, JobPublished, JobStarted, JobWarned, Lines
 from jobs.schemas.job import Artifact, Job
+from jobs.schemas.profiles import ProfileRequest
 from jobs.schemas.progress import advance
 from jobs.schemas.status import LEASED, JobError, JobStatus, RequestedAction
 from jobs.store import event_log
@@ -48,8 +50,18 @@ from jobs.store.transitions import (
     to,
     transition,
 )
+from relora_core.events import ProfileSaved
 
 MAX_NODE_FAULTS = 20
+_NO_PROFILE = {"profile_steps": None, "profile_event": None}
+
+
+@dataclass(frozen=True)
+class Requests:
+    """What people requested of the worker that holds a job."""
+
+    action: RequestedAction | None
+    profile: ProfileRequest | None
 
 
 class AttemptStore:
@@ -123,13 +135,17 @@ class AttemptStore:
             row = _still_leased(row, job_id, attempt)
             announce(connection, row, JobStarted(worker=row.worker, resumed_from=resumed_from))
 
-    def renew(self, job_id: str, attempt: int, *, lease_seconds: float) -> RequestedAction | None:
-        """Extend the lease. Return the action that a person requested meanwhile, if any."""
+    def renew(self, job_id: str, attempt: int, *, lease_seconds: float) -> Requests:
+        """Extend the lease. Return what people requested meanwhile."""
         lease_until = database_now() + lease_seconds
         with self._engine.begin() as connection:
             row = change(connection, job_id, leased_by(attempt), lease_until=lease_until)
-        action: RequestedAction | None = _still_leased(row, job_id, attempt).requested_action
-        return action
+        row = _still_leased(row, job_id, attempt)
+        asked = row.profile_event is not None
+        profile = (
+            ProfileRequest(steps=row.profile_steps, event=row.profile_event) if asked else None
+        )
+        return Requests(row.requested_action, profile)
 
     def append(
         self, job_id: str, attempt: int, lines: Lines, *, reported_by: int | None = None
@@ -150,12 +166,14 @@ class AttemptStore:
             event_log.record(connection, new, job_id=job_id, first=first, attempt=reporter)
             recording.record(connection, new, job_id=job_id, first=first, attempt=reporter)
             progress = advance(progress_from(row), (event for _, event in new))
+            profiled = any(isinstance(event, ProfileSaved) for _, event in new)
             change(
                 connection,
                 job_id,
                 leased_by(attempt),
                 last_event=row.last_event + len(new),
                 progress=progress_document(progress),
+                **(_NO_PROFILE if profiled else {}),
             )
 
     def warn(self, job_id: str, attempt: int, code: str, message: str) -> None:

@@ -22,7 +22,14 @@ from jobs.database.row_mapping import (
     spec_from,
 )
 from jobs.database.tables.jobs import DEFAULT_PROJECT, artifacts, events, jobs, outbox
-from jobs.errors import ArtifactNotFound, IllegalTransition, JobInUse, JobNotFound
+from jobs.errors import (
+    ArtifactNotFound,
+    IllegalTransition,
+    JobInUse,
+    JobNotFound,
+    JobsError,
+    ProfilePending,
+)
 from jobs.inputs import lock_inputs, users_of
 from jobs.scheduling.outbox import notify
 from jobs.scheduling.placement import unschedulable_reasons
@@ -30,7 +37,8 @@ from jobs.scheduling.queue_order import position, positions
 from jobs.scheduling.quotas import check_requeue, lock_project
 from jobs.schemas.events import AnyJobEvent, JobQueued
 from jobs.schemas.job import Artifact, Job, JobChanges, JobSpec, Progress
-from jobs.schemas.status import FINAL, JobStatus, RequestedAction
+from jobs.schemas.profiles import ProfileRequest
+from jobs.schemas.status import FINAL, LEASED, JobStatus, RequestedAction
 from jobs.store import event_log
 from jobs.store.deleted_jobs import remember_files
 from jobs.store.filters import ALL_JOBS, JobFilter, within_a_page
@@ -38,7 +46,15 @@ from jobs.store.idempotency import IdempotentRequest, forget, made_before, remem
 from jobs.store.labels import set_labels
 from jobs.store.origin import DIRECT, Origin
 from jobs.store.submit import Submitted, enqueue
-from jobs.store.transitions import FULFILLED, JobRow, announce, change, request_action, transition
+from jobs.store.transitions import (
+    FULFILLED,
+    JobRow,
+    announce,
+    change,
+    request_action,
+    request_profile,
+    transition,
+)
 from jobs.store.webhook_outbox import forget_webhooks
 
 
@@ -171,6 +187,18 @@ class JobStore:
             status = job.status.value if asked is None else "being cancelled"
             raise IllegalTransition(job_id, status, target.value)
         return job
+
+    def request_profile(self, job_id: str, steps: int) -> ProfileRequest:
+        """Ask the worker that holds the job, or the next one, to profile so many steps.
+
+        Raise `IllegalTransition` if no worker holds the job, and `ProfilePending` if it has not
+        saved the profile of an earlier request.
+        """
+        with self._engine.begin() as connection:
+            row = request_profile(connection, job_id, steps)
+            if row is None:
+                raise _no_profile(connection, job_id)
+        return ProfileRequest(steps=row.profile_steps, event=row.profile_event)
 
     def resume(self, job_id: str) -> Job:
         """Queue a paused job again.
@@ -312,6 +340,17 @@ def _illegal(
 ) -> IllegalTransition:
     """Return the error for a refused change; raise `JobNotFound` if there is no such job."""
     return IllegalTransition(job_id, _get(connection, job_id).status.value, action, advice=advice)
+
+
+def _no_profile(connection: Connection, job_id: str) -> JobsError:
+    query = select(jobs.c.status, jobs.c.profile_steps).where(jobs.c.id == job_id)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return JobNotFound(job_id)
+    if row.status not in LEASED:
+        advice = "Only steps of a running job can be."
+        return IllegalTransition(job_id, row.status.value, "profiled", advice=advice)
+    return ProfilePending(job_id, row.profile_steps)
 
 
 def _check_exists(connection: Connection, job_id: str) -> None:

@@ -37,6 +37,7 @@ from jobs.schemas.events import (
     JobQueued,
     JobRetrying,
     JobSucceeded,
+    ProfileRequested,
 )
 from jobs.schemas.job import JobSpec, Progress
 from jobs.schemas.status import FINAL, LEASED, JobError, JobStatus, RequestedAction, sources
@@ -168,6 +169,22 @@ def request_action(connection: Connection, job_id: str, action: RequestedAction)
     if row is not None:
         made = ActionRequested(action=action.value) if row.status in LEASED else _ending(row, None)
         announce(connection, row, made)
+    return row
+
+
+def request_profile(connection: Connection, job_id: str, steps: int) -> JobRow | None:
+    """Store the request for the worker, if one holds the job and no other request waits."""
+    number = jobs.c.last_event + 1
+    row = change(
+        connection,
+        job_id,
+        and_(jobs.c.status.in_(LEASED), jobs.c.profile_event.is_(None)),
+        profile_steps=steps,
+        profile_event=number,
+        last_event=number,
+    )
+    if row is not None:
+        announce(connection, row, ProfileRequested(steps=steps))
     return row
 
 

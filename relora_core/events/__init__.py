@@ -36,7 +36,7 @@ from relora_core.events.run import (
     WarmStarted,
     Warned,
 )
-from relora_core.events.saved import CheckpointDeleted, CheckpointSaved, Exported
+from relora_core.events.saved import CheckpointDeleted, CheckpointSaved, Exported, ProfileSaved
 
 __all__ = [
     "AnyTrainEvent",
@@ -56,6 +56,7 @@ __all__ = [
     "Phase",
     "PhaseMemory",
     "PhaseStarted",
+    "ProfileSaved",
     "Reinitialized",
     "RestartDecided",
     "RestartReason",
@@ -96,6 +97,7 @@ AnyTrainEvent = (
     | MemoryMeasured
     | CheckpointSaved
     | CheckpointDeleted
+    | ProfileSaved
     | Exported
     | Warned
     | LossSpiked

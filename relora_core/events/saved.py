@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from relora_core.counted import counted
 from relora_core.events.event import Event
 
 
@@ -28,6 +29,20 @@ class CheckpointDeleted(Event):
 
     def __str__(self) -> str:
         return f"older checkpoint deleted: {self.path}"
+
+
+class ProfileSaved(Event):
+    """Some steps were profiled, as a person asked. The folder is complete."""
+
+    type: Literal["train.profile"] = "train.profile"
+    from_step: int = Field(description="The first step of the profile.")
+    step: int = Field(description="The step that came next.")
+    path: str = Field(description="Relative to the workdir.")
+    bytes: int
+
+    def __str__(self) -> str:
+        profiled = counted(self.step - self.from_step, "step")
+        return f"step {self.step}: profile of {profiled}, {self.bytes / 1e6:,.1f} MB in {self.path}"
 
 
 class Exported(Event):

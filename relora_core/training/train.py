@@ -40,6 +40,7 @@ from relora_core.tasks.task import Task
 from relora_core.training.automatic_restarts import AutomaticRestarts
 from relora_core.training.expected_memory import multiplies_as_stored
 from relora_core.training.memory_report import MemoryReport
+from relora_core.training.profile import Profiler
 from relora_core.training.restart_report import RestartReports
 from relora_core.training.rewind import Rewinder, main_rank_choice
 from relora_core.training.spectrum_report import SpectrumReport
@@ -142,6 +143,7 @@ def train(
                 restart_reports=RestartReports(spec, timeline, workdir, world, report),
                 memory=MemoryReport(workdir, world, report),
                 telemetry=Telemetry(local, world),
+                profiler=Profiler(workdir, world, report),
                 workdir=workdir,
                 world=world,
                 emit=report,

@@ -42,6 +42,7 @@ from relora_core.training.automatic_restarts import AutomaticRestarts
 from relora_core.training.evaluate import evaluate
 from relora_core.training.loss_spikes import find_spike
 from relora_core.training.memory_report import MemoryReport
+from relora_core.training.profile import Profiler
 from relora_core.training.restart_report import RestartReports
 from relora_core.training.rewind import Rewinder
 from relora_core.training.spectrum_report import SpectrumReport
@@ -71,6 +72,7 @@ class Trainer:
     restart_reports: RestartReports
     memory: MemoryReport
     telemetry: Telemetry
+    profiler: Profiler
     workdir: Path
     world: World
     emit: Emit
@@ -95,6 +97,7 @@ class Trainer:
                 return self._stop()
             self.spectrum.before_step(self.state)
             self.restart_reports.before_step(self.state)
+            self.profiler.before_step(self.counters.step)
             with self.telemetry.clock.step():
                 self._before_step()
                 self._begin_step(asked_to_stop=asked_to_stop)
@@ -103,6 +106,7 @@ class Trainer:
                 self._rewind(divergence)
             else:
                 self._after_step()
+            self.profiler.after_step(self.counters.step)
         self._finish()
         return True
 
@@ -215,6 +219,7 @@ class Trainer:
         counters = self.counters
         counters.step = result.step  # the steps begun after it are undone too
         self.pending.clear()
+        self.profiler.cancel()
         checkpoint = self.rewinder.target(counters, result)
         del self.state  # frees its memory before the new state is loaded
         self.stepper.release()
@@ -303,6 +308,7 @@ class Trainer:
     def _stop(self) -> bool:
         if divergence := self._read_results(unread=0):
             self._rewind(divergence)
+        self.profiler.cancel()
         self._save()
         self.checkpoints.wait()
         self.memory.end(self.counters.step)
@@ -310,6 +316,7 @@ class Trainer:
         return False
 
     def _finish(self) -> None:
+        self.profiler.finish(self.counters.step)
         self.checkpoints.wait()
         self.spectrum.finish(self.state)
         self.restart_reports.finish(self.state)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 EVENTS = "events.jsonl"
 STOP = "stop"  # if this file exists in the workdir, the run saves a checkpoint and stops
+PROFILE = "profile"  # the number of steps to profile; the run deletes it with the last one
+MOST_PROFILED_STEPS = 50
 HEARTBEAT = ".heartbeat"
 SPEC = "spec.json"  # also in each checkpoint
 STATE = "state.json"  # in each checkpoint: its counters, and all other state except tensors
@@ -22,6 +24,7 @@ CHECKPOINTS = "checkpoints"
 MERGED = "merged"
 FINAL = "final"
 REPORTS = "reports"
+PROFILES = "profiles"
 LOGS = "logs"
 
 STEP_NAME = r"step-[0-9]{8,}"
@@ -40,6 +43,11 @@ def checkpoint_path(step: int) -> str:
 def merged_path(step: int) -> str:
     """Return the path of the merged model of a step, relative as in `checkpoint_path`."""
     return f"{MERGED}/{step_name(step)}"
+
+
+def profile_path(step: int) -> str:
+    """Return the path of the profile that begins at a step, relative as in `checkpoint_path`."""
+    return f"{PROFILES}/{step_name(step)}"
 
 
 def attempt_name(attempt: int) -> str:

@@ -12,6 +12,7 @@ from jobs.schemas.job import Job
 from jobs.schemas.status import JobStatus
 from relora_core.counted import counted
 from relora_core.events import to_line
+from relora_core.workdir.files import MOST_PROFILED_STEPS
 from service.cli.describe import describe, print_event
 from service.cli.documents import parse_labels, read_changes, read_spec
 from service.cli.follow import follow
@@ -191,6 +192,26 @@ def pause(job_id: JobId, *, url: Url = URL, json: AsJson = False) -> None:
     """Ask a job to save a checkpoint and stop until it is resumed."""
     with connected(url) as client:
         _show(client.jobs.pause(job_id), json=json)
+
+
+@jobs.command()
+def profile(
+    job_id: JobId,
+    *,
+    steps: Annotated[
+        int, typer.Option(min=1, max=MOST_PROFILED_STEPS, help="How many of the next steps.")
+    ] = 5,
+    url: Url = URL,
+    json: AsJson = False,
+) -> None:
+    """Ask a running job for a trace of its next steps."""
+    with connected(url) as client:
+        request = client.jobs.profile(job_id, steps=steps)
+        if json:
+            print_json(request)
+            return
+        out.print(f"asked for a profile of {counted(request.steps, 'step')}; it is complete with")
+        out.print(f"  relora jobs events {job_id} --type train.profile")
 
 
 @jobs.command()

@@ -7,14 +7,15 @@ from typing import Any
 
 from jobs.schemas.artifacts import ArtifactKind, CheckpointEntry
 from jobs.schemas.events import AnyJobEvent, job_event_adapter
-from jobs.schemas.generations import OVER, Generation, NewGeneration
 from jobs.schemas.job import Job, JobChanges, JobSpec, JobState, Progress
 from jobs.schemas.metrics import Metrics, MetricsOfJobs
+from jobs.schemas.profiles import ProfileRequest
 from jobs.schemas.status import FINAL, JobStatus
 from relora_core.estimate import UTILIZATION
 from service.client import download, sse
-from service.client.calls import AnyTransport, Group, blocking_endpoint, endpoint, iterable_endpoint
+from service.client.calls import AnyTransport, blocking_endpoint, endpoint, iterable_endpoint
 from service.client.download import CONNECTIONS, Download
+from service.client.generations import LONGEST_WAIT_SECONDS, Generations
 from service.client.requests import (
     Listing,
     Query,
@@ -46,10 +47,9 @@ STATES: dict[str, type[JobState | DeletedJob]] = {
     "job.changed": JobState,
     "job.deleted": DeletedJob,
 }
-LONGEST_WAIT_SECONDS = 30
 
 
-class Jobs(Group[AnyTransport]):
+class Jobs(Generations[AnyTransport]):
     @endpoint
     def create(self, spec: Spec) -> Request[SubmittedJob]:
         """Submit a job. A mapping is sent as it is, and the service reports its errors."""
@@ -116,6 +116,12 @@ class Jobs(Group[AnyTransport]):
     def pause(self, job_id: str) -> Request[Job]:
         """Ask the job to save a checkpoint and stop until it is resumed."""
         return Request("POST", url_path("jobs", job_id, "pause"), model(Job))
+
+    @endpoint
+    def profile(self, job_id: str, *, steps: int = 5) -> Request[ProfileRequest]:
+        """Ask a running job for a profile of its next steps, which `train.profile` reports."""
+        path = url_path("jobs", job_id, "profile")
+        return Request("POST", path, model(ProfileRequest), json={"steps": steps})
 
     @endpoint
     def resume(self, job_id: str) -> Request[Job]:
@@ -299,37 +305,6 @@ class Jobs(Group[AnyTransport]):
             query={"attempt": attempt, "tail": tail},
             listener=listener,
         )
-
-    @endpoint
-    def generate(
-        self, job_id: str, new: NewGeneration | Mapping[str, Any] | None = None
-    ) -> RequestSequence[Generation]:
-        """Generate text with a model of the job, also while it trains. Wait for the result.
-
-        The generation that is returned has succeeded or failed.
-        """
-        seconds = LONGEST_WAIT_SECONDS
-        asked: Generation = yield Request(
-            "POST",
-            url_path("jobs", job_id, "generate"),
-            model(Generation),
-            json=changes_of(new or {}),
-        )
-        while asked.status not in OVER:
-            asked = yield Request(
-                "GET",
-                url_path("jobs", job_id, "generations", asked.id),
-                model(Generation),
-                query={"wait": seconds},
-                seconds=seconds,
-            )
-        return asked
-
-    @iterable_endpoint
-    def generations(self, job_id: str, *, limit: int | None = None) -> Listing[Generation]:
-        """Iterate over the generated texts, the newest first."""
-        path = url_path("jobs", job_id, "generations")
-        return Listing(path, model(Page[Generation]), limit=limit)
 
     @iterable_endpoint
     def checkpoints(self, job_id: str) -> Listing[CheckpointEntry]:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Response
 from jobs.errors import StorageError
 from jobs.garbage.deleted_jobs import delete_files
 from jobs.schemas.job import Job, JobChanges
+from jobs.schemas.profiles import NewProfile, ProfileRequest
 from jobs.schemas.status import RequestedAction
 from service.http.caller_route import CallerRoute
 from service.http.errors import documented
@@ -138,6 +139,22 @@ def cancel_job(job_id: Id, store: StoreDep) -> Job:
 def pause_job(job_id: Id, store: StoreDep) -> Job:
     """Ask the job to save a checkpoint and free its worker until the job is resumed."""
     return store.request_action(job_id, RequestedAction.PAUSE)
+
+
+@router.post(
+    "/{job_id}/profile",
+    summary="Profile a running job",
+    status_code=202,
+    responses=documented(400, 404, 409, 413, 422),
+)
+def profile_job(job_id: Id, new: NewProfile, store: StoreDep) -> ProfileRequest:
+    """Ask for a trace of the job's next steps: its operators, its kernels and its memory.
+
+    Its files are among the artifacts, of the kind `profile`, soon after the event `train.profile`.
+    If the attempt ends before, the next attempt makes the profile. The numbers of the run stay the
+    same, and the profiled steps are slower.
+    """
+    return store.request_profile(job_id, new.steps)
 
 
 @router.post(

@@ -7,6 +7,7 @@ from typing import Protocol, Self
 from jobs.errors import LeaseLost
 from jobs.outages import FailureLog
 from jobs.schemas.job import Job
+from jobs.schemas.profiles import ProfileRequest
 from jobs.schemas.status import RequestedAction
 from jobs.store.attempts import AttemptStore
 from worker.attempt import clock
@@ -41,6 +42,7 @@ class Lease:
         self.job_id = job.id
         self.attempt = job.attempt
         self.requested_action: RequestedAction | None = job.requested_action
+        self.requested_profile: ProfileRequest | None = None
         self._store = store
         self._seconds = seconds
         self._deadline = claimed_at + seconds
@@ -99,7 +101,7 @@ class Lease:
             asked_at = clock.now()
             pause = usual_pause
             try:
-                action = self._store.renew(self.job_id, self.attempt, lease_seconds=self._seconds)
+                asked = self._store.renew(self.job_id, self.attempt, lease_seconds=self._seconds)
             except LeaseLost:
                 self._lost = True
                 return
@@ -110,7 +112,7 @@ class Lease:
                 failures.succeeded()
                 if self._is_over():  # the answer came too late: the trainer is being killed
                     return
-                self.requested_action = action
+                self.requested_action, self.requested_profile = asked.action, asked.profile
                 self._deadline = asked_at + self._seconds
                 if self._process is not None:
                     self._process.live_until(self._deadline)

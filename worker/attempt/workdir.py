@@ -10,6 +10,7 @@ from relora_core.workdir.files import (
     EVENTS,
     HEARTBEAT,
     MICRO_BATCHES,
+    PROFILE,
     REPORTS,
     SPEC,
     STAGED,
@@ -57,6 +58,11 @@ class Workdir:
     @property
     def stop(self) -> Path:
         return self.root / STOP
+
+    @property
+    def profile(self) -> Path:
+        """The file that asks the trainer for a profile."""
+        return self.root / PROFILE
 
     @property
     def heartbeat(self) -> Path:

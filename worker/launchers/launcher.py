@@ -28,6 +28,8 @@ class TrainerProcess(LeasedProcess, Protocol):
     - A checkpoint or a model is complete when its event is written.
     - When `workdir.stop` exists, the trainer finishes its step, saves a checkpoint, reports
       `train.stopped` and exits with 0.
+    - When `workdir.profile` exists, the trainer profiles as many steps as it says, saves the
+      profile, deletes the file and reports `train.profile`.
     - The trainer touches `workdir.heartbeat` while it makes progress.
     - `workdir.log` contains what the processes print. It exists when `launch` returns.
     - The trainer does not outlive its lease. Each process ends by itself when the last moment given

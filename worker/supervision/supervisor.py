@@ -13,6 +13,7 @@ from worker.launchers.process import log_tail
 from worker.supervision.live_log import LiveLog
 from worker.supervision.liveness import Liveness
 from worker.supervision.outcome import LastEvent, TrainerExit
+from worker.supervision.requests import RequestFiles
 from worker.supervision.tail import Line, Tail
 
 logger = logging.getLogger(__name__)
@@ -89,12 +90,12 @@ def supervise(
     """
     attempt.lease.kill_on_expiry(trainer)
     liveness, patience = Liveness(attempt.workdir), attempt.job.spec.retries.stalled_after
+    requests = RequestFiles(attempt)
     stalled = False
     try:
         while (exit_code := trainer.exit_code()) is None:
             attempt.lease.check()
-            if attempt.stop_requested():
-                attempt.workdir.stop.touch()
+            requests.write()
             recorder.record()
             live_log.ship()
             if stalled := patience is not None and liveness.silent_seconds() > patience:

@@ -9,8 +9,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,11 +29,11 @@ from relora_core.events import (
     AnyTrainEvent,
     CheckpointSaved,
     Exported,
+    ProfileSaved,
     RestartReported,
     Rewound,
     SpectrumMeasured,
 )
-from relora_core.files import sha256
 from relora_core.workdir.files import (
     FINAL,
     MERGED,
@@ -50,6 +48,7 @@ from worker.attempt.workdir import Workdir
 from worker.failures import told
 from worker.transfers.output_checks import take_output
 from worker.transfers.pending import Pending, PendingCheckpoints, keep
+from worker.transfers.upload import Upload
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +102,8 @@ class Uploads:
             case Exported(path=path, step=step):
                 kind: ArtifactKind = "final" if path == FINAL else "merged"
                 self._submit(partial(self._export, self._root / path, path, kind, step))
+            case ProfileSaved(path=path, from_step=step):
+                self._submit(partial(self._profile, self._root / path, path, step))
             case SpectrumMeasured() | RestartReported():
                 self._submit(partial(self._reports, self._attempt.workdir))
 
@@ -266,6 +267,14 @@ class Uploads:
             else:
                 self._folder(kept, path, kind, step)
 
+    def _profile(self, folder: Path, path: str, step: int) -> None:
+        """Upload a profile. An error is only a warning."""
+        try:
+            self._folder(folder, path, "profile", step)
+        except RETRIED as error:
+            message = f"{path} is on the worker alone: {told(error)}"
+            self._attempt.warn("profile_not_uploaded", message)
+
     def _lost_export(self, folder: Path, step: int) -> None:
         path = merged_path(step)
         if not any(folder_of(file) == path for file in self._listed()):
@@ -315,7 +324,7 @@ class Uploads:
                 "report_not_uploaded", f"reports are on the worker alone: {told(error)}"
             )
 
-    def _begin(self, kind: ArtifactKind, step: int | None) -> "Upload":
+    def _begin(self, kind: ArtifactKind, step: int | None) -> Upload:
         """Return an upload whose keys no other upload ever uses.
 
         So neither an attempt that lost its job and resumes in the middle of an upload, nor a
@@ -374,27 +383,3 @@ class Uploads:
         if not self._place_is_ours:
             self._attempt.retry_while_leased(partial(take_output, self._attempt))
             self._place_is_ours = True
-
-
-@dataclass(frozen=True)
-class Upload:
-    """An upload of several files, below their own key prefix."""
-
-    attempt: Attempt
-    prefix: str
-    kind: ArtifactKind
-    step: int | None
-
-    def __call__(self, file: Path, path: str, digest: str | None = None) -> Artifact:
-        """Store a file, and return the artifact to list as `path`."""
-        artifact = Artifact(
-            path=path,
-            kind=self.kind,
-            step=self.step,
-            size=file.stat().st_size,
-            sha256=digest or sha256(file),
-            key=f"{self.prefix}/{path}",
-            created_at=datetime.now(UTC),
-        )
-        self.attempt.retry_while_leased(partial(self.attempt.storage.upload, file, artifact.key))
-        return artifact

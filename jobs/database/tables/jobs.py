@@ -46,6 +46,8 @@ jobs = Table(
     Column("project", BytewiseString, nullable=False, server_default=DEFAULT_PROJECT),
     Column("status", string_enum(JobStatus), nullable=False),
     Column("requested_action", string_enum(RequestedAction)),
+    Column("profile_steps", Integer),  # of the profile that was requested and is not saved yet
+    Column("profile_event", BigInteger),  # the number of the event of that request
     Column("attempt", Integer, nullable=False),
     Column("failed_attempts", Integer, nullable=False),
     Column("node_faults", Integer, nullable=False, server_default="0"),

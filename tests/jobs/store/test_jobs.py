@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 import pytest
 
 from jobs.database.engine import open_engine
-from jobs.errors import IllegalTransition, JobNotFound
+from jobs.errors import IllegalTransition, JobNotFound, ProfilePending
 from jobs.scheduling.outbox import Outbox
 from jobs.schemas.job import Job, JobSpec
 from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.store.attempts import AttemptStore
 from jobs.store.filters import JobFilter
 from jobs.store.jobs import JobStore
-from relora_core.events import Merged
+from relora_core.events import Merged, ProfileSaved
 from relora_core.spec import ScheduleSpec
 from tests.jobs.samples import StepMaker, types
 
@@ -114,10 +114,49 @@ def test_a_requested_action_on_a_running_job_waits_for_its_worker(
     asked = store.request_action(running.id, RequestedAction.PAUSE)
     assert store.request_action(running.id, RequestedAction.PAUSE) == asked
     assert (asked.status, asked.requested_action) == (JobStatus.RUNNING, RequestedAction.PAUSE)
-    assert attempts.renew(running.id, 1, lease_seconds=60) is RequestedAction.PAUSE
+    asked_of_worker = attempts.renew(running.id, 1, lease_seconds=60)
+    assert asked_of_worker.action is RequestedAction.PAUSE
     assert types(store, running.id)[-1] == "job.action_requested"
     assert attempts.finish(running.id, 1, JobStatus.PAUSED) is JobStatus.PAUSED
     assert store.get(running.id).requested_action is None
+
+
+def test_a_profile_is_requested_until_it_is_saved(
+    store: JobStore, attempts: AttemptStore, running: Job
+) -> None:
+    request = store.request_profile(running.id, 5)
+    newest = store.events(running.id)[-1]
+    assert (newest.id, newest.type, str(newest)) == (
+        request.event,
+        "job.profile_requested",
+        "asked for a profile of 5 steps",
+    )
+    assert attempts.renew(running.id, 1, lease_seconds=60).profile == request
+    with pytest.raises(ProfilePending, match="was asked for a profile of 5 steps"):
+        store.request_profile(running.id, 2)
+
+    saved = ProfileSaved(from_step=3, step=8, path="profiles/step-00000003", bytes=9)
+    attempts.append(running.id, 1, [(1, saved)])
+    assert attempts.renew(running.id, 1, lease_seconds=60).profile is None
+    assert store.request_profile(running.id, 2).event > request.event
+
+
+def test_a_profile_that_an_attempt_did_not_save_is_requested_of_the_next(
+    store: JobStore, attempts: AttemptStore, running: Job
+) -> None:
+    request = store.request_profile(running.id, 5)
+    attempts.requeue(running.id, 1)
+    assert attempts.claim(running.id, worker="other", lease_seconds=60)
+    assert attempts.renew(running.id, 2, lease_seconds=60).profile == request
+
+
+def test_only_a_running_job_is_profiled(store: JobStore, job: Job) -> None:
+    with pytest.raises(
+        IllegalTransition, match="is queued; it cannot be profiled. Only steps of a"
+    ):
+        store.request_profile(job.id, 5)
+    with pytest.raises(JobNotFound):
+        store.request_profile("job_unknown", 5)
 
 
 def test_a_request_to_cancel_is_stronger_than_one_to_pause(

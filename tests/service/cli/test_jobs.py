@@ -247,6 +247,13 @@ def test_a_requested_action_is_shown_until_the_worker_does_it(relora: Relora, ru
     assert "running (cancel asked)" in relora("jobs", "cancel", running.id).stdout
 
 
+def test_a_profile_is_asked_for_and_the_next_command_named(relora: Relora, running: Job) -> None:
+    told = relora("jobs", "profile", running.id, "--steps", "3").stdout
+    assert "asked for a profile of 3 steps" in told
+    assert f"relora jobs events {running.id} --type train.profile" in told
+    assert "has not saved it yet" in relora("jobs", "profile", running.id).stderr
+
+
 def test_a_paused_job_is_resumed(relora: Relora, job: Job) -> None:
     assert "paused" in relora("jobs", "pause", job.id).stdout
     assert "queued" in relora("jobs", "resume", job.id).stdout

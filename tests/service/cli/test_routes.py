@@ -87,6 +87,7 @@ def test_every_route_is_reached_by_a_command_or_there_is_a_reason(
     use("queue")
     use("workers")
     _steer(use, spec_file)
+    _profile(use, backends, spec_file)
     _read(use, finished, tmp_path)
     assert relora("jobs", "metrics", finished.id, "--csv").exit_code == 0
     _ask_the_model(use, backends, finished)
@@ -106,6 +107,12 @@ def _steer(use: Use, spec_file: Path) -> None:
     use("jobs list")
     use("jobs delete", job)
     use("estimate", spec_file)
+
+
+def _profile(use: Use, backends: Backends, spec_file: Path) -> None:
+    job = use("jobs submit", spec_file)["id"]
+    assert backends.attempts.claim(job, worker="w1", lease_seconds=60)
+    assert use("jobs profile", job, "--steps", "3")["steps"] == 3
 
 
 def _read(use: Use, job: Job, folder: Path) -> None:

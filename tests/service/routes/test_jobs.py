@@ -170,6 +170,28 @@ def test_a_running_job_is_asked_to_pause(http: httpx.Client, running: Job) -> No
     assert (response.json()["status"], response.json()["requested_action"]) == ("running", "pause")
 
 
+def test_a_running_job_is_asked_for_one_profile_at_a_time(http: httpx.Client, running: Job) -> None:
+    path = f"/v1/jobs/{running.id}/profile"
+    response = http.post(path, json={"steps": 3})
+    assert (response.status_code, response.json()["steps"]) == (202, 3)
+    again = http.post(path, json={})
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "profile_pending")
+
+
+@pytest.mark.parametrize("steps", [0, 51, "5", None])
+def test_a_profile_of_a_wrong_number_of_steps_is_refused(
+    http: httpx.Client, running: Job, steps: object
+) -> None:
+    response = http.post(f"/v1/jobs/{running.id}/profile", json={"steps": steps})
+    assert response.status_code == 422
+    assert "steps" in response.text
+
+
+def test_a_job_that_does_not_run_is_not_profiled(http: httpx.Client, job: Job) -> None:
+    response = http.post(f"/v1/jobs/{job.id}/profile", json={"steps": 3})
+    assert (response.status_code, response.json()["error"]["code"]) == (409, "illegal_transition")
+
+
 def test_a_paused_job_is_queued_again(http: httpx.Client, job: Job) -> None:
     assert http.post(f"/v1/jobs/{job.id}/pause").json()["status"] == "paused"
     response = http.post(f"/v1/jobs/{job.id}/resume")

@@ -10,6 +10,7 @@ from sqlalchemy import create_engine
 from jobs.backends import Backends
 from jobs.errors import LeaseLost
 from jobs.schemas.status import JobError, RequestedAction
+from jobs.store.attempts import Requests
 from tests.worker.conftest import MakeSpec
 from tests.worker.processes import wait_until
 from worker.attempt import clock
@@ -89,6 +90,8 @@ def test_it_brings_what_a_person_requested(backends: Backends, long_lease: Lease
     with long_lease:
         backends.store.request_action(long_lease.job_id, RequestedAction.CANCEL)
         wait_until(lambda: long_lease.requested_action is RequestedAction.CANCEL)
+        profile = backends.store.request_profile(long_lease.job_id, 5)
+        wait_until(lambda: long_lease.requested_profile == profile)
 
 
 def test_it_is_lost_when_the_job_is_no_longer_ours(backends: Backends, long_lease: Lease) -> None:
@@ -122,7 +125,7 @@ def test_an_error_that_nobody_thought_of_is_waited_out_too(
     renew, failures = backends.attempts.renew, iter([ValueError("nobody thought of this")])
     held = HeldThing()
 
-    def failing(*arguments: Any, **options: Any) -> RequestedAction | None:
+    def failing(*arguments: Any, **options: Any) -> Requests:
         if error := next(failures, None):
             raise error
         return renew(*arguments, **options)
@@ -139,7 +142,7 @@ def test_a_renewal_that_is_answered_after_its_end_does_not_count(
 ) -> None:
     renew = backends.attempts.renew
 
-    def renew_late(*arguments: Any, **options: Any) -> RequestedAction | None:
+    def renew_late(*arguments: Any, **options: Any) -> Requests:
         action = renew(*arguments, **options)
         time.sleep(1.1)
         return action
