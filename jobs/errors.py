@@ -114,8 +114,8 @@ class ProfilePending(Conflict):
 
     def __init__(self, job_id: str, steps: int) -> None:
         super().__init__(
-            f"Job {job_id} was asked for a profile of {counted(steps, 'step')} and has not saved it "
-            "yet. Ask again after its event train.profile."
+            f"Job {job_id} was asked for a profile of {counted(steps, 'step')} and has not saved "
+            "it yet. Ask again after its event train.profile."
         )
 
 

@@ -210,8 +210,9 @@ def profile(
         if json:
             print_json(request)
             return
-        out.print(f"asked for a profile of {counted(request.steps, 'step')}; it is complete with")
-        out.print(f"  relora jobs events {job_id} --type train.profile")
+        out.print(f"asked for a profile of {counted(request.steps, 'step')}; it is complete when")
+        out.print(f"  relora jobs events {job_id} --type train.profile", soft_wrap=True)
+        out.print("shows it")
 
 
 @jobs.command()

@@ -175,7 +175,7 @@ def test_a_running_job_is_asked_for_one_profile_at_a_time(http: httpx.Client, ru
     response = http.post(path, json={"steps": 3})
     assert (response.status_code, response.json()["steps"]) == (202, 3)
     again = http.post(path, json={})
-    assert (again.status_code, again.json()["error"]["code"]) == (409, "profile_pending")
+    assert (again.status_code, again.json()["code"]) == (409, "profile_pending")
 
 
 @pytest.mark.parametrize("steps", [0, 51, "5", None])
@@ -189,7 +189,7 @@ def test_a_profile_of_a_wrong_number_of_steps_is_refused(
 
 def test_a_job_that_does_not_run_is_not_profiled(http: httpx.Client, job: Job) -> None:
     response = http.post(f"/v1/jobs/{job.id}/profile", json={"steps": 3})
-    assert (response.status_code, response.json()["error"]["code"]) == (409, "illegal_transition")
+    assert (response.status_code, response.json()["code"]) == (409, "illegal_transition")
 
 
 def test_a_paused_job_is_queued_again(http: httpx.Client, job: Job) -> None:
