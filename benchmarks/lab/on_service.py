@@ -33,6 +33,7 @@ class ServiceLaboratory(Laboratory):
         document["training"] |= {"steps": SPEED_STEPS, "log_every": SPEED_STEPS}
         document["evaluation"] = {"every": None, "tokens": 1}
         document |= {"name": "speed", "schedule": {"warmup_steps": 1}}
+        document["priority"] = 100  # before the runs that an earlier start left in the queue
         job = self.client.jobs.wait(self.client.jobs.create(document).id)
         if job.status != JobStatus.SUCCEEDED:
             raise RunFailed(f"the job that measures the speed {job.status}: {job.error}")

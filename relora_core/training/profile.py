@@ -1,6 +1,6 @@
 """Profile steps on demand: a trace of what the host and the GPU do, and of the memory.
 
-The file `profile` in the workdir asks for it and contains the number of steps.
+The file `profile-steps` in the workdir asks for it and contains the number of steps.
 """
 
 from contextlib import suppress

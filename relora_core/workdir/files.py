@@ -9,7 +9,7 @@ from pathlib import Path
 
 EVENTS = "events.jsonl"
 STOP = "stop"  # if this file exists in the workdir, the run saves a checkpoint and stops
-PROFILE = "profile"  # the number of steps to profile; the run deletes it with the last one
+PROFILE = "profile-steps"  # the number of steps to profile; the run deletes it with the last one
 MOST_PROFILED_STEPS = 50
 HEARTBEAT = ".heartbeat"
 SPEC = "spec.json"  # also in each checkpoint
