@@ -9,7 +9,7 @@ import builtins
 from collections.abc import Collection
 from typing import Any, Literal
 
-from sqlalchemy import Column, Connection, Engine, delete, select, text, true
+from sqlalchemy import Column, Connection, Engine, and_, delete, select, text, true
 
 from jobs.database.engine import READ_ONLY, database_now
 from jobs.database.row_mapping import (
@@ -343,14 +343,13 @@ def _illegal(
 
 
 def _no_profile(connection: Connection, job_id: str) -> JobsError:
-    query = select(jobs.c.status, jobs.c.profile_steps).where(jobs.c.id == job_id)
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        return JobNotFound(job_id)
-    if row.status not in LEASED:
-        advice = "Only steps of a running job can be."
-        return IllegalTransition(job_id, row.status.value, "profiled", advice=advice)
-    return ProfilePending(job_id, row.profile_steps)
+    """Return the error for a refused profile; raise `JobNotFound` if there is no such job."""
+    running = and_(jobs.c.id == job_id, jobs.c.status.in_(LEASED))
+    pending = connection.scalar(select(jobs.c.profile_steps).where(running))
+    if pending is not None:
+        return ProfilePending(job_id, pending)
+    advice = "Only steps of a running job can be."
+    return _illegal(connection, job_id, "profiled", advice=advice)
 
 
 def _check_exists(connection: Connection, job_id: str) -> None:

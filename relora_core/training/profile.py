@@ -25,9 +25,8 @@ _ALLOCATIONS = 200_000  # how many the memory snapshot remembers
 @dataclass
 class _Running:
     trace: profile
-    asked: int
     from_step: int
-    steps: int = 0
+    until_step: int
     mark: record_function | None = None  # of the current step in the trace
 
     def begin_step(self, step: int) -> None:
@@ -55,17 +54,16 @@ class Profiler:
         if not self._world.is_main:
             return
         if self._running is None and self._request.exists():
-            self._running = self._begun(step)
+            self._begin(step)
         if self._running is not None:
             self._running.begin_step(step)
 
     def after_step(self, step: int) -> None:
-        """Count a step of the profile, and save it after the last one. `step` comes next."""
+        """End a step of the profile, and save the profile after the last. `step` comes next."""
         if self._running is None:
             return
         self._running.end_step()
-        self._running.steps += 1
-        if self._running.steps == self._running.asked:
+        if step == self._running.until_step:
             self.finish(step)
 
     def finish(self, step: int) -> None:
@@ -78,6 +76,7 @@ class Profiler:
         with new_folder(self._workdir / path) as folder:
             self._write(running.trace, folder)
             size = sum(file.stat().st_size for file in folder.iterdir())
+        self._forget_memory()
         self._request.unlink(missing_ok=True)
         self._emit(ProfileSaved(from_step=running.from_step, step=step, path=path, bytes=size))
 
@@ -87,10 +86,7 @@ class Profiler:
             self._running.end_step()
             self._running.trace.stop()
             self._running = None
-
-    def _begun(self, step: int) -> _Running | None:
-        asked = self._steps_asked_for(step)
-        return None if asked is None else _Running(self._begin(), asked, from_step=step)
+            self._forget_memory()
 
     def _steps_asked_for(self, step: int) -> int | None:
         text = self._request.read_text(errors="replace").strip()
@@ -105,14 +101,17 @@ class Profiler:
         self._emit(Warned(code="profile_refused", step=step, message=message))
         return None
 
-    def _begin(self) -> profile:
+    def _begin(self, step: int) -> None:
+        asked = self._steps_asked_for(step)
+        if asked is None:
+            return
         activities = [ProfilerActivity.CPU]
         if self._on_gpu:
             activities.append(ProfilerActivity.CUDA)
             torch.cuda.memory._record_memory_history(max_entries=_ALLOCATIONS)
         trace = profile(activities=activities, record_shapes=True, profile_memory=True)
         trace.start()
-        return trace
+        self._running = _Running(trace, from_step=step, until_step=step + asked)
 
     def _write(self, trace: profile, folder: Path) -> None:
         trace.export_chrome_trace(str(folder / TRACE))
@@ -121,6 +120,9 @@ class Profiler:
         (folder / OPERATORS).write_text(table)
         if self._on_gpu:
             torch.cuda.memory._dump_snapshot(str(folder / MEMORY))
+
+    def _forget_memory(self) -> None:
+        if self._on_gpu:
             torch.cuda.memory._record_memory_history(enabled=None)
 
     @property

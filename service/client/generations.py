@@ -6,6 +6,7 @@ from typing import Any
 from jobs.schemas.generations import OVER, Generation, NewGeneration
 from service.client.calls import AnyTransport, Group, endpoint, iterable_endpoint
 from service.client.requests import (
+    LONGEST_WAIT_SECONDS,
     Listing,
     Request,
     RequestSequence,
@@ -14,8 +15,6 @@ from service.client.requests import (
     url_path,
 )
 from service.schemas.pages import Page
-
-LONGEST_WAIT_SECONDS = 30
 
 
 class Generations(Group[AnyTransport]):

@@ -15,8 +15,9 @@ from relora_core.estimate import UTILIZATION
 from service.client import download, sse
 from service.client.calls import AnyTransport, blocking_endpoint, endpoint, iterable_endpoint
 from service.client.download import CONNECTIONS, Download
-from service.client.generations import LONGEST_WAIT_SECONDS, Generations
+from service.client.generations import Generations
 from service.client.requests import (
+    LONGEST_WAIT_SECONDS,
     Listing,
     Query,
     Request,

@@ -19,6 +19,7 @@ Model = TypeVar("Model", bound=BaseModel)
 Value = str | int | float | bool | datetime | None
 Query = Mapping[str, Value | Sequence[str]]
 
+LONGEST_WAIT_SECONDS = 30  # of one request for news, which the service answers late
 SAFE = frozenset({"GET", "HEAD", "PUT", "DELETE"})  # idempotent methods of HTTP
 
 

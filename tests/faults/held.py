@@ -15,6 +15,7 @@ import pytest
 
 from jobs.backends import Backends
 from jobs.schemas.events import JobRetrying
+from tests.fixtures.process_state import has_ended, is_stopped
 from tests.worker.attempts import attempt
 from tests.worker.forked_trainer import ForkedLauncher
 from tests.worker.processes import wait_until
@@ -27,22 +28,6 @@ ROOT = Path(__file__).parent.parent.parent
 HELD, SAVED = 25, 20  # the step before which a trainer stops, and the checkpoint before it
 HOLD = f"at:{HELD}:stop"
 HASTE = 20  # factor by which the worker's time runs faster
-
-
-def is_stopped(pid: int) -> bool:
-    return _state(pid) == "T"
-
-
-def has_ended(pid: int) -> bool:
-    return _state(pid) in {"", "Z", "X"}
-
-
-def _state(pid: int) -> str:
-    try:
-        _, _, after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-    return after_name[0]
 
 
 def send(number: signal.Signals, pids: Iterable[int]) -> None:

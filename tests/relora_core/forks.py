@@ -7,11 +7,12 @@ and not about how a person or torchrun starts it, a fork does as well as a new i
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -128,6 +129,11 @@ def _train(
 ) -> None:
     begin(environment, log)
     os.dup2(standard_input.fileno(), sys.stdin.fileno())
+    run_trainer(command, fault)
+
+
+def run_trainer(command: Sequence[str], fault: str | None) -> NoReturn:
+    """Do what `python -m relora_core` does with these arguments, with a fault of `faults`."""
     if fault:
         from tests.relora_core.faults import inject
 

@@ -5,25 +5,21 @@ takes seconds of a core.
 """
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from relora_core.__main__ import main
 from tests.fixtures.forking import FORKING, begin, preload, rank_variables
+from tests.relora_core.forks import run_trainer
 from worker.attempt.workdir import Workdir
 from worker.launchers.process import GRACE_SECONDS
 
 preload(
     __name__,
-    "relora_core.process",
     "relora_core.methods.relora",
     "relora_core.optim.adamw",
     "tests.relora_core.faults",
-    "torch._dynamo",  # which DDP imports in seconds
-    "transformers.models.llama.modeling_llama",
 )
 
 
@@ -85,8 +81,4 @@ def _run(
 ) -> None:
     begin(environ, workdir.log)
     os.chdir(workdir.empty)
-    if fault:
-        from tests.relora_core.faults import inject
-
-        inject(fault)
-    sys.exit(main(command))
+    run_trainer(command, fault)

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-from functools import partial
 
 import pytest
 
@@ -26,13 +25,14 @@ def test_a_running_job_is_profiled_once_and_its_trace_is_an_artifact(
         events = store.events(job_id, types={"train.profile"})
         return [event for event in events if isinstance(event, ProfileSaved)]
 
-    def has_saved(number: int) -> bool:
-        return len(saved()) == number
+    def profile() -> None:
+        before = len(saved())
+        store.request_profile(job_id, 2)
+        wait_until(lambda: len(saved()) == before + 1)
 
     with attempt_in_background(backends, job_id, launcher=ForkedLauncher()):
-        for number in (1, 2):
-            store.request_profile(job_id, 2)
-            wait_until(partial(has_saved, number))
+        profile()
+        profile()
         store.request_action(job_id, RequestedAction.CANCEL)
     job = store.get(job_id)
     assert (job.status, job.error) == (JobStatus.CANCELLED, None)

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.first_gpu.driver import Driver
 from benchmarks.first_gpu.parts import STAGES, Part
+from tests.fixtures.process_state import has_ended
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
 MADE_UP = "tests.benchmarks.first_gpu.made_up"
@@ -46,14 +47,6 @@ def written(tmp_path: Path) -> dict[str, dict[str, Any]]:
     return {each["part"]: each for each in document["parts"]}
 
 
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
 def test_a_part_that_fails_or_hangs_stops_none_after_it(
     make_driver: MakeDriver, tmp_path: Path, told: list[str]
 ) -> None:
@@ -82,9 +75,9 @@ def test_what_a_late_part_had_is_kept_and_what_it_started_is_ended(
     make_driver().run([[part("hangs", 4.0)]])
     child = written(tmp_path)["hangs"]["results"]["child"]
     give_up = time.monotonic() + 10
-    while is_alive(child) and time.monotonic() < give_up:
+    while not has_ended(child) and time.monotonic() < give_up:
         time.sleep(0.05)
-    assert not is_alive(child)
+    assert has_ended(child)
 
 
 def test_without_a_gpu_or_a_package_a_part_is_not_run_and_says_why(

@@ -1,6 +1,5 @@
 """Child processes: kept alive, and stopped in order."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import pytest
 
 from service.local import supervisor
 from service.local.supervisor import Child, Supervisor
+from tests.fixtures.process_state import has_ended
 
 # Tells its log that it runs, and again when it is asked to end.
 OBEDIENT = """
@@ -130,12 +130,4 @@ time.sleep(60)
     parent.kill()
     parent.wait()
     wait_until(lambda: "a ends" in log.read_text())
-    wait_until(lambda: not _lives(pid))
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    wait_until(lambda: has_ended(pid))

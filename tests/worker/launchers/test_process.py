@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 
+from tests.fixtures.process_state import has_ended
 from tests.worker.processes import wait_until
 from worker import celery_worker, generator, init
 from worker.celery_worker import CeleryWorker
@@ -36,11 +37,6 @@ def start(program: str, log: Path) -> TiedProcess:
     return TiedProcess([sys.executable, "-c", program], environ=os.environ, cwd=cwd, log=log)
 
 
-def is_alive(pid: int) -> bool:
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().split()[2] != "Z"
-
-
 def test_what_it_prints_is_in_its_log(log: Path) -> None:
     trainer = start("import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)", log)
     wait_until(lambda: trainer.exit_code() is not None)
@@ -54,12 +50,12 @@ def test_killed_it_takes_its_ranks_with_it(log: Path) -> None:
     trainer = start(PARENT, log)
     wait_until(lambda: "rank" in log.read_text())
     rank = int(log.read_text().split()[-1])
-    assert is_alive(rank)
+    assert not has_ended(rank)
 
     trainer.kill()
 
     assert trainer.exit_code() == 0
-    assert not is_alive(rank)
+    assert has_ended(rank)
 
 
 def test_one_that_does_not_go_by_itself_is_killed(log: Path) -> None:

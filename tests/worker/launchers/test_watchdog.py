@@ -11,9 +11,9 @@ import pytest
 from jobs.backends import Backends
 from jobs.schemas.status import JobStatus
 from jobs.settings import Settings
+from tests.fixtures.process_state import has_ended
 from tests.worker.attempts import attempt
 from tests.worker.conftest import MakeSpec
-from tests.worker.launchers.test_process import is_alive
 from tests.worker.processes import wait_until
 from tests.worker.scripted_trainer import ScriptedLauncher
 from worker.attempt import clock
@@ -55,9 +55,9 @@ def test_all_ranks_end_with_the_lease(tmp_path: Path, num_processes: int) -> Non
     wait_until(lambda: log.read_text().count("\n") == num_processes)
     processes = [trainer.pid, *(int(pid) for pid in log.read_text().split()[1::2])]
 
-    assert all(map(is_alive, processes))
+    assert not any(map(has_ended, processes))
     trainer.live_until(clock.now() + 0.5)
-    wait_until(lambda: not any(map(is_alive, processes)), seconds=30)
+    wait_until(lambda: all(map(has_ended, processes)), seconds=30)
     # A killed process has no exit code until the last of its threads is gone.
     wait_until(lambda: trainer.exit_code() == -signal.SIGKILL, seconds=30)
     trainer.kill()
