@@ -35,9 +35,11 @@ MODEL_35M = Model(
 )
 S_STEPS = 3200  # 6.6M tokens, 20 for each parameter
 FULL_RATES = Rates((2e-3, 4e-3, 8e-3, 16e-3))
-FACTOR_RATES = Rates((2, 4, 8, 16), field=FACTOR_RATE, base="full")
+# In a first tuning, twice full rank's best was the best for rank 16, and 4 times no better for rank 4.
+FACTOR_RATES = Rates((1, 2, 4), field=FACTOR_RATE, base="full")
 FEW_RATES = Rates((4e-3, 8e-3))  # where many arms are screened
-FEW_FACTOR_RATES = Rates((4, 8), field=FACTOR_RATE, base="full")
+FEW_FACTOR_RATES = Rates((1, 2), field=FACTOR_RATE, base="full")
+FEW_FACTOR_RATES_OF_SMALL_RANKS = Rates((2, 4), field=FACTOR_RATE, base="full")
 
 
 def full(rates: Rates = FULL_RATES) -> Arm:
@@ -125,9 +127,10 @@ def with_restarts(rank: int) -> Iterator[Arm]:
     """Yield arms from no restart to one each 100 of 3,200 steps."""
 
     def restarts(name: str, title: str, cycle: float) -> Arm:
-        return relora(rank, name, title, rates=FEW_FACTOR_RATES, cycle=cycle)
+        return relora(rank, name, title, rates=rates, cycle=cycle)
 
-    yield lora(rank, rates=FEW_FACTOR_RATES)
+    rates = FEW_FACTOR_RATES_OF_SMALL_RANKS
+    yield lora(rank, rates=rates)
     yield restarts("cycle_2", "1 restart", 1 / 2)
     yield restarts("cycle_4", "3 restarts", 1 / 4)
     yield restarts("relora", "8 restarts", 1 / 10)
