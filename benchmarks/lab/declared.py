@@ -35,8 +35,8 @@ MODEL_35M = Model(
 )
 S_STEPS = 3200  # 6.6M tokens, 20 for each parameter
 FULL_RATES = Rates((2e-3, 4e-3, 8e-3, 16e-3))
-# In a first tuning, twice full rank's best was the best for rank 16, and 4 times no better for rank 4.
-FACTOR_RATES = Rates((1, 2, 4), field=FACTOR_RATE, base="full")
+# In a first tuning, twice full rank's best was the lowest rate and the best one, for both ranks.
+FACTOR_RATES = Rates((0.5, 1, 2, 4), field=FACTOR_RATE, base="full")
 FEW_RATES = Rates((4e-3, 8e-3))  # where many arms are screened
 FEW_FACTOR_RATES = Rates((1, 2), field=FACTOR_RATE, base="full")
 FEW_FACTOR_RATES_OF_SMALL_RANKS = Rates((2, 4), field=FACTOR_RATE, base="full")
