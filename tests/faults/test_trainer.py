@@ -172,5 +172,6 @@ def test_half_a_line_at_the_end_of_the_events_of_a_killed_trainer_is_left_out(
         append(Workdir.of(backends.settings.scratch_dir, job_id, 1).events, b'{"type": "train.st')
         held.kill()
     go_on(backends, job_id)
+    assert warnings(backends, job_id) == []
     assert starts(backends, job_id) == [None, SAVED]
     nothing_is_lost(job_id)

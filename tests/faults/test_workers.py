@@ -98,23 +98,28 @@ def test_what_a_killed_worker_had_not_stored_is_stored_by_the_attempt_that_goes_
     nothing_is_lost(job_id)
 
 
+@pytest.mark.parametrize("with_its_trainer", [False, True], ids=["alone", "with its trainer"])
 def test_a_worker_that_was_stopped_for_two_leases_writes_nothing_beside_the_one_that_took_over(
     backends: Backends,
     job_id: str,
     nothing_is_lost: NothingIsLost,
     worker: WorkerProcess,
     tmp_path: Path,
+    *,
+    with_its_trainer: bool,
 ) -> None:
     node, seconds = backends.settings.data_dir, backends.settings.lease_seconds
     wakes_at = time.monotonic() + 2 * seconds
-    stop(backends, worker)
-    wait_until(lambda: trainers(node) == [], seconds=seconds + 30)  # they end with their lease
+    asleep = trainers(node) if with_its_trainer else []
+    stop(backends, worker, asleep)
+    wait_until(lambda: trainers(node) == asleep, seconds=seconds + 30)  # the watchdog ends a trainer
     lose(backends, job_id)
     go_on(on_another_node(backends, tmp_path / "another"), job_id)
     time.sleep(max(0, wakes_at - time.monotonic()))
     before = backends.store.events(job_id, limit=1000)
-    send(signal.SIGCONT, [worker.pid])
+    send(signal.SIGCONT, [worker.pid, *asleep])
     wait_until(lambda: "no longer holds job" in worker.log)
+    wait_until(lambda: trainers(node) == [], seconds=10)
 
     assert backends.store.events(job_id, limit=1000) == before
     assert starts(backends, job_id) == [None, SAVED]
