@@ -112,7 +112,9 @@ def test_a_worker_that_was_stopped_for_two_leases_writes_nothing_beside_the_one_
     wakes_at = time.monotonic() + 2 * seconds
     asleep = trainers(node) if with_its_trainer else []
     stop(backends, worker, asleep)
-    wait_until(lambda: trainers(node) == asleep, seconds=seconds + 30)  # the watchdog ends a trainer
+    wait_until(
+        lambda: trainers(node) == asleep, seconds=seconds + 30
+    )  # the watchdog ends a trainer
     lose(backends, job_id)
     go_on(on_another_node(backends, tmp_path / "another"), job_id)
     time.sleep(max(0, wakes_at - time.monotonic()))
