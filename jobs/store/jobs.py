@@ -288,6 +288,12 @@ class JobStore:
                 _check_exists(connection, job_id)
         return [event_from(row) for row in rows]
 
+    def newest_events(self, ids: Collection[str]) -> dict[str, int]:
+        """Return the number of the newest event of each of these jobs that exists."""
+        query = select(jobs.c.id, jobs.c.last_event).where(jobs.c.id.in_(ids))
+        with self._reads.begin() as connection:
+            return {row.id: row.last_event for row in connection.execute(query)}
+
     def artifacts(self, job_id: str) -> builtins.list[Artifact]:
         """Return all artifacts of a job, sorted by path."""
         with self._reads.begin() as connection:

@@ -1,5 +1,6 @@
 """Live events: read and serialized once for all clients that listen to the same job."""
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator
@@ -66,12 +67,14 @@ class JobWatch(Watch):
 class EventHub(Hub[str, JobWatch]):
     """A hub that reads new events of jobs and gives them to all clients that listen.
 
-    It reads the events of a job when it is woken for that job, and every `poll_seconds`.
+    It reads the events of a job when it is woken for that job. In case a wake-up was lost, it looks
+    every `poll_seconds` which jobs have new events: one query for all jobs.
     """
 
     def __init__(self, store: JobStore, *, poll_seconds: float = 1.0) -> None:
         super().__init__(poll_seconds=poll_seconds)
         self._store = store
+        self._look: asyncio.Task[None] | None = None
 
     def wake(self, job_id: str) -> None:
         """Signal that the job may have new events."""
@@ -95,6 +98,8 @@ class EventHub(Hub[str, JobWatch]):
                 yield frames
             return
         watch = self._join(job_id, JobWatch(after))
+        if self._look is None:
+            self._look = asyncio.create_task(self._look_for_events())
         try:
             async for frames in self._follow(job_id, watch, after, quiet_seconds):
                 yield frames
@@ -130,13 +135,29 @@ class EventHub(Hub[str, JobWatch]):
                 frames = await self._read(job_id, watch.newest)
             except Exception as error:  # after any error, the listeners wait for the next try
                 failures.failed(error)
-                frames = []
-            else:
-                failures.succeeded()
+                await set_within(watch.woken, self._poll_seconds)
+                continue
+            failures.succeeded()
             if frames:
                 watch.add(frames)
             if len(frames) < PAGE:
-                await set_within(watch.woken, self._poll_seconds)
+                await watch.woken.wait()
+
+    async def _look_for_events(self) -> None:
+        """Wake the jobs that have events which no wake-up told, while there are listeners."""
+        failures = FailureLog(logger, "look for new events")
+        while self._watches:
+            await asyncio.sleep(self._poll_seconds)
+            try:
+                newest = await run_in_threadpool(self._store.newest_events, list(self._watches))
+            except Exception as error:  # after any error, the listeners wait for the next try
+                failures.failed(error)
+                continue
+            failures.succeeded()
+            for job_id, watch in self._watches.items():
+                if newest.get(job_id, 0) > watch.newest:
+                    watch.woken.set()
+        self._look = None
 
     async def _read(self, job_id: str, after: int, limit: int = PAGE) -> list[Frame]:
         return await run_in_threadpool(self._frames, job_id, after, limit)

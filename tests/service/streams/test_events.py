@@ -118,6 +118,47 @@ def test_a_closed_hub_ends_its_streams(backends: Backends, running: Job) -> None
     asyncio.run(scene())
 
 
+def test_jobs_in_which_nothing_happens_are_looked_at_together(
+    backends: Backends, running: Job, report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = [backends.store.create(running.spec).id for _ in range(20)]
+    read: list[str] = []
+    looks: list[int] = []
+    events, newest_events = backends.store.events, backends.store.newest_events
+
+    def counted(job_id: str, *, after: int, limit: int) -> list[AnyJobEvent]:
+        read.append(job_id)
+        return events(job_id, after=after, limit=limit)
+
+    def counted_looks(ids: list[str]) -> dict[str, int]:
+        looks.append(len(ids))
+        return newest_events(ids)
+
+    monkeypatch.setattr(backends.store, "events", counted)
+    monkeypatch.setattr(backends.store, "newest_events", counted_looks)
+
+    async def idle(hub: EventHub, job_id: str) -> None:
+        async with aclosing(hub.listen(job_id, after=0, quiet_seconds=10)) as batches:
+            async for _ in batches:
+                pass
+
+    async def scene() -> list[int | None]:
+        hub = EventHub(backends.store, poll_seconds=0.01)
+        listeners = [asyncio.create_task(idle(hub, job_id)) for job_id in others]
+        listener = asyncio.create_task(numbers(hub, running, after=4, up_to=5))
+        while len(looks) < 20:
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(report, running, step_finished(2))
+        heard = await asyncio.wait_for(listener, 10)
+        for each in listeners:
+            each.cancel()
+        return heard
+
+    assert asyncio.run(scene()) == [5]
+    assert max(looks) == len(others) + 1
+    assert all(read.count(job_id) <= 2 for job_id in others)  # what there was, and nothing after it
+
+
 def test_nobody_reads_for_a_job_that_nobody_listens_to(
     backends: Backends, running: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
