@@ -91,13 +91,15 @@ def wait_until_held(backends: Backends, job_id: str, pids: Callable[[], Sequence
 
 
 @contextmanager
-def held_attempt(backends: Backends, job_id: str, **options: Any) -> Iterator[Held]:
+def held_attempt(
+    backends: Backends, job_id: str, *, fault: str = HOLD, **options: Any
+) -> Iterator[Held]:
     """Run the first attempt in a thread, with a trainer that stops itself before the step `HELD`.
 
     The block begins when everything before that is stored. When the block ends, the trainer is
     continued, and the attempt must end.
     """
-    launcher = ForkedLauncher({1: HOLD})
+    launcher = ForkedLauncher({1: fault})
     options = {"launcher": launcher, **options}
     thread = Thread(target=attempt, args=(backends, job_id), kwargs=options)
     thread.start()

@@ -13,15 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis import Redis
 
 from jobs.backends import Backends, open_backends
 from jobs.garbage.local_disk import NOT_UPLOADED
 from jobs.schemas.status import JobStatus
 from jobs.settings import Settings
 from tests.faults.conftest import NothingIsLost
-from tests.faults.held import SAVED, go_on, held_attempt, on_another_node, stored_checkpoints
-from tests.faults.jobs import SHORT
+from tests.faults.held import (
+    HELD,
+    HOLD,
+    SAVED,
+    go_on,
+    held_attempt,
+    on_another_node,
+    stored_checkpoints,
+)
+from tests.faults.jobs import SAVE_EVERY, SHORT
 from tests.fixtures.proxy import Answer, AnswerTo, Proxy
 from tests.jobs.test_storage_faults import failure
 from tests.worker.attempts import starts
@@ -87,49 +94,49 @@ def in_turn(answers: Sequence[Answer], *, times: int) -> AnswerTo:
 
 OVERLOADED = [failure(500, "InternalError"), failure(503, "SlowDown")]
 REFUSED = [failure(403, code) for code in ("ExpiredToken", "AccessDenied", "RequestTimeTooSkewed")]
-OUTAGES: dict[str, Callable[[Proxies], None]] = {
-    "database refuses connections": lambda to: to.database.refuse(),
-    "database cuts its connections": lambda to: to.database.drop(),
-    "storage is overloaded": lambda to: to.storage.answer(in_turn(OVERLOADED, times=6)),
-    "storage cuts its answers": lambda to: to.storage.cut(after_bytes=100),
-    "storage is slow": lambda to: to.storage.throttle(bytes_per_second=2000),
-    "storage swallows packets": lambda to: to.storage.freeze(),
-    "broker swallows packets": lambda to: to.broker.freeze(),
+TRIED_AGAIN = "trying again in"
+# Each outage, and what the worker logs when it has met it, if it is told.
+OUTAGES: dict[str, tuple[Callable[[Proxies], None], str]] = {
+    "database refuses connections": (lambda to: to.database.refuse(), "cannot store the events"),
+    "database cuts its connections": (lambda to: to.database.drop(), ""),
+    "storage is overloaded": (
+        lambda to: to.storage.answer(in_turn(OVERLOADED, times=6)),
+        TRIED_AGAIN,
+    ),
+    "storage cuts its answers": (lambda to: to.storage.cut(after_bytes=10), TRIED_AGAIN),
+    "storage is slow": (lambda to: to.storage.throttle(bytes_per_second=2000), ""),
+    "storage swallows packets": (lambda to: to.storage.freeze(), ""),
+    "broker swallows packets": (lambda to: to.broker.freeze(), "cannot publish wake-ups"),
 }
 
 
-@pytest.mark.parametrize("begin", OUTAGES.values(), ids=OUTAGES)
+@pytest.mark.parametrize(("begin", "said"), OUTAGES.values(), ids=OUTAGES)
 def test_an_attempt_outlives_an_outage_of_a_server(
     backends: Backends,
     job_id: str,
     nothing_is_lost: NothingIsLost,
     proxies: Proxies,
+    caplog: pytest.LogCaptureFixture,
     begin: Callable[[Proxies], None],
+    said: str,
 ) -> None:
     with held_attempt(backends, job_id) as held:
         begin(proxies)
         held.go_on()
         held.wait_for_the_trainer()
+        wait_until(lambda: said in caplog.text)
         proxies.heal()
     assert starts(backends, job_id) == [None]
     nothing_is_lost(job_id)
 
 
-def test_an_attempt_outlives_a_broker_that_refuses_writes(
-    backends: Backends, job_id: str, nothing_is_lost: NothingIsLost, valkey_url: str
-) -> None:
-    with held_attempt(backends, job_id) as held, Redis.from_url(valkey_url) as valkey:
-        valkey.config_set("min-replicas-to-write", 1)
-        held.go_on()
-        held.wait()
-        valkey.config_set("min-replicas-to-write", 0)
-    assert starts(backends, job_id) == [None]
-    nothing_is_lost(job_id)
-
-
 @pytest.mark.parametrize(
-    ("trains_on", "next_node", "resumes_from"),
-    [(False, "relora", SAVED), (True, "relora", SHORT), (True, "another", SAVED)],
+    ("fault", "next_node", "resumes_from"),
+    [
+        (f"at:{HELD},{HELD + SAVE_EVERY - 2}:stop", "relora", SAVED + SAVE_EVERY),
+        (HOLD, "relora", SHORT),
+        (HOLD, "another", SAVED),
+    ],
     ids=["ended", "done", "done, and another node goes on"],
 )
 def test_a_trainer_ends_with_its_lease_while_the_database_hangs_and_nothing_it_did_is_lost(
@@ -137,17 +144,16 @@ def test_a_trainer_ends_with_its_lease_while_the_database_hangs_and_nothing_it_d
     job_id: str,
     nothing_is_lost: NothingIsLost,
     proxies: Proxies,
-    *,
-    trains_on: bool,
+    fault: str,
     next_node: str,
     resumes_from: int,
     tmp_path: Path,
 ) -> None:
-    with held_attempt(having(backends, lease_seconds=LEASE_SECONDS), job_id) as held:
+    node = having(backends, lease_seconds=LEASE_SECONDS)
+    with held_attempt(node, job_id, fault=fault) as held:
         proxies.database.freeze()
         lease_ends = time.monotonic() + LEASE_SECONDS
-        if trains_on:
-            held.go_on()
+        held.go_on()
         held.wait_for_the_trainer()
         assert time.monotonic() < lease_ends + 2
         assert held.attempt.is_alive()  # it still waits for the database
