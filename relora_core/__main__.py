@@ -1,11 +1,13 @@
 """Run without the service: presets, estimate, prepare, train, and export of a checkpoint."""
 
 import argparse
+import gc
 import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -38,7 +40,8 @@ def _train(options: argparse.Namespace) -> int:
         return 2
     # By default, waiting threads spin so long that two runs on the same cores hardly progress.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    from relora_core.process import run  # loads torch: late, so that spec errors come at once
+    with _loading_torch():  # late, so that spec errors come at once
+        from relora_core.process import run
 
     return run(
         spec,
@@ -49,19 +52,36 @@ def _train(options: argparse.Namespace) -> int:
     )
 
 
+@contextmanager
+def _loading_torch() -> Iterator[None]:
+    """Collect no garbage during imports, and then leave what is loaded out of all collections.
+
+    The modules stay, so each search through them is lost: a quarter of the time to load them, and
+    0.3 s in each full collection while training.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def _prepare(options: argparse.Namespace) -> int:
     try:
         spec = read_spec(options.spec)
     except (OSError, ValueError) as error:
         logger.error("%s", error)
         return 2
-    from relora_core.process import prepare_data  # loads torch
+    with _loading_torch():
+        from relora_core.process import prepare_data
 
     return prepare_data(spec, cache=options.cache)
 
 
 def _export(options: argparse.Namespace) -> int:
-    from relora_core.process import export_model  # loads torch
+    with _loading_torch():
+        from relora_core.process import export_model
 
     return export_model(
         options.workdir,
@@ -73,7 +93,8 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _generate(options: argparse.Namespace) -> int:
-    from relora_core.process import answer_samples  # loads torch
+    with _loading_torch():
+        from relora_core.process import answer_samples
 
     answer_samples(device=options.device)
 
