@@ -18,6 +18,11 @@ pytest_plugins = [
 os.environ.pop("SSL_CERT_FILE", None)
 os.environ["SSL_CERT_DIR"] = os.devnull
 
+# What is compiled in tests is small: to compile it in this process costs less than to start more
+# processes with torch for it.
+os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
+
+gc.disable()  # until all tests are collected, because the modules that they import stay
 
 _modules = 0  # how many were loaded when the garbage collector last froze
 
@@ -33,6 +38,7 @@ def _freeze_what_is_loaded() -> None:
 
 def pytest_collection_finish() -> None:
     _freeze_what_is_loaded()
+    gc.enable()
 
 
 def pytest_runtest_logfinish() -> None:

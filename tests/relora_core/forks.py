@@ -23,6 +23,11 @@ from tests.fixtures.forking import FORKING, TELL_PLACES, begin, preload, rank_va
 preload(
     __name__,
     "relora_core.process",
+    "relora_core.methods.full",
+    "relora_core.methods.relora",
+    "relora_core.optim.adamw",
+    "matplotlib.backends.backend_agg",  # which draws spectra
+    "matplotlib.figure",
     "torch._dynamo",  # which DDP imports in seconds
     "transformers.models.llama.modeling_llama",
     "transformers.models.vit.modeling_vit",

@@ -15,12 +15,7 @@ from tests.relora_core.forks import run_trainer
 from worker.attempt.workdir import Workdir
 from worker.launchers.process import GRACE_SECONDS
 
-preload(
-    __name__,
-    "relora_core.methods.relora",
-    "relora_core.optim.adamw",
-    "tests.relora_core.faults",
-)
+preload(__name__, "tests.relora_core.faults")
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,11 @@ from jobs.schemas.generations import Generation, NewGeneration
 from jobs.schemas.job import Job
 from jobs.settings import Settings
 from tests.worker.conftest import MakeSpec
+from tests.worker.forked_trainer import ForkedLauncher
 from tests.worker.processes import environ, wait_until
 from worker.attempt import clock
 from worker.generator import Generator, serve
 from worker.launchers.process import descendants
-from worker.launchers.torchrun import Torchrun
 from worker.run import run
 
 pytestmark = pytest.mark.integration
@@ -45,7 +45,7 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory, make_spec: MakeSpec) 
         claimed_at = clock.now()
         job = backends.attempts.claim(job_id, worker="w", lease_seconds=60)
         assert job is not None
-        launcher = Torchrun()
+        launcher = ForkedLauncher()
         run(job, backends, launcher=launcher, claimed_at=claimed_at, shutting_down=lambda: False)
     return folder
 

@@ -15,7 +15,9 @@ from jobs.schemas.status import JobStatus
 from relora_core.events import DataPrepared
 from tests.worker.attempts import LONG, attempt, attempt_in_background
 from tests.worker.conftest import MakeSpec
+from tests.worker.forked_trainer import ForkedLauncher
 from tests.worker.processes import ranks, wait_until
+from worker.launchers.launcher import Launcher
 from worker.launchers.torchrun import Torchrun
 
 pytestmark = pytest.mark.integration
@@ -44,9 +46,9 @@ def fill(dataset: Path, text: str) -> None:
     (dataset / "train.jsonl").write_text("".join(rows))
 
 
-def run_job(backends: Backends, spec: JobSpec, *, project: str) -> Job:
+def run_job(backends: Backends, spec: JobSpec, *, project: str, launcher: Launcher) -> Job:
     job = backends.store.create(spec, project=project)
-    return attempt(backends, job.id, launcher=Torchrun())
+    return attempt(backends, job.id, launcher=launcher)
 
 
 def left_by(backends: Backends, job: Job) -> str:
@@ -79,9 +81,9 @@ def test_data_that_one_project_could_read_is_not_reused_for_another(
         method={"name": "full"},
     )
     fill(dataset, PRIVATE)
-    victims = run_job(backends, spec, project="victim")
+    victims = run_job(backends, spec, project="victim", launcher=ForkedLauncher())
     fill(dataset, PUBLIC)
-    attackers = run_job(backends, spec, project="attacker")
+    attackers = run_job(backends, spec, project="attacker", launcher=ForkedLauncher())
 
     assert (victims.error, attackers.error) == (None, None)
     assert has_private_words(left_by(backends, victims))
@@ -104,7 +106,8 @@ def test_a_file_format_in_place_of_a_dataset_reads_no_file_of_the_worker(
     document = make_spec().model_dump(mode="json")
     document["data"]["train"]["uri"] = f"hf://{name}"
 
-    job = run_job(two_projects, JobSpec.accepted(document), project="attacker")
+    accepted = JobSpec.accepted(document)
+    job = run_job(two_projects, accepted, project="attacker", launcher=Torchrun())
 
     assert job.status is JobStatus.FAILED
     assert job.error is not None
