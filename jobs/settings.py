@@ -64,6 +64,12 @@ class Settings(BaseSettings):
         gt=0,
         description="How long a worker retries failing storage before its attempt fails.",
     )
+    cpu_cores: int | None = Field(
+        default=None,
+        ge=1,
+        description="CPU cores that the processes of a worker share; default: those of the "
+        "machine that it may use.",
+    )
     processes_without_gpus: bool = Field(
         default=False,
         description="Whether a worker without a GPU starts as many training processes as "
@@ -146,6 +152,10 @@ class Settings(BaseSettings):
     def cache_of(self, project: str) -> Path:
         """Return the cache folder on this machine that only the jobs of one project share."""
         return self.cache_dir / project
+
+    def alive_file(self, process: str) -> Path:
+        """Return the file that a process touches from time to time while it works."""
+        return self.data_dir / f"{process}.alive"
 
     @property
     def scratch_dir(self) -> Path:

@@ -1,6 +1,7 @@
 """The manifests as `kubectl` renders them, read as the cluster and an operator would."""
 
 import importlib.util
+import os
 import re
 import shlex
 import shutil
@@ -124,9 +125,9 @@ def test_the_overlay_that_the_docs_show_renders(kubectl: str, tmp_path: Path) ->
 def test_every_file_is_part_of_what_is_deployed() -> None:
     for kustomization in K8S.rglob("kustomization.yaml"):
         content = yaml.safe_load(kustomization.read_text())
-        patches = [patch["path"] for patch in content.get("patches", [])]
+        patches = [patch["path"] for patch in content.get("patches", []) if "path" in patch]
         files = {path.name for path in kustomization.parent.glob("*.yaml")}
-        assert files - {"kustomization.yaml"} <= {*content["resources"], *patches}
+        assert files - {"kustomization.yaml"} <= {*content.get("resources", []), *patches}
 
 
 def test_a_workload_selects_its_own_pods_alone(manifests: list[Manifest]) -> None:
@@ -155,10 +156,126 @@ def test_nothing_leads_in_from_outside_the_cluster(manifests: list[Manifest]) ->
 
 
 def test_a_disruption_leaves_an_api_running(manifests: list[Manifest]) -> None:
-    (budget,) = of_kind(manifests, "PodDisruptionBudget")
+    budget = budgets(manifests)["relora-api"]
     api = workloads(manifests)["relora-api"]
     assert selects(budget["spec"]["selector"], api)
     assert 1 <= budget["spec"]["minAvailable"] < api["spec"]["replicas"]
+
+
+def budgets(manifests: list[Manifest]) -> dict[str, Manifest]:
+    return {m["metadata"]["name"]: m for m in of_kind(manifests, "PodDisruptionBudget")}
+
+
+def test_nothing_but_an_operator_ends_the_pod_of_a_worker(manifests: list[Manifest]) -> None:
+    worker, budget = workloads(manifests)["relora-worker"], budgets(manifests)["relora-worker"]
+    assert selects(budget["spec"]["selector"], worker)
+    assert budget["spec"]["maxUnavailable"] == 0
+    assert worker["spec"]["template"]["metadata"]["annotations"] == {
+        "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+        "karpenter.sh/do-not-disrupt": "true",
+    }
+
+
+def test_a_drain_takes_pods_that_are_not_ready(manifests: list[Manifest]) -> None:
+    for budget in budgets(manifests).values():
+        assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def test_a_rollout_waits_for_workers_to_save_what_they_train(manifests: list[Manifest]) -> None:
+    worker = workloads(manifests)["relora-worker"]
+    grace = pod(worker)["terminationGracePeriodSeconds"]
+    assert grace >= 600
+    assert worker["spec"]["progressDeadlineSeconds"] > grace
+
+
+def test_no_process_starts_before_the_database_has_the_tables_of_its_version(
+    manifests: list[Manifest],
+) -> None:
+    for name, workload in workloads(manifests).items():
+        if is_ours(workload) and workload["kind"] == "Deployment":
+            (wait,) = pod(workload)["initContainers"]
+            assert wait["args"] == ["python", "-m", "jobs.admin.migrate", "--wait"], name
+            assert wait["image"] == container(workloads(manifests)["relora-api"])["image"]
+            assert wait["securityContext"] == container(workload)["securityContext"]
+
+
+def test_a_new_version_has_a_new_migration(manifests: list[Manifest]) -> None:
+    (migration,) = of_kind(manifests, "Job")
+    version = container(migration)["image"].partition(":")[2]
+    assert migration["metadata"]["name"] == f"relora-migrate-{version.replace('.', '-')}"
+    assert "ttlSecondsAfterFinished" not in migration["spec"]  # a GitOps tool would make it again
+
+
+def test_a_process_that_hangs_is_restarted(manifests: list[Manifest], tmp_path: Path) -> None:
+    for name in ("relora-worker", "relora-generator", "relora-reaper"):
+        alive = tmp_path / f"{name.removeprefix('relora-')}.alive"
+        probe = container(workloads(manifests)[name])["livenessProbe"]
+        command = [part.replace(HOME, str(tmp_path)) for part in probe["exec"]["command"]]
+        alive.touch()
+        assert subprocess.run(command).returncode == 0
+        os.utime(alive, times=(0, 0))
+        assert subprocess.run(command).returncode == 1
+
+
+def test_the_processes_of_a_worker_share_the_cores_that_its_pod_requests(
+    manifests: list[Manifest],
+) -> None:
+    (cores,) = container(workloads(manifests)["relora-worker"])["env"]
+    assert cores["name"] == "RELORA_CPU_CORES"
+    assert cores["valueFrom"]["resourceFieldRef"]["resource"] == "requests.cpu"
+
+
+def test_valkey_has_memory_for_its_buffers_and_fails_a_probe_when_it_answers_an_error(
+    manifests: list[Manifest],
+) -> None:
+    valkey = container(workloads(manifests)["relora-valkey"])
+    maxmemory = valkey["args"][valkey["args"].index("--maxmemory") + 1]
+    assert in_bytes(valkey["resources"]["limits"]["memory"]) >= 2 * in_bytes(
+        maxmemory.replace("mb", "Mi")
+    )
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert valkey[probe]["exec"]["command"] == ["valkey-cli", "-e", "ping"]
+
+
+@pytest.mark.parametrize(
+    ("component", "policy", "namespace"),
+    [
+        ("ingress", "relora-from-ingress", "ingress-nginx"),
+        ("monitoring", "relora-from-monitoring", "monitoring"),
+    ],
+)
+def test_a_component_lets_another_namespace_reach_the_api(
+    kubectl: str, tmp_path: Path, component: str, policy: str, namespace: str
+) -> None:
+    manifests = with_component(kubectl, tmp_path, component)
+    policies = {m["metadata"]["name"]: m["spec"] for m in of_kind(manifests, "NetworkPolicy")}
+    assert selects(policies[policy]["podSelector"], workloads(manifests)["relora-api"])
+    (rule,) = policies[policy]["ingress"]
+    (source,) = rule["from"]
+    (expression,) = source["namespaceSelector"]["matchExpressions"]
+    assert expression["values"] == [namespace]
+
+
+def test_the_ingress_does_not_hold_back_events(kubectl: str, tmp_path: Path) -> None:
+    manifests = with_component(kubectl, tmp_path, "ingress")
+    (ingress,) = of_kind(manifests, "Ingress")
+    kubernetes_validate.validate(ingress, OLDEST_KUBERNETES, strict=True)
+    annotations = ingress["metadata"]["annotations"]
+    assert annotations["nginx.ingress.kubernetes.io/proxy-buffering"] == "off"
+    (rule,) = ingress["spec"]["rules"]
+    (path,) = rule["http"]["paths"]
+    services = {s["metadata"]["name"]: s["spec"] for s in of_kind(manifests, "Service")}
+    service = services[path["backend"]["service"]["name"]]
+    assert path["backend"]["service"]["port"]["name"] in {p["name"] for p in service["ports"]}
+
+
+def with_component(kubectl: str, folder: Path, component: str) -> list[Manifest]:
+    shutil.copytree(K8S, folder / "k8s")
+    overlay = folder / "k8s/overlays/with-component"
+    overlay.mkdir()
+    content = {"resources": ["../../base"], "components": [f"../../components/{component}"]}
+    (overlay / "kustomization.yaml").write_text(yaml.safe_dump(content))
+    return render(kubectl, overlay)
 
 
 def test_a_pod_may_talk_only_as_a_policy_says(manifests: list[Manifest]) -> None:
@@ -299,7 +416,7 @@ def test_a_process_gets_the_settings_and_secrets_that_it_reads_and_no_others(
         "relora-worker": everything,
         "relora-generator": everything,
         "relora-reaper": everything,  # it deletes files of jobs that have S3 keys of their own
-        "relora-migrate": ["relora-database"],
+        "relora-migrate-0-2-0": ["relora-database"],
     }
 
 
@@ -415,4 +532,4 @@ def test_a_gpu_worker_has_shared_memory_within_its_limit(gpu_worker: Manifest) -
 def test_a_gpu_worker_has_time_to_save_and_upload_before_it_must_leave(
     gpu_worker: Manifest,
 ) -> None:
-    assert pod(gpu_worker)["terminationGracePeriodSeconds"] >= 600
+    assert pod(gpu_worker)["terminationGracePeriodSeconds"] >= 1800

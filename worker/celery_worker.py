@@ -10,6 +10,7 @@ from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 
 from jobs.backends import Backends, open_backends
 from jobs.broker.celery_queue import TRAIN, celery_app, queues_of
+from jobs.liveness import show_life
 from jobs.schemas.workers import Registration
 from jobs.settings import Settings
 from worker.attempt import clock
@@ -58,7 +59,8 @@ class CeleryWorker:
     @functools.cached_property
     def _heartbeat(self) -> Heartbeat:
         problem = functools.partial(self._health.problem, gpus_worked_within=math.inf)
-        return Heartbeat(self._backends.workers, self._me, problem)
+        alive = functools.partial(show_life, self._settings, "worker")
+        return Heartbeat(self._backends.workers, self._me, problem, after_beat=alive)
 
     def _start(self, **_: object) -> None:
         """Open what the worker needs. Raise `SystemExit` if that fails.

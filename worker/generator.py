@@ -23,6 +23,7 @@ from jobs.backends import Backends, open_backends
 from jobs.errors import JobsError
 from jobs.garbage.local_disk import GENERATION
 from jobs.generations import Claim
+from jobs.liveness import show_life
 from jobs.outages import DATABASE_OUTAGES, FailureLog
 from jobs.schemas.generations import GeneratedText
 from jobs.schemas.status import JobError
@@ -68,6 +69,7 @@ class Generator:
 
     def work(self) -> bool:
         """Claim a generation and complete it. Return False if no generation waits."""
+        show_life(self._backends.settings, "generator")
         store, seconds = self._backends.generations, self._seconds
         claim = store.claim(worker=self._name, seconds=seconds + SPARE_SECONDS)
         if claim is None:

@@ -17,6 +17,7 @@ from jobs.datasets.content import remove_deleted
 from jobs.garbage.deleted_jobs import delete_due_files
 from jobs.garbage.local_disk import collect_leftovers
 from jobs.garbage.storage import collect_garbage
+from jobs.liveness import show_life
 from jobs.outages import FailureLog
 from jobs.settings import Settings
 
@@ -83,6 +84,7 @@ def main() -> None:
     while True:
         if failures.guard(partial(reap, backends, resend_after_seconds=resend_after_seconds)):
             resend_after_seconds = RESEND_AFTER_SECONDS
+        show_life(backends.settings, "reaper")
         time.sleep(EVERY_SECONDS)
 
 

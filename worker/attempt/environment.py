@@ -56,7 +56,7 @@ def child_environment(
     home.mkdir(parents=True, exist_ok=True)
     inherited = {name: value for name, value in os.environ.items() if _is_inherited(name)}
     return {
-        "OMP_NUM_THREADS": str(_cores_for_each(num_processes)),
+        "OMP_NUM_THREADS": str(_cores_for_each(num_processes, settings.cpu_cores)),
         **inherited,
         "HOME": str(home),
         "PYTHONSAFEPATH": "1",  # no module comes from the current folder
@@ -69,9 +69,12 @@ def _is_inherited(variable: str) -> bool:
     return any(fnmatchcase(variable, pattern) for pattern in INHERITED)
 
 
-def _cores_for_each(num_processes: int) -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, (cores or 1) // num_processes)
+def _cores_for_each(num_processes: int, cores: int | None) -> int:
+    return max(1, (cores or _cores_here() or 1) // num_processes)
+
+
+def _cores_here() -> int | None:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _workers_hub_token() -> dict[str, str]:

@@ -53,11 +53,13 @@ class Heartbeat:
         worker: Registration,
         problem: Callable[[], str | None],
         *,
+        after_beat: Callable[[], None] = lambda: None,
         every_seconds: float = BEAT_SECONDS,
     ) -> None:
         self._store = store
         self._worker = worker
         self._problem = problem
+        self._after_beat = after_beat
         self._every_seconds = every_seconds
         self._failures = FailureLog(logger, "say that the worker lives")
         self._ended = threading.Event()
@@ -81,6 +83,7 @@ class Heartbeat:
     def beat(self) -> None:
         """Report now, in addition to the regular reports."""
         self._failures.guard(lambda: self._store.beat(self._measured(), problem=self._problem()))
+        self._after_beat()
 
     def _measured(self) -> Registration:
         return self._worker.model_copy(update={"gpus": tuple(map(measured, self._worker.gpus))})

@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, select, text
 
-from jobs.admin.migrate import migrate
+from jobs.admin.migrate import is_migrated, migrate
 from jobs.database.engine import open_engine
 from jobs.database.row_mapping import event_from
 from jobs.database.schema import metadata
@@ -234,3 +234,29 @@ def test_the_means_of_stored_curves_are_computed_from_their_points(
 def counted(values: list[float | None]) -> tuple[int, float]:
     finite = [value for value in values if value is not None]
     return len(finite), sum(finite)
+
+
+def test_a_database_is_migrated_with_the_last_migration_or_a_newer_one(
+    empty_database_url: str,
+) -> None:
+    assert not is_migrated(empty_database_url)
+    migrate(empty_database_url, revision="0018")
+    assert not is_migrated(empty_database_url)
+    migrate(empty_database_url)
+    assert is_migrated(empty_database_url)
+    engine = open_engine(empty_database_url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    assert is_migrated(empty_database_url)  # an older version may run while a newer is rolled out
+
+
+@pytest.mark.integration
+def test_the_program_waits_until_another_has_migrated(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/relora.db"
+    environment = {**os.environ, "RELORA_DATABASE_URL": url}
+    command = [sys.executable, "-m", "jobs.admin.migrate", "--wait"]
+    with pytest.raises(subprocess.TimeoutExpired):
+        subprocess.run(command, env=environment, timeout=5)
+    migrate(url)
+    assert subprocess.run(command, env=environment, timeout=60).returncode == 0

@@ -74,5 +74,7 @@ def test_processes_share_the_cores_unless_the_operator_says_otherwise(
 
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert threads() == "1"
+    settings = settings.model_copy(update={"cpu_cores": 20_000})  # what its container requests
+    assert threads() == "2"
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert threads() == "3"

@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from jobs.backends import Backends
+from jobs.liveness import show_life
 from jobs.schemas.workers import Gpu, Registration
 from relora_core.gpu_sensors import GpuReadings
 from tests.worker.processes import wait_until
@@ -96,3 +97,23 @@ def test_a_gpu_without_an_id_has_no_readings(
     Heartbeat(backends.workers, me, lambda: None).beat()
     (worker,) = backends.workers.list(project="default")
     assert worker.gpus == (gpu,)
+
+
+def test_a_worker_shows_life_also_while_the_store_is_away(
+    backends: Backends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise OperationalError("x", {}, OSError("away"))
+
+    monkeypatch.setattr(backends.workers, "beat", away)
+    alive = backends.settings.alive_file("worker")
+    heartbeat = Heartbeat(
+        backends.workers,
+        registration(),
+        lambda: None,
+        after_beat=lambda: show_life(backends.settings, "worker"),
+        every_seconds=60,
+    )
+    heartbeat.start()
+    wait_until(alive.exists)
+    heartbeat.stop()
