@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from jobs.schemas.resources import GpuClass
 from jobs.schemas.storage_url import FORMS, is_storage_url
 
 Authentication = Literal["auto", "required", "off"]
@@ -69,6 +70,16 @@ class Settings(BaseSettings):
         ge=1,
         description="CPU cores that the processes of a worker share; default: those of the "
         "machine that it may use.",
+    )
+    gpu_class: GpuClass | None = Field(
+        default=None,
+        description="The class of a worker's GPUs, such as h100: jobs with this `resources.gpu` "
+        "run there.",
+    )
+    one_job: bool = Field(
+        default=False,
+        description="Whether a worker ends after its first job, or when it got none in "
+        "five minutes.",
     )
     processes_without_gpus: bool = Field(
         default=False,

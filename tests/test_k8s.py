@@ -18,7 +18,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from jobs.schemas.job import Resources
+from jobs.schemas.resources import Resources
 from jobs.settings import Settings
 from service.http.upload_buffer import SPOOL_BYTES
 from tests.fixtures.tiers import program
@@ -127,7 +127,11 @@ def test_every_file_is_part_of_what_is_deployed() -> None:
         content = yaml.safe_load(kustomization.read_text())
         patches = [patch["path"] for patch in content.get("patches", []) if "path" in patch]
         files = {path.name for path in kustomization.parent.glob("*.yaml")}
-        assert files - {"kustomization.yaml"} <= {*content.get("resources", []), *patches}
+        assert files - {"kustomization.yaml"} <= {
+            *content.get("resources", []),
+            *patches,
+            *content.get("configurations", []),
+        }
 
 
 def test_a_workload_selects_its_own_pods_alone(manifests: list[Manifest]) -> None:
@@ -267,6 +271,47 @@ def test_the_ingress_does_not_hold_back_events(kubectl: str, tmp_path: Path) -> 
     services = {s["metadata"]["name"]: s["spec"] for s in of_kind(manifests, "Service")}
     service = services[path["backend"]["service"]["name"]]
     assert path["backend"]["service"]["port"]["name"] in {p["name"] for p in service["ports"]}
+
+
+def test_workers_on_demand_run_one_job_in_each_pod(kubectl: str, tmp_path: Path) -> None:
+    manifests = with_component(kubectl, tmp_path, "on-demand")
+    (scaled,) = of_kind(manifests, "ScaledJob")
+    as_job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": scaled["metadata"],
+        "spec": scaled["spec"]["jobTargetRef"],
+    }
+    kubernetes_validate.validate(as_job, OLDEST_KUBERNETES, strict=True)
+    deployment = workloads(manifests)["relora-worker"]
+    assert deployment["spec"]["replicas"] == 0
+    ours, other = container(as_job), container(deployment)
+    assert ours["image"] == other["image"]
+    assert ours["securityContext"] == other["securityContext"]
+    assert ours["envFrom"] == other["envFrom"]
+    assert ours["livenessProbe"] == other["livenessProbe"]
+    environment = {entry["name"]: entry.get("value") for entry in ours["env"]}
+    assert environment["RELORA_ONE_JOB"] == "true"
+    for selector in (
+        budgets(manifests)["relora-worker"]["spec"]["selector"],
+        *(m["spec"]["podSelector"] for m in of_kind(manifests, "NetworkPolicy")),
+    ):
+        assert selects(selector, as_job) == selects(selector, deployment)
+
+
+def test_workers_on_demand_follow_the_queued_gpus_of_their_class(
+    kubectl: str, tmp_path: Path
+) -> None:
+    (scaled,) = of_kind(with_component(kubectl, tmp_path, "on-demand"), "ScaledJob")
+    only = container({"spec": scaled["spec"]["jobTargetRef"]})
+    gpus = only["resources"]["limits"]["nvidia.com/gpu"]
+    (gpu_class,) = (entry["value"] for entry in only["env"] if entry["name"] == "RELORA_GPU_CLASS")
+    (trigger,) = scaled["spec"]["triggers"]
+    assert trigger["metadata"]["query"] == (
+        f'max(relora_queued_gpus{{gpus="{gpus}",class="{gpu_class}"}}) / {gpus}'
+    )
+    assert scaled["spec"]["minReplicaCount"] == 0
+    assert scaled["spec"]["scalingStrategy"] == {"strategy": "accurate"}
 
 
 def with_component(kubectl: str, folder: Path, component: str) -> list[Manifest]:

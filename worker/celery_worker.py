@@ -4,6 +4,7 @@ import functools
 import logging
 import math
 import os
+import signal
 import threading
 
 from celery.signals import worker_init, worker_shutdown, worker_shutting_down
@@ -22,6 +23,7 @@ from worker.run import remove_finished, run
 
 logger = logging.getLogger(__name__)
 
+IDLE_SECONDS = 300.0  # without a job, for a worker that runs one job only
 LOOK_AGAIN_SECONDS = 10.0  # between two health checks of an unhealthy node
 
 
@@ -50,7 +52,7 @@ class CeleryWorker:
 
     @functools.cached_property
     def _me(self) -> Registration:
-        return registration()
+        return registration(self._settings.gpu_class)
 
     @functools.cached_property
     def _health(self) -> Health:
@@ -61,6 +63,12 @@ class CeleryWorker:
         problem = functools.partial(self._health.problem, gpus_worked_within=math.inf)
         alive = functools.partial(show_life, self._settings, "worker")
         return Heartbeat(self._backends.workers, self._me, problem, after_beat=alive)
+
+    @functools.cached_property
+    def _idle(self) -> threading.Timer:
+        timer = threading.Timer(IDLE_SECONDS, _shut_down)
+        timer.daemon = True
+        return timer
 
     def _start(self, **_: object) -> None:
         """Open what the worker needs. Raise `SystemExit` if that fails.
@@ -77,10 +85,12 @@ class CeleryWorker:
         """Consume the queues of jobs that this worker has enough GPUs for. Register the worker."""
         os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # number GPUs as nvidia-smi does
         forbid_inspection()
-        for name in queues_of(len(self._me.gpus)):
+        for name in queues_of(len(self._me.gpus), self._me.gpu_class):
             self.app.amqp.queues.select_add(name)
         self._backends.workers.beat(self._me, problem=self._health.problem())
         self._heartbeat.start()
+        if self._settings.one_job:
+            self._idle.start()
 
     def _leave(self, **_: object) -> None:
         """Ask the running job to save a checkpoint and to return to the queue."""
@@ -101,6 +111,7 @@ class CeleryWorker:
             worker=self._me.name,
             lease_seconds=self._settings.lease_seconds,
             gpus=len(self._me.gpus),
+            gpu_class=self._me.gpu_class,
         )
         if job is None or job.id != job_id:
             self._backends.outbox.renotify(job_id, worker=self._me.name)
@@ -108,14 +119,19 @@ class CeleryWorker:
             logger.info("message of job %s: nothing to do, no job can run now", job_id)
             return
         logger.info("job %s: attempt %d begins", job.id, job.attempt)
-        run(
-            job,
-            self._backends,
-            launcher=self._launcher,
-            claimed_at=claimed_at,
-            shutting_down=self._shutting_down.is_set,
-            health=self._health,
-        )
+        self._idle.cancel()
+        try:
+            run(
+                job,
+                self._backends,
+                launcher=self._launcher,
+                claimed_at=claimed_at,
+                shutting_down=self._shutting_down.is_set,
+                health=self._health,
+            )
+        finally:
+            if self._settings.one_job:
+                _shut_down()
 
     def _healthy(self, job_id: str) -> bool:
         """Wait until the node is healthy. Return False if the worker must shut down before that.
@@ -136,3 +152,8 @@ class CeleryWorker:
         logger.info("the node is healthy again")
         self._heartbeat.beat()
         return True
+
+
+def _shut_down() -> None:
+    """Begin a warm shutdown of this worker: it takes no further message."""
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -40,9 +40,9 @@ def reap(backends: Backends, *, resend_after_seconds: float = RESEND_AFTER_SECON
         logger.info("dataset %s: its upload was given up", dataset_id)
     for generation_id in backends.generations.expire():
         logger.warning("generation %s: nobody ended it in time", generation_id)
-    for gpus in backends.outbox.overdue(resend_after_seconds):
-        if backends.queue.depth(gpus=gpus) == 0:
-            backends.outbox.resend(resend_after_seconds, gpus=gpus)
+    for gpus, gpu_class in backends.outbox.overdue(resend_after_seconds):
+        if backends.queue.depth(gpus=gpus, gpu_class=gpu_class) == 0:
+            backends.outbox.resend(resend_after_seconds, gpus=gpus, gpu_class=gpu_class)
 
 
 def delete_stored_files(backends: Backends) -> None:

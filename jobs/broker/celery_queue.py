@@ -4,9 +4,9 @@ A message is only a notification; the row of the job is the source of truth. If 
 twice, the second finds the job claimed. If a message is lost, it is sent again. So early
 acknowledgement of messages loses no job.
 
-There is a queue for each number of GPUs, and a message goes to the queue for the GPUs of its job.
-A worker takes messages from the queues up to its own number of GPUs. While no worker has a GPU,
-messages go to `QUEUE`, from which all workers take.
+There is a queue for each number and class of GPUs, and a message goes to the queue for the GPUs of
+its job. A worker takes messages from the queues of no class and of its own class, up to its own
+number of GPUs. While no worker has a GPU, messages go to `QUEUE`, or to the queue of their class.
 """
 
 from collections.abc import Iterator
@@ -25,14 +25,19 @@ QUEUE = "relora"
 _SOCKET = {"socket_connect_timeout": 3, "socket_timeout": 10}
 
 
-def queue_for(gpus: int | None) -> str:
-    """Return the queue of messages for workers with `gpus` GPUs or more; None: any worker."""
-    return QUEUE if gpus is None else f"{QUEUE}.gpus-{gpus}"
+def queue_for(gpus: int | None, gpu_class: str | None = None) -> str:
+    """Return the queue of messages for workers with `gpus` GPUs or more of a class.
+
+    None stands for any number and for any class.
+    """
+    number = "" if gpus is None else f".gpus-{gpus}"
+    return f"{QUEUE}{number}" + ("" if gpu_class is None else f".class-{gpu_class}")
 
 
-def queues_of(gpus: int) -> list[str]:
-    """Return the queues from which a worker with `gpus` GPUs takes messages."""
-    return [queue_for(None), *(queue_for(number) for number in range(1, gpus + 1))]
+def queues_of(gpus: int, gpu_class: str | None = None) -> list[str]:
+    """Return the queues from which a worker with `gpus` GPUs of a class takes messages."""
+    classes = dict.fromkeys([None, gpu_class])
+    return [queue_for(n, name) for name in classes for n in (None, *range(1, gpus + 1))]
 
 
 def celery_app(broker_url: str) -> Celery:
@@ -59,18 +64,19 @@ class JobQueue:
     def __init__(self, broker_url: str) -> None:
         self._app = celery_app(broker_url)
 
-    def send(self, job_id: str, *, gpus: int | None = None) -> None:
-        """Send the message of a job to workers with `gpus` GPUs or more; None: to any worker."""
+    def send(self, job_id: str, *, gpus: int | None = None, gpu_class: str | None = None) -> None:
+        """Send the message of a job to the workers of `queue_for`."""
+        queue = queue_for(gpus, gpu_class)
         with self._connected() as connection:
             self._app.send_task(
-                TRAIN, args=[job_id], connection=connection, retry=False, queue=queue_for(gpus)
+                TRAIN, args=[job_id], connection=connection, retry=False, queue=queue
             )
 
-    def depth(self, *, gpus: int | None = None) -> int:
-        """Return how many messages that were sent with this `gpus` no worker has taken yet."""
+    def depth(self, *, gpus: int | None = None, gpu_class: str | None = None) -> int:
+        """Return how many messages of `queue_for` no worker has taken yet."""
         with self._connected() as connection:
             channel = connection.default_channel
-            queue = channel.queue_declare(queue_for(gpus))  # type: ignore[no-untyped-call]
+            queue = channel.queue_declare(queue_for(gpus, gpu_class))  # type: ignore[no-untyped-call]
             return int(queue.message_count)
 
     def ping(self) -> None:
@@ -100,6 +106,6 @@ def dispatch(outbox: Outbox, queue: JobQueue) -> int:
     """
     entries = outbox.unsent()
     for entry in entries:
-        queue.send(entry.job_id, gpus=entry.gpus)
+        queue.send(entry.job_id, gpus=entry.gpus, gpu_class=entry.gpu_class)
         outbox.mark_sent(entry.id)
     return len(entries)

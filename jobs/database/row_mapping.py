@@ -26,6 +26,7 @@ PROGRESS_COLUMNS = (
     jobs.c.project,
     jobs.c.priority,
     jobs.c.gpus,
+    jobs.c.gpu_class,
     jobs.c.status,
     jobs.c.attempt,
     jobs.c.worker,

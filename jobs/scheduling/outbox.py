@@ -37,6 +37,7 @@ class OutboxEntry:
     id: int
     job_id: str
     gpus: int | None  # for workers with so many GPUs; None: for any worker, as none has a GPU
+    gpu_class: str | None  # for workers of this class; None: of any
 
 
 class Outbox:
@@ -45,7 +46,7 @@ class Outbox:
         self._reads = engine.execution_options(**READ_ONLY)
 
     def unsent(self, limit: int = 100) -> list[OutboxEntry]:
-        query = select(outbox.c.id, outbox.c.job_id, _for_whom().label("gpus"))
+        query = select(outbox.c.id, outbox.c.job_id, _gpus().label("gpus"), jobs.c.gpu_class)
         query = query.join(jobs, jobs.c.id == outbox.c.job_id)
         query = query.where(jobs.c.not_before <= database_now()).order_by(outbox.c.id).limit(limit)
         with self._reads.begin() as connection:
@@ -94,21 +95,27 @@ class Outbox:
             if connection.scalar(statement) is not None:
                 notify(connection, job_id)
 
-    def overdue(self, seconds: float) -> builtins.list[int | None]:
+    def overdue(self, seconds: float) -> builtins.list[tuple[int | None, str | None]]:
         """Return the queues with jobs whose message was sent more than `seconds` ago.
 
-        The jobs are still in the queue. A queue is given as `OutboxEntry.gpus`.
+        The jobs are still in the queue. A queue is given as the GPUs and the class of
+        `OutboxEntry`.
         """
-        query = select(_for_whom()).where(_waits_since(seconds)).distinct()
+        query = select(_gpus(), jobs.c.gpu_class).where(_waits_since(seconds)).distinct()
         with self._reads.begin() as connection:
-            return builtins.list(connection.scalars(query))
+            return [(gpus, gpu_class) for gpus, gpu_class in connection.execute(query)]
 
-    def resend(self, older_than_seconds: float, *, gpus: int | None = None) -> int:
+    def resend(
+        self, older_than_seconds: float, *, gpus: int | None = None, gpu_class: str | None = None
+    ) -> int:
         """Queue another message for each job that waits too long, in case the broker lost one.
 
-        With `gpus`, only for jobs that ask for so many GPUs. Return the number of these jobs.
+        Only for jobs of one class, or without one, and, with `gpus`, only for jobs that ask for so
+        many GPUs. Return the number of these jobs.
         """
-        overdue = _waits_since(older_than_seconds)
+        overdue = and_(
+            _waits_since(older_than_seconds), jobs.c.gpu_class.is_not_distinct_from(gpu_class)
+        )
         if gpus is not None:
             overdue = and_(overdue, jobs.c.gpus == gpus)
         statement = update(jobs).where(overdue).values(notified_at=database_now())
@@ -124,7 +131,7 @@ def notify(connection: Connection, *job_ids: str) -> None:
     connection.execute(insert(outbox), [{"job_id": job_id} for job_id in job_ids])
 
 
-def _for_whom() -> ColumnElement[int | None]:
+def _gpus() -> ColumnElement[int | None]:
     return case((any_gpu(), jobs.c.gpus), else_=null())
 
 

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from jobs.database.engine import READ_ONLY
 from jobs.database.row_mapping import name_from
 from jobs.database.tables.jobs import jobs, projects
-from jobs.scheduling.placement import unschedulable_reasons
+from jobs.scheduling.placement import Asked, unschedulable_reasons
 from jobs.schemas.queue import QueuedJob
 from jobs.schemas.status import LEASED, JobStatus
 
@@ -176,7 +176,9 @@ class WaitingJobs:
             query = query.where(~_before(int(priority), job_id), jobs.c.id != job_id)
         with self._reads.begin() as connection:
             rows = connection.execute(query.order_by(queue.c.rank).limit(limit)).all()
-            found = unschedulable_reasons(connection, {row.id: row.gpus for row in rows})
+            found = unschedulable_reasons(
+                connection, {row.id: Asked(row.gpus, row.gpu_class) for row in rows}
+            )
             return [_queued_job_from(row, found.get(row.id)) for row in rows]
 
     def counts(self, *, project: str) -> dict[JobStatus, int]:

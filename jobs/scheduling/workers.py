@@ -75,6 +75,7 @@ def _worker_from(row: Row[*tuple[Any, ...]]) -> Worker:
         name=row.name,
         host=row.host,
         version=row.version,
+        gpu_class=row.gpu_class,
         gpus=tuple(Gpu.model_validate(gpu) for gpu in json.loads(row.gpus)),
         status=_status(row),
         problem=row.problem,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     BaseModel,
@@ -20,6 +20,7 @@ from pydantic import (
 
 from jobs.schemas.artifacts import ArtifactKind
 from jobs.schemas.body import Body
+from jobs.schemas.resources import Resources
 from jobs.schemas.secret_names import HUB_TOKEN, SecretNames, check_s3_variables
 from jobs.schemas.status import JobError, JobStatus, RequestedAction
 from jobs.schemas.storage_url import FORMS, is_storage_url
@@ -53,21 +54,6 @@ Labels = Annotated[
 ]
 MAX_LABELS = 64
 Priority = Annotated[int, Field(ge=-100, le=100)]
-
-
-class Resources(Spec):
-    """The GPUs and machines that a job runs on."""
-
-    gpus: int = Field(
-        default=1,
-        ge=1,
-        le=64,
-        description="Training processes, one for each GPU. Where no worker has a GPU, one process "
-        "trains on the CPU.",
-    )
-    nodes: Literal[1] = Field(
-        default=1, description="Machines of a job. Only 1 is possible in this version."
-    )
 
 
 _HUB_REPO = TextPattern(

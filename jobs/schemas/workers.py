@@ -5,6 +5,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from jobs.schemas.resources import GpuClass
+
 
 class Gpu(BaseModel):
     """A GPU of a worker. The readings are those of the last heartbeat; null: it has none."""
@@ -35,6 +37,9 @@ class Registration(BaseModel):
     host: str
     version: str = Field(description="Of relora.")
     gpus: tuple[Gpu, ...] = Field(description="Empty: it trains on the CPU.")
+    gpu_class: GpuClass | None = Field(
+        default=None, description="The class of these GPUs, which `resources.gpu` of jobs names."
+    )
     started_at: datetime
 
 

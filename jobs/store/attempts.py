@@ -69,8 +69,16 @@ class AttemptStore:
         self._engine = engine
         self._reads = engine.execution_options(**READ_ONLY)
 
-    def claim(self, job_id: str, *, worker: str, lease_seconds: float, gpus: int = 0) -> Job | None:
-        """Take a queued job under a lease, for a worker with `gpus` GPUs.
+    def claim(
+        self,
+        job_id: str,
+        *,
+        worker: str,
+        lease_seconds: float,
+        gpus: int = 0,
+        gpu_class: str | None = None,
+    ) -> Job | None:
+        """Take a queued job under a lease, for a worker with `gpus` GPUs of a class.
 
         Return None if the job is not queued (any more), if the worker may not run it, or if its
         project has no room for it in its quotas now.
@@ -82,7 +90,7 @@ class AttemptStore:
                 job_id,
                 JobStatus.STARTING,
                 has_room(),
-                fits(gpus),
+                fits(gpus, gpu_class),
                 waiting_for_quota=False,
                 attempt=jobs.c.attempt + 1,
                 worker=worker,
@@ -94,22 +102,26 @@ class AttemptStore:
             announce(connection, row, JobClaimed(worker=worker))
         return job_from(row)
 
-    def claim_next(self, *, worker: str, lease_seconds: float, gpus: int = 0) -> Job | None:
+    def claim_next(
+        self, *, worker: str, lease_seconds: float, gpus: int = 0, gpu_class: str | None = None
+    ) -> Job | None:
         """Take the first job of the queue that this worker may run now.
 
         Return None if there is no such job. The project of the job must have room in its quotas,
         and the job must not be in its backoff pause. A job that just failed on this worker is left
         to other workers, if it fits any of them.
         """
-        while (job_id := self._first(worker, gpus)) is not None:
-            job = self.claim(job_id, worker=worker, lease_seconds=lease_seconds, gpus=gpus)
+        while (job_id := self._first(worker, gpus, gpu_class)) is not None:
+            job = self.claim(
+                job_id, worker=worker, lease_seconds=lease_seconds, gpus=gpus, gpu_class=gpu_class
+            )
             if job is not None:  # else another worker took the job, or it now waits for its quota
                 return job
         return None
 
-    def _first(self, worker: str, gpus: int) -> str | None:
+    def _first(self, worker: str, gpus: int, gpu_class: str | None) -> str | None:
         may_run = and_(
-            fits(gpus),
+            fits(gpus, gpu_class),
             or_(~jobs.c.waiting_for_quota, has_room()),
             jobs.c.not_before <= database_now(),
             ~is_left_to_others(worker, gpus),

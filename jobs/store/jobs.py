@@ -32,7 +32,7 @@ from jobs.errors import (
 )
 from jobs.inputs import lock_inputs, users_of
 from jobs.scheduling.outbox import notify
-from jobs.scheduling.placement import unschedulable_reasons
+from jobs.scheduling.placement import Asked, unschedulable_reasons
 from jobs.scheduling.queue_order import position, positions
 from jobs.scheduling.quotas import check_requeue, lock_project
 from jobs.schemas.events import AnyJobEvent, JobQueued
@@ -148,7 +148,9 @@ class JobStore:
             row = connection.execute(query).one_or_none()
             if row is None:
                 raise JobNotFound(job_id)
-            waiting = {row.id: row.gpus} if row.status is JobStatus.QUEUED else {}
+            waiting = (
+                {row.id: Asked(row.gpus, row.gpu_class)} if row.status is JobStatus.QUEUED else {}
+            )
             reason = unschedulable_reasons(connection, waiting).get(row.id)
             return progress_from(row, position(connection, row), reason)
 

@@ -1,4 +1,4 @@
-"""Statistics of jobs and of the service, read from the store in four queries."""
+"""Statistics of jobs and of the service, read from the store in five queries."""
 
 import json
 from collections.abc import Mapping
@@ -48,6 +48,7 @@ class ServiceStats:
     """What belongs to no project."""
 
     unsent_messages: int
+    queued_gpus: Mapping[tuple[int, str | None], int]  # by the GPUs and the class of a job
     uploads: Mapping[str, UploadTotals]
 
 
@@ -66,6 +67,7 @@ class StatsStore:
         with self._reads.begin() as connection:
             return ServiceStats(
                 unsent_messages=connection.scalar(select(func.count()).select_from(outbox)) or 0,
+                queued_gpus=_queued_gpus(connection),
                 uploads=_uploads(connection),
             )
 
@@ -100,6 +102,18 @@ def _leased(connection: Connection, ours: ColumnElement[bool]) -> tuple[LeasedJo
         LeasedJob(**{**row._asdict(), "progress": json.loads(row.progress)})
         for row in connection.execute(query)
     )
+
+
+def _queued_gpus(connection: Connection) -> dict[tuple[int, str | None], int]:
+    """Return the GPUs of the jobs that a worker could take now."""
+    of_kind = (jobs.c.gpus, jobs.c.gpu_class)
+    query = select(*of_kind, func.sum(jobs.c.gpus)).where(
+        jobs.c.status == JobStatus.QUEUED,
+        ~jobs.c.waiting_for_quota,
+        jobs.c.not_before <= database_now(),
+    )
+    rows = connection.execute(query.group_by(*of_kind))
+    return {(gpus, gpu_class): int(total) for gpus, gpu_class, total in rows}
 
 
 def _uploads(connection: Connection) -> dict[str, UploadTotals]:

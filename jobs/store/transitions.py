@@ -93,6 +93,7 @@ def add(
         failed_attempts=0,
         max_attempts=spec.retries.max_attempts,
         gpus=spec.resources.gpus,
+        gpu_class=spec.resources.gpu,
         priority=spec.priority,
         method=spec.method.name,
         forked_from=origin.forked_from,

@@ -167,7 +167,18 @@ class ServiceFigures(Collector):
             "Messages to workers that wait for the broker.",
             value=self.stats.unsent_messages,
         )
+        yield self._queued_gpus()
         yield from self._uploads()
+
+    def _queued_gpus(self) -> Metric:
+        family = GaugeMetricFamily(
+            "relora_queued_gpus",
+            "GPUs of the jobs that a worker could take now, by the GPUs and the class of a job.",
+            labels=["gpus", "class"],
+        )
+        for (gpus, gpu_class), total in self.stats.queued_gpus.items():
+            family.add_metric([str(gpus), gpu_class or ""], total)
+        return family
 
     def _uploads(self) -> Iterator[Metric]:
         seconds = SummaryMetricFamily(

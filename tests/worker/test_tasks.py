@@ -122,6 +122,18 @@ def test_a_worker_leaves_a_job_to_those_that_have_its_gpus(
     )
 
 
+def test_a_worker_for_one_job_ends_after_it(
+    backends: Backends, make_spec: MakeSpec, start_worker: StartWorker
+) -> None:
+    first, second = (backends.store.create(make_spec(resources={"gpu": "h100"})) for _ in range(2))
+    dispatch(backends.outbox, backends.queue)
+    worker = start_worker(app=SCRIPTED, one_job=True, gpu_class="h100")
+    assert worker.wait() == 0
+    assert status(backends, first.id) is JobStatus.SUCCEEDED
+    assert status(backends, second.id) is JobStatus.QUEUED
+    assert backends.queue.depth(gpu_class="h100") == 1
+
+
 def test_beside_a_worker_with_a_full_disk_no_job_loses_an_attempt(
     backends: Backends, make_spec: MakeSpec, start_worker: StartWorker, make_disk: MakeDisk
 ) -> None:

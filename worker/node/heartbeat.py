@@ -17,7 +17,7 @@ from worker.node.gpus import gpus_here, measured
 logger = logging.getLogger(__name__)
 
 
-def registration() -> Registration:
+def registration(gpu_class: str | None = None) -> Registration:
     """Return the identity of a new worker. Raise `GpusUnreadable` if its GPUs cannot be listed.
 
     Call it once in the worker's life.
@@ -27,6 +27,7 @@ def registration() -> Registration:
         host=platform.node(),
         version=version("relora"),
         gpus=gpus_here(),
+        gpu_class=gpu_class,
         started_at=datetime.now(UTC),
     )
 

@@ -55,6 +55,7 @@ jobs = Table(
     Column("worker", String),
     Column("failed_on", String),  # the worker of the last failed attempt
     Column("gpus", Integer, nullable=False, server_default="1"),
+    Column("gpu_class", String),  # None: any
     Column("priority", Integer, nullable=False, server_default="0"),
     Column("method", String, nullable=False, server_default=""),
     Column("forked_from", BytewiseString),

@@ -12,6 +12,7 @@ workers = Table(
     Column("version", String, nullable=False),
     Column("gpus", Text, nullable=False),
     Column("num_gpus", Integer, nullable=False, server_default="0"),
+    Column("gpu_class", String),
     Column("problem", Text),
     Column("beat_at", Float(53), nullable=False),
     Column("started_at", UtcDateTime, nullable=False),

@@ -81,7 +81,7 @@ def worker_table(items: Sequence[Worker]) -> Listing:
             item.job_id or "-",
             f"{item.last_heartbeat.astimezone():%H:%M:%S}",
             line(item.problem or "-"),
-            line(_gpus(item.gpus)),
+            line(_gpus(item.gpus) + (f" ({item.gpu_class})" if item.gpu_class else "")),
         )
     return rows
 

@@ -22,7 +22,8 @@ from jobs.database.tables.jobs import events, jobs
 from jobs.database.tables.metrics import buckets
 from jobs.database.tables.webhooks import deliveries, webhooks
 from jobs.schemas.events import ActionRequested
-from jobs.schemas.job import JobSpec, Resources
+from jobs.schemas.job import JobSpec
+from jobs.schemas.resources import Resources
 from jobs.schemas.status import RequestedAction
 from jobs.store.deleted_jobs import BACKOFF
 from relora_core.events import Warned

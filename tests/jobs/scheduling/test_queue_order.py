@@ -9,8 +9,9 @@ from sqlalchemy import Engine
 
 from jobs.access.projects import ProjectStore
 from jobs.scheduling.queue_order import WaitingJobs
-from jobs.schemas.job import Job, JobChanges, JobSpec, Resources
+from jobs.schemas.job import Job, JobChanges, JobSpec
 from jobs.schemas.projects import NewProject, Quotas
+from jobs.schemas.resources import Resources
 from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.store.attempts import AttemptStore
 from jobs.store.jobs import JobStore

@@ -10,8 +10,9 @@ from jobs.access.projects import ProjectStore
 from jobs.database.engine import open_engine
 from jobs.errors import ProjectNotFound, QuotaExceeded
 from jobs.scheduling.outbox import Outbox
-from jobs.schemas.job import Job, JobSpec, Resources
+from jobs.schemas.job import Job, JobSpec
 from jobs.schemas.projects import NewProject, ProjectChanges, Quotas, Usage
+from jobs.schemas.resources import Resources
 from jobs.schemas.status import JobStatus, RequestedAction
 from jobs.store.attempts import AttemptStore
 from jobs.store.jobs import JobStore

@@ -1,9 +1,12 @@
 """The statistics of the service, from both databases."""
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
+from jobs.database.engine import database_now
+from jobs.database.tables.jobs import jobs
 from jobs.schemas.job import Job, JobSpec
+from jobs.schemas.resources import Resources
 from jobs.schemas.status import JobStatus
 from jobs.store.attempts import AttemptStore
 from jobs.store.jobs import JobStore
@@ -70,3 +73,24 @@ def test_uploads_add_up_by_kind(stats: StatsStore) -> None:
         "checkpoint": UploadTotals(2, 150, 2.0),
         "final": UploadTotals(1, 7, 0.25),
     }
+
+
+def test_the_gpus_that_queued_jobs_ask_for_are_counted_by_number_and_class(
+    stats: StatsStore, store: JobStore, spec: JobSpec
+) -> None:
+    training = spec.training.model_copy(update={"global_batch_size": 64})
+    for resources in (Resources(gpus=8, gpu="h100"), Resources(gpus=8, gpu="h100"), Resources()):
+        changes = {"resources": resources, "training": training}
+        store.create(spec.model_copy(update=changes))
+    assert stats.of_service().queued_gpus == {(8, "h100"): 16, (1, None): 1}
+
+
+def test_a_job_that_cannot_start_now_asks_for_no_gpu(
+    stats: StatsStore, store: JobStore, engine: Engine, spec: JobSpec
+) -> None:
+    waiting, pausing = (store.create(spec).id for _ in range(2))
+    with engine.begin() as connection:
+        connection.execute(update(jobs).where(jobs.c.id == waiting).values(waiting_for_quota=True))
+        later = update(jobs).where(jobs.c.id == pausing)
+        connection.execute(later.values(not_before=database_now() + 60))
+    assert stats.of_service().queued_gpus == {}
