@@ -13,6 +13,7 @@ from tests.faults.held import SAVED, go_on, held_attempt, on_another_node, reaso
 from tests.fixtures.disks import MakeDisk, fill, read_only
 from tests.worker.attempts import starts
 from worker.node import health
+from worker.node.health import Health
 
 pytestmark = pytest.mark.integration
 
@@ -69,6 +70,25 @@ def test_a_job_that_fails_while_its_node_has_no_memory_loses_no_attempt(
     failed_attempts, code, message = reason(backends, job_id)
     assert (failed_attempts, code) == (0, "node_unhealthy")
     assert "of memory are free" in message
+    go_on(backends, job_id)
+    assert starts(backends, job_id) == [None, SAVED]
+    nothing_is_lost(job_id)
+
+
+def test_a_job_that_fails_while_the_gpu_of_its_node_cannot_be_used_loses_no_attempt(
+    backends: Backends,
+    job_id: str,
+    nothing_is_lost: NothingIsLost,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # torch finds no GPU
+    node = Health(backends.settings, num_gpus=1)
+    with held_attempt(backends, job_id, health=node) as held:
+        held.kill()
+        held.wait()
+    failed_attempts, code, message = reason(backends, job_id)
+    assert (failed_attempts, code) == (0, "node_unhealthy")
+    assert "the GPUs cannot be used" in message
     go_on(backends, job_id)
     assert starts(backends, job_id) == [None, SAVED]
     nothing_is_lost(job_id)

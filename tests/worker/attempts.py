@@ -12,6 +12,7 @@ from tests.worker.processes import wait_until
 from tests.worker.scripted_trainer import ScriptedLauncher
 from worker.attempt import clock
 from worker.launchers.launcher import Launcher
+from worker.node.health import Health
 from worker.run import run
 
 LONG = 20_000  # steps: more than any test waits for
@@ -24,12 +25,20 @@ def attempt(
     *,
     launcher: Launcher = SCRIPTED,
     shutting_down: Callable[[], bool] = lambda: False,
+    health: Health | None = None,
 ) -> Job:
     """Claim the job, run one attempt, and return the job in its next status."""
     claimed_at = clock.now()
     job = backends.attempts.claim(job_id, worker="w", lease_seconds=backends.settings.lease_seconds)
     assert job is not None
-    run(job, backends, launcher=launcher, claimed_at=claimed_at, shutting_down=shutting_down)
+    run(
+        job,
+        backends,
+        launcher=launcher,
+        claimed_at=claimed_at,
+        shutting_down=shutting_down,
+        health=health,
+    )
     return backends.store.get(job_id)
 
 
