@@ -42,6 +42,7 @@ from service.routes import (
     prometheus,
     queue,
     secrets,
+    session,
     sweeps,
     webhooks,
 )
@@ -71,6 +72,7 @@ FOR_CALLERS = (  # their routes are `CallerRoute`s, which check who may call the
     webhooks.router,
     projects.router,
     keys.router,
+    session.router,
 )
 
 

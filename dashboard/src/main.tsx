@@ -4,10 +4,12 @@ import "./views.css";
 
 import { render } from "preact";
 
+import { openSession } from "./api/client";
 import { App } from "./app";
 import { followLinks } from "./router";
 import { startStream } from "./stream/changes";
 
 document.addEventListener("click", followLinks);
 startStream();
+void openSession();
 render(<App />, document.getElementById("app") as HTMLElement);

@@ -17,6 +17,7 @@ from jobs.database.tables.jobs import DEFAULT_PROJECT
 from jobs.errors import Forbidden, JobNotFound, JobsError
 from jobs.outages import DATABASE_OUTAGES
 from jobs.schemas.keys import ApiKey, Scope
+from service.auth import session_cookie
 from service.auth.key_policy import KeyPolicy
 from service.auth.rate_limit import RateLimiter
 from service.auth.ttl_cache import TTLCache
@@ -42,6 +43,14 @@ class Caller:
     project: str
     scope: Scope
     key_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Presented:
+    """What a request presents as its key, and whether its browser added that by itself."""
+
+    secret: str | None
+    by_cookie: bool = False
 
 
 StaysAllowed = Callable[[], Awaitable[bool]]
@@ -100,7 +109,7 @@ class ForeignOrigin(Forbidden):
     def __init__(self, origin: str | None) -> None:
         super().__init__(
             f"A page of another site ({origin or 'unknown'}) may change nothing here without an "
-            "API key."
+            "API key of its own."
         )
 
 
@@ -196,18 +205,18 @@ def _check_usable(key: ApiKey) -> None:
         raise KeyExpired(key)
 
 
-async def authorize(request: Request) -> Caller:
+async def authorize(request: Request, to_change: Scope = Scope.WRITE) -> Caller:
     """Check the key, rate limit, scope, origin and job of a request, and return its caller.
 
-    The function is asynchronous, so that it needs no thread if the lookups are cached.
+    `to_change` is the scope of unsafe requests. The function is asynchronous, so that it needs no
+    thread if the lookups are cached.
     """
-    credentials = await BEARER(request)
     access = cast(Access, request.app.state.access)
     limiter = cast(RateLimiter, request.app.state.limiter)
     address = f"address:{request.client.host if request.client else ''}"
-    secret = credentials.credentials if credentials else None
+    presented = await _presented(request)
     try:
-        caller = await access.caller(secret, host=request.headers.get("Host", ""))
+        caller = await access.caller(presented.secret, host=request.headers.get("Host", ""))
     except NotAuthenticated:
         await limiter.take(address)  # limits attempts to guess a key
         raise
@@ -215,37 +224,46 @@ async def authorize(request: Request) -> Caller:
     if request.method in READING:
         check_scope(caller, Scope.READ)
     else:
-        check_scope(caller, Scope.WRITE)
-        _check_origin(request, caller)
+        check_scope(caller, to_change)
+        _check_origin(request, caller, presented)
     if (job_id := request.path_params.get("job_id")) is not None:
         await access.check_job(job_id, caller)
     return caller
 
 
-def _check_origin(request: Request, caller: Caller) -> None:
+async def _presented(request: Request) -> Presented:
+    """Return the key of the header or, if there is none, of the cookie."""
+    if (credentials := await BEARER(request)) is not None:
+        return Presented(credentials.credentials)
+    cookie = session_cookie.read(request)
+    return Presented(cookie, by_cookie=cookie is not None)
+
+
+def _check_origin(request: Request, caller: Caller, presented: Presented) -> None:
     """Raise `ForeignOrigin` if a page of another site sends the request (CSRF).
 
-    Only browsers send these headers. A browser does not add an API key by itself, so a request
-    with a key is allowed.
+    Only browsers send these headers. A browser adds a cookie by itself, but no header with a key,
+    so a request with that is allowed, and one with a cookie has to say where it comes from.
     """
-    if caller.key_id is not None:
+    if caller.key_id is not None and not presented.by_cookie:
         return
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     if site is not None:
         foreign = site not in {"same-origin", "none"}
+    elif origin is not None:
+        foreign = origin.partition("://")[2] != request.headers.get("Host", "")
     else:
-        host = request.headers.get("Host", "")
-        foreign = origin is not None and origin.partition("://")[2] != host
+        foreign = presented.by_cookie
     if foreign:
         raise ForeignOrigin(origin)
 
 
-def _stays_allowed(
-    request: Request,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)],
-) -> StaysAllowed:
+CredentialsDep = Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)]
+
+
+async def _stays_allowed(request: Request, _: CredentialsDep) -> StaysAllowed:
     access = cast(Access, request.app.state.access)
-    secret = credentials.credentials if credentials else None
+    secret = (await _presented(request)).secret
     host = request.headers.get("Host", "")
 
     async def ask() -> bool:
@@ -260,9 +278,7 @@ def _stays_allowed(
     return ask
 
 
-async def _caller(
-    request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)]
-) -> Caller:
+async def _caller(request: Request, _: CredentialsDep) -> Caller:
     """Return the caller that `CallerRoute` authorized."""
     return cast(Caller, request.state.caller)
 

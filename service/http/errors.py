@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from jobs.errors import Invalid, JobsError, OffsetMismatch, QuotaExceeded
 from jobs.outages import DATABASE_OUTAGES
 from relora_core.spec.error_messages import FieldError, in_words
+from service.auth import session_cookie
 from service.auth.access import KeyRequired, NotAuthenticated, ScopeMissing
 from service.auth.rate_limit import RateLimited
 from service.http.json_body import BodyRefused
@@ -112,7 +113,10 @@ def rate_limited(request: Request, error: RateLimited) -> JSONResponse:
 
 def not_authenticated(request: Request, error: NotAuthenticated) -> JSONResponse:
     challenge = "Bearer" if isinstance(error, KeyRequired) else 'Bearer error="invalid_token"'
-    return refused(request, error, headers={"WWW-Authenticate": challenge})
+    response = refused(request, error, headers={"WWW-Authenticate": challenge})
+    if session_cookie.read(request) is not None:
+        session_cookie.delete(request, response)
+    return response
 
 
 def scope_missing(request: Request, error: ScopeMissing) -> JSONResponse:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from jobs.schemas.events import JobCancelled, JobEvent, JobFailed, JobSucceeded
 from jobs.schemas.job import Artifact, Job, JobSpec
+from jobs.schemas.keys import Scope
 from jobs.schemas.queue import QueuedJob
 from jobs.schemas.status import JobStatus
 from relora_core.estimate import Estimate
@@ -48,6 +49,14 @@ class Problem(BaseModel):
     quota: ExceededQuota | None = Field(
         default=None, description="The project's quota that would be exceeded."
     )
+
+
+class Session(BaseModel):
+    """Who is calling."""
+
+    project: str = Field(description="The project that the caller sees.", examples=["default"])
+    scope: Scope
+    key_id: str | None = Field(description="Null if the service lets the caller in without a key.")
 
 
 class FieldWarning(BaseModel):

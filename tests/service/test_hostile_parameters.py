@@ -56,7 +56,15 @@ HOSTILE = [
     "Bearer " + "x" * 9000,
 ]
 # Which the service reads beside those that its description has.
-HEADERS = ["X-Request-ID", "Authorization", "Content-Type", "Accept", "Origin", "Sec-Fetch-Site"]
+HEADERS = [
+    "X-Request-ID",
+    "Authorization",
+    "Content-Type",
+    "Accept",
+    "Cookie",
+    "Origin",
+    "Sec-Fetch-Site",
+]
 WORDS = {"title", "description", "default", "examples", "maximum"}  # of a schema
 
 

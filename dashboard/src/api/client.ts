@@ -2,10 +2,10 @@
 
 import { signal } from "@preact/signals";
 
+import { backoff } from "../model/backoff";
 import { root } from "../root";
-import type { Problem } from "./types";
+import type { Problem, Session } from "./types";
 
-const KEY = "relora.key";
 const SECONDS = 30;
 
 /** An answer that is an error, with the problem document of the server. */
@@ -21,8 +21,8 @@ export class ApiError extends Error {
 /** The server did not answer. */
 export class Offline extends Error {}
 
-/** The API key of this tab, or null. It ends with the tab. */
-export const apiKey = signal<string | null>(sessionStorage.getItem(KEY));
+/** Whose data the page shows; null until the server has said so. */
+export const session = signal<Session | null>(null);
 /** Why the server wants a key, in its own words; null while it wants none. */
 export const keyWanted = signal<string | null>(null);
 /** When the server answered last, and whether it answers. */
@@ -31,15 +31,32 @@ export const connection = signal<{ online: boolean; since: number }>({
   since: Date.now(),
 });
 
-export function signIn(key: string): void {
-  sessionStorage.setItem(KEY, key);
-  apiKey.value = key;
+const PATH = "v1/session";
+const otherTabs = new BroadcastChannel(`relora ${root}`);
+// The cookie is that of all tabs: none goes on to show what another key sees.
+otherTabs.onmessage = () => location.reload();
+
+/** Ask who is signed in. Where the server wants a key, `keyWanted` says why. */
+export async function openSession(failures = 0): Promise<void> {
+  try {
+    session.value = await get<Session>(PATH);
+  } catch {
+    if (keyWanted.value === null) setTimeout(openSession, backoff(failures + 1), failures + 1);
+  }
 }
 
-export function signOut(): void {
-  sessionStorage.removeItem(KEY);
-  apiKey.value = null;
-  keyWanted.value = "";
+/** Keep the key in a cookie, which the server sets and no script can read. */
+export async function signIn(key: string): Promise<void> {
+  const response = await send(PATH, { method: "POST", key });
+  session.value = (await response.json()) as Session;
+  keyWanted.value = null;
+  otherTabs.postMessage(null);
+}
+
+export async function signOut(): Promise<void> {
+  await send(PATH, { method: "DELETE" });
+  otherTabs.postMessage(null);
+  location.reload();
 }
 
 export type Query = Record<string, string | number | boolean | string[] | null | undefined>;
@@ -59,15 +76,15 @@ export interface Sent {
   query?: Query;
   body?: unknown;
   accept?: string;
-  key?: string | null;
+  /** An API key, where it is not the cookie that says who asks. */
+  key?: string;
   signal?: AbortSignal;
 }
 
 /** Send a request and return its response. Raise `ApiError` or `Offline`. */
 export async function send(path: string, sent: Sent = {}): Promise<Response> {
   const headers = new Headers();
-  const key = sent.key === undefined ? apiKey.value : sent.key;
-  if (key) headers.set("Authorization", `Bearer ${key}`);
+  if (sent.key) headers.set("Authorization", `Bearer ${sent.key}`);
   if (sent.accept) headers.set("Accept", sent.accept);
   if (sent.body !== undefined) headers.set("Content-Type", "application/json");
   const response = await reach(address(path, sent.query), {
@@ -116,29 +133,10 @@ export async function post<T>(path: string, body?: unknown, query?: Query): Prom
   return (text ? JSON.parse(text) : undefined) as T;
 }
 
-interface SaveFilePicker {
-  showSaveFilePicker?: (options: { suggestedName: string }) => Promise<FileSystemFileHandle>;
-}
-
-/** Download a file, which does not pass through memory unless the browser cannot else.
- *
- * Without a key, the browser follows a link. A link cannot carry a key, so then the page itself
- * writes what comes into a file that the reader chooses.
- */
-export async function download(path: string, name: string): Promise<void> {
-  if (!apiKey.value) return save(address(path), name);
-  const picker = (window as SaveFilePicker).showSaveFilePicker;
-  const file = picker && (await picker({ suggestedName: name }));
-  const response = await send(path, { signal: new AbortController().signal });
-  if (file && response.body) return response.body.pipeTo(await file.createWritable());
-  const content = URL.createObjectURL(await response.blob());
-  save(content, name);
-  URL.revokeObjectURL(content);
-}
-
-function save(url: string, name: string): void {
+/** Let the browser download a file, which does not pass through the page. */
+export function download(path: string, name: string): void {
   const link = document.createElement("a");
-  link.href = url;
+  link.href = address(path);
   link.download = name;
   link.click();
 }

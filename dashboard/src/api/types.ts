@@ -16,6 +16,7 @@ export type Curve = Schemas["Curve"];
 export type Marker = Schemas["Marker"];
 export type Queue = Schemas["Queue"];
 export type Worker = Schemas["Worker"];
+export type Session = Schemas["Session"];
 export type Problem = Schemas["Problem"];
 export type Artifact = Schemas["StoredArtifact"];
 export type Checkpoint = Schemas["CheckpointEntry"];

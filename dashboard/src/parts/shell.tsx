@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 
-import { apiKey, connection, signOut } from "../api/client";
+import { connection, session, signOut } from "../api/client";
 import { useKeys } from "../keys";
 import { useNow } from "../live";
 import { clock } from "../model/format";
@@ -47,8 +47,8 @@ export function Shell({ children }: { children: ComponentChildren }) {
         >
           <Icon name={theme.value === "dark" ? "moon" : "sun"} />
         </button>
-        {apiKey.value && (
-          <button class="button bare" onClick={signOut}>
+        {session.value?.key_id && (
+          <button class="button bare" onClick={() => void signOut()}>
             <Icon name="key" />
             Sign out
           </button>

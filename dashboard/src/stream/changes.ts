@@ -2,7 +2,7 @@
 
 import { effect, signal } from "@preact/signals";
 
-import { address, apiKey, keyWanted } from "../api/client";
+import { address, keyWanted, session } from "../api/client";
 import type { Message } from "./shared-worker";
 import { type Change, type News, Source } from "./source";
 
@@ -23,14 +23,17 @@ function hear(news: News): void {
   else for (const listener of listeners) listener(news);
 }
 
-/** Listen from now on, with the key of the tab, and not while the server wants another. */
+/** Listen from now on, and not while it is unknown who is signed in. */
 export function startStream(): void {
   const url = address("v1/events");
   const connect = "SharedWorker" in globalThis ? throughWorker(url) : inThisTab(url);
-  effect(() => connect(keyWanted.value === null, apiKey.value));
+  effect(() => {
+    const known = keyWanted.value === null && session.value !== null;
+    connect(known, session.value?.key_id ?? null);
+  });
 }
 
-type Connect = (wanted: boolean, key: string | null) => void;
+type Connect = (wanted: boolean, keyId: string | null) => void;
 
 function throughWorker(url: string): Connect {
   const worker = new SharedWorker(new URL("./shared-worker.ts", import.meta.url), {
@@ -42,8 +45,8 @@ function throughWorker(url: string): Connect {
   worker.port.onmessage = ({ data }: MessageEvent<News>) => hear(data);
   addEventListener("pagehide", () => send({ leave: true }));
   addEventListener("pageshow", (event) => event.persisted && join());
-  return (wanted, key) => {
-    join = () => (wanted ? send({ url, key }) : send({ leave: true }));
+  return (wanted, keyId) => {
+    join = () => (wanted ? send({ url, keyId }) : send({ leave: true }));
     join();
     if (!wanted) isStreaming.value = false;
   };
@@ -51,8 +54,8 @@ function throughWorker(url: string): Connect {
 
 function inThisTab(url: string): Connect {
   let source: Source | null = null;
-  return (wanted, key) => {
+  return (wanted) => {
     source?.stop();
-    source = wanted ? new Source(url, key, hear) : null;
+    source = wanted ? new Source(url, hear) : null;
   };
 }

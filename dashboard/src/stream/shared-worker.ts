@@ -6,8 +6,8 @@
 
 import { type News, Source } from "./source";
 
-/** What a tab sends: that it comes, with its key, or that it leaves. */
-export type Message = { url: string; key: string | null } | { leave: true };
+/** What a tab sends: that it comes, and who is signed in, or that it leaves. */
+export type Message = { url: string; keyId: string | null } | { leave: true };
 
 interface Shared {
   source: Source;
@@ -16,14 +16,14 @@ interface Shared {
 
 const shared = new Map<string, Shared>();
 
-function join(port: MessagePort, url: string, key: string | null): void {
+function join(port: MessagePort, url: string, keyId: string | null): void {
   leave(port);
-  const name = JSON.stringify([url, key]);
+  const name = JSON.stringify([url, keyId]);
   let one = shared.get(name);
   if (!one) {
     const ports = new Set<MessagePort>();
     const tell = (news: News) => ports.forEach((other) => other.postMessage(news));
-    one = { source: new Source(url, key, tell), ports };
+    one = { source: new Source(url, tell), ports };
     shared.set(name, one);
   }
   one.ports.add(port);
@@ -43,6 +43,6 @@ addEventListener("connect", (event) => {
   if (!port) return;
   port.onmessage = ({ data }: MessageEvent<Message>) => {
     if ("leave" in data) leave(port);
-    else join(port, data.url, data.key);
+    else join(port, data.url, data.keyId);
   };
 });

@@ -21,7 +21,6 @@ export class Source {
 
   constructor(
     private readonly url: string,
-    private readonly key: string | null,
     private readonly tell: (news: News) => void,
   ) {
     void this.run();
@@ -49,7 +48,6 @@ export class Source {
 
   private async listen(onOpen: () => void): Promise<void> {
     const headers = new Headers({ Accept: "text/event-stream" });
-    if (this.key) headers.set("Authorization", `Bearer ${this.key}`);
     if (this.lastId) headers.set("Last-Event-ID", this.lastId);
     const ended = new AbortController();
     const end = () => ended.abort();

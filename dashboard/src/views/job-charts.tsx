@@ -110,7 +110,7 @@ export function JobCharts({ job, metrics, events }: Known) {
         </button>
         <button
           class="button"
-          onClick={() => void download(`v1/jobs/${job.id}/metrics.csv`, `${job.id}.csv`)}
+          onClick={() => download(`v1/jobs/${job.id}/metrics.csv`, `${job.id}.csv`)}
         >
           <Icon name="down" />
           CSV

@@ -78,7 +78,7 @@ function Checkpoints({ job, saved }: { job: Job; saved: Checkpoint[] }) {
                 <button
                   class="button bare"
                   onClick={() =>
-                    void download(
+                    download(
                       `v1/jobs/${job.id}/model.tar?step=${one.step}`,
                       `${job.name || job.id}-${one.step}.tar`,
                     )
@@ -124,7 +124,7 @@ function Files({ job, files }: { job: Job; files: Artifact[] }) {
                 class="button bare square"
                 aria-label={`Download ${file.path}`}
                 onClick={() =>
-                  void download(
+                  download(
                     `v1/jobs/${job.id}/artifacts/${file.path}`,
                     file.path.split("/").at(-1) ?? file.path,
                   )

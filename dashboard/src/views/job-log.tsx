@@ -51,7 +51,7 @@ export function JobLog({ job }: { job: Job }) {
         )}
         <button
           class="button"
-          onClick={() => void download(`v1/jobs/${job.id}/logs`, `${job.id}.log`)}
+          onClick={() => download(`v1/jobs/${job.id}/logs`, `${job.id}.log`)}
         >
           <Icon name="down" />
           Whole log

@@ -1,16 +1,21 @@
-/** Sign in with an API key. The key stays in this tab and ends with it. */
+/** Sign in with an API key, which stays in a cookie until the browser ends. */
 
 import { useState } from "preact/hooks";
 
-import { keyWanted, send, signIn } from "../api/client";
+import { keyWanted, signIn } from "../api/client";
 import { Mark } from "../parts/icon";
 import { LearningRate } from "../parts/learning-rate";
 import { root } from "../root";
 
 const COMMAND = "python -m jobs.admin.keys create --name laptop --scope write";
 
+/** Why the key of before is refused; that there was none needs no words. */
+function refusalOfBefore(): string {
+  return keyWanted.value?.startsWith("The key") ? keyWanted.value : "";
+}
+
 export function SignIn() {
-  const [refusal, setRefusal] = useState("");
+  const [refusal, setRefusal] = useState(refusalOfBefore);
   const [asking, setAsking] = useState(false);
 
   async function submit(event: SubmitEvent): Promise<void> {
@@ -19,9 +24,7 @@ export function SignIn() {
     const key = String(new FormData(form).get("key")).trim();
     setAsking(true);
     try {
-      await send("v1/queue", { query: { limit: 1 }, key });
-      signIn(key);
-      keyWanted.value = null;
+      await signIn(key);
     } catch (error) {
       setRefusal((error as Error).message);
       form.querySelector("input")?.focus();
@@ -61,7 +64,7 @@ export function SignIn() {
           Sign in
         </button>
         <div class="hint">
-          <p>The key stays in this tab and is forgotten when you close it.</p>
+          <p>The browser keeps it until you sign out or close the browser. No script can read it.</p>
           <p>No key yet? Ask who runs the service, or on its machine:</p>
           <code class="block">{COMMAND}</code>
         </div>

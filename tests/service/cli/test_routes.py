@@ -31,6 +31,9 @@ NOT_REACHED = {
     ("GET", "/v1/jobs/{job_id}/model.tar"): "`jobs download` fetches the same files, verified",
     ("GET", "/v1/events"): "the dashboard and `client.jobs.follow()` listen to it",
     ("GET", "/v1/metrics"): "the dashboard draws several jobs with it",
+    ("GET", "/v1/session"): "the dashboard shows with it who is signed in",
+    ("POST", "/v1/session"): "a browser signs in with it; a terminal has the key itself",
+    ("DELETE", "/v1/session"): "a browser signs out with it",
     ("OPTIONS", "/v1/datasets"): "other tus clients ask it what the service supports",
 }
 NO_ROUTE = {

@@ -8,9 +8,12 @@ import pytest
 
 from jobs.backends import Backends
 from jobs.schemas.job import JobSpec
+from jobs.schemas.keys import Scope
+from jobs.schemas.status import JobStatus
 from jobs.settings import Settings
 from tests.service.dashboard.conftest import Pages
 from tests.service.keys import make_key
+from tests.service.receiver import Receiver
 from tests.service.serving import serving
 
 if TYPE_CHECKING:
@@ -49,17 +52,73 @@ def test_a_key_opens_its_project_alone(
             page.wait_for_selector("#key")
 
 
-def test_a_key_is_kept_for_its_tab_alone(
+def test_a_key_is_kept_for_all_tabs_where_no_script_can_read_it(
     pages: Pages, backends: Backends, document: dict[str, Any]
 ) -> None:
-    key = make_key(backends)
-    backends.store.create(JobSpec.model_validate(document))
+    key = make_key(backends, scope=Scope.READ)
+    job = backends.store.create(JobSpec.model_validate(document))
     with pages.open() as page:
         page.fill("#key", key.key)
         page.keyboard.press("Enter")
         page.wait_for_selector("tbody tr")
         page.reload()
         page.wait_for_selector("tbody tr")
+        kept = "[document.cookie, ...Object.values(sessionStorage), ...Object.values(localStorage)]"
+        assert key.key not in str(page.evaluate(kept))
+        (cookie,) = page.context.cookies(f"{page.url}v1/jobs")
+        assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+        assert cookie["expires"] == -1  # with the browser
         other = page.context.new_page()
-        other.goto("/")
+        other.goto(f"/jobs/{job.id}")
+        other.wait_for_selector("text=tiny")
+        other.click("text=Sign out")
         other.wait_for_selector("#key")
+        page.wait_for_selector("#key")
+        assert page.context.cookies(f"{page.url}v1/jobs") == []
+
+
+def test_another_site_cannot_use_the_key_of_a_browser(
+    pages: Pages, backends: Backends, document: dict[str, Any], receiver: Receiver
+) -> None:
+    """A page of another port of this machine is of the same site: its requests have the cookie."""
+    key = make_key(backends)
+    job = backends.store.create(JobSpec.model_validate(document))
+    with pages.open() as page:
+        page.fill("#key", key.key)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("tbody tr")
+        server = page.url
+        page.goto(receiver.url)
+        page.evaluate(
+            "url => fetch(url, {method: 'POST', credentials: 'include', mode: 'no-cors'})",
+            f"{server}v1/jobs/{job.id}/cancel",
+        )
+        assert backends.store.get(job.id).status is JobStatus.QUEUED
+        pages.foreign.clear()
+        page.goto(server)
+        status = page.evaluate(
+            "url => fetch(url, {method: 'POST'}).then((response) => response.status)",
+            f"{server}v1/jobs/{job.id}/cancel",
+        )
+        assert status == 202
+
+
+def test_a_job_of_another_project_is_not_there(
+    pages: Pages, backends: Backends, document: dict[str, Any]
+) -> None:
+    key = make_key(backends, project="other")
+    job = backends.store.create(JobSpec.model_validate(document))
+    with pages.open(f"/jobs/{job.id}") as page:
+        page.fill("#key", key.key)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(f"text=There is no job '{job.id}'.")
+
+
+def test_a_revoked_key_is_refused_in_the_servers_words(pages: Pages, backends: Backends) -> None:
+    key = make_key(backends)
+    with pages.open() as page:
+        page.fill("#key", key.key)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("text=Sign out")
+        backends.keys.revoke(key.id)
+        page.wait_for_selector("text=was revoked")
