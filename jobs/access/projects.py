@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, Row, insert, select, update
+from sqlalchemy import Engine, Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from jobs.database.engine import READ_ONLY
-from jobs.database.tables.jobs import projects
+from jobs.database.tables.jobs import jobs, projects
 from jobs.errors import ProjectExists, ProjectNotFound
 from jobs.scheduling.quotas import quotas_from, usage
 from jobs.schemas.projects import (
@@ -47,7 +47,10 @@ class ProjectStore:
             if row is None:
                 raise ProjectNotFound(name)
             used = usage(connection, name)
-        return ProjectReport(**dict(_project_from(row)), usage=used)
+            total = func.coalesce(func.sum(jobs.c.gpu_seconds), 0.0)
+            seconds = connection.scalar(select(total).where(jobs.c.project == name)) or 0.0
+        hours = (seconds + row.gpu_seconds) / 3600
+        return ProjectReport(**dict(_project_from(row)), usage=used, gpu_hours=hours)
 
     def change(self, name: str, changes: ProjectChanges) -> Project:
         """Change the quotas of a project.

@@ -331,6 +331,7 @@ class JobState(BaseModel):
     attempt: int = Field(description="0 until a worker claims the job.")
     failed_attempts: int = Field(description="Those that count against `retries.max_attempts`.")
     worker: str | None
+    gpu_hours: float = Field(default=0.0, description="That its attempts had GPUs for so far.")
     forked_from: str | None = Field(description="The job that this one was forked from.")
     progress: Progress
     error: JobError | None

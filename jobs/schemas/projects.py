@@ -88,3 +88,6 @@ class ProjectReport(Project):
     """A project, with the current usage of its quotas."""
 
     usage: Usage
+    gpu_hours: float = Field(
+        default=0.0, description="Of all its jobs so far, also of those that were deleted."
+    )

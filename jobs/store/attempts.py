@@ -44,6 +44,7 @@ from jobs.store.transitions import (
     announce,
     can_become,
     change,
+    gpu_seconds_so_far,
     leased_by,
     release,
     requested_or,
@@ -95,6 +96,8 @@ class AttemptStore:
                 attempt=jobs.c.attempt + 1,
                 worker=worker,
                 lease_until=database_now() + lease_seconds,
+                held_gpus=jobs.c.gpus if gpus else 0,
+                counted_at=database_now(),
             )
             if row is None:
                 _wait_for_quota(connection, job_id)
@@ -151,7 +154,13 @@ class AttemptStore:
         """Extend the lease. Return what people requested meanwhile."""
         lease_until = database_now() + lease_seconds
         with self._engine.begin() as connection:
-            row = change(connection, job_id, leased_by(attempt), lease_until=lease_until)
+            row = change(
+                connection,
+                job_id,
+                leased_by(attempt),
+                lease_until=lease_until,
+                **gpu_seconds_so_far(),
+            )
         row = _still_leased(row, job_id, attempt)
         asked = row.profile_event is not None
         profile = (

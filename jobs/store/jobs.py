@@ -9,7 +9,7 @@ import builtins
 from collections.abc import Collection
 from typing import Any, Literal
 
-from sqlalchemy import Column, Connection, Engine, and_, delete, select, text, true
+from sqlalchemy import Column, Connection, Engine, and_, delete, select, text, true, update
 
 from jobs.database.engine import READ_ONLY, database_now
 from jobs.database.row_mapping import (
@@ -21,7 +21,14 @@ from jobs.database.row_mapping import (
     progress_from,
     spec_from,
 )
-from jobs.database.tables.jobs import DEFAULT_PROJECT, artifacts, events, jobs, outbox
+from jobs.database.tables.jobs import (
+    DEFAULT_PROJECT,
+    artifacts,
+    events,
+    jobs,
+    outbox,
+    projects,
+)
 from jobs.errors import (
     ArtifactNotFound,
     IllegalTransition,
@@ -34,7 +41,7 @@ from jobs.inputs import lock_inputs, users_of
 from jobs.scheduling.outbox import notify
 from jobs.scheduling.placement import Asked, unschedulable_reasons
 from jobs.scheduling.queue_order import position, positions
-from jobs.scheduling.quotas import check_requeue, lock_project
+from jobs.scheduling.quotas import check_requeue, lock_project, lock_project_of
 from jobs.schemas.events import AnyJobEvent, JobQueued
 from jobs.schemas.job import Artifact, Job, JobChanges, JobSpec, Progress
 from jobs.schemas.profiles import ProfileRequest
@@ -262,6 +269,7 @@ class JobStore:
         `DeletedJobStore`.
         """
         with self._engine.begin() as connection:
+            lock_project_of(connection, job_id)
             row = _locked_over(connection, job_id)
             if users := users_of(connection, job_id):
                 raise JobInUse(job_id, users)
@@ -272,6 +280,11 @@ class JobStore:
             forget_webhooks(connection, job_id)
             for table in (events, artifacts, outbox):
                 connection.execute(delete(table).where(table.c.job_id == job_id))
+            connection.execute(
+                update(projects)
+                .where(projects.c.name == row.project)
+                .values(gpu_seconds=projects.c.gpu_seconds + row.gpu_seconds)
+            )
             connection.execute(delete(jobs).where(jobs.c.id == job_id))
 
     def events(

@@ -16,6 +16,7 @@ from sqlalchemy import (
     and_,
     case,
     cast,
+    func,
     insert,
     literal,
     null,
@@ -189,6 +190,16 @@ def request_profile(connection: Connection, job_id: str, steps: int) -> JobRow |
     return row
 
 
+def gpu_seconds_so_far() -> dict[str, ColumnElement[float]]:
+    """Return the changes that count the GPU seconds of the current attempt until now."""
+    now = database_now()
+    return {
+        "gpu_seconds": jobs.c.gpu_seconds
+        + jobs.c.held_gpus * (now - func.coalesce(jobs.c.counted_at, now)),
+        "counted_at": now,
+    }
+
+
 def release(
     connection: Connection,
     job_id: str,
@@ -217,6 +228,8 @@ def release(
         error=case((target == JobStatus.FAILED, literal(document)), else_=null()),
         finished_at=_if_final(target),
         last_event=jobs.c.last_event + 1,
+        held_gpus=0,
+        **gpu_seconds_so_far(),
         **setback,
     )
     if row is not None:

@@ -36,6 +36,7 @@ projects = Table(
     Column("max_gpus", Integer),
     Column("max_storage_bytes", BigInteger),
     Column("last_generation_at", Float(53), nullable=False, server_default="0"),  # last claim
+    Column("gpu_seconds", Float(53), nullable=False, server_default="0"),  # of its deleted jobs
     Column("created_at", UtcDateTime, nullable=False),
 )
 
@@ -56,6 +57,9 @@ jobs = Table(
     Column("failed_on", String),  # the worker of the last failed attempt
     Column("gpus", Integer, nullable=False, server_default="1"),
     Column("gpu_class", String),  # None: any
+    Column("held_gpus", Integer, nullable=False, server_default="0"),  # by its current attempt
+    Column("gpu_seconds", Float(53), nullable=False, server_default="0"),  # until `counted_at`
+    Column("counted_at", Float(53)),
     Column("priority", Integer, nullable=False, server_default="0"),
     Column("method", String, nullable=False, server_default=""),
     Column("forked_from", BytewiseString),

@@ -68,6 +68,7 @@ def quota_table(project: ProjectReport) -> Listing:
     rows = Listing("used", "limit", first="quota")
     for name, limit in project.quotas:
         rows.add_row(name, _amount(name, used[name]), _amount(name, limit))
+    rows.add_row("gpu_hours", f"{project.gpu_hours:,.2f}", "none")
     return rows
 
 

@@ -74,6 +74,8 @@ def _how(job: Job) -> Iterator[Fact]:
         yield "last report", str(now.restart_report)
     yield "attempt", _attempt(job)
     yield "worker", job.worker or "-"
+    if job.gpu_hours:
+        yield "GPU hours", f"{job.gpu_hours:,.2f}"
     if job.error:
         yield "error", Text(job.error.message, style="red")
 

@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import Engine, select, update
 
+from jobs.access.projects import ProjectStore
 from jobs.database.engine import database_now
 from jobs.database.tables.jobs import jobs
 from jobs.errors import ArtifactNotFound, LeaseLost
 from jobs.scheduling.outbox import Outbox
 from jobs.scheduling.workers import WorkerStore
 from jobs.schemas.events import JobFailed, JobRetrying, JobStarted
-from jobs.schemas.job import Job, JobSpec, Retries
+from jobs.schemas.job import Job, JobSpec, Resources, Retries
 from jobs.schemas.status import JobError, JobStatus, RequestedAction
 from jobs.schemas.workers import Registration
 from jobs.store.attempts import MAX_NODE_FAULTS, AttemptStore
@@ -27,6 +28,47 @@ def test_a_job_is_claimed_once(attempts: AttemptStore, job: Job) -> None:
     assert (claimed.status, claimed.attempt, claimed.worker) == (JobStatus.STARTING, 1, "w1")
     assert attempts.claim(job.id, worker="w2", lease_seconds=60) is None
     assert attempts.claim("job_none", worker="w2", lease_seconds=60) is None
+
+
+def an_hour_passes(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(update(jobs).values(counted_at=jobs.c.counted_at - 3600))
+
+
+def test_the_gpu_hours_of_all_attempts_are_counted_as_they_pass(
+    engine: Engine,
+    store: JobStore,
+    attempts: AttemptStore,
+    projects: ProjectStore,
+    spec: JobSpec,
+) -> None:
+    job = store.create(spec.model_copy(update={"resources": Resources(gpus=2)}))
+    attempts.claim(job.id, worker="w1", lease_seconds=60, gpus=4)
+    an_hour_passes(engine)
+    attempts.renew(job.id, 1, lease_seconds=60)
+    assert store.get(job.id).gpu_hours == pytest.approx(2, abs=0.01)
+    an_hour_passes(engine)
+    attempts.requeue(job.id, 1)
+    an_hour_passes(engine)  # in the queue
+    attempts.claim(job.id, worker="w1", lease_seconds=60, gpus=4)
+    attempts.started(job.id, 2, resumed_from=None)
+    an_hour_passes(engine)
+    attempts.finish(job.id, 2, JobStatus.SUCCEEDED)
+    an_hour_passes(engine)
+    assert store.get(job.id).gpu_hours == pytest.approx(6, abs=0.01)
+    assert projects.report("default").gpu_hours == pytest.approx(6, abs=0.01)
+    store.delete(job.id)
+    assert projects.report("default").gpu_hours == pytest.approx(6, abs=0.01)
+
+
+def test_a_worker_without_gpus_takes_no_gpu_hours(
+    engine: Engine, store: JobStore, attempts: AttemptStore, job: Job
+) -> None:
+    attempts.claim(job.id, worker="w1", lease_seconds=60)
+    attempts.started(job.id, 1, resumed_from=None)
+    an_hour_passes(engine)
+    attempts.finish(job.id, 1, JobStatus.SUCCEEDED)
+    assert store.get(job.id).gpu_hours == 0
 
 
 def test_a_job_is_started_with_its_worker_and_checkpoint_named(

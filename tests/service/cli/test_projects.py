@@ -31,6 +31,7 @@ def test_quotas_are_changed_and_shown_beside_what_is_used(relora: Relora) -> Non
         ["running_jobs", "0", "none"],
         ["gpus", "0", "none"],
         ["storage_bytes", "0", "bytes", "none"],
+        ["gpu_hours", "0.00", "none"],
     ]
     report = json.loads(relora("projects", "get", "speech", "--json").stdout)
     assert (report["quotas"]["gpus"], report["usage"]["gpus"]) == (None, 0)
