@@ -36,8 +36,10 @@ function View() {
       return <Compare />;
     case "workers":
       return <Workers />;
+    case "project":
+      return <Lazy key={view} load={async () => (await import("./views/project")).ProjectView} />;
     case "new":
-      return <Lazy load={async () => (await import("./views/new-job")).NewJob} />;
+      return <Lazy key={view} load={async () => (await import("./views/new-job")).NewJob} />;
     default:
       return (
         <div class="page notice">

@@ -18,7 +18,16 @@ from fastapi.responses import HTMLResponse
 import service
 
 FOLDER = Path(service.__file__).parent / "dashboard"
-PATHS = ("/", "/jobs", "/jobs/{job_id}", "/compare", "/sweeps/{sweep_id}", "/workers", "/new")
+PATHS = (
+    "/",
+    "/jobs",
+    "/jobs/{job_id}",
+    "/compare",
+    "/sweeps/{sweep_id}",
+    "/workers",
+    "/project",
+    "/new",
+)
 # The page loads nothing from other hosts, and runs only the scripts of the server.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "

@@ -20,6 +20,7 @@ const SECTIONS: Section[] = [
   { view: "jobs", title: "Jobs", icon: "jobs" },
   { view: "compare", title: "Compare", icon: "compare" },
   { view: "workers", title: "Workers and queue", icon: "workers" },
+  { view: "project", title: "Project", icon: "key" },
   { view: "new", title: "New job", icon: "plus" },
 ];
 
