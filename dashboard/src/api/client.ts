@@ -14,7 +14,8 @@ export class ApiError extends Error {
     readonly status: number,
     readonly problem: Partial<Problem>,
   ) {
-    super(problem.detail ?? `The server answered ${status}.`);
+    const fields = problem.errors?.map(({ path, message }) => `${path} ${message}`).join("; ");
+    super(fields || (problem.detail ?? `The server answered ${status}.`));
   }
 }
 
