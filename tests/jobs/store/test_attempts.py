@@ -13,7 +13,8 @@ from jobs.errors import ArtifactNotFound, LeaseLost
 from jobs.scheduling.outbox import Outbox
 from jobs.scheduling.workers import WorkerStore
 from jobs.schemas.events import JobFailed, JobRetrying, JobStarted
-from jobs.schemas.job import Job, JobSpec, Resources, Retries
+from jobs.schemas.job import Job, JobSpec, Retries
+from jobs.schemas.resources import Resources
 from jobs.schemas.status import JobError, JobStatus, RequestedAction
 from jobs.schemas.workers import Registration
 from jobs.store.attempts import MAX_NODE_FAULTS, AttemptStore
