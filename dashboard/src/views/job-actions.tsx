@@ -11,7 +11,7 @@ import { Dialog } from "../parts/dialog";
 import { Icon, type IconName } from "../parts/icon";
 import { navigate } from "../router";
 
-type Offered = Action | "fork";
+type Offered = Action | "fork" | "profile";
 
 interface Words {
   verb: string;
@@ -58,6 +58,14 @@ const WORDS: Record<Offered, Words> = {
       "It goes on from its newest checkpoint; without one it starts from the beginning.",
     ],
   },
+  profile: {
+    verb: "Profile",
+    icon: "search",
+    says: () => [
+      "The next 5 steps are traced: operators, kernels and memory. They are slower than others.",
+      "The numbers of the run stay the same. The trace is under Files a moment later.",
+    ],
+  },
   fork: {
     verb: "Fork",
     icon: "fork",
@@ -76,6 +84,9 @@ const WORDS: Record<Offered, Words> = {
 
 function offered(job: Job): Offered[] {
   if (job.status === "paused") return ["resume", "fork", "cancel"];
+  if (job.status === "running" && !job.requested_action) {
+    return ["pause", "profile", "fork", "cancel"];
+  }
   if (!isFinal(job.status)) return job.requested_action ? ["fork"] : ["pause", "fork", "cancel"];
   return job.status === "succeeded" ? ["fork", "delete"] : ["retry", "fork", "delete"];
 }
@@ -89,6 +100,7 @@ export function JobActions({ job, refresh }: { job: Job; refresh: () => void }) 
 
   async function carryOut(action: Offered): Promise<void> {
     if (action === "fork") navigate(`jobs/${(await post<Job>(`v1/jobs/${job.id}/fork`, {})).id}`);
+    else if (action === "profile") await post(`v1/jobs/${job.id}/profile`, {});
     else {
       await act(job.id, action, withFiles);
       if (action === "delete") navigate("jobs");

@@ -4,12 +4,14 @@ import { useEffect, useState } from "preact/hooks";
 import { parse, stringify } from "yaml";
 
 import { ApiError, post } from "../api/client";
+import { getJob } from "../api/job";
 import { described, estimate, type Estimated, recipes } from "../api/specs";
 import type { Job } from "../api/types";
 import { useLive } from "../live";
 import { at, type Document, type Field, groupsOf, valueOf, withValue } from "../model/schema";
+import { written } from "../model/yaml";
 import { Failed, Loading } from "../parts/notice";
-import { navigate } from "../router";
+import { navigate, route } from "../router";
 import { Estimate } from "./estimate";
 
 const PAUSE_MILLISECONDS = 300; // after the last key
@@ -21,14 +23,21 @@ interface Checked {
   errors: { path: string; message: string }[];
 }
 
+/** The form of a spec: the first example's or, with `from` in the address, that of a job. */
 export function NewJob() {
   document.title = "New job · relora";
+  const from = route.value.query.get("from");
   const live = useLive(
-    async () => {
-      const [api, known] = await Promise.all([described(), recipes()]);
-      return { ...api, recipes: known.items };
+    async (signal) => {
+      const [api, known, job] = await Promise.all([
+        described(),
+        recipes(),
+        from ? getJob(from, signal) : null,
+      ]);
+      const first = job ? (written(job.spec) as Document) : api.first;
+      return { ...api, first, recipes: known.items };
     },
-    { key: "new" },
+    { key: `new ${from}` },
   );
   if (!live.value) {
     return (
@@ -41,7 +50,7 @@ export function NewJob() {
       </div>
     );
   }
-  return <Editor {...live.value} />;
+  return <Editor key={from} {...live.value} />;
 }
 
 type EditorProps = Awaited<ReturnType<typeof described>> & { recipes: { name: string }[] };

@@ -47,6 +47,20 @@ def test_the_charts_show_the_restarts_and_what_each_did(
         picture(page, f"job-restart-{theme}")
 
 
+def test_a_profile_of_the_next_steps_is_asked_for(
+    pages: Pages, backends: Backends, trained: Job
+) -> None:
+    with pages.open(f"/jobs/{trained.id}") as page:
+        page.get_by_role("button", name="Profile").click()
+        dialog = page.locator("dialog")
+        assert "The numbers of the run stay the same" in dialog.inner_text()
+        dialog.get_by_role("button", name="Profile").click()
+        wait_for_count(page, "dialog", 0)
+    asked = backends.attempts.renew(trained.id, 1, lease_seconds=60).profile
+    assert asked is not None
+    assert asked.steps == 5
+
+
 def test_new_reports_and_restarts_appear_without_a_reload(
     pages: Pages, backends: Backends, document: dict[str, Any]
 ) -> None:

@@ -1,10 +1,11 @@
 """The form of a new job, in a browser."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobs.backends import Backends
 from tests.service.dashboard.conftest import Pages
+from tests.service.dashboard.scene import spec_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -50,3 +51,22 @@ def test_yaml_and_form_are_two_views_of_one_spec(pages: Pages) -> None:
         page.wait_for_selector("text=The YAML cannot be read")
         page.fill("textarea", yaml)
         page.wait_for_selector("text=Would be accepted")
+
+
+def test_the_spec_of_a_job_is_the_start_of_another(
+    pages: Pages, backends: Backends, document: dict[str, Any]
+) -> None:
+    job = backends.store.create(spec_of("first", document))
+    with pages.open(f"/jobs/{job.id}?tab=spec") as page:
+        page.click("text=New job from this")
+        page.wait_for_selector("text=Would be accepted")
+        page.fill("[name='name']", "second")
+        page.fill("[name='method.rank']", "8")
+        page.get_by_role("button", name="Submit").click()
+        page.wait_for_url("**/jobs/job_*")
+    second = next(one for one in backends.store.list() if one.name == "second")
+    before, after = job.spec.model_dump(), second.spec.model_dump()
+    assert (before["method"]["rank"], after["method"]["rank"]) == (16, 8)
+    for changed in ("name", "method"):
+        del before[changed], after[changed]
+    assert after == before
