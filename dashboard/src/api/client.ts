@@ -76,6 +76,9 @@ export interface Sent {
   method?: string;
   query?: Query;
   body?: unknown;
+  /** A body that is no JSON. */
+  content?: Blob;
+  headers?: Record<string, string>;
   accept?: string;
   /** An API key, where it is not the cookie that says who asks. */
   key?: string;
@@ -84,14 +87,14 @@ export interface Sent {
 
 /** Send a request and return its response. Raise `ApiError` or `Offline`. */
 export async function send(path: string, sent: Sent = {}): Promise<Response> {
-  const headers = new Headers();
+  const headers = new Headers(sent.headers);
   if (sent.key) headers.set("Authorization", `Bearer ${sent.key}`);
   if (sent.accept) headers.set("Accept", sent.accept);
   if (sent.body !== undefined) headers.set("Content-Type", "application/json");
   const response = await reach(address(path, sent.query), {
     method: sent.method ?? "GET",
     headers,
-    body: sent.body === undefined ? null : JSON.stringify(sent.body),
+    body: sent.body === undefined ? (sent.content ?? null) : JSON.stringify(sent.body),
     cache: "no-store",
     signal: sent.signal ?? AbortSignal.timeout(SECONDS * 1000),
   });

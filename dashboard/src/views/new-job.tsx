@@ -1,6 +1,6 @@
 /** A new job: a form and YAML, which are two views of one spec, checked as one types. */
 
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { parse, stringify } from "yaml";
 
 import { ApiError, post } from "../api/client";
@@ -12,6 +12,7 @@ import { at, type Document, type Field, groupsOf, valueOf, withValue } from "../
 import { written } from "../model/yaml";
 import { Failed, Loading } from "../parts/notice";
 import { navigate, route } from "../router";
+import { DroppedDataset } from "./dropped-dataset";
 import { Estimate } from "./estimate";
 
 const PAUSE_MILLISECONDS = 300; // after the last key
@@ -61,6 +62,8 @@ function Editor({ schemas, first, recipes: known }: EditorProps) {
   const [unread, setUnread] = useState("");
   const [refusal, setRefusal] = useState("");
   const checked = useChecked(spec);
+  const latest = useRef(spec); // what it is when an upload ends
+  latest.current = spec;
 
   function change(changed: Document): void {
     setSpec(changed);
@@ -109,6 +112,9 @@ function Editor({ schemas, first, recipes: known }: EditorProps) {
       </p>
       <div class="halves">
         <form onSubmit={(event) => event.preventDefault()}>
+          <DroppedDataset
+            onReady={(uri) => change(withValue(latest.current, "data.train.uri", uri))}
+          />
           <label class="row">
             <span>Recipe</span>
             <select

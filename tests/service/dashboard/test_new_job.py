@@ -1,9 +1,11 @@
 """The form of a new job, in a browser."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.backends import Backends
+from jobs.schemas.datasets import DatasetStatus
 from tests.service.dashboard.conftest import Pages
 from tests.service.dashboard.scene import spec_of
 
@@ -70,3 +72,35 @@ def test_the_spec_of_a_job_is_the_start_of_another(
     for changed in ("name", "method"):
         del before[changed], after[changed]
     assert after == before
+
+
+def test_a_data_set_that_is_dropped_is_uploaded_and_trained_on(
+    pages: Pages, backends: Backends, picture: Callable[["Page", str], None]
+) -> None:
+    text = '{"text": "In the beginning"}\n' * 400_000  # in two parts
+    with pages.open("/new") as page:
+        page.wait_for_selector("text=Would be accepted")
+        dropped = page.evaluate_handle(
+            """text => {
+                const data = new DataTransfer();
+                data.items.add(new File([text], "words.jsonl"));
+                return data;
+            }""",
+            text,
+        )
+        page.dispatch_event(".drop", "drop", {"dataTransfer": dropped})
+        page.wait_for_selector("text=words.jsonl is uploaded")
+        picture(page, "new-dropped-light")
+        (dataset,) = backends.datasets.list("default", limit=2)
+        assert f"uri: {dataset.uri}" in page.input_value("textarea")
+        page.wait_for_selector("text=Would be accepted")
+    assert dataset.status is DatasetStatus.READY
+    assert (dataset.filename, dataset.size) == ("words.jsonl", len(text))
+
+
+def test_a_file_of_an_unknown_format_is_refused_in_words(pages: Pages, tmp_path: Path) -> None:
+    (tmp_path / "picture.exe").write_text("x")
+    with pages.open("/new") as page:
+        page.wait_for_selector("text=Would be accepted")
+        page.set_input_files(".drop input", tmp_path / "picture.exe")
+        page.wait_for_selector(".drop [role=alert] >> text=known formats are")
