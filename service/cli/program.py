@@ -13,6 +13,7 @@ from relora_core.suggestions import nearest
 from service.cli.access import keys, secrets
 from service.cli.catalogue import presets, recipes
 from service.cli.datasets import datasets
+from service.cli.doctor import doctor
 from service.cli.files import files
 from service.cli.garbage import gc
 from service.cli.generations import generations
@@ -114,6 +115,7 @@ app.command()(compare)
 app.command()(queue)
 app.command()(workers)
 app.command()(gc)
+app.command()(doctor)
 app.add_typer(recipes, name="recipes")
 app.add_typer(presets, name="presets")
 app.add_typer(datasets, name="datasets")

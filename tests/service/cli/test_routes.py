@@ -38,6 +38,7 @@ NOT_REACHED = {
 }
 NO_ROUTE = {
     "up": "starts the service",
+    "doctor": "works on the parts of the service",
     "gc": "works on the database and the storage",
     "import": "reads a file and prints a spec",
 }
