@@ -18,7 +18,7 @@ export function DroppedDataset({ onReady }: { onReady: (uri: string) => void }) 
       const { uri } = await uploadDataset(file, (doing, done) =>
         setTold(`${doing} ${file.name}: ${share(done, 0)}`),
       );
-      setTold(`${file.name} is uploaded and trained on`);
+      setTold(`${file.name} is uploaded, and the spec names it`);
       onReady(uri);
     } catch (error) {
       setTold("");
