@@ -295,6 +295,7 @@ def test_workers_on_demand_run_one_job_in_each_pod(kubectl: str, tmp_path: Path)
     assert ours["securityContext"] == other["securityContext"]
     assert ours["envFrom"] == other["envFrom"]
     assert ours["livenessProbe"] == other["livenessProbe"]
+    assert pod(as_job)["initContainers"] == pod(deployment)["initContainers"]
     environment = {entry["name"]: entry.get("value") for entry in ours["env"]}
     assert environment["RELORA_ONE_JOB"] == "true"
     for selector in (
