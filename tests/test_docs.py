@@ -1,5 +1,6 @@
 """The docs say what is true: their commands, links, routes, settings and events exist."""
 
+import json
 import re
 import tomllib
 from functools import cache
@@ -28,6 +29,21 @@ PAGES = [
 ]
 OPERATIONS = ROOT / "docs/operations.md"
 EVENTS = ROOT / "docs/events.md"
+STORAGE = ROOT / "jobs/storage/s3.py"
+# What AWS asks permission for, by the call of boto3.
+S3_PERMISSIONS = {
+    "abort_multipart_upload": {"AbortMultipartUpload"},
+    "copy": {"GetObject", "PutObject", "AbortMultipartUpload"},
+    "delete_object": {"DeleteObject"},
+    "delete_objects": {"DeleteObject"},
+    "generate_presigned_url": {"GetObject"},
+    "get_object": {"GetObject"},
+    "list_multipart_uploads": {"ListBucketMultipartUploads"},
+    "list_objects_v2": {"ListBucket"},
+    "list_parts": {"ListMultipartUploadParts"},
+    "put_object": {"PutObject"},
+    "upload_file": {"PutObject", "AbortMultipartUpload"},
+}
 OF_THE_CLIENTS = {"RELORA_URL", "RELORA_API_KEY"}
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -164,6 +180,16 @@ def test_every_fault_of_the_released_code_has_a_test_that_exists() -> None:
     assert [int(number) for number, _ in rows] == list(range(1, 31))
     for number, held_by in rows:
         assert_tests_exist(held_by, number)
+
+
+def test_the_docs_ask_for_the_s3_permissions_that_the_storage_uses_and_no_others() -> None:
+    pattern = r"_client\.(?:get_paginator\(\"(\w+)\"|(?!get_paginator)(\w+)\()"
+    calls = {either or other for either, other in re.findall(pattern, STORAGE.read_text())}
+    needed = set().union(*(S3_PERMISSIONS[call] for call in calls))
+    section = all_sections((ROOT / "docs/deploy.md").read_text())["S3 permissions"]
+    (policy,) = re.findall(r"^```json\n(.*?)^```", section, re.M | re.S)
+    asked = [action for each in json.loads(policy)["Statement"] for action in each["Action"]]
+    assert sorted(asked) == sorted(f"s3:{action}" for action in needed)
 
 
 def test_every_promise_of_reliability_has_a_test_that_exists() -> None:
