@@ -246,7 +246,10 @@ OF_THE_SERVICE: list[tuple[dict[str, Any], str]] = [
     ({"data": {"train": {"uri": "wikitext"}}}, "neither on the Hub nor an absolute path"),
     ({"data": {"train": {"uri": "upload://nope"}}}, "there is no dataset 'nope'"),
     ({"output": {"hub": {"repo": "name"}}}, "output.hub.repo: must be OWNER/NAME"),
-    ({"resources": {"gpu": 1}}, "resources.gpu: unknown field; did you mean `gpus`?"),
+    (
+        {"resources": {"gpu": 1}},
+        "resources.gpu: must name a class of GPU, such as h100; did you mean `gpus`?",
+    ),
     ({"resources": 1}, "resources: must be an object with fields such as `gpus`"),
     ({"labels": {"team": 5}}, "labels.team: must be text"),
     ({"webhooks": [{"url": "e.org"}]}, "webhooks.0.url: must be https://host/path"),

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from relora_core.spec import Spec, TextPattern
 
@@ -34,3 +34,10 @@ class Resources(Spec):
     nodes: Literal[1] = Field(
         default=1, description="Machines of a job. Only 1 is possible in this version."
     )
+
+    @field_validator("gpu", mode="before")
+    @classmethod
+    def _is_a_class_and_no_number(cls, value: object) -> object:
+        if isinstance(value, int):
+            raise ValueError("must name a class of GPU, such as h100; did you mean `gpus`?")
+        return value

@@ -66,6 +66,7 @@ def test_only_an_operator_sees_the_metrics_of_other_projects_and_of_the_service(
     assert 'relora_jobs{status="queued"} 0.0' in own
     assert 'relora_jobs{status="queued"} 1.0' in everything
     assert names(everything) - names(own) == {
+        "relora_queued_gpus",
         "relora_unsent_messages",
         "relora_upload_seconds",
         "relora_uploaded_bytes_total",

@@ -32,7 +32,8 @@ def test_a_project_is_made_and_shows_what_it_uses(
     assert http.post("/v1/jobs", json=document, headers=theirs).status_code == 201
     report = http.get("/v1/projects/speech", headers=theirs).json()
     assert report == created.json() | {
-        "usage": {"queued_jobs": 1, "running_jobs": 0, "gpus": 0, "storage_bytes": 0}
+        "usage": {"queued_jobs": 1, "running_jobs": 0, "gpus": 0, "storage_bytes": 0},
+        "gpu_hours": 0,
     }
     assert report["quotas"] == {
         "queued_jobs": None,

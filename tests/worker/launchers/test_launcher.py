@@ -81,7 +81,7 @@ def test_a_trainer_that_is_asked_to_stop_saves_and_the_next_one_goes_on(
     wait_until(lambda: bool(reported(attempt, CheckpointSaved)))
     saved = reported(attempt, CheckpointSaved)[0].step
     assert verify(workdir.checkpoint(saved)).step == saved
-    assert workdir.heartbeat.exists()
+    wait_until(workdir.heartbeat.exists)
     (rank,) = ranks(data_dir)
     assert Path(f"/proc/{rank}/cwd").readlink() == workdir.empty
     variables = Path(f"/proc/{rank}/environ").read_bytes().split(b"\0")
