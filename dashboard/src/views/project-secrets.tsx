@@ -13,7 +13,7 @@ export function Secrets({ mayChange }: { mayChange: boolean }) {
       title="Secrets"
       path="v1/secrets"
       idOf={(secret) => secret.name}
-      empty="There is no secret. A job names those that it needs; nobody can read one."
+      empty="There are no secrets. A job names those that it needs; nobody can read their values."
       columns={[
         { title: "Name", cell: (secret) => <code>{secret.name}</code> },
         {

@@ -15,7 +15,7 @@ export function Webhooks({ mayChange }: { mayChange: boolean }) {
       title="Webhooks"
       path="v1/webhooks"
       idOf={(webhook) => webhook.id}
-      empty="Nobody is told of what happens to the jobs."
+      empty="There are no webhooks. A webhook sends the events of jobs to a URL."
       columns={[
         { title: "Address", cell: (webhook) => <code title={webhook.url}>{webhook.url}</code> },
         { title: "Events", width: "w-progress", cell: (webhook) => <code>{webhook.events.join(", ")}</code> },

@@ -67,7 +67,7 @@ function Used({ project }: { project: string }) {
       <QuotaTable report={report} />
       <h2 class="section">GPU hours</h2>
       <p class="note">
-        <span class="mono">{fixed(report.gpu_hours, 2)}</span> so far, with those of deleted jobs.
+        <span class="mono">{fixed(report.gpu_hours, 2)}</span> in all, deleted jobs included.
       </p>
       {jobs.length > 0 && (
         <table>
