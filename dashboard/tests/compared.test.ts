@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 
 import type { Estimated } from "../src/api/specs";
 import type { Job } from "../src/api/types";
-import { axesOfAll, colorsOf, flopsAt, spread } from "../src/model/compared";
+import { axesOfAll, colorsOf, flopsAt, namesOf, spread } from "../src/model/compared";
 
 const estimate = {
   run: {
@@ -37,4 +37,11 @@ test("names that would cover each other are moved apart, and the others stay", (
   const moved = spread([100, 101, 102], 16).toSorted((one, other) => one - other);
   expect((moved[1] ?? 0) - (moved[0] ?? 0)).toBeGreaterThanOrEqual(16);
   expect((moved[2] ?? 0) - (moved[1] ?? 0)).toBeGreaterThanOrEqual(16);
+});
+
+test("jobs of one name are told apart by their method, or by the end of their id", () => {
+  const named = (id: string, method: string): Job => ({ ...job(method), id, name: "seed=1" });
+  const jobs = [named("job_aaaa", "full"), named("job_bbbb", "lora"), named("job_cccc", "lora")];
+  expect(namesOf(jobs)).toEqual(["full · seed=1", "bbbb · lora · seed=1", "cccc · lora · seed=1"]);
+  expect(namesOf([{ ...job("full"), id: "job_dddd", name: "alone" }])).toEqual(["alone"]);
 });

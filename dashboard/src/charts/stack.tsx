@@ -136,7 +136,7 @@ function TrackHead({ track, at }: { track: Track; at: number | null }) {
         {track.readings.map((reading, index) => (
           <div key={reading.name} class={index === 0 ? "leading" : undefined}>
             <dt>
-              <i class={reading.key ?? "none"} />
+              <i class={`${reading.key ?? "none"} ${reading.color ?? ""}`} />
               {reading.name}
             </dt>
             <dd>{valueAt(reading, at)}</dd>

@@ -19,6 +19,8 @@ export interface Shown {
 export interface Reading {
   name: string;
   key?: "line" | "faint" | "dashed" | "diamond";
+  /** The colour of its curve, which its key has too. */
+  color?: string;
   xs: number[];
   values: Series["values"];
   format: (value: number | null) => string;
@@ -66,12 +68,13 @@ function track(head: Head, place: Place, parts: Part[], axis: Axis): Track {
   return {
     ...head,
     drawing: { xs, lines, ...axis },
-    readings: parts.map(({ name, series, format, key }) => ({
+    readings: parts.map(({ name, series, format, key, line }) => ({
       name,
       xs: series.steps.map(place),
       values: series.values,
       format,
       ...(key && { key }),
+      ...(line && { color: line.color }),
     })),
   };
 }

@@ -60,6 +60,24 @@ export function colorsOf(jobs: Job[]): string[] {
   });
 }
 
+/**
+ * A name for each job that no other has. Before a shared name stand the method or the end of the id,
+ * so that what differs is seen where there is room for the beginning alone.
+ */
+export function namesOf(jobs: Job[]): string[] {
+  const names = jobs.map((job) => job.name || job.id);
+  const withMethods = toldApart(names, jobs.map(methodOf));
+  return toldApart(withMethods, jobs.map((job) => job.id.slice(-4)));
+}
+
+/** Put what differs before those names that several have. */
+function toldApart(names: string[], more: string[]): string[] {
+  return names.map((name, index) => {
+    const same = new Set(more.filter((_, other) => names[other] === name));
+    return same.size > 1 ? `${more[index]} · ${name}` : name;
+  });
+}
+
 /** Move heights down so that each two are `gap` apart at least. */
 export function spread(heights: readonly number[], gap: number): number[] {
   const order = [...heights.keys()].sort(

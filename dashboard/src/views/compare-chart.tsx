@@ -11,6 +11,7 @@ import {
   type CompareAxis,
   type Compared,
   DASHES,
+  namesOf,
   placeOf,
   spread,
 } from "../model/compared";
@@ -138,6 +139,7 @@ function Names({ compared, colors, drawn, seen, yRange }: NamesProps) {
     return TOP + (1 - Math.min(1, Math.max(0, share))) * (HEIGHT - TOP) - NAME_HEIGHT / 2;
   });
   const places = spread(heights, NAME_HEIGHT);
+  const names = namesOf(compared.map(({ job }) => job));
   return (
     <div class="names" aria-hidden="true">
       {inside.map((index, place) => (
@@ -146,7 +148,7 @@ function Names({ compared, colors, drawn, seen, yRange }: NamesProps) {
           class={`cut ${colors[index]}`}
           style={{ top: `${places[place]}px` }}
         >
-          {compared[index]?.job.name || compared[index]?.job.id}
+          {names[index]}
         </span>
       ))}
     </div>

@@ -1,7 +1,7 @@
 /** What several jobs came to, and the fields in which their specs differ. */
 
 import type { Job } from "../api/types";
-import { colorsOf, type Compared, DASHES, flopsAt } from "../model/compared";
+import { colorsOf, type Compared, DASHES, flopsAt, namesOf } from "../model/compared";
 import { differences } from "../model/differences";
 import { count, duration, exponent, fixed, memory, perplexity, short } from "../model/format";
 import { methodOf, tookSeconds } from "../model/job";
@@ -10,6 +10,7 @@ import { href } from "../router";
 
 export function Results({ compared }: { compared: Compared[] }) {
   const colors = colorsOf(compared.map(({ job }) => job));
+  const names = namesOf(compared.map(({ job }) => job));
   const scores = compared.map(({ job }) => job.progress.validation_perplexity ?? Infinity);
   const best = Math.min(...scores);
   return (
@@ -39,7 +40,7 @@ export function Results({ compared }: { compared: Compared[] }) {
                 <path d="M0 4h24" stroke-dasharray={DASHES[colors[index] ?? ""]?.join(" ")} />
               </svg>
               <a class="name" href={href(`jobs/${job.id}`)} data-view="job">
-                {job.name || job.id}
+                {names[index]}
               </a>
             </td>
             <td>
@@ -69,6 +70,7 @@ export function Results({ compared }: { compared: Compared[] }) {
 
 export function Differences({ jobs }: { jobs: Job[] }) {
   const found = differences(jobs.map((job) => job.spec));
+  const names = namesOf(jobs);
   return (
     <>
       <h2 class="section">Fields that differ</h2>
@@ -79,8 +81,8 @@ export function Differences({ jobs }: { jobs: Job[] }) {
           <thead>
             <tr>
               <th>Field</th>
-              {jobs.map((job) => (
-                <th key={job.id}>{job.name || job.id}</th>
+              {jobs.map((job, index) => (
+                <th key={job.id}>{names[index]}</th>
               ))}
             </tr>
           </thead>
