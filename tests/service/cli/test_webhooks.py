@@ -20,12 +20,12 @@ def webhook(relora: Relora, backends: Backends, receiver: Receiver) -> str:
 
 
 def sent(relora: Relora, webhook: str, *arguments: str) -> list[str]:
-    """The words of the one delivery, once it was tried."""
+    """The words of the one delivery, once it is listed and was tried."""
     give_up_at = time.monotonic() + 20
     while time.monotonic() < give_up_at:
-        _, row, *_ = relora("webhooks", "deliveries", webhook, *arguments).stdout.splitlines()
-        if row.split()[3] != "0":
-            return row.split()
+        _, *rows = relora("webhooks", "deliveries", webhook, *arguments).stdout.splitlines()
+        if rows and rows[0].split()[3] != "0":
+            return rows[0].split()
         time.sleep(0.05)
     raise AssertionError("waited in vain")
 
