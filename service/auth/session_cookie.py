@@ -17,22 +17,19 @@ def read(request: Request) -> str | None:
 
 def write(request: Request, response: Response, secret: str) -> None:
     """Make the browser send the key with its requests from now on."""
-    response.set_cookie(
-        _name(request),
-        secret,
-        path=None,
-        secure=_is_behind_tls(request),
-        httponly=True,
-        samesite="strict",
-    )
+    _set(request, response, secret)
 
 
 def delete(request: Request, response: Response) -> None:
     """Make the browser forget the key."""
+    _set(request, response, "", max_age=0)
+
+
+def _set(request: Request, response: Response, value: str, max_age: int | None = None) -> None:
     response.set_cookie(
         _name(request),
-        "",
-        max_age=0,
+        value,
+        max_age=max_age,
         path=None,
         secure=_is_behind_tls(request),
         httponly=True,
