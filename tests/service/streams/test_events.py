@@ -28,6 +28,20 @@ async def numbers(hub: EventHub, job: Job, *, after: int = 0, up_to: int) -> lis
     return heard
 
 
+@pytest.fixture
+def read_jobs(backends: Backends, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ids of the jobs whose events were read, once for each time."""
+    ids: list[str] = []
+    read = backends.store.events
+
+    def counted(job_id: str, *, after: int, limit: int) -> list[AnyJobEvent]:
+        ids.append(job_id)
+        return read(job_id, after=after, limit=limit)
+
+    monkeypatch.setattr(backends.store, "events", counted)
+    return ids
+
+
 def test_a_listener_hears_what_happens_while_it_listens(
     backends: Backends, running: Job, report: Report
 ) -> None:
@@ -119,65 +133,49 @@ def test_a_closed_hub_ends_its_streams(backends: Backends, running: Job) -> None
 
 
 def test_jobs_in_which_nothing_happens_are_looked_at_together(
-    backends: Backends, running: Job, report: Report, monkeypatch: pytest.MonkeyPatch
+    backends: Backends,
+    running: Job,
+    report: Report,
+    read_jobs: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    others = [backends.store.create(running.spec).id for _ in range(20)]
-    read: list[str] = []
+    others = [backends.store.create(running.spec) for _ in range(20)]
     looks: list[int] = []
-    events, newest_events = backends.store.events, backends.store.newest_events
+    newest_events = backends.store.newest_events
 
-    def counted(job_id: str, *, after: int, limit: int) -> list[AnyJobEvent]:
-        read.append(job_id)
-        return events(job_id, after=after, limit=limit)
-
-    def counted_looks(ids: list[str]) -> dict[str, int]:
+    def counted(ids: list[str]) -> dict[str, int]:
         looks.append(len(ids))
         return newest_events(ids)
 
-    monkeypatch.setattr(backends.store, "events", counted)
-    monkeypatch.setattr(backends.store, "newest_events", counted_looks)
-
-    async def idle(hub: EventHub, job_id: str) -> None:
-        async with aclosing(hub.listen(job_id, after=0, quiet_seconds=10)) as batches:
-            async for _ in batches:
-                pass
+    monkeypatch.setattr(backends.store, "newest_events", counted)
 
     async def scene() -> list[int | None]:
         hub = EventHub(backends.store, poll_seconds=0.01)
-        listeners = [asyncio.create_task(idle(hub, job_id)) for job_id in others]
+        idle = [asyncio.create_task(numbers(hub, job, up_to=1000)) for job in others]
         listener = asyncio.create_task(numbers(hub, running, after=4, up_to=5))
         while len(looks) < 20:
             await asyncio.sleep(0.01)
         await asyncio.to_thread(report, running, step_finished(2))
         heard = await asyncio.wait_for(listener, 10)
-        for each in listeners:
+        for each in idle:
             each.cancel()
         return heard
 
     assert asyncio.run(scene()) == [5]
     assert max(looks) == len(others) + 1
-    assert all(read.count(job_id) <= 2 for job_id in others)  # what there was, and nothing after it
+    assert all(read_jobs.count(job.id) <= 2 for job in others)  # what there was, and nothing after
 
 
 def test_nobody_reads_for_a_job_that_nobody_listens_to(
-    backends: Backends, running: Job, monkeypatch: pytest.MonkeyPatch
+    backends: Backends, running: Job, read_jobs: list[str]
 ) -> None:
-    looks: list[str] = []
-    read = backends.store.events
-
-    def counted(job_id: str, *, after: int, limit: int) -> list[AnyJobEvent]:
-        looks.append(job_id)
-        return read(job_id, after=after, limit=limit)
-
-    monkeypatch.setattr(backends.store, "events", counted)
-
     async def scene() -> int:
         hub = EventHub(backends.store, poll_seconds=0.01)
         await numbers(hub, running, up_to=4)
         await asyncio.sleep(0.05)
-        before = len(looks)
+        before = len(read_jobs)
         await asyncio.sleep(0.1)
-        return len(looks) - before
+        return len(read_jobs) - before
 
     assert asyncio.run(scene()) == 0
 
