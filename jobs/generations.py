@@ -110,7 +110,7 @@ class GenerationStore:
             .join(jobs, jobs.c.id == generations.c.job_id)
             .join(projects, projects.c.name == jobs.c.project)
             .where(_QUEUED)
-            .order_by(projects.c.last_generation_at, generations.c.id)
+            .order_by(projects.c.last_generation_turn, generations.c.id)
         )
         with self._reads.begin() as connection:
             waiting = connection.scalar(in_order.limit(1))
@@ -127,8 +127,10 @@ class GenerationStore:
             )
             if row is None:
                 return None
+            # A number, not a time: two claims may come within one tick of the clock.
+            turn = select(func.max(projects.c.last_generation_turn) + 1).scalar_subquery()
             taken = update(projects).where(projects.c.name == _project_of(row.job_id))
-            connection.execute(taken.values(last_generation_at=database_now()))
+            connection.execute(taken.values(last_generation_turn=turn))
         return Claim(_generation_from(row), row.attempt)
 
     def tell(self, claim: Claim, text: str) -> None:

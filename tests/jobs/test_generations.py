@@ -1,5 +1,6 @@
 """Generations and their claims, on both databases."""
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -7,7 +8,7 @@ from threading import Barrier
 
 import pytest
 from pydantic import ValidationError
-from sqlalchemy import delete
+from sqlalchemy import delete, literal
 
 from jobs.access.projects import ProjectStore
 from jobs.database.engine import open_engine
@@ -72,8 +73,14 @@ def test_they_are_taken_in_the_order_in_which_they_were_asked(
 
 
 def test_projects_take_turns_however_many_generations_one_has(
-    generations: GenerationStore, store: JobStore, projects: ProjectStore, spec: JobSpec
+    generations: GenerationStore,
+    store: JobStore,
+    projects: ProjectStore,
+    spec: JobSpec,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    now = time.time()  # one tick of the clock for all of them
+    monkeypatch.setattr("jobs.generations.database_now", lambda: literal(now))
     for name in ("loud", "quiet"):
         projects.create(NewProject(name=name))
     loud, quiet = (store.create(spec, project=name).id for name in ("loud", "quiet"))

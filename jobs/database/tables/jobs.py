@@ -35,7 +35,7 @@ projects = Table(
     Column("max_running_jobs", Integer),
     Column("max_gpus", Integer),
     Column("max_storage_bytes", BigInteger),
-    Column("last_generation_at", Float(53), nullable=False, server_default="0"),  # last claim
+    Column("last_generation_turn", BigInteger, nullable=False, server_default="0"),
     Column("gpu_seconds", Float(53), nullable=False, server_default="0"),  # of its deleted jobs
     Column("created_at", UtcDateTime, nullable=False),
 )
