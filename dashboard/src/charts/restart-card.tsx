@@ -76,7 +76,9 @@ export function RestartCard({ restart, loss, at }: RestartCardProps) {
               {fixed(report.angle, 0)}° <Unit>to those of the earlier cycles</Unit>
             </Fact>
           )}
-          <hr />
+        </dl>
+        <hr />
+        <dl>
           <Fact name="Merged">
             {fixed(merge.update_norm, 2)}{" "}
             <Unit>norm, {share(Number(merge.update_norm) / Number(merge.weight_norm))} of that of W</Unit>

@@ -157,19 +157,21 @@ function Editor({ schemas, first, recipes: known }: EditorProps) {
             value={text}
             onInput={(event) => write(event.currentTarget.value)}
           />
-          <ul class="problems" role="alert">
-            {unread && <li class="bad">{unread}</li>}
-            {errors.map(({ path, message }) => (
-              <li class="bad" key={path}>
-                <code>{path}</code> {message}
-              </li>
-            ))}
-            {checked?.estimated?.warnings?.map(({ path, message }) => (
-              <li key={path}>
-                <code>{path}</code> {message}
-              </li>
-            ))}
-          </ul>
+          <div role="alert">
+            <ul class="problems">
+              {unread && <li class="bad">{unread}</li>}
+              {errors.map(({ path, message }) => (
+                <li class="bad" key={path}>
+                  <code>{path}</code> {message}
+                </li>
+              ))}
+              {checked?.estimated?.warnings?.map(({ path, message }) => (
+                <li key={path}>
+                  <code>{path}</code> {message}
+                </li>
+              ))}
+            </ul>
+          </div>
           <Estimate estimated={checked?.estimated ?? null} />
         </div>
       </div>

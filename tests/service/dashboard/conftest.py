@@ -3,10 +3,8 @@
 A page of these tests fails its test if the browser reports an error or asks another host.
 """
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +22,6 @@ QUIET = (
     "--disable-sync",
     "--no-first-run",
 )
-PICTURES = Path(os.environ.get("SCREENSHOTS", "build/screenshots"))
 
 
 @pytest.fixture(scope="session")
@@ -86,17 +83,6 @@ def pages(chromium: "Browser", url: str) -> Iterator[Pages]:
     yield pages
     assert pages.errors == []
     assert pages.foreign == []
-
-
-@pytest.fixture
-def picture() -> Callable[["Page", str], None]:
-    """Keep a screenshot of a page, for people to look at."""
-
-    def keep(page: "Page", name: str) -> None:
-        PICTURES.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=PICTURES / f"{name}.png")
-
-    return keep
 
 
 def wait_for_count(page: "Page", selector: str, count: int) -> None:

@@ -1,21 +1,17 @@
 """Several jobs beside each other, in a browser."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobs.backends import Backends
 from tests.service.dashboard.conftest import Pages, wait_for_count
+from tests.service.dashboard.looks import look
 from tests.service.dashboard.scene import spec_of, train
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
 
 
 def test_jobs_that_are_chosen_share_a_chart_and_a_table(
     pages: Pages,
     backends: Backends,
     document: dict[str, Any],
-    picture: Callable[["Page", str], None],
 ) -> None:
     methods = {"full": {"name": "full"}, "lora": {"name": "lora", "rank": 8}}
     for name, method in methods.items():
@@ -33,7 +29,7 @@ def test_jobs_that_are_chosen_share_a_chart_and_a_table(
         assert "method.rank" in differing
         assert "method.reset_every" in differing
         assert "training.steps" not in differing
-        picture(page, "compare-light")
+        look(page, "compare")
         page.get_by_role("button", name="Tokens").click()
         page.reload()
         page.wait_for_selector("[aria-label='Training loss of 3 jobs by tokens']")

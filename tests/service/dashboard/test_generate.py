@@ -1,10 +1,6 @@
 """Text from a checkpoint of a job, in a browser, with a generator that the test plays."""
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-import pytest
 
 from jobs.backends import Backends
 from jobs.generations import Claim
@@ -12,12 +8,8 @@ from jobs.schemas.generations import GeneratedText
 from jobs.schemas.job import Job
 from jobs.schemas.status import JobError
 from tests.service.dashboard.conftest import Pages
+from tests.service.dashboard.looks import look
 from tests.service.files import AddFile
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
-
-Picture = Callable[["Page", str], None]
 
 
 def claim(backends: Backends) -> Claim:
@@ -29,12 +21,11 @@ def claim(backends: Backends) -> Claim:
     raise AssertionError("nothing was asked")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_text_appears_as_it_comes(
-    pages: Pages, backends: Backends, running: Job, add_file: AddFile, picture: Picture, theme: str
+    pages: Pages, backends: Backends, running: Job, add_file: AddFile
 ) -> None:
     add_file("final/config.json", b"{}")
-    with pages.open(f"/jobs/{running.id}?tab=generate", theme=theme) as page:
+    with pages.open(f"/jobs/{running.id}?tab=generate") as page:
         page.get_by_label("Prompt").fill("In the beginning")
         page.get_by_label("New tokens").fill("8")
         page.get_by_role("button", name="Generate").click()
@@ -43,7 +34,7 @@ def test_a_text_appears_as_it_comes(
         page.wait_for_selector("text=waits for the generator")
         backends.generations.tell(claimed, " was the")
         page.wait_for_selector(".text:has-text('In the beginning was the')")
-        picture(page, f"job-generate-{theme}")
+        look(page, "job-generate")
         text = GeneratedText(
             text=" was the word", prompt_tokens=3, new_tokens=3, finish_reason="end_of_text"
         )

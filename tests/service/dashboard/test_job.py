@@ -1,8 +1,7 @@
 """The page of one job, in a browser."""
 
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -11,13 +10,9 @@ from jobs.schemas.job import Job
 from jobs.schemas.status import JobStatus, RequestedAction
 from tests.fixtures.reports import step_finished
 from tests.service.dashboard.conftest import Pages, wait_for_count
+from tests.service.dashboard.looks import look
 from tests.service.dashboard.scene import events_of, spec_of, train
 from tests.service.files import AddFile
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
-
-Picture = Callable[["Page", str], None]
 
 
 @pytest.fixture
@@ -26,11 +21,8 @@ def trained(backends: Backends, document: dict[str, Any]) -> Job:
     return train(backends, spec_of("llama-relora", document), until=420)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_charts_show_the_restarts_and_what_each_did(
-    pages: Pages, trained: Job, picture: Picture, theme: str
-) -> None:
-    with pages.open(f"/jobs/{trained.id}", theme=theme) as page:
+def test_the_charts_show_the_restarts_and_what_each_did(pages: Pages, trained: Job) -> None:
+    with pages.open(f"/jobs/{trained.id}") as page:
         wait_for_count(page, ".track canvas", 4)
         assert page.locator("h3").all_inner_texts() == [
             "Loss nats",
@@ -38,13 +30,13 @@ def test_the_charts_show_the_restarts_and_what_each_did(
             "Gradient norm before clipping",
             "Pace tokens/s",
         ]
-        picture(page, f"job-{theme}")
+        look(page, "job")
         page.get_by_role("button", name="Restart 2, step 300").hover()
         card = page.locator(".restart-card").inner_text()
         assert "1.60" in card  # the norm of the merged update
         assert "10.0%" in card  # of the state was kept
         assert "+9.0" in card  # the effective rank that was gained
-        picture(page, f"job-restart-{theme}")
+        look(page, "job-restart")
 
 
 def test_a_profile_of_the_next_steps_is_asked_for(
@@ -99,14 +91,14 @@ def test_the_axis_is_steps_tokens_or_time(pages: Pages, trained: Job) -> None:
 
 
 def test_a_pause_says_what_it_does_and_is_done(
-    pages: Pages, backends: Backends, trained: Job, picture: Picture
+    pages: Pages, backends: Backends, trained: Job
 ) -> None:
     with pages.open(f"/jobs/{trained.id}", theme="dark") as page:
         page.click("text=Pause")
         dialog = page.locator("dialog")
         assert "saves a checkpoint" in dialog.inner_text()
         assert page.evaluate("document.activeElement.textContent") == "Keep as it is"
-        picture(page, "job-pause-dark")
+        look(page, "job-pause")
         page.keyboard.press("Escape")
         wait_for_count(page, "dialog", 0)
         assert backends.store.get(trained.id).requested_action is None
@@ -127,7 +119,7 @@ def test_a_deleted_job_is_gone(pages: Pages, backends: Backends, trained: Job) -
 
 @pytest.mark.parametrize("tab", ["events", "log", "files", "spec", "attempts", "estimate"])
 def test_each_tab_shows_its_part(
-    pages: Pages, backends: Backends, running: Job, add_file: AddFile, picture: Picture, tab: str
+    pages: Pages, backends: Backends, running: Job, add_file: AddFile, tab: str
 ) -> None:
     backends.attempts.append(running.id, 1, [(2, step_finished(2))])
     backends.logs.append(running.id, 1, 0, b"step 1 loss 4.0\nrestart 1\n")
@@ -142,7 +134,7 @@ def test_each_tab_shows_its_part(
     }
     with pages.open(f"/jobs/{running.id}?tab={tab}") as page:
         page.wait_for_selector(f".page >> text={shown[tab]}")
-        picture(page, f"job-{tab}-light")
+        look(page, f"job-{tab}")
 
 
 def test_a_file_is_downloaded(pages: Pages, running: Job, add_file: AddFile) -> None:

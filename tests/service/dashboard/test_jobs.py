@@ -1,28 +1,20 @@
 """The page of all jobs, in a browser."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
-import pytest
+from typing import Any
 
 from jobs.backends import Backends
 from jobs.schemas.job import JobSpec
 from tests.fixtures.reports import step_finished
 from tests.service.dashboard.conftest import Pages, wait_for_count
+from tests.service.dashboard.looks import look
 from tests.service.dashboard.scene import claim, make_scene, spec_of
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
 
-Picture = Callable[["Page", str], None]
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_each_status_has_its_row(
-    pages: Pages, backends: Backends, document: dict[str, Any], picture: Picture, theme: str
+    pages: Pages, backends: Backends, document: dict[str, Any]
 ) -> None:
     jobs = make_scene(backends, document)
-    with pages.open(theme=theme) as page:
+    with pages.open() as page:
         page.wait_for_selector("table.jobs .spark path")
         rows = page.locator("tbody tr")
         assert rows.count() == len(jobs)
@@ -33,7 +25,7 @@ def test_each_status_has_its_row(
         assert "First in the queue" in page.inner_text("tbody")
         assert "diverged after 3 rewinds" in page.inner_text("tbody")
         assert page.locator("tr:has-text('llama-relora-r64') .progress i").count() == 5
-        picture(page, f"jobs-{theme}")
+        look(page, "jobs")
 
 
 def test_a_row_changes_by_itself(
@@ -66,31 +58,27 @@ def test_filters_are_part_of_the_address(
         assert page.locator("tbody tr").count() == 1
 
 
-def test_an_empty_server_runs_the_demo_by_one_click(
-    pages: Pages, backends: Backends, picture: Picture
-) -> None:
+def test_an_empty_server_runs_the_demo_by_one_click(pages: Pages, backends: Backends) -> None:
     with pages.open() as page:
         page.wait_for_selector("text=Nothing has been trained here yet")
-        picture(page, "jobs-empty-light")
+        look(page, "jobs-empty")
         page.click("text=Run the demo job")
         page.wait_for_url("**/jobs/job_*")
     (job,) = backends.store.list()
     assert job.spec.method.name == "relora"
 
 
-def test_a_phone_shows_cards(
-    pages: Pages, backends: Backends, document: dict[str, Any], picture: Picture
-) -> None:
+def test_a_phone_shows_cards(pages: Pages, backends: Backends, document: dict[str, Any]) -> None:
     make_scene(backends, document)
     with pages.open(width=390, theme="dark") as page:
         page.wait_for_selector(".cards .spark path")
         assert page.locator(".cards li").count() == 7
         assert page.evaluate("document.documentElement.scrollWidth") == 390
-        picture(page, "jobs-phone-dark")
+        look(page, "jobs-phone")
 
 
 def test_an_outage_is_told_and_ends_by_itself(
-    pages: Pages, backends: Backends, document: dict[str, Any], picture: Picture
+    pages: Pages, backends: Backends, document: dict[str, Any]
 ) -> None:
     backends.store.create(JobSpec.model_validate(document))
     with pages.open() as page:
@@ -98,6 +86,6 @@ def test_an_outage_is_told_and_ends_by_itself(
         page.context.set_offline(True)
         page.wait_for_selector(".offline")
         assert page.locator("tbody tr").count() == 1  # what was known stays
-        picture(page, "jobs-offline-light")
+        look(page, "jobs-offline")
         page.context.set_offline(False)
         page.wait_for_selector(".offline", state="detached")

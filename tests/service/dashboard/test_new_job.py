@@ -1,25 +1,20 @@
 """The form of a new job, in a browser."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobs.backends import Backends
 from jobs.schemas.datasets import DatasetStatus
 from tests.service.dashboard.conftest import Pages
+from tests.service.dashboard.looks import look
 from tests.service.dashboard.scene import spec_of
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
 
-
-def test_a_job_is_submitted_from_the_form(
-    pages: Pages, backends: Backends, picture: Callable[["Page", str], None]
-) -> None:
+def test_a_job_is_submitted_from_the_form(pages: Pages, backends: Backends) -> None:
     with pages.open("/new") as page:
         page.wait_for_selector("text=Would be accepted")
         page.wait_for_selector("text=Full rank")
-        picture(page, "new-light")
+        look(page, "new")
         page.fill("[name='name']", "from-the-form")
         page.fill("[name='method.rank']", "24")
         assert "rank: 24" in page.input_value("textarea")
@@ -30,15 +25,13 @@ def test_a_job_is_submitted_from_the_form(
     assert job.spec.method.model_dump()["rank"] == 24
 
 
-def test_a_wrong_field_is_told_beside_it_and_cannot_be_submitted(
-    pages: Pages, picture: Callable[["Page", str], None]
-) -> None:
+def test_a_wrong_field_is_told_beside_it_and_cannot_be_submitted(pages: Pages) -> None:
     with pages.open("/new", theme="dark") as page:
         page.wait_for_selector("text=Would be accepted")
         page.fill("[name='method.rank']", "0")
         page.wait_for_selector(".row .bad >> text=must be at least 1")
         assert page.get_by_role("button", name="Submit").is_disabled()
-        picture(page, "new-invalid-dark")
+        look(page, "new-invalid")
         page.fill("[name='method.rank']", "16")
         page.wait_for_selector("text=Would be accepted")
 
@@ -75,7 +68,7 @@ def test_the_spec_of_a_job_is_the_start_of_another(
 
 
 def test_a_data_set_that_is_dropped_is_uploaded_and_trained_on(
-    pages: Pages, backends: Backends, picture: Callable[["Page", str], None]
+    pages: Pages, backends: Backends
 ) -> None:
     text = '{"text": "In the beginning"}\n' * 400_000  # in two parts
     with pages.open("/new") as page:
@@ -90,7 +83,7 @@ def test_a_data_set_that_is_dropped_is_uploaded_and_trained_on(
         )
         page.dispatch_event(".drop", "drop", {"dataTransfer": dropped})
         page.wait_for_selector("text=words.jsonl is uploaded")
-        picture(page, "new-dropped-light")
+        look(page, "new-dropped")
         (dataset,) = backends.datasets.list("default", limit=2)
         assert f"uri: {dataset.uri}" in page.input_value("textarea")
         page.wait_for_selector("text=Would be accepted")

@@ -1,6 +1,5 @@
 """The project, in a browser: what it used, its keys, webhooks and secrets."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from jobs.schemas.projects import ProjectChanges, Quotas
 from jobs.schemas.status import JobStatus
 from jobs.settings import Settings
 from tests.service.dashboard.conftest import Pages, wait_for_count
+from tests.service.dashboard.looks import look
 from tests.service.dashboard.scene import WORKER, spec_of
 from tests.service.keys import bearing, make_key
 from tests.service.receiver import SIGNING_SECRET, Receiver
@@ -43,7 +43,6 @@ def test_what_the_project_used_is_shown_beside_its_quotas(
     pages: Pages,
     backends: Backends,
     document: dict[str, Any],
-    picture: Callable[["Page", str], None],
 ) -> None:
     backends.projects.change("default", ProjectChanges(quotas=Quotas(gpus=8, queued_jobs=50)))
     job = backends.store.create(spec_of("hungry", document, resources={"gpus": 2}))
@@ -58,7 +57,7 @@ def test_what_the_project_used_is_shown_beside_its_quotas(
         row = page.locator("tr", has_text="hungry").inner_text().split()
         assert row == ["hungry", "1", "2.00", "100%"]
         assert page.locator("tr", has_text="GPUs").first.inner_text().split() == ["GPUs", "0", "8"]
-        picture(page, "project-light")
+        look(page, "project")
 
 
 def test_a_key_is_made_shown_once_and_revoked(pages: Pages, backends: Backends, url: str) -> None:

@@ -1,19 +1,13 @@
 """The ranks of a job's update, in a browser."""
 
 import json
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
-import pytest
+from typing import Any
 
 from jobs.schemas.job import Job
 from tests.service.dashboard.conftest import Pages, wait_for_count
+from tests.service.dashboard.looks import look
 from tests.service.files import AddFile
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
-
-Picture = Callable[["Page", str], None]
 PROJECTIONS = ("self_attn.q_proj", "self_attn.v_proj", "mlp.down_proj")
 BLOCKS, RANK, SIZE = 8, 16, 64
 
@@ -50,12 +44,11 @@ def report() -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_each_restart_has_a_map_of_all_layers_and_a_line_of_singular_values(
-    pages: Pages, running: Job, add_file: AddFile, picture: Picture, theme: str
+    pages: Pages, running: Job, add_file: AddFile
 ) -> None:
     add_file("reports/spectrum.json", json.dumps(report()).encode())
-    with pages.open(f"/jobs/{running.id}?tab=ranks", theme=theme) as page:
+    with pages.open(f"/jobs/{running.id}?tab=ranks") as page:
         wait_for_count(page, ".map", 3)
         assert page.locator(".map").first.locator("tbody td").count() == BLOCKS * len(PROJECTIONS)
         means = page.locator("section table").inner_text()
@@ -65,7 +58,7 @@ def test_each_restart_has_a_map_of_all_layers_and_a_line_of_singular_values(
         name = "model.layers.5.self_attn.v_proj"
         page.wait_for_selector(f"[aria-label='Singular values of the update of {name}']")
         assert page.get_by_label("Layer", exact=True).input_value() == name
-        picture(page, f"job-ranks-{theme}")
+        look(page, "job-ranks")
 
 
 def test_a_job_without_a_report_says_when_it_comes(pages: Pages, running: Job) -> None:

@@ -1,8 +1,7 @@
 """Sign in with an API key, in a browser."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -12,12 +11,10 @@ from jobs.schemas.keys import Scope
 from jobs.schemas.status import JobStatus
 from jobs.settings import Settings
 from tests.service.dashboard.conftest import Pages
+from tests.service.dashboard.looks import look
 from tests.service.keys import make_key
 from tests.service.receiver import Receiver
 from tests.service.serving import serving
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
 
 
 @pytest.fixture
@@ -32,7 +29,6 @@ def test_a_key_opens_its_project_alone(
     pages: Pages,
     backends: Backends,
     document: dict[str, Any],
-    picture: Callable[["Page", str], None],
 ) -> None:
     mine, other = make_key(backends), make_key(backends, project="other")
     backends.store.create(JobSpec.model_validate({**document, "name": "mine"}))
@@ -42,7 +38,7 @@ def test_a_key_opens_its_project_alone(
         page.fill("#key", "rlk_wrong")
         page.keyboard.press("Enter")
         page.wait_for_selector(".refusal:not(:empty)")
-        picture(page, "sign-in-refused-dark")
+        look(page, "sign-in-refused")
         for key, shown, hidden in ((mine, "mine", "theirs"), (other, "theirs", "mine")):
             page.fill("#key", key.key)
             page.click("button:has-text('Sign in')")

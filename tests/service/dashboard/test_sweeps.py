@@ -1,17 +1,14 @@
 """A sweep with its grid and its curves, in a browser."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 
 from jobs.backends import Backends
 from jobs.store.jobs import JobStore
 from tests.service.dashboard.conftest import Pages, wait_for_count
+from tests.service.dashboard.looks import look
 from tests.service.dashboard.scene import events_of
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
 
 
 def test_a_sweep_is_its_grid_and_a_comparison_of_its_jobs(
@@ -19,7 +16,6 @@ def test_a_sweep_is_its_grid_and_a_comparison_of_its_jobs(
     http: httpx.Client,
     backends: Backends,
     document: dict[str, Any],
-    picture: Callable[["Page", str], None],
 ) -> None:
     base = {
         **document,
@@ -38,7 +34,7 @@ def test_a_sweep_is_its_grid_and_a_comparison_of_its_jobs(
         table = page.locator("table[aria-label=Grid]")
         assert table.locator("th").first.inner_text() == "rank"
         assert "best" in table.locator("tbody tr").last.inner_text()
-        picture(page, "sweep-light")
+        look(page, "sweep")
 
 
 def train(backends: Backends, store: JobStore, job_id: str, *, until: int) -> None:

@@ -1,23 +1,19 @@
 """Workers and the queue, in a browser."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobs.backends import Backends
 from jobs.schemas.workers import Gpu, Registration
 from tests.service.dashboard.conftest import Pages
+from tests.service.dashboard.looks import look
 from tests.service.dashboard.scene import WORKER, spec_of
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
 
 
 def test_what_runs_where_and_who_waits_why(
     pages: Pages,
     backends: Backends,
     document: dict[str, Any],
-    picture: Callable[["Page", str], None],
 ) -> None:
     gpus = (Gpu(name="NVIDIA H100 80GB HBM3", memory_bytes=85 << 30),) * 4
     worker = Registration(
@@ -34,4 +30,4 @@ def test_what_runs_where_and_who_waits_why(
         queue = page.locator("table").nth(1).inner_text()
         assert "For the next worker that is free" in queue
         assert "10 GPUs" in queue
-        picture(page, "workers-light")
+        look(page, "workers")
