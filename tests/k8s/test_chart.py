@@ -1,0 +1,144 @@
+"""The Helm chart gives the same objects as kustomize."""
+
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.fixtures.manifests import (
+    K8S,
+    ROOT,
+    Manifest,
+    container,
+    of_kind,
+    render,
+    targets,
+    template,
+    workloads,
+)
+
+
+def test_the_chart_passes_the_strict_lint(helm: str) -> None:
+    result = subprocess.run([helm, "lint", "--strict", K8S], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize(
+    ("overlay", "options"),
+    [
+        pytest.param({"resources": ["../../base"]}, [], id="as it is"),
+        pytest.param({"resources": ["../gpu"]}, ["gpu.enabled=true"], id="gpu"),
+        *(
+            pytest.param(
+                {"resources": ["../../base"], "components": [f"../../components/{name}"]},
+                [f"components.{name}=true"],
+                id=name,
+            )
+            for name in ("ingress", "monitoring", "on-demand")
+        ),
+        pytest.param(
+            {
+                "resources": ["../../base"],
+                "images": [{"name": "relora-server", "newName": "r.example/s", "newTag": "1"}],
+                "replicas": [{"name": "relora-worker", "count": 4}],
+                "configMapGenerator": [
+                    {
+                        "name": "relora-config",
+                        "namespace": "relora",
+                        "behavior": "merge",
+                        "literals": [
+                            "RELORA_STORAGE_URL=s3://my-bucket/relora",
+                            "RELORA_MAX_PRIORITY=7",
+                        ],
+                    }
+                ],
+            },
+            [
+                "images.relora-server.name=r.example/s",
+                "images.relora-server.tag=1",
+                "replicas.relora-worker=4",
+                "config.RELORA_STORAGE_URL=s3://my-bucket/relora",
+                "config.RELORA_MAX_PRIORITY=7",
+            ],
+            id="images, replicas and settings",
+        ),
+    ],
+)
+def test_equal_settings_give_equal_objects_from_helm_and_kustomize(
+    helm: str, kubectl: str, tmp_path: Path, overlay: Manifest, options: list[str]
+) -> None:
+    shutil.copytree(K8S, tmp_path / "k8s")
+    mine = tmp_path / "k8s/overlays/mine"
+    mine.mkdir()
+    (mine / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+    chosen = [part for option in options for part in ("--set", option)]
+    assert comparable(template(helm, *chosen)) == comparable(render(kubectl, mine))
+
+
+def test_the_chart_names_the_database_and_patches_any_object(helm: str, tmp_path: Path) -> None:
+    values: dict[str, Any] = {
+        "database": {"to": [{"ipBlock": {"cidr": "10.20.30.0/24"}}]},
+        "components": {"ingress": True},
+        "patches": {
+            "Ingress/relora-api": {"spec": {"ingressClassName": "traefik"}},
+            "Deployment/relora-worker": {
+                "spec": {
+                    "template": {
+                        "spec": {
+                            "containers": [
+                                {"name": "worker", "resources": {"requests": {"cpu": "4"}}}
+                            ]
+                        }
+                    }
+                }
+            },
+        },
+    }
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
+    manifests = template(helm, "--values", str(tmp_path / "values.yaml"))
+    assert targets(manifests, "relora-database") == values["database"]["to"]
+    (ingress,) = of_kind(manifests, "Ingress")
+    assert ingress["spec"]["ingressClassName"] == "traefik"
+    worker = container(workloads(manifests)["relora-worker"])
+    assert worker["resources"]["requests"]["cpu"] == "4"
+    assert worker["resources"]["requests"]["memory"] == "4Gi"
+    assert worker["args"][0] == "celery"
+
+
+def test_the_chart_has_the_version_of_the_project() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    chart = yaml.safe_load((K8S / "Chart.yaml").read_text())
+    assert (chart["version"], chart["appVersion"]) == (version, version)
+
+
+def comparable(manifests: list[Manifest]) -> dict[tuple[str, str], Any]:
+    """Return the objects by kind and name, without order in lists and the hash of the settings.
+
+    The namespace itself is left out, because Helm makes it.
+    """
+    found = {
+        (manifest["kind"], _without_hash(manifest["metadata"]["name"])): _unordered(manifest)
+        for manifest in manifests
+        if manifest["kind"] != "Namespace"
+    }
+    assert len(found) == len(manifests) - len(of_kind(manifests, "Namespace"))
+    return found
+
+
+def _unordered(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _unordered(part) for key, part in value.items()}
+    if isinstance(value, list):
+        parts = [_unordered(part) for part in value]
+        named = all(isinstance(part, dict) and "name" in part for part in parts)
+        return sorted(parts, key=lambda part: str(part["name"])) if named else parts
+    return _without_hash(value) if isinstance(value, str) else value
+
+
+def _without_hash(name: str) -> str:
+    return re.sub(r"^relora-config-\w{10}$", "relora-config", name)
