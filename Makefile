@@ -51,7 +51,7 @@ audit: | $(BIN)/python ## Look for known vulnerabilities in the versions of cons
 requirements: | $(BIN)/python ## Pin and hash anew what the images install, after a change of constraints.txt or pyproject.toml.
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet 'uv>=0.13'
 	echo setuptools | $(PIN_AND_HASH) --output-file requirements/build.txt -
-	echo torch | $(PIN_AND_HASH) --output-file requirements/torch.txt -
+	echo torch | $(PIN_AND_HASH) $(if $(TORCH_INDEX),--index $(TORCH_INDEX)) --output-file requirements/torch.txt -
 	$(PIN_AND_HASH) --extra server --output-file requirements/server.txt pyproject.toml
 	echo torch | $(PIN_AND_HASH) --excludes /dev/stdin --output-file requirements/worker.txt pyproject.toml \
 		--extra worker --extra quantization --extra sensors --extra trackers --extra vision

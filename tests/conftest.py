@@ -7,8 +7,10 @@ import sys
 pytest_plugins = [
     "tests.fixtures.tiers",
     "tests.fixtures.cgroups",
+    "tests.fixtures.containers",
     "tests.fixtures.databases",
     "tests.fixtures.disks",
+    "tests.fixtures.manifests",
     "tests.fixtures.openapi",
     "tests.fixtures.servers",
 ]
