@@ -1,6 +1,8 @@
 """FSDP2 and DDP in a process group of one rank, over NCCL or gloo: layouts, gathers, a restart."""
 
 from collections.abc import Iterable
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,10 +15,12 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from benchmarks.first_gpu.part import PartFailed, Results, Setting
 from benchmarks.first_gpu.runs import sizes
 from relora_core.distributed.dtensor import full_tensor
-from relora_core.lowrank.inject import inject, low_rank_layers
+from relora_core.distributed.world import World
+from relora_core.lowrank.inject import inject
 from relora_core.lowrank.restart import merge, reinitialize
 from relora_core.models.attention import one_sequence_a_row
-from relora_core.models.parallelize import Replicated, Sharded, compiled_parts
+from relora_core.models.meta_parameters import parameters_on_meta
+from relora_core.models.parallelize import Parallelism, Replicated, Sharded, compiled_parts
 from relora_core.spec import LowRank
 
 STEPS, RESTART = 8, 5
@@ -95,19 +99,19 @@ def _placed(
 ) -> tuple[PreTrainedModel, nn.Module]:
     """Return the model on its device and what to call, which averages the gradients."""
 
-    def plain() -> PreTrainedModel:
+    def plain(*, weights: bool = True) -> PreTrainedModel:
         torch.manual_seed(0)
         config = AutoConfig.for_model(
             "llama", **sizes(setting), num_hidden_layers=2, vocab_size=VOCABULARY, use_cache=False
         )
-        return AutoModelForCausalLM.from_config(config)
+        with nullcontext() if weights else parameters_on_meta():
+            return AutoModelForCausalLM.from_config(config)
 
-    model = plain()
-    inject(model, LowRank(rank=4, frozen_dtype=dtype))
-    for name, layer in low_rank_layers(model):
-        layer.reinitialize(seed=0, restart=0, name=name)
+    parallelism: Parallelism = Replicated(device)
     if layout == "fsdp":
-        sharded = Sharded(init_device_mesh(device.type, (1,)), plain).apply(model)
-        return sharded, sharded
-    placed = Replicated(device).apply(model)
-    return placed, DistributedDataParallel(placed)
+        mesh = init_device_mesh(device.type, (1,))
+        parallelism = Sharded(World(0, 1, device), mesh, partial(plain, weights=False))
+    low_rank = partial(inject, method=LowRank(rank=4, frozen_dtype=dtype))
+    model = parallelism.rebuild_with(parallelism.apply(plain()), low_rank)
+    reinitialize(model, step=0, restart=0, seed=0)
+    return model, model if parallelism.shards else DistributedDataParallel(model)

@@ -19,20 +19,21 @@ from typing import Any
 
 import torch
 from pydantic import TypeAdapter
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from relora_core.checkpoint.compatibility import Identity
 from relora_core.checkpoint.manifest import verify, write_manifest
+from relora_core.checkpoint.saved_tensors import SavedTensors
 from relora_core.data.fingerprints import DataFingerprints
-from relora_core.distributed.dtensor import distribute_like, from_local
+from relora_core.distributed.dtensor import from_local, local_rows, to_local
 from relora_core.distributed.world import SINGLE_PROCESS, World
 from relora_core.errors import CheckpointError
 from relora_core.events import CheckpointDeleted, CheckpointSaved, Emit, Warned
 from relora_core.files import delete_folder, new_folder
 from relora_core.lowrank.cycle import RestartHistory
-from relora_core.lowrank.inject import prepare_frozen, residuals
+from relora_core.lowrank.inject import low_rank_layers, prepare_frozen, residual_name, residuals
 from relora_core.lowrank.spectrum import UpdateSpectrum
 from relora_core.spec import CheckpointSpec
 from relora_core.state import Counters, TrainState
@@ -60,15 +61,15 @@ class Checkpoint:
     counters: Counters
 
     def load_model(self, model: nn.Module) -> None:
-        """Load the weights into an unsharded model with the layers of the checkpoint's phase."""
-        _load_model(model, self._tensors("model"))
+        """Load the weights into a model with the layers of the checkpoint's phase.
+
+        If the model is sharded, each rank reads its rows.
+        """
+        _load_model(model, SavedTensors(self.folder, "model"))
 
     def load_beside_model(self, state: TrainState) -> None:
-        """Load everything except the weights: optimizer state, report data and counters.
-
-        The weights are already loaded, and the model may be sharded by now.
-        """
-        _load_optimizer(state, self._tensors("optimizer"))
+        """Load everything except the weights: optimizer state, report data and counters."""
+        _load_optimizer(state, SavedTensors(self.folder, "optimizer"))
         state.reference = self._tensors("reference")
         state.spectra = _SPECTRA.validate_json((self.folder / _SPECTRA_FILE).read_bytes())
         state.directions = self._tensors("directions")
@@ -78,10 +79,8 @@ class Checkpoint:
         state.counters = self.counters
 
     def _tensors(self, kind: str) -> dict[str, Tensor]:
-        tensors: dict[str, Tensor] = {}
-        for file in sorted(self.folder.glob(f"{kind}-*.safetensors")):
-            tensors.update(load_file(file))
-        return tensors
+        tensors = SavedTensors(self.folder, kind)
+        return {name: tensors.read(name) for name in tensors}
 
 
 class Checkpoints:
@@ -297,21 +296,33 @@ def _residuals(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 @torch.no_grad()
-def _load_model(model: nn.Module, tensors: dict[str, Tensor]) -> None:
+def _load_model(model: nn.Module, tensors: SavedTensors) -> None:
     for name, tensor in _weights(model):
-        tensor.copy_(_saved(name, tensor, tensors))
-    for name, layer, residual in residuals(model):
-        layer.frozen.residual = _saved(name, residual, tensors)
+        to_local(tensor).copy_(
+            _saved(name, tensors, shape=tensor.shape, dtype=tensor.dtype, rows=local_rows(tensor))
+        )
+    for name, layer in low_rank_layers(model):
+        dtype, shape = layer.frozen.stored_type.residual_dtype, layer.frozen.shape
+        if dtype is not None:
+            layer.frozen.residual = _saved(
+                residual_name(name),
+                tensors,
+                shape=shape,
+                dtype=dtype,
+                rows=local_rows(layer.lora_b),
+            )
     prepare_frozen(model)
 
 
-def _saved(name: str, like: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
-    saved = tensors.get(name)
-    if saved is None or (saved.shape, saved.dtype) != (like.shape, like.dtype):
-        raise CheckpointError(
-            f"the checkpoint has no {name} of shape {tuple(like.shape)} and {like.dtype}"
-        )
-    return saved
+def _saved(
+    name: str, tensors: SavedTensors, *, shape: torch.Size, dtype: torch.dtype, rows: slice
+) -> Tensor:
+    """Return these rows of a saved tensor, which has this shape and type as a whole."""
+    if name in tensors and tensors.shape(name) == shape:
+        saved = tensors.read(name, rows)
+        if saved.dtype == dtype:
+            return saved
+    raise CheckpointError(f"the checkpoint has no {name} of shape {tuple(shape)} and {dtype}")
 
 
 def _optimizer_tensors(state: TrainState) -> Iterator[tuple[str, Tensor]]:
@@ -325,18 +336,19 @@ def _optimizer_tensors(state: TrainState) -> Iterator[tuple[str, Tensor]]:
                 yield f"{name}/{key}/number", torch.tensor(value, dtype=dtype)
 
 
-def _load_optimizer(state: TrainState, tensors: dict[str, Tensor]) -> None:
+def _load_optimizer(state: TrainState, tensors: SavedTensors) -> None:
     parameters = dict(state.model.named_parameters())
-    for path, tensor in tensors.items():
+    for path in tensors:
         name, key, *number = path.split("/")
         parameter = parameters[name]
         state.optimizer.state[parameter][key] = (
-            tensor.item() if number else _laid(tensor, parameter)
+            tensors.read(path).item() if number else _state(path, tensors, parameter)
         )
 
 
-def _laid(tensor: Tensor, parameter: Tensor) -> Tensor:
-    """Shard a tensor as its parameter. One of another shape is no moment and is not sharded."""
-    if tensor.shape == parameter.shape:
-        return distribute_like(tensor, like=parameter)
-    return tensor.to(parameter.device)
+def _state(path: str, tensors: SavedTensors, parameter: Tensor) -> Tensor:
+    """Read a tensor, sharded as its parameter if it has its shape. Otherwise it is no moment."""
+    if tensors.shape(path) != parameter.shape:
+        return tensors.read(path).to(parameter.device)
+    rows = tensors.read(path, local_rows(parameter)).to(parameter.device)
+    return from_local(rows, like=parameter)

@@ -8,7 +8,10 @@ so the same code runs on one device, under DDP and under FSDP2.
 import torch
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
-from torch.distributed.tensor import DTensor, Partial, Shard, distribute_tensor
+from torch.distributed.tensor import DTensor, Partial, distribute_tensor
+from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+
+WHOLE = slice(None)  # of the rows of a tensor
 
 
 def is_sharded(tensor: Tensor) -> bool:
@@ -18,6 +21,16 @@ def is_sharded(tensor: Tensor) -> bool:
 def to_local(tensor: Tensor) -> Tensor:
     """Return the rows of this rank without a copy, so that writing to them changes the tensor."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def local_rows(tensor: Tensor) -> slice:
+    """Return which rows of the whole tensor this rank holds."""
+    if not isinstance(tensor, DTensor):
+        return WHOLE
+    (count, *_), (first, *_) = compute_local_shape_and_global_offset(
+        tensor.shape, tensor.device_mesh, tensor.placements
+    )
+    return slice(first, first + count)
 
 
 def full_tensor(tensor: Tensor) -> Tensor:
@@ -37,7 +50,12 @@ def from_local(rows: Tensor, like: Tensor) -> Tensor:
     stride = torch.empty(shape, device="meta").stride()
     rows = rows.to(like.device).contiguous()
     return DTensor.from_local(
-        rows, like.device_mesh, [Shard(0)], run_check=False, shape=torch.Size(shape), stride=stride
+        rows,
+        like.device_mesh,
+        like.placements,
+        run_check=False,
+        shape=torch.Size(shape),
+        stride=stride,
     )
 
 
@@ -54,7 +72,8 @@ def sum_over_shards(values: Tensor, like: Tensor) -> Tensor:
     """Sum `values` over the ranks if `like` is sharded: each rank has the values of its rows."""
     if not isinstance(like, DTensor):
         return values
-    parts = DTensor.from_local(values.to(like.device), like.device_mesh, [Partial()])
+    summed = [Partial() if each.is_shard() else each for each in like.placements]
+    parts = DTensor.from_local(values.to(like.device), like.device_mesh, summed)
     return parts.full_tensor().to(values.device)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from relora_core.distributed.dtensor import is_sharded
 from relora_core.lowrank.linear import FactoredLinear, LowRankLinear
 from relora_core.lowrank.targets import (
     check_blocks,
@@ -36,13 +37,22 @@ def residuals(model: nn.Module) -> Iterator[tuple[str, LowRankLinear, Tensor]]:
     for name, layer in low_rank_layers(model):
         residual = layer.frozen.residual
         if residual is not None:
-            yield f"{name}.frozen.residual", layer, residual
+            yield residual_name(name), layer, residual
+
+
+def residual_name(layer: str) -> str:
+    """Return the name of a layer's residual in a checkpoint."""
+    return f"{layer}.frozen.residual"
 
 
 def prepare_frozen(model: nn.Module) -> None:
-    """Prepare the frozen weights for fast products. Call it once they are on their device."""
+    """Prepare the frozen weights for fast products. Call it once they are on their device.
+
+    Sharded ones stay as they are, because a rank has only some of the rows.
+    """
     for _, layer in low_rank_layers(model):
-        layer.frozen.prepare()
+        if not is_sharded(layer.lora_b):
+            layer.frozen.prepare()
 
 
 def factored_layers(model: nn.Module) -> Iterator[tuple[str, FactoredLinear]]:

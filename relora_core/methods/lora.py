@@ -58,16 +58,14 @@ class Lora(Method):
         The warm start's optimizer is dropped: with it go the moments of W, also those in subspaces.
         """
         kept = state_by_name(state.model, state.optimizer)
-        make_low_rank = partial(self._make_low_rank, step=state.counters.step)
+        make_low_rank = partial(inject, method=self.method)
         state.model = state.parallelism.rebuild_with(state.model, make_low_rank)
+        seed = self.spec.training.seed
+        reinitialize(state.model, step=state.counters.step, restart=0, seed=seed)
         if directions := gradient_directions(state, self.method):
             directions()
         state.optimizer = build_optimizer(state.model, self.spec.optimizer)
         keep_state(kept, state.model, state.optimizer)
-
-    def _make_low_rank(self, model: PreTrainedModel, *, step: int) -> None:
-        inject(model, self.method)
-        reinitialize(model, step=step, restart=0, seed=self.spec.training.seed)
 
 
 def gradient_directions(state: TrainState, method: LowRank) -> Callable[[], None] | None:

@@ -19,6 +19,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from relora_core.errors import ModelError
 from relora_core.errors.failures import reason
 from relora_core.models.checkpointing import checkpoint_blocks
+from relora_core.models.meta_parameters import parameters_on_meta
 from relora_core.presets import preset_config
 from relora_core.seeds import generator_seed
 from relora_core.shapes.names import check_direction, check_fields, check_values, no_model_type
@@ -118,14 +119,18 @@ def _check_fields(config: PreTrainedConfig, written: Mapping[str, Any], within: 
 
 
 def build_model(
-    spec: TrainSpec, auto_model: AutoModel, config: PreTrainedConfig
+    spec: TrainSpec, auto_model: AutoModel, config: PreTrainedConfig, *, weights: bool = True
 ) -> PreTrainedModel:
     """Return the model of this config. Random weights depend on the seed.
 
-    If weights are pretrained, a classification head for other labels is not loaded.
+    If weights are pretrained, a classification head for other labels is not loaded. Without
+    `weights`, the parameters are on the meta device.
     """
     torch.manual_seed(generator_seed(spec.training.seed))
-    if isinstance(spec.model, PretrainedModel) and spec.model.init == "weights":
+    if not weights:
+        with parameters_on_meta():
+            model = _from_config(auto_model, config)
+    elif isinstance(spec.model, PretrainedModel) and spec.model.init == "weights":
         model = auto_model.from_pretrained(
             spec.model.pretrained,
             config=config,

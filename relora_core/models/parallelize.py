@@ -1,17 +1,24 @@
 """Place the model on the devices: a replica on each device, or sharded over all of them."""
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from transformers import PreTrainedModel
 
-from relora_core.distributed.dtensor import distribute_like, full_tensor, is_fsdp_model, to_local
+from relora_core.distributed.dtensor import (
+    distribute_like,
+    full_tensor,
+    is_fsdp_model,
+    is_sharded,
+    to_local,
+)
 from relora_core.distributed.world import World
-from relora_core.lowrank.inject import prepare_frozen, residuals
+from relora_core.lowrank.inject import low_rank_layers, prepare_frozen
+from relora_core.models.meta_parameters import has_weights
 from relora_core.spec import TrainingSpec
 
 Change = Callable[[PreTrainedModel], None]
@@ -20,15 +27,28 @@ Change = Callable[[PreTrainedModel], None]
 class Parallelism(Protocol):
     """A way to spread a model over the devices."""
 
+    @property
+    def shards(self) -> bool:
+        """Whether each rank holds only a part of the model."""
+
     def apply(self, model: PreTrainedModel) -> PreTrainedModel:
-        """Move an unsharded model from the CPU to the devices on which it is trained."""
+        """Move an unsharded model from the CPU to the devices on which it is trained.
+
+        The parameters of a model that will be sharded may be on the meta device: on the main rank
+        if they are loaded afterwards, on the others always.
+        """
 
     def rebuild_with(self, model: PreTrainedModel, change: Change) -> PreTrainedModel:
-        """Return the placed model after `change` replaced its layers. Do not use the old one."""
+        """Return the placed model after `change` replaced its layers. Do not use the old one.
+
+        New factors are not initialized yet.
+        """
 
 
 class Replicated:
     """The whole model on one device."""
+
+    shards: ClassVar[bool] = False
 
     def __init__(self, device: torch.device | None = None) -> None:
         """Place the model on `device`, by default the CPU."""
@@ -50,43 +70,78 @@ def parallelism_of(
 ) -> Parallelism:
     """Return what `training.parallelism` names. A single rank always has the whole model.
 
-    `build` makes a plain model of the same shape.
+    `build` makes a plain model of the same shape, with its parameters on the meta device.
     """
     if world.size == 1 or spec.parallelism == "ddp":
         return Replicated(world.device)
-    return Sharded(init_device_mesh(world.device.type, (world.size,)), build)
+    return Sharded(world, init_device_mesh(world.device.type, (world.size,)), build)
 
 
 class Sharded:
     """FSDP2: each rank holds some rows of every tensor. A block is gathered only while it runs.
 
-    The layers of a wrapped model cannot be replaced. So `rebuild_with` builds a new model on the
-    CPU of every rank and copies the weights from the old one.
+    No device ever holds more than its rows and one whole block. Neither does the memory of the
+    host, except for the main rank, which has the whole model when it draws the initial weights.
     """
 
-    def __init__(self, mesh: DeviceMesh, build: Callable[[], PreTrainedModel]) -> None:
-        """Shard over `mesh`. `build` makes a plain model of the same shape, with any weights."""
+    shards: ClassVar[bool] = True
+
+    def __init__(
+        self, world: World, mesh: DeviceMesh, build: Callable[[], PreTrainedModel]
+    ) -> None:
+        """Shard over `mesh`. `build` makes a plain model of the same shape, on the meta device."""
+        self.world = world
         self.mesh = mesh
         self.build = build
 
     def apply(self, model: PreTrainedModel) -> PreTrainedModel:
-        for block in blocks(model):
-            fully_shard(block, mesh=self.mesh, reshard_after_forward=True)
-        # shard the root too, so that its parameters outside of a step are the optimizer's
-        fully_shard(model, mesh=self.mesh, reshard_after_forward=True)
-        for _, layer, residual in residuals(model):
-            rows = to_local(distribute_like(residual, like=layer.lora_b))
-            layer.frozen.residual = rows.to("cpu")
+        filled = bool(self.world.broadcast(int(has_weights(model))))
+        for part in (*blocks(model), model):  # the model last: it shards what is in no block
+            self._allocate(part, filled=filled)
+            # the root too, so that its parameters outside of a step are the optimizer's
+            fully_shard(part, mesh=self.mesh, reshard_after_forward=True)
         return model
 
     @torch.no_grad()
     def rebuild_with(self, model: PreTrainedModel, change: Change) -> PreTrainedModel:
-        plain = self.build()
-        parts = model.state_dict()
-        for name, tensor in plain.state_dict().items():
-            tensor.copy_(full_tensor(parts[name]))
-        change(plain)
-        return self.apply(plain)
+        """Build a new model, because the layers of a wrapped one cannot be replaced.
+
+        Each rank copies its own rows. It also stores its own rows of W, as each row is stored
+        separately.
+        """
+        new = self.build()
+        change(new)
+        self.apply(new)
+        old = model.state_dict()
+        for name, tensor in new.state_dict().items():
+            if name in old:
+                to_local(tensor).copy_(to_local(old[name]))
+        for name, layer in low_rank_layers(new):
+            weight = old[f"{name}.weight"]
+            if layer.transposed:  # its rows are the columns of W
+                weight = distribute_like(full_tensor(weight).T, like=weight)
+            layer.frozen.replace(to_local(weight))
+        return new
+
+    @torch.no_grad()
+    def _allocate(self, part: nn.Module, *, filled: bool) -> None:
+        """Give the device the whole parameters of a part, with the main rank's values if filled."""
+        placed: dict[nn.Parameter, nn.Parameter] = {}  # a tied one has several names
+        for module in part.modules():
+            for name, parameter in list(module.named_parameters(recurse=False)):
+                if is_sharded(parameter):  # of a block, which is placed already
+                    continue
+                if parameter not in placed:
+                    whole = self._whole(parameter, filled=filled)
+                    placed[parameter] = nn.Parameter(whole, parameter.requires_grad)
+                module.register_parameter(name, placed[parameter])
+
+    def _whole(self, parameter: Tensor, *, filled: bool) -> Tensor:
+        if parameter.is_meta:
+            whole = torch.empty_like(parameter, device=self.world.device)
+        else:
+            whole = parameter.detach().to(self.world.device)
+        return self.world.copy_from_main(whole) if filled else whole
 
 
 def compiled_parts(model: nn.Module) -> list[nn.Module]:

@@ -48,11 +48,11 @@ class CausalLM:
         wanted = self.spec.evaluation.tokens // self.validation.sequence_length
         return max(1, min(len(self.validation), wanted))
 
-    def build_model(self, method: Method) -> PreTrainedModel:
+    def build_model(self, method: Method, *, weights: bool = True) -> PreTrainedModel:
         config = make_config(self.spec, self._fields())
         self._check(config)
         config = method.config(config, self.auto_model)
-        model = build_model(self.spec, self.auto_model, config)
+        model = build_model(self.spec, self.auto_model, config, weights=weights)
         model.config.use_cache = False
         if self._has_another_tokenizer():
             model.generation_config = GenerationConfig(**self._special_tokens())

@@ -56,9 +56,9 @@ class ImageClassification:
     def evaluation_examples(self) -> int:
         return min(len(self.validation), self.spec.evaluation.images)
 
-    def build_model(self, method: Method) -> PreTrainedModel:
+    def build_model(self, method: Method, *, weights: bool = True) -> PreTrainedModel:
         config = method.config(self.config, self.auto_model)
-        return build_model(self.spec, self.auto_model, config)
+        return build_model(self.spec, self.auto_model, config, weights=weights)
 
     def example_bytes(self, model: PreTrainedModel) -> int:
         """Measure the bytes that a forward pass of one blank image keeps for the backward pass."""

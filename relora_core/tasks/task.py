@@ -47,10 +47,11 @@ class Task(TaskParts, Protocol):
     def evaluation_examples(self) -> int:
         """The number of examples that an evaluation scores: the first of the validation split."""
 
-    def build_model(self, method: Method) -> PreTrainedModel:
+    def build_model(self, method: Method, *, weights: bool = True) -> PreTrainedModel:
         """Return the plain model that a run of this method starts from, in fp32 on the CPU.
 
-        Raise `ModelError` if the model is wrong or does not fit the data.
+        Without `weights`, its parameters are on the meta device. Raise `ModelError` if the model is
+        wrong or does not fit the data.
         """
 
     def example_bytes(self, model: PreTrainedModel) -> int:

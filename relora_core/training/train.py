@@ -29,6 +29,7 @@ from relora_core.methods.method import Method
 from relora_core.models.arithmetic import arithmetic
 from relora_core.models.attention import one_sequence_a_row
 from relora_core.models.build import make_config
+from relora_core.models.meta_parameters import drop_weights
 from relora_core.models.parallelize import parallelism_of
 from relora_core.optim.timeline import Timeline
 from relora_core.progress_bars import no_progress_bars
@@ -195,14 +196,18 @@ def _build_state(
     emit: Emit,
 ) -> TrainState:
     """Return the state of the checkpoint, or the initial state of a new run."""
-    model = task.build_model(method)
+    parallelism = parallelism_of(
+        spec.training, world, lambda: task.build_model(method, weights=False)
+    )
+    model = task.build_model(method, weights=world.is_main or not parallelism.shards)
     if checkpoint is None and isinstance(spec.method, LowRank) and spec.method.warm_start_from:
         emit(load_warm_start(model, spec.method.warm_start_from, task, world))
+    if checkpoint is not None and parallelism.shards:
+        drop_weights(model)  # each rank loads its rows
     method.shape(model, checkpoint.counters.phase if checkpoint else None)
+    model = parallelism.apply(model)
     if checkpoint is not None:
         checkpoint.load_model(model)
-    parallelism = parallelism_of(spec.training, world, lambda: task.build_model(method))
-    model = parallelism.apply(model)
     state = TrainState(model, method.optimizer(model, spec.optimizer), parallelism=parallelism)
     if checkpoint is not None:
         checkpoint.load_beside_model(state)

@@ -21,6 +21,7 @@ from relora_core.events import WarmStarted
 from relora_core.export.from_checkpoint import load_model
 from relora_core.lowrank.inject import merged_tensors
 from relora_core.models.build import AutoModel
+from relora_core.models.meta_parameters import has_weights
 from relora_core.spec.file_uris import existing_path, is_missing
 from relora_core.tasks.task import Task
 from relora_core.workdir.files import CHECKPOINTS, STATE, checkpoint_path, step_folders
@@ -68,10 +69,14 @@ def check_warm_start(source: str) -> None:
 def load_warm_start(model: PreTrainedModel, source: str, task: Task, world: World) -> WarmStarted:
     """Load the weights that `method.warm_start_from` names into the plain model of a spec.
 
-    Raise `ModelError` if they cannot be found or do not fit the spec.
+    If the model of this rank has no weights, leave it so: the main rank sends them. Raise
+    `ModelError` if they cannot be found or do not fit the spec.
     """
     folder = _folder(source)
     checkpoint = _find_checkpoint(folder, world)
+    warm_started = WarmStarted(source=source, checkpoint=checkpoint.name if checkpoint else None)
+    if not has_weights(model):
+        return warm_started
     earlier = (
         _hugging_face(str(folder), task.auto_model) if checkpoint is None else _ours(checkpoint)
     )
@@ -84,7 +89,7 @@ def load_warm_start(model: PreTrainedModel, source: str, task: Task, world: Worl
             "are those"
         )
     model.load_state_dict(earlier.state)
-    return WarmStarted(source=source, checkpoint=checkpoint.name if checkpoint else None)
+    return warm_started
 
 
 def _folder(source: str) -> Path:

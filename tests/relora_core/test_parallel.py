@@ -168,6 +168,18 @@ def test_two_processes_train_in_a_subspace_like_one(
     assert_close_weights(tmp_path / "one" / "final", tmp_path / "two" / "final", rel=1e-3)
 
 
+@pytest.mark.parametrize("parallelism", ["ddp", "fsdp"])
+def test_two_processes_start_from_the_weights_of_an_earlier_run_like_one(
+    parallelism: str, fork: Fork, tmp_path: Path, make_spec: MakeSpec
+) -> None:
+    assert fork(make_spec(method={"name": "full"}), "earlier").wait(LONGEST_RUN) == 0
+    warm = {"warm_start_steps": None, "warm_start_from": str(tmp_path / "earlier")}
+    spec = spec_of(make_spec, parallelism, frozen_dtype="fp32", **warm)
+    assert fork(spec, "one").wait(LONGEST_RUN) == 0
+    assert fork(spec, "two", processes=2).wait(LONGEST_RUN) == 0
+    assert_close(tmp_path / "one", tmp_path / "two", rel=1e-4, restarts=3)
+
+
 def test_two_processes_train_with_muon_like_one(
     fork: Fork, tmp_path: Path, make_spec: MakeSpec
 ) -> None:

@@ -72,6 +72,11 @@ class FrozenWeight(nn.Module):
     def residual(self, residual: Tensor) -> None:
         self._read_residual = offload_to_disk(residual)
 
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of W, also if this rank holds only some of the rows."""
+        return torch.Size((self.d_out, self.d_in))
+
     def extra_repr(self) -> str:
         stored = self.named_parameters()
         return ", ".join(f"{name}: {tuple(each.shape)} {each.dtype}" for name, each in stored)
@@ -125,12 +130,17 @@ class FrozenWeight(nn.Module):
     def add(self, update: Tensor) -> Tensor:
         """Add `update` (d_out, d_in) to W in fp32. Return the new W, or this rank's rows of it."""
         weight = self._exact_rows() + to_local(update).float()
+        self.replace(weight)
+        return weight
+
+    @torch.no_grad()
+    def replace(self, weight: Tensor) -> None:
+        """Store another W, fp32 (d_out, d_in), or this rank's rows of it."""
         for mine, new in zip(self._stored(), self.stored_type.quantize(weight), strict=True):
             mine.copy_(new)
         if self.prepared is not None:
             self.prepare()
         self._keep_residual(weight)
-        return weight
 
     def _exact_rows(self) -> Tensor:
         held = self(torch.float32)
@@ -143,7 +153,7 @@ class FrozenWeight(nn.Module):
     @torch.no_grad()
     def _keep_residual(self, weight: Tensor) -> None:
         dtype = self.stored_type.residual_dtype
-        if dtype is not None:
+        if dtype is not None and not weight.is_meta:
             bits = weight.view(torch.int32) - self(torch.float32).view(torch.int32)
             residual = bits.to(dtype)
             if residual.is_cuda:

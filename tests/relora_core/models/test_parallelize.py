@@ -1,0 +1,172 @@
+"""How a model is spread: a sharded one is built without that any rank has the whole of it."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.distributed.nn.functional  # if imported later, its defaults would hold the group
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor
+from torch.testing._internal.distributed.fake_pg import FakeStore
+from transformers import PreTrainedModel
+
+from relora_core.distributed.dtensor import full_tensor, to_local
+from relora_core.distributed.world import World
+from relora_core.lowrank.frozen import offload, weight
+from relora_core.lowrank.inject import exact_weight, inject, low_rank_layers
+from relora_core.lowrank.restart import reinitialize
+from relora_core.models.meta_parameters import parameters_on_meta
+from relora_core.models.parallelize import Sharded
+from relora_core.spec import FrozenDtype, LowRank
+from tests.relora_core.conftest import TINY_LLAMA, MakeModel
+from tests.relora_core.estimate.live_memory import LiveMemory
+
+CPU = torch.device("cpu")
+FAMILIES: dict[str, dict[str, Any]] = {
+    "llama": {**TINY_LLAMA, "vocab_size": 300},
+    "tied llama": {**TINY_LLAMA, "vocab_size": 300, "tie_word_embeddings": True},
+    # its linear layers are stored the other way round
+    "gpt2": {"model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 2, "vocab_size": 300},
+}
+WIDE = {**TINY_LLAMA, "hidden_size": 256, "intermediate_size": 512, "vocab_size": 300}
+
+
+@pytest.fixture
+def one_rank(tmp_path: Path) -> Iterator[World]:
+    dist.init_process_group(
+        "gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1
+    )
+    yield World(rank=0, size=1, device=CPU)
+    dist.destroy_process_group()
+
+
+@pytest.fixture
+def second_of_two() -> Iterator[World]:
+    """A rank whose partner does not exist: what it receives has no meaning."""
+    dist.init_process_group("fake", store=FakeStore(), rank=1, world_size=2)
+    yield World(rank=1, size=2, device=CPU)
+    dist.destroy_process_group()
+
+
+class RankMemory(LiveMemory):
+    """Of a sharded tensor it counts the rows of this rank."""
+
+    def __torch_dispatch__(
+        self, operation: Any, types: Any, arguments: Any = (), keywords: Any = None
+    ) -> Any:
+        if any(issubclass(each, DTensor) for each in types):
+            return NotImplemented  # the tensor goes on with its rows, which come here again
+        return super().__torch_dispatch__(operation, types, arguments, keywords)
+
+    def track(self, tensor: torch.Tensor) -> None:
+        if not tensor.is_meta and not isinstance(tensor, DTensor):
+            super().track(tensor)
+
+
+def sharded(world: World, make_model: MakeModel, config: dict[str, Any]) -> Sharded:
+    def build() -> PreTrainedModel:
+        with parameters_on_meta():
+            return make_model(**config)
+
+    return Sharded(world, init_device_mesh("cpu", (world.size,)), build)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("frozen_dtype", ["fp32", "bf16", "int8", "fp8", "nf4"])
+def test_a_model_that_was_switched_in_rows_is_the_one_that_was_switched_whole(
+    family: str, frozen_dtype: FrozenDtype, one_rank: World, make_model: MakeModel
+) -> None:
+    method = LowRank(rank=4, frozen_dtype=frozen_dtype)
+    whole, config = make_model(**FAMILIES[family]), FAMILIES[family]
+    inject(whole, method)
+    reinitialize(whole, step=0, restart=0, seed=0)
+    parallelism = sharded(one_rank, make_model, config)
+    in_rows = parallelism.apply(make_model(**config))
+    in_rows = parallelism.rebuild_with(in_rows, partial(inject, method=method))
+    reinitialize(in_rows, step=0, restart=0, seed=0)
+    expected = whole.state_dict()
+    assert {name: t.shape for name, t in in_rows.state_dict().items()} == {
+        name: t.shape for name, t in expected.items()
+    }
+    for name, tensor in in_rows.state_dict().items():
+        assert torch.equal(full_tensor(tensor), expected[name]), name
+    for (_, mine), (_, theirs) in zip(
+        low_rank_layers(in_rows), low_rank_layers(whole), strict=True
+    ):
+        assert torch.equal(full_tensor(exact_weight(mine)), exact_weight(theirs))
+
+
+@pytest.mark.parametrize("frozen_dtype", ["bf16", "int8"])
+def test_a_rank_has_its_rows_and_one_block_at_most(
+    frozen_dtype: FrozenDtype,
+    second_of_two: World,
+    make_model: MakeModel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    offloaded: list[int] = []
+
+    def offload_to_disk(tensor: torch.Tensor) -> Any:
+        offloaded.append(tensor.numel())
+        return offload.offload_to_disk(tensor)
+
+    monkeypatch.setattr(weight, "offload_to_disk", offload_to_disk)
+    config = {**WIDE, "num_hidden_layers": 8}
+    parallelism = sharded(second_of_two, make_model, config)
+    model = parallelism.build()
+    numbers = sum(p.numel() for p in model.parameters())
+    block = sum(p.numel() for p in model.model.layers[0].parameters())
+    with RankMemory() as memory:
+        model = parallelism.apply(model)
+        assert memory.now == 4 * numbers / 2
+        assert memory.peak <= 4 * (numbers / 2 + block)
+        memory.peak = memory.now
+        method = LowRank(rank=4, frozen_dtype=frozen_dtype)
+        switched = parallelism.rebuild_with(model, partial(inject, method=method))
+        assert memory.peak <= memory.now + 4 * block  # the old rows and the new ones
+    rows = [layer.frozen.residual for _, layer in low_rank_layers(switched)]
+    assert offloaded == [part.numel() for part in rows if part is not None]
+    assert sum(offloaded) == sum(p.numel() for p in frozen_numbers(switched))
+
+
+def frozen_numbers(model: PreTrainedModel) -> list[torch.Tensor]:
+    """This rank's rows of each W, however they are stored."""
+    return [layer.frozen(torch.float32) for _, layer in low_rank_layers(model)]
+
+
+def test_whoever_has_no_weights_gets_those_of_the_main_rank(
+    second_of_two: World, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = {name: p.detach() for name, p in make_model().named_parameters()}
+    of_main = iter(sent.values())
+
+    def copy_from_main(_: World, values: torch.Tensor) -> torch.Tensor:
+        return values.fill_(1) if values.ndim == 0 else values.copy_(next(of_main))
+
+    parallelism = sharded(second_of_two, make_model, FAMILIES["llama"])
+    model = parallelism.build()
+    order = [*(p for layer in model.model.layers for p in layer.parameters())]
+    names = {id(p): name for name, p in model.named_parameters()}
+    others = [p for p in model.parameters() if id(p) not in {id(q) for q in order}]
+    of_main = iter([sent[names[id(p)]] for p in (*order, *others)])
+    monkeypatch.setattr(World, "copy_from_main", copy_from_main)
+    model = parallelism.apply(model)
+    for name, parameter in model.named_parameters():
+        rows = to_local(parameter)
+        assert torch.equal(rows, sent[name][-len(rows) :] if len(rows) else rows), name
+    assert next(of_main, None) is None
+
+
+def test_nothing_is_sent_before_a_checkpoint_is_loaded(
+    second_of_two: World, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copy_from_main(_: World, values: torch.Tensor) -> torch.Tensor:
+        assert values.ndim == 0, "only whether there is anything to send"
+        return values.fill_(0)
+
+    monkeypatch.setattr(World, "copy_from_main", copy_from_main)
+    parallelism = sharded(second_of_two, make_model, FAMILIES["llama"])
+    parallelism.apply(parallelism.build())
