@@ -262,12 +262,6 @@ class TrainSpec(Spec):
                     f"{chosen.name} {chosen.fsdp_conflict} under training.parallelism fsdp; "
                     f"take another {part}, or ddp",
                 )
-        if self.spectrum.enabled is True:
-            raise SpecConflict(
-                "spectrum.enabled",
-                "is measured on whole weights, which no rank has under training.parallelism fsdp; "
-                "leave it at auto, or take ddp",
-            )
 
     def _check_variant(self) -> None:
         method = self.method

@@ -4,12 +4,10 @@ With a usual vocabulary, the logits are the largest tensor of a step, and their 
 same size. So the logits of all tokens never exist at once. The loss is one number, so its gradient
 is known up to a factor in the forward pass. Each chunk of tokens goes through the head, and its
 loss is computed and differentiated at once. Only the gradients of the head's input and weight are
-kept (Liger Kernel, arXiv 2410.10989, section 3.2). No product is computed twice.
+kept (as in Liger Kernel, arXiv 2410.10989, section 3.2). No product is computed twice.
 """
 
 from collections.abc import Callable, Iterator
-from functools import cache
-from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -35,8 +33,6 @@ def head_loss(hidden: Tensor, head: nn.Linear, targets: Tensor, *, compiled: boo
     score = compiled_sum_of_cross_entropies if compiled else sum_of_cross_entropies
     if not torch.is_grad_enabled():
         return _score_alone(hidden, head, targets, score)
-    if hidden.is_cuda and (liger := _liger()):
-        return liger(head.weight, hidden, targets, head.bias)
     loss: Tensor = _HeadLoss.apply(  # type: ignore[no-untyped-call] # torch's, without types
         hidden, head.weight, head.bias, targets, score
     )
@@ -117,13 +113,3 @@ def _chunks(hidden: Tensor, targets: Tensor, *, outputs: int) -> Iterator[tuple[
     """Divide the tokens into chunks of nearly equal size: kernels are compiled for a size."""
     count = number_of_chunks(len(hidden) * outputs, itemsize=hidden.itemsize, on_gpu=hidden.is_cuda)
     return zip(hidden.chunk(count), targets.chunk(count), strict=True)
-
-
-@cache
-def _liger() -> Callable[..., Tensor] | None:
-    if not find_spec("liger_kernel"):
-        return None
-    from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
-
-    loss: nn.Module = LigerFusedLinearCrossEntropyLoss(reduction="sum", accum_dtype=torch.float32)
-    return loss

@@ -1,5 +1,7 @@
 """The objective of a language model: from tokens to the loss of the next tokens."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -15,10 +17,12 @@ def next_token_objective(model: PreTrainedModel, *, compiled: bool) -> nn.Module
     """Return a module (inputs, targets) -> sum of losses. Both arguments are (n, length).
 
     Head and loss are computed in chunks if the model's logits are its head applied to its last
-    hidden state. Otherwise all logits are computed at once: some families scale or cap the logits,
-    and a sharded model gathers its head only within its own forward pass.
+    hidden state. Otherwise all logits are computed at once, as some families scale or cap them.
     """
-    if not is_fsdp_model(model) and _head_makes_the_logits(model):
+    if is_fsdp_model(model):
+        if _logits_are_the_head_s(model):
+            return _InChunksWithin(model, compiled=compiled)
+    elif _head_makes_the_logits(model):
         return _InChunks(model, compiled=compiled)
     return _AllAtOnce(model, compiled=compiled)
 
@@ -37,6 +41,31 @@ class _InChunks(nn.Module):
     def compile(self, *arguments: Any, **keywords: Any) -> None:
         """Compile everything except the loss, which is compiled separately."""
         self.model.base_model.compile(*arguments, **keywords)
+
+
+class _InChunksWithin(nn.Module):
+    """The same within the model's forward pass, because a sharded one gathers its head only there.
+
+    The loss takes the place of the head's output, which the model returns as it is.
+    """
+
+    def __init__(self, model: PreTrainedModel, *, compiled: bool) -> None:
+        super().__init__()
+        self.model = model
+        self.compiled = compiled
+
+    def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        head = self.model.get_output_embeddings()
+
+        def loss_of_head(hidden: Tensor) -> Tensor:
+            return head_loss(hidden, head, targets, compiled=self.compiled)
+
+        head.forward = loss_of_head
+        try:
+            loss: Tensor = self.model(input_ids=inputs).logits
+        finally:
+            del head.forward
+        return loss
 
 
 class _AllAtOnce(nn.Module):
@@ -61,15 +90,38 @@ def _head_makes_the_logits(model: PreTrainedModel) -> bool:
     head = model.get_output_embeddings()
     if not isinstance(head, nn.Linear):
         return False
+    with _two_tokens(model, head) as tokens:
+        hidden = model.base_model(input_ids=tokens).last_hidden_state
+        logits = model(input_ids=tokens).logits
+        return bool(logits.any()) and torch.equal(head(hidden), logits)
+
+
+@torch.no_grad()
+def _logits_are_the_head_s(model: PreTrainedModel) -> bool:
+    """Return whether the model returns the output of its head as logits, also if it is sharded."""
+    head = model.get_output_embeddings()
+    if not isinstance(head, nn.Linear):
+        return False
+    outputs: list[Tensor] = []
+    hook = head.register_forward_hook(lambda _head, _input, output: outputs.append(output))
+    try:
+        with _two_tokens(model, head) as tokens:
+            logits = model(input_ids=tokens).logits
+    finally:
+        hook.remove()
+    return len(outputs) == 1 and bool(logits.any()) and torch.equal(outputs[0], logits)
+
+
+@contextmanager
+def _two_tokens(model: PreTrainedModel, head: nn.Linear) -> Iterator[Tensor]:
+    """Evaluate the model on two tokens (1, 2)."""
     # the last two ids, because the first may be padding, which some families embed as zero
-    tokens = torch.arange(-2, 0, device=model.device)[None] + head.out_features  # (1, 2)
+    tokens = torch.arange(-2, 0, device=model.device)[None] + head.out_features
     was_training = model.training
     model.eval()
     try:
         # eager, because a model from the phase before is compiled: kernels for two tokens are waste
         with torch.compiler.set_stance("force_eager"):
-            hidden = model.base_model(input_ids=tokens).last_hidden_state
-            logits = model(input_ids=tokens).logits
-        return bool(logits.any()) and torch.equal(head(hidden), logits)
+            yield tokens
     finally:
         model.train(was_training)

@@ -7,6 +7,7 @@ machine.
 """
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean
@@ -14,7 +15,7 @@ from statistics import mean
 from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined] # its stubs leave it out
 
-from relora_core.distributed.dtensor import is_sharded
+from relora_core.distributed.dtensor import full_tensor, is_fsdp_model
 from relora_core.distributed.world import World
 from relora_core.events import Emit, SpectrumMeasured, Warned
 from relora_core.files import publish_file
@@ -36,7 +37,11 @@ PICTURE = f"{REPORTS}/spectrum.png"
 
 
 class SpectrumReport:
-    """The report of one run. The trainer calls it before each step; only the main rank measures."""
+    """The report of one run. The trainer calls it before each step.
+
+    Only the main rank measures. The others have a part in it if the model is sharded: the whole
+    weights are gathered layer by layer.
+    """
 
     def __init__(
         self,
@@ -52,8 +57,10 @@ class SpectrumReport:
         self.timeline = timeline
         self.workdir = workdir
         self.emit = emit
-        self.measures = world.is_main and self._is_wanted(state)
-        if not self.measures:
+        self.world = world
+        self.sharded = is_fsdp_model(state.model)
+        self.measures = (world.is_main or self.sharded) and self._is_wanted(state)
+        if not (self.measures and world.is_main):
             state.reference = {}
 
     def before_step(self, state: TrainState) -> None:
@@ -65,10 +72,9 @@ class SpectrumReport:
         if not self.measures:
             return
         if step == self.spec.spectrum_since_step:
-            state.reference = {
-                name: exact_weight(layer).to("cpu", copy=True)
-                for name, layer in target_layers(state.model, self._targets)
-            }
+            layers = target_layers(state.model, self._targets)
+            weights = ((name, exact_weight(layer)) for name, layer in layers)
+            state.reference = self.world.gather_to_main(weights)
         elif self._is_due(step):
             restarts = state.counters.restarts + self.timeline.is_restart(step)
             self._measure(state, restarts)
@@ -83,8 +89,6 @@ class SpectrumReport:
         return self.spec.method if isinstance(self.spec.method, Targets) else Targets(rank=1)
 
     def _is_wanted(self, state: TrainState) -> bool:
-        if any(is_sharded(parameter) for parameter in state.model.parameters()):
-            return False  # only the main rank measures, and it does not have all rows
         layers = target_layers(state.model, self._targets)
         return self.spec.spectrum.covers(sum(num_weights(layer) for _, layer in layers))
 
@@ -97,13 +101,18 @@ class SpectrumReport:
     def _measure(self, state: TrainState, restart: int) -> None:
         started = time.perf_counter()
         step = state.counters.step
-        if not state.reference:
+        if not self._has_reference(state):
             self._warn(step, "the checkpoint does not hold the weights that it is counted from")
             return
+        layers = self._layers(state)
         try:
-            spectrum = update_spectrum(self._layers(state), step=step, restart=restart)
+            spectrum = update_spectrum(layers, step=step, restart=restart)
         except LinAlgError as error:  # a failed report must not end the run
             self._warn(step, str(error))
+            return
+        finally:
+            deque(layers, maxlen=0)  # all ranks gather all layers, also after an error of the main
+        if not self.world.is_main:
             return
         state.spectra.append(spectrum)
         file = self._file(state.spectra)
@@ -112,11 +121,20 @@ class SpectrumReport:
             publish_file(self.workdir / PICTURE, picture(file))
         self.emit(_event(spectrum, seconds=time.perf_counter() - started))
 
+    def _has_reference(self, state: TrainState) -> bool:
+        """Return whether the main rank has W0. Where all ranks take part, all know it."""
+        known = bool(state.reference)
+        return bool(self.world.broadcast(int(known))) if self.sharded else known
+
     def _layers(self, state: TrainState) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """Yield the name, the update and the weight, both (d_out, d_in), of every target layer."""
+        """Yield the name, the update and the weight, both (d_out, d_in), of every target layer.
+
+        Only the main rank gets them; the others help to gather them.
+        """
         for name, layer in target_layers(state.model, self._targets):
-            weight = exact_weight(layer)
-            yield name, weight - state.reference[name].to(weight.device), weight
+            weight = full_tensor(exact_weight(layer))
+            if self.world.is_main:
+                yield name, weight - state.reference[name].to(weight.device), weight
 
     def _file(self, spectra: list[UpdateSpectrum]) -> SpectrumFile:
         method = self.spec.method

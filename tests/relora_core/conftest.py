@@ -5,9 +5,12 @@ from typing import Any, TypeVar
 
 import pytest
 import torch
+import torch.distributed as dist
+import torch.distributed.nn.functional  # if imported later, its defaults would hold the group
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
+from relora_core.distributed.world import World
 from relora_core.events import AnyTrainEvent, Event
 from relora_core.spec import TrainSpec
 from tests.relora_core.forks import Fork, forking
@@ -90,6 +93,16 @@ def fork(tmp_path: Path, cache: Path) -> Iterator[Fork]:
     """Train in `tmp_path / name` in forks of a process that has loaded the trainer."""
     with forking(tmp_path, cache) as begin:
         yield begin
+
+
+@pytest.fixture
+def one_rank(tmp_path: Path) -> Iterator[World]:
+    """A process group of this process alone."""
+    dist.init_process_group(
+        "gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1
+    )
+    yield World(rank=0, size=1, device=torch.device("cpu"))
+    dist.destroy_process_group()
 
 
 @pytest.fixture

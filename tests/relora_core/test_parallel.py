@@ -13,6 +13,7 @@ from relora_core.events import (
     Merged,
     RestartDecided,
     RestartReported,
+    SpectrumMeasured,
     TrainFinished,
     TrainStarted,
 )
@@ -286,7 +287,7 @@ def test_recomputed_activations_and_dropout_are_alike_in_both_ways(
 
 
 @pytest.mark.parametrize("parallelism", ["ddp", "fsdp"])
-def test_two_processes_report_restarts_like_one(
+def test_two_processes_report_restarts_and_spectra_like_one(
     parallelism: str, fork: Fork, tmp_path: Path, make_spec: MakeSpec
 ) -> None:
     measured = {"spectrum": SpectrumSpec(enabled="auto")}
@@ -302,5 +303,11 @@ def test_two_processes_report_restarts_like_one(
         assert found.angle == pytest.approx(expected.angle, abs=0.1)
         assert found.overlap == pytest.approx(expected.overlap, rel=0.02)
         assert found.tokens_lost == expected.tokens_lost
-        gained = expected.rank_gained if parallelism == "ddp" else None  # it needs the spectrum
-        assert found.rank_gained == (None if gained is None else pytest.approx(gained, abs=0.1))
+        assert found.rank_gained == pytest.approx(expected.rank_gained, abs=0.1)
+    before, after = (of(SpectrumMeasured, events_in(tmp_path / name)) for name in ("one", "two"))
+    assert [spectrum.step for spectrum in after] == [8, 12, 15]
+    for one_s, two_s in zip(before, after, strict=True):
+        assert two_s.effective_rank == pytest.approx(one_s.effective_rank, rel=1e-2)
+        assert two_s.weight_condition_number == pytest.approx(
+            one_s.weight_condition_number, rel=1e-2
+        )

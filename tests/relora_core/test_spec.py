@@ -202,7 +202,6 @@ LOW_RANK = ["lowrank", "lora", "relora"]
     [
         ("optimizer", {"name": "adamw_8bit"}),
         ("method", {"name": "galore"}),
-        ("spectrum", {"enabled": True}),
     ],
 )
 def test_what_needs_whole_tensors_is_refused_where_they_are_sharded(

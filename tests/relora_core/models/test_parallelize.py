@@ -2,14 +2,11 @@
 
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional  # if imported later, its defaults would hold the group
-from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 from torch.testing._internal.distributed.fake_pg import FakeStore
 from transformers import PreTrainedModel
@@ -19,11 +16,10 @@ from relora_core.distributed.world import World
 from relora_core.lowrank.frozen import offload, weight
 from relora_core.lowrank.inject import exact_weight, inject, low_rank_layers
 from relora_core.lowrank.restart import reinitialize
-from relora_core.models.meta_parameters import parameters_on_meta
-from relora_core.models.parallelize import Sharded
 from relora_core.spec import FrozenDtype, LowRank
 from tests.relora_core.conftest import TINY_LLAMA, MakeModel
 from tests.relora_core.estimate.live_memory import LiveMemory
+from tests.relora_core.sharding import sharded
 
 CPU = torch.device("cpu")
 FAMILIES: dict[str, dict[str, Any]] = {
@@ -33,15 +29,6 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "gpt2": {"model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 2, "vocab_size": 300},
 }
 WIDE = {**TINY_LLAMA, "hidden_size": 256, "intermediate_size": 512, "vocab_size": 300}
-
-
-@pytest.fixture
-def one_rank(tmp_path: Path) -> Iterator[World]:
-    dist.init_process_group(
-        "gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1
-    )
-    yield World(rank=0, size=1, device=CPU)
-    dist.destroy_process_group()
 
 
 @pytest.fixture
@@ -65,14 +52,6 @@ class RankMemory(LiveMemory):
     def track(self, tensor: torch.Tensor) -> None:
         if not tensor.is_meta and not isinstance(tensor, DTensor):
             super().track(tensor)
-
-
-def sharded(world: World, make_model: MakeModel, config: dict[str, Any]) -> Sharded:
-    def build() -> PreTrainedModel:
-        with parameters_on_meta():
-            return make_model(**config)
-
-    return Sharded(world, init_device_mesh("cpu", (world.size,)), build)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

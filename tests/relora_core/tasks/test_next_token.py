@@ -5,9 +5,12 @@ from typing import Any
 import pytest
 import torch
 
+from relora_core.distributed.dtensor import full_tensor
+from relora_core.distributed.world import World
 from relora_core.tasks.next_token import next_token_objective
 from relora_core.tasks.token_loss import sum_of_cross_entropies
 from tests.relora_core.conftest import MakeModel
+from tests.relora_core.sharding import sharded
 
 SIZE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 HEAD_ALONE: dict[str, dict[str, Any]] = {
@@ -74,6 +77,30 @@ def test_all_logits_are_made_where_they_are_more_than_the_head_s_output(
     )
     objective(tokens[:, :-1], tokens[:, 1:]).backward()
     assert shapes == ([] if family in HEAD_ALONE else [torch.Size([2, 8, 100])])
+
+
+@pytest.mark.filterwarnings("ignore:FSDP2-wrapped module .* returned a view")  # of OPT's blocks
+@pytest.mark.parametrize("family", ALL)
+def test_a_sharded_model_has_the_same_loss_and_gradients(
+    family: str, one_rank: World, make_model: MakeModel
+) -> None:
+    config = {**ALL[family], "vocab_size": 100}
+    plain, tokens = make_model(**config), torch.randint(0, 100, (2, 9))
+    model = sharded(one_rank, make_model, config).apply(make_model(**config))
+    head = model.get_output_embeddings()
+    shapes: list[torch.Size] = []
+    for each in (plain, model):
+        each.config.use_cache = False
+        next_token_objective(each.eval(), compiled=False)(tokens[:, :-1], tokens[:, 1:]).backward()
+    for (name, mine), theirs in zip(model.named_parameters(), plain.parameters(), strict=True):
+        assert mine.grad is not None
+        gradient = full_tensor(mine.grad)
+        torch.testing.assert_close(gradient, theirs.grad, rtol=1e-4, atol=1e-5, msg=name)
+    objective = next_token_objective(model, compiled=False)
+    head.register_forward_hook(lambda _module, _inputs, output: shapes.append(output.shape))
+    with torch.no_grad():
+        objective(tokens[:, :-1], tokens[:, 1:])
+    assert shapes == [torch.Size([]) if family in HEAD_ALONE else torch.Size([2, 8, 100])]
 
 
 def test_a_model_in_training_stays_in_training(make_model: MakeModel) -> None:
