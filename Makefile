@@ -13,7 +13,7 @@ PIN_AND_HASH = $(BIN)/uv pip compile --no-config --quiet --generate-hashes --no-
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install dashboard demo test test-all test-system soak audit requirements lint format docs bench bench-gpu bench-api lab lab-quick clean
+.PHONY: help install dashboard demo test test-all test-system soak audit requirements lint format docs bench bench-gpu bench-api bench-dashboard lab lab-quick clean
 .NOTPARALLEL: # one pip at a time, also with `make -j`
 
 help: ## List the targets.
@@ -79,6 +79,9 @@ bench-gpu: $(VENV)/installed-bench ## The same on one NVIDIA GPU, in under 9 min
 
 bench-api: $(VENV)/installed-bench ## Measure the HTTP API on this machine, in minutes.
 	$(BIN)/python -m benchmarks.api --save
+
+bench-dashboard: $(VENV)/installed-bench $(VENV)/installed-system dashboard ## Measure the dashboard in Chromium on this machine, in a quarter of an hour.
+	$(BIN)/python -m benchmarks.dashboard --save
 
 lab: $(VENV)/installed-bench ## Run the experiments of the lab, or those in LAB, or go on with them: hours; writes docs/lab.md.
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.lab $(LAB)

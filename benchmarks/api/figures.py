@@ -1,27 +1,11 @@
 """The figures with a goal. Each is computed from the results."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from statistics import median
 
 from benchmarks.api.results import ApiResults
+from benchmarks.goals import Goal
 
-
-@dataclass(frozen=True)
-class Goal:
-    """A number that must not be more than `most`."""
-
-    key: str
-    title: str
-    most: float
-    unit: str
-    number: Callable[[ApiResults], float]
-
-    def met_by(self, results: ApiResults) -> bool:
-        return self.number(results) <= self.most
-
-
-GOALS = (
+GOALS: tuple[Goal[ApiResults], ...] = (
     Goal(
         "metrics_p95_ms",
         "metrics of a job with 1,000,000 points, `max_points=1000`: p95",

@@ -5,9 +5,9 @@
 
 from collections.abc import Iterator
 
-from benchmarks.api.figures import GOALS, Goal
+from benchmarks.api.figures import GOALS
 from benchmarks.api.results import FILE, ApiResults
-from benchmarks.goals import MET_OR_MISSED, verdict
+from benchmarks.goals import MET_OR_MISSED
 from benchmarks.report import PAGE, with_measured
 from relora_core.estimate.text_table import text_table
 
@@ -30,7 +30,7 @@ def measured_part(results: ApiResults | None) -> str:
 def as_text(results: ApiResults) -> str:
     """Return the table as text for the terminal."""
     return text_table(
-        ["figure", "at most", "measured", MET_OR_MISSED], [_cells(g, results) for g in GOALS]
+        ["figure", "at most", "measured", MET_OR_MISSED], [goal.cells(results) for goal in GOALS]
     )
 
 
@@ -38,7 +38,7 @@ def _lines(results: ApiResults) -> Iterator[str]:
     yield f"| figure | at most | measured | {MET_OR_MISSED} |"
     yield "| --- | ---: | ---: | --- |"
     for goal in GOALS:
-        yield f"| {' | '.join(_cells(goal, results))} |"
+        yield f"| {' | '.join(goal.cells(results))} |"
     yield ""
     machine, steady, archive = results.machine, results.progress, results.archive
     yield (
@@ -50,21 +50,6 @@ def _lines(results: ApiResults) -> Iterator[str]:
         f"{results.listeners.events} events to {results.listeners.listeners:,} listeners; "
         f"{archive.bytes / 1e9:.1f} GB in {archive.seconds:.1f} s."
     )
-
-
-def _cells(goal: Goal, results: ApiResults) -> list[str]:
-    return [
-        goal.title,
-        f"{goal.most:,g} {goal.unit}".strip(),
-        f"{_written(goal.number(results))} {goal.unit}".strip(),
-        verdict(met=goal.met_by(results)),
-    ]
-
-
-def _written(number: float) -> str:
-    if number == int(number):
-        return f"{number:,.0f}"
-    return f"{number:,.1f}" if number >= 10 else f"{number:.2f}"
 
 
 if __name__ == "__main__":

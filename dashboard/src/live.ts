@@ -1,7 +1,7 @@
 /** Values that are asked for again whenever they may have changed. */
 
 import { effect } from "@preact/signals";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { keyWanted } from "./api/client";
 import { backoff } from "./model/backoff";
@@ -49,7 +49,8 @@ export function useLive<T>(
   latest.current = { ask, options };
   const refresh = useRef(() => {});
 
-  useEffect(() => {
+  // In the layout phase, so that the question leaves before the browser paints what it has.
+  useLayoutEffect(() => {
     let timer = 0;
     let failures = 0;
     let value: T | null = null;

@@ -1,7 +1,16 @@
 import { expect, test } from "vitest";
 
 import type { Curve, Metrics } from "../src/api/types";
-import { axesOf, firstAbove, joined, lastStep, placeOn, seenRange, turns } from "../src/model/curves";
+import {
+  axesOf,
+  drawnOn,
+  firstAbove,
+  joined,
+  lastStep,
+  placeOn,
+  seenRange,
+  turns,
+} from "../src/model/curves";
 import { recoveryAt } from "../src/model/restarts";
 import { reportsBefore, smoothed, smoothedCurve, usualWeight } from "../src/model/smoothing";
 
@@ -29,6 +38,12 @@ test("the time of a part of a run begins with the run", () => {
 
 test("an axis is there where the curves know it", () => {
   expect(axesOf(metrics([curve("tokens_seen", [1], [5])]))).toEqual(["step", "tokens"]);
+});
+
+test("only the places of the chosen axis are asked for", () => {
+  const whole = metrics(["loss", "tokens_seen", "time"].map((name) => curve(name, [], [])));
+  expect(drawnOn("step", whole)).toEqual(["loss"]);
+  expect(drawnOn("time", whole)).toEqual(["loss", "time"]);
 });
 
 test("a curve of peaks is smoothed over its means", () => {

@@ -17,8 +17,8 @@ def read(connection: Connection, curve_ids: Collection[int], spans: Sequence[Spa
     found: Read = defaultdict(list)
     for query, of in ((_points(curve_ids, spans), _of_point), (_buckets(curve_ids, spans), _of)):
         if query is not None:
-            for row in connection.execute(query):
-                found[row.curve_id].append(of(row))
+            for row in connection.execute(query).all():
+                found[row[0]].append(of(row))
     for row_of_buckets in found.values():
         row_of_buckets.sort(key=lambda pair: pair[1].first_step)
     return found
@@ -51,11 +51,11 @@ def _within(number: ColumnElement[int], span: Span) -> ColumnElement[bool]:
 
 
 def _of_point(row: Row[*tuple[Any, ...]]) -> tuple[int, Bucket]:
-    return 0, Bucket.of(Point(row.step, row.value))
+    return 0, Bucket.of(Point(*row[1:]))
 
 
 def _of(row: Row[*tuple[Any, ...]]) -> tuple[int, Bucket]:
-    return row.level, Bucket._make(row[3:])
+    return row[1], Bucket._make(row[3:])
 
 
 def bucket_row(curve_id: int, level: int, number: int, bucket: Bucket) -> dict[str, object]:

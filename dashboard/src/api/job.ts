@@ -27,11 +27,16 @@ export async function curves(
   return isLong || turns(both) !== turns(known) ? all() : both;
 }
 
-/** The points of a range of steps, as many as a chart can show. */
-export function curvesIn(id: string, range: Range, signal: AbortSignal): Promise<Metrics> {
-  const [first, last] = range;
+/** The points of some curves in a range of steps, as many as a chart can show. */
+export function curvesIn(
+  id: string,
+  names: string[],
+  [first, last]: Range,
+  signal: AbortSignal,
+): Promise<Metrics> {
   const steps = { from_step: Math.max(0, Math.floor(first)), to_step: Math.ceil(last) };
-  return get<Metrics>(`v1/jobs/${id}/metrics`, { max_points: MOST_POINTS, ...steps }, signal);
+  const query = { names: names.join(","), max_points: MOST_POINTS, ...steps };
+  return get<Metrics>(`v1/jobs/${id}/metrics`, query, signal);
 }
 
 /** Curves of several jobs, each as many points as a chart can show. */

@@ -80,7 +80,6 @@ export function Plot(props: PlotProps) {
 
   useEffect(() => {
     plot.current?.setData(data(props));
-    props.onDrawn?.();
   });
 
   return <div ref={box} class="plot" role="img" aria-label={props.name} />;
@@ -119,7 +118,12 @@ function options(latest: Latest, width: number): uPlot.Options {
     series: [{}, ...lines.map(seriesOf)],
     hooks: {
       drawClear: [(plot) => drawBelow(plot, latest.current)],
-      draw: [(plot) => drawPoints(plot, latest.current)],
+      draw: [
+        (plot) => {
+          drawPoints(plot, latest.current);
+          latest.current.onDrawn?.();
+        },
+      ],
       setSelect: [(plot) => zoom(plot, latest.current)],
       setCursor: [(plot) => latest.current.onCursor(cursorAt(plot))],
     },

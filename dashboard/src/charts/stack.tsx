@@ -119,11 +119,12 @@ export function Stack({ job, metrics, restarts, view, place, onRange }: StackPro
   );
 }
 
-let isDrawn = false;
+const DRAWN = "loss-drawn";
 
+/** Tell a measurement when the loss was last drawn. */
 function markDrawn(): void {
-  if (!isDrawn) performance.mark("loss-drawn");
-  isDrawn = true;
+  performance.clearMarks(DRAWN);
+  performance.mark(DRAWN);
 }
 
 function TrackHead({ track, at }: { track: Track; at: number | null }) {

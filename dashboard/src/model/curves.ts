@@ -58,6 +58,13 @@ export function axesOf(metrics: Metrics): Axis[] {
   return AXES.filter((axis) => axis === "step" || curveOf(metrics, POSITIONS[axis]));
 }
 
+/** The curves that are drawn on an axis, and what places them there. */
+export function drawnOn(axis: Axis, metrics: Metrics): string[] {
+  const others = Object.entries(POSITIONS).filter(([one]) => one !== axis);
+  const notDrawn = new Set<string>(others.map(([, name]) => name));
+  return metrics.curves.map(({ name }) => name).filter((name) => !notDrawn.has(name));
+}
+
 /** Return the place of each step on the axis.
  *
  * The time begins with the run, also where `metrics` are a part of it; `whole` are all of it.

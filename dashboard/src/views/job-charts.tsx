@@ -8,7 +8,7 @@ import type { Curve } from "../api/types";
 import { Stack, type View } from "../charts/stack";
 import { useKeys } from "../keys";
 import { useLive } from "../live";
-import { type Axis, axesOf, curveOf, isWhole, placeOn, type Range } from "../model/curves";
+import { type Axis, axesOf, curveOf, drawnOn, isWhole, placeOn, type Range } from "../model/curves";
 import { count, words } from "../model/format";
 import { restartsIn } from "../model/restarts";
 import { reportsBefore, usualWeight } from "../model/smoothing";
@@ -43,9 +43,10 @@ export function JobCharts({ job, metrics, events }: Known) {
   // A long curve comes thinned; where the reader zooms in, the rest of its points is fetched.
   const isThinned = metrics.curves.some((curve) => !isWhole(curve));
   const closerRange = isThinned && loss && view.range ? withLead(view.range, view, loss) : null;
+  const names = drawnOn(view.axis, metrics);
   const closer = useLive(
-    async (signal) => closerRange && curvesIn(job.id, closerRange, signal),
-    { key: JSON.stringify([job.id, closerRange]) },
+    async (signal) => closerRange && curvesIn(job.id, names, closerRange, signal),
+    { key: JSON.stringify([job.id, names, closerRange]) },
   );
   const shown = closer.value ?? metrics;
   const place = useMemo(() => placeOn(view.axis, shown, metrics), [view.axis, shown, metrics]);

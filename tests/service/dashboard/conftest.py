@@ -9,19 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks.dashboard.browser import ARGUMENTS
 from service.http.dashboard import FOLDER
 from tests.fixtures.tiers import missing, program
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
-
-# Chromium asks hosts of its own for updates, unless it is told not to.
-QUIET = (
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
 
 
 @pytest.fixture(scope="session")
@@ -34,9 +27,7 @@ def chromium() -> Iterator["Browser"]:
     except ImportError:
         missing("playwright is missing; install it: make test-system")
     with sync_playwright() as playwright:
-        # Root needs --no-sandbox; the pages are our own.
-        arguments = [*QUIET, "--no-sandbox", "--disable-gpu"]
-        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         yield browser
         browser.close()
 
