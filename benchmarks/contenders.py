@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from benchmarks.workloads import MethodName, Workload
 from relora_core.data.loader import BatchLoader
+from relora_core.data.order import Mixture
 from relora_core.events import AnyTrainEvent
 from relora_core.methods.full import Full
 from relora_core.tasks import build_task
@@ -129,6 +130,7 @@ class PeftTrainer:
         from benchmarks.peft_model import transformers_trainer
 
         task, model = _task_and_model(self.workload, self.cache)
+        assert not isinstance(task.train, Mixture)
         with tempfile.TemporaryDirectory() as folder:
             transformers_trainer(
                 model,

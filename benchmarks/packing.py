@@ -66,7 +66,7 @@ def train_tokenizer(cache: Path) -> PreTrainedTokenizerFast:
     cache.mkdir(parents=True, exist_ok=True)
     source = Source(uri=str(plain_corpus(cache, copies=1)))
     spec = TrainedTokenizer(train=TokenizerTraining())
-    return make_tokenizer(spec, source, held_out=0.0, cache=cache)
+    return make_tokenizer(spec, [source], held_out=0.0, cache=cache)
 
 
 def pack_seconds(source: Source, tokenizer: PreTrainedTokenizerFast, cache: Path) -> float:

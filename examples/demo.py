@@ -132,7 +132,7 @@ def measured_perplexity(folder: Path, spec: dict[str, Any], cache: Path) -> floa
     train_spec = TrainSpec.model_validate(spec)
     task = build_task(train_spec, cache=cache, emit=lambda _: None)
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
-    scored = evaluate(
+    scored, _ = evaluate(
         task,
         partial(task.measure, task.objective(model)),
         World(rank=0, size=1, device=torch.device("cpu")),

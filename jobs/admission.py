@@ -16,7 +16,7 @@ from jobs.schemas.webhooks import WebhookSpec
 from jobs.store.artifacts import ArtifactSelection
 from jobs.trainable import file_problems, model_problems
 from jobs.webhooks.signature import InvalidSigningSecret, signing_keys
-from relora_core.data.epochs import Size, guessed_epochs
+from relora_core.data.epochs import PlannedSource, Size, planned_sources
 from relora_core.spec.error_messages import FieldError
 
 UNKNOWN_NAME = "the project has no secret of this name; store it under this name first"
@@ -45,14 +45,14 @@ def problems_of(
     ]
 
 
-def epochs_of(spec: JobSpec, backends: Backends, *, project: str) -> float | None:
-    """Estimate how many epochs a job would train. Return None if the size of its data is unknown.
+def planned_sources_of(spec: JobSpec, backends: Backends, *, project: str) -> list[PlannedSource]:
+    """Estimate what a job would read of each source (see `planned_sources`).
 
     The service must be able to run the job.
     """
     ids = {dataset_id for _, dataset_id in uploads_of(spec)}
     found = backends.datasets.find(project, ids)
-    return guessed_epochs(spec, {one.uri: Size(one.filename, one.size) for one in found})
+    return planned_sources(spec, {one.uri: Size(one.filename, one.size) for one in found})
 
 
 def priority_problems(priority: int, backends: Backends) -> list[FieldError]:

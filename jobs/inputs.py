@@ -24,7 +24,7 @@ SHOWN_JOBS = 10
 
 def uploads_of(spec: JobSpec) -> Iterator[tuple[str, str]]:
     """Yield the fields of a spec that name an uploaded dataset, with the id of the dataset."""
-    for path, uri in spec.data.places():
+    for path, uri in spec.places():
         if uri.startswith(SCHEME):
             yield path, uri.removeprefix(SCHEME)
 

@@ -51,7 +51,7 @@ def file_problems(spec: JobSpec) -> Iterator[FieldError]:
     checked.
     """
     data_problem = _unreadable if spec.task == "causal_lm" else _missing
-    for path, uri in spec.data.places():
+    for path, uri in spec.places():
         if reason := data_problem(uri):
             yield FieldError(path, reason)
     for path, name in pretrained(spec):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from relora_core.data.epochs import guessed_epochs, many_epochs
+from relora_core.data.epochs import many_epochs, planned_sources
 from relora_core.errors import TrainError
 from relora_core.estimate import DEFAULT, GPUS, UTILIZATION, estimate, presets_table
 from relora_core.estimate.report import as_json, as_text
@@ -102,18 +102,18 @@ def _generate(options: argparse.Namespace) -> int:
 def _estimate(options: argparse.Namespace) -> int:
     try:
         spec = read_spec(options.spec)
-        epochs = guessed_epochs(spec, uploads={})
+        sources = planned_sources(spec, uploads={})
         result = estimate(
             spec,
             gpu=options.gpu or DEFAULT,
             gpus=options.gpus,
             utilization=options.utilization,
-            epochs=epochs,
+            sources=sources,
         )
     except (OSError, ValueError, TrainError) as error:
         logger.error("%s", error)
         return 2
-    warnings = [*spec.warnings, *many_epochs(epochs, spec.unit)]
+    warnings = [*spec.warnings, *many_epochs(sources, spec.unit)]
     sys.stderr.writelines(f"warning: {warning}\n" for warning in warnings)
     if options.gpu is None:
         sys.stderr.write(f"{DEFAULT} is assumed; --gpu names another GPU\n")

@@ -111,7 +111,7 @@ def prepare_data(spec: TrainSpec, *, cache: Path | None) -> int:
     logger.info(
         "ready in %s: %s examples to train on, %s to validate on; the run finds them with "
         "--cache %s",
-        *(folder, f"{len(task.train):,}", f"{len(task.validation):,}", folder),
+        *(folder, f"{len(task.train):,}", f"{sum(map(len, task.validation)):,}", folder),
     )
     return 0
 

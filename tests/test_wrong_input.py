@@ -61,6 +61,12 @@ def method(**fields: Any) -> dict[str, Any]:
     return {"method": {"name": "relora", "rank": 4, **fields}}
 
 
+def mixture(*sources: dict[str, Any], stages: dict[int, dict[str, float]] | None = None) -> Any:
+    train = [{"uri": "/x", "name": "web", **fields} for fields in sources]
+    later = [{"from_step": step, "weights": weights} for step, weights in (stages or {}).items()]
+    return {"data": {"train": train, "stages": later}}
+
+
 # What is written, and what its answer holds: a path or a piece of its reason.
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({f"unknown{n}": 1 for n in range(3000)}, "and 2,980 more problems"),
@@ -186,6 +192,31 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     ({"data": {"train": {"uri": []}}}, "data.train.uri: must not be empty"),
     ({"data": {"train": {"uri": ["/x", 5]}}}, "data.train.uri.1: must be text"),
+    ({"data": {"train": []}}, "data.train: must not be empty"),
+    ({"data": {"train": ["/x"]}}, "data.train: to read several places as one source, write"),
+    ({"data": {"train": [5]}}, "data.train.0: must be an object with fields"),
+    ({"data": {"train": [{"uri": "/x"}]}}, "data.train.0.name: required"),
+    (mixture({"name": "a b"}), "data.train.0.name: must be letters, digits, - and _"),
+    (mixture({"weight": -1}), "data.train.0.weight: must be at least 0"),
+    (mixture({"weight": 0}), "data.train: needs a source whose weight is above 0"),
+    (mixture({}, {}), "data.train.1.name: is given twice: web"),
+    (
+        {"data": {"train": {"uri": "/x", "weight": 2}}},
+        "data.train: `weight` belongs to a mixture; write a list of sources",
+    ),
+    (
+        {"data": {"train": {"uri": "/x"}, "stages": [{"from_step": 1, "weights": {"web": 1}}]}},
+        "data.stages: needs a mixture",
+    ),
+    (mixture({}, stages={5: {"wbe": 1}}), "did you mean `web`?"),
+    (mixture({}, stages={5: {"web": 0}}), "data.stages.0.weights: needs a weight above 0"),
+    (mixture({}, stages={5: {"web": 1}, 4: {"web": 1}}), "data.stages.1.from_step: must be above"),
+    (mixture({}, stages={10**6: {"web": 1}}), "data.stages.0.from_step: must be less than"),
+    (
+        {**mixture({}), "evaluation": {"sets": {"web": {"uri": "/y"}}}},
+        "evaluation.sets.web: is the name of a source in data.train",
+    ),
+    ({"evaluation": {"sets": {"a": {"uri": "ftp://x"}}}}, "evaluation.sets.a.uri: cannot read"),
     ({"method": ["relora"]}, "method: must be an object with fields"),
     (method(frozen_dtype="int4"), "method.frozen_dtype: must be fp32, bf16"),
     (method(target_modules=[5]), "method.target_modules.0: must be text"),

@@ -58,7 +58,7 @@ def described() -> Schema:
 def _sections(path: str, schema: Schema, definitions: Schema) -> Iterator[str]:
     """Yield the table of an object or of a union of objects, and then those of its fields."""
     objects = [_resolved(choice, definitions) for choice in _objects(schema, definitions)]
-    names = [_name(one, objects) for one in objects]
+    names = _names(objects)
     if path:
         yield f"\n{'##' if '.' not in path else '###'} `{path}`\n"
     if len(names) > 1:
@@ -127,18 +127,26 @@ def _objects(schema: Schema, definitions: Schema) -> list[Schema]:
     return [one for choice in choices for one in _objects(choice, definitions)]
 
 
-def _name(one: Schema, objects: list[Schema]) -> str:
-    """Return a name that tells a choice from the others.
+def _names(objects: list[Schema]) -> list[str]:
+    """Return a name for each choice that tells it from the others.
 
-    It is the value of a constant field, or the name of a field that no other choice has.
+    It is the value of a constant field, or the name of a field that no other choice has. If a
+    choice has neither, all have the names of their classes.
     """
+    names = [_telling_name(one, objects) for one in objects]
+    if None in names:
+        return [one["title"] for one in objects]
+    return [name for name in names if name is not None]
+
+
+def _telling_name(one: Schema, objects: list[Schema]) -> str | None:
     fields: dict[str, Schema] = one["properties"]
     for name, field in fields.items():
         if "const" in field:
             return str(field["const"])
         if not any(name in other["properties"] for other in objects if other is not one):
             return name
-    raise ValueError(f"nothing tells {one['title']} from the others")
+    return None
 
 
 def _type(field: Schema) -> str:

@@ -67,7 +67,7 @@ def _paths_of(uri: str) -> list[str]:
 
 def _sources(spec: JobSpec) -> Iterator[tuple[str, str, list[Place]]]:
     """Yield the fields that name inputs of a job: the field, its value, the places it may mean."""
-    for path, uri in spec.data.places():
+    for path, uri in spec.places():
         yield path, uri, _data_places(uri)
     for path, name in pretrained(spec):
         yield path, name, _pretrained_places(name)

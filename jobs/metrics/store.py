@@ -15,7 +15,7 @@ from jobs.database.tables.metrics import curves, markers, points
 from jobs.errors import JobNotFound
 from jobs.metrics.rollups import FANOUT, Bucket, Point, cover, thinned
 from jobs.metrics.rows import read
-from jobs.schemas.metric_names import METRICS
+from jobs.schemas.metric_names import description_of, in_order
 from jobs.schemas.metrics import Curve, Marker, Means, Metrics
 
 PAGE = 5000  # how many points one query reads when all points are asked for
@@ -50,11 +50,11 @@ class MetricStore:
         self,
         job_id: str,
         *,
-        names: Collection[str] = METRICS.keys(),
+        names: Collection[str] | None = None,
         steps: Steps = ALL_STEPS,
         max_points: int = 1000,
     ) -> Metrics:
-        """Return the curves of `names` that have points, each with at most `max_points` points.
+        """Return the curves of `names`, or all, each with at most `max_points` points.
 
         Where one of them is downsampled, all are read at the same scale, so that their means are
         at the same steps.
@@ -66,8 +66,8 @@ class MetricStore:
             drawn = _drawn(connection, ranges, max_points)
         return Metrics(curves=drawn, markers=marked)
 
-    def names(self, job_id: str, names: Collection[str] = METRICS.keys()) -> list[str]:
-        """Return those of `names` that have points, in the order of the table of metrics."""
+    def names(self, job_id: str, names: Collection[str] | None = None) -> list[str]:
+        """Return those of `names`, or all, that have points, in the order of the metrics' table."""
         with self._reads.begin() as connection:
             return [curve.name for curve in _curves(connection, job_id, names)]
 
@@ -80,13 +80,14 @@ class MetricStore:
             yield TableRow(step, {name: point.value for name, point in cells})
 
 
-def _curves(connection: Connection, job_id: str, names: Collection[str]) -> list[CurveRow]:
-    query = select(curves).where(curves.c.job_id == job_id, curves.c.name.in_(names))
-    found = connection.execute(query).all()
+def _curves(connection: Connection, job_id: str, names: Collection[str] | None) -> list[CurveRow]:
+    query = select(curves).where(curves.c.job_id == job_id)
+    if names is not None:
+        query = query.where(curves.c.name.in_(names))
+    found = {curve.name: curve for curve in connection.execute(query)}
     if not found and connection.scalar(select(jobs.c.id).where(jobs.c.id == job_id)) is None:
         raise JobNotFound(job_id)
-    order = list(METRICS)
-    return sorted(found, key=lambda curve: order.index(curve.name))
+    return [found[name] for name in in_order(found)]
 
 
 def _markers(connection: Connection, job_id: str, steps: Steps) -> list[Marker]:
@@ -150,7 +151,7 @@ def _curve(name: str, count: int, some: Sequence[Bucket], max_points: int) -> Cu
     )
     return Curve(
         name=name,
-        description=METRICS[name].description,
+        description=description_of(name),
         num_points=count,
         steps=[point.step for point in kept],
         values=[point.value for point in kept],

@@ -26,7 +26,7 @@ from jobs.schemas.status import JobError, JobStatus, RequestedAction
 from jobs.schemas.storage_url import FORMS, is_storage_url
 from jobs.schemas.trackers import TrackerSpec, check_each_once
 from jobs.schemas.webhooks import WebhookSpec, warn_of_old_names
-from relora_core.events import Phase, RestartReport
+from relora_core.events import Phase, RestartReport, SourceRead
 from relora_core.spec import (
     Line,
     Spec,
@@ -265,7 +265,11 @@ class Progress(BaseModel):
     step: int = 0
     total_steps: int
     epoch: float | None = Field(
-        default=None, description="How often the training data was read so far: 1.5 epochs."
+        default=None,
+        description="How often the training data was read so far: 1.5 epochs. null for a mixture.",
+    )
+    sources: list[SourceRead] = Field(
+        default_factory=list, description="What was read so far of each source of a mixture."
     )
     tokens_seen: int = 0
     loss: float | None = None
@@ -302,6 +306,11 @@ class Progress(BaseModel):
     validation_accuracy: float | None = None
     validation_step: int | None = Field(
         default=None, description="The step at which the two above were measured."
+    )
+    validation_losses: dict[str, float | None] = Field(
+        default_factory=dict,
+        description="The last loss of each validation set that has a name, and of the held-out "
+        "part of each source of a mixture.",
     )
     peak_memory_bytes: int | None = Field(
         default=None,

@@ -1,10 +1,18 @@
 """The table of all metrics, and the fields of the trainer's events that report them."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from relora_core.events import AnyTrainEvent, Evaluated, RestartReported, StepFinished
+from relora_core.events import (
+    AnyTrainEvent,
+    Evaluated,
+    RestartReported,
+    SetEvaluated,
+    SourceRead,
+    StepFinished,
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,28 @@ OF_RESTARTS = (
     Metric("restart_angle", "angle", "Degrees between its cycle's directions and the earlier."),
     Metric("restart_overlap", "overlap", "Share of its cycle's update in the earlier directions."),
 )
-METRICS = {metric.name: metric for metric in (*OF_STEPS, *OF_EVALUATIONS, *OF_RESTARTS)}
+# Of a source or of a validation set, which has a name of its own: epochs/web.
+OF_SOURCES = (Metric("epochs", "epochs", "How often the source of a mixture was read by then."),)
+METRICS = {
+    metric.name: metric for metric in (*OF_STEPS, *OF_EVALUATIONS, *OF_RESTARTS, *OF_SOURCES)
+}
+OF_PARTS = tuple(metric.name for metric in (*OF_EVALUATIONS, *OF_SOURCES))
+
+
+def is_known(curve: str) -> bool:
+    """Return whether a curve can have this name. It may be of a part: validation_loss/web."""
+    name, slash, part = curve.partition("/")
+    return name in OF_PARTS and bool(part) if slash else name in METRICS
+
+
+def description_of(curve: str) -> str:
+    return METRICS[curve.partition("/")[0]].description
+
+
+def in_order(curves: Iterable[str]) -> list[str]:
+    """Sort names of curves as the table of metrics is, then by the part of the data."""
+    order = list(METRICS)
+    return sorted(curves, key=lambda curve: (order.index(curve.partition("/")[0]), curve))
 
 
 def measured(event: AnyTrainEvent) -> tuple[int, dict[str, float | None]] | None:
@@ -68,17 +97,25 @@ def measured(event: AnyTrainEvent) -> tuple[int, dict[str, float | None]] | None
     """
     match event:
         case StepFinished():
-            return event.step, _values(event, OF_STEPS)
+            values = _values(event, OF_STEPS)
+            for source in event.sources:
+                values |= _values(source, OF_SOURCES, of=source.name)
+            return event.step, values
         case Evaluated():
             return event.step, _values(event, OF_EVALUATIONS)
+        case SetEvaluated():
+            return event.step, _values(event, OF_EVALUATIONS, of=event.set)
         case RestartReported():
             return event.step, _values(event, OF_RESTARTS)
         case _:
             return None
 
 
-def _values(event: AnyTrainEvent, metrics: tuple[Metric, ...]) -> dict[str, float | None]:
-    told = {metric.name: getattr(event, metric.field) for metric in metrics}
+def _values(
+    event: AnyTrainEvent | SourceRead, metrics: tuple[Metric, ...], *, of: str | None = None
+) -> dict[str, float | None]:
+    part = f"/{of}" if of else ""
+    told = {metric.name + part: getattr(event, metric.field) for metric in metrics}
     numbers = {name: _number(value) for name, value in told.items() if value is not None}
     return {name: value if math.isfinite(value) else None for name, value in numbers.items()}
 

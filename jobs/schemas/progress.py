@@ -12,6 +12,7 @@ from relora_core.events import (
     PhaseStarted,
     RestartReported,
     Rewound,
+    SetEvaluated,
     StepFinished,
     TrainFinished,
     TrainStarted,
@@ -36,7 +37,11 @@ def advance(progress: Progress, events: Iterable[AnyTrainEvent]) -> Progress:
     The step may go back when a run resumes or is rewound.
     """
     changes: dict[str, object] = {}
+    losses = dict(progress.validation_losses)
     for event in events:
+        if isinstance(event, SetEvaluated):
+            losses[event.set] = _finite(event.loss)
+            changes["validation_losses"] = losses
         changes |= _told_by(event)
     return progress.model_copy(update=changes)
 
@@ -89,6 +94,7 @@ def _told_by_step(event: StepFinished) -> dict[str, object]:
         "step": event.step,
         "total_steps": event.total_steps,
         "epoch": event.epoch,
+        "sources": event.sources,
         "tokens_seen": event.tokens_seen,
         "loss": _finite(event.loss),
         "learning_rate": event.learning_rate,

@@ -14,7 +14,6 @@ from relora_core.data.fingerprints import DataFingerprints
 from relora_core.errors import CheckpointError
 from relora_core.optim.timeline import Timeline
 from relora_core.spec import (
-    HeldOut,
     LowRank,
     PretrainedTokenizer,
     Source,
@@ -103,12 +102,15 @@ class Identity:
     def _source(self, name: str) -> str:
         """Return the field of the spec that a part of the data comes from, with its value."""
         data, tokenizer = self.spec.data, self.spec.tokenizer
+        source_name = name.partition(".")[2]
+        if source_name:  # of a mixture
+            places = {source.name: source.place for source in data.mixture}
+            return f"data.train, {source_name} ({places[source_name]})"
         if name == "tokenizer" and isinstance(tokenizer, PretrainedTokenizer):
             return f"tokenizer.pretrained ({tokenizer.pretrained})"
         if name == "validation" and isinstance(data.validation, Source):
-            return f"data.validation ({data.validation.name})"
-        assert isinstance(data.validation, HeldOut) or name != "validation"
-        return f"data.train ({data.train.name})"
+            return f"data.validation ({data.validation.place})"
+        return f"data.train ({data.training_places})"
 
 
 def _fixed(spec: TrainSpec) -> dict[str, Any]:

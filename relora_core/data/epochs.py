@@ -1,8 +1,9 @@
 """The number of epochs of a run, and a warning if there are many."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import Protocol
 
 from relora_core.counted import in_epochs
 from relora_core.data.file_formats import COMPRESSED, TEXTS, file_format
@@ -25,32 +26,78 @@ class Size:
     bytes: int
 
 
-def many_epochs(epochs: float | None, unit: Unit) -> Iterator[SpecWarning]:
-    """Yield a warning if a language model reads its data too often. Image models usually do."""
-    if unit == "tokens" and epochs is not None and epochs > MANY:
+@dataclass(frozen=True)
+class PlannedSource:
+    """What a whole run reads of a source. The only source of a run has the name ""."""
+
+    name: str
+    tokens: int
+    epochs: float | None  # None: its size is not known yet
+
+
+class _ReadSource(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def epochs(self) -> float | None: ...
+
+
+def many_epochs(sources: Iterable[_ReadSource], unit: Unit) -> Iterator[SpecWarning]:
+    """Yield a warning if a language model reads a source too often. Image models usually do."""
+    for source in sources if unit == "tokens" else ():
+        number = source.epochs
+        if number is None or number <= MANY:
+            continue
+        data = f"the source {source.name}" if source.name else "its data"
         yield SpecWarning(
             "training",
-            f"reads its data for about {in_epochs(epochs)}; after {MANY}, repeated text teaches a "
+            f"reads {data} for about {in_epochs(number)}; after {MANY}, repeated text teaches a "
             "language model less and less: take fewer steps, or more data",
             code="many_epochs",
         )
 
 
-def guessed_epochs(spec: TrainSpec, uploads: Mapping[str, Size]) -> float | None:
-    """Estimate the epochs from the sizes of the files, before they are read.
+def planned_sources(spec: TrainSpec, uploads: Mapping[str, Size]) -> list[PlannedSource]:
+    """Estimate what a run reads of each source, before its files are read.
 
-    `uploads` maps URIs to the sizes of uploaded files. Return None if the tokens of a file cannot
-    be estimated, for example because its URI is a pattern or remote, or because it is a table.
+    `uploads` maps URIs to the sizes of uploaded files. The epochs are not known if the tokens of a
+    file cannot be estimated, for example because its URI is a pattern or remote, or because it is a
+    table.
     """
     if spec.task != "causal_lm":
-        return None
-    train = spec.data.train
-    sizes = [uploads.get(uri) or _size_here(uri) for uri in train.uris]
-    tokens = [None if size is None else _tokens(size, train) for size in sizes]
+        return []
+    planned = []
+    for (name, steps), source in zip(
+        _steps_of_sources(spec).items(), spec.data.training_sources, strict=True
+    ):
+        tokens, size = round(steps * spec.tokens_per_step), _tokens_of(source, uploads)
+        planned.append(PlannedSource(name, tokens, tokens / size if size else None))
+    return planned
+
+
+def _steps_of_sources(spec: TrainSpec) -> dict[str, float]:
+    """Return the steps that each source takes part in, as shares of steps."""
+    sources = spec.data.mixture
+    if not sources:
+        return {"": spec.total_steps}
+    begins = [0, *(stage.from_step for stage in spec.data.stages), spec.total_steps]
+    weights = [
+        {source.name: source.weight for source in sources},
+        *(stage.weights for stage in spec.data.stages),
+    ]
+    steps = dict.fromkeys((source.name for source in sources), 0.0)
+    for of_stage, begin, end in zip(weights, begins, begins[1:], strict=False):
+        for name, weight in of_stage.items():
+            steps[name] += (end - begin) * weight / sum(of_stage.values())
+    return steps
+
+
+def _tokens_of(source: Source, uploads: Mapping[str, Size]) -> float | None:
+    sizes = [uploads.get(uri) or _size_here(uri) for uri in source.uris]
+    tokens = [None if size is None else _tokens(size, source) for size in sizes]
     known = [count for count in tokens if count is not None]
-    if len(known) < len(tokens) or not sum(known):
-        return None
-    return spec.total_steps * spec.tokens_per_step / sum(known)
+    return sum(known) if len(known) == len(tokens) else None
 
 
 def _size_here(uri: str) -> Size | None:

@@ -1,4 +1,4 @@
-"""Load the batch of a step: shuffled in each epoch, divided among the ranks.
+"""Load the batch of a step, divided among the ranks.
 
 The next batch is read and copied to the device in the background.
 """
@@ -7,10 +7,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from relora_core.data.batch import Batch, Dataset
-from relora_core.data.shuffle import permute
+from relora_core.data.order import Mixture, SourceUse, order_of
 from relora_core.data.transfer import Arriving, Transfer
 
 
@@ -24,7 +23,7 @@ class BatchLoader:
 
     def __init__(
         self,
-        dataset: Dataset,
+        data: Dataset | Mixture,
         *,
         global_batch_size: int,
         seed: int,
@@ -32,14 +31,13 @@ class BatchLoader:
         world_size: int = 1,
         device: torch.device | None = None,
     ) -> None:
-        """Prepare to load from `dataset`. Without a device, batches stay on the CPU."""
+        """Prepare to load from `data`. Without a device, batches stay on the CPU."""
         if global_batch_size % world_size:
             raise ValueError(
                 f"global_batch_size must be a multiple of {world_size}, the number of processes; "
                 f"got {global_batch_size}"
             )
-        self._dataset = dataset
-        self._seed = seed
+        self._order = order_of(data, seed=seed)
         self._global_batch_size = global_batch_size
         self._slice = np.arange(global_batch_size).reshape(world_size, -1)[rank]
         self._transfer = Transfer(device or torch.device("cpu"))
@@ -55,23 +53,13 @@ class BatchLoader:
         self._ahead = (step + 1, self._reader.submit(self._read, step + 1))
         return arriving.received()
 
-    def epochs(self, steps: int) -> float:
-        """Return how often the first `steps` batches read the dataset."""
-        return steps * self._global_batch_size / len(self._dataset)
+    def sources(self, steps: int) -> list[SourceUse]:
+        """Return what the first `steps` batches read of each source."""
+        return self._order.sources(steps * self._global_batch_size)
 
     def close(self) -> None:
         self._reader.shutdown(cancel_futures=True)
 
     def _read(self, step: int) -> Arriving:
-        positions = step * self._global_batch_size + self._slice
-        return self._transfer.begin(self._dataset.examples(self._indices(positions), positions))
-
-    def _indices(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        size = len(self._dataset)
-        epochs, places = np.divmod(positions, size)
-        return np.concatenate(
-            [
-                permute(places[epochs == epoch], size=size, seed=self._seed, epoch=epoch)
-                for epoch in range(epochs[0], epochs[-1] + 1)
-            ]
-        )
+        places = step * self._global_batch_size + self._slice
+        return self._transfer.begin(self._order.read(places))

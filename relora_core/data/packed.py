@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict
 
 from relora_core.counted import counted
 from relora_core.errors import DataError
-from relora_core.events import DataPrepared, Emit, Split
-from relora_core.spec import Source, TrainSpec
+from relora_core.events import DataPrepared, Emit
+from relora_core.spec import Source
 
 Part = Literal["kept", "held_out"]
 PARTS: tuple[Part, ...] = ("kept", "held_out")
@@ -54,16 +54,13 @@ def report_part(
     emit(prepared.model_copy(update=told))
     if counts.bad_rows > allowed * counts.rows:
         raise DataError(
-            f"{counts.bad_rows:,} of {counted(counts.rows, 'row')} of {packed.source.name} cannot "
+            f"{counts.bad_rows:,} of {counted(counts.rows, 'row')} of {packed.source.place} cannot "
             f"be read, more than the share of {allowed:g} that data.max_bad_rows allows: "
             + "; ".join(counts.examples)
         )
 
 
-def check_size(split: Split, number: int, *, contents: str, spec: TrainSpec, advice: str) -> None:
-    """Raise `DataError` if a split has fewer sequences or images than a run needs."""
-    needed = spec.training.global_batch_size if split == "train" else 1
+def check_size(name: str, number: int, *, needed: int, contents: str, advice: str) -> None:
+    """Raise `DataError` if the data has fewer sequences or images than a run needs."""
     if number < needed:
-        raise DataError(
-            f"the {split} data is too small: {contents}, and {needed:,} are needed; {advice}"
-        )
+        raise DataError(f"the {name} is too small: {contents}, and {needed:,} are needed; {advice}")

@@ -23,12 +23,13 @@ from relora_core.data.split import is_held_out
 from relora_core.data.token_files import read_documents
 from relora_core.data.tokenizer import TokenIds, Tokenization, text_encoder, vocabulary_size
 from relora_core.errors import DataError
-from relora_core.events import DataProgress, Emit, Split
+from relora_core.events import DataProgress, Emit
 from relora_core.spec import Source
 from relora_core.workdir.event_log import silent
 
 LAYOUT = 1  # raise it when the same source would give other files
 BATCH_CHARACTERS = 4_000_000  # tokenized at once, on all cores
+ABOUT = DataProgress(split="train", making="tokens")
 
 TokenType = Literal["<u2", "<u4"]
 
@@ -75,22 +76,22 @@ def pack(
     *,
     held_out: float,
     cache: Path,
-    split: Split = "train",
+    about: DataProgress = ABOUT,
     emit: Emit = silent,
 ) -> PackedSource:
     """Find the streams of a source in the cache, or tokenize the source into the cache.
 
-    `emit` gets progress events, which name the data of `split`.
+    `emit` gets progress events, which begin as `about`.
     """
     content = fingerprint(source, cache=cache)
     vocabulary = (_vocabulary(tokenizer), tokenizer.eos_token_id)
     folder = cache / "shards" / digest(LAYOUT, content, held_out, vocabulary)
-    begun = DataProgress(split=split, making="tokens", bytes_total=source_bytes(source))
+    begun = about.model_copy(update={"bytes_total": source_bytes(source)})
     report = ProgressReport(folder, begun, emit)
 
     def build(partial: Path) -> None:
         manifest = _tokenize(source, tokenizer, held_out=held_out, folder=partial, report=report)
-        check_unchanged(source.name, content, fingerprint(source, cache=cache))
+        check_unchanged(source.place, content, fingerprint(source, cache=cache))
         (partial / MANIFEST).write_text(manifest.model_dump_json(indent=1))
         report.end()
 
@@ -145,7 +146,7 @@ def _documents(
             yield ids.astype("<u4").tobytes(), ids  # the same content for every stored type
         return
     if isinstance(tokenizer, TokenIds):
-        raise DataError(f"{source.name} holds text, which needs a tokenizer; set `tokenizer`")
+        raise DataError(f"{source.place} holds text, which needs a tokenizer; set `tokenizer`")
     encoder = text_encoder(tokenizer)
     for texts in _batches(documents(source, tally)):
         encodings = encoder.encode_batch_fast(texts, add_special_tokens=False)

@@ -57,7 +57,11 @@ class ProgressReport:
                 event = DataProgress.model_validate_json(self._file.read_bytes())
             except (FileNotFoundError, ValidationError):
                 return
-            told = {"split": self._begun.split, "time": datetime.now(UTC)}
+            told = {
+                "split": self._begun.split,
+                "source": self._begun.source,
+                "time": datetime.now(UTC),
+            }
             self._emit(event.model_copy(update=told))
 
     def end(self) -> None:

@@ -49,7 +49,7 @@ def documents(source: Source, tally: Tally) -> Iterator[str]:
     """Yield the text of every good row that is not empty. Count all rows in `tally`."""
     for row in _rows(source, tally):
         tally.add(row)
-        tally.raise_if_hopeless(source.name)
+        tally.raise_if_hopeless(source.place)
         if isinstance(row, str) and row:
             yield row
 
@@ -62,8 +62,8 @@ def fingerprint(source: Source, *, cache: Path) -> str:
     if len(source.uris) > 1:
         token_source_files(source)  # raises `DataError` if it mixes text and token ids
         return digest("several", [fingerprint(part, cache=cache) for part in _parts(source)])
-    if source.name.startswith("hf://"):
-        dataset = parse_hub_uri(source.name)
+    if source.place.startswith("hf://"):
+        dataset = parse_hub_uri(source.place)
         return digest("hf", *dataset.part, source.text_field)
     files = [(file_format(file), file_digest(file, cache)) for file in _local_files(source)]
     field = source.text_field if token_source_files(source) is None else source.token_dtype
@@ -76,7 +76,8 @@ def token_source_files(source: Source) -> list[Path] | None:
     ready = [file for file in files if file.suffix in TOKENS]
     if ready and (len(ready) < len(files) or any(uri.startswith("hf://") for uri in source.uris)):
         raise DataError(
-            f"{source.name!r} matches both text and token ids, such as {ready[0]}; name one of them"
+            f"{source.place!r} matches both text and token ids, such as {ready[0]}; "
+            "name one of them"
         )
     return ready or None
 
@@ -90,8 +91,8 @@ def source_bytes(source: Source) -> int | None:
 
 def _rows(source: Source, tally: Tally) -> Iterator[Row]:
     for part in _parts(source):
-        if part.name.startswith("hf://"):
-            yield from read_hub_dataset(parse_hub_uri(part.name), text_field=source.text_field)
+        if part.place.startswith("hf://"):
+            yield from read_hub_dataset(parse_hub_uri(part.place), text_field=source.text_field)
         for file in _local_files(part):
             yield from read_file(file, text_field=source.text_field, count=tally.count_bytes)
 

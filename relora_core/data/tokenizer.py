@@ -1,6 +1,6 @@
 """The tokenizer of a run: a byte-level BPE that is trained on its text, or a pretrained one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,16 +62,17 @@ def token_ids(spec: NoTokenizer, model: ModelSpec) -> TokenIds:
 
 def make_tokenizer(
     spec: TrainedTokenizer | PretrainedTokenizer,
-    source: Source,
+    sources: Sequence[Source],
     *,
     held_out: float,
     cache: Path,
     emit: Emit = silent,
     resumed: Path | None = None,
 ) -> PreTrainedTokenizerFast:
-    """Load or train the tokenizer. It is never trained on the held-out documents of `source`.
+    """Load or train the tokenizer. It is never trained on held-out documents.
 
-    `emit` gets progress events while `source` is read. If the run resumes from the checkpoint
+    It is trained on equally many characters of each source, if they have as many. `emit` gets
+    progress events while they are read. If the run resumes from the checkpoint
     `resumed`, load the tokenizer that was trained before from there.
 
     The result has an EOS token. If it has no BOS or padding token, EOS takes that place, because in
@@ -81,7 +82,7 @@ def make_tokenizer(
         case TrainedTokenizer() if resumed is not None:
             tokenizer = PreTrainedTokenizerFast.from_pretrained(resumed)
         case TrainedTokenizer():
-            tokenizer = _trained(spec, source, held_out=held_out, cache=cache, emit=emit)
+            tokenizer = _trained(spec, sources, held_out=held_out, cache=cache, emit=emit)
         case PretrainedTokenizer():
             tokenizer = _pretrained(spec.pretrained, spec.eos_token)
     tokenizer.bos_token = tokenizer.bos_token or tokenizer.eos_token
@@ -135,25 +136,27 @@ def prompt_tokenizer(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerF
 
 
 def _trained(
-    spec: TrainedTokenizer, source: Source, *, held_out: float, cache: Path, emit: Emit
+    spec: TrainedTokenizer, sources: Sequence[Source], *, held_out: float, cache: Path, emit: Emit
 ) -> PreTrainedTokenizerFast:
     size = spec.train.vocab_size
-    if token_source_files(source) is not None:
-        raise DataError(
-            f"{source.name} holds token ids, and no tokenizer can be trained on them; name the one "
-            "that made them: tokenizer: {pretrained: NAME}"
-        )
+    for source in sources:
+        if token_source_files(source) is not None:
+            raise DataError(
+                f"{source.place} holds token ids, and no tokenizer can be trained on them; name "
+                "the one that made them: tokenizer: {pretrained: NAME}"
+            )
 
-    content = fingerprint(source, cache=cache)
+    content = _fingerprint(sources, cache)
     folder = cache / "tokenizers" / digest(RECIPE, content, held_out, size)
-    begun = DataProgress(split="train", making="tokenizer", bytes_total=source_bytes(source))
+    begun = DataProgress(split="train", making="tokenizer", bytes_total=_bytes(sources))
     report = ProgressReport(folder, begun, emit)
 
     def build(partial: Path) -> None:
         tally = Tally()
-        texts = report.counted(_training_text(source, held_out, tally), tally)
+        texts = report.counted(_training_text(sources, held_out, tally), tally)
         tokenizer = _train_bpe(texts, vocab_size=size)
-        check_unchanged(source.name, content, fingerprint(source, cache=cache))
+        places = ", ".join(source.place for source in sources)
+        check_unchanged(places, content, _fingerprint(sources, cache))
         tokenizer.save_pretrained(partial)
         report.end()
 
@@ -175,16 +178,35 @@ def _train_bpe(texts: Iterator[str], *, vocab_size: int) -> PreTrainedTokenizerF
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END_OF_TEXT)
 
 
-def _training_text(source: Source, held_out: float, tally: Tally) -> Iterator[str]:
+def _fingerprint(sources: Sequence[Source], cache: Path) -> str:
+    contents = [fingerprint(source, cache=cache) for source in sources]
+    return contents[0] if len(contents) == 1 else digest("mixture", contents)
+
+
+def _bytes(sources: Sequence[Source]) -> int | None:
+    sizes = [source_bytes(source) for source in sources]
+    known = [size for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) else None
+
+
+def _training_text(sources: Sequence[Source], held_out: float, tally: Tally) -> Iterator[str]:
+    for source in sources:
+        most = TRAINING_CHARACTERS // len(sources)
+        yield from _text_of(source, held_out, tally, most_characters=most)
+
+
+def _text_of(
+    source: Source, held_out: float, tally: Tally, *, most_characters: int
+) -> Iterator[str]:
     characters = 0
     for text in documents(source, tally):
         if not is_held_out(text, held_out):
             yield text
             characters += len(text)
-            if characters >= TRAINING_CHARACTERS:
+            if characters >= most_characters:
                 return
     if characters == 0 and held_out > 0:  # few documents are split by tokens
-        yield from _training_text(source, 0.0, tally)
+        yield from _text_of(source, 0.0, tally, most_characters=most_characters)
 
 
 def _pretrained(name: str, eos_token: str | None) -> PreTrainedTokenizerFast:

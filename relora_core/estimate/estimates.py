@@ -1,9 +1,11 @@
 """Estimate a run: parameters, memory, FLOPs and time, without building weights."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
 from relora_core.counted import counted
+from relora_core.data.epochs import PlannedSource
 from relora_core.errors import ModelError
 from relora_core.estimate.flops import executed_flops, flops_in_8_bits, model_flops
 from relora_core.estimate.gpus import DEFAULT, GpuModel, gpu_named
@@ -74,7 +76,7 @@ class Estimate:
     run: RunEstimate
     full_rank: RunEstimate
     ratios: Ratios
-    epochs: float | None  # estimated from the sizes of the data; None if not known yet
+    sources: list[PlannedSource]  # none for images
 
 
 def estimate(
@@ -83,7 +85,7 @@ def estimate(
     gpu: str = DEFAULT,
     gpus: int = 1,
     utilization: float = UTILIZATION,
-    epochs: float | None = None,
+    sources: Sequence[PlannedSource] = (),
 ) -> Estimate:
     """Estimate the cost of `spec`, and of full-rank training of the same model to compare.
 
@@ -105,7 +107,7 @@ def estimate(
         run=mine,
         full_rank=other,
         ratios=_ratios(mine, other),
-        epochs=epochs,
+        sources=list(sources),
     )
 
 

@@ -47,7 +47,9 @@ def _title(estimate: Estimate) -> Iterator[str]:
 
 
 def _epochs(estimate: Estimate) -> str:
-    return "" if estimate.epochs is None else f", about {in_epochs(estimate.epochs)} of the data"
+    known = ((source.name or "the data", source.epochs) for source in estimate.sources)
+    read = [f"{in_epochs(epochs)} of {name}" for name, epochs in known if epochs is not None]
+    return f", about {', '.join(read)}" if read else ""
 
 
 def _rows(phases: list[PhaseEstimate]) -> Iterator[list[str]]:

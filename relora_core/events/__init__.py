@@ -27,6 +27,8 @@ from relora_core.events.run import (
     PhaseMemory,
     PhaseStarted,
     Rewound,
+    SetEvaluated,
+    SourceRead,
     SpectrumMeasured,
     StepFinished,
     TrainFailed,
@@ -63,6 +65,8 @@ __all__ = [
     "RestartReport",
     "RestartReported",
     "Rewound",
+    "SetEvaluated",
+    "SourceRead",
     "SpectrumMeasured",
     "Split",
     "StepFinished",
@@ -93,6 +97,7 @@ AnyTrainEvent = (
     | LearningRateRestarted
     | RestartReported
     | Evaluated
+    | SetEvaluated
     | SpectrumMeasured
     | MemoryMeasured
     | CheckpointSaved

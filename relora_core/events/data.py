@@ -8,6 +8,15 @@ from relora_core.counted import counted
 from relora_core.events.event import Event
 
 Split = Literal["train", "validation"]
+SOURCE = Field(
+    default=None,
+    description="The name of the source in a mixture, or of a set in `evaluation.sets`.",
+)
+
+
+def data_name(split: Split, source: str | None) -> str:
+    """Return what data this is, as text."""
+    return f"{split} data" if source is None else f"{split} data {source}"
 
 
 class DataProgress(Event):
@@ -15,6 +24,7 @@ class DataProgress(Event):
 
     type: Literal["train.data_progress"] = "train.data_progress"
     split: Split
+    source: str | None = SOURCE
     making: Literal["tokenizer", "tokens"] = Field(
         description="A tokenizer is trained on the text before any of it is tokenized."
     )
@@ -29,7 +39,7 @@ class DataProgress(Event):
         tokens = f", {counted(self.tokens, 'token')}" if self.making == "tokens" else ""
         doing = "tokenizing" if self.making == "tokens" else "reading for the tokenizer"
         documents = counted(self.documents, "document")
-        return f"{self.split} data, {doing}: {documents}{tokens}{self._share()}"
+        return f"{data_name(self.split, self.source)}, {doing}: {documents}{tokens}{self._share()}"
 
     def _share(self) -> str:
         if not self.bytes_total or self.bytes_read is None:
@@ -42,6 +52,7 @@ class DataPrepared(Event):
 
     type: Literal["train.data"] = "train.data"
     split: Split
+    source: str | None = SOURCE
     documents: int = 0
     tokens: int = 0
     split_by: Literal["documents", "tokens"] = Field(
@@ -64,4 +75,4 @@ class DataPrepared(Event):
             what = f"{counted(self.images, 'image')}, {counted(self.labels or 0, 'label')}"
         how = "found in the cache" if self.reused else made
         by = ", split by tokens" if self.split_by == "tokens" else ""
-        return f"{self.split} data {how}: {what}{by}{bad}"
+        return f"{data_name(self.split, self.source)} {how}: {what}{by}{bad}"

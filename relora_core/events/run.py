@@ -10,6 +10,14 @@ from relora_core.events.event import Event, Phase, Unit
 from relora_core.events.json_float import JsonFloat
 
 
+class SourceRead(BaseModel):
+    """How much of a source of a mixture was read."""
+
+    name: str
+    tokens: int
+    epochs: float
+
+
 class TrainStarted(Event):
     type: Literal["train.started"] = "train.started"
     step: int = Field(description="The step to take next; above 0 when resumed.")
@@ -20,12 +28,19 @@ class TrainStarted(Event):
     world_size: int
     device: str
     epochs: float | None = Field(
-        default=None, description="How often the whole run reads its training data."
+        default=None,
+        description="How often the whole run reads its training data; null: it is a mixture.",
+    )
+    sources: list[SourceRead] = Field(
+        default_factory=list, description="What the whole run reads of each source of a mixture."
     )
 
     def __str__(self) -> str:
         how = f"resuming at step {self.step}" if self.step else "starting"
         epochs = "" if self.epochs is None else f", {in_epochs(self.epochs)} of the data"
+        if self.sources:
+            read = (f"{in_epochs(source.epochs)} of {source.name}" for source in self.sources)
+            epochs = f", {', '.join(read)}"
         return (
             f"{how}: {self.parameters / 1e6:.2f}M parameters on {self.world_size} x {self.device}, "
             f"{counted(self.total_steps, 'step')} of {self.tokens_per_step:,} {self.unit}{epochs}"
@@ -89,7 +104,12 @@ class StepFinished(Event):
     tokens_per_second: JsonFloat
     unit: Unit = Field(default="tokens", description="What the two above count.")
     epoch: float | None = Field(
-        default=None, description="How often the training data was read by then: 1.5 epochs."
+        default=None,
+        description="How often the training data was read by then: 1.5 epochs. null: it is a "
+        "mixture.",
+    )
+    sources: list[SourceRead] = Field(
+        default_factory=list, description="What was read by then of each source of a mixture."
     )
     restarts: int
     mfu: float | None = Field(
@@ -130,10 +150,7 @@ class StepFinished(Event):
         )
 
 
-class Evaluated(Event):
-    """Loss on the first examples of the validation split, weighted by target."""
-
-    type: Literal["train.eval"] = "train.eval"
+class _Scores(Event):
     step: int
     loss: JsonFloat
     perplexity: JsonFloat | None = Field(default=None, description="Of language models.")
@@ -153,9 +170,31 @@ class Evaluated(Event):
         scores: dict[str, float | None] = {name: getattr(self, name) for name in names}
         return {name: value for name, value in scores.items() if value is not None}
 
-    def __str__(self) -> str:
+    def _text(self, data: str) -> str:
         score = _score(self.perplexity, self.accuracy)
-        return f"step {self.step}: validation loss {self.loss:.4f}{score}"
+        return f"step {self.step}: {data} loss {self.loss:.4f}{score}"
+
+
+class Evaluated(_Scores):
+    """Loss on the first examples of the validation data, weighted by target.
+
+    Of a mixture, it is the mean of the losses on its sources, by their weights in `data.train`.
+    """
+
+    type: Literal["train.eval"] = "train.eval"
+
+    def __str__(self) -> str:
+        return self._text("validation")
+
+
+class SetEvaluated(_Scores):
+    """Loss on one of several validation sets, or on the held-out part of a mixture's source."""
+
+    type: Literal["train.eval_set"] = "train.eval_set"
+    set: str = Field(description="The name of the set, or of the source.")
+
+    def __str__(self) -> str:
+        return self._text(f"{self.set} validation")
 
 
 class SpectrumMeasured(Event):

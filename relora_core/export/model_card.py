@@ -29,7 +29,7 @@ def model_card(spec: TrainSpec, counters: Counters, *, parameters: int, auto_mod
     """
     validation = spec.data.validation
     held_out = (
-        validation.name
+        validation.place
         if isinstance(validation, Source)
         else f"{validation.fraction:.2%} of the training data, held out"
     )
@@ -45,7 +45,7 @@ def model_card(spec: TrainSpec, counters: Counters, *, parameters: int, auto_mod
         "steps": f"{counters.step} of {spec.total_steps}",
         f"{spec.unit} seen": f"{counters.tokens_seen:,}",
         "global batch size": _batch(spec),
-        "training data": spec.data.train.name,
+        "training data": spec.data.training_places,
         "validation data": held_out,
         **{name: f"{value:.4f}" for name, value in counters.metrics.items()},
     }
@@ -68,11 +68,9 @@ def model_card(spec: TrainSpec, counters: Counters, *, parameters: int, auto_mod
 
 def _origins(spec: TrainSpec) -> str:
     """Return the datasets and the base model on the Hugging Face Hub that were used, as YAML."""
-    sources = [spec.data.train, spec.data.validation]
     names = [
         uri.removeprefix("hf://").partition("?")[0]
-        for source in sources
-        if isinstance(source, Source)
+        for _, source in spec.data.sources()
         for uri in source.uris
         if uri.startswith("hf://")
     ]

@@ -1,13 +1,23 @@
 """The spec of the data: the text or the images that a run reads."""
 
 import re
-from collections.abc import Iterator
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from relora_core.spec.accepted import was_accepted
-from relora_core.spec.part import Line, Spec, Text, having, one_of
+from relora_core.spec.part import Line, Spec, Steps, Text, having, one_of
+from relora_core.spec.text_pattern import TextPattern
+from relora_core.spec.written import SpecConflict
+from relora_core.suggestions import no_such
 
 STAGED_SCHEMES = ("s3://", "upload://")  # the service's worker copies them to the node
 SOURCE_SCHEMES = ("file://", "hf://", *STAGED_SCHEMES)
@@ -29,9 +39,11 @@ def _form(uri: object) -> str:
     return "several" if isinstance(uri, list | tuple) else "one"
 
 
+MAX_SOURCES = 100  # of a mixture; also the most places that are read as one source
+
 Uris = Annotated[
     Annotated[Text, Tag("one")]
-    | Annotated[tuple[Text, ...], Field(min_length=1, max_length=100), Tag("several")],
+    | Annotated[tuple[Text, ...], Field(min_length=1, max_length=MAX_SOURCES), Tag("several")],
     Discriminator(_form),
 ]
 
@@ -96,7 +108,7 @@ class Source(Spec):
         return (self.uri,) if isinstance(self.uri, str) else self.uri
 
     @property
-    def name(self) -> str:
+    def place(self) -> str:
         """All URIs as text, for a message."""
         return ", ".join(self.uris)
 
@@ -115,6 +127,48 @@ class Source(Spec):
         )
 
 
+SourceName = Annotated[
+    str,
+    Field(max_length=64),
+    TextPattern(r"^[A-Za-z0-9][A-Za-z0-9_-]*$", "letters, digits, - and _"),
+]
+Weight = Annotated[float, Field(ge=0, le=10**9)]
+
+
+class MixedSource(Source):
+    """A source of a mixture."""
+
+    name: SourceName = Field(
+        description="The name of the source in events, curves and `data.stages`."
+    )
+    weight: Weight = Field(
+        default=1.0,
+        description="The share of its tokens in the training data, relative to the other weights. "
+        "0: it is read only in `data.stages`.",
+    )
+    max_epochs: float | None = Field(
+        default=None,
+        gt=0,
+        le=10**9,
+        description="How often it may be read. A run that would read it more often fails before "
+        "its first step. Default: as often as needed.",
+    )
+
+
+_OF_MIXTURES = MixedSource.model_fields.keys() - Source.model_fields.keys()
+
+
+class MixtureStage(Spec):
+    """Other weights of a mixture from a step on."""
+
+    from_step: Steps = Field(description="The first step that reads these weights.")
+    weights: dict[SourceName, Weight] = Field(
+        min_length=1,
+        max_length=MAX_SOURCES,
+        description="The weight of each source by its name. A source that is not named has 0.",
+    )
+
+
 class HeldOut(Spec):
     fraction: float = Field(
         default=0.01,
@@ -130,10 +184,28 @@ ValidationSpec = Annotated[
 ]
 
 
+TrainingData = Annotated[
+    Annotated[Source, Tag("one")]
+    | Annotated[
+        tuple[MixedSource, ...], Field(min_length=1, max_length=MAX_SOURCES), Tag("several")
+    ],
+    Discriminator(_form),
+]
+
+
 class DataSpec(Spec):
     """The text or images to train and to evaluate on."""
 
-    train: Source
+    train: TrainingData = Field(
+        description="What the model is trained on: a source or, for a mixture, a list of sources "
+        "with their weights."
+    )
+    stages: tuple[MixtureStage, ...] = Field(
+        default=(),
+        max_length=100,
+        description="Other weights of the mixture from a step on, for example better data at the "
+        "end of a run. A source goes on where it was.",
+    )
     validation: ValidationSpec = Field(
         default=HeldOut(),
         description="What the model is evaluated on: a share of the training data, or a source "
@@ -157,23 +229,73 @@ class DataSpec(Spec):
         description="The run fails if a larger share of the rows or images is unreadable.",
     )
 
-    def sources(self) -> Iterator[tuple[str, Source]]:
-        """Yield the path of each source in the spec, and the source."""
-        yield "data.train", self.train
-        if isinstance(self.validation, Source):
-            yield "data.validation", self.validation
-
-    def places(self) -> Iterator[tuple[str, str]]:
-        """Yield the path of each URI in the spec, and the URI."""
-        for path, source in self.sources():
-            yield from source.places(path)
-
     @field_validator("train", mode="before")
     @classmethod
-    def _is_one_source(cls, train: object) -> object:
-        if isinstance(train, list | tuple):
+    def _is_a_source_or_a_mixture(cls, train: object) -> object:
+        if isinstance(train, Mapping):
+            for name in sorted(_OF_MIXTURES & train.keys()):
+                raise ValueError(
+                    f"`{name}` belongs to a mixture; write a list of sources, or leave it out"
+                )
+        if isinstance(train, list | tuple) and any(isinstance(one, str) for one in train):
             raise ValueError(
-                "takes one source, not a list; to read several places as one source, write "
-                "{uri: [...]}"
+                "to read several places as one source, write {uri: [...]}; a mixture is a list of "
+                "sources, each with `uri`, `name` and `weight`"
             )
         return train
+
+    @model_validator(mode="after")
+    def _fits_the_mixture(self, info: ValidationInfo) -> Self:
+        if was_accepted(info):
+            return self
+        if isinstance(self.train, Source):
+            if self.stages:
+                raise SpecConflict("stages", "needs a mixture: a list of sources in data.train")
+            return self
+        names = [source.name for source in self.train]
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                raise SpecConflict(f"train.{number}.name", f"is given twice: {name}")
+        if not any(source.weight for source in self.train):
+            raise SpecConflict("train", "needs a source whose weight is above 0")
+        self._check_stages(names)
+        return self
+
+    def _check_stages(self, names: list[str]) -> None:
+        before = 0
+        for number, stage in enumerate(self.stages):
+            path = f"stages.{number}"
+            if stage.from_step <= before:
+                raise SpecConflict(
+                    f"{path}.from_step", f"must be above that of the stage before, {before}"
+                )
+            before = stage.from_step
+            for name in stage.weights:
+                if name not in names:
+                    raise SpecConflict(f"{path}.weights.{name}", no_such("source", name, names))
+            if not any(stage.weights.values()):
+                raise SpecConflict(f"{path}.weights", "needs a weight above 0")
+
+    @property
+    def training_sources(self) -> tuple[Source, ...]:
+        """The one source to train on, or those of the mixture."""
+        return (self.train,) if isinstance(self.train, Source) else self.train
+
+    @property
+    def mixture(self) -> tuple[MixedSource, ...]:
+        """The sources of the mixture to train on; empty if the run trains on one source."""
+        return () if isinstance(self.train, Source) else self.train
+
+    @property
+    def training_places(self) -> str:
+        """The URIs of the training data as text, for a message."""
+        return ", ".join(source.place for source in self.training_sources)
+
+    def sources(self) -> Iterator[tuple[str, Source]]:
+        """Yield the path of each source of this part in the spec, and the source."""
+        if isinstance(self.train, Source):
+            yield "data.train", self.train
+        else:
+            yield from ((f"data.train.{n}", source) for n, source in enumerate(self.train))
+        if isinstance(self.validation, Source):
+            yield "data.validation", self.validation

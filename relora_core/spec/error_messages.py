@@ -111,6 +111,7 @@ def in_words(
     """
     reasons: dict[str, dict[str, None]] = {}
     endings: dict[str, dict[str, None]] = {}
+    errors = _without_dropped_items(errors)
     for item in errors[:MAX_PROBLEMS]:
         path = _path(item, document)
         reasons.setdefault(path, {})[_reason(item, path, model)] = None  # one a union variant
@@ -119,6 +120,12 @@ def in_words(
         FieldError(path, ", or ".join(reasons[path]) + "".join(endings[path])) for path in reasons
     ]
     return [*problems, *_more(len(errors) - MAX_PROBLEMS)]
+
+
+def _without_dropped_items(errors: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Leave out that a list is too short, if pydantic only does not count its wrong items."""
+    wrong = {item["loc"][:length] for item in errors for length in range(len(item["loc"]))}
+    return [item for item in errors if item["type"] != "too_short" or item["loc"] not in wrong]
 
 
 def first(problems: Sequence[FieldError]) -> list[FieldError]:

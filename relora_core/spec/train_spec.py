@@ -9,7 +9,7 @@ from relora_core.counted import counted
 from relora_core.events import Unit
 from relora_core.presets import RECIPES, expand_recipe, preset_config
 from relora_core.spec.accepted import was_accepted
-from relora_core.spec.data import STAGED_SCHEMES, DataSpec
+from relora_core.spec.data import DataSpec, Source
 from relora_core.spec.factors import check_factors
 from relora_core.spec.method import LowRank, MethodSpec, ReloraMethod, ignored_fields
 from relora_core.spec.model import (
@@ -27,6 +27,7 @@ from relora_core.spec.optimizer import AdamwOptimizer, OptimizerSpec
 from relora_core.spec.part import Line, Spec, SpecWarning, SpecWarnings
 from relora_core.spec.phases import Phases, default_restart_warmup
 from relora_core.spec.restarts import check_restarts
+from relora_core.spec.sources import check_mixture, check_sources
 from relora_core.spec.targets import Targets
 from relora_core.spec.task import TaskName, check_fields
 from relora_core.spec.training import (
@@ -121,6 +122,8 @@ class TrainSpec(Spec):
                 f"must be less than the {length} of training; got {self.warmup_steps}",
             )
         self._check_decay()
+        check_sources(self.sources(), self.task)
+        check_mixture(self.data, self.evaluation, total_steps=self.total_steps)
         since = self.spectrum.since_step
         if since is not None and since >= self.total_steps:
             raise SpecConflict(
@@ -155,7 +158,7 @@ class TrainSpec(Spec):
                 "model.pretrained stand for; leave it out to take the model's own, or set "
                 "model.init to random",
             )
-        if any(source.holds_tokens for _, source in self.data.sources()):
+        if any(source.holds_tokens for _, source in self.sources()):
             raise SpecConflict(
                 "tokenizer",
                 "the data are token ids, which only the tokenizer that made them can read; give "
@@ -176,7 +179,7 @@ class TrainSpec(Spec):
                 "tokenizer.eos_token_id",
                 f"must be less than the vocabulary size {vocab_size}; got {eos}",
             )
-        for path, source in self.data.sources():
+        for path, source in self.sources():
             if not source.holds_tokens:
                 raise SpecConflict(
                     f"{path}.uri",
@@ -202,19 +205,6 @@ class TrainSpec(Spec):
                 "model.preset",
                 f"{self.model.preset} is a model for task {self.model.task}, not {self.task}",
             )
-        for path, source in self.data.sources():
-            if self.task != "image_classification":
-                continue
-            if len(source.uris) > 1:
-                raise SpecConflict(
-                    f"{path}.uri", "images are read from one place; give one, not a list"
-                )
-            if source.name.startswith(STAGED_SCHEMES):
-                raise SpecConflict(
-                    f"{path}.uri",
-                    "images are read from a folder that the trainer sees or from hf://, not from "
-                    f"{source.name.partition('://')[0]}://",
-                )
 
     def _find_warnings(self, written: Mapping[str, Any]) -> Iterator[SpecWarning]:
         """Yield warnings about settings that are valid but probably not intended."""
@@ -306,6 +296,17 @@ class TrainSpec(Spec):
                 "optimizer.name",
                 f"{self.method.name} runs with {' or '.join(possible)} alone; got {optimizer.name}",
             )
+
+    def sources(self) -> Iterator[tuple[str, Source]]:
+        """Yield the path of each source in the spec, and the source."""
+        yield from self.data.sources()
+        for name, source in self.evaluation.sets.items():
+            yield f"evaluation.sets.{name}", source
+
+    def places(self) -> Iterator[tuple[str, str]]:
+        """Yield the path of each URI of data in the spec, and the URI."""
+        for path, source in self.sources():
+            yield from source.places(path)
 
     @property
     def warnings(self) -> tuple[SpecWarning, ...]:

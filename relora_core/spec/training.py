@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from relora_core.spec.data import MAX_SOURCES, Source, SourceName
 from relora_core.spec.part import Count, Spec, Steps
 from relora_core.spec.written import MAX_INT64
 
@@ -166,6 +167,13 @@ class EvaluationSpec(Spec):
         ge=1,
         le=10**9,
         description="How many images of the validation data are scored: always the same ones.",
+    )
+    sets: dict[SourceName, Source] = Field(
+        default_factory=dict,
+        max_length=MAX_SOURCES,
+        description="Further data to evaluate on, by name. Each set is a source as in "
+        "`data.train`, has a curve of its own, and as many of its tokens or images are scored. "
+        "Nothing is held out: a set may overlap with the training data.",
     )
 
 

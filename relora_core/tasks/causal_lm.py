@@ -11,9 +11,11 @@ from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
 from relora_core.counted import counted
 from relora_core.data.batch import Batch
 from relora_core.data.fingerprints import DataFingerprints
+from relora_core.data.order import Mixture
 from relora_core.data.prepare import PreparedData
 from relora_core.data.shards import TokenShards
 from relora_core.data.tokenizer import TokenIds, Tokenization, prompt_tokenizer, vocabulary_size
+from relora_core.data.validation import ValidationSet
 from relora_core.errors import ModelError
 from relora_core.events import Evaluated
 from relora_core.methods.method import Method
@@ -31,8 +33,8 @@ class CausalLM:
 
     spec: TrainSpec
     processor: Tokenization
-    train: TokenShards
-    validation: TokenShards
+    train: TokenShards | Mixture
+    validation: tuple[ValidationSet[TokenShards], ...]
     fingerprints: DataFingerprints
 
     @classmethod
@@ -41,12 +43,6 @@ class CausalLM:
         if not isinstance(tokenizer, TokenIds):
             tokenizer = prompt_tokenizer(tokenizer)
         return cls(spec, tokenizer, data.train, data.validation, data.fingerprints)
-
-    @property
-    def evaluation_examples(self) -> int:
-        """The number of whole sequences in `evaluation.tokens`, at least one."""
-        wanted = self.spec.evaluation.tokens // self.validation.sequence_length
-        return max(1, min(len(self.validation), wanted))
 
     def build_model(self, method: Method, *, weights: bool = True) -> PreTrainedModel:
         config = make_config(self.spec, self._fields())
@@ -115,7 +111,7 @@ class CausalLM:
     def evaluated(self, step: int, sums: Tensor) -> Evaluated:
         losses, tokens = sums.tolist()
         loss = losses / tokens
-        return Evaluated(step=step, loss=loss, perplexity=perplexity(loss), tokens=int(tokens))
+        return Evaluated(step=step, loss=loss, perplexity=perplexity(loss), tokens=round(tokens))
 
 
 def perplexity(loss: float) -> float:

@@ -13,6 +13,7 @@ from relora_core.data.batch import Batch, Dataset
 from relora_core.data.fingerprints import DataFingerprints
 from relora_core.data.images.decode import require_pillow
 from relora_core.data.images.prepare import prepare_images
+from relora_core.data.validation import ValidationSet
 from relora_core.errors import ModelError
 from relora_core.events import Emit, Evaluated
 from relora_core.methods.method import Method
@@ -34,7 +35,7 @@ class ImageClassification:
     normalize: Normalization
     processor: Processor
     train: Dataset
-    validation: Dataset
+    validation: tuple[ValidationSet[Dataset], ...]
     fingerprints: DataFingerprints
 
     @classmethod
@@ -51,10 +52,6 @@ class ImageClassification:
         return cls(
             spec, config, normalize, processor, data.train, data.validation, data.fingerprints
         )
-
-    @property
-    def evaluation_examples(self) -> int:
-        return min(len(self.validation), self.spec.evaluation.images)
 
     def build_model(self, method: Method, *, weights: bool = True) -> PreTrainedModel:
         config = method.config(self.config, self.auto_model)

@@ -1,5 +1,6 @@
 """The interface of a task: everything in training that depends on the kind of model."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -8,6 +9,8 @@ from transformers import PreTrainedModel
 
 from relora_core.data.batch import Batch, Dataset
 from relora_core.data.fingerprints import DataFingerprints
+from relora_core.data.order import Mixture
+from relora_core.data.validation import ValidationSet
 from relora_core.events import Evaluated
 from relora_core.methods.method import Method
 from relora_core.models.build import AutoModel
@@ -34,18 +37,15 @@ class Task(TaskParts, Protocol):
     """A task with its data, ready to train on."""
 
     @property
-    def train(self) -> Dataset: ...
+    def train(self) -> Dataset | Mixture: ...
 
     @property
-    def validation(self) -> Dataset: ...
+    def validation(self) -> Sequence[ValidationSet[Dataset]]:
+        """What an evaluation scores. The weights add up to 1."""
 
     @property
     def fingerprints(self) -> DataFingerprints:
         """The hashes of the data and of the tokenizer or labels."""
-
-    @property
-    def evaluation_examples(self) -> int:
-        """The number of examples that an evaluation scores: the first of the validation split."""
 
     def build_model(self, method: Method, *, weights: bool = True) -> PreTrainedModel:
         """Return the plain model that a run of this method starts from, in fp32 on the CPU.
@@ -70,7 +70,8 @@ class Task(TaskParts, Protocol):
     def measure(self, objective: nn.Module, batch: Batch) -> Tensor:
         """Score a batch, without the examples whose targets are `IGNORED`.
 
-        Return sums that can be added over batches and ranks, fp64 (num_sums,).
+        Return sums that can be added over batches and ranks, fp64 (num_sums,). The second is the
+        number of targets.
         """
 
     def evaluated(self, step: int, sums: Tensor) -> Evaluated:

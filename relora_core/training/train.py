@@ -227,7 +227,7 @@ def _tell_narrow_layers(spec: TrainSpec, state: TrainState, emit: Emit) -> None:
 
 
 def _tell_many_epochs(spec: TrainSpec, batches: BatchLoader, emit: Emit) -> None:
-    for warning in many_epochs(batches.epochs(spec.total_steps), spec.unit):
+    for warning in many_epochs(batches.sources(spec.total_steps), spec.unit):
         emit(Warned(code=warning.code, message=str(warning)))
 
 

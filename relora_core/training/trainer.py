@@ -24,6 +24,7 @@ from relora_core.events import (
     Exported,
     PhaseStarted,
     Reinitialized,
+    SourceRead,
     StepFinished,
     TrainFinished,
     TrainStarted,
@@ -111,6 +112,7 @@ class Trainer:
         return True
 
     def _started(self) -> TrainStarted:
+        epochs, sources = self._read_by(self.spec.total_steps)
         return TrainStarted(
             step=self.counters.step,
             total_steps=self.spec.total_steps,
@@ -119,8 +121,20 @@ class Trainer:
             unit=self.spec.unit,
             world_size=self.world.size,
             device=self.world.device.type,
-            epochs=self.batches.epochs(self.spec.total_steps),
+            epochs=epochs,
+            sources=sources,
         )
+
+    def _read_by(self, batches: int) -> tuple[float | None, list[SourceRead]]:
+        """Return the epochs of the data after so many batches, or of each source of a mixture."""
+        uses = self.batches.sources(batches)
+        if not self.spec.data.mixture:
+            return uses[0].epochs, []
+        length = self.spec.data.sequence_length
+        return None, [
+            SourceRead(name=use.name, tokens=use.examples * length, epochs=use.epochs)
+            for use in uses
+        ]
 
     def _before_step(self) -> None:
         """Switch the phase or restart, if the timeline says so.
@@ -249,6 +263,7 @@ class Trainer:
         learning_rate = self.timeline.learning_rate_at(counters.step - 1)
         machine = self.telemetry.report(counters.phase, self.stepper.micro_batch_size)
         if counters.loss_count:
+            epoch, sources = self._read_by(counters.next_batch)
             self.emit(
                 StepFinished(
                     step=counters.step,
@@ -260,7 +275,8 @@ class Trainer:
                     grad_norm=counters.grad_norm,
                     tokens_seen=counters.tokens_seen,
                     unit=self.spec.unit,
-                    epoch=self.batches.epochs(counters.next_batch),
+                    epoch=epoch,
+                    sources=sources,
                     restarts=counters.restarts,
                     **asdict(machine),
                 )
@@ -275,7 +291,7 @@ class Trainer:
                 return self.task.measure(objective, batch)
 
         with self.telemetry.clock.uncounted():
-            event = evaluate(
+            event, of_sets = evaluate(
                 self.task,
                 measure,
                 self.world,
@@ -286,6 +302,8 @@ class Trainer:
         self.counters.metrics = {
             f"validation_{name}": value for name, value in event.scores.items()
         }
+        for of_set in of_sets:
+            self.emit(of_set)
         self.emit(event)
 
     def _save(self) -> None:

@@ -33,6 +33,7 @@ SIGNS: dict[type[train.Event], tuple[str, str]] = {
     train.Merged: ("↻", RESTART),
     train.RestartReported: ("↻", RESTART),
     train.Evaluated: ("◆", GOOD),
+    train.SetEvaluated: ("◆", GOOD),
     train.SpectrumMeasured: ("◆", MOVE),
     train.MemoryMeasured: ("◆", MOVE),
     train.ProfileSaved: ("▣", MOVE),

@@ -60,7 +60,7 @@ def estimate_job(
     """
     admission.check(spec)
     name, gpu_from = (gpu, GpuFrom.REQUEST) if gpu else _of_workers(admission)
-    found, reason, epochs = None, NEEDS_TRAINER, admission.epochs(spec)
+    found, reason, sources = None, NEEDS_TRAINER, admission.planned_sources(spec)
     if not needs_trainer(spec):
         try:
             found = estimate(
@@ -68,7 +68,7 @@ def estimate_job(
                 gpu=name,
                 gpus=spec.resources.gpus,
                 utilization=utilization,
-                epochs=epochs,
+                sources=sources,
             )
         except ModelError as error:
             reason = str(error)
@@ -77,7 +77,7 @@ def estimate_job(
         estimate=found,
         gpu_from=gpu_from,
         not_estimated=None if found else reason,
-        warnings=admission.warnings(spec, epochs=epochs),
+        warnings=admission.warnings(spec, sources=sources),
     )
 
 

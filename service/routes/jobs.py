@@ -53,7 +53,7 @@ def create_job(
     submitted = store.submit(spec, project=admission.project, key=key, origin=admission.origin())
     dispatcher.run_soon()
     job = located(submitted.job, response, is_new=submitted.is_new)
-    warnings = admission.warnings(spec, epochs=admission.epochs(spec))
+    warnings = admission.warnings(spec, sources=admission.planned_sources(spec))
     return SubmittedJob(**dict(job), warnings=warnings)
 
 

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from jobs.metrics.store import Steps, TableRow
 from jobs.schemas.body import MAX_SAFE_INTEGER
-from jobs.schemas.metric_names import METRICS
+from jobs.schemas.metric_names import METRICS, OF_PARTS, is_known
 from jobs.schemas.metrics import JobMetrics, Metrics, MetricsOfJobs
 from relora_core.suggestions import no_such
 from service.auth.access import Access, CallerDep
@@ -33,19 +33,22 @@ def _known(asked: list[str]) -> list[str]:
         raise ValueError(f"must have at most {MAX_NAMES} characters")
     names = [name.strip() for part in asked for name in part.split(",")]
     for name in names:
-        if name not in METRICS:
+        if not is_known(name):
             raise ValueError(no_such("metric", name, METRICS))
     return names
 
 
-_ANY = "|".join(METRICS)
+_ANY = f"({'|'.join(OF_PARTS)})/[A-Za-z0-9][A-Za-z0-9_-]*|{'|'.join(METRICS)}"
 Names = Annotated[
     list[str] | None,
     AfterValidator(lambda asked: asked and _known(asked)),
     WithJsonSchema(
         {"type": "string", "pattern": f"^({_ANY})(,({_ANY}))*$", "maxLength": MAX_NAMES}
     ),
-    Query(description="Separated by commas; default: all that were measured."),
+    Query(
+        description="Separated by commas; default: all that were measured. Of a validation set or "
+        "a source of a mixture: `validation_loss/NAME`, `epochs/NAME`."
+    ),
 ]
 
 
@@ -99,7 +102,7 @@ def get_metrics(
     curve also has `means`, to draw it smoothed. When an attempt resumes or is rewound, it repeats
     some steps; their new values replace the old ones.
     """
-    return metrics.get(job_id, names=names or METRICS, steps=steps, max_points=max_points)
+    return metrics.get(job_id, names=names, steps=steps, max_points=max_points)
 
 
 @router.get("/metrics", summary="Read the metrics of several jobs", responses=documented(404, 422))
@@ -114,7 +117,7 @@ def get_metrics_of_jobs(
     found = (
         JobMetrics(
             job_id=job_id,
-            **dict(metrics.get(job_id, names=names or METRICS, steps=steps, max_points=max_points)),
+            **dict(metrics.get(job_id, names=names, steps=steps, max_points=max_points)),
         )
         for job_id in jobs
     )
@@ -135,7 +138,7 @@ def get_metrics_csv(job_id: Id, metrics: MetricsDep, names: Names = None) -> Res
 
     A cell is empty if the metric was not measured at that step, and `NaN` if it was not finite.
     """
-    columns = metrics.names(job_id, names or METRICS)
+    columns = metrics.names(job_id, names)
     return StreamingResponse(
         _chunks(columns, metrics.table(job_id, columns)),
         media_type=CSV,

@@ -8,12 +8,12 @@ from fastapi import Body, Depends, Header, HTTPException, Request
 from pydantic import Field, ValidationError, WrapValidator
 
 import service
-from jobs.admission import epochs_of, priority_problems, problems_of
+from jobs.admission import planned_sources_of, priority_problems, problems_of
 from jobs.backends import Backends
 from jobs.locations.rules import Locations
 from jobs.schemas.job import JobSpec
 from jobs.store.origin import Origin
-from relora_core.data.epochs import many_epochs
+from relora_core.data.epochs import PlannedSource, many_epochs
 from relora_core.spec import TextPattern
 from relora_core.spec.error_messages import FieldError, readable_errors
 from service.http.errors import InvalidSpec
@@ -114,13 +114,13 @@ class Admission:
         if problems := self.problems(spec):
             raise InvalidSpec(problems)
 
-    def epochs(self, spec: JobSpec) -> float | None:
-        """Return how many epochs the job would train, or None if its data has no known size."""
-        return epochs_of(spec, self.backends, project=self.project)
+    def planned_sources(self, spec: JobSpec) -> list[PlannedSource]:
+        """Return what the job would read of each source."""
+        return planned_sources_of(spec, self.backends, project=self.project)
 
-    def warnings(self, spec: JobSpec, *, epochs: float | None) -> list[FieldWarning]:
+    def warnings(self, spec: JobSpec, *, sources: list[PlannedSource]) -> list[FieldWarning]:
         """Return the warnings of a valid spec, such as too many epochs."""
-        warnings = (*spec.warnings, *many_epochs(epochs, spec.unit))
+        warnings = (*spec.warnings, *many_epochs(sources, spec.unit))
         return [FieldWarning(path=warning.path, message=warning.message) for warning in warnings]
 
     def check_priority(self, priority: int) -> None:

@@ -15,7 +15,7 @@ def test_both_sides_pack_the_same_tokens(tmp_path: Path) -> None:
     file.write_text("".join(f'{{"text": "{text}"}}\n' for text in texts))
     source = Source(uri=str(file))
     spec = TrainedTokenizer(train=TokenizerTraining(vocab_size=300))
-    tokenizer = make_tokenizer(spec, source, held_out=0.0, cache=tmp_path)
+    tokenizer = make_tokenizer(spec, [source], held_out=0.0, cache=tmp_path)
     packed = pack(source, tokenizer, held_out=0.0, cache=tmp_path)
     shards = packed.shards("kept", sequence_length=SEQUENCE_LENGTH)
     theirs = grouped(tokenized({"text": texts}, tokenizer))["input_ids"]

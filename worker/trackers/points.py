@@ -11,6 +11,7 @@ from relora_core.events import (
     OptimizerReset,
     RestartReported,
     Rewound,
+    SetEvaluated,
     SpectrumMeasured,
     StepFinished,
     TrainStarted,
@@ -117,9 +118,14 @@ def read(event: AnyTrainEvent) -> TrackedPoint | ResumedAt | None:
         case Evaluated():
             scores = {f"eval/{name}": value for name, value in event.scores.items()}
             return TrackedPoint(event.step, event.time, scores)
+        case SetEvaluated():
+            scores = {f"eval_{event.set}/{name}": value for name, value in event.scores.items()}
+            return TrackedPoint(event.step, event.time, scores)
         case StepFinished() | Merged() | OptimizerReset() | RestartReported() | SpectrumMeasured():
             group, names = _DRAWN[type(event)]
             told = {f"{group}/{name}": getattr(event, name) for name in names}
             values = {curve: float(value) for curve, value in told.items() if value is not None}
+            if isinstance(event, StepFinished):
+                values |= {f"epochs/{source.name}": source.epochs for source in event.sources}
             return TrackedPoint(event.step, event.time, values)
     return None

@@ -39,7 +39,7 @@ def stage(attempt: Attempt) -> dict[str, str]:
     Raise `DataError` or `ModelError` if a source does not exist. Raise `StopRequested` between two
     files if the attempt must stop.
     """
-    places = attempt.job.spec.data.places()
+    places = attempt.job.spec.places()
     remote = {uri for _, uri in places if uri.startswith(STAGED_SCHEMES)}
     copies = {
         uri: _join_upload(attempt, uri) if uri.startswith(UPLOAD) else _copy(attempt, uri)

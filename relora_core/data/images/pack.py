@@ -73,7 +73,7 @@ def pack_images(
         writer = _Writer(partial, Labels(labels or rows.labels), held_out)
         tally = Tally()
         writer.write_all(_decoded(rows.rows, tally, source, size))
-        check_unchanged(source.name, content, fingerprint(source, cache=cache))
+        check_unchanged(source.place, content, fingerprint(source, cache=cache))
         manifest = writer.manifest(tally, size)
         (partial / MANIFEST).write_text(manifest.model_dump_json(indent=1))
 
@@ -91,7 +91,7 @@ def _decoded(
                 some, threads.map(partial(_decode, size=size), some), strict=True
             ):
                 tally.add(image)
-                tally.raise_if_hopeless(source.name)
+                tally.raise_if_hopeless(source.place)
                 if isinstance(row, EncodedImage) and isinstance(image, Decoded):
                     yield row, image
 

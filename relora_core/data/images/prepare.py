@@ -10,8 +10,10 @@ from relora_core.data.fingerprints import DataFingerprints
 from relora_core.data.images.pack import PackedImages, pack_images
 from relora_core.data.images.shards import Shuffled
 from relora_core.data.packed import Part, check_size, report_part
+from relora_core.data.validation import ValidationSet
 from relora_core.errors import DataError
 from relora_core.events import DataPrepared, Emit, Split
+from relora_core.events.data import data_name
 from relora_core.spec import HeldOut, Source, TrainSpec
 
 ADVICE: dict[Split, str] = {
@@ -24,7 +26,7 @@ ADVICE: dict[Split, str] = {
 class PreparedImages:
     labels: list[str]
     train: Dataset
-    validation: Dataset
+    validation: tuple[ValidationSet[Dataset], ...]
     fingerprints: DataFingerprints
 
 
@@ -35,7 +37,8 @@ def prepare_images(spec: TrainSpec, *, size: int, cache: Path, emit: Emit) -> Pr
     """
     data = spec.data
     held_out = data.validation.fraction if isinstance(data.validation, HeldOut) else 0.0
-    packed = pack_images(data.train, size=size, held_out=held_out, cache=cache)
+    [source] = data.training_sources
+    packed = pack_images(source, size=size, held_out=held_out, cache=cache)
     _check("train", packed, "kept", spec, emit)
     flip_seed = spec.training.seed if data.augmentation == "flip" else None
     train = packed.shards("kept", flip_seed=flip_seed)
@@ -45,23 +48,48 @@ def prepare_images(spec: TrainSpec, *, size: int, cache: Path, emit: Emit) -> Pr
         "train": packed.manifest.sha256["kept"],
         "train_examples": len(train),
     }
+
+    def to_score(
+        packed: PackedImages, part: Part, name: str | None, weight: float
+    ) -> ValidationSet[Dataset]:
+        _check("validation", packed, part, spec, emit, name=name)
+        images = Shuffled(packed.shards(part))
+        scored = min(len(images), spec.evaluation.images)
+        return ValidationSet(name, images, scored, weight)
+
+    def whole(source: Source) -> PackedImages:
+        return pack_images(source, size=size, held_out=0.0, labels=labels, cache=cache)
+
     part: Part = "held_out"
     if isinstance(data.validation, Source):
         part = "kept"
-        packed = pack_images(data.validation, size=size, held_out=0.0, labels=labels, cache=cache)
-    _check("validation", packed, part, spec, emit)
+        packed = whole(data.validation)
+    validation = [to_score(packed, part, None, 1.0)]
     fingerprints["validation"] = packed.manifest.sha256[part]
-    return PreparedImages(labels, train, Shuffled(packed.shards(part)), fingerprints)
+    for name, further in spec.evaluation.sets.items():
+        validation.append(to_score(whole(further), "kept", name, 0.0))
+    return PreparedImages(labels, train, tuple(validation), fingerprints)
 
 
-def _check(split: Split, packed: PackedImages, part: Part, spec: TrainSpec, emit: Emit) -> None:
+def _check(
+    split: Split,
+    packed: PackedImages,
+    part: Part,
+    spec: TrainSpec,
+    emit: Emit,
+    *,
+    name: str | None = None,
+) -> None:
     """Report a split, and raise `DataError` if it is bad or too small."""
     images = packed.manifest.images(part)
-    prepared = DataPrepared(split=split, images=images, labels=len(packed.manifest.labels))
+    labels = len(packed.manifest.labels)
+    prepared = DataPrepared(split=split, source=name, images=images, labels=labels)
     with_rows, allowed = part == "kept", spec.data.max_bad_rows
     report_part(packed, prepared, with_rows=with_rows, allowed=allowed, emit=emit)
     contents = counted(images, "image")
-    check_size(split, images, contents=contents, spec=spec, advice=ADVICE[split])
+    needed = spec.training.global_batch_size if split == "train" else 1
+    data, advice = data_name(split, name), ADVICE[split]
+    check_size(data, images, needed=needed, contents=contents, advice=advice)
     if split == "train":
         _check_labels(packed)
 
@@ -71,6 +99,6 @@ def _check_labels(packed: PackedImages) -> None:
     present = [name for name, n in zip(packed.manifest.labels, counts, strict=True) if n]
     if len(present) < 2:
         raise DataError(
-            f"all training images of {packed.source.name} have the label {present[0]!r}; to learn "
+            f"all training images of {packed.source.place} have the label {present[0]!r}; to learn "
             "to tell labels apart takes two: in a folder, each label is a folder of its own"
         )

@@ -32,15 +32,15 @@ class ImageRows:
 
 def image_rows(source: Source) -> ImageRows:
     """Open a source. Raise `DataError` if it cannot be read, also while its rows are read."""
-    if source.name.startswith("hf://"):
-        return _hub_rows(parse_hub_uri(source.name), source)
+    if source.place.startswith("hf://"):
+        return _hub_rows(parse_hub_uri(source.place), source)
     return ImageRows(_folder_rows(_root(source)))
 
 
 def fingerprint(source: Source, *, cache: Path) -> str:
     """Return a fingerprint of a source: of its files' bytes, or of a Hugging Face dataset's URI."""
-    if source.name.startswith("hf://"):
-        dataset = astuple(parse_hub_uri(source.name))
+    if source.place.startswith("hf://"):
+        dataset = astuple(parse_hub_uri(source.place))
         return digest("hf", *dataset, source.image_field, source.label_field)
     root = _root(source)
     files = [file.relative_to(root).as_posix() for file in _files(root)]
@@ -55,10 +55,10 @@ def fingerprint(source: Source, *, cache: Path) -> str:
 
 
 def _root(source: Source) -> Path:
-    root = Path(existing_path(source.name)).expanduser().absolute()
+    root = Path(existing_path(source.place)).expanduser().absolute()
     if not root.is_dir():
         raise DataError(
-            f"{source.name!r} is no folder ({root}); images lie in a folder for each label, "
+            f"{source.place!r} is no folder ({root}); images lie in a folder for each label, "
             "FOLDER/LABEL/IMAGE.png, and the uri names FOLDER"
         )
     return root
@@ -100,7 +100,7 @@ def _check_columns(features: "Features", source: Source) -> None:
     ):
         if column not in features:
             raise DataError(
-                f"{source.name} has no column {column!r}; it has {', '.join(features)}. Name the "
+                f"{source.place} has no column {column!r}; it has {', '.join(features)}. Name the "
                 f"right one as `{setting}` beside the uri"
             )
 

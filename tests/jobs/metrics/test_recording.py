@@ -24,6 +24,8 @@ from relora_core.events import (
     Merged,
     PhaseStarted,
     Rewound,
+    SetEvaluated,
+    SourceRead,
     StepFinished,
     TrainStarted,
 )
@@ -122,6 +124,21 @@ def test_each_number_of_a_step_and_of_an_evaluation_has_a_curve(
         "validation_loss": [(2, 3.0)],
         "validation_perplexity": [(2, 20.0)],
     }
+
+
+def test_sources_of_a_mixture_and_validation_sets_have_curves_of_their_own(
+    metrics: MetricStore, running: Job, report: Trainer, step: StepOf
+) -> None:
+    read = [SourceRead(name="web", tokens=75, epochs=0.5), SourceRead(name="a", tokens=9, epochs=2)]
+    report(
+        step(1, sources=read),
+        SetEvaluated(set="web", step=1, loss=3.0),
+        Evaluated(step=1, loss=4.0),
+    )
+    names = [found.name for found in metrics.get(running.id).curves]
+    assert names[-4:] == ["validation_loss", "validation_loss/web", "epochs/a", "epochs/web"]
+    asked = metrics.get(running.id, names=["epochs/web"])
+    assert curve(asked, "epochs/web") == [(1, 0.5)]
 
 
 def test_what_a_step_tells_of_the_machine_has_curves_where_it_is_known(

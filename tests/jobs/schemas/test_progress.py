@@ -17,6 +17,7 @@ from relora_core.events import (
     PhaseStarted,
     RestartReport,
     Rewound,
+    SetEvaluated,
     StepFinished,
     TrainFinished,
     TrainStarted,
@@ -72,6 +73,10 @@ def test_a_step_says_how_often_the_data_was_read(
             {"validation_perplexity": None, "validation_step": 0},
         ),
         (
+            SetEvaluated(set="web", step=50, loss=3.0, perplexity=20.0, tokens=1000),
+            {"validation_losses": {"web": 3.0}},
+        ),
+        (
             Rewound(from_step=60, to_step=50, passed_over_steps=10, number=1),
             {"step": 50},
         ),
@@ -84,6 +89,12 @@ def test_a_step_says_how_often_the_data_was_read(
 def test_an_event_tells_its_part(event: AnyTrainEvent, told: dict[str, object]) -> None:
     before = START.model_dump()
     assert advance(START, [event]).model_dump() == {**before, **told}
+
+
+def test_each_validation_set_keeps_its_last_loss() -> None:
+    first = advance(START, [SetEvaluated(set="web", step=1, loss=9.0)])
+    later = [SetEvaluated(set=name, step=2, loss=loss) for name, loss in (("a", 3.0), ("b", 2.0))]
+    assert advance(first, later).validation_losses == {"web": 9.0, "a": 3.0, "b": 2.0}
 
 
 def test_the_last_report_of_a_restart_is_kept_without_what_only_events_have() -> None:

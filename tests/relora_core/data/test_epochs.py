@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from relora_core.data.epochs import Size, guessed_epochs, many_epochs
+from relora_core.data.epochs import PlannedSource, Size, many_epochs, planned_sources
 from relora_core.spec import TrainSpec
 
 STEPS, TOKENS_PER_STEP = 100, 8 * 50  # 40,000 tokens
@@ -18,6 +18,12 @@ def spec_reading(uri: str | list[str], **parts: Any) -> TrainSpec:
         "training": {"steps": STEPS, "global_batch_size": 8},
     }
     return TrainSpec.model_validate({**document, **parts})
+
+
+def guessed_epochs(spec: TrainSpec, uploads: dict[str, Size]) -> float | None:
+    [source] = planned_sources(spec, uploads)
+    assert (source.name, source.tokens) == ("", STEPS * TOKENS_PER_STEP)
+    return source.epochs
 
 
 def file_of(folder: Path, name: str, size: int) -> str:
@@ -60,7 +66,7 @@ def test_empty_files_and_tables_give_no_guess(tmp_path: Path) -> None:
 
 
 def test_many_epochs_of_text_are_a_warning_with_their_number() -> None:
-    [warning] = many_epochs(30.4, "tokens")
+    [warning] = many_epochs([PlannedSource("", 10, 30.4)], "tokens")
     assert str(warning) == (
         "training reads its data for about 30 epochs; after 4, repeated text teaches a language "
         "model less and less: take fewer steps, or more data"
@@ -69,4 +75,22 @@ def test_many_epochs_of_text_are_a_warning_with_their_number() -> None:
 
 @pytest.mark.parametrize(("epochs", "unit"), [(4.0, "tokens"), (None, "tokens"), (300.0, "images")])
 def test_few_epochs_and_those_of_images_are_no_warning(epochs: float | None, unit: Any) -> None:
-    assert not list(many_epochs(epochs, unit))
+    assert not list(many_epochs([PlannedSource("", 10, epochs)], unit))
+
+
+def test_each_source_of_a_mixture_has_its_share_of_each_stage(tmp_path: Path) -> None:
+    sources = [
+        {"uri": file_of(tmp_path, "a.txt", 40_000), "name": "web", "weight": 3},
+        {"uri": file_of(tmp_path, "b.txt", 4_000), "name": "books"},
+        {"uri": "hf://owner/name", "name": "code", "weight": 0},
+    ]
+    stages = [{"from_step": 60, "weights": {"books": 1, "code": 1}}]
+    data = {"train": sources, "stages": stages, "sequence_length": 50}
+    planned = planned_sources(spec_reading("unused", data=data), uploads={})
+    assert planned == [
+        PlannedSource("web", 45 * TOKENS_PER_STEP, 1.8),
+        PlannedSource("books", 35 * TOKENS_PER_STEP, 14),
+        PlannedSource("code", 20 * TOKENS_PER_STEP, None),
+    ]
+    [warning] = many_epochs(planned, "tokens")
+    assert "training reads the source books for about 14 epochs" in str(warning)

@@ -1,15 +1,18 @@
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from relora_core.data.prepare import PreparedData, prepare
-from relora_core.data.tokenizer import TokenIds
+from relora_core.data.order import Mixture
+from relora_core.data.prepare import prepare
+from relora_core.data.shards import TokenShards
+from relora_core.data.tokenizer import TokenIds, Tokenization
 from relora_core.errors import DataError
 from relora_core.events import DataPrepared, Event
-from relora_core.spec import TrainSpec
+from relora_core.spec import EvaluationSpec, Source, TrainSpec
 from tests.fixtures.forking import FORKING, preload
 from tests.relora_core.processes import LONGEST_RUN
 
@@ -35,10 +38,22 @@ def make_spec(uri: object, **data: object) -> TrainSpec:
     )
 
 
-def run(spec: TrainSpec, cache: Path) -> tuple[PreparedData, list[DataPrepared]]:
+@dataclass(frozen=True)
+class OneSource:
+    """The prepared data of a run that mixes no sources."""
+
+    tokenizer: Tokenization
+    train: TokenShards
+    validation: TokenShards
+
+
+def run(spec: TrainSpec, cache: Path) -> tuple[OneSource, list[DataPrepared]]:
     events: list[Event] = []
     data = prepare(spec, cache=cache, emit=events.append)
-    return data, [event for event in events if isinstance(event, DataPrepared)]
+    assert isinstance(data.train, TokenShards)
+    [validation] = data.validation
+    prepared = [event for event in events if isinstance(event, DataPrepared)]
+    return OneSource(data.tokenizer, data.train, validation.dataset), prepared
 
 
 @pytest.fixture
@@ -90,7 +105,9 @@ def test_a_remote_source_is_read_from_its_local_copy(file: Path, tmp_path: Path)
     spec = make_spec("s3://bucket/rows.jsonl", validation={"uri": "s3://bucket/held.jsonl"})
     staged = {"s3://bucket/rows.jsonl": str(file), "s3://bucket/held.jsonl": f"file://{file}"}
     data = prepare(spec, cache=tmp_path / "cache", emit=lambda _: None, staged=staged)
-    assert (data.train.num_documents, data.validation.num_documents) == (100, 100)
+    assert isinstance(data.train, TokenShards)
+    parts = data.train, data.validation[0].dataset
+    assert [part.num_documents for part in parts] == [100, 100]
 
 
 def test_bad_rows_within_the_allowed_share_are_reported(
@@ -138,6 +155,68 @@ def test_too_little_data_is_refused_with_numbers_and_advice(
     file = write_rows("rows.jsonl", rows)
     with pytest.raises(DataError, match=message):
         run(make_spec(file, **data), tmp_path / "cache")
+
+
+def mixture(write_rows: WriteRows, *sources: dict[str, object], **data: object) -> TrainSpec:
+    """Mix one source with a file of its own for each of `sources`, which are its fields."""
+    written = []
+    for number, fields in enumerate(sources):
+        rows = [f"document {i} of pile {number}" for i in range(100)]
+        file = write_rows(f"{number}.jsonl", rows)
+        written.append({"uri": str(file), "name": f"pile-{number}", **fields})
+    return make_spec("unused", train=written, **data)
+
+
+def test_the_sources_of_a_mixture_are_split_and_named_each(
+    write_rows: WriteRows, tmp_path: Path
+) -> None:
+    spec = mixture(write_rows, {"weight": 3}, {"weight": 1})
+    events: list[Event] = []
+    data = prepare(spec, cache=tmp_path / "cache", emit=events.append)
+    told = [(event.split, event.source) for event in events if isinstance(event, DataPrepared)]
+    names = ["pile-0", "pile-1"]
+    assert told == [(split, name) for name in names for split in ("train", "validation")]
+    assert isinstance(data.train, Mixture)
+    assert list(data.train.parts) == [part.name for part in data.validation] == names
+    assert [part.weight for part in data.validation] == [0.75, 0.25]
+    assert {"train.pile-0", "train.pile-1", "validation.pile-1"} < data.fingerprints.keys()
+
+
+def test_the_tokenizer_learns_from_every_source(
+    write_rows: WriteRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much text the first has."""
+    monkeypatch.setattr("relora_core.data.tokenizer.TRAINING_CHARACTERS", 4000)
+    first = write_rows("first.jsonl", ["quixotic zebras " * 100] * 100)
+    second = write_rows("second.jsonl", ["marmalade " * 30] * 100)
+    train = [{"uri": str(file), "name": file.stem} for file in (first, second)]
+    data = prepare(make_spec("unused", train=train), cache=tmp_path / "c", emit=lambda _: None)
+    assert not isinstance(data.tokenizer, TokenIds)
+    assert len(data.tokenizer.tokenize(" marmalade")) == 1
+
+
+def test_a_source_that_ends_is_refused_if_it_may_not_be_repeated(
+    write_rows: WriteRows, tmp_path: Path
+) -> None:
+    message = r"would read \d+.* of the source pile-1, and its max_epochs is 0.1; lower its weight"
+    with pytest.raises(DataError, match=message):
+        prepare(
+            mixture(write_rows, {}, {"max_epochs": 0.1}),
+            cache=tmp_path / "cache",
+            emit=lambda _: None,
+        )
+
+
+def test_further_sets_are_read_whole_and_count_in_no_other_score(
+    file: Path, write_rows: WriteRows, tmp_path: Path
+) -> None:
+    other = write_rows("other.jsonl", ["words held apart " * 9])
+    spec = make_spec(file).model_copy(
+        update={"evaluation": EvaluationSpec(sets={"apart": Source(uri=str(other))})}
+    )
+    data = prepare(spec, cache=tmp_path / "cache", emit=lambda _: None)
+    assert [(part.name, part.weight) for part in data.validation] == [(None, 1.0), ("apart", 0.0)]
+    assert data.validation[1].dataset.num_documents == 1
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -10,6 +10,7 @@ from relora_core.data import token_files
 from relora_core.data.packed import Part
 from relora_core.data.packing import PackedSource, pack
 from relora_core.data.prepare import prepare
+from relora_core.data.shards import TokenShards
 from relora_core.data.tokenizer import TokenIds
 from relora_core.errors import DataError
 from relora_core.events import DataPrepared, Event
@@ -204,7 +205,9 @@ def test_ids_without_a_tokenizer_are_read_with_the_vocabulary_of_the_model(
         make_spec_of_ids(folder / "a.bin"), cache=tmp_path / "cache", emit=lambda _: None
     )
     assert data.tokenizer == TokenIds(vocab_size=32100, eos_token_id=EOS)
-    assert data.train.num_documents + data.validation.num_documents == len(DOCUMENTS)
+    assert isinstance(data.train, TokenShards)
+    parts = data.train, data.validation[0].dataset
+    assert sum(part.num_documents for part in parts) == len(DOCUMENTS)
 
 
 def test_without_a_tokenizer_an_id_outside_the_models_vocabulary_is_named(

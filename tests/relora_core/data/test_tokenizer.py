@@ -22,7 +22,7 @@ TEXTS = [f"the cat sat on mat {i}, naïve café 猫" for i in range(50)]
 
 def train(file: Path, cache: Path, *, vocab_size: int = 300) -> PreTrainedTokenizerFast:
     spec = TrainedTokenizer(train=TokenizerTraining(vocab_size=vocab_size))
-    return make_tokenizer(spec, Source(uri=str(file)), held_out=0.5, cache=cache)
+    return make_tokenizer(spec, [Source(uri=str(file))], held_out=0.5, cache=cache)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_a_saved_tokenizer_loads_as_a_pretrained_one(file: Path, tmp_path: Path)
     trained = train(file, tmp_path / "cache")
     trained.save_pretrained(tmp_path / "saved")
     spec = PretrainedTokenizer(pretrained=str(tmp_path / "saved"))
-    loaded = make_tokenizer(spec, Source(uri="unused"), held_out=0.0, cache=tmp_path)
+    loaded = make_tokenizer(spec, [Source(uri="unused")], held_out=0.0, cache=tmp_path)
     assert loaded.encode("the cat") == trained.encode("the cat")
     assert isinstance(AutoTokenizer.from_pretrained(tmp_path / "saved"), PreTrainedTokenizerFast)
 
@@ -141,13 +141,13 @@ def test_a_tokenizer_without_an_end_is_refused(tmp_path: Path) -> None:
     endless.save_pretrained(tmp_path / "endless")
     spec = PretrainedTokenizer(pretrained=str(tmp_path / "endless"))
     with pytest.raises(DataError, match="has no EOS token"):
-        make_tokenizer(spec, Source(uri="unused"), held_out=0.0, cache=tmp_path)
+        make_tokenizer(spec, [Source(uri="unused")], held_out=0.0, cache=tmp_path)
 
 
 def test_a_tokenizer_that_is_not_there_is_said(tmp_path: Path) -> None:
     spec = PretrainedTokenizer(pretrained=str(tmp_path / "none"))
     with pytest.raises(DataError, match=r"'.*none': there is no such file or folder"):
-        make_tokenizer(spec, Source(uri="unused"), held_out=0.0, cache=tmp_path)
+        make_tokenizer(spec, [Source(uri="unused")], held_out=0.0, cache=tmp_path)
 
 
 def test_a_damaged_tokenizer_json_is_named(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_damaged_tokenizer_json_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cannot load the tokenizer '.*tokenizer.json'"):
         make_tokenizer(
             PretrainedTokenizer(pretrained=str(file)),
-            Source(uri="unused"),
+            [Source(uri="unused")],
             held_out=0.0,
             cache=tmp_path,
         )
@@ -175,7 +175,7 @@ def test_a_tokenizer_json_works_with_a_named_end(tmp_path: Path, name: str) -> N
     plain.save(str(tmp_path / "tokenizer.json"))
     loaded = make_tokenizer(
         PretrainedTokenizer(pretrained=str(tmp_path / name), eos_token="</s>"),
-        Source(uri="unused"),
+        [Source(uri="unused")],
         held_out=0.0,
         cache=tmp_path,
     )
@@ -196,4 +196,4 @@ def test_an_end_that_is_unknown_is_said(
     )
     spec = PretrainedTokenizer(pretrained=str(tmp_path), eos_token=eos_token)
     with pytest.raises(DataError, match=message):
-        make_tokenizer(spec, Source(uri="unused"), held_out=0.0, cache=tmp_path)
+        make_tokenizer(spec, [Source(uri="unused")], held_out=0.0, cache=tmp_path)

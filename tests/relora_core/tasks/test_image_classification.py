@@ -172,8 +172,9 @@ def test_the_exported_folder_does_with_a_raw_image_what_training_did(
     assert not any("lora" in name for name, _ in model.named_parameters())
 
     task = open_task(make_image_spec(), cache)
-    everything = np.arange(len(task.validation))
-    held_out = task.validation.examples(everything, everything)
+    [validation] = task.validation
+    everything = np.arange(len(validation))
+    held_out = validation.dataset.examples(everything, everything)
     processor = AutoImageProcessor.from_pretrained(final)
     raw = [stripes(label, n) for n, label in enumerate(["lying", "standing", "crossed"] * 80)]
     ours = {image.numpy().tobytes(): number for number, image in enumerate(held_out.inputs)}

@@ -41,14 +41,15 @@ def score(task: Task, model: PreTrainedModel, batch_size: int) -> Evaluated:
     def measure(batch: Batch) -> torch.Tensor:
         return task.measure(objective, batch)
 
-    return evaluate(task, measure, CPU, step=0, batch_size=batch_size)
+    scored, _ = evaluate(task, measure, CPU, step=0, batch_size=batch_size)
+    return scored
 
 
 @torch.no_grad()
 def losses_by_token(task: Task, model: PreTrainedModel) -> torch.Tensor:
     """Each token by itself, in fp64 from the logits on."""
     first = np.arange(TOKENS // 32)
-    batch = task.validation.examples(first, first)
+    batch = task.validation[0].dataset.examples(first, first)
     logits = model(input_ids=batch.inputs).logits.double()
     return -logits.log_softmax(-1).gather(-1, batch.targets.unsqueeze(-1)).flatten()
 

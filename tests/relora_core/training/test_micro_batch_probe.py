@@ -10,6 +10,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from relora_core.data.batch import Batch
+from relora_core.data.shards import TokenShards
 from relora_core.distributed.world import World
 from relora_core.events import Warned
 from relora_core.methods import build_method
@@ -51,6 +52,7 @@ def make_stepper(
         limits = MicroBatchLimits(tmp_path, world.rank)
         stepper = Stepper(spec, task, world, recorder, limits, memory=memory)
         indices = torch.arange(SEQUENCES).numpy()
+        assert isinstance(task.train, TokenShards)
         return stepper, state, task.train.examples(indices, indices)
 
     return make

@@ -22,6 +22,7 @@ from relora_core.events import (
     OptimizerReset,
     PhaseStarted,
     Reinitialized,
+    SetEvaluated,
     StepFinished,
     TrainFinished,
     TrainStarted,
@@ -108,7 +109,7 @@ def score(spec: TrainSpec, folder: Path, cache: Path) -> float:
     """The validation loss of an exported model, in plain transformers."""
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
     task = build_task(spec, cache=cache, emit=Recorder())
-    scored = evaluate(
+    scored, _ = evaluate(
         task, partial(task.measure, task.objective(model)), CPU, step=12, batch_size=4
     )
     return scored.loss
@@ -240,6 +241,36 @@ def test_a_stopped_run_resumes_to_the_same_bits(
     assert losses(first) + losses(second) == losses(expected.recorder)
     assert len(first.of(Merged) + second.of(Merged)) == 1
     assert_same_weights(expected.run.weights(), run.weights())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop_after", [3, 8])
+def test_a_mixture_resumes_to_the_same_bits_before_and_in_a_later_stage(
+    stop_after: int, whole: TrainOnce, run: Run, make_spec: MakeSpec, corpus: Path, tmp_path: Path
+) -> None:
+    lines = corpus.read_text().splitlines(keepends=True)
+    files = tmp_path / "law.jsonl", tmp_path / "flood.jsonl"
+    for file, some in zip(files, (lines[:40], lines[40:]), strict=True):
+        file.write_text("".join(some))
+    sources = [
+        {"uri": str(file), "name": file.stem, "weight": weight}
+        for file, weight in zip(files, (3, 1), strict=True)
+    ]
+    stages = [{"from_step": 6, "weights": {"flood": 1}}]
+    spec = make_spec(data={"train": sources, "stages": stages})
+    recorder = whole(spec).recorder
+    assert_resumes(spec, stop_after, whole, run)
+    last = recorder.of(StepFinished)[-1]
+    assert {source.name: source.tokens for source in last.sources} == {
+        "law": 18 * 32,  # three quarters of the sequences of 6 steps
+        "flood": 30 * 32,
+    }
+    assert last.epoch is None
+    assert recorder.of(TrainStarted)[0].sources == last.sources
+    of_sets, of_all = recorder.of(SetEvaluated)[-2:], recorder.of(Evaluated)[-1]
+    assert [event.set for event in of_sets] == ["law", "flood"]
+    assert of_all.loss == pytest.approx(0.75 * of_sets[0].loss + 0.25 * of_sets[1].loss)
+    assert of_all.tokens == sum(event.tokens or 0 for event in of_sets)
 
 
 @pytest.mark.slow

@@ -50,7 +50,7 @@ def test_many_epochs_of_the_data_are_counted_and_warned_of(
 ) -> None:
     (tmp_path / "text.jsonl").write_text("x" * 40_000)  # 10,000 tokens; 100,000 are trained on
     body = http.post("/v1/jobs/estimate", json=document).json()
-    assert body["estimate"]["epochs"] == 10
+    assert body["estimate"]["sources"] == [{"name": "", "tokens": 100_000, "epochs": 10}]
     [warning] = body["warnings"]
     assert warning["path"] == "training"
     assert warning["message"].startswith("reads its data for about 10 epochs")

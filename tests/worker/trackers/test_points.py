@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from relora_core.events import Evaluated, Merged, Rewound, TrainStarted, TrainStopped
+from relora_core.events import Evaluated, Merged, Rewound, SetEvaluated, TrainStarted, TrainStopped
 from tests.fixtures.reports import restart_reported, step_finished
 from worker.trackers.points import AppendOnly, ResumedAt, TrackedPoint, read
 
@@ -48,6 +48,9 @@ def test_scores_and_restarts_are_drawn() -> None:
     scores = read(Evaluated(step=5, loss=2.0, perplexity=7.4))
     assert isinstance(scores, TrackedPoint)
     assert scores.values == {"eval/loss": 2.0, "eval/perplexity": 7.4}
+    of_set = read(SetEvaluated(set="web", step=5, loss=2.0, perplexity=7.4))
+    assert isinstance(of_set, TrackedPoint)
+    assert of_set.values == {"eval_web/loss": 2.0, "eval_web/perplexity": 7.4}
     merged = Merged(step=6, restart=1, layers=2, update_norm=1, weight_norm=2, residual_norm=0)
     point = read(merged)
     assert isinstance(point, TrackedPoint)

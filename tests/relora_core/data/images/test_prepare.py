@@ -39,9 +39,9 @@ def labels_of(data: PreparedImages) -> list[int]:
 def test_both_splits_are_mapped_and_reported(write_images: WriteImages, tmp_path: Path) -> None:
     data, (train, validation) = run(make_spec(write_images(cat=60, dog=40)), tmp_path / "cache")
     assert data.labels == ["cat", "dog"]
-    assert (train.images, validation.images) == (len(data.train), len(data.validation))
-    assert len(data.train) + len(data.validation) == 100
-    assert 10 < len(data.validation) < 30
+    assert (train.images, validation.images) == (len(data.train), len(data.validation[0]))
+    assert len(data.train) + len(data.validation[0]) == 100
+    assert 10 < len(data.validation[0]) < 30
     assert (train.labels, train.bad_rows, train.reused) == (2, 0, False)
     assert str(train) == f"train data resized: {len(data.train)} images, 2 labels"
 
@@ -86,19 +86,19 @@ def test_duplicates_are_never_on_both_sides(write_images: WriteImages, tmp_path:
     data, _ = run(make_spec(root, augmentation="none"), tmp_path / "cache")
     sides = [
         {image.tobytes() for image in part.examples(*[np.arange(len(part))] * 2).inputs.numpy()}
-        for part in (data.train, data.validation)
+        for part in (data.train, data.validation[0].dataset)
     ]
     assert len(sides[0]) + len(sides[1]) == 100
     assert not sides[0] & sides[1]
-    assert len(data.train) + len(data.validation) == 150
+    assert len(data.train) + len(data.validation[0]) == 150
 
 
 def test_validation_may_be_a_folder_of_its_own(write_images: WriteImages, tmp_path: Path) -> None:
     train, held = write_images("train", bird=5, cat=5), write_images("held", first=50, cat=7)
     spec = make_spec(f"file://{train}", validation={"uri": str(held)})
     data, _ = run(spec, tmp_path / "cache")
-    assert (len(data.train), len(data.validation)) == (10, 7)
-    batch = data.validation.examples(np.arange(7), np.arange(7))
+    assert (len(data.train), len(data.validation[0])) == (10, 7)
+    batch = data.validation[0].dataset.examples(np.arange(7), np.arange(7))
     assert batch.targets.tolist() == [1] * 7
 
 
