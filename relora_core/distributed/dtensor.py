@@ -1,5 +1,7 @@
 """Work with sharded tensors: each rank holds some of the rows (`DTensor`, `Shard(0)`).
 
+With several nodes, each of them may hold all rows (`Replicate`, `Shard(0)`).
+
 Code that computes with the weights outside of the model's forward pass gets them here: the rows
 of this rank, or the whole tensor. For a tensor that is not sharded, both are the tensor itself,
 so the same code runs on one device, under DDP and under FSDP2.
@@ -16,6 +18,11 @@ WHOLE = slice(None)  # of the rows of a tensor
 
 def is_sharded(tensor: Tensor) -> bool:
     return isinstance(tensor, DTensor)
+
+
+def is_replicated(tensor: Tensor) -> bool:
+    """Return whether other ranks have the same rows. All have those of an unsharded tensor."""
+    return not isinstance(tensor, DTensor) or any(each.is_replicate() for each in tensor.placements)
 
 
 def to_local(tensor: Tensor) -> Tensor:

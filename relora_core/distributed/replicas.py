@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from relora_core.distributed.dtensor import is_sharded
+from relora_core.distributed.dtensor import is_replicated, is_sharded, to_local
 from relora_core.distributed.world import World
 from relora_core.errors import ReplicasDiffer
 
@@ -33,7 +33,14 @@ def check_replicas(
     if not checksums:
         return
     on_ranks = world.all_gather(torch.stack(list(checksums.values())))  # (ranks, tensors)
-    equal = on_ranks == on_ranks[0]
+    # each rank's rows are compared with those of the rank of the first node that has the same
+    first = torch.arange(world.size) % (world.size // world.nodes)
+    sharded = {name for name, each in model.named_parameters() if is_sharded(each)}
+    compared = [
+        on_ranks[first, n] if name in sharded else on_ranks[0, n].expand(world.size)
+        for n, name in enumerate(checksums)
+    ]
+    equal = on_ranks == torch.stack(compared, dim=1)
     if equal.all():
         return
     ranks = (~equal.all(dim=1)).nonzero().flatten().tolist()
@@ -44,13 +51,13 @@ def check_replicas(
 def _checksums(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Yield the sum of each parameter's bits as integers, int64 ().
 
-    Such a sum is exact, in whatever order a kernel adds.
+    Such a sum is exact, in whatever order a kernel adds. Where no other rank has the rows of this
+    one, there is nothing to compare.
     """
     for name, parameter in model.named_parameters():
-        if is_sharded(parameter):  # each rank has its own rows
-            continue
-        bits = parameter.detach().view(_INTEGERS[parameter.element_size()])
-        yield name, bits.sum(dtype=torch.int64)
+        if is_replicated(parameter):
+            bits = to_local(parameter.detach()).view(_INTEGERS[parameter.element_size()])
+            yield name, bits.sum(dtype=torch.int64)
 
 
 def _message(names: list[str], ranks: list[int], step: int) -> str:

@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from relora_core.distributed.device import device_of_rank
 from relora_core.distributed.dtensor import full_tensor, is_fsdp_model
+from relora_core.errors import DeviceError
 from relora_core.host_memory import peak_of_process
 from relora_core.seeds import generator_seed
 
@@ -29,11 +30,15 @@ _replicas: WeakSet[DistributedDataParallel] = WeakSet()
 
 @dataclass(frozen=True)
 class World:
-    """The rank of this process, the number of ranks and this rank's device."""
+    """The rank of this process, the number of ranks and this rank's device.
+
+    The ranks of a node follow each other.
+    """
 
     rank: int
     size: int
     device: torch.device
+    nodes: int = 1
 
     @property
     def is_main(self) -> bool:
@@ -187,10 +192,20 @@ def init_distributed() -> Iterator[World]:
             "nccl" if on_gpu else "gloo", timeout=_TIMEOUT, device_id=device if on_gpu else None
         )
     try:
-        yield World(rank, size, device)
+        yield World(rank, size, device, nodes=_nodes(size))
     finally:
         if size > 1:
             leave_process_group()
+
+
+def _nodes(size: int) -> int:
+    """Return the number of nodes. Raise `DeviceError` if they have different numbers of ranks."""
+    on_this = int(os.environ.get("LOCAL_WORLD_SIZE", size))
+    if size % on_this:
+        raise DeviceError(
+            f"{size} processes, of which this node has {on_this}: start as many on each node"
+        )
+    return size // on_this
 
 
 def leave_process_group() -> None:

@@ -72,13 +72,26 @@ def parallelism_of(
 
     `build` makes a plain model of the same shape, with its parameters on the meta device.
     """
-    if world.size == 1 or spec.parallelism == "ddp":
+    if world.size == 1 or not spec.shards:
         return Replicated(world.device)
-    return Sharded(world, init_device_mesh(world.device.type, (world.size,)), build)
+    mesh = mesh_of(world, replicas=world.nodes if spec.parallelism == "hsdp" else 1)
+    return Sharded(world, mesh, build)
+
+
+def mesh_of(world: World, *, replicas: int) -> DeviceMesh:
+    """Return the mesh of all ranks: one dimension, or (replicas, shards)."""
+    device = world.device.type
+    if replicas == 1:
+        return init_device_mesh(device, (world.size,))
+    shape, names = (replicas, world.size // replicas), ("replicas", "shards")
+    return init_device_mesh(device, shape, mesh_dim_names=names)
 
 
 class Sharded:
     """FSDP2: each rank holds some rows of every tensor. A block is gathered only while it runs.
+
+    In a mesh of two dimensions, the ranks of the second one share the rows, and those of the first
+    one are replicas, which exchange gradients.
 
     No device ever holds more than its rows and one whole block. Neither does the memory of the
     host, except for the main rank, which has the whole model when it draws the initial weights.

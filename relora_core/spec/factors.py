@@ -13,11 +13,11 @@ def check_factors(method: MethodSpec, optimizer: BaseOptimizer, training: Traini
     if not isinstance(method, LowRank):
         return
     _check_warm_start(method, optimizer, training)
-    if method.factor_init == "gradient" and training.parallelism == "fsdp":
+    if method.factor_init == "gradient" and training.shards:
         raise SpecConflict(
             "method.factor_init",
             "gradient needs the whole gradient of a layer, which no rank has under "
-            "training.parallelism fsdp; take orthogonal or random, or ddp",
+            f"training.parallelism {training.parallelism}; take orthogonal or random, or ddp",
         )
     if not isinstance(method, ReloraMethod) or method.optimizer_reset.mode != "rotate":
         return
@@ -51,8 +51,9 @@ def _check_warm_start(method: LowRank, optimizer: BaseOptimizer, training: Train
             f"{name} runs with optimizer {' or '.join(start.optimizers)} alone; got "
             f"{optimizer.name}; take full, or another optimizer",
         )
-    if start.fsdp_conflict is not None and training.parallelism == "fsdp":
+    if start.fsdp_conflict is not None and training.shards:
         raise SpecConflict(
             "method.warm_start",
-            f"{name} {start.fsdp_conflict} under training.parallelism fsdp; take full, or ddp",
+            f"{name} {start.fsdp_conflict} under training.parallelism {training.parallelism}; "
+            "take full, or ddp",
         )

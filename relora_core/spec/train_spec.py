@@ -243,13 +243,14 @@ class TrainSpec(Spec):
                 )
 
     def _check_parallelism(self) -> None:
-        if self.training.parallelism == "ddp":
+        if not self.training.shards:
             return
         for part, chosen in (("optimizer", self.optimizer), ("method", self.method)):
             if chosen.fsdp_conflict is not None:
                 raise SpecConflict(
                     f"{part}.name",
-                    f"{chosen.name} {chosen.fsdp_conflict} under training.parallelism fsdp; "
+                    f"{chosen.name} {chosen.fsdp_conflict} under training.parallelism "
+                    f"{self.training.parallelism}; "
                     f"take another {part}, or ddp",
                 )
 

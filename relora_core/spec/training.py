@@ -87,10 +87,11 @@ class TrainingSpec(Spec):
         description="Steps that a loss is compared with, and the fewest steps between two reports "
         "of a spike.",
     )
-    parallelism: Literal["ddp", "fsdp"] = Field(
+    parallelism: Literal["ddp", "fsdp", "hsdp"] = Field(
         default="ddp",
         description="ddp: each GPU holds the whole model. fsdp: each GPU holds some rows of each "
-        "tensor.",
+        "tensor. hsdp: the GPUs of a node hold the rows together, and nodes exchange only "
+        "gradients.",
     )
     gradient_checkpointing: GradientCheckpointing = Field(
         default="none",
@@ -108,6 +109,11 @@ class TrainingSpec(Spec):
         "end with the same bits. It costs speed. CPUs always do.",
     )
     log_every: Steps = Field(default=10, description="Steps between two reports of the loss.")
+
+    @property
+    def shards(self) -> bool:
+        """Whether a GPU holds only some rows of each tensor."""
+        return self.parallelism != "ddp"
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

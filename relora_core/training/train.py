@@ -240,8 +240,9 @@ def _check_batch(spec: TrainSpec, world: World) -> None:
 
 
 def _check_parallelism(spec: TrainSpec, world: World, emit: Emit) -> None:
-    if spec.training.parallelism == "fsdp" and world.size == 1:
-        message = "training.parallelism fsdp with one process: it holds the whole model"
+    parallelism = spec.training.parallelism
+    if spec.training.shards and world.size == 1:
+        message = f"training.parallelism {parallelism} with one process: it holds the whole model"
         emit(Warned(code="not_sharded", message=message))
 
 

@@ -8,6 +8,7 @@ import torch
 import torch.distributed as dist
 import torch.distributed.nn.functional  # if imported later, its defaults would hold the group
 from torch import Tensor
+from torch.testing._internal.distributed.fake_pg import FakeStore
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from relora_core.distributed.world import World
@@ -102,6 +103,14 @@ def one_rank(tmp_path: Path) -> Iterator[World]:
         "gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1
     )
     yield World(rank=0, size=1, device=torch.device("cpu"))
+    dist.destroy_process_group()
+
+
+@pytest.fixture
+def last_of_four() -> Iterator[World]:
+    """The last rank of two nodes with two ranks. The others do not exist: nothing is exchanged."""
+    dist.init_process_group("fake", store=FakeStore(), rank=3, world_size=4)
+    yield World(rank=3, size=4, device=torch.device("cpu"), nodes=2)
     dist.destroy_process_group()
 
 

@@ -97,6 +97,7 @@ def forking(folder: Path, cache: Path) -> Iterator[Fork]:
         name: str = "run",
         *,
         processes: int = 0,
+        nodes: int = 1,
         supervised: bool = False,
         fault: str | None = None,  # of `tests.relora_core.faults`
     ) -> Forked:
@@ -110,7 +111,7 @@ def forking(folder: Path, cache: Path) -> Iterator[Fork]:
             FORKING.Process(
                 target=_train, args=(command, {**os.environ, **rank}, standard_input, log, fault)
             )
-            for rank in (rank_variables(processes) if processes else [{}])
+            for rank in (rank_variables(processes, nodes=nodes) if processes else [{}])
         ]
         for rank in ranks:
             rank.start()

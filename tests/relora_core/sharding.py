@@ -2,20 +2,19 @@
 
 from typing import Any
 
-from torch.distributed.device_mesh import init_device_mesh
 from transformers import PreTrainedModel
 
 from relora_core.distributed.world import World
 from relora_core.models.meta_parameters import parameters_on_meta
-from relora_core.models.parallelize import Sharded
+from relora_core.models.parallelize import Sharded, mesh_of
 from tests.relora_core.conftest import MakeModel
 
 
 def sharded(world: World, make_model: MakeModel, config: dict[str, Any]) -> Sharded:
-    """Return what shards models of this config over all ranks."""
+    """Return what shards models of this config over the ranks of a node."""
 
     def build() -> PreTrainedModel:
         with parameters_on_meta():
             return make_model(**config)
 
-    return Sharded(world, init_device_mesh("cpu", (world.size,)), build)
+    return Sharded(world, mesh_of(world, replicas=world.nodes), build)

@@ -126,6 +126,23 @@ def test_two_processes_train_like_one(
     assert_close_weights(one / "final", tmp_path / "two" / "final", rel=weights_rel)
 
 
+@pytest.mark.parametrize("frozen_dtype", ["bf16", "int8"])
+def test_two_nodes_share_rows_within_and_train_like_one_process(
+    frozen_dtype: str, fork: Fork, tmp_path: Path, make_spec: MakeSpec
+) -> None:
+    rel, weights_rel = TOLERANCES[frozen_dtype]
+    spec = spec_of(make_spec, "hsdp", frozen_dtype=frozen_dtype)
+    assert fork(spec_of(make_spec, "ddp", frozen_dtype=frozen_dtype), "one").wait(LONGEST_RUN) == 0
+    assert fork(spec, "four", processes=4, nodes=2).wait(LONGEST_RUN) == 0
+    assert_close(tmp_path / "one", tmp_path / "four", rel=rel)
+    assert_close_weights(tmp_path / "one" / "final", tmp_path / "four" / "final", rel=weights_rel)
+    keep_until(9, tmp_path / "four", tmp_path / "resumed")
+    shutil.copy(tmp_path / "four" / "events.jsonl", tmp_path / "resumed")
+    assert fork(spec, "resumed", processes=4, nodes=2).wait(LONGEST_RUN) == 0
+    assert resumed_from(tmp_path / "resumed").step == 9
+    assert_same_bits(tmp_path / "four", tmp_path / "resumed")
+
+
 @pytest.mark.parametrize(
     ("parallelism", "factor_init"), [("ddp", "gradient"), ("fsdp", "orthogonal")]
 )

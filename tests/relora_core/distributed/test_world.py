@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
-from relora_core.distributed.world import World, leave_process_group
+from relora_core.distributed.world import World, _nodes, leave_process_group
+from relora_core.errors import DeviceError
 from relora_core.lowrank.inject import inject
 from relora_core.lowrank.restart import reinitialize
 from relora_core.spec import ReloraMethod
@@ -37,6 +38,15 @@ def model(make_model: MakeModel) -> PreTrainedModel:
     inject(model, ReloraMethod(rank=4))
     reinitialize(model, step=0, restart=0, seed=0)
     return model
+
+
+def test_nodes_have_as_many_ranks_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert _nodes(8) == 2
+    with pytest.raises(DeviceError, match="6 processes, of which this node has 4: start as many"):
+        _nodes(6)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE")
+    assert _nodes(8) == 1
 
 
 def sizes_sent(replica: nn.Module) -> list[int]:
