@@ -6,7 +6,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from transformers import PreTrainedModel
 
 from relora_core.distributed.dtensor import (
@@ -17,9 +17,14 @@ from relora_core.distributed.dtensor import (
     to_local,
 )
 from relora_core.distributed.world import World
-from relora_core.lowrank.inject import low_rank_layers, prepare_frozen
+from relora_core.lowrank.inject import PlainLinear, low_rank_layers, prepare_frozen
 from relora_core.models.meta_parameters import has_weights
+from relora_core.shapes import FAMILIES
 from relora_core.spec import TrainingSpec
+
+_AS_AUTOCAST = MixedPrecisionPolicy(
+    param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False
+)
 
 Change = Callable[[PreTrainedModel], None]
 
@@ -75,7 +80,7 @@ def parallelism_of(
     if world.size == 1 or not spec.shards:
         return Replicated(world.device)
     mesh = mesh_of(world, replicas=world.nodes if spec.parallelism == "hsdp" else 1)
-    return Sharded(world, mesh, build)
+    return Sharded(world, mesh, build, autocast=spec.precision == "bf16")
 
 
 def mesh_of(world: World, *, replicas: int) -> DeviceMesh:
@@ -93,6 +98,10 @@ class Sharded:
     In a mesh of two dimensions, the ranks of the second one share the rows, and those of the first
     one are replicas, which exchange gradients.
 
+    With `autocast`, the weights of linear layers are gathered in bf16. Autocast would round them in
+    the same way, but only after twice the bytes were sent, and it would keep the rounded copies
+    until the backward pass. Other weights, such as those of norms, are used in fp32.
+
     No device ever holds more than its rows and one whole block. Neither does the memory of the
     host, except for the main rank, which has the whole model when it draws the initial weights.
     """
@@ -100,17 +109,31 @@ class Sharded:
     shards: ClassVar[bool] = True
 
     def __init__(
-        self, world: World, mesh: DeviceMesh, build: Callable[[], PreTrainedModel]
+        self,
+        world: World,
+        mesh: DeviceMesh,
+        build: Callable[[], PreTrainedModel],
+        *,
+        autocast: bool = False,
     ) -> None:
-        """Shard over `mesh`. `build` makes a plain model of the same shape, on the meta device."""
+        """Shard over `mesh`. `build` makes a plain model of the same shape, on the meta device.
+
+        `autocast` says that the model is called within torch's autocast to bf16.
+        """
         self.world = world
         self.mesh = mesh
         self.build = build
+        self.autocast = autocast
 
     def apply(self, model: PreTrainedModel) -> PreTrainedModel:
         filled = bool(self.world.broadcast(int(has_weights(model))))
         for part in (*blocks(model), model):  # the model last: it shards what is in no block
             self._allocate(part, filled=filled)
+            if part is not model and self.autocast and model.config.model_type in FAMILIES:
+                for linears in _parts_of_linears(part):
+                    fully_shard(
+                        linears, mesh=self.mesh, reshard_after_forward=True, mp_policy=_AS_AUTOCAST
+                    )
             # the root too, so that its parameters outside of a step are the optimizer's
             fully_shard(part, mesh=self.mesh, reshard_after_forward=True)
         return model
@@ -155,6 +178,16 @@ class Sharded:
         else:
             whole = parameter.detach().to(self.world.device)
         return self.world.copy_from_main(whole) if filled else whole
+
+
+def _parts_of_linears(module: nn.Module) -> Iterator[nn.Module]:
+    """Yield the largest parts of a module that have no parameters but those of linear layers."""
+    for child in module.children():
+        owners = [part for part in child.modules() if part._parameters]
+        if owners and all(isinstance(owner, PlainLinear) for owner in owners):
+            yield child
+        else:
+            yield from _parts_of_linears(child)
 
 
 def compiled_parts(model: nn.Module) -> list[nn.Module]:

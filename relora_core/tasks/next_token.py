@@ -105,11 +105,16 @@ def _logits_are_the_head_s(model: PreTrainedModel) -> bool:
     outputs: list[Tensor] = []
     hook = head.register_forward_hook(lambda _head, _input, output: outputs.append(output))
     try:
-        with _two_tokens(model, head) as tokens:
+        # weights may be gathered in bf16, which only autocast takes
+        with _two_tokens(model, head) as tokens, torch.autocast(tokens.device.type, torch.bfloat16):
             logits = model(input_ids=tokens).logits
     finally:
         hook.remove()
-    return len(outputs) == 1 and bool(logits.any()) and torch.equal(outputs[0], logits)
+    return (
+        len(outputs) == 1
+        and bool(logits.any())
+        and torch.equal(outputs[0].to(logits.dtype), logits)
+    )
 
 
 @contextmanager

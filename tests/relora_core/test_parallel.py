@@ -293,6 +293,13 @@ def test_a_sharded_run_resumes_to_the_same_bits(
     assert_same_bits(tmp_path / "whole", tmp_path / "run")
 
 
+def test_in_bf16_both_ways_round_alike(fork: Fork, tmp_path: Path, make_spec: MakeSpec) -> None:
+    for parallelism in ("ddp", "fsdp"):
+        spec = make_spec(training={"parallelism": parallelism, "precision": "bf16"})
+        assert fork(spec, parallelism, processes=2).wait(LONGEST_RUN) == 0
+    assert steps_of(tmp_path / "fsdp") == pytest.approx(steps_of(tmp_path / "ddp"), rel=1e-3)
+
+
 def test_recomputed_activations_and_dropout_are_alike_in_both_ways(
     fork: Fork, tmp_path: Path, make_spec: MakeSpec
 ) -> None:

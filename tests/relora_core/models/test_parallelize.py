@@ -7,15 +7,19 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from torch import nn
 from torch.distributed.tensor import DTensor
 from torch.testing._internal.distributed.fake_pg import FakeStore
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from relora_core.distributed.dtensor import full_tensor, to_local
 from relora_core.distributed.world import World
 from relora_core.lowrank.frozen import offload, weight
 from relora_core.lowrank.inject import exact_weight, inject, low_rank_layers
 from relora_core.lowrank.restart import reinitialize
+from relora_core.models.attention import one_sequence_a_row
+from relora_core.models.parallelize import blocks, compiled_parts
 from relora_core.spec import FrozenDtype, LowRank
 from tests.relora_core.conftest import TINY_LLAMA, MakeModel
 from tests.relora_core.estimate.live_memory import LiveMemory
@@ -114,6 +118,90 @@ def test_a_rank_has_its_rows_and_one_block_at_most(
 def frozen_numbers(model: PreTrainedModel) -> list[torch.Tensor]:
     """This rank's rows of each W, however they are stored."""
     return [layer.frozen(torch.float32) for _, layer in low_rank_layers(model)]
+
+
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 300}
+OF_LINEARS: dict[str, dict[str, Any]] = {
+    **FAMILIES,
+    "gpt_neox": {"model_type": "gpt_neox", **SMALL, "intermediate_size": 64},
+    "qwen2": {"model_type": "qwen2", **SMALL, "intermediate_size": 64, "num_key_value_heads": 1},
+    "opt": {"model_type": "opt", **SMALL, "ffn_dim": 64, "word_embed_proj_dim": 32},
+    "bloom": {"model_type": "bloom", **SMALL},
+}
+
+
+def types_of_weights(model: PreTrainedModel) -> set[torch.dtype]:
+    """Collect the types in which the linear layers of the blocks have their weights."""
+    types: set[torch.dtype] = set()
+    for block in blocks(model):
+        for module in block.modules():
+            if isinstance(module, nn.Linear | Conv1D):
+                module.register_forward_pre_hook(lambda layer, _: types.add(layer.weight.dtype))
+    return types
+
+
+@pytest.mark.filterwarnings("ignore:FSDP2-wrapped module .* returned a view")
+@pytest.mark.parametrize("family", OF_LINEARS)
+def test_weights_that_autocast_rounds_are_rounded_before_they_are_gathered(
+    family: str, one_rank: World, make_model: MakeModel
+) -> None:
+    config = OF_LINEARS[family]
+    found = []
+    for autocast in (False, True):
+        parallelism = sharded(one_rank, make_model, config, autocast=autocast)
+        model = parallelism.apply(make_model(**config)).eval()
+        gathered = types_of_weights(model)
+        gradients = []
+        for first in range(2):
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = model(input_ids=torch.arange(first, first + 16)[None]).logits
+            logits.float().logsumexp(-1).sum().backward()
+            gradients += [full_tensor(p.grad) for p in model.parameters() if p.grad is not None]
+        assert gathered == {torch.bfloat16 if autocast else torch.float32}
+        found.append([logits, *gradients])
+    assert len(found[0]) == len(found[1])
+    for one, other in zip(*found, strict=True):
+        assert one.dtype == other.dtype
+        assert torch.equal(one, other)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+def test_compiled_blocks_share_their_graphs(one_rank: World, make_model: MakeModel) -> None:
+    graphs: dict[int, int] = {}
+
+    def backend(graph: torch.fx.GraphModule, _: list[Any]) -> Any:
+        graphs[layers] += 1
+        return graph.forward
+
+    for layers in (2, 4):
+        graphs[layers] = 0
+        config = {**FAMILIES["llama"], "num_hidden_layers": layers, "use_cache": False}
+        model = sharded(one_rank, make_model, config, autocast=True).apply(make_model(**config))
+        torch.compiler.reset()
+        for part in compiled_parts(model):
+            part.compile(backend=backend, dynamic=False)
+        with torch.autocast("cpu", torch.bfloat16), one_sequence_a_row():
+            model(input_ids=torch.arange(8)[None]).logits.sum().backward()
+    # the parts that are gathered by themselves, and what is between them
+    assert graphs == {2: 5, 4: 5}
+
+
+def test_no_rounded_copies_wait_for_the_backward_pass(
+    one_rank: World, make_model: MakeModel
+) -> None:
+    kept = []
+    for autocast in (False, True):
+        parallelism = sharded(one_rank, make_model, WIDE, autocast=autocast)
+        model = parallelism.apply(make_model(**WIDE))
+        with RankMemory() as memory:
+            with torch.autocast("cpu", torch.bfloat16):
+                loss = model(input_ids=torch.arange(4)[None]).logits.sum()
+            kept.append(memory.now)
+            loss.backward()
+    in_blocks = sum(p.numel() for p in model.model.layers.parameters() if p.ndim == 2)
+    assert kept[0] - kept[1] >= 2 * in_blocks
 
 
 def test_whoever_has_no_weights_gets_those_of_the_main_rank(
