@@ -37,6 +37,12 @@ class Counters:
     data_offset: int = 0  # the number of steps whose data rewinds skipped
     evaluated_at: int | None = None  # the step of the last evaluation
     metrics: dict[str, float] = field(default_factory=dict)  # of the last evaluation
+    seconds: float = 0.0  # of training, of all attempts up to the checkpoint
+    best_score: float | None = None  # what `training.stop_when.patience` compares with
+    evaluations_without_gain: int = 0
+    stop_reason: str | None = None  # why the run ends before its last step
+    best_step: int | None = None  # of the checkpoint that `checkpoint.keep_best` keeps
+    best_step_score: float | None = None
     micro_batches: dict[Phase, int] = field(default_factory=dict)  # the size in each phase
     micro_batches_fit: str = ""  # the processes, device and settings for which these sizes fit
 

@@ -217,6 +217,22 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         "evaluation.sets.web: is the name of a source in data.train",
     ),
     ({"evaluation": {"sets": {"a": {"uri": "ftp://x"}}}}, "evaluation.sets.a.uri: cannot read"),
+    (
+        training(stop_when={"metric": "validation_loss/wiki"}),
+        "training.stop_when.metric: no validation set 'wiki'",
+    ),
+    (
+        training(stop_when={"metric": "validation_accuracy"}),
+        "training.stop_when.metric: task causal_lm has validation_loss, validation_perplexity",
+    ),
+    (training(stop_when={"metric": "loss"}), "must be a score such as validation_loss"),
+    (training(stop_when={"patience": 0}), "training.stop_when.patience: must be at least 1"),
+    ({"export": {"from": "best"}}, "export.from: best needs checkpoint.keep_best"),
+    ({"export": {"from": "first"}}, "export.from: must be last or best"),
+    (
+        {"checkpoint": {"keep_best": {}, "every": 5}, "evaluation": {"every": 7}},
+        "checkpoint.keep_best: no checkpoint but the last is evaluated",
+    ),
     ({"method": ["relora"]}, "method: must be an object with fields"),
     (method(frozen_dtype="int4"), "method.frozen_dtype: must be fp32, bf16"),
     (method(target_modules=[5]), "method.target_modules.0: must be text"),

@@ -85,9 +85,12 @@ class JobPaused(Event):
 
 class JobSucceeded(Event):
     type: Literal["job.succeeded"] = "job.succeeded"
+    stop_reason: str | None = Field(
+        default=None, description="Why the run ended before its last step, if it did."
+    )
 
     def __str__(self) -> str:
-        return "succeeded"
+        return f"succeeded early: {self.stop_reason}" if self.stop_reason else "succeeded"
 
 
 class JobFailed(Event):

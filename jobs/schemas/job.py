@@ -302,6 +302,9 @@ class Progress(BaseModel):
         default=None, description="What the last restart whose cycle is over cost and bought."
     )
     eta_seconds: float | None = None
+    stop_reason: str | None = Field(
+        default=None, description="Why the run ended before its last step; null: it did not."
+    )
     validation_perplexity: float | None = None
     validation_accuracy: float | None = None
     validation_step: int | None = Field(

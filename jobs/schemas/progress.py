@@ -70,6 +70,7 @@ def _told_by(event: AnyTrainEvent) -> dict[str, object]:
                 "tokens_seen": event.tokens_seen,
                 "restarts": event.restarts,
                 "eta_seconds": 0.0,
+                "stop_reason": event.stop_reason,
                 "peak_memory_bytes": event.peak_memory_bytes,
             }
         case _:
@@ -79,7 +80,8 @@ def _told_by(event: AnyTrainEvent) -> dict[str, object]:
 def _told_before_the_first_step(event: DataProgress | TrainStarted) -> dict[str, object]:
     if isinstance(event, DataProgress):
         return {"preparing": str(event)}
-    return {"step": event.step, "total_steps": event.total_steps, "preparing": None}
+    told = {"step": event.step, "total_steps": event.total_steps}
+    return {**told, "preparing": None, "stop_reason": None}
 
 
 def _told_of_a_restart(event: Merged | RestartReported) -> dict[str, object]:

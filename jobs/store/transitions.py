@@ -26,7 +26,7 @@ from sqlalchemy import (
 from jobs.backoff import Backoff
 from jobs.database.columns import UtcDateTime
 from jobs.database.engine import database_now
-from jobs.database.row_mapping import progress_document
+from jobs.database.row_mapping import progress_document, progress_from
 from jobs.database.tables.jobs import jobs
 from jobs.scheduling.outbox import notify
 from jobs.schemas.events import (
@@ -272,6 +272,6 @@ def _ending(row: JobRow, error: JobError | None) -> AnyStatusEvent:
         case JobStatus.FAILED if error:
             return JobFailed(error=error)
         case JobStatus.SUCCEEDED:
-            return JobSucceeded()
+            return JobSucceeded(stop_reason=progress_from(row).stop_reason)
         case status:
             raise ValueError(f"an attempt cannot end as {status} with error {error!r}")

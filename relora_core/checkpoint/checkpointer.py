@@ -234,12 +234,13 @@ class Checkpoints:
                 bytes=size,
                 pause_seconds=pause,
                 metrics=document["counters"]["metrics"],
+                best_step=document["counters"]["best_step"],
             )
         )
-        self._delete_old()
+        self._delete_old(best=document["counters"]["best_step"])
 
-    def _delete_old(self) -> None:
-        for step in self.spec.expired(self._complete()):
+    def _delete_old(self, *, best: int | None) -> None:
+        for step in self.spec.expired(self._complete(), best=best):
             self._delete(step)
 
     def _delete(self, step: int) -> None:

@@ -30,6 +30,7 @@ _MAY_CHANGE_IN_TRAINING = {
     "deterministic",
     "gradient_checkpointing",
     "parallelism",
+    "stop_when",
     # these change nothing until a run diverges; then a user may want to change them
     "on_divergence",
     "max_rewinds",

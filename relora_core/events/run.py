@@ -327,6 +327,12 @@ class TrainFinished(Event):
     peak_memory_bytes: int | None = Field(
         default=None, description="Of a GPU or, on a CPU, of the process; in this attempt."
     )
+    stop_reason: str | None = Field(
+        default=None, description="Why the run ended before its last step, if it did."
+    )
+    exported_step: int | None = Field(
+        default=None, description="The step whose weights the final model has."
+    )
 
     def __str__(self) -> str:
         return (
@@ -334,6 +340,7 @@ class TrainFinished(Event):
             f"{counted(self.restarts, 'restart')} "
             f"in {timedelta(seconds=round(self.seconds))}"
             f"{_score(self.perplexity, self.accuracy)}"
+            f"{f', ended early: {self.stop_reason}' if self.stop_reason else ''}"
         )
 
 

@@ -15,6 +15,11 @@ class CheckpointSaved(Event):
     bytes: int
     pause_seconds: float = Field(description="How long the step loop waited.")
     metrics: dict[str, float] = Field(default_factory=dict)
+    best_step: int | None = Field(
+        default=None,
+        description="The step of the best checkpoint by then, if the spec has "
+        "`checkpoint.keep_best`.",
+    )
 
     def __str__(self) -> str:
         return f"step {self.step}: checkpoint of {self.bytes / 1e6:,.1f} MB in {self.path}"

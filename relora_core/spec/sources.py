@@ -1,9 +1,10 @@
-"""Check that the sources of a run fit its task, its length and each other."""
+"""Check that the sources of a run fit its task, its length, its tokenizer and each other."""
 
 from collections.abc import Iterable
 
 from relora_core.counted import counted
 from relora_core.spec.data import STAGED_SCHEMES, DataSpec, HeldOut, MixedSource, Source
+from relora_core.spec.model import ModelSpec, NoTokenizer, written_vocab_size
 from relora_core.spec.task import TaskName
 from relora_core.spec.training import EvaluationSpec
 from relora_core.spec.written import SpecConflict
@@ -42,4 +43,28 @@ def check_mixture(data: DataSpec, evaluation: EvaluationSpec, *, total_steps: in
             raise SpecConflict(
                 f"evaluation.sets.{source.name}",
                 "is the name of a source in data.train, whose held-out part is such a set",
+            )
+
+
+def check_token_ids(
+    sources: Iterable[tuple[str, Source]], model: ModelSpec, tokenizer: NoTokenizer
+) -> None:
+    """Raise `SpecConflict` if a run without a tokenizer cannot read its data as token ids."""
+    vocab_size, eos = written_vocab_size(model), tokenizer.eos_token_id
+    if vocab_size is None:
+        raise SpecConflict(
+            "tokenizer.eos_token_id",
+            "without a tokenizer the model must give the vocabulary size; set "
+            "model.config.vocab_size or take a preset",
+        )
+    if eos >= vocab_size:
+        raise SpecConflict(
+            "tokenizer.eos_token_id",
+            f"must be less than the vocabulary size {vocab_size}; got {eos}",
+        )
+    for path, source in sources:
+        if not source.holds_tokens:
+            raise SpecConflict(
+                f"{path}.uri",
+                "text needs a tokenizer; give *.npy or *.bin, or another `tokenizer`",
             )

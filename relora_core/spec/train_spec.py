@@ -1,6 +1,8 @@
 """The whole spec of a run, and the values that its defaults resolve to."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
+from math import lcm
 from typing import Any, Literal, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, ValidationInfo, model_validator
@@ -21,13 +23,13 @@ from relora_core.spec.model import (
     TokenizerSpec,
     TrainedTokenizer,
     with_own_tokenizer,
-    written_vocab_size,
 )
 from relora_core.spec.optimizer import AdamwOptimizer, OptimizerSpec
 from relora_core.spec.part import Line, Spec, SpecWarning, SpecWarnings
 from relora_core.spec.phases import Phases, default_restart_warmup
 from relora_core.spec.restarts import check_restarts
-from relora_core.spec.sources import check_mixture, check_sources
+from relora_core.spec.scores import check_score
+from relora_core.spec.sources import check_mixture, check_sources, check_token_ids
 from relora_core.spec.targets import Targets
 from relora_core.spec.task import TaskName, check_fields
 from relora_core.spec.training import (
@@ -124,6 +126,7 @@ class TrainSpec(Spec):
         self._check_decay()
         check_sources(self.sources(), self.task)
         check_mixture(self.data, self.evaluation, total_steps=self.total_steps)
+        self._check_scores()
         since = self.spectrum.since_step
         if since is not None and since >= self.total_steps:
             raise SpecConflict(
@@ -148,7 +151,7 @@ class TrainSpec(Spec):
 
     def _check_tokenizer(self) -> None:
         if isinstance(self.tokenizer, NoTokenizer):
-            self._check_token_ids(self.tokenizer.eos_token_id)
+            check_token_ids(self.sources(), self.model, self.tokenizer)
         if not isinstance(self.tokenizer, TrainedTokenizer):
             return
         if self.starts_from_weights and self.task == "causal_lm":
@@ -166,26 +169,6 @@ class TrainSpec(Spec):
                 "{eos_token_id: ID}",
             )
 
-    def _check_token_ids(self, eos: int) -> None:
-        vocab_size = written_vocab_size(self.model)
-        if vocab_size is None:
-            raise SpecConflict(
-                "tokenizer.eos_token_id",
-                "without a tokenizer the model must give the vocabulary size; set "
-                "model.config.vocab_size or take a preset",
-            )
-        if eos >= vocab_size:
-            raise SpecConflict(
-                "tokenizer.eos_token_id",
-                f"must be less than the vocabulary size {vocab_size}; got {eos}",
-            )
-        for path, source in self.sources():
-            if not source.holds_tokens:
-                raise SpecConflict(
-                    f"{path}.uri",
-                    "text needs a tokenizer; give *.npy or *.bin, or another `tokenizer`",
-                )
-
     def _check_decay(self) -> None:
         if self.schedule.decay_steps is not None and self.schedule.name != "wsd":
             raise SpecConflict(
@@ -197,6 +180,22 @@ class TrainSpec(Spec):
                 "schedule.decay_steps",
                 f"must be at most the {counted(stable, 'step')} after the warm-up; "
                 f"got {self.decay_steps}",
+            )
+
+    def _check_scores(self) -> None:
+        check = partial(check_score, task=self.task, data=self.data, sets=self.evaluation.sets)
+        check("training.stop_when.metric", self.training.stop_when.metric)
+        best, evaluated = self.checkpoint.keep_best, self.evaluation.every
+        if best is None:
+            if self.export.from_ == "best":
+                raise SpecConflict("export.from", "best needs checkpoint.keep_best")
+            return
+        check("checkpoint.keep_best.metric", best.metric)
+        if evaluated is None or lcm(evaluated, self.checkpoint.every) > self.total_steps:
+            raise SpecConflict(
+                "checkpoint.keep_best",
+                "no checkpoint but the last is evaluated; let evaluation.every divide "
+                "checkpoint.every",
             )
 
     def _check_task(self) -> None:

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from relora_core.spec.data import MAX_SOURCES, Source, SourceName
 from relora_core.spec.part import Count, Spec, Steps
+from relora_core.spec.scores import KeepBestSpec, StopWhenSpec
 from relora_core.spec.written import MAX_INT64
 
 
@@ -107,6 +108,10 @@ class TrainingSpec(Spec):
         default=False,
         description="Use only kernels that give the same bits each time, so that two runs on GPUs "
         "end with the same bits. It costs speed. CPUs always do.",
+    )
+    stop_when: StopWhenSpec = Field(
+        default=StopWhenSpec(),
+        description="When the run ends before its last step. By default it does not.",
     )
     log_every: Steps = Field(default=10, description="Steps between two reports of the loss.")
 
@@ -227,19 +232,35 @@ class CheckpointSpec(Spec):
         default=None,
         description="Checkpoints at multiples of this step are never deleted. Default: none.",
     )
+    keep_best: KeepBestSpec | None = Field(
+        default=None,
+        description="Also keep the checkpoint with the best score; {} is that with the lowest "
+        "validation loss. Default: none.",
+    )
 
-    def expired(self, steps: Sequence[int]) -> list[int]:
-        """Return the steps of the checkpoints to delete. `steps` has all, the oldest first."""
+    def expired(self, steps: Sequence[int], *, best: int | None = None) -> list[int]:
+        """Return the steps of the checkpoints to delete. `steps` has all, the oldest first.
+
+        `best` is the step of the best checkpoint.
+        """
         return [
             step
             for step in steps[: -self.keep_last]
-            if self.keep_every is None or step % self.keep_every
+            if step != best and (self.keep_every is None or step % self.keep_every)
         ]
 
 
 class ExportSpec(Spec):
     """The merged models that the run writes."""
 
+    model_config = ConfigDict(serialize_by_alias=True)  # `from` is a word of Python
+
+    from_: Literal["last", "best"] = Field(
+        default="last",
+        alias="from",
+        description="The weights of the final model: those at the end of the run, or those of the "
+        "checkpoint that `checkpoint.keep_best` kept.",
+    )
     every: Steps | None = Field(
         default=None,
         description="Steps between exports of the merged model during the run. Default: only the "

@@ -39,6 +39,8 @@ from relora_core.state import TrainState
 from relora_core.tasks import build_task
 from relora_core.tasks.task import Task
 from relora_core.training.automatic_restarts import AutomaticRestarts
+from relora_core.training.best_checkpoint import BestCheckpoint
+from relora_core.training.early_stop import EarlyStop
 from relora_core.training.expected_memory import multiplies_as_stored
 from relora_core.training.memory_report import MemoryReport
 from relora_core.training.profile import Profiler
@@ -149,6 +151,8 @@ def train(
                 world=world,
                 emit=report,
                 stop_requested=callbacks.watch("stop_requested", stop_requested),
+                early_stop=EarlyStop(spec.training.stop_when, world, state.counters.seconds),
+                best_checkpoint=BestCheckpoint(spec, checkpoints, workdir, world, report),
             )
             return trainer.run()
 

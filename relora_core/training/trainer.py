@@ -40,6 +40,8 @@ from relora_core.spec import TrainSpec
 from relora_core.state import Counters, TrainState
 from relora_core.tasks.task import Task
 from relora_core.training.automatic_restarts import AutomaticRestarts
+from relora_core.training.best_checkpoint import BestCheckpoint
+from relora_core.training.early_stop import EarlyStop
 from relora_core.training.evaluate import evaluate
 from relora_core.training.loss_spikes import find_spike
 from relora_core.training.memory_report import MemoryReport
@@ -78,6 +80,8 @@ class Trainer:
     world: World
     emit: Emit
     stop_requested: Callable[[], bool]
+    early_stop: EarlyStop
+    best_checkpoint: BestCheckpoint
     started: float = field(default_factory=time.monotonic)
     pending: deque[PendingResult] = field(default_factory=deque)  # the oldest first
     stopping: bool = False  # a result said that one of the ranks was asked to stop
@@ -92,7 +96,7 @@ class Trainer:
         if self.counters.phase is not None:  # resumed: the phase's layers are already in the model
             self._check_replicas()
             self._prepare_stepper()
-        while self.counters.step < self.spec.total_steps:
+        while not self._is_over():
             asked_to_stop = self.stop_requested()
             if self.stopping or (asked_to_stop and self.world.size == 1):
                 return self._stop()
@@ -245,17 +249,23 @@ class Trainer:
 
     def _after_step(self) -> None:
         step, spec = self.counters.step, self.spec
-        last = step == spec.total_steps
         if decided := self.automatic_restarts.after_step(self.state):
             self.emit(decided)
-        if last or step % spec.training.log_every == 0:
+        if self._is_over() or step % spec.training.log_every == 0:
             self._report()
-        if last or _is_due(step, spec.evaluation.every):
+            self.early_stop.after_report(self.counters)
+        if self._is_over() or _is_due(step, spec.evaluation.every):
             self._evaluate()
-        if last or _is_due(step, spec.checkpoint.every):
+            self.early_stop.after_evaluation(self.counters)
+        over = self._is_over()
+        if over or _is_due(step, spec.checkpoint.every):
             self._save()
-        if not last and _is_due(step, spec.export.every):
+        if not over and _is_due(step, spec.export.every):
             self._export(merged_path(step))
+
+    def _is_over(self) -> bool:
+        counters = self.counters
+        return counters.step == self.spec.total_steps or counters.stop_reason is not None
 
     def _report(self) -> None:
         counters = self.counters
@@ -303,12 +313,17 @@ class Trainer:
             f"validation_{name}": value for name, value in event.scores.items()
         }
         for of_set in of_sets:
+            self.counters.metrics |= {
+                f"validation_{name}/{of_set.set}": value for name, value in of_set.scores.items()
+            }
             self.emit(of_set)
         self.emit(event)
 
     def _save(self) -> None:
         self._check_replicas()  # first, so that no checkpoint holds weights that ranks disagree on
         self.stepper.keep_micro_batch(self.counters)
+        self.counters.seconds = self.early_stop.seconds
+        self.best_checkpoint.note(self.counters)
         self.checkpoints.save(self.state)
 
     def _export(self, path: str) -> None:
@@ -338,7 +353,9 @@ class Trainer:
         self.checkpoints.wait()
         self.spectrum.finish(self.state)
         self.restart_reports.finish(self.state)
-        self._export(FINAL)
+        exported = self.best_checkpoint.export(self.counters)
+        if exported is None:
+            self._export(FINAL)
         self.memory.end(self.counters.step)
         self.emit(
             TrainFinished(
@@ -352,6 +369,8 @@ class Trainer:
                 perplexity=self.counters.metrics.get("validation_perplexity"),
                 accuracy=self.counters.metrics.get("validation_accuracy"),
                 peak_memory_bytes=self.memory.peak_bytes,
+                stop_reason=self.counters.stop_reason,
+                exported_step=exported or self.counters.step,
             )
         )
 

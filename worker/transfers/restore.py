@@ -3,7 +3,7 @@
 The trainer resumes from the newest checkpoint that verifies. A run that may rewind needs one more
 checkpoint if a stop caused the newest one, or if the newest one was saved while the run diverged.
 That is the last scheduled checkpoint before it: a run that was never stopped would rewind to that
-one.
+one. A run that exports its best checkpoint needs that one too.
 """
 
 import json
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from jobs.schemas.job import Artifact
 from jobs.store.artifacts import folder_of
@@ -43,6 +44,10 @@ def restore(attempt: Attempt) -> int | None:
         scheduled = _rewind_target(attempt, newest)
         if scheduled != newest:
             _bring_first(attempt, [each for each in candidates if each.step == scheduled])
+    if newest is not None and attempt.job.spec.export.from_ == "best":
+        best = _counters(attempt, newest).get("best_step")
+        if best is not None and not attempt.workdir.checkpoint(best).exists():
+            _bring_first(attempt, [each for each in candidates if each.step == best])
     return newest
 
 
@@ -79,10 +84,16 @@ def _rewind_target(attempt: Attempt, newest: int) -> int:
     The state of the newest checkpoint counts the steps that were skipped in a row up to it. The
     target is the last multiple of `checkpoint.every` before these steps.
     """
-    state = json.loads((attempt.workdir.checkpoint(newest) / STATE).read_text())
-    trouble: int = newest - state.get("counters", {}).get("skipped_in_a_row", 0)
+    trouble: int = newest - _counters(attempt, newest).get("skipped_in_a_row", 0)
     every: int = attempt.job.spec.checkpoint.every
     return trouble // every * every
+
+
+def _counters(attempt: Attempt, step: int) -> dict[str, Any]:
+    """Return the counters of a restored checkpoint."""
+    state = json.loads((attempt.workdir.checkpoint(step) / STATE).read_text())
+    counters: dict[str, Any] = state.get("counters", {})
+    return counters
 
 
 def _candidates(attempt: Attempt) -> list[Candidate]:

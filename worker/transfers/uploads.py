@@ -92,8 +92,8 @@ class Uploads:
     def note(self, event: AnyTrainEvent) -> None:
         """Upload the files that are complete according to the event."""
         match event:
-            case CheckpointSaved(step=step):
-                self._keep(step)
+            case CheckpointSaved(step=step, best_step=best):
+                self._keep(step, best)
                 if self._attempt.job.spec.trackers:  # some write reports, such as TensorBoard
                     self._submit(partial(self._reports, self._attempt.workdir))
             case Rewound(to_step=step):
@@ -143,10 +143,10 @@ class Uploads:
             trace = self._attempt.secrets.masked("".join(format_exception(error)))
             logger.error("job %s: an upload failed\n%s", self._attempt.job.id, trace)
 
-    def _keep(self, step: int) -> None:
+    def _keep(self, step: int, best: int | None) -> None:
         """Keep a checkpoint that the trainer has not deleted yet, and submit its upload."""
         try:
-            self._passed_over += self._pending.add(step)
+            self._passed_over += self._pending.add(step, best=best)
         except FileNotFoundError:
             logger.info("job %s: step %d made room before its upload", self._attempt.job.id, step)
         except OSError as error:
@@ -201,7 +201,8 @@ class Uploads:
         Count those of earlier attempts too, which this trainer may not know of. Keep a checkpoint
         that another job will start from; the next checkpoint tries again.
         """
-        self._expire(self._attempt.job.spec.checkpoint.expired(self._uploaded_steps()))
+        spec = self._attempt.job.spec.checkpoint
+        self._expire(spec.expired(self._uploaded_steps(), best=self._pending.best))
 
     def _delete_undone(self, rewound_to: int) -> None:
         """Delete the checkpoints after a rewind's target: no later attempt may resume from them."""

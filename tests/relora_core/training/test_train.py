@@ -29,6 +29,7 @@ from relora_core.events import (
     TrainStopped,
     Warned,
 )
+from relora_core.export.from_checkpoint import export_checkpoint
 from relora_core.lowrank.frozen import integers
 from relora_core.spec import FrozenDtype, TrainSpec
 from relora_core.tasks import build_task
@@ -36,6 +37,7 @@ from relora_core.tasks.causal_lm import CausalLM
 from relora_core.training import stepper
 from relora_core.training.evaluate import evaluate
 from relora_core.training.train import train
+from relora_core.workdir.files import step_folders
 from tests.relora_core.conftest import TINY_LLAMA, MakeSpec, Recorder, assert_same_weights
 
 CPU = World(rank=0, size=1, device=torch.device("cpu"))
@@ -271,6 +273,49 @@ def test_a_mixture_resumes_to_the_same_bits_before_and_in_a_later_stage(
     assert [event.set for event in of_sets] == ["law", "flood"]
     assert of_all.loss == pytest.approx(0.75 * of_sets[0].loss + 0.25 * of_sets[1].loss)
     assert of_all.tokens == sum(event.tokens or 0 for event in of_sets)
+
+
+@pytest.mark.slow
+def test_a_run_that_ends_early_says_why_and_a_resumed_one_ends_at_the_same_step(
+    whole: TrainOnce, run: Run, make_spec: MakeSpec
+) -> None:
+    """With so high a rate, the loss gets worse sooner or later."""
+    spec = make_spec(
+        training={"steps": 60, "stop_when": {"patience": 2}},
+        optimizer={"learning_rate": 1.0},
+        evaluation={"every": 3},
+    )
+    recorder = whole(spec).recorder
+    [finished] = recorder.of(TrainFinished)
+    assert finished.step < 60
+    assert "was not better than" in (finished.stop_reason or "")
+    assert finished.step == recorder.of(Evaluated)[-1].step == recorder.of(CheckpointSaved)[-1].step
+    stopped = run(spec, stop_after=finished.step - 2)
+    assert not stopped.of(TrainFinished)
+    resumed = run(spec).of(TrainFinished)
+    assert [(event.step, event.stop_reason) for event in resumed] == [
+        (finished.step, finished.stop_reason)
+    ]
+
+
+@pytest.mark.slow
+def test_the_best_checkpoint_is_kept_and_its_weights_are_exported(
+    run: Run, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    spec = make_spec(
+        evaluation={"every": 3},
+        checkpoint={"every": 3, "keep_last": 1, "keep_best": {"mode": "max"}},
+        export={"from": "best", "dtype": "fp32"},
+    )
+    recorder = run(spec)
+    scores = {event.step: event.loss for event in recorder.of(Evaluated) if event.step > 0}
+    best = max(scores, key=scores.__getitem__)  # the highest loss, for it falls in so short a run
+    assert best < 12
+    assert recorder.of(CheckpointSaved)[-1].best_step == best
+    assert set(step_folders(run.workdir / "checkpoints")) == {best, 12}
+    assert recorder.of(TrainFinished)[0].exported_step == best
+    export_checkpoint(run.workdir, tmp_path / "best", step=best)
+    assert_same_weights(load_file(tmp_path / "best" / "model.safetensors"), run.weights())
 
 
 @pytest.mark.slow

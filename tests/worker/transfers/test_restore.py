@@ -145,6 +145,20 @@ def test_for_one_that_was_saved_amid_trouble_the_one_before_the_trouble_is_resto
     assert restored_elsewhere(attempt, begin_attempt) == [20, 40]
 
 
+def test_the_best_one_is_restored_too_if_its_weights_are_to_be_exported(
+    begin_attempt: BeginAttempt, make_spec: MakeSpec
+) -> None:
+    spec = make_spec(checkpoint={"every": 20, "keep_best": {}}, evaluation={"every": 20})
+    document = spec.model_dump(mode="json")
+    document["training"]["on_divergence"] = "fail"
+    for weights, steps in (("last", [60]), ("best", [20, 60])):
+        document["export"] = {"from": weights}
+        attempt = begin_attempt(JobSpec.model_validate(document))
+        newest = save_checkpoint(attempt, 60, state='{"counters": {"best_step": 20}}')
+        upload(attempt, save_checkpoint(attempt, 20), save_checkpoint(attempt, 40), newest)
+        assert restored_elsewhere(attempt, begin_attempt) == steps
+
+
 def test_a_kill_before_a_checkpoint_is_verified_leaves_it_to_the_next_attempt(
     begin_attempt: BeginAttempt, monkeypatch: pytest.MonkeyPatch
 ) -> None:

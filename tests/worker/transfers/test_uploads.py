@@ -208,6 +208,20 @@ def test_older_checkpoints_make_room_in_the_storage(
     }
 
 
+def test_the_best_checkpoint_stays_in_the_storage_until_a_better_one_comes(
+    begin_attempt: BeginAttempt, make_spec: MakeSpec
+) -> None:
+    attempt = begin_attempt(make_spec(checkpoint={"every": 20, "keep_last": 1}))
+
+    def saved(step: int, best: int) -> CheckpointSaved:
+        return save_checkpoint(attempt, step).model_copy(update={"best_step": best})
+
+    upload(attempt, saved(20, 20), saved(40, 20), saved(60, 20))
+    assert steps(attempt) == {20, 60}
+    upload(attempt, saved(80, 80), saved(100, 80))
+    assert steps(attempt) == {80, 100}
+
+
 def test_checkpoints_of_earlier_attempts_make_room_too(begin_attempt: BeginAttempt) -> None:
     first = begin_attempt()
     upload(first, save_checkpoint(first, 20), save_checkpoint(first, 40))
