@@ -17,6 +17,7 @@ from benchmarks.packing import measure_packing
 from benchmarks.pauses import measure_pauses
 from benchmarks.results import Comparison, Results
 from benchmarks.scaling import TIMES, Scaling, measure_scaling
+from benchmarks.whole_run import WholeRuns
 from benchmarks.workloads import MethodName, Workload, narrow, preset
 from relora_core.estimate import estimate
 from relora_core.estimate.gpus import USABLE
@@ -26,6 +27,7 @@ Progress = Callable[[str], None]
 Save = Callable[[Results], None]
 # The batch sizes with which one contender trains while the others rest in the 80 GB of one GPU.
 _GPU_BATCHES = {"llama_130m": 64, "llama_350m": 32, "llama_1b": 16}
+WHOLE_RUN_STEPS = 80
 CUDA_CONTEXT_BYTES = 1 << 29  # of each process, beside torch's memory
 
 
@@ -57,6 +59,7 @@ class Plan:
     pauses: Workload | None = None
     packing_copies: int = 0  # copies of the corpus; 0: not measured
     scaling: Sequence[Workload] = ()
+    whole_run_steps: int = 0  # of whole runs of the first contest's model; 0: not measured
     rounds: int = 3  # of the measurements that are no contest
 
     def only(self, name: str) -> Self:
@@ -65,7 +68,9 @@ class Plan:
         if not chosen:
             known = ", ".join(contest.name for contest in self.contests)
             raise ValueError(f"no contest is named {name!r}; on this device there are {known}")
-        return replace(self, contests=chosen, pauses=None, packing_copies=0, scaling=())
+        return replace(
+            self, contests=chosen, pauses=None, packing_copies=0, scaling=(), whole_run_steps=0
+        )
 
 
 def cpu_plan(*, quick: bool, rounds: int | None = None) -> Plan:
@@ -86,6 +91,7 @@ def cpu_plan(*, quick: bool, rounds: int | None = None) -> Plan:
         pauses=replace(speed, compile=False),
         packing_copies=3 if quick else 10,
         scaling=[slim, _deeper(slim)],
+        whole_run_steps=0 if quick else WHOLE_RUN_STEPS,
         rounds=3 if quick else 5,
     )
 
@@ -131,7 +137,16 @@ def measure(plan: Plan, *, cache: Path, progress: Progress, save: Save | None = 
         progress("tokenize and pack ...")
         packing = measure_packing(copies=plan.packing_copies, rounds=plan.rounds, cache=cache)
     scaling = _scaling(plan, cache, progress)
-    return known(pauses=pauses, packing=packing, scaling=scaling)
+    whole_runs = _whole_runs(plan, cache, progress)
+    return known(pauses=pauses, packing=packing, scaling=scaling, whole_runs=whole_runs)
+
+
+def _whole_runs(plan: Plan, cache: Path, progress: Progress) -> WholeRuns | None:
+    if not plan.whole_run_steps:
+        return None
+    progress("whole runs, from the compiler to the export ...")
+    model = plan.contests[0].workload
+    return WholeRuns.measure(model, steps=plan.whole_run_steps, rounds=1, cache=cache)
 
 
 def _scaling(plan: Plan, cache: Path, progress: Progress) -> Scaling | None:

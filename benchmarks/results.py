@@ -13,6 +13,7 @@ from benchmarks.machine import Machine, Precision
 from benchmarks.packing import Packing
 from benchmarks.pauses import Pauses
 from benchmarks.scaling import Scaling
+from benchmarks.whole_run import WholeRuns
 from benchmarks.workloads import Workload
 from relora_core.estimate import GPUS, estimate, known_gpu
 
@@ -104,6 +105,17 @@ class Comparison(BaseModel):
             mine.counts.tensor_bytes / theirs.counts.tensor_bytes,
         )
 
+    def shares_of_limit(self, contender: str, other: str) -> list[float] | None:
+        """Return the ratio of the speeds in each round, divided by the ratio that the counts allow.
+
+        Return None if one side was not measured or has no counts.
+        """
+        ratios, counted = self.ratios(contender, other), self.counted(contender, other)
+        if ratios is None or counted is None:
+            return None
+        allowed, _ = counted
+        return [ratio / allowed for ratio in ratios]
+
     def memory_ratio(self, contender: str, other: str) -> float:
         return self.contenders[contender].peak_bytes / self.contenders[other].peak_bytes
 
@@ -125,6 +137,7 @@ class Results(BaseModel):
     pauses: Pauses | None = None
     packing: Packing | None = None
     scaling: Scaling | None = None
+    whole_runs: WholeRuns | None = None
 
     def beside(self, before: Self | None) -> Self:
         """Return these results with those that only `before` has.
@@ -139,6 +152,7 @@ class Results(BaseModel):
                 "pauses": self.pauses or before.pauses,
                 "packing": self.packing or before.packing,
                 "scaling": self.scaling or before.scaling,
+                "whole_runs": self.whole_runs or before.whole_runs,
             }
         )
 

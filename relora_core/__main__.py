@@ -38,8 +38,7 @@ def _train(options: argparse.Namespace) -> int:
     except (OSError, ValueError) as error:
         logger.error("%s", error)
         return 2
-    # By default, waiting threads spin so long that two runs on the same cores hardly progress.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    _set_defaults_of_torch()
     with _loading_torch():  # late, so that spec errors come at once
         from relora_core.process import run
 
@@ -50,6 +49,16 @@ def _train(options: argparse.Namespace) -> int:
         staged=json.loads(options.staged.read_text()) if options.staged else {},
         supervised=options.supervised,
     )
+
+
+def _set_defaults_of_torch() -> None:
+    """Set what torch reads when it is loaded, unless the environment sets it."""
+    # By default, waiting threads spin so long that two runs on the same cores hardly progress.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    # By default, memory of a GPU that is free between tensors holds no larger one: the phases and
+    # the restarts of a run leave such pieces, and a run that fits runs out of memory.
+    if os.environ.keys().isdisjoint({"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"}):
+        os.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import pytest
 from benchmarks.figures import medians
 from benchmarks.plans import Contest, Plan, cpu_plan, gpu_plan, measure
 from benchmarks.results import Results
+from benchmarks.whole_run import CYCLES
 from benchmarks.workloads import Workload
 from relora_core.presets import MODELS
 from relora_core.spec import ReloraMethod
@@ -118,6 +119,13 @@ def test_one_contest_can_be_asked_for() -> None:
     assert (plan.pauses, plan.packing_copies, plan.scaling) == (None, 0, ())
     with pytest.raises(ValueError, match="'llama_1b'; on this device there are speed, memory"):
         cpu_plan(quick=False).only("llama_1b")
+
+
+def test_whole_runs_are_left_out_of_a_quick_bench() -> None:
+    assert cpu_plan(quick=True).whole_run_steps == 0
+    assert (
+        cpu_plan(quick=False).whole_run_steps % CYCLES == 0 < cpu_plan(quick=False).whole_run_steps
+    )
 
 
 def test_rounds_can_be_asked_for() -> None:

@@ -4,6 +4,7 @@ import errno
 import gc
 import json
 import logging
+import os
 import signal
 import sys
 from functools import partial
@@ -198,6 +199,25 @@ def test_the_help_shows_what_is_for_people_alone(capsys: pytest.CaptureFixture[s
     assert "--workdir" in shown[("train",)]
     # as `relora estimate` names it
     assert "--utilization" in shown[("estimate",)]
+
+
+@pytest.mark.parametrize("set_by_hand", [None, "PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"])
+def test_memory_of_a_gpu_grows_in_segments_unless_the_environment_says_otherwise(
+    set_by_hand: str | None, make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment: dict[str, str] = {}
+    if set_by_hand:
+        environment[set_by_hand] = "max_split_size_mb:512"
+    monkeypatch.setattr(os, "environ", environment)
+    monkeypatch.setattr(program, "run", lambda *_, **__: 0)
+    file = tmp_path / "spec.json"
+    file.write_text(make_spec().model_dump_json())
+    assert main(["train", str(file), "--workdir", str(tmp_path / "run")]) == 0
+    allocator = {name: value for name, value in environment.items() if "ALLOC_CONF" in name}
+    if set_by_hand:
+        assert allocator == {set_by_hand: "max_split_size_mb:512"}
+    else:
+        assert allocator == {"PYTORCH_ALLOC_CONF": "expandable_segments:True"}
 
 
 def test_what_is_loaded_to_train_is_left_out_of_garbage_collections(
