@@ -7,13 +7,13 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $${TEST_PROCES
 NPM = dashboard/npm $(BIN)/python
 PAGE_SOURCES = $(shell find dashboard/src dashboard/index.html dashboard/vite.config.ts -type f ! -name schema.d.ts)
 # For the platform of the images, with the hashes that PyPI has, whatever this machine's settings are.
-PIN_AND_HASH = $(BIN)/uv pip compile --no-config --quiet --generate-hashes --no-annotate \
+PIN_AND_HASH = $(BIN)/uv pip compile --no-config --no-python-downloads --quiet --generate-hashes --no-annotate \
 	--constraint constraints.txt --custom-compile-command 'make requirements' \
 	--python-version 3.11.14 --python-platform x86_64-unknown-linux-gnu
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install dashboard demo test test-all test-system soak audit requirements lint format docs bench bench-gpu bench-api bench-dashboard lab lab-quick clean
+.PHONY: help install dashboard demo test test-all test-system images soak audit requirements lint format docs bench bench-gpu bench-api bench-dashboard lab lab-quick clean
 .NOTPARALLEL: # one pip at a time, also with `make -j`
 
 help: ## List the targets.
@@ -40,6 +40,9 @@ test-all: lint dashboard ## Check the code and run all tests that need neither r
 
 test-system: $(VENV)/installed-system $(BIN)/helm dashboard ## Run the tests that need root or Debian's packages; elsewhere they are skipped.
 	$(PYTEST) -m system
+
+images: $(VENV)/installed-system ## Build both images on stand-ins of their bases, and run a job in them: 10 minutes, as root.
+	WORKER_IMAGE=built $(BIN)/python -m pytest tests/images
 
 soak: $(VENV)/installed-dev ## Run jobs under faults for SOAK_MINUTES (15); nothing may be lost.
 	SOAK_MINUTES=$${SOAK_MINUTES:-15} $(BIN)/python -m pytest tests/faults/test_soak.py --log-cli-level=INFO
