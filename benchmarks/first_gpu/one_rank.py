@@ -107,10 +107,11 @@ def _placed(
         with nullcontext() if weights else parameters_on_meta():
             return AutoModelForCausalLM.from_config(config)
 
-    parallelism: Parallelism = Replicated(device)
+    world = World(0, 1, device)
+    parallelism: Parallelism = Replicated(world)
     if layout == "fsdp":
         mesh = init_device_mesh(device.type, (1,))
-        parallelism = Sharded(World(0, 1, device), mesh, partial(plain, weights=False))
+        parallelism = Sharded(world, mesh, partial(plain, weights=False))
     low_rank = partial(inject, method=LowRank(rank=4, frozen_dtype=dtype))
     model = parallelism.rebuild_with(parallelism.apply(plain()), low_rank)
     reinitialize(model, step=0, restart=0, seed=0)

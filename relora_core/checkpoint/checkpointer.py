@@ -304,7 +304,7 @@ def _load_model(model: nn.Module, tensors: SavedTensors) -> None:
         )
     for name, layer in low_rank_layers(model):
         dtype, shape = layer.frozen.stored_type.residual_dtype, layer.frozen.shape
-        if dtype is not None:
+        if dtype is not None and layer.frozen.keeps_residual:
             layer.frozen.residual = _saved(
                 residual_name(name),
                 tensors,

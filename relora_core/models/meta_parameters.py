@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import nn
+
+from relora_core.distributed.dtensor import is_sharded
 
 
 @contextmanager
@@ -31,6 +34,25 @@ def drop_weights(model: nn.Module) -> None:
         for name, parameter in list(module.named_parameters(recurse=False)):
             if parameter not in moved:
                 moved[parameter] = _on_meta(parameter)
+            module.register_parameter(name, moved[parameter])
+
+
+def allocate(model: nn.Module, device: torch.device) -> None:
+    """Move the parameters to `device`. Those on the meta device get memory there, without values.
+
+    Sharded parameters stay as they are. What was tied stays tied.
+    """
+    moved: dict[nn.Parameter, nn.Parameter] = {}
+    for module in model.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            if is_sharded(parameter):
+                continue
+            if parameter not in moved:
+                whole = parameter.detach()
+                there = (
+                    torch.empty_like(whole, device=device) if whole.is_meta else whole.to(device)
+                )
+                moved[parameter] = nn.Parameter(there, requires_grad=parameter.requires_grad)
             module.register_parameter(name, moved[parameter])
 
 

@@ -1,10 +1,11 @@
 """Place the model on the devices: a replica on each device, or sharded over all of them."""
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import ClassVar, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from transformers import PreTrainedModel
@@ -16,9 +17,10 @@ from relora_core.distributed.dtensor import (
     is_sharded,
     to_local,
 )
-from relora_core.distributed.world import World
+from relora_core.distributed.world import SINGLE_PROCESS, World
+from relora_core.lowrank.frozen.weight import without_residuals
 from relora_core.lowrank.inject import PlainLinear, low_rank_layers, prepare_frozen
-from relora_core.models.meta_parameters import has_weights
+from relora_core.models.meta_parameters import allocate, has_weights
 from relora_core.shapes import FAMILIES
 from relora_core.spec import TrainingSpec
 
@@ -51,23 +53,30 @@ class Parallelism(Protocol):
 
 
 class Replicated:
-    """The whole model on one device."""
+    """The whole model on the device of each rank."""
 
     shards: ClassVar[bool] = False
 
-    def __init__(self, device: torch.device | None = None) -> None:
-        """Place the model on `device`, by default the CPU."""
-        self.device = device or torch.device("cpu")
+    def __init__(self, world: World = SINGLE_PROCESS) -> None:
+        self.world = world
 
     def apply(self, model: PreTrainedModel) -> PreTrainedModel:
-        model.to(self.device)  # type: ignore[arg-type] # transformers wraps `to` without its types
-        prepare_frozen(model)
+        allocate(model, self.world.device)
+        model.to(self.world.device)  # type: ignore[arg-type] # transformers wraps it without types
+        self._replicate(model)
         return model
 
     def rebuild_with(self, model: PreTrainedModel, change: Change) -> PreTrainedModel:
-        change(model)
-        prepare_frozen(model)
+        with nullcontext() if self.world.is_main else without_residuals():
+            change(model)
+        self._replicate(model)
         return model
+
+    def _replicate(self, model: PreTrainedModel) -> None:
+        if self.world.size > 1:
+            for _, layer in low_rank_layers(model):
+                layer.frozen.replicate(self.world)
+        prepare_frozen(model)
 
 
 def parallelism_of(
@@ -78,7 +87,7 @@ def parallelism_of(
     `build` makes a plain model of the same shape, with its parameters on the meta device.
     """
     if world.size == 1 or not spec.shards:
-        return Replicated(world.device)
+        return Replicated(world)
     mesh = mesh_of(world, replicas=world.nodes if spec.parallelism == "hsdp" else 1)
     return Sharded(world, mesh, build, autocast=spec.precision == "bf16")
 
@@ -128,7 +137,9 @@ class Sharded:
     def apply(self, model: PreTrainedModel) -> PreTrainedModel:
         filled = bool(self.world.broadcast(int(has_weights(model))))
         for part in (*blocks(model), model):  # the model last: it shards what is in no block
-            self._allocate(part, filled=filled)
+            allocate(part, self.world.device)
+            if filled:
+                self._send(part)
             if part is not model and self.autocast and model.config.model_type in FAMILIES:
                 for linears in _parts_of_linears(part):
                     fully_shard(
@@ -160,24 +171,11 @@ class Sharded:
         return new
 
     @torch.no_grad()
-    def _allocate(self, part: nn.Module, *, filled: bool) -> None:
-        """Give the device the whole parameters of a part, with the main rank's values if filled."""
-        placed: dict[nn.Parameter, nn.Parameter] = {}  # a tied one has several names
-        for module in part.modules():
-            for name, parameter in list(module.named_parameters(recurse=False)):
-                if is_sharded(parameter):  # of a block, which is placed already
-                    continue
-                if parameter not in placed:
-                    whole = self._whole(parameter, filled=filled)
-                    placed[parameter] = nn.Parameter(whole, parameter.requires_grad)
-                module.register_parameter(name, placed[parameter])
-
-    def _whole(self, parameter: Tensor, *, filled: bool) -> Tensor:
-        if parameter.is_meta:
-            whole = torch.empty_like(parameter, device=self.world.device)
-        else:
-            whole = parameter.detach().to(self.world.device)
-        return self.world.copy_from_main(whole) if filled else whole
+    def _send(self, part: nn.Module) -> None:
+        """Give all ranks the main rank's values of the parameters that are not sharded yet."""
+        for parameter in part.parameters():
+            if not is_sharded(parameter):
+                self.world.copy_from_main(parameter)
 
 
 def _parts_of_linears(module: nn.Module) -> Iterator[nn.Module]:

@@ -206,8 +206,8 @@ def _build_state(
     model = task.build_model(method, weights=world.is_main or not parallelism.shards)
     if checkpoint is None and isinstance(spec.method, LowRank) and spec.method.warm_start_from:
         emit(load_warm_start(model, spec.method.warm_start_from, task, world))
-    if checkpoint is not None and parallelism.shards:
-        drop_weights(model)  # each rank loads its rows
+    if checkpoint is not None:
+        drop_weights(model)  # those of the checkpoint are loaded below
     method.shape(model, checkpoint.counters.phase if checkpoint else None)
     model = parallelism.apply(model)
     if checkpoint is not None:

@@ -4,23 +4,31 @@ In bf16, an update of a thousandth of W's size loses 78% of its entries to round
 bits it loses nearly all. So the residual, the difference between the fp32 sum and the stored
 value, is kept outside of the device's memory. It is the difference of the bits of both numbers, an
 integer, so it is never rounded. It is added in the next merge and in every export. When a run
-trains on a CPU, the residual is in a file, because there the CPU's memory is the device's memory.
+trains on a GPU, the residual is in pinned memory of the host. When it trains on a CPU, it is in a
+file, because there the CPU's memory is the device's memory.
+
+Of replicas, only the main rank keeps residuals. It sends W to the others after each change.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Self, assert_never
 
 import torch
 from torch import Tensor, nn
 
 from relora_core.distributed.dtensor import from_local, to_local
+from relora_core.distributed.world import World
 from relora_core.lowrank.frozen.codes import FP8, INT8
 from relora_core.lowrank.frozen.floats import Bf16, Fp32
-from relora_core.lowrank.frozen.integers import check_sides
+from relora_core.lowrank.frozen.integers import check_sides, is_gpu
 from relora_core.lowrank.frozen.nf4 import Nf4
 from relora_core.lowrank.frozen.offload import offload_to_disk
 from relora_core.lowrank.frozen.stored_type import Stored, StoredType
 from relora_core.spec import FrozenDtype
+
+_residuals_are_kept = ContextVar("residuals_are_kept", default=True)
 
 
 def build_frozen(weight: Tensor, dtype: FrozenDtype) -> "FrozenWeight":
@@ -56,6 +64,7 @@ class FrozenWeight(nn.Module):
         self.d_out, self.d_in = weight.shape
         self.stored_type = stored_type
         self._read_residual: Callable[[], Tensor] | None = None
+        self._replicas: World | None = None
         self.prepared: Tensor | None = None  # made from `stored`; not a buffer: DDP would send it
         weight = weight.detach().float().contiguous()
         for name, tensor in zip(stored_type.names, stored_type.quantize(weight), strict=True):
@@ -70,7 +79,23 @@ class FrozenWeight(nn.Module):
 
     @residual.setter
     def residual(self, residual: Tensor) -> None:
-        self._read_residual = offload_to_disk(residual)
+        if is_gpu(self._stored()[0].device):
+            pinned = residual.pin_memory()
+            self._read_residual = lambda: pinned
+        else:
+            self._read_residual = offload_to_disk(residual)
+
+    @property
+    def keeps_residual(self) -> bool:
+        """Whether this rank has to keep what the stored type cannot hold."""
+        is_replica = self._replicas is not None and not self._replicas.is_main
+        return self.stored_type.residual_dtype is not None and not is_replica
+
+    def replicate(self, ranks: World) -> None:
+        """Take W from the main rank after each change, as the ranks have replicas of it."""
+        self._replicas = ranks
+        if not self.keeps_residual:
+            self._read_residual = None
 
     @property
     def shape(self) -> torch.Size:
@@ -138,6 +163,8 @@ class FrozenWeight(nn.Module):
         """Store another W, fp32 (d_out, d_in), or this rank's rows of it."""
         for mine, new in zip(self._stored(), self.stored_type.quantize(weight), strict=True):
             mine.copy_(new)
+            if self._replicas is not None:
+                self._replicas.copy_from_main(mine)
         if self.prepared is not None:
             self.prepare()
         self._keep_residual(weight)
@@ -153,7 +180,7 @@ class FrozenWeight(nn.Module):
     @torch.no_grad()
     def _keep_residual(self, weight: Tensor) -> None:
         dtype = self.stored_type.residual_dtype
-        if dtype is not None and not weight.is_meta:
+        if self.keeps_residual and _residuals_are_kept.get() and not weight.is_meta:
             bits = weight.view(torch.int32) - self(torch.float32).view(torch.int32)
             residual = bits.to(dtype)
             if residual.is_cuda:
@@ -165,6 +192,16 @@ class FrozenWeight(nn.Module):
 
     def _stored(self) -> Stored:
         return tuple(to_local(self.get_parameter(name)) for name in self.stored_type.names)
+
+
+@contextmanager
+def without_residuals() -> Iterator[None]:
+    """Let new frozen weights keep no residual, for replicas that will take W from the main rank."""
+    kept = _residuals_are_kept.set(False)
+    try:
+        yield
+    finally:
+        _residuals_are_kept.reset(kept)
 
 
 def _compute_dtype(x: Tensor) -> torch.dtype:

@@ -5,8 +5,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from relora_core.distributed.world import World
 from relora_core.errors import ModelError
 from relora_core.lowrank.frozen import FrozenWeight, build_frozen
+from relora_core.lowrank.frozen import weight as weight_module
+from relora_core.lowrank.frozen.weight import without_residuals
 from relora_core.spec import FrozenDtype
 
 DTYPES: tuple[FrozenDtype, ...] = get_args(FrozenDtype)
@@ -202,3 +205,58 @@ def test_without_bitsandbytes_nf4_says_what_to_install(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     with pytest.raises(ModelError, match=r"nf4 needs .* pip install -e '\.\[quantization\]'"):
         build_frozen(weight(), "nf4")
+
+
+def test_on_a_gpu_a_loaded_residual_waits_in_pinned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen = build_frozen(weight(), "int8")
+    residual = frozen.residual
+    assert residual is not None
+    pinned: list[torch.Tensor] = []
+
+    def pin_memory(tensor: torch.Tensor) -> torch.Tensor:
+        pinned.append(tensor)
+        return tensor
+
+    monkeypatch.setattr(weight_module, "is_gpu", lambda _: True)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin_memory)
+    monkeypatch.setattr(weight_module, "offload_to_disk", pytest.fail)
+    frozen.residual = residual
+    assert frozen.residual is pinned[0] is residual
+
+
+class Main(World):
+    """The main rank as another one sees it: its numbers come in the order of sending."""
+
+    def copy_from_main(self, values: torch.Tensor) -> torch.Tensor:
+        return values.copy_(OF_MAIN.pop(0))
+
+
+OF_MAIN: list[torch.Tensor] = []
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "int8", "nf4", "fp8"])
+def test_a_replica_takes_w_from_the_main_rank_and_keeps_no_residual(dtype: FrozenDtype) -> None:
+    values = weight()
+    main = build_frozen(values, dtype)
+    with without_residuals():
+        replica = build_frozen(values, dtype)
+    assert replica.residual is None
+    replica.replicate(Main(1, 2, torch.device("cpu")))
+    main.replicate(World(0, 1, torch.device("cpu")))
+    for restart in range(3):
+        main.add(update(restart))
+        OF_MAIN.extend(parameter.clone() for parameter in main.parameters())
+        replica.add(update(restart))
+        assert OF_MAIN == []
+        for mine, theirs in zip(replica.parameters(), main.parameters(), strict=True):
+            assert torch.equal(mine, theirs)
+    assert replica.residual is None
+    assert main.residual is not None
+    assert build_frozen(values, dtype).residual is not None
+
+
+def test_a_rank_that_had_a_residual_frees_it_when_it_becomes_a_replica() -> None:
+    frozen = build_frozen(weight(), "bf16")
+    frozen.replicate(World(1, 2, torch.device("cpu")))
+    assert frozen.residual is None
+    assert not frozen.keeps_residual
