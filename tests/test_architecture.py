@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("relora_core", "jobs", "service", "worker", "benchmarks", "website")
+PACKAGES = ("relora_core", "jobs", "service", "worker", "benchmarks", "release", "website")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 MAX_MODULE_LINES = 400
 DRAWERS = {"base", "common", "helpers", "manager", "misc", "shared", "utils"}

@@ -12,7 +12,15 @@ from threading import Thread
 
 import pytest
 
-from tests.fixtures.containers import ROOT, STAND_INS, Podman, build_target, checkout, stand_in
+from tests.fixtures.containers import (
+    CERTIFICATES,
+    ROOT,
+    STAND_INS,
+    Podman,
+    build_target,
+    checkout,
+    stand_in,
+)
 
 IS_BUILT = os.environ.get("WORKER_IMAGE") == "built"  # by `make images`
 
@@ -34,7 +42,8 @@ def worker_image(
     context = checkout(folder / "context")
     with index_of_torch(folder / "index") as index:
         pin = ["make", "requirements", f"TORCH_INDEX={index}", f"VENV={sys.prefix}"]
-        subprocess.run(pin, cwd=context, check=True)
+        trusting = os.environ | {"SSL_CERT_FILE": CERTIFICATES}  # other tests trust nobody
+        subprocess.run(pin, cwd=context, env=trusting, check=True)
         build_target(podman, context, "worker", image, f"--build-arg=TORCH_INDEX={index}")
     return image
 
