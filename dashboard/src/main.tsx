@@ -1,6 +1,7 @@
 import "./style.css";
 import "./job.css";
 import "./views.css";
+import "./floating.css";
 
 import { render } from "preact";
 

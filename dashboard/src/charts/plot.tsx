@@ -175,6 +175,12 @@ function cursorAt(plot: uPlot): number | null {
   return left < 0 ? null : plot.posToVal(left, "x");
 }
 
+/** Put the cursor of all plots at a place of their axis. */
+export function moveCursor(x: number): void {
+  const [plot] = SYNC.plots;
+  plot?.setCursor({ left: plot.valToPos(x, "x"), top: 1 });
+}
+
 function zoom(plot: uPlot, { onRange }: PlotProps): void {
   const { left, width } = plot.select;
   if (width > 4) onRange([plot.posToVal(left, "x"), plot.posToVal(left + width, "x")]);

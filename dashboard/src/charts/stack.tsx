@@ -1,6 +1,6 @@
 /** The charts of a job: tracks below each other, with one axis, one cursor and one zoom. */
 
-import { useMemo, useState } from "preact/hooks";
+import { useMemo, useRef, useState } from "preact/hooks";
 
 import type { Job, Metrics } from "../api/types";
 import { useKeys } from "../keys";
@@ -15,7 +15,7 @@ import { count, duration, short, UNKNOWN } from "../model/format";
 import { planOf } from "../model/plan";
 import type { Restart } from "../model/restarts";
 import { theme } from "../theme";
-import { Plot, type Mark } from "./plot";
+import { moveCursor, Plot, type Mark } from "./plot";
 import { RestartCard } from "./restart-card";
 import { Ruler } from "./ruler";
 import { type Reading, type Track, tracksOf } from "./tracks";
@@ -39,10 +39,15 @@ export interface StackProps {
   onRange: (range: Range | null) => void;
 }
 
+/** How near to a restart the cursor is at it, in shares of the width: of a mouse, and of a key. */
+const SNAP = 0.006;
+const EXACT = 1e-6;
+
 const WORDS: Record<Axis, string> = { step: "step", tokens: "tokens", time: "time" };
 
 export function Stack({ job, metrics, restarts, view, place, onRange }: StackProps) {
   const [cursor, setCursor] = useState<number | null>(null);
+  const stepped = useRef<number | null>(null); // where a key has put it
   const [opened, setOpened] = useState<number | null>(null);
   const plan = planOf(job);
   const end = Math.max(1, view.plan ? plan.totalSteps : job.progress.step);
@@ -60,7 +65,13 @@ export function Stack({ job, metrics, restarts, view, place, onRange }: StackPro
   const formatX = (value: number) =>
     view.axis === "time" ? duration(value) : view.axis === "tokens" ? short(value) : count(value);
 
-  const snapped = cursor === null ? null : near(restarts, cursor, range, place);
+  const least = EXACT * (range[1] - range[0]);
+  const isExact = Math.abs((cursor ?? 0) - (stepped.current ?? Number.POSITIVE_INFINITY)) < least;
+  const snap = isExact ? least : SNAP * (range[1] - range[0]);
+  const snapped =
+    cursor === null
+      ? null
+      : (restarts.find((one) => Math.abs(place(one.step) - cursor) < snap) ?? null);
   const shown = restarts.find(({ number }) => number === opened) ?? snapped;
   const reading = shown ? place(shown.step) : cursor;
   const go = (by: number) => {
@@ -68,10 +79,23 @@ export function Stack({ job, metrics, restarts, view, place, onRange }: StackPro
     const next = restarts[index < 0 ? (by > 0 ? 0 : restarts.length - 1) : index + by];
     if (next) setOpened(next.number);
   };
+  /** Move the cursor to the next report or, `far`, to the next restart. */
+  function step(by: 1 | -1, far: boolean): void {
+    const reports = tracks[0]?.drawing.xs ?? [];
+    const places = far ? restarts.map((restart) => place(restart.step)) : reports;
+    const here = cursor ?? (by > 0 ? range[0] - 1 : range[1] + 1);
+    const next = by > 0 ? firstAbove(places, here + least) : firstAbove(places, here - least) - 1;
+    const x = places[next];
+    if (x === undefined || x < range[0] || x > range[1]) return;
+    stepped.current = x;
+    moveCursor(x);
+  }
   useKeys({
     "[": () => go(-1),
     "]": () => go(1),
     Escape: () => setOpened(null),
+    ArrowLeft: (event) => step(-1, event.shiftKey),
+    ArrowRight: (event) => step(1, event.shiftKey),
     "0": () => onRange(null),
     "+": () => onRange(scaled([first, last], 0.5, end)),
     "-": () => onRange(scaled([first, last], 2, end)),
@@ -175,18 +199,6 @@ function stepsOf(range: Range, place: (step: number) => number, end: number): Ra
     return Math.round(low);
   };
   return [stepAt(range[0]), Math.max(stepAt(range[0]) + 2, stepAt(range[1]))];
-}
-
-const SNAP = 0.006; // of the width
-
-function near(
-  restarts: Restart[],
-  cursor: number,
-  range: Range,
-  place: (step: number) => number,
-): Restart | null {
-  const width = range[1] - range[0];
-  return restarts.find(({ step }) => Math.abs(place(step) - cursor) < SNAP * width) ?? null;
 }
 
 function marksOf(

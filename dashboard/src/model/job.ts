@@ -2,6 +2,7 @@
 
 import type { Checkpoint, Job, JobState, JobStatus } from "../api/types";
 import { ordinal } from "./format";
+import { hasWords } from "./matching";
 
 export const STATUSES: JobStatus[] = [
   "running",
@@ -98,11 +99,7 @@ export function whyNoNumbers(job: Job): { text: string; bad: boolean } | null {
 /** Whether a job has all the words of a search in its name, id, labels, method or model. */
 export function matches(job: Job, search: string): boolean {
   const labels = Object.entries(job.labels).map(([key, value]) => `${key}=${value}`);
-  const text = [job.name, job.id, methodOf(job), modelOf(job), ...labels].join(" ").toLowerCase();
-  return search
-    .toLowerCase()
-    .split(/\s+/)
-    .every((word) => text.includes(word));
+  return hasWords(search, job.name ?? "", job.id, methodOf(job), modelOf(job), ...labels);
 }
 
 /** The job with the newest state that is known. Only a list tells the place in the queue anew. */

@@ -1,7 +1,9 @@
 /** A question before something that cannot be undone. The safe button has the focus. */
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
+
+import { useModal } from "./modal";
 
 interface DialogProps {
   title: string;
@@ -14,14 +16,9 @@ interface DialogProps {
 }
 
 export function Dialog({ title, verb, danger = false, onClose, onConfirm, children }: DialogProps) {
-  const dialog = useRef<HTMLDialogElement>(null);
+  const dialog = useModal();
   const [refusal, setRefusal] = useState("");
   const [asking, setAsking] = useState(false);
-  useEffect(() => {
-    const focused = document.activeElement as HTMLElement | null;
-    dialog.current?.showModal();
-    return () => focused?.focus();
-  }, []);
 
   async function confirm(): Promise<void> {
     setAsking(true);

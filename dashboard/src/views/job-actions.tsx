@@ -5,6 +5,7 @@ import { useState } from "preact/hooks";
 import { act, type Action } from "../api/job";
 import { post } from "../api/client";
 import type { Job } from "../api/types";
+import { useCommands } from "../commands";
 import { useKeys } from "../keys";
 import { isFinal } from "../model/job";
 import { Dialog } from "../parts/dialog";
@@ -96,6 +97,14 @@ export function JobActions({ job, refresh }: { job: Job; refresh: () => void }) 
   const [withFiles, setWithFiles] = useState(false);
   const actions = offered(job);
   const pauseOrResume = actions.find((one) => one === "pause" || one === "resume");
+  useCommands(
+    actions.map((action) => ({
+      title: WORDS[action].verb,
+      hint: job.name || job.id,
+      ...(action === pauseOrResume && { key: "P" }),
+      run: () => setAsked(action),
+    })),
+  );
   useKeys({ p: () => pauseOrResume && setAsked(pauseOrResume) });
 
   async function carryOut(action: Offered): Promise<void> {

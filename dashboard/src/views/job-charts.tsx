@@ -6,6 +6,7 @@ import { curvesIn } from "../api/job";
 import { download } from "../api/client";
 import type { Curve } from "../api/types";
 import { Stack, type View } from "../charts/stack";
+import { useCommands } from "../commands";
 import { useKeys } from "../keys";
 import { useLive } from "../live";
 import { type Axis, axesOf, curveOf, drawnOn, isWhole, placeOn, type Range } from "../model/curves";
@@ -50,10 +51,16 @@ export function JobCharts({ job, metrics, events }: Known) {
   );
   const shown = closer.value ?? metrics;
   const place = useMemo(() => placeOn(view.axis, shown, metrics), [view.axis, shown, metrics]);
-  useKeys({
-    s: () => setQuery({ smoothing: view.smoothing > 0 ? "0" : null }),
-    l: () => setQuery({ log: view.log ? null : "1" }),
-  });
+  const smooth = () => setQuery({ smoothing: view.smoothing > 0 ? "0" : null });
+  const toggleLog = () => setQuery({ log: view.log ? null : "1" });
+  const save = () => download(`v1/jobs/${job.id}/metrics.csv`, `${job.id}.csv`);
+  useKeys({ s: smooth, l: toggleLog });
+  useCommands([
+    { title: "Smoothing on or off", key: "S", run: smooth },
+    { title: "Log axis of the loss", key: "L", run: toggleLog },
+    { title: "Show the whole run", key: "0", run: () => setRange(null) },
+    { title: "Download the curves as CSV", run: save },
+  ]);
   if (!loss) {
     return (
       <div class="notice">
@@ -92,7 +99,7 @@ export function JobCharts({ job, metrics, events }: Known) {
           <input
             type="checkbox"
             checked={view.log}
-            onChange={() => setQuery({ log: view.log ? null : "1" })}
+            onChange={toggleLog}
           />
           Log loss
         </label>
@@ -109,10 +116,7 @@ export function JobCharts({ job, metrics, events }: Known) {
         <button class="button" disabled={!view.range} onClick={() => setRange(null)}>
           Whole run
         </button>
-        <button
-          class="button"
-          onClick={() => download(`v1/jobs/${job.id}/metrics.csv`, `${job.id}.csv`)}
-        >
+        <button class="button" onClick={save}>
           <Icon name="down" />
           CSV
         </button>

@@ -5,6 +5,7 @@ import type { ComponentChildren } from "preact";
 import { curves, events, getJob } from "../api/job";
 import { ApiError } from "../api/client";
 import type { Job, JobEvent, Metrics } from "../api/types";
+import { useCommands } from "../commands";
 import { useKeys } from "../keys";
 import { useLive } from "../live";
 import { isFinal } from "../model/job";
@@ -85,6 +86,14 @@ export function JobView({ id }: { id: string }) {
     Object.fromEntries(
       TABS.map((one, index) => [String(index + 1), () => setQuery({ tab: one.name })]),
     ),
+  );
+  useCommands(
+    TABS.map((one, index) => ({
+      title: one.title,
+      hint: "part of this job",
+      key: String(index + 1),
+      run: () => setQuery({ tab: one.name }),
+    })),
   );
   document.title = `${known?.job.name || id} · relora`;
   if (!known && over.error) {
