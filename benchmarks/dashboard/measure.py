@@ -20,7 +20,7 @@ from benchmarks.api.results import Times
 from benchmarks.dashboard.browser import chromium, visit
 from benchmarks.dashboard.build import build_seconds
 from benchmarks.dashboard.results import DashboardResults, Load
-from benchmarks.dashboard.seeds import Trainer
+from benchmarks.dashboard.seeds import LINES_AT_ONCE, Trainer
 from benchmarks.dashboard.texts import second_text_seconds
 from benchmarks.machine import describe_machine, load_average
 from jobs.backends import Backends
@@ -46,6 +46,11 @@ class Sizes:
     seconds: float = 60
     zoomed_points: int = 1_000_000
     zooms: int = 20
+
+    @property
+    def reports(self) -> int:
+        """Enough for all runs, however they round."""
+        return round(self.runs * (self.updates_per_second * self.seconds + 1)) + LINES_AT_ONCE
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ class _Bench:
                 time.sleep(SETTLE_SECONDS)
                 first = trainer.step
                 share, longest = page.busy_while(lambda: self._report(trainer))
+                assert trainer.step > first, "the trainer has no step left to report"
                 yield Load(
                     reports=trainer.step - first,
                     seconds=self.sizes.seconds,
@@ -117,7 +123,7 @@ def measure(sizes: Sizes, folder: Path, progress: Callable[[str], None]) -> Dash
     machine = describe_machine()
     builds, texts = list(_builds(sizes, progress)), list(_texts(sizes, folder / "up", progress))
     with _bench(sizes, folder / "bench", progress) as bench:
-        opened = Trainer(bench.backends, points=sizes.points)
+        opened = Trainer(bench.backends, points=sizes.points, more=sizes.reports)
         drawn = list(bench.drawn(opened))
         loads = list(bench.loads(opened))
         progress("store the job to zoom")

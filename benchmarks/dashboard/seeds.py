@@ -17,11 +17,11 @@ TOKENS_A_STEP = 2048
 class Trainer:
     """Reports for a job as its trainer would, as fast as it is asked to."""
 
-    def __init__(self, backends: Backends, *, points: int) -> None:
-        """Store a job with so many points in its curves, at nine tenths of its steps."""
+    def __init__(self, backends: Backends, *, points: int, more: int = 0) -> None:
+        """Store a job with so many points in its curves, which has `more` steps to report."""
         steps = points // METRICS_A_STEP
         self._backends = backends
-        self._spec = _spec(steps * 10 // 9)
+        self._spec = _spec(steps + more)
         self._events = enumerate(_events(self._spec), 1)
         self.job = self._start()
         while self.step < steps:
