@@ -64,6 +64,12 @@ export function modelOf(job: Job): string {
   return String(model.preset ?? model.pretrained ?? config.model_type ?? "");
 }
 
+/** The GPUs that the job asks for, with their class if it names one. */
+export function gpusOf(job: Job): string {
+  const { gpus = 1, gpu } = (job.spec.resources ?? {}) as { gpus?: number; gpu?: string | null };
+  return gpu ? `${gpus} × ${gpu}` : String(gpus);
+}
+
 /** How much of the run is done, from 0 to 1. */
 export function doneShare(job: Job): number {
   const { step, total_steps: total } = job.progress;

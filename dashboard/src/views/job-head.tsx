@@ -17,7 +17,7 @@ import {
   UNKNOWN,
   words,
 } from "../model/format";
-import { asked, doneShare, isFinal, methodOf, modelOf, whyNoNumbers } from "../model/job";
+import { asked, doneShare, gpusOf, isFinal, methodOf, modelOf, whyNoNumbers } from "../model/job";
 import { planOf } from "../model/plan";
 import { Copy } from "../parts/copy";
 import { ProgressBar } from "../parts/progress-bar";
@@ -54,7 +54,7 @@ export function JobHead({ job, refresh }: { job: Job; refresh: () => void }) {
         ))}
         <span class="small" title={fullDate(job.created_at)}>
           {methodOf(job)} on {modelOf(job)} · submitted {clock(job.created_at)} · priority{" "}
-          {job.priority}
+          {job.priority} · GPUs {gpusOf(job)}
         </span>
         {job.forked_from && (
           <a class="link small" href={href(`jobs/${job.forked_from}`)} data-view="job">

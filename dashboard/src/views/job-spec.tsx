@@ -16,7 +16,7 @@ export function JobSpec({ job }: { job: Job }) {
         <span class="space" />
         <a class="button" href={href(`new?from=${job.id}`)} data-view="new">
           <Icon name="fork" />
-          New job from this
+          Fork with changes
         </a>
         <Copy text={() => toYaml(spec)} label="Copy as YAML" word="YAML" />
         <Copy text={() => asCurl(spec, root)} label="Copy as curl" word="curl" />

@@ -15,7 +15,7 @@ import {
   short,
   UNKNOWN,
 } from "../model/format";
-import { asked, doneShare, isFinal, methodOf, modelOf, whyNoNumbers } from "../model/job";
+import { asked, doneShare, gpusOf, isFinal, methodOf, modelOf, whyNoNumbers } from "../model/job";
 import { ProgressBar } from "../parts/progress-bar";
 import { Sparkline } from "../parts/sparkline";
 import { Status } from "../parts/status";
@@ -43,6 +43,7 @@ export function JobTable({ jobs, chosen, selected, onSelect }: JobTableProps) {
           <th>Name</th>
           <th class="w-method">Method</th>
           <th class="w-model">Model</th>
+          <th class="w-gpus">GPUs</th>
           <th class="w-progress">Progress</th>
           <th class="w-loss number">
             Loss <span class="unit">nats</span>
@@ -101,6 +102,7 @@ function Row({ job, now, chosen, selected, onSelect }: RowProps) {
       </td>
       <td class="mono">{methodOf(job)}</td>
       <td class="mono cut">{modelOf(job)}</td>
+      <td class="mono cut">{gpusOf(job)}</td>
       {why ? (
         <td colSpan={5} class={why.bad ? "note bad" : "note"}>
           {why.text}

@@ -9,6 +9,7 @@ import { described, estimate, type Estimated, recipes } from "../api/specs";
 import type { Job } from "../api/types";
 import { useLive } from "../live";
 import { at, type Document, type Field, groupsOf, valueOf, withValue } from "../model/schema";
+import { patchOf } from "../model/patch";
 import { written } from "../model/yaml";
 import { Failed, Loading } from "../parts/notice";
 import { navigate, route } from "../router";
@@ -36,7 +37,7 @@ export function NewJob() {
         from ? getJob(from, signal) : null,
       ]);
       const first = job ? (written(job.spec) as Document) : api.first;
-      return { ...api, first, recipes: known.items };
+      return { ...api, first, recipes: known.items, parent: job };
     },
     { key: `new ${from}` },
   );
@@ -54,9 +55,20 @@ export function NewJob() {
   return <Editor key={from} {...live.value} />;
 }
 
-type EditorProps = Awaited<ReturnType<typeof described>> & { recipes: { name: string }[] };
+type EditorProps = Awaited<ReturnType<typeof described>> & {
+  recipes: { name: string }[];
+  /** The job that is forked. */
+  parent: Job | null;
+};
 
-function Editor({ schemas, first, recipes: known }: EditorProps) {
+/** A fork knows its parent; it is that job's spec with changes. */
+function created(spec: Document, parent: Job | null): Promise<Job> {
+  if (!parent) return post<Job>("v1/jobs", spec);
+  const changes = { ...patchOf(parent.spec, spec), name: spec.name ?? null };
+  return post<Job>(`v1/jobs/${parent.id}/fork`, { changes });
+}
+
+function Editor({ schemas, first, recipes: known, parent }: EditorProps) {
   const [spec, setSpec] = useState<Document>(first);
   const [text, setText] = useState(() => stringify(first, { lineWidth: WIDTH }));
   const [unread, setUnread] = useState("");
@@ -87,7 +99,7 @@ function Editor({ schemas, first, recipes: known }: EditorProps) {
 
   async function submit(): Promise<void> {
     try {
-      navigate(`jobs/${(await post<Job>("v1/jobs", spec)).id}`);
+      navigate(`jobs/${(await created(spec, parent)).id}`);
     } catch (error) {
       setRefusal((error as Error).message);
     }
@@ -98,7 +110,7 @@ function Editor({ schemas, first, recipes: known }: EditorProps) {
   return (
     <div class="page new">
       <div class="page-head">
-        <h1>New job</h1>
+        <h1>{parent ? `Fork of ${parent.name || parent.id}` : "New job"}</h1>
         <span class={isWrong ? "small bad" : "small"} role="status">
           {verdict(checked, unread)}
         </span>

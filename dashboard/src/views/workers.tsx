@@ -99,6 +99,11 @@ function Gpus({ worker }: { worker: Worker }) {
       ))}
       <span class="small">
         {worker.gpus.length} × {first.name}, {memory(first.memory_bytes)}
+        {worker.gpu_class && (
+          <>
+            , class <code>{worker.gpu_class}</code>
+          </>
+        )}
       </span>
     </span>
   );

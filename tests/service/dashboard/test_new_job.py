@@ -1,13 +1,18 @@
 """The form of a new job, in a browser."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from yaml import safe_dump, safe_load
 
 from jobs.backends import Backends
 from jobs.schemas.datasets import DatasetStatus
 from tests.service.dashboard.conftest import Pages
 from tests.service.dashboard.looks import look
 from tests.service.dashboard.scene import spec_of
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Route
 
 
 def test_a_job_is_submitted_from_the_form(pages: Pages, backends: Backends) -> None:
@@ -53,13 +58,14 @@ def test_the_spec_of_a_job_is_the_start_of_another(
 ) -> None:
     job = backends.store.create(spec_of("first", document))
     with pages.open(f"/jobs/{job.id}?tab=spec") as page:
-        page.click("text=New job from this")
+        page.click("text=Fork with changes")
         page.wait_for_selector("text=Would be accepted")
         page.fill("[name='name']", "second")
         page.fill("[name='method.rank']", "8")
         page.get_by_role("button", name="Submit").click()
         page.wait_for_url("**/jobs/job_*")
     second = next(one for one in backends.store.list() if one.name == "second")
+    assert second.forked_from == job.id
     before, after = job.spec.model_dump(), second.spec.model_dump()
     assert (before["method"]["rank"], after["method"]["rank"]) == (16, 8)
     for changed in ("name", "method"):
@@ -89,6 +95,51 @@ def test_a_data_set_that_is_dropped_is_uploaded_and_trained_on(
         page.wait_for_selector("text=Would be accepted")
     assert dataset.status is DatasetStatus.READY
     assert (dataset.filename, dataset.size) == ("words.jsonl", len(text))
+
+
+def test_another_method_is_a_fork_without_the_fields_of_the_first(
+    pages: Pages, backends: Backends, document: dict[str, Any]
+) -> None:
+    job = backends.store.create(spec_of("first", document))
+    with pages.open(f"/new?from={job.id}") as page:
+        page.wait_for_selector("text=Would be accepted")
+        spec = safe_load(page.input_value("textarea")) | {"method": {"name": "full"}}
+        page.fill("textarea", safe_dump(spec))
+        page.wait_for_selector("text=Would be accepted")
+        page.get_by_role("button", name="Submit").click()
+        page.wait_for_url("**/jobs/job_*")
+    fork = next(one for one in backends.store.list() if one.forked_from == job.id)
+    assert fork.spec.method.name == "full"
+
+
+def test_an_upload_goes_on_after_parts_that_broke(
+    pages: Pages, backends: Backends, tmp_path: Path
+) -> None:
+    (tmp_path / "words.jsonl").write_text('{"text": "In the beginning"}\n' * 400_000)
+    with pages.open("/new") as page:
+        page.wait_for_selector("text=Would be accepted")
+        page.route("**/v1/datasets/*", Broken(times=2))
+        with page.expect_worker() as worker:
+            page.set_input_files(".drop input", tmp_path / "words.jsonl")
+        assert "digest-worker" in worker.value.url
+        page.wait_for_selector("text=Waiting to upload words.jsonl")
+        page.wait_for_selector("text=words.jsonl is uploaded")
+    (dataset,) = backends.datasets.list("default", limit=2)
+    assert dataset.status is DatasetStatus.READY
+
+
+class Broken:
+    """A network that breaks the first parts of an upload."""
+
+    def __init__(self, times: int) -> None:
+        self._left = times
+
+    def __call__(self, route: "Route") -> None:
+        if route.request.method == "PATCH" and self._left > 0:
+            self._left -= 1
+            route.abort("connectionfailed")
+        else:
+            route.continue_()
 
 
 def test_a_file_of_an_unknown_format_is_refused_in_words(pages: Pages, tmp_path: Path) -> None:

@@ -17,7 +17,12 @@ def test_what_runs_where_and_who_waits_why(
 ) -> None:
     gpus = (Gpu(name="NVIDIA H100 80GB HBM3", memory_bytes=85 << 30),) * 4
     worker = Registration(
-        name=WORKER, host="node-1", version="0.2.0", gpus=gpus, started_at=datetime.now(UTC)
+        name=WORKER,
+        host="node-1",
+        version="0.2.0",
+        gpus=gpus,
+        gpu_class="h100",
+        started_at=datetime.now(UTC),
     )
     backends.workers.beat(worker)
     running = backends.store.create(spec_of("running", document))
@@ -27,6 +32,7 @@ def test_what_runs_where_and_who_waits_why(
     with pages.open("/workers") as page:
         page.wait_for_selector(f"text={running.id}")
         assert page.locator(".gpus.busy.ours i").count() == 4
+        assert "class h100" in page.locator("table").first.inner_text()
         queue = page.locator("table").nth(1).inner_text()
         assert "For the next worker that is free" in queue
         assert "10 GPUs" in queue
