@@ -20,10 +20,9 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends tini \
     && rm -rf /var/lib/apt/lists/*
 # A number, since Kubernetes can't tell from a name that it is not root. All that a process
-# writes is below its home: the data folder, and the caches of Hugging Face, triton and inductor.
+# writes is below its home, the data folder.
 ENV HOME=/var/lib/relora \
-    RELORA_DATA_DIR=/var/lib/relora \
-    TORCHINDUCTOR_CACHE_DIR=/var/lib/relora/inductor
+    RELORA_DATA_DIR=/var/lib/relora
 RUN groupadd --gid 10001 relora \
     && useradd --uid 10001 --gid relora --home-dir "$HOME" --create-home --no-log-init relora
 WORKDIR /build

@@ -78,7 +78,8 @@
 {{- $config := .config -}}
 {{- range $container := concat (.pod.initContainers | default list) (.pod.containers | default list) -}}
 {{- with get $root.Values.images $container.image -}}
-{{- $_ := set $container "image" (printf "%s:%s" .name (.tag | default $root.Chart.AppVersion | toString)) -}}
+{{- $version := ternary (printf "@%s" .digest) (printf ":%s" (.tag | default $root.Chart.AppVersion | toString)) (not (empty .digest)) -}}
+{{- $_ := set $container "image" (printf "%s%s" .name $version) -}}
 {{- end -}}
 {{- range $container.envFrom -}}
 {{- if .configMapRef }}{{ $_ := set .configMapRef "name" $config }}{{ end -}}

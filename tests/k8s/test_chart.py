@@ -22,6 +22,9 @@ from tests.fixtures.manifests import (
     workloads,
 )
 
+COMPONENTS = sorted(path.name for path in (K8S / "components").iterdir())
+DIGEST = "sha256:" + 64 * "a"
+
 
 def test_the_chart_passes_the_strict_lint(helm: str) -> None:
     result = subprocess.run([helm, "lint", "--strict", K8S], capture_output=True, text=True)
@@ -39,7 +42,25 @@ def test_the_chart_passes_the_strict_lint(helm: str) -> None:
                 [f"components.{name}=true"],
                 id=name,
             )
-            for name in ("ingress", "monitoring", "on-demand")
+            for name in COMPONENTS
+        ),
+        pytest.param(
+            {
+                "resources": ["../gpu"],
+                "components": [f"../../components/{name}" for name in COMPONENTS],
+            },
+            ["gpu.enabled=true", *(f"components.{name}=true" for name in COMPONENTS)],
+            id="everything",
+        ),
+        pytest.param(
+            {
+                "resources": ["../../base"],
+                "images": [
+                    {"name": "relora-server", "newName": "r.example/s", "digest": DIGEST},
+                ],
+            },
+            ["images.relora-server.name=r.example/s", f"images.relora-server.digest={DIGEST}"],
+            id="an image by its digest",
         ),
         pytest.param(
             {

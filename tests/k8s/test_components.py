@@ -5,6 +5,7 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 
+from jobs.settings import Settings
 from tests.fixtures.manifests import (
     budgets,
     container,
@@ -90,3 +91,35 @@ def test_a_component_lets_another_namespace_reach_the_api(
     (source,) = rule["from"]
     (expression,) = source["namespaceSelector"]["matchExpressions"]
     assert expression["values"] == [namespace]
+
+
+def test_the_shared_cache_is_where_workers_keep_the_caches_of_projects(
+    kubectl: str, tmp_path: Path
+) -> None:
+    manifests = with_component(kubectl, tmp_path, "shared-cache")
+    (claim,) = of_kind(manifests, "PersistentVolumeClaim")
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    worker = workloads(manifests)["relora-worker"]
+    (volume,) = (v for v in pod(worker)["volumes"] if "persistentVolumeClaim" in v)
+    assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in container(worker)["volumeMounts"]}
+    settings = Settings(data_dir=Path(mounts["data"]))
+    assert mounts[volume["name"]] == str(settings.cache_dir)
+
+
+def test_no_pod_is_evicted_for_a_worker_and_no_worker_for_an_ordinary_pod(
+    kubectl: str, tmp_path: Path
+) -> None:
+    manifests = with_component(kubectl, tmp_path, "priority")
+    (priority,) = of_kind(manifests, "PriorityClass")
+    assert priority["value"] > 0  # that of pods without a class
+    assert priority["preemptionPolicy"] == "Never"
+    workers = workloads(manifests)["relora-worker"]
+    assert pod(workers)["priorityClassName"] == priority["metadata"]["name"]
+
+
+def test_a_quota_leaves_room_for_what_the_manifests_start(kubectl: str, tmp_path: Path) -> None:
+    manifests = with_component(kubectl, tmp_path, "quota")
+    (quota,) = of_kind(manifests, "ResourceQuota")
+    started = sum(w["spec"].get("replicas", 1) for w in workloads(manifests).values())
+    assert started < int(quota["spec"]["hard"]["pods"])

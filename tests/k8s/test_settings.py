@@ -44,7 +44,7 @@ def test_the_overlay_that_the_docs_show_renders(kubectl: str, tmp_path: Path) ->
     }
     (config,) = of_kind(manifests, "ConfigMap")
     assert config["data"]["RELORA_STORAGE_URL"] == "s3://my-bucket/relora"
-    assert "RELORA_BROKER_URL" in config["data"]
+    assert "RELORA_AUTHENTICATION" in config["data"]
     assert targets(manifests, "relora-database") == [{"ipBlock": {"cidr": "10.20.30.0/24"}}]
 
 
@@ -98,11 +98,16 @@ def test_the_first_key_is_made_in_a_pod_of_the_api(manifests: list[Manifest]) ->
     assert importlib.util.find_spec(module) is not None
 
 
-def test_the_broker_is_the_service_of_valkey(manifests: list[Manifest]) -> None:
-    (config,) = of_kind(manifests, "ConfigMap")
-    broker = urlsplit(config["data"]["RELORA_BROKER_URL"])
+def test_the_broker_is_the_service_of_valkey_and_its_password(manifests: list[Manifest]) -> None:
+    secret = secrets()["relora-broker"]["stringData"]
+    broker = urlsplit(secret["RELORA_BROKER_URL"])
     services = {s["metadata"]["name"]: s["spec"] for s in of_kind(manifests, "Service")}
     assert broker.port == services[str(broker.hostname)]["ports"][0]["port"]
+    assert broker.password == secret["VALKEYCLI_AUTH"]
+    valkey = container(workloads(manifests)["relora-valkey"])
+    assert valkey["args"][:2] == ["--requirepass", "$(VALKEYCLI_AUTH)"]
+    reference = valkey["env"][0]["valueFrom"]["secretKeyRef"]
+    assert reference == {"name": "relora-broker", "key": "VALKEYCLI_AUTH"}
 
 
 def test_a_process_gets_the_settings_and_secrets_that_it_reads_and_no_others(
@@ -118,7 +123,7 @@ def test_a_process_gets_the_settings_and_secrets_that_it_reads_and_no_others(
     assert given == {
         "relora-api": everything,
         "relora-worker": everything,
-        "relora-generator": everything,
+        "relora-generator": [name for name in everything if name != "relora-broker"],
         "relora-reaper": everything,  # it deletes files of jobs that have S3 keys of their own
         "relora-migrate-0-2-0": ["relora-database"],
     }

@@ -48,17 +48,19 @@ def child_environment(
 ) -> dict[str, str]:
     """Return the environment of a process for a job of `project`, with the job's `secrets`.
 
-    The home folder is in the project's cache, and so are the files that libraries keep there, such
-    as downloads from the Hugging Face Hub. Unless the operator sets OMP_NUM_THREADS, the CPU cores
-    are divided equally among the processes.
+    The home folder and compiled code are in the project's cache, and so are the files that
+    libraries keep in the home folder, such as downloads from the Hugging Face Hub. Unless the
+    operator sets OMP_NUM_THREADS, the CPU cores are divided equally among the processes.
     """
-    home = settings.cache_of(project) / "home"
+    cache = settings.cache_of(project)
+    home = cache / "home"
     home.mkdir(parents=True, exist_ok=True)
     inherited = {name: value for name, value in os.environ.items() if _is_inherited(name)}
     return {
         "OMP_NUM_THREADS": str(_cores_for_each(num_processes, settings.cpu_cores)),
         **inherited,
         "HOME": str(home),
+        "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),  # code that other runs then execute
         "PYTHONSAFEPATH": "1",  # no module comes from the current folder
         **(_workers_hub_token() if settings.share_hf_token else {}),
         **(secrets or {}),

@@ -55,6 +55,14 @@ def test_a_project_has_a_home_of_its_own(settings: Settings) -> None:
     assert all(Path(home).is_dir() for home in homes)
 
 
+def test_a_project_runs_no_code_that_another_compiled(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/of-all-projects")
+    compiled = child_environment(settings, project="speech")["TORCHINDUCTOR_CACHE_DIR"]
+    assert Path(compiled).is_relative_to(settings.cache_of("speech"))
+
+
 @pytest.mark.usefixtures("operator")
 def test_the_workers_hub_token_is_shared_if_the_operator_says_so_and_a_jobs_own_wins(
     settings: Settings,
