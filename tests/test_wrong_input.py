@@ -61,6 +61,9 @@ def method(**fields: Any) -> dict[str, Any]:
     return {"method": {"name": "relora", "rank": 4, **fields}}
 
 
+BLOOM = {"model_type": "bloom", "hidden_size": 64, "n_layer": 2, "n_head": 4}
+
+
 def mixture(*sources: dict[str, Any], stages: dict[int, dict[str, float]] | None = None) -> Any:
     train = [{"uri": "/x", "name": "web", **fields} for fields in sources]
     later = [{"from_step": step, "weights": weights} for step, weights in (stages or {}).items()]
@@ -232,6 +235,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (
         {"checkpoint": {"keep_best": {}, "every": 5}, "evaluation": {"every": 7}},
         "checkpoint.keep_best: no checkpoint but the last is evaluated",
+    ),
+    (
+        {"data": {"train": {"uri": "/x"}, "document_mask": True}, "model": {"config": BLOOM}},
+        "data.document_mask: models of type bloom are not known to keep documents apart",
     ),
     ({"method": ["relora"]}, "method: must be an object with fields"),
     (method(frozen_dtype="int4"), "method.frozen_dtype: must be fp32, bf16"),

@@ -18,7 +18,7 @@ from relora_core.distributed.dtensor import full_tensor
 from relora_core.distributed.world import World
 from relora_core.lowrank.inject import inject
 from relora_core.lowrank.restart import merge, reinitialize
-from relora_core.models.attention import one_sequence_a_row
+from relora_core.models.attention import known_sequences
 from relora_core.models.meta_parameters import parameters_on_meta
 from relora_core.models.parallelize import Parallelism, Replicated, Sharded, compiled_parts
 from relora_core.spec import LowRank
@@ -66,7 +66,7 @@ def _losses(layout: str, dtype: Any, setting: Setting, device: torch.device) -> 
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-3, fused=True)
     losses = []
-    with one_sequence_a_row():
+    with known_sequences():
         for step in range(STEPS):
             if step == RESTART:
                 merge(model, step=step, restart=1)

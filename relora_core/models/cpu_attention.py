@@ -37,15 +37,18 @@ def faster_than_torch(query: Tensor, key: Tensor) -> bool:
     return same and bool(_block(query))
 
 
-def causal_attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+def causal_attention(
+    query: Tensor, key: Tensor, value: Tensor, scale: float, *, mask: Tensor | None = None
+) -> Tensor:
     """Return softmax(scale q k') v, where each query sees only keys up to its own position.
 
-    Shapes: query, key (sequences, heads, length, d); value and result
-    (sequences, heads, length, d_v).
+    With a mask, it sees only those of them for which the mask is true, at least one. Shapes: query,
+    key (sequences, heads, length, d); value and result (sequences, heads, length, d_v); mask
+    (sequences, 1, length, length), bool.
     """
     block = _block(query)
     rows = (tensor.flatten(0, 1) for tensor in (query, key, value))
-    attended: Tensor = _CausalAttention.apply(*rows, scale, block)  # type: ignore[no-untyped-call]
+    attended: Tensor = _CausalAttention.apply(*rows, mask, scale, block)  # type: ignore[no-untyped-call]
     return attended.view(*query.shape[:3], value.shape[-1])
 
 
@@ -61,10 +64,12 @@ class _CausalAttention(torch.autograd.Function):
     """Shapes: q, k, v and their gradients (n, length, d), with n sequences times heads."""
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float, block: int) -> Tensor:
+    def forward(  # noqa: PLR0913 - autograd passes no keywords
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, block: int
+    ) -> Tensor:
         attended, logs = [], []
         for start, end in _ranges(q.shape[1], block):
-            scores = _scores(q[:, start:end], k[:, :end], start) * scale  # (n, block, end)
+            scores = _scores(q[:, start:end], k[:, :end], start, mask) * scale  # (n, block, end)
             largest = scores.amax(-1, keepdim=True)
             weights = (scores - largest).exp()
             total = weights.sum(-1, keepdim=True)
@@ -73,17 +78,17 @@ class _CausalAttention(torch.autograd.Function):
             logs.append(largest + total.log())
         result, log_totals = torch.cat(attended, 1), torch.cat(logs, 1)
         ctx.scale, ctx.block = scale, block
-        ctx.save_for_backward(q, k, v, log_totals)
+        ctx.save_for_backward(q, k, v, mask, log_totals)
         return result
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        q, k, v, log_totals = ctx.saved_tensors
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None, None]:
+        q, k, v, mask, log_totals = ctx.saved_tensors
         q_grads = []
         k_grad, v_grad = (torch.zeros_like(tensor, dtype=log_totals.dtype) for tensor in (k, v))
         for start, end in _ranges(q.shape[1], ctx.block):
             queries, grads = q[:, start:end], grad[:, start:end]
-            scores = _scores(queries, k[:, :end], start) * ctx.scale
+            scores = _scores(queries, k[:, :end], start, mask) * ctx.scale
             probabilities = (scores - log_totals[:, start:end]).exp()  # (n, block, end)
             p_grad = torch.bmm(grads, v[:, :end].mT)
             shift = (probabilities * p_grad).sum(-1, keepdim=True)  # (n, block, 1)
@@ -91,7 +96,7 @@ class _CausalAttention(torch.autograd.Function):
             q_grads.append(torch.bmm(s_grad, k[:, :end]))
             k_grad[:, :end] += torch.bmm(s_grad.mT, queries)
             v_grad[:, :end] += torch.bmm(probabilities.to(v.dtype).mT, grads)
-        return torch.cat(q_grads, 1), k_grad.to(k.dtype), v_grad.to(v.dtype), None, None
+        return torch.cat(q_grads, 1), k_grad.to(k.dtype), v_grad.to(v.dtype), None, None, None
 
 
 def _ranges(length: int, block: int) -> Iterator[tuple[int, int]]:
@@ -99,15 +104,20 @@ def _ranges(length: int, block: int) -> Iterator[tuple[int, int]]:
         yield start, min(start + block, length)
 
 
-def _scores(queries: Tensor, keys: Tensor, start: int) -> Tensor:
-    """Return q k' in fp32 or better, with minus infinity where a key is later than its query.
+def _scores(queries: Tensor, keys: Tensor, start: int, mask: Tensor | None) -> Tensor:
+    """Return q k' in fp32 or better, with minus infinity where a query does not see a key.
 
-    Shapes: queries (n, block, d), from position `start` on; keys (n, end, d); result
-    (n, block, end).
+    Shapes: queries (n, block, d), from position `start` on; keys (n, end, d); mask
+    (sequences, 1, length, length); result (n, block, end).
     """
     products = torch.bmm(queries, keys.mT)
     if products.dtype.itemsize < 4:
         rounded_away = torch.baddbmm(products, queries, keys.mT, beta=-1)
         products = products.float() + rounded_away.float()
-    query_positions = torch.arange(start, start + queries.shape[1])[:, None]
+    end = start + queries.shape[1]
+    if mask is not None:  # it has the causal mask in it
+        seen = mask[:, :, start:end, : keys.shape[1]]  # (sequences, 1, block, end)
+        by_head = products.unflatten(0, (len(mask), -1))  # (sequences, heads, block, end)
+        return by_head.masked_fill(~seen, -torch.inf).flatten(0, 1)
+    query_positions = torch.arange(start, end)[:, None]
     return products.masked_fill(torch.arange(keys.shape[1]) > query_positions, -torch.inf)

@@ -212,6 +212,11 @@ class DataSpec(Spec):
         "of its own.",
     )
     sequence_length: int = Field(default=512, ge=2, le=10**7, description="Tokens in a sequence.")
+    document_mask: bool = Field(
+        default=False,
+        description="Whether a token attends only within its document. Positions then restart at "
+        "each document.",
+    )
     image_size: int | None = Field(
         default=None,
         ge=1,

@@ -43,6 +43,32 @@ def check_no_kernels(config: object) -> None:
         check_no_kernels(value)
 
 
+# The types of models that keep documents apart if positions restart: their masks follow the
+# positions. `tests/relora_core/tasks/test_document_mask.py` tries each.
+MASK_DOCUMENTS = (
+    "llama",
+    "mistral",
+    "qwen2",
+    "qwen3",
+    "gpt_neox",
+    "gpt2",
+    "gemma2",
+    "gemma3_text",
+    "granite",
+    "olmo2",
+    "phi3",
+    "starcoder2",
+)
+
+
+def no_document_mask(model_type: str) -> str:
+    """Return why a model of this type cannot mask documents, as text."""
+    return (
+        f"models of type {model_type} are not known to keep documents apart; take one of "
+        f"{', '.join(MASK_DOCUMENTS)}, or leave it out"
+    )
+
+
 class ConfigModel(Spec):
     config: Document = Field(
         max_length=1000,

@@ -4,7 +4,14 @@ from collections.abc import Iterable
 
 from relora_core.counted import counted
 from relora_core.spec.data import STAGED_SCHEMES, DataSpec, HeldOut, MixedSource, Source
-from relora_core.spec.model import ModelSpec, NoTokenizer, written_vocab_size
+from relora_core.spec.model import (
+    MASK_DOCUMENTS,
+    ConfigModel,
+    ModelSpec,
+    NoTokenizer,
+    no_document_mask,
+    written_vocab_size,
+)
 from relora_core.spec.task import TaskName
 from relora_core.spec.training import EvaluationSpec
 from relora_core.spec.written import SpecConflict
@@ -44,6 +51,13 @@ def check_mixture(data: DataSpec, evaluation: EvaluationSpec, *, total_steps: in
                 f"evaluation.sets.{source.name}",
                 "is the name of a source in data.train, whose held-out part is such a set",
             )
+
+
+def check_document_mask(data: DataSpec, model: ModelSpec) -> None:
+    """Raise `SpecConflict` if the model is not known to keep documents apart."""
+    model_type = model.config["model_type"] if isinstance(model, ConfigModel) else None
+    if data.document_mask and model_type is not None and model_type not in MASK_DOCUMENTS:
+        raise SpecConflict("data.document_mask", no_document_mask(model_type))
 
 
 def check_token_ids(

@@ -13,6 +13,7 @@ _FIELDS: dict[TaskName, tuple[str, ...]] = {
     "causal_lm": (
         "tokenizer",
         "data.sequence_length",
+        "data.document_mask",
         "data.train.text_field",
         "data.train.token_dtype",
         "data.validation.text_field",

@@ -29,7 +29,12 @@ from relora_core.spec.part import Line, Spec, SpecWarning, SpecWarnings
 from relora_core.spec.phases import Phases, default_restart_warmup
 from relora_core.spec.restarts import check_restarts
 from relora_core.spec.scores import check_score
-from relora_core.spec.sources import check_mixture, check_sources, check_token_ids
+from relora_core.spec.sources import (
+    check_document_mask,
+    check_mixture,
+    check_sources,
+    check_token_ids,
+)
 from relora_core.spec.targets import Targets
 from relora_core.spec.task import TaskName, check_fields
 from relora_core.spec.training import (
@@ -125,6 +130,7 @@ class TrainSpec(Spec):
             )
         self._check_decay()
         check_sources(self.sources(), self.task)
+        check_document_mask(self.data, self.model)
         check_mixture(self.data, self.evaluation, total_steps=self.total_steps)
         self._check_scores()
         since = self.spectrum.since_step

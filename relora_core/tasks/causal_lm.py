@@ -23,6 +23,7 @@ from relora_core.models.build import AUTO_MODELS, AutoModel, build_model, make_c
 from relora_core.models.compilation import compiles
 from relora_core.presets import MODELS
 from relora_core.spec import PresetModel, PretrainedModel, PretrainedTokenizer, TrainSpec
+from relora_core.spec.model import MASK_DOCUMENTS, no_document_mask
 from relora_core.tasks.next_token import next_token_objective
 
 
@@ -77,6 +78,8 @@ class CausalLM:
         return fields
 
     def _check(self, config: PreTrainedConfig) -> None:
+        if self.spec.data.document_mask and config.model_type not in MASK_DOCUMENTS:
+            raise ModelError(f"data.document_mask: {no_document_mask(config.model_type)}")
         tokens = vocabulary_size(self.processor)
         if config.vocab_size < tokens:
             raise ModelError(
@@ -96,7 +99,14 @@ class CausalLM:
         return 4 * self.spec.data.sequence_length * model.config.vocab_size
 
     def objective(self, model: PreTrainedModel) -> nn.Module:
-        return next_token_objective(model, compiled=compiles(self.spec.training, model.device))
+        compiled = compiles(self.spec.training, model.device)
+        if not self.spec.data.document_mask:
+            return next_token_objective(model, compiled=compiled)
+        if compiled and model.device.type == "cuda":
+            model.set_attn_implementation("flex_attention")  # skips the blocks between documents
+        return next_token_objective(
+            model, compiled=compiled, document_eos=self.processor.eos_token_id
+        )
 
     def sum_of_losses(self, objective: nn.Module, batch: Batch) -> Tensor:
         """Return the sum of the cross-entropies of all next tokens."""

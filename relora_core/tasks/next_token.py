@@ -9,32 +9,47 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from relora_core.distributed.dtensor import is_fsdp_model
+from relora_core.models.attention import document_positions
 from relora_core.tasks.head_loss import head_loss
 from relora_core.tasks.token_loss import compiled_sum_of_cross_entropies, sum_of_cross_entropies
 
 
-def next_token_objective(model: PreTrainedModel, *, compiled: bool) -> nn.Module:
+def next_token_objective(
+    model: PreTrainedModel, *, compiled: bool, document_eos: int | None = None
+) -> nn.Module:
     """Return a module (inputs, targets) -> sum of losses. Both arguments are (n, length).
+
+    With `document_eos`, the id that ends a document, positions restart at each document.
 
     Head and loss are computed in chunks if the model's logits are its head applied to its last
     hidden state. Otherwise all logits are computed at once, as some families scale or cap them.
     """
     if is_fsdp_model(model):
         if _logits_are_the_head_s(model):
-            return _InChunksWithin(model, compiled=compiled)
+            return _InChunksWithin(model, compiled=compiled, document_eos=document_eos)
     elif _head_makes_the_logits(model):
-        return _InChunks(model, compiled=compiled)
-    return _AllAtOnce(model, compiled=compiled)
+        return _InChunks(model, compiled=compiled, document_eos=document_eos)
+    return _AllAtOnce(model, compiled=compiled, document_eos=document_eos)
 
 
-class _InChunks(nn.Module):
-    def __init__(self, model: PreTrainedModel, *, compiled: bool) -> None:
+class _Objective(nn.Module):
+    def __init__(self, model: PreTrainedModel, *, compiled: bool, document_eos: int | None) -> None:
         super().__init__()
         self.model = model
         self.compiled = compiled
+        self.document_eos = document_eos
 
+    def arguments(self, inputs: Tensor) -> dict[str, Tensor]:
+        """Return the arguments of the model."""
+        if self.document_eos is None:
+            return {"input_ids": inputs}
+        positions = document_positions(inputs, eos=self.document_eos)
+        return {"input_ids": inputs, "position_ids": positions}
+
+
+class _InChunks(_Objective):
     def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        hidden = self.model.base_model(input_ids=inputs).last_hidden_state  # (n, length, d)
+        hidden = self.model.base_model(**self.arguments(inputs)).last_hidden_state  # (n, length, d)
         head = self.model.get_output_embeddings()
         return head_loss(hidden, head, targets, compiled=self.compiled)
 
@@ -43,16 +58,11 @@ class _InChunks(nn.Module):
         self.model.base_model.compile(*arguments, **keywords)
 
 
-class _InChunksWithin(nn.Module):
+class _InChunksWithin(_Objective):
     """The same within the model's forward pass, because a sharded one gathers its head only there.
 
     The loss takes the place of the head's output, which the model returns as it is.
     """
-
-    def __init__(self, model: PreTrainedModel, *, compiled: bool) -> None:
-        super().__init__()
-        self.model = model
-        self.compiled = compiled
 
     def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
         head = self.model.get_output_embeddings()
@@ -62,20 +72,16 @@ class _InChunksWithin(nn.Module):
 
         head.forward = loss_of_head
         try:
-            loss: Tensor = self.model(input_ids=inputs).logits
+            loss: Tensor = self.model(**self.arguments(inputs)).logits
         finally:
             del head.forward
         return loss
 
 
-class _AllAtOnce(nn.Module):
-    def __init__(self, model: PreTrainedModel, *, compiled: bool) -> None:
-        super().__init__()
-        self.model = model
-        self.score = compiled_sum_of_cross_entropies if compiled else sum_of_cross_entropies
-
+class _AllAtOnce(_Objective):
     def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        return self.score(self.model(input_ids=inputs).logits, targets)
+        score = compiled_sum_of_cross_entropies if self.compiled else sum_of_cross_entropies
+        return score(self.model(**self.arguments(inputs)).logits, targets)
 
     def compile(self, *arguments: Any, **keywords: Any) -> None:
         self.model.compile(*arguments, **keywords)

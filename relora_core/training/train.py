@@ -27,7 +27,7 @@ from relora_core.lowrank.targets import abbreviated
 from relora_core.methods import build_method
 from relora_core.methods.method import Method
 from relora_core.models.arithmetic import arithmetic
-from relora_core.models.attention import one_sequence_a_row
+from relora_core.models.attention import known_sequences
 from relora_core.models.build import make_config
 from relora_core.models.meta_parameters import drop_weights
 from relora_core.models.parallelize import parallelism_of
@@ -88,7 +88,7 @@ def train(
         only_trainer(workdir, is_main=world.is_main),
         no_progress_bars(),
         arithmetic(spec.training),
-        one_sequence_a_row(),
+        known_sequences(document_mask=spec.data.document_mask),
         _report(workdir, emit, callbacks, world) as report,
     ):
         local = with_copies(spec, staged or {})

@@ -10,7 +10,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from relora_core.models import attention
-from relora_core.models.attention import one_sequence_a_row
+from relora_core.models.attention import known_sequences
 from tests.relora_core.conftest import TINY_LLAMA, MakeModel
 
 LOOK = masking_utils.find_packed_sequence_indices
@@ -20,7 +20,7 @@ TOKENS = torch.arange(64).view(2, 32)
 def test_a_model_computes_the_same_without_the_look_at_its_positions(make_model: MakeModel) -> None:
     model = make_model()
     expected = model(input_ids=TOKENS, use_cache=False).logits
-    with one_sequence_a_row():
+    with known_sequences():
         assert torch.equal(model(input_ids=TOKENS, use_cache=False).logits, expected)
     assert masking_utils.find_packed_sequence_indices is LOOK
 
@@ -37,7 +37,7 @@ def traced(model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch, *, products:
         graphs.append(graph)
         return graph
 
-    with one_sequence_a_row():
+    with known_sequences():
         torch.compile(model, backend=backend)(input_ids=TOKENS, use_cache=False)
     torch.compiler.reset()
     return graphs
@@ -68,7 +68,7 @@ def test_a_model_computes_the_same_with_attention_as_products(
     model = make_model(**TINY_LLAMA, vocab_size=300, num_key_value_heads=key_value_heads)
     expected = model(input_ids=TOKENS, use_cache=False).logits
     monkeypatch.setattr(attention, "faster_than_torch", lambda _q, _k: True)
-    with one_sequence_a_row():
+    with known_sequences():
         logits = model(input_ids=TOKENS, use_cache=False).logits
     torch.testing.assert_close(logits, expected)
     assert not torch.equal(logits, expected)  # by another way: the sums round otherwise
@@ -91,7 +91,7 @@ def test_what_is_not_plain_causal_attention_is_left_to_transformers(
     monkeypatch.setattr(attention, "causal_attention", _must_not_be_called)
     queries = torch.randn(1, 2, 8, 4)
     given = {"attention_mask": None, **other}
-    with one_sequence_a_row():
+    with known_sequences():
         attend = ALL_ATTENTION_FUNCTIONS["sdpa"]
         torch.manual_seed(0)
         ours, _ = attend(nn.Module(), queries, queries, queries, **given)
@@ -105,7 +105,7 @@ def _must_not_be_called(*_: object) -> None:
 
 
 def test_afterwards_transformers_attends_as_before() -> None:
-    with one_sequence_a_row():
+    with known_sequences():
         assert ALL_ATTENTION_FUNCTIONS["sdpa"] is not sdpa_attention_forward
     assert ALL_ATTENTION_FUNCTIONS["sdpa"] is sdpa_attention_forward
 
@@ -116,5 +116,5 @@ def test_grouped_keys_are_repeated_only_where_attention_is_products(
     model = make_model(**{**TINY_LLAMA, "num_key_value_heads": 2, "vocab_size": 300})
     expected = model(input_ids=TOKENS, use_cache=False).logits
     monkeypatch.setattr(attention, "repeat_kv", pytest.fail)
-    with one_sequence_a_row():
+    with known_sequences():
         assert torch.equal(model(input_ids=TOKENS, use_cache=False).logits, expected)

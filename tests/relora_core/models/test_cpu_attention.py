@@ -43,6 +43,21 @@ def test_it_is_attention_and_so_are_its_gradients(
         torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-12)
 
 
+def test_with_a_mask_each_query_sees_only_what_the_mask_shows() -> None:
+    documents = torch.randint(0, 3, (2, 1, 150)).sort().values
+    mask = (documents[..., None] == documents[..., None, :]).tril()  # (2, 1, 150, 150)
+    given = rows(2, 3, 150, 5)
+
+    def ours(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return causal_attention(q, k, v, 0.3, mask=mask)
+
+    def as_defined(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=0.3)
+
+    for found, expected in zip(results(ours, *given), results(as_defined, *given), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
 def test_values_may_be_of_another_width() -> None:
     q, k, _, _ = rows(2, 3, 70, 4)
     _, _, v, grad = rows(2, 3, 70, 6, seed=1)

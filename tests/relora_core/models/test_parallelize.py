@@ -18,7 +18,7 @@ from relora_core.distributed.world import World
 from relora_core.lowrank.frozen import offload, weight
 from relora_core.lowrank.inject import exact_weight, inject, low_rank_layers
 from relora_core.lowrank.restart import reinitialize
-from relora_core.models.attention import one_sequence_a_row
+from relora_core.models.attention import known_sequences
 from relora_core.models.parallelize import blocks, compiled_parts
 from relora_core.spec import FrozenDtype, LowRank
 from tests.relora_core.conftest import TINY_LLAMA, MakeModel
@@ -182,7 +182,7 @@ def test_compiled_blocks_share_their_graphs(one_rank: World, make_model: MakeMod
         torch.compiler.reset()
         for part in compiled_parts(model):
             part.compile(backend=backend, dynamic=False)
-        with torch.autocast("cpu", torch.bfloat16), one_sequence_a_row():
+        with torch.autocast("cpu", torch.bfloat16), known_sequences():
             model(input_ids=torch.arange(8)[None]).logits.sum().backward()
     # the parts that are gathered by themselves, and what is between them
     assert graphs == {2: 5, 4: 5}
