@@ -42,7 +42,7 @@ test-system: $(VENV)/installed-system $(BIN)/helm build/kubernetes-models dashbo
 	$(PYTEST) -m system
 
 images: $(VENV)/installed-system ## Build both images on stand-ins of their bases, and run a job in them: 10 minutes, as root.
-	WORKER_IMAGE=built $(BIN)/python -m pytest tests/images
+	WORKER_IMAGE=built $(BIN)/python -m pytest tests/images --timeout=3600
 
 soak: $(VENV)/installed-dev ## Run jobs under faults for SOAK_MINUTES (15); nothing may be lost.
 	SOAK_MINUTES=$${SOAK_MINUTES:-15} $(BIN)/python -m pytest tests/faults/test_soak.py --log-cli-level=INFO

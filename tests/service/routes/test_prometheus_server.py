@@ -1,8 +1,9 @@
 """Prometheus itself scrapes the API and evaluates the rules and the query of the manifests."""
 
+import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import httpx
 import pytest
 import yaml
 
+from jobs.backends import Backends
 from jobs.schemas.job import Job
+from tests.fixtures.reports import step_finished
 from tests.fixtures.servers import free_ports
 from tests.fixtures.tiers import program
 
@@ -101,6 +104,26 @@ def test_every_rule_reads_metrics_of_the_service(
         "relora_job_failed_attempts",
     ):
         assert ask(prometheus, metric)
+
+
+def test_every_panel_of_the_dashboard_draws_metrics_of_the_service(
+    prometheus: str,
+    http: httpx.Client,
+    running: Job,
+    report: Callable[..., None],
+    backends: Backends,
+    document: dict[str, Any],
+) -> None:
+    http.post("/v1/jobs", json=document)
+    figures = {"mfu": 0.4, "step_seconds": 2.0, "data_wait_seconds": 0.1, "gpu_utilization": 0.9}
+    report(running, step_finished(10, memory_peak_bytes=1, **figures))
+    backends.stats.add_upload("checkpoint", num_bytes=100, seconds=1.5)
+    http.get(f"/v1/jobs/{running.id}")
+    manifest = yaml.safe_load((COMPONENTS / "monitoring/dashboard.yaml").read_text())
+    dashboard = json.loads(manifest["data"]["relora.json"])
+    panels = {panel["title"]: panel["targets"][0]["expr"] for panel in dashboard["panels"]}
+    assert len(panels) == len(dashboard["panels"])
+    assert [title for title, query in panels.items() if not ask(prometheus, query)] == []
 
 
 def test_promtool_accepts_the_rules(promtool: str, rules: Path) -> None:
