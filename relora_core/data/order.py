@@ -83,13 +83,18 @@ class MixedOrder:
 
     def read(self, places: NDArray[np.int64]) -> Batch:
         sources, numbers = self._order.locate(places)
-        chosen = np.unique(sources)
-        batches = [self._sources[source].read(numbers[sources == source]) for source in chosen]
-        # The row of each place among those of all batches, one after the other.
-        rows = torch.from_numpy(np.argsort(np.argsort(sources, kind="stable"), kind="stable"))
-        inputs = torch.cat([batch.inputs for batch in batches])
-        targets = torch.cat([batch.targets for batch in batches])
-        return Batch(inputs[rows], targets[rows])
+        rows = [np.flatnonzero(sources == source) for source in range(len(self._sources))]
+        parts = [
+            (torch.from_numpy(where), source.read(numbers[where]))
+            for where, source in zip(rows, self._sources, strict=True)
+            if len(where)
+        ]
+        first = parts[0][1]
+        inputs = first.inputs.new_empty(len(places), *first.inputs.shape[1:])
+        targets = first.targets.new_empty(len(places), *first.targets.shape[1:])
+        for where, part in parts:
+            inputs[where], targets[where] = part.inputs, part.targets
+        return Batch(inputs, targets)
 
     def sources(self, places: int) -> list[SourceUse]:
         counts = self._order.counts(places).tolist()
