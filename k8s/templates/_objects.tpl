@@ -86,3 +86,34 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+
+{{/* What a pool of workers changes in the Deployment of workers. */}}
+{{- define "relora.pool" -}}
+metadata:
+  name: relora-worker-{{ .name }}
+spec:
+  replicas: {{ .replicas }}
+  selector:
+    matchLabels:
+      app.kubernetes.io/instance: {{ .name }}
+  template:
+    metadata:
+      labels:
+        app.kubernetes.io/instance: {{ .name }}
+    spec:
+      nodeSelector: {{ toYaml (.nodeSelector | default dict) | nindent 8 }}
+      containers:
+        - name: worker
+          {{- with .class }}
+          env:
+            - name: RELORA_GPU_CLASS
+              value: {{ . | quote }}
+          {{- end }}
+          resources:
+            requests:
+              cpu: {{ .cpu | quote }}
+              memory: {{ .memory | quote }}
+            limits:
+              memory: {{ .memory | quote }}
+              nvidia.com/gpu: {{ .gpus }}
+{{- end -}}

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -14,9 +15,12 @@ from tests.fixtures.manifests import (
     K8S,
     ROOT,
     Manifest,
+    budgets,
     container,
     of_kind,
+    pod,
     render,
+    selects,
     targets,
     template,
     workloads,
@@ -129,6 +133,34 @@ def test_the_chart_names_the_database_and_patches_any_object(helm: str, tmp_path
     assert worker["resources"]["requests"]["cpu"] == "4"
     assert worker["resources"]["requests"]["memory"] == "4Gi"
     assert worker["args"][0] == "celery"
+
+
+def test_each_pool_of_workers_is_a_deployment_of_its_own(helm: str, tmp_path: Path) -> None:
+    h100 = {"name": "h100", "gpus": 8, "class": "h100", "replicas": 2, "cpu": 64, "memory": "512Gi"}
+    small = {"name": "small", "gpus": 1, "replicas": 4, "cpu": "500m", "memory": "32Gi"}
+    h100["nodeSelector"] = {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump({"pools": [h100, small]}))
+    manifests = template(helm, "--values", str(tmp_path / "values.yaml"))
+    found = workloads(manifests)
+    pools = {name: found[f"relora-worker-{name}"] for name in ("h100", "small")}
+    assert "relora-worker" not in found
+    for name, workload in pools.items():
+        kubernetes_validate.validate(workload, "1.30", strict=True)
+        selector = workload["spec"]["selector"]
+        assert [one for one, other in found.items() if selects(selector, other)] == [
+            f"relora-worker-{name}"
+        ]
+        assert selects(budgets(manifests)["relora-worker"]["spec"]["selector"], workload)
+        assert {"name": "shm", "mountPath": "/dev/shm"} in container(workload)["volumeMounts"]  # noqa: S108
+    assert pod(pools["h100"])["nodeSelector"] == h100["nodeSelector"]
+    limits = [container(workload)["resources"]["limits"] for workload in pools.values()]
+    assert [limit["nvidia.com/gpu"] for limit in limits] == [8, 1]
+    classes = [
+        [entry["value"] for entry in container(w)["env"] if entry["name"] == "RELORA_GPU_CLASS"]
+        for w in pools.values()
+    ]
+    assert classes == [["h100"], []]
+    assert [workload["spec"]["replicas"] for workload in pools.values()] == [2, 4]
 
 
 def test_the_chart_has_the_version_of_the_project() -> None:
