@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from itertools import islice
 
 from benchmarks.api.seeds import METRICS_A_STEP
 from jobs.backends import Backends
@@ -37,8 +38,7 @@ class Trainer:
         return self._backends.store.progress(self.job.id).step
 
     def _report(self, lines: int) -> None:
-        reports = [event for event, _ in zip(self._events, range(lines), strict=False)]
-        self._backends.attempts.append(self.job.id, 1, reports)
+        self._backends.attempts.append(self.job.id, 1, list(islice(self._events, lines)))
 
     def _start(self) -> Job:
         job = self._backends.store.create(self._spec)

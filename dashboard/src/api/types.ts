@@ -21,6 +21,7 @@ export type ProjectReport = Schemas["ProjectReport"];
 export type ApiKey = Schemas["ApiKey"];
 export type CreatedKey = Schemas["CreatedKey"];
 export type Webhook = Schemas["Webhook"];
+export type Delivery = Schemas["Delivery"];
 export type Secret = Schemas["Secret"];
 export type Problem = Schemas["Problem"];
 export type Artifact = Schemas["StoredArtifact"];

@@ -26,11 +26,13 @@ interface ListProps<T> {
   remove?: { verb: string; nameOf: (item: T) => string; says: string };
   /** Other buttons of a row. */
   acts?: (item: T) => ComponentChildren;
+  /** What is shown below the list. */
+  below?: ComponentChildren;
   /** The form that adds one; it calls `added`. */
   form?: (added: () => void) => ComponentChildren;
 }
 
-export function List<T>({ title, path, columns, idOf, empty, remove, acts, form }: ListProps<T>) {
+export function List<T>({ title, path, columns, idOf, empty, remove, acts, below, form }: ListProps<T>) {
   const [leaving, setLeaving] = useState<T | null>(null);
   const live = useLive((signal) => allPages<T>(path, signal), { key: path });
   const hasActs = remove !== undefined || acts !== undefined;
@@ -84,6 +86,7 @@ export function List<T>({ title, path, columns, idOf, empty, remove, acts, form 
           </tbody>
         </table>
       )}
+      {below}
       {form?.(live.refresh)}
       {leaving && remove && (
         <Dialog

@@ -6,10 +6,12 @@ import { post } from "../api/client";
 import type { Webhook } from "../api/types";
 import { useNow } from "../live";
 import { age, fullDate } from "../model/format";
+import { Deliveries } from "./project-deliveries";
 import { Add, List } from "./project-list";
 
 export function Webhooks({ mayChange }: { mayChange: boolean }) {
   const now = useNow();
+  const [opened, setOpened] = useState<Webhook | null>(null);
   return (
     <List<Webhook>
       title="Webhooks"
@@ -33,8 +35,21 @@ export function Webhooks({ mayChange }: { mayChange: boolean }) {
             ),
         },
       ]}
+      acts={(webhook) => (
+        <>
+          <button
+            class="button bare"
+            aria-expanded={opened?.id === webhook.id}
+            aria-label={`Deliveries to ${webhook.url}`}
+            onClick={() => setOpened(opened?.id === webhook.id ? null : webhook)}
+          >
+            Deliveries
+          </button>
+          {mayChange && <TestButton webhook={webhook} />}
+        </>
+      )}
+      below={opened && <Deliveries webhook={opened} mayChange={mayChange} />}
       {...(mayChange && {
-        acts: (webhook: Webhook) => <TestButton webhook={webhook} />,
         remove: {
           verb: "Delete",
           nameOf: (webhook: Webhook) => webhook.url,
@@ -65,7 +80,7 @@ function TestButton({ webhook }: { webhook: Webhook }) {
   return (
     <button
       class="button bare"
-      aria-label={`Send a test to ${webhook.url}`}
+      aria-label={`${told} ${webhook.url}`}
       onClick={() =>
         void post(`v1/webhooks/${webhook.id}/test`).then(
           () => setTold("Sent"),

@@ -1,14 +1,16 @@
 /** The project: its quotas and what it used, its keys, webhooks and secrets. */
 
-import { get, session } from "../api/client";
+import { get, post, session } from "../api/client";
 import { allPages } from "../api/job";
 import type { Job, Page, ProjectReport, Session } from "../api/types";
 import { useLive } from "../live";
-import { count, fileSize, fixed, words } from "../model/format";
+import { count, fileSize, fixed } from "../model/format";
 import { share, hasScope } from "../model/project";
 import { Failed, Loading } from "../parts/notice";
 import { href } from "../router";
 import { Keys } from "./project-keys";
+import { Add } from "./project-list";
+import { QuotaTable } from "./project-quotas";
 import { Secrets } from "./project-secrets";
 import { Webhooks } from "./project-webhooks";
 
@@ -32,7 +34,7 @@ export function ProjectView() {
 function Parts({ caller }: { caller: Session }) {
   return (
     <>
-      <Used project={caller.project} />
+      <Used caller={caller} />
       {hasScope(caller, "operator") && <Projects own={caller.project} />}
       {hasScope(caller, "admin") && <Keys caller={caller} />}
       <Webhooks mayChange={hasScope(caller, "write")} />
@@ -41,7 +43,8 @@ function Parts({ caller }: { caller: Session }) {
   );
 }
 
-function Used({ project }: { project: string }) {
+function Used({ caller }: { caller: Session }) {
+  const { project } = caller;
   const live = useLive(
     async (signal) => {
       const [report, jobs] = await Promise.all([
@@ -64,7 +67,7 @@ function Used({ project }: { project: string }) {
   return (
     <>
       <h2 class="section">Quotas</h2>
-      <QuotaTable report={report} />
+      <QuotaTable report={report} mayChange={hasScope(caller, "operator")} refresh={live.refresh} />
       <h2 class="section">GPU hours</h2>
       <p class="note">
         <span class="mono">{fixed(report.gpu_hours, 2)}</span> in all, deleted jobs included.
@@ -99,40 +102,6 @@ function Used({ project }: { project: string }) {
   );
 }
 
-function QuotaTable({ report }: { report: ProjectReport }) {
-  const names = Object.keys(report.usage) as (keyof ProjectReport["usage"])[];
-  return (
-    <table>
-      <thead>
-        <tr>
-          <th>Quota</th>
-          <th class="w-progress" />
-          <th class="w-eta number">Used</th>
-          <th class="w-eta number">Limit</th>
-        </tr>
-      </thead>
-      <tbody>
-        {names.map((name) => {
-          const limit = report.quotas[name] ?? null;
-          const shown = (value: number) => (name === "storage_bytes" ? fileSize(value) : count(value));
-          return (
-            <tr key={name}>
-              <td>{words(name.replace("_bytes", "").replace("gpus", "GPUs"))}</td>
-              <td>
-                {limit !== null && (
-                  <meter min={0} max={Math.max(limit, 1)} value={report.usage[name]} aria-label={words(name)} />
-                )}
-              </td>
-              <td class="number">{shown(report.usage[name])}</td>
-              <td class="number">{limit === null ? <span class="small">none</span> : shown(limit)}</td>
-            </tr>
-          );
-        })}
-      </tbody>
-    </table>
-  );
-}
-
 function Projects({ own }: { own: string }) {
   const live = useLive(
     async (signal) => {
@@ -145,34 +114,49 @@ function Projects({ own }: { own: string }) {
     { key: own },
   );
   if (live.error) return <Failed what="The projects" error={live.error} retry={live.refresh} />;
-  if (!live.value?.length) return null;
+  if (!live.value) return null;
   return (
-    <>
+    <section aria-label="Other projects">
       <h2 class="section">Other projects</h2>
-      <table>
-        <thead>
-          <tr>
-            <th>Project</th>
-            <th class="w-eta number">Queued</th>
-            <th class="w-eta number">Running</th>
-            <th class="w-eta number">GPUs</th>
-            <th class="w-eta number">Storage</th>
-            <th class="w-eta number">GPU hours</th>
+      {live.value.length > 0 && <ProjectTable projects={live.value} />}
+      <Add
+        verb="Make a project"
+        add={async (form) => {
+          await post("v1/projects", { name: form.get("name") });
+          live.refresh();
+        }}
+      >
+        <input name="name" placeholder="Lowercase letters, digits, hyphens" aria-label="Name of the project" required />
+      </Add>
+    </section>
+  );
+}
+
+function ProjectTable({ projects }: { projects: ProjectReport[] }) {
+  return (
+    <table>
+      <thead>
+        <tr>
+          <th>Project</th>
+          <th class="w-eta number">Queued</th>
+          <th class="w-eta number">Running</th>
+          <th class="w-eta number">GPUs</th>
+          <th class="w-eta number">Storage</th>
+          <th class="w-eta number">GPU hours</th>
+        </tr>
+      </thead>
+      <tbody>
+        {projects.map(({ name, usage, gpu_hours }) => (
+          <tr key={name}>
+            <td class="cut">{name}</td>
+            <td class="number">{count(usage.queued_jobs)}</td>
+            <td class="number">{count(usage.running_jobs)}</td>
+            <td class="number">{count(usage.gpus)}</td>
+            <td class="number">{fileSize(usage.storage_bytes)}</td>
+            <td class="number">{fixed(gpu_hours, 2)}</td>
           </tr>
-        </thead>
-        <tbody>
-          {live.value.map(({ name, usage, gpu_hours }) => (
-            <tr key={name}>
-              <td class="cut">{name}</td>
-              <td class="number">{count(usage.queued_jobs)}</td>
-              <td class="number">{count(usage.running_jobs)}</td>
-              <td class="number">{count(usage.gpus)}</td>
-              <td class="number">{fileSize(usage.storage_bytes)}</td>
-              <td class="number">{fixed(gpu_hours, 2)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </>
+        ))}
+      </tbody>
+    </table>
   );
 }

@@ -102,6 +102,43 @@ def test_a_secret_is_stored_and_signs_a_webhook(
         webhooks.get_by_text(receiver.url).wait_for()
         webhooks.get_by_text("Test", exact=True).click()
         webhooks.get_by_text("Sent", exact=True).wait_for()
+        webhooks.get_by_text("Deliveries", exact=True).click()
+        row = page.locator("table.dense tbody tr")
+        row.get_by_text("Delivered").wait_for()
+        row.get_by_text("Send again").click()
+        row.locator("td:nth-child(4):text-is('2')").wait_for()
+        row.get_by_text("Delivered").wait_for()
+        assert len(receiver.requests) == 2
+        look(page, "project-webhooks")
+
+
+def test_an_operator_changes_quotas_and_makes_a_project(
+    pages: Pages, backends: Backends, url: str
+) -> None:
+    with pages.open("/project") as page:
+        sign_in(page, make_key(backends, Scope.OPERATOR).key)
+        page.select_option("select[name=quota]", "storage_bytes")
+        page.fill("input[name=limit]", "2.5")
+        page.get_by_role("button", name="Change the quota").click()
+        page.locator("tr", has_text="Storage").first.get_by_text("2.50 GB").wait_for()
+        others = page.get_by_role("region", name="Other projects")
+        others.locator("input[name=name]").fill("Speech Team")
+        others.get_by_text("Make a project", exact=True).click()
+        others.locator("[role=alert]:not(:empty)").wait_for()
+        others.locator("input[name=name]").fill("speech-team")
+        others.get_by_text("Make a project", exact=True).click()
+        others.get_by_role("cell", name="speech-team").wait_for()
+        look(page, "project-operator")
+    report = httpx.get(f"{url}/v1/projects/default", headers=bearing(make_key(backends)))
+    assert report.json()["quotas"]["storage_bytes"] == 2_500_000_000
+
+
+def test_no_one_else_is_offered_that(pages: Pages, backends: Backends) -> None:
+    with pages.open("/project") as page:
+        sign_in(page, make_key(backends, Scope.ADMIN).key)
+        page.wait_for_selector("h2:has-text('API keys')")
+        wait_for_count(page, "select[name=quota]", 0)
+        wait_for_count(page, "h2:has-text('Other projects')", 0)
 
 
 def test_a_key_that_only_reads_changes_nothing(pages: Pages, backends: Backends, url: str) -> None:
