@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 
 import type { Estimated } from "../src/api/specs";
 import type { Job } from "../src/api/types";
-import { axesOfAll, colorsOf, flopsAt, namesOf, spread } from "../src/model/compared";
+import { axesOfAll, colorsOf, type Compared, equalScores, flopsAt, gapTo, namesOf, spread } from "../src/model/compared";
 
 const estimate = {
   run: {
@@ -44,4 +44,19 @@ test("jobs of one name are told apart by their method, or by the end of their id
   const jobs = [named("job_aaaa", "full"), named("job_bbbb", "lora"), named("job_cccc", "lora")];
   expect(namesOf(jobs)).toEqual(["full · seed=1", "bbbb · lora · seed=1", "cccc · lora · seed=1"]);
   expect(namesOf([{ ...job("full"), id: "job_dddd", name: "alone" }])).toEqual(["alone"]);
+});
+
+test("scores are read off as far as all jobs have come, between two measures", () => {
+  const of = (steps: number[], values: number[]) => {
+    const name = "validation_loss";
+    const curve = { name, description: "", num_points: steps.length, steps, values };
+    return { job: {}, metrics: { curves: [curve], markers: [] }, estimate: null } as unknown as Compared;
+  };
+  const [score] = equalScores([of([100, 200], [4, 3]), of([50, 150, 250], [5, 4, 2])]);
+  expect(score).toEqual({ axis: "step", at: 200, losses: [3, 3], goesOn: [false, true] });
+});
+
+test("a gap is told where both curves are", () => {
+  const base = { xs: [0, 10], values: [4, 2] };
+  expect(gapTo(base, { xs: [5, 10, 15], values: [3.5, 2, 1] })).toEqual([0.5, 0, null]);
 });

@@ -2,7 +2,7 @@
 
 import type { Job, Metrics } from "../api/types";
 import type { Estimated } from "../api/specs";
-import { AXES, type Axis, axesOf, interpolated, type Place, placeOn } from "./curves";
+import { AXES, type Axis, axesOf, curveOf, firstAbove, interpolated, type Place, placeOn } from "./curves";
 import { methodOf } from "./job";
 
 export interface Compared {
@@ -21,6 +21,55 @@ export function axesOfAll(compared: Compared[]): CompareAxis[] {
 
 export function placeOf(axis: CompareAxis, { metrics, estimate }: Compared): Place {
   return axis === "flops" ? flopsAt(estimate) : placeOn(axis, metrics);
+}
+
+export interface Score {
+  axis: CompareAxis;
+  /** As far as all jobs have come. */
+  at: number;
+  /** The validation loss there, between the two measures around it; null: measured too late. */
+  losses: (number | null)[];
+  /** Whether a job has gone on since. */
+  goesOn: boolean[];
+}
+
+/** The scores of the jobs where all have seen as many steps, tokens, seconds or FLOPs. */
+export function equalScores(compared: Compared[]): Score[] {
+  const curves = compared.map(({ metrics }) => curveOf(metrics, "validation_loss"));
+  if (curves.some((curve) => !curve?.steps.length)) return [];
+  return axesOfAll(compared).map((axis) => {
+    const places = compared.map((one, index) => curves[index]?.steps.map(placeOf(axis, one)) ?? []);
+    const ends = places.map((xs) => xs.at(-1) ?? 0);
+    const at = Math.min(...ends);
+    return {
+      axis,
+      at,
+      losses: places.map((xs, index) => valueAt(xs, curves[index]?.values ?? [], at)),
+      goesOn: ends.map((end) => end > at),
+    };
+  });
+}
+
+/** What a curve is above another at its own places; null where only one of both is. */
+export function gapTo(
+  base: { xs: number[]; values: readonly (number | null)[] },
+  one: { xs: number[]; values: readonly (number | null)[] },
+): (number | null)[] {
+  return one.xs.map((x, index) => {
+    const value = one.values[index] ?? null;
+    const other = valueAt(base.xs, base.values, x);
+    return value === null || other === null ? null : value - other;
+  });
+}
+
+/** The value between the two points around a place; null outside of the curve or in a gap. */
+function valueAt(xs: number[], values: readonly (number | null)[], x: number): number | null {
+  const after = firstAbove(xs, x);
+  const [x0, y0] = [xs[after - 1], values[after - 1] ?? null];
+  if (x0 === undefined || y0 === null) return null;
+  if (x0 === x) return y0;
+  const [x1, y1] = [xs[after], values[after] ?? null];
+  return x1 === undefined || y1 === null ? null : y0 + ((x - x0) / (x1 - x0)) * (y1 - y0);
 }
 
 /** The FLOPs that a run has executed at a step, as they are estimated for each phase. */

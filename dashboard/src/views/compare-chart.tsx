@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 
-import { Plot } from "../charts/plot";
+import { type Line, Plot } from "../charts/plot";
 import { aligned } from "../charts/tracks";
 import { firstAbove, curveOf, type Range, seenRange } from "../model/curves";
 import {
@@ -11,6 +11,7 @@ import {
   type CompareAxis,
   type Compared,
   DASHES,
+  gapTo,
   namesOf,
   placeOf,
   spread,
@@ -33,6 +34,7 @@ const FORMATS: Record<CompareAxis, (value: number) => string> = {
   flops: (value) => exponent(value, 1),
 };
 const HEIGHT = 340;
+const GAP_HEIGHT = 120;
 const TOP = 10; // above the plot, in the same picture
 const NAME_HEIGHT = 16;
 const SETTLED = 0.07;
@@ -52,16 +54,19 @@ export function CompareChart({ compared }: { compared: Compared[] }) {
   const last = Math.max(1, ...drawn.map(({ xs }) => xs.at(-1) ?? 0));
   const seen = range ?? ([0, last] as const);
   const settled: Range = range ?? [last * SETTLED, last];
-  const ranges = drawn
-    .map(({ xs, values }) => seenRange(xs, values, settled))
-    .filter((one) => one !== null);
-  const yRange: Range = ranges.length
-    ? [Math.min(...ranges.map(([low]) => low)), Math.max(...ranges.map(([, high]) => high))]
-    : [0, 1];
+  const yRange = rangeOfAll(drawn, settled);
   const { xs, values } = aligned(
     drawn.map((one) => ({ steps: one.xs, values: one.values })),
     (place) => place,
   );
+  const names = namesOf(compared.map(({ job }) => job));
+  const base = compared.findIndex(({ job }) => job.id === route.value.query.get("gap"));
+  const above = drawn.map((one) => ({ xs: one.xs, values: gapTo(drawn[base] ?? one, one) }));
+  const gaps = aligned(
+    above.map((one) => ({ steps: one.xs, values: one.values })),
+    (place) => place,
+  );
+  const gapRange = rangeOfAll(above, settled);
   return (
     <>
       <div class="toolbar">
@@ -84,6 +89,22 @@ export function CompareChart({ compared }: { compared: Compared[] }) {
           {axis === "flops" && "; the FLOPs are estimated"}
         </span>
         <span class="space" />
+        {compared.length > 1 && (
+          <label class="toggle">
+            Gap to
+            <select
+              value={compared[base]?.job.id ?? ""}
+              onChange={(event) => setQuery({ gap: event.currentTarget.value })}
+            >
+              <option value="">none</option>
+              {compared.map(({ job }, index) => (
+                <option key={job.id} value={job.id}>
+                  {names[index]}
+                </option>
+              ))}
+            </select>
+          </label>
+        )}
         <button class="button" disabled={!range} onClick={() => setRange(null)}>
           Whole run
         </button>
@@ -92,11 +113,7 @@ export function CompareChart({ compared }: { compared: Compared[] }) {
         <div class="compared" key={`${theme.value} ${compared.length}`}>
           <Plot
             xs={xs}
-            lines={values.map((line, index) => ({
-              color: colors[index] ?? "ctl",
-              values: line,
-              ...(DASHES[colors[index] ?? ""] && { dash: DASHES[colors[index] ?? ""] as number[] }),
-            }))}
+            lines={lined(values, colors)}
             name={`Training loss of ${compared.length} jobs by ${axis === "flops" ? "FLOPs" : axis}`}
             height={HEIGHT}
             marks={[]}
@@ -109,10 +126,43 @@ export function CompareChart({ compared }: { compared: Compared[] }) {
             onRange={setRange}
           />
           <Names compared={compared} colors={colors} drawn={drawn} seen={seen} yRange={yRange} />
+          {base >= 0 && (
+            <Plot
+              xs={gaps.xs}
+              lines={lined(gaps.values, colors)}
+              name={`What the losses are above that of ${names[base]}`}
+              height={GAP_HEIGHT}
+              marks={[]}
+              bands={[]}
+              range={seen}
+              yRange={gapRange}
+              formatY={(value) => fixed(value, 2)}
+              formatX={FORMATS[axis]}
+              onCursor={() => {}}
+              onRange={setRange}
+            />
+          )}
         </div>
       )}
     </>
   );
+}
+
+function lined(values: Line["values"][], colors: string[]): Line[] {
+  return values.map((line, index) => {
+    const color = colors[index] ?? "ctl";
+    const dash = DASHES[color];
+    return { color, values: line, ...(dash && { dash }) };
+  });
+}
+
+function rangeOfAll(drawn: Drawn[], settled: Range): Range {
+  const ranges = drawn
+    .map(({ xs, values }) => seenRange(xs, values, settled))
+    .filter((one) => one !== null);
+  return ranges.length
+    ? [Math.min(...ranges.map(([low]) => low)), Math.max(...ranges.map(([, high]) => high))]
+    : [0, 1];
 }
 
 function lossOn(axis: CompareAxis, one: Compared): Drawn {

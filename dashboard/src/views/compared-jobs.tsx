@@ -11,11 +11,12 @@ import type { Document } from "../model/schema";
 import { written } from "../model/yaml";
 import { Failed, Loading } from "../parts/notice";
 import { CompareChart } from "./compare-chart";
+import { EqualScores } from "./compare-scores";
 import { Differences, Results } from "./compare-tables";
 
 const ASK_MILLISECONDS = 2000;
 const POINTS = 1000;
-const CURVES = ["loss", "tokens_seen", "time"];
+const CURVES = ["loss", "validation_loss", "tokens_seen", "time"];
 
 /** The chart and the tables of some jobs, live. */
 export function ComparedJobs({ ids }: { ids: string[] }) {
@@ -44,6 +45,7 @@ export function ComparedJobs({ ids }: { ids: string[] }) {
       <>
         <CompareChart compared={live.value} />
         <Results compared={live.value} />
+        <EqualScores compared={live.value} />
         <Differences jobs={live.value.map(({ job }) => job)} />
       </>
     );

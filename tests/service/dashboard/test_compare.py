@@ -24,11 +24,16 @@ def test_jobs_that_are_chosen_share_a_chart_and_a_table(
         page.keyboard.press("c")
         page.wait_for_selector("[aria-label='Training loss of 3 jobs by step']")
         wait_for_count(page, ".compared canvas", 1)
-        results, differing = (table.inner_text() for table in page.locator("table").all())
+        results, scores, differing = (table.inner_text() for table in page.locator("table").all())
+        assert "Tokens" in scores
+        assert "*" in scores  # the longer run is read off before its end
         assert "best" in results
         assert "method.rank" in differing
         assert "method.reset_every" in differing
         assert "training.steps" not in differing
+        page.get_by_label("Gap to").select_option("tiny-full")
+        page.wait_for_selector("[aria-label='What the losses are above that of tiny-full']")
+        wait_for_count(page, ".compared canvas", 2)
         look(page, "compare")
         page.get_by_role("button", name="Tokens").click()
         page.reload()
