@@ -81,6 +81,11 @@ class Settings(BaseSettings):
         description="Whether a worker ends after its first job, or when it got none in "
         "five minutes.",
     )
+    log_format: Literal["text", "json"] = Field(
+        default="text",
+        description="How the processes log: lines of text, or a JSON object in each line, with "
+        "`job_id` and `attempt` while a worker runs a job.",
+    )
     processes_without_gpus: bool = Field(
         default=False,
         description="Whether a worker without a GPU starts as many training processes as "

@@ -2,7 +2,6 @@
 
 import argparse
 import gc
-import logging
 import resource
 import socket
 from contextlib import closing
@@ -11,6 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from jobs.backends import open_backends
+from jobs.logs import log_to_stderr
 from jobs.settings import Settings
 from service.app import close_streams, create_app
 from service.auth.key_policy import NoKeys, key_policy
@@ -56,6 +56,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
             limit_concurrency=most_connections(files),
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=GRACE_SECONDS,
+            log_config=uvicorn.config.LOGGING_CONFIG if settings.log_format == "text" else None,
         )
         Server(config, app).run(sockets=[listener])
 
@@ -94,13 +95,14 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--fd", type=int, help="a listening socket that the parent opened")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    settings = Settings()
+    log_to_stderr(settings)
     opened = arguments.fd is not None
     listener = (
         socket.socket(fileno=arguments.fd) if opened else listen(arguments.host, arguments.port)
     )
     try:
-        serve(Settings(), listener)
+        serve(settings, listener)
     except NoKeys as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
 

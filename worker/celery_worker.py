@@ -7,11 +7,12 @@ import os
 import signal
 import threading
 
-from celery.signals import worker_init, worker_shutdown, worker_shutting_down
+from celery.signals import setup_logging, worker_init, worker_shutdown, worker_shutting_down
 
 from jobs.backends import Backends, open_backends
 from jobs.broker.celery_queue import TRAIN, celery_app, queues_of
 from jobs.liveness import show_life
+from jobs.logs import log_to_stderr, working_for
 from jobs.schemas.workers import Registration
 from jobs.settings import Settings
 from worker.attempt import clock
@@ -39,6 +40,8 @@ class CeleryWorker:
         self.app = celery_app(settings.broker_url)
         self.app.conf.update(worker_pool="threads", worker_concurrency=1)
         self.app.task(self._train, name=TRAIN)
+        if settings.log_format == "json":  # in place of Celery's own lines
+            setup_logging.connect(self._log, weak=False)
         worker_init.connect(self._start, weak=False)
         worker_shutting_down.connect(self._leave, weak=False)
         worker_shutdown.connect(self._left, weak=False)
@@ -69,6 +72,9 @@ class CeleryWorker:
         timer = threading.Timer(IDLE_SECONDS, _shut_down)
         timer.daemon = True
         return timer
+
+    def _log(self, **_: object) -> None:
+        log_to_stderr(self._settings)
 
     def _start(self, **_: object) -> None:
         """Open what the worker needs. Raise `SystemExit` if that fails.
@@ -118,17 +124,18 @@ class CeleryWorker:
         if job is None:
             logger.info("message of job %s: nothing to do, no job can run now", job_id)
             return
-        logger.info("job %s: attempt %d begins", job.id, job.attempt)
         self._idle.cancel()
         try:
-            run(
-                job,
-                self._backends,
-                launcher=self._launcher,
-                claimed_at=claimed_at,
-                shutting_down=self._shutting_down.is_set,
-                health=self._health,
-            )
+            with working_for(job_id=job.id, attempt=job.attempt):
+                logger.info("job %s: attempt %d begins", job.id, job.attempt)
+                run(
+                    job,
+                    self._backends,
+                    launcher=self._launcher,
+                    claimed_at=claimed_at,
+                    shutting_down=self._shutting_down.is_set,
+                    health=self._health,
+                )
         finally:
             if self._settings.one_job:
                 _shut_down()

@@ -24,6 +24,7 @@ from jobs.errors import JobsError
 from jobs.garbage.local_disk import GENERATION
 from jobs.generations import Claim
 from jobs.liveness import show_life
+from jobs.logs import log_to_stderr
 from jobs.outages import DATABASE_OUTAGES, FailureLog
 from jobs.schemas.generations import GeneratedText
 from jobs.schemas.status import JobError
@@ -188,12 +189,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m worker.generator", description=__doc__)
     parser.add_argument("--device", default="cpu", help="of torch, such as cuda (default: cpu)")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    settings = Settings()
+    log_to_stderr(settings)
     forbid_inspection()
     shutting_down = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: shutting_down.set())
-    generator = Generator(open_backends(Settings()), shutting_down.is_set, device=arguments.device)
+    generator = Generator(open_backends(settings), shutting_down.is_set, device=arguments.device)
     logger.info("generating on %s", arguments.device)
     with closing(generator):
         serve(generator.work, shutting_down)

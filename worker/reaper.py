@@ -18,6 +18,7 @@ from jobs.garbage.deleted_jobs import delete_due_files
 from jobs.garbage.local_disk import collect_leftovers
 from jobs.garbage.storage import collect_garbage
 from jobs.liveness import show_life
+from jobs.logs import log_to_stderr
 from jobs.outages import FailureLog
 from jobs.settings import Settings
 
@@ -69,10 +70,11 @@ def repeat(task: str, work: Callable[[], None], pause: float) -> None:
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    settings = Settings()
+    log_to_stderr(settings)
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)
-    backends = open_backends(Settings())
+    backends = open_backends(settings)
     logger.info("returning lost jobs every %g s", EVERY_SECONDS)
     for task, work, pause in (  # in threads: a slow storage must not delay lost jobs
         ("delete the files of deleted jobs and datasets", delete_stored_files, DELETE_SECONDS),

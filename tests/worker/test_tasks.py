@@ -1,5 +1,6 @@
 """A Celery worker as a separate process on a real Valkey: how it shuts down and how it dies."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -65,6 +66,25 @@ def starts(backends: Backends, job_id: str) -> list[tuple[int | None, int | None
     return [
         (event.attempt, event.resumed_from) for event in events if isinstance(event, JobStarted)
     ]
+
+
+def test_a_worker_logs_its_job_and_attempt_in_each_line_of_json(
+    backends: Backends,
+    make_spec: MakeSpec,
+    start_worker: StartWorker,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SCRIPTED_STEP_SECONDS", FAST)
+    job_id = backends.store.create(make_spec(steps=STEPS)).id
+    dispatch(backends.outbox, backends.queue)
+    worker = start_worker(app=SCRIPTED, log_format="json")
+    wait_until(lambda: status(backends, job_id) is JobStatus.SUCCEEDED)
+    assert worker.terminate() == 0
+    lines = [json.loads(line) for line in worker.log.splitlines() if line.startswith("{")]
+    (begun,) = [line for line in lines if line["message"].endswith("attempt 1 begins")]
+    assert (begun["job_id"], begun["attempt"]) == (job_id, 1)
+    assert "job_id" not in lines[0]  # from before the job
+    assert " INFO" not in worker.log
 
 
 def test_a_worker_that_is_told_to_leave_hands_its_job_to_the_next(
