@@ -9,6 +9,7 @@ import { useLive } from "../live";
 import { clock, count, fixed, fullDate, perplexity } from "../model/format";
 import { isFinal, perplexityAt } from "../model/job";
 import { Copy } from "../parts/copy";
+import { Icon } from "../parts/icon";
 import { Failed, Loading } from "../parts/notice";
 import { route, setQuery } from "../router";
 
@@ -71,25 +72,31 @@ function Studio({ job, saved, earlier, refresh }: StudioProps) {
   const [settings, setSettings] = useState(USUAL);
   const [shown, setShown] = useState<Generation | null>(null);
   const [refusal, setRefusal] = useState("");
+  const [isStopped, setStopped] = useState(false);
   const step = Number(query.get("step") ?? saved[0]?.step);
   const stop = useRef(new AbortController());
   useEffect(() => () => stop.current.abort(), []);
-  const writes = shown !== null && shown.finished_at === null;
+  const writes = shown !== null && shown.finished_at === null && !isStopped;
 
-  async function generate(): Promise<void> {
+  /** Show a text, and follow it as far as it still comes. */
+  async function show(ask: () => Promise<Generation>): Promise<void> {
     stop.current.abort();
     stop.current = new AbortController();
     const { signal } = stop.current;
     setRefusal("");
+    setStopped(false);
     try {
-      const asked = await startText(job.id, { prompt, ...settings, step });
+      const asked = await ask();
       setShown(asked);
+      if (asked.finished_at !== null) return;
       await followText(asked, setShown, signal);
       refresh();
     } catch (error) {
       if (!signal.aborted) setRefusal((error as Error).message);
     }
   }
+
+  const generate = () => show(() => startText(job.id, { prompt, ...settings, step }));
 
   return (
     <div class="studio">
@@ -128,16 +135,31 @@ function Studio({ job, saved, earlier, refresh }: StudioProps) {
             </label>
           ))}
         </div>
-        <button class="button primary large" disabled={writes}>
-          Generate <kbd>Ctrl ↵</kbd>
-        </button>
+        <div class="acts">
+          <button class="button primary large" disabled={writes}>
+            Generate <kbd>Ctrl ↵</kbd>
+          </button>
+          {writes && (
+            <button
+              class="button large"
+              type="button"
+              onClick={() => {
+                stop.current.abort();
+                setStopped(true);
+              }}
+            >
+              <Icon name="stop" />
+              Stop
+            </button>
+          )}
+        </div>
         <p class="refusal" role="alert">
           {refusal}
         </p>
       </form>
       <div>
-        {shown ? <Text generation={shown} /> : <p class="note">The text appears here as it comes.</p>}
-        <Earlier texts={earlier.filter(({ id }) => id !== shown?.id)} onShow={setShown} />
+        {shown ? <Text generation={shown} isStopped={isStopped} /> : <p class="note">The text appears here as it comes.</p>}
+        <Earlier texts={earlier.filter(({ id }) => id !== shown?.id || isStopped)} onShow={(text) => void show(async () => text)} />
       </div>
     </div>
   );
@@ -166,7 +188,7 @@ function Checkpoints({ saved, step }: { saved: Checkpoint[]; step: number }) {
   );
 }
 
-function Text({ generation }: { generation: Generation }) {
+function Text({ generation, isStopped }: { generation: Generation; isStopped: boolean }) {
   const { request, text, error, result, step } = generation;
   const seconds = generation.finished_at
     ? (Date.parse(generation.finished_at) - Date.parse(generation.created_at)) / 1000
@@ -184,9 +206,11 @@ function Text({ generation }: { generation: Generation }) {
               }`
             : error
               ? "failed"
-              : text
-                ? "writes"
-                : "waits for the generator and its model"}
+              : isStopped
+                ? "no longer followed; the generator ends it, then it is below"
+                : text
+                  ? "writes"
+                  : "waits for the generator and its model"}
         </span>
         <span class="space" />
         <Copy text={() => request.prompt + text} label="Copy the text" />
@@ -196,10 +220,10 @@ function Text({ generation }: { generation: Generation }) {
           {error.code}: {error.message}
         </p>
       ) : (
-        <p class="text" aria-live="polite" aria-busy={!result}>
+        <p class="text" aria-live="polite" aria-busy={!result && !isStopped}>
           <span class="prompt">{request.prompt}</span>
           {text}
-          {!result && <i class="caret" />}
+          {!result && !isStopped && <i class="caret" />}
         </p>
       )}
     </section>

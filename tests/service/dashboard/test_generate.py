@@ -46,3 +46,26 @@ def test_a_text_appears_as_it_comes(
         backends.generations.fail(claim(backends), reason)
         page.wait_for_selector("text=generation_too_slow: Ask for fewer tokens.")
         page.wait_for_selector("td >> text=was the word")
+
+
+def test_a_text_that_is_no_longer_followed_is_among_the_earlier_ones_when_it_is_done(
+    pages: Pages, backends: Backends, running: Job, add_file: AddFile
+) -> None:
+    add_file("final/config.json", b"{}")
+    with pages.open(f"/jobs/{running.id}?tab=generate") as page:
+        generate = page.get_by_role("button", name="Generate")
+        generate.click()
+        claimed = claim(backends)
+        backends.generations.tell(claimed, " was the")
+        page.wait_for_selector(".text:has-text(' was the')")
+        assert generate.is_disabled()
+        page.get_by_role("button", name="Stop").click()
+        page.wait_for_selector("text=no longer followed")
+        assert " was the" in page.inner_text(".text")
+        assert generate.is_enabled()
+        text = GeneratedText(
+            text=" was the word", prompt_tokens=3, new_tokens=3, finish_reason="end_of_text"
+        )
+        backends.generations.succeed(claimed, text)
+        page.click("td >> text=was the word")
+        page.wait_for_selector("text=3 tokens in")
