@@ -159,7 +159,10 @@ function Studio({ job, saved, earlier, refresh }: StudioProps) {
       </form>
       <div>
         {shown ? <Text generation={shown} isStopped={isStopped} /> : <p class="note">The text appears here as it comes.</p>}
-        <Earlier texts={earlier.filter(({ id }) => id !== shown?.id || isStopped)} onShow={(text) => void show(async () => text)} />
+        <Earlier
+          texts={earlier.filter(({ id }) => id !== shown?.id || isStopped)}
+          onShow={(text) => void show(async () => text)}
+        />
       </div>
     </div>
   );
