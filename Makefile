@@ -41,7 +41,7 @@ test-all: lint dashboard ## Check the code and run all tests that need neither r
 test-system: $(VENV)/installed-system $(BIN)/helm build/kubernetes-models dashboard ## Run the tests that need root or Debian's packages; elsewhere they are skipped.
 	$(PYTEST) -m system
 
-images: $(VENV)/installed-system ## Build both images on stand-ins of their bases, and run a job in them: 10 minutes, as root.
+images: $(VENV)/installed-system ## Build both images on stand-ins of their bases, and run a job in them: 15 minutes, as root.
 	WORKER_IMAGE=built $(BIN)/python -m pytest tests/images --timeout=3600
 
 soak: $(VENV)/installed-dev ## Run jobs under faults for SOAK_MINUTES (15); nothing may be lost.
