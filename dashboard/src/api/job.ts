@@ -69,6 +69,7 @@ const TOLD = [
   "train.checkpoint_deleted",
   "train.data",
   "train.eval",
+  "train.eval_set",
   "train.export",
   "train.failed",
   "train.finished",

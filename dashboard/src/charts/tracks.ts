@@ -54,7 +54,16 @@ const SETTLED = 0.07; // the share of the first reports that the range of an axi
 
 export function tracksOf(metrics: Metrics, place: Place, shown: Shown, range: Range): Track[] {
   const make = { metrics, place, shown, range };
-  const made = [lossTrack, rateTrack, normTrack, paceTrack, useTrack, memoryTrack];
+  const made = [
+    lossTrack,
+    setsTrack,
+    rateTrack,
+    sourcesTrack,
+    normTrack,
+    paceTrack,
+    useTrack,
+    memoryTrack,
+  ];
   return made.map((one) => one(make)).filter((track) => track !== null);
 }
 
@@ -137,6 +146,47 @@ function lossTrack(make: Make): Track | null {
     made.drawing.points = points;
   }
   return made;
+}
+
+const COLORS = ["s1", "s2", "s3", "s4", "s5", "s6"];
+
+/** The curves of one metric for each part of the data that has a name: validation_loss/web. */
+function partsOf(make: Make, metric: string, format: Reading["format"]): Part[] {
+  const of = `${metric}/`;
+  const found = make.metrics.curves.filter(({ name }) => name.startsWith(of));
+  return found.map((series, index) => {
+    const color = COLORS[index % COLORS.length] ?? "s1";
+    const name = series.name.slice(of.length);
+    const isRepeated = index >= COLORS.length;
+    const line = { color, width: 1.25, ...(isRepeated && { dash: [6, 3] }) };
+    return { name, series, format, key: isRepeated ? "dashed" : "line", line };
+  });
+}
+
+/** The loss on each validation set, and on the held-out part of each source of a mixture. */
+function setsTrack(make: Make): Track | null {
+  const parts = partsOf(make, "validation_loss", (value) => fixed(value, 3));
+  if (parts.length === 0) return null;
+  const ranges = parts.flatMap(({ series }) => {
+    const found = rangeOf(series, make, 0.12);
+    return found ? [found] : [];
+  });
+  const low = Math.min(...ranges.map(([least]) => least));
+  const high = Math.max(...ranges.map(([, most]) => most));
+  return track({ name: "Validation sets", unit: "nats", height: 132 }, make.place, parts, {
+    yRange: ranges.length > 0 ? [low, high] : [0, 1],
+    formatY: (value) => fixed(value, high - low < 0.5 ? 2 : 1),
+  });
+}
+
+/** How often each source of a mixture was read. */
+function sourcesTrack(make: Make): Track | null {
+  const parts = partsOf(make, "epochs", (value) => fixed(value, 2));
+  if (parts.length === 0) return null;
+  return track({ name: "Sources read", unit: "epochs", height: 80 }, make.place, parts, {
+    yRange: [0, top(parts, make)],
+    formatY: (value) => fixed(value, 1),
+  });
 }
 
 function rateTrack(make: Make): Track | null {

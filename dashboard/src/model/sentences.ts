@@ -23,6 +23,8 @@ export function sentence(event: JobEvent): string {
       return `${words(event.phase)}: ${count(event.trainable_parameters)} parameters are trained`;
     case "train.eval":
       return `Validation loss ${fixed(event.loss, 3)}, perplexity ${perplexity(event.perplexity)}`;
+    case "train.eval_set":
+      return `Validation loss ${fixed(event.loss, 3)} on ${event.set}`;
     case "train.checkpoint":
       return `Checkpoint ${event.path}, ${fileSize(event.bytes)}`;
     case "train.export":
@@ -32,7 +34,9 @@ export function sentence(event: JobEvent): string {
     case "train.started":
       return `${count(event.parameters)} parameters on ${event.world_size} × ${event.device}, from step ${count(event.step)}`;
     case "train.finished":
-      return `${count(event.step)} steps, ${count(event.restarts)} restarts, peak ${memory(event.peak_memory_bytes)}`;
+      return `${count(event.step)} steps, ${count(event.restarts)} restarts, peak ${memory(event.peak_memory_bytes)}${
+        event.stop_reason ? `; ended early: ${event.stop_reason}` : ""
+      }`;
     case "train.warning":
     case "job.warning":
       return event.message;
