@@ -39,7 +39,8 @@ test-all: lint dashboard ## Check the code and run all tests that need neither r
 	$(PYTEST) -m "not system" --durations=15
 
 test-system: $(VENV)/installed-system $(BIN)/helm build/kubernetes-models dashboard ## Run the tests that need root or Debian's packages; elsewhere they are skipped.
-	$(PYTEST) -m system
+	$(PYTEST) -m system --ignore=tests/benchmarks/dashboard
+	$(PYTEST) -m system --numprocesses 0 tests/benchmarks/dashboard # figures of a machine with no other test
 
 images: $(VENV)/installed-system ## Build both images on stand-ins of their bases, and run a job in them: 15 minutes, as root.
 	WORKER_IMAGE=built $(BIN)/python -m pytest tests/images --timeout=3600

@@ -60,7 +60,13 @@ def report_part(
         )
 
 
-def check_size(name: str, number: int, *, needed: int, contents: str, advice: str) -> None:
+def check_size(
+    prepared: DataPrepared, number: int, *, needed: int, contents: str, advice: str
+) -> None:
     """Raise `DataError` if the data has fewer sequences or images than a run needs."""
     if number < needed:
-        raise DataError(f"the {name} is too small: {contents}, and {needed:,} are needed; {advice}")
+        of_source = f"of {prepared.source}, " if prepared.source else ""
+        raise DataError(
+            f"the {prepared.split} data is too small: {of_source}{contents}, and {needed:,} are "
+            f"needed; {advice}"
+        )

@@ -16,7 +16,6 @@ from relora_core.data.tokenizer import Tokenization, make_tokenizer, token_ids, 
 from relora_core.data.validation import ValidationSet
 from relora_core.errors import DataError
 from relora_core.events import DataPrepared, DataProgress, Emit, Split
-from relora_core.events.data import data_name
 from relora_core.spec import DataSpec, HeldOut, MixedSource, NoTokenizer, Source, TrainSpec
 
 ADVICE: dict[Split, str] = {
@@ -179,7 +178,7 @@ class _Preparation:
             f"{counted(sequences, 'sequence')} of {length}"
         )
         check_size(
-            data_name(split, name),
+            prepared,
             sequences,
             needed=needed,
             contents=contents,

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from relora_core.counted import counted
 from relora_core.distributed.device import device_of_rank
 from relora_core.distributed.dtensor import full_tensor, is_fsdp_model
 from relora_core.errors import DeviceError
@@ -203,7 +204,8 @@ def _nodes(size: int) -> int:
     on_this = int(os.environ.get("LOCAL_WORLD_SIZE", size))
     if size % on_this:
         raise DeviceError(
-            f"{size} processes, of which this node has {on_this}: start as many on each node"
+            f"{counted(size, 'process', 'processes')}, of which this node has {on_this}: start as "
+            "many on each node"
         )
     return size // on_this
 

@@ -13,7 +13,6 @@ from relora_core.data.packed import Part, check_size, report_part
 from relora_core.data.validation import ValidationSet
 from relora_core.errors import DataError
 from relora_core.events import DataPrepared, Emit, Split
-from relora_core.events.data import data_name
 from relora_core.spec import HeldOut, Source, TrainSpec
 
 ADVICE: dict[Split, str] = {
@@ -88,8 +87,7 @@ def _check(
     report_part(packed, prepared, with_rows=with_rows, allowed=allowed, emit=emit)
     contents = counted(images, "image")
     needed = spec.training.global_batch_size if split == "train" else 1
-    data, advice = data_name(split, name), ADVICE[split]
-    check_size(data, images, needed=needed, contents=contents, advice=advice)
+    check_size(prepared, images, needed=needed, contents=contents, advice=ADVICE[split])
     if split == "train":
         _check_labels(packed)
 
