@@ -146,7 +146,8 @@ def _copy_whole(source: Path, target: Path) -> None:
         shutil.copyfileobj(reader, writer, CHUNK_BYTES)
         _finish(writer, temporary)
         temporary.replace(target)
-        sync(target.parent)
+        with suppress(FileNotFoundError):  # the file was deleted, and its empty folder with it
+            sync(target.parent)
 
 
 @contextmanager

@@ -100,14 +100,20 @@ def gloo_threads() -> int:
     return sum("gloo" in name.read_text() for name in names)
 
 
+@pytest.fixture
+def threads_of_others() -> int:
+    """Count the threads that the groups of earlier tests left in this process."""
+    return gloo_threads()
+
+
 def test_the_threads_of_the_process_group_end_although_a_replica_is_still_held(
-    world: World, model: PreTrainedModel
+    threads_of_others: int, world: World, model: PreTrainedModel
 ) -> None:
     replica = world.replicate(model)
     backward(replica)
-    assert gloo_threads() > 0
+    assert gloo_threads() > threads_of_others
     leave_process_group()
-    wait_for(lambda: gloo_threads() == 0, seconds=10)
+    wait_for(lambda: gloo_threads() <= threads_of_others, seconds=10)
     assert replica.training
 
 
