@@ -13,6 +13,7 @@ from benchmarks.machine import Machine, Precision
 from benchmarks.packing import Packing
 from benchmarks.pauses import Pauses
 from benchmarks.scaling import Scaling
+from benchmarks.stored import Stored
 from benchmarks.whole_run import WholeRuns
 from benchmarks.workloads import Workload
 from relora_core.estimate import GPUS, estimate, known_gpu
@@ -120,13 +121,11 @@ class Comparison(BaseModel):
         return self.contenders[contender].peak_bytes / self.contenders[other].peak_bytes
 
 
-class Results(BaseModel):
+class Results(Stored):
     """The results of a benchmark run.
 
     The names of comparisons are `speed` and `memory` on a CPU, and presets on a GPU.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     machine: Machine
     measured_at: datetime
@@ -155,13 +154,6 @@ class Results(BaseModel):
                 "whole_runs": self.whole_runs or before.whole_runs,
             }
         )
-
-    def write(self, file: Path) -> None:
-        file.write_text(self.model_dump_json(indent=1) + "\n")
-
-    @classmethod
-    def read(cls, file: Path) -> Self:
-        return cls.model_validate_json(file.read_text())
 
 
 def _origin(machine: Machine) -> tuple[str, str, str | None]:

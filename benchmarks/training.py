@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import report
+from benchmarks.command import tell_progress
 from benchmarks.figures import medians
 from benchmarks.plans import cpu_plan, gpu_plan, measure
 from benchmarks.results import FOLDER, Results
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             report.write_page()
 
     with tempfile.TemporaryDirectory(prefix="relora-bench-") as cache:
-        results = measure(plan, cache=Path(cache), progress=_progress, save=save)
+        results = measure(plan, cache=Path(cache), progress=tell_progress, save=save)
     print(report.as_text(results, options.device))
     if options.json:
         print(json.dumps(medians(results, options.device)))
@@ -78,10 +79,6 @@ def _problem(device: str) -> str | None:
     if device == "cpu" and find_spec("peft") is None:
         return 'peft is not installed: pip install --constraint constraints.txt ".[bench]"'
     return None
-
-
-def _progress(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

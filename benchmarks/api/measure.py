@@ -159,13 +159,7 @@ def measure(sizes: Sizes, folder: Path, progress: Callable[[str], None]) -> ApiR
     machine = describe_machine()
     raise_limit()  # the listeners are in this process
     port = free_port()
-    settings = Settings(
-        data_dir=folder,
-        database_url=f"sqlite:///{folder / 'relora.db'}",
-        broker_url=f"redis://127.0.0.1:{port}/0",
-        storage_url=(folder / "storage").as_uri(),
-    )
-    seeds.prepare(settings)
+    settings = seeds.prepare(folder, valkey_port=port)
 
     with ValkeyServer(port=port), seeds.open_prepared(settings) as backends:
         bench = _Bench(sizes, settings, backends, say=progress)

@@ -20,7 +20,7 @@ def write_page() -> None:
 
 
 def read_results() -> ApiResults | None:
-    return ApiResults.read() if FILE.exists() else None
+    return ApiResults.read(FILE) if FILE.exists() else None
 
 
 def measured_part(results: ApiResults | None) -> str:

@@ -3,22 +3,16 @@
 import math
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Self
-
-from pydantic import BaseModel, ConfigDict
 
 from benchmarks.machine import Machine
 from benchmarks.results import FOLDER
+from benchmarks.stored import Found, Stored
 
 FILE = FOLDER / "api.json"
 
 
-class _Found(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Times(_Found):
+class Times(Found):
     """The number of times, their percentiles and their maximum, in milliseconds."""
 
     count: int
@@ -39,17 +33,17 @@ def _percentile(ordered: Sequence[float], share: float) -> float:
     return round(ordered[math.ceil(share * len(ordered)) - 1], 2)
 
 
-class MetricsRead(_Found):
+class MetricsRead(Found):
     points: int  # stored
     times: Times
 
 
-class JobPages(_Found):
+class JobPages(Found):
     jobs: int  # stored
     times: Times
 
 
-class SteadyRate(_Found):
+class SteadyRate(Found):
     """Requests at a fixed rate, sent whether earlier ones are answered or not."""
 
     per_second: float
@@ -58,7 +52,7 @@ class SteadyRate(_Found):
     errors: int  # the requests without an answer
 
 
-class Listeners(_Found):
+class Listeners(Found):
     listeners: int
     events: int
     times: Times  # from before an event is stored until one listener has it
@@ -66,18 +60,18 @@ class Listeners(_Found):
     peak_megabytes: float  # of the server
 
 
-class Archive(_Found):
+class Archive(Found):
     bytes: int
     seconds: float
     growth_megabytes: float  # of the server
 
 
-class Imports(_Found):
+class Imports(Found):
     seconds: list[float]  # of each run
     torch: bool  # whether the import loaded torch
 
 
-class ApiResults(_Found):
+class ApiResults(Stored):
     machine: Machine
     measured_at: datetime
     seconds: float  # of the whole benchmark
@@ -88,10 +82,3 @@ class ApiResults(_Found):
     progress: SteadyRate
     listeners: Listeners
     archive: Archive
-
-    def write(self, file: Path = FILE) -> None:
-        file.write_text(self.model_dump_json(indent=1) + "\n")
-
-    @classmethod
-    def read(cls, file: Path = FILE) -> Self:
-        return cls.model_validate_json(file.read_text())

@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 
 from sqlalchemy import update
 
@@ -24,9 +25,17 @@ WAITING_SHARE = 10  # one of this many stored jobs is queued, the others are fin
 LABELS = ("speech", "vision", "text", "code")
 
 
-def prepare(settings: Settings) -> None:
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+def prepare(folder: Path, *, valkey_port: int) -> Settings:
+    """Make the empty database of a service whose data is in `folder`. Return its settings."""
+    settings = Settings(
+        data_dir=folder,
+        database_url=f"sqlite:///{folder / 'relora.db'}",
+        broker_url=f"redis://127.0.0.1:{valkey_port}/0",
+        storage_url=(folder / "storage").as_uri(),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
     migrate(settings.database_url)
+    return settings
 
 
 def running_job(backends: Backends) -> Job:

@@ -3,7 +3,6 @@
 Run `python -m benchmarks.dashboard --json`. It takes some minutes. METHOD.md describes the method.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -11,24 +10,28 @@ from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from benchmarks.command import option_parser, tell_progress
 from benchmarks.dashboard.browser import find_chromium
 from benchmarks.dashboard.figures import numbers
 from benchmarks.dashboard.measure import Sizes, measure
 from benchmarks.dashboard.report import as_text, write_page
+from benchmarks.dashboard.results import FILE
 from service.http.dashboard import FOLDER
 
 QUICK = Sizes(runs=1, seconds=15)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    parser = option_parser("benchmarks.dashboard", __doc__)
+    parser.add_argument("--quick", action="store_true", help="one short run of each figure")
+    options = parser.parse_args(arguments)
     if missing := list(_missing()):
         print("\n".join(missing), file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory(prefix="relora-bench-") as folder:
-        results = measure(QUICK if options.quick else Sizes(), Path(folder), _progress)
+        results = measure(QUICK if options.quick else Sizes(), Path(folder), tell_progress)
     if options.save:
-        results.write()
+        results.write(FILE)
         write_page()
     print(as_text(results))
     if options.json:
@@ -45,20 +48,6 @@ def _missing() -> Iterator[str]:
         yield "chromium is not installed: apt-get install chromium"
     if not (FOLDER / "index.html").exists():
         yield "the dashboard was not built: make dashboard"
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m benchmarks.dashboard", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON: figures")
-    parser.add_argument("--quick", action="store_true", help="one short run of each figure")
-    parser.add_argument(
-        "--save", action="store_true", help="write benchmarks/results/ and docs/performance.md"
-    )
-    return parser
-
-
-def _progress(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ from benchmarks.dashboard.seeds import LINES_AT_ONCE, Trainer
 from benchmarks.dashboard.texts import second_text_seconds
 from benchmarks.machine import describe_machine, load_average
 from jobs.backends import Backends
-from jobs.settings import Settings
 from service.http.dashboard import FOLDER
 
 if TYPE_CHECKING:
@@ -159,13 +158,7 @@ def _texts(sizes: Sizes, folder: Path, progress: Callable[[str], None]) -> Itera
 @contextmanager
 def _bench(sizes: Sizes, folder: Path, progress: Callable[[str], None]) -> Iterator[_Bench]:
     port = free_port()
-    settings = Settings(
-        data_dir=folder,
-        database_url=f"sqlite:///{folder / 'relora.db'}",
-        broker_url=f"redis://127.0.0.1:{port}/0",
-        storage_url=(folder / "storage").as_uri(),
-    )
-    seeds.prepare(settings)
+    settings = seeds.prepare(folder, valkey_port=port)
     with (
         ValkeyServer(port=port),
         seeds.open_prepared(settings) as backends,

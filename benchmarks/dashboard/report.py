@@ -21,7 +21,7 @@ def write_page() -> None:
 
 
 def read_results() -> DashboardResults | None:
-    return DashboardResults.read() if FILE.exists() else None
+    return DashboardResults.read(FILE) if FILE.exists() else None
 
 
 def measured_part(results: DashboardResults | None) -> str:

@@ -1,23 +1,16 @@
 """The results of a benchmark run, as JSON."""
 
 from datetime import datetime
-from pathlib import Path
-from typing import Self
-
-from pydantic import BaseModel, ConfigDict
 
 from benchmarks.api.results import Times
 from benchmarks.machine import Machine
 from benchmarks.results import FOLDER
+from benchmarks.stored import Found, Stored
 
 FILE = FOLDER / "dashboard.json"
 
 
-class _Found(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Load(_Found):
+class Load(Found):
     """The main thread of a page while the trainer reports."""
 
     reports: int
@@ -26,7 +19,7 @@ class Load(_Found):
     longest_task_milliseconds: float  # 0: none was of 50 ms or more
 
 
-class DashboardResults(_Found):
+class DashboardResults(Stored):
     """Each list has one entry for each run."""
 
     machine: Machine
@@ -41,10 +34,3 @@ class DashboardResults(_Found):
     zooms: list[Times]
     build_seconds: list[float]
     second_text_seconds: list[float]
-
-    def write(self, file: Path = FILE) -> None:
-        file.write_text(self.model_dump_json(indent=1) + "\n")
-
-    @classmethod
-    def read(cls, file: Path = FILE) -> Self:
-        return cls.model_validate_json(file.read_text())
