@@ -81,15 +81,11 @@ def _steps_of_sources(spec: TrainSpec) -> dict[str, float]:
     sources = spec.data.mixture
     if not sources:
         return {"": spec.total_steps}
-    begins = [0, *(stage.from_step for stage in spec.data.stages), spec.total_steps]
-    weights = [
-        {source.name: source.weight for source in sources},
-        *(stage.weights for stage in spec.data.stages),
-    ]
-    steps = dict.fromkeys((source.name for source in sources), 0.0)
-    for of_stage, begin, end in zip(weights, begins, begins[1:], strict=False):
-        for name, weight in of_stage.items():
-            steps[name] += (end - begin) * weight / sum(of_stage.values())
+    begins, weights = zip(*spec.data.weights_by_stage(), strict=True)
+    steps = {source.name: 0.0 for source in sources}
+    for of_stage, begin, end in zip(weights, begins, (*begins[1:], spec.total_steps), strict=True):
+        for name, weight in zip(steps, of_stage, strict=True):
+            steps[name] += (end - begin) * weight / sum(of_stage)
     return steps
 
 

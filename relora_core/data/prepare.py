@@ -190,12 +190,10 @@ class _Preparation:
     def _training_data(self, parts: Mapping[str | None, TokenShards]) -> TokenShards | Mixture:
         if not self.spec.data.mixture:
             return parts[None]
-        batch, sources = self.spec.training.global_batch_size, self.spec.data.mixture
-        stages = [Stage(0, tuple(source.weight for source in sources))]
-        for later in self.spec.data.stages:
-            weights = tuple(later.weights.get(source.name, 0.0) for source in sources)
-            stages.append(Stage(later.from_step * batch, weights))
-        mixture = Mixture({source.name: parts[source.name] for source in sources}, tuple(stages))
+        batch, data = self.spec.training.global_batch_size, self.spec.data
+        stages = (Stage(step * batch, weights) for step, weights in data.weights_by_stage())
+        named = {source.name: parts[source.name] for source in data.mixture}
+        mixture = Mixture(named, tuple(stages))
         self._check_epochs(mixture)
         return mixture
 

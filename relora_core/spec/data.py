@@ -291,6 +291,13 @@ class DataSpec(Spec):
         """The sources of the mixture to train on; empty if the run trains on one source."""
         return () if isinstance(self.train, Source) else self.train
 
+    def weights_by_stage(self) -> Iterator[tuple[int, tuple[float, ...]]]:
+        """Yield the first step of each stage of the mixture, and the weights of all sources."""
+        yield 0, tuple(source.weight for source in self.mixture)
+        for stage in self.stages:
+            weights = (stage.weights.get(source.name, 0.0) for source in self.mixture)
+            yield stage.from_step, tuple(weights)
+
     @property
     def training_places(self) -> str:
         """The URIs of the training data as text, for a message."""
