@@ -48,13 +48,8 @@ class PendingCheckpoints:
         self._waiting: dict[int, Pending] = {}
         self._undone_after: int | None = None
         self._count = 0
-        self._best: int | None = None
+        self.best: int | None = None  # the step of the best checkpoint, as the newest one says
         self._lock = Lock()
-
-    @property
-    def best(self) -> int | None:
-        """The step of the best checkpoint, as the newest one says."""
-        return self._best
 
     def add(self, step: int, *, best: int | None) -> list[int]:
         """Keep the checkpoint of a step. Return the older steps that it replaces in the queue.
@@ -68,7 +63,7 @@ class PendingCheckpoints:
         with self._lock:
             self._drop([step])
             self._waiting[step] = Pending(step, folder)
-            self._best = best
+            self.best = best
             passed_over = self._spec.expired(sorted(self._waiting), best=best)
             self._drop(passed_over)
         return passed_over

@@ -39,15 +39,9 @@ def restore(attempt: Attempt) -> int | None:
     _take_over_micro_batches(attempt.workdir)
     candidates = _candidates(attempt)
     newest = _bring_first(attempt, candidates)
-    training = attempt.job.spec.train.training
-    if newest is not None and training.on_divergence == "rewind" and training.max_rewinds:
-        scheduled = _rewind_target(attempt, newest)
-        if scheduled != newest:
-            _bring_first(attempt, [each for each in candidates if each.step == scheduled])
-    if newest is not None and attempt.job.spec.export.from_ == "best":
-        best = _counters(attempt, newest).get("best_step")
-        if best is not None and not attempt.workdir.checkpoint(best).exists():
-            _bring_first(attempt, [each for each in candidates if each.step == best])
+    if newest is not None:
+        for step in _needed_beside(attempt, newest):
+            _bring_first(attempt, [each for each in candidates if each.step == step])
     return newest
 
 
@@ -78,22 +72,22 @@ def _bring_first(attempt: Attempt, candidates: list[Candidate]) -> int | None:
     return None
 
 
-def _rewind_target(attempt: Attempt, newest: int) -> int:
-    """Return the step of the scheduled checkpoint that the run would rewind to.
+def _needed_beside(attempt: Attempt, newest: int) -> set[int]:
+    """Return the steps of the checkpoints that the run needs beside the newest one.
 
-    The state of the newest checkpoint counts the steps that were skipped in a row up to it. The
-    target is the last multiple of `checkpoint.every` before these steps.
+    A rewind goes to the last multiple of `checkpoint.every` before the steps that were skipped in a
+    row up to the newest checkpoint, whose state counts them.
     """
-    trouble: int = newest - _counters(attempt, newest).get("skipped_in_a_row", 0)
-    every: int = attempt.job.spec.checkpoint.every
-    return trouble // every * every
-
-
-def _counters(attempt: Attempt, step: int) -> dict[str, Any]:
-    """Return the counters of a restored checkpoint."""
-    state = json.loads((attempt.workdir.checkpoint(step) / STATE).read_text())
+    spec = attempt.job.spec.train
+    state = json.loads((attempt.workdir.checkpoint(newest) / STATE).read_text())
     counters: dict[str, Any] = state.get("counters", {})
-    return counters
+    needed: set[int | None] = set()
+    if spec.training.on_divergence == "rewind" and spec.training.max_rewinds:
+        trouble: int = newest - counters.get("skipped_in_a_row", 0)
+        needed.add(trouble // spec.checkpoint.every * spec.checkpoint.every)
+    if spec.export.from_ == "best":
+        needed.add(counters.get("best_step"))
+    return {step for step in needed if step not in (None, newest)}
 
 
 def _candidates(attempt: Attempt) -> list[Candidate]:
