@@ -3,7 +3,7 @@
 import uPlot from "uplot";
 
 import type { Curve, Metrics } from "../api/types";
-import { curveOf, type Place, type Range, seenRange } from "../model/curves";
+import { curveOf, type Place, type Range, SERIES, seenRange } from "../model/curves";
 import { exponent, fixed, memory, perplexity, share, short, UNKNOWN } from "../model/format";
 import { smoothedCurve, type Series } from "../model/smoothing";
 import type { Drawing, Line } from "./plot";
@@ -148,16 +148,14 @@ function lossTrack(make: Make): Track | null {
   return made;
 }
 
-const COLORS = ["s1", "s2", "s3", "s4", "s5", "s6"];
-
 /** The curves of one metric for each part of the data that has a name: validation_loss/web. */
 function partsOf(make: Make, metric: string, format: Reading["format"]): Part[] {
   const of = `${metric}/`;
   const found = make.metrics.curves.filter(({ name }) => name.startsWith(of));
   return found.map((series, index) => {
-    const color = COLORS[index % COLORS.length] ?? "s1";
+    const color = SERIES[index % SERIES.length] ?? "s1";
     const name = series.name.slice(of.length);
-    const isRepeated = index >= COLORS.length;
+    const isRepeated = index >= SERIES.length;
     const line = { color, width: 1.25, ...(isRepeated && { dash: [6, 3] }) };
     return { name, series, format, key: isRepeated ? "dashed" : "line", line };
   });

@@ -2,7 +2,7 @@
 
 import type { Job, Metrics } from "../api/types";
 import type { Estimated } from "../api/specs";
-import { AXES, type Axis, axesOf, curveOf, firstAbove, interpolated, type Place, placeOn } from "./curves";
+import { AXES, type Axis, axesOf, curveOf, firstAbove, interpolated, type Place, placeOn, SERIES } from "./curves";
 import { methodOf } from "./job";
 
 export interface Compared {
@@ -103,7 +103,7 @@ export function colorsOf(jobs: Job[]): string[] {
   const taken = new Set<string>();
   return jobs.map((job) => {
     const own = COLORS[methodOf(job)] ?? "s1";
-    const free = [own, "s1", "s2", "s3", "s4", "s5", "s6"].find((color) => !taken.has(color));
+    const free = [own, ...SERIES].find((color) => !taken.has(color));
     if (free) taken.add(free);
     return free ?? "ctl";
   });

@@ -5,6 +5,9 @@ import type { Curve, Metrics } from "../api/types";
 export type Axis = "step" | "tokens" | "time";
 export type Range = readonly [number, number];
 
+/** The colours of the curves that have one each, as `tokens.css` and `views.css` name them. */
+export const SERIES = ["s1", "s2", "s3", "s4", "s5", "s6"];
+
 export const AXES: Axis[] = ["step", "tokens", "time"];
 
 export function curveOf(metrics: Metrics, name: string): Curve | null {
