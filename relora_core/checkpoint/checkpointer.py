@@ -13,8 +13,10 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -55,21 +57,25 @@ _RESTARTS_FILE = "restarts.json"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint on disk."""
+    """A checkpoint on disk. With several ranks, the main rank reads the tensors for all of them.
+
+    The folder of another rank has the other files, as the main rank sent them.
+    """
 
     folder: Path
     counters: Counters
+    world: World = SINGLE_PROCESS
 
     def load_model(self, model: nn.Module) -> None:
         """Load the weights into a model with the layers of the checkpoint's phase.
 
-        If the model is sharded, each rank reads its rows.
+        If the model is sharded, each rank keeps its rows.
         """
-        _load_model(model, SavedTensors(self.folder, "model"))
+        _load_model(model, SavedTensors(self.folder, "model", self.world))
 
     def load_beside_model(self, state: TrainState) -> None:
         """Load everything except the weights: optimizer state, report data and counters."""
-        _load_optimizer(state, SavedTensors(self.folder, "optimizer"))
+        _load_optimizer(state, SavedTensors(self.folder, "optimizer", self.world))
         state.reference = self._tensors("reference")
         state.spectra = _SPECTRA.validate_json((self.folder / _SPECTRA_FILE).read_bytes())
         state.directions = self._tensors("directions")
@@ -79,7 +85,7 @@ class Checkpoint:
         state.counters = self.counters
 
     def _tensors(self, kind: str) -> dict[str, Tensor]:
-        tensors = SavedTensors(self.folder, kind)
+        tensors = SavedTensors(self.folder, kind, self.world)
         return {name: tensors.read(name) for name in tensors}
 
 
@@ -105,6 +111,7 @@ class Checkpoints:
         self.identity = identity
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
+        self._received = ExitStack()  # the temporary folders of `from_main`
 
     def data_prepared(
         self, fingerprints: DataFingerprints, describe: Describe, *, resumed: Checkpoint | None
@@ -116,7 +123,7 @@ class Checkpoints:
         self.identity = replace(self.identity, fingerprints=fingerprints)
         self.describe = describe
         if resumed is not None:
-            self.at(resumed.counters.step)
+            self._check(resumed.folder, resumed.counters.step)
 
     def newest(self) -> Checkpoint | None:
         """Return the newest checkpoint that verifies, or None. Skip damaged ones with a warning.
@@ -163,9 +170,31 @@ class Checkpoints:
         Raise `CheckpointError` if it belongs to another run.
         """
         folder = self._at(step)
+        self._check(folder, step)
+        return read_checkpoint(folder)
+
+    def from_main(self, chosen: Checkpoint | None) -> Checkpoint | None:
+        """Return the checkpoint that the main rank chose, on every rank.
+
+        Other nodes need none of its files: they get the small ones here, in a temporary folder, and
+        the tensors when these are loaded.
+        """
+        if self.world.size == 1:
+            return chosen
+        sent = self.world.broadcast_object(None if chosen is None else _small_files(chosen.folder))
+        if sent is None:
+            return None
+        if chosen is None:
+            temporary = TemporaryDirectory(prefix="relora-checkpoint-")
+            folder = Path(self._received.enter_context(temporary))
+            for name, content in sent.items():
+                (folder / name).write_bytes(content)
+            chosen = read_checkpoint(folder)
+        return replace(chosen, world=self.world)
+
+    def _check(self, folder: Path, step: int) -> None:
         saved = json.loads((folder / STATE).read_text())["identity"]
         self.identity.check(saved, step=step)
-        return read_checkpoint(folder)
 
     def save(self, state: TrainState) -> None:
         """Copy the state to memory and write the copy in the background.
@@ -206,6 +235,7 @@ class Checkpoints:
 
     def close(self) -> None:
         self._writer.shutdown(wait=True)
+        self._received.close()
 
     def _write(
         self,
@@ -267,6 +297,12 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     return Checkpoint(folder, counters)
 
 
+def _small_files(folder: Path) -> dict[str, bytes]:
+    """Read all files of a checkpoint except the tensors, by name."""
+    files = (file for file in folder.iterdir() if file.suffix != ".safetensors")
+    return {file.name: file.read_bytes() for file in files if file.is_file()}
+
+
 def _shards(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
     """Yield shards of at most `_SHARD_BYTES`, so that storage can transfer them in parallel."""
     shard: dict[str, Tensor] = {}
@@ -304,14 +340,11 @@ def _load_model(model: nn.Module, tensors: SavedTensors) -> None:
         )
     for name, layer in low_rank_layers(model):
         dtype, shape = layer.frozen.stored_type.residual_dtype, layer.frozen.shape
-        if dtype is not None and layer.frozen.keeps_residual:
-            layer.frozen.residual = _saved(
-                residual_name(name),
-                tensors,
-                shape=shape,
-                dtype=dtype,
-                rows=local_rows(layer.lora_b),
-            )
+        if dtype is not None:
+            rows = local_rows(layer.lora_b)
+            residual = _saved(residual_name(name), tensors, shape=shape, dtype=dtype, rows=rows)
+            if layer.frozen.keeps_residual:  # every rank has to read it
+                layer.frozen.residual = residual
     prepare_frozen(model)
 
 

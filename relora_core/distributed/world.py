@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 from weakref import WeakSet
 
 import torch
@@ -25,6 +26,8 @@ from relora_core.seeds import generator_seed
 
 # Longer than any checkpoint or export takes, because the other ranks wait for it.
 _TIMEOUT = timedelta(hours=2)
+
+Value = TypeVar("Value")
 
 _replicas: WeakSet[DistributedDataParallel] = WeakSet()
 
@@ -48,6 +51,13 @@ class World:
     def broadcast(self, value: int) -> int:
         """Return the main rank's value, on every rank."""
         return int(self.copy_from_main(torch.tensor(value, device=self.device)))
+
+    def broadcast_object(self, value: Value) -> Value:
+        """Return the main rank's value of any type, on every rank."""
+        values = [value]
+        if self.size > 1:
+            dist.broadcast_object_list(values, src=0, device=self.device)
+        return values[0]
 
     def copy_from_main(self, values: Tensor) -> Tensor:
         """Replace the values by those of the main rank, in place."""

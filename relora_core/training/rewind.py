@@ -87,9 +87,7 @@ def main_rank_choice(
 ) -> Checkpoint | None:
     """Return the main rank's choice on every rank.
 
-    Only the main rank verifies checkpoints, so that the other ranks do not read all files again
-    and cannot choose another checkpoint.
+    Only the main rank verifies checkpoints, so that the other ranks need no files of the run and
+    cannot choose another checkpoint.
     """
-    chosen = choose() if world.is_main else None
-    step = world.broadcast(-1 if chosen is None else chosen.counters.step)
-    return chosen if world.is_main or step < 0 else checkpoints.at(step)
+    return checkpoints.from_main(choose() if world.is_main else None)

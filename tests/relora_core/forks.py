@@ -98,20 +98,36 @@ def forking(folder: Path, cache: Path) -> Iterator[Fork]:
         *,
         processes: int = 0,
         nodes: int = 1,
+        apart: bool = False,  # each node but the first has a workdir and a cache of its own
         supervised: bool = False,
         fault: str | None = None,  # of `tests.relora_core.faults`
     ) -> Forked:
         file = folder / f"{name}.json"
         file.write_text(spec.model_dump_json())
-        command = ["train", str(file), "--workdir", str(folder / name), "--cache", str(cache)]
-        command += ["--supervised"] if supervised else []
+
+        def command(node: int) -> list[str]:
+            at, prepared = folder / name, cache
+            if apart and node:
+                at, prepared = folder / f"{name}-{node}", folder / f"cache-{node}"
+            folders = ["--workdir", str(at), "--cache", str(prepared)]
+            return ["train", str(file), *folders, *(["--supervised"] if supervised else [])]
+
         log = folder / f"{Path(name).name}.log"
         standard_input, supervisor = FORKING.Pipe(duplex=False)
         ranks = [
             FORKING.Process(
-                target=_train, args=(command, {**os.environ, **rank}, standard_input, log, fault)
+                target=_train,
+                args=(
+                    command(number * nodes // max(1, processes)),
+                    {**os.environ, **rank},
+                    standard_input,
+                    log,
+                    fault,
+                ),
             )
-            for rank in (rank_variables(processes, nodes=nodes) if processes else [{}])
+            for number, rank in enumerate(
+                rank_variables(processes, nodes=nodes) if processes else [{}]
+            )
         ]
         for rank in ranks:
             rank.start()

@@ -293,6 +293,29 @@ def test_a_sharded_run_resumes_to_the_same_bits(
     assert_same_bits(tmp_path / "whole", tmp_path / "run")
 
 
+@pytest.mark.parametrize(
+    ("parallelism", "processes", "frozen_dtype"),
+    [("ddp", 2, "fp32"), ("ddp", 2, "int8"), ("hsdp", 4, "bf16")],
+)
+def test_a_node_without_the_files_of_the_run_resumes_to_the_same_bits(
+    parallelism: str,
+    processes: int,
+    frozen_dtype: str,
+    fork: Fork,
+    tmp_path: Path,
+    make_spec: MakeSpec,
+) -> None:
+    spec = spec_of(make_spec, parallelism, frozen_dtype=frozen_dtype)
+    nodes = {"processes": processes, "nodes": 2, "apart": True}
+    assert fork(spec, "whole", **nodes).wait(LONGEST_RUN) == 0
+    keep_until(9, tmp_path / "whole", tmp_path / "run")  # between two restarts
+    shutil.copy(tmp_path / "whole" / "events.jsonl", tmp_path / "run")
+    assert fork(spec, "run", **nodes).wait(LONGEST_RUN) == 0
+    assert resumed_from(tmp_path / "run").step == 9
+    assert_same_bits(tmp_path / "whole", tmp_path / "run")
+    assert not (tmp_path / "run-1" / "checkpoints").exists()
+
+
 def test_in_bf16_both_ways_round_alike(fork: Fork, tmp_path: Path, make_spec: MakeSpec) -> None:
     for parallelism in ("ddp", "fsdp"):
         spec = make_spec(training={"parallelism": parallelism, "precision": "bf16"})
