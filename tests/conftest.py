@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.fixtures.databases",
     "tests.fixtures.disks",
     "tests.fixtures.manifests",
+    "tests.fixtures.network_nodes",
     "tests.fixtures.openapi",
     "tests.fixtures.servers",
 ]
